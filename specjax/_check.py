@@ -1,0 +1,51 @@
+"""Checks of what a user gives. Each error is one line: the name, the value, what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+DEFAULT_ALPHA_BAR_RANGE = (4.0358e-5, 1.0)
+"""Where DDPM's linear schedule ends, and a last step that returns the denoised estimate."""
+
+
+def one_of(name: str, given: Any, allowed: Iterable[str]) -> str:
+    """The given word if it is an allowed one."""
+    names = sorted(allowed)
+    if given in names:
+        return str(given)
+    near = difflib.get_close_matches(str(given), names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"{name} = {given!r} is unknown: choose from {', '.join(names)}{hint}")
+
+
+def whole_number(name: str, given: Any, least: int = 1) -> int:
+    """The given number as an int of at least ``least``."""
+    if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < least:
+        raise ValueError(f"{name} = {given!r}: give a whole number of at least {least}")
+    return int(given)
+
+
+def positive(name: str, given: Any) -> float:
+    """The given number as a float above zero."""
+    if not (isinstance(given, int | float | np.number) and 0 < given < math.inf):
+        raise ValueError(f"{name} = {given!r}: give a finite number above 0")
+    return float(given)
+
+
+def alpha_bar_range(given: Any) -> tuple[float, float]:
+    """The two ends (noisy, clean) with 0 < noisy < clean <= 1."""
+    try:
+        noisy, clean = (float(end) for end in given)
+    except (TypeError, ValueError):
+        noisy = clean = math.nan
+    if not 0 < noisy < clean <= 1:
+        raise ValueError(
+            f"alpha_bar_range = {given!r}: give (noisy, clean) with 0 < noisy < clean <= 1, "
+            f"such as {DEFAULT_ALPHA_BAR_RANGE}"
+        )
+    return noisy, clean

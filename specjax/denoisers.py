@@ -1,0 +1,107 @@
+"""Denoisers: ``denoise(x, alpha, sigma) -> x0``, and adapters to networks of other forms.
+
+A denoiser gets a sample ``x = alpha x0 + sigma eps`` [..., any shape] with scalar ``alpha`` and
+``sigma`` and returns its estimate of the clean data. Networks know one process and one form of
+answer; the adapters here are the only place where VP/VE and eps/v/F meet. All of them rest on
+``x / alpha``, which is the same for both processes, and ``s = sigma / alpha``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from specjax._values import Array
+from specjax.spectrum import Spectrum
+
+
+class Denoiser(Protocol):
+    """The contract: an estimate of the clean data from a noisy sample and its level."""
+
+    def __call__(self, x: jax.Array, alpha: jax.Array, sigma: jax.Array) -> jax.Array: ...
+
+
+Network = Callable[[jax.Array, jax.Array], jax.Array]
+"""``network(x, noise_level)``; what the level is, is said by the adapter's ``level``."""
+
+
+def wiener_gain(eigenvalues: Array, alpha: Array, sigma: Array) -> tuple[jax.Array, jax.Array]:
+    """Coefficients of ``E[x0 | x] = gain x + offset mu`` per eigenvalue [d].
+
+    ``gain = alpha lambda / (alpha^2 lambda + sigma^2)`` and
+    ``offset = sigma^2 / (alpha^2 lambda + sigma^2)`` (2502.00180, eq. 10). Where both variances
+    vanish the estimate is the mean.
+    """
+    total = alpha**2 * eigenvalues + sigma**2
+    known = total > 0
+    safe = jnp.where(known, total, 1)
+    return alpha * eigenvalues / safe, jnp.where(known, sigma**2 / safe, 1)
+
+
+def wiener(spectrum: Spectrum) -> Denoiser:
+    """The ideal denoiser of a Gaussian, for samples in the data's own space.
+
+    A spectrum without a basis is taken to be in its eigenbasis: samples are [..., d].
+    """
+    eigenvalues = jnp.asarray(spectrum.eigenvalues)
+    mean = jnp.asarray(spectrum.mean)
+
+    def denoise(x: jax.Array, alpha: jax.Array, sigma: jax.Array) -> jax.Array:
+        gain, offset = wiener_gain(eigenvalues, alpha, sigma)
+        return spectrum.lift(gain * spectrum.project(x) + offset * mean).astype(x.dtype)
+
+    return denoise
+
+
+def logsnr_level(s: jax.Array) -> jax.Array:
+    """The default noise level given to a network: ``logsnr = -2 log s``."""
+    return -2 * jnp.log(s)
+
+
+def from_eps(network: Network, *, level: Callable[[Any], Any] = logsnr_level) -> Denoiser:
+    """A VP network that predicts the noise: ``x0 = (x - sigma eps) / alpha`` (2006.11239, eq. 15).
+
+    Args:
+      network: ``(x_vp, level) -> eps``. level: from ``s = sigma / alpha`` to what the network is
+        conditioned on; for a network of T training steps, a :class:`TrainingGrid`'s ``timestep_of_sigma``.
+    """
+
+    def denoise(x: jax.Array, alpha: jax.Array, sigma: jax.Array) -> jax.Array:
+        s, scaled = sigma / alpha, x / alpha
+        return scaled - s * network(scaled / jnp.sqrt(1 + s**2), level(s))
+
+    return denoise
+
+
+def from_v(network: Network, *, level: Callable[[Any], Any] = logsnr_level) -> Denoiser:
+    """A VP network that predicts ``v = alpha eps - sigma x0``: ``x0 = alpha x - sigma v``.
+
+    2202.00512, appendix D. Arguments as in :func:`from_eps`.
+    """
+
+    def denoise(x: jax.Array, alpha: jax.Array, sigma: jax.Array) -> jax.Array:
+        s = sigma / alpha
+        alpha_vp = 1 / jnp.sqrt(1 + s**2)
+        x_vp = x / alpha * alpha_vp
+        return alpha_vp * x_vp - s * alpha_vp * network(x_vp, level(s))
+
+    return denoise
+
+
+def from_edm(network: Network, *, sigma_data: float) -> Denoiser:
+    """EDM's preconditioned network F (2206.00364, eq. 7 and table 1).
+
+    Args:
+      network: ``(c_in x, log(s) / 4) -> F``. sigma_data: standard deviation of the data.
+    """
+
+    def denoise(x: jax.Array, alpha: jax.Array, sigma: jax.Array) -> jax.Array:
+        s, scaled = sigma / alpha, x / alpha
+        total = s**2 + sigma_data**2
+        skip, out = sigma_data**2 / total, s * sigma_data / jnp.sqrt(total)
+        return skip * scaled + out * network(scaled / jnp.sqrt(total), jnp.log(s) / 4)
+
+    return denoise

@@ -1,0 +1,121 @@
+"""Distances between the generated and the true Gaussian, summed over eigenvalues.
+
+Each loss is ``sum w spread(lambda, V) + sum w mu^2 (1 - D2)^2 shift(V)``: one function of the
+variances, one weight of the mean's error. To add one, add a row to LOSSES.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from specjax import _check
+from specjax._values import Array, concrete
+from specjax.spectrum import Spectrum
+from specjax.transfer import Transfer
+
+
+class Loss(NamedTuple):
+    """A row of the table.
+
+    ``importance(lambda)`` is the weight of a small error of log std, ``spread ~ importance *
+    error^2`` (or ``* |error|`` where ``quadratic`` is False): what the closed-form schedule needs.
+    """
+
+    spread: Callable[[jax.Array, Transfer], jax.Array]
+    shift: Callable[[jax.Array, Transfer], jax.Array]
+    importance: Callable[[Array], Array]
+    summary: str
+    quadratic: bool = True
+    needs_positive: bool = False
+
+
+def _x_minus_log1p(x: jax.Array) -> jax.Array:
+    """``x - log(1 + x)`` without cancellation: with y = x / (2 + x), log1p x = 2 atanh y."""
+    small = jnp.abs(x) < 0.1
+    near = jnp.where(small, x, 0.0)
+    y = near / (2 + near)
+    series = sum(y ** (2 * n) / (2 * n + 3) for n in range(6))
+    far = jnp.where(small, 1.0, x)
+    return jnp.where(small, near * y - 2 * y**3 * series, far - jnp.log1p(far))
+
+
+def _root(x: jax.Array) -> jax.Array:
+    positive = x > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
+
+
+def _kl(lam: jax.Array, m: Transfer) -> jax.Array:
+    return _x_minus_log1p((lam - m.variance) / m.variance) / 2
+
+
+def _kl_reverse(lam: jax.Array, m: Transfer) -> jax.Array:
+    return _x_minus_log1p((m.variance - lam) / lam) / 2
+
+
+def _ones(lam: Array) -> Array:
+    return 0 * lam + 1
+
+
+LOSSES = {
+    "w2": Loss(
+        lambda lam, m: (_root(lam) - m.std) ** 2,
+        lambda lam, m: jnp.ones_like(lam),
+        lambda lam: lam,
+        "squared 2-Wasserstein distance",
+    ),
+    "kl": Loss(
+        _kl,
+        lambda lam, m: 1 / (2 * m.variance),
+        _ones,
+        "KL(data || generated)",
+        needs_positive=True,
+    ),
+    "kl_reverse": Loss(
+        _kl_reverse,
+        lambda lam, m: 1 / (2 * lam),
+        _ones,
+        "KL(generated || data)",
+        needs_positive=True,
+    ),
+    "l1": Loss(
+        lambda lam, m: jnp.abs(lam - m.variance),
+        lambda lam, m: jnp.zeros_like(lam),
+        lambda lam: 2 * lam,
+        "sum of |lambda - V|",
+        quadratic=False,
+    ),
+    "relative": Loss(
+        lambda lam, m: (1 - m.std / _root(lam)) ** 2,
+        lambda lam, m: jnp.zeros_like(lam),
+        _ones,
+        "squared relative error of the standard deviation",
+        needs_positive=True,
+    ),
+}
+
+
+def check_loss(loss: str, spectrum: Spectrum) -> Loss:
+    """The loss's row of the table, if it exists and the spectrum has no zero it cannot take."""
+    found = LOSSES[_check.one_of("loss", loss, LOSSES)]
+    eigenvalues = concrete(spectrum.eigenvalues)
+    if found.needs_positive and eigenvalues is not None and not (eigenvalues > 0).all():
+        zeros = int((eigenvalues <= 0).sum())
+        floor = 1e-6 * float(eigenvalues.max())
+        raise ValueError(
+            f"loss = {loss!r} is infinite with {zeros} zero eigenvalue(s) among "
+            f"{eigenvalues.size}: a floor such as {floor:.2g} (Spectrum.floor, --floor) lifts "
+            "them to that variance, or use the loss 'w2'"
+        )
+    return found
+
+
+def evaluate(loss: Loss, moments: Transfer, spectrum: Spectrum) -> jax.Array:
+    """The value [] of a loss on a spectrum."""
+    lam = jnp.asarray(spectrum.eigenvalues)
+    spread = jnp.asarray(spectrum.weights) * loss.spread(lam, moments)
+    gap = jnp.asarray(spectrum.mean_power) * (1 - moments.mean_gain) ** 2
+    return (spread + gap * loss.shift(lam, moments)).sum()

@@ -1,0 +1,153 @@
+"""Noise schedules.
+
+Conventions of the whole package, stated once:
+
+- Levels run **noisy to clean**: S steps have S + 1 levels.
+- The coordinate is ``logsnr = log(alpha^2 / sigma^2)``, strictly increasing; the last entry may
+  be ``+inf`` (sigma = 0: the last step returns the denoised estimate).
+- Variance preserving (``"vp"``): ``alpha^2 = alpha_bar = sigmoid(logsnr)``,
+  ``sigma^2 = sigmoid(-logsnr)``. Variance exploding (``"ve"``): ``alpha = 1``,
+  ``sigma = exp(-logsnr / 2)``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from scipy.special import expit
+
+from specjax import _check
+from specjax._values import Array, as_float_array, concrete, namespace, value
+
+PROCESSES = ("vp", "ve")
+
+
+def sigmoid(x: Array) -> Array:
+    """``1 / (1 + exp(-x))``, accurate in both tails, in the array library of ``x``."""
+    return jax.nn.sigmoid(x) if isinstance(x, jax.Array) else expit(x)
+
+
+def alpha_sigma(logsnr: Array, process: str) -> tuple[Array, Array]:
+    """Signal and noise scale ``(alpha, sigma)`` of levels [...] in a process ("vp" or "ve")."""
+    xp = namespace(logsnr)
+    if process == "vp":
+        return xp.sqrt(sigmoid(logsnr)), xp.sqrt(sigmoid(-logsnr))
+    return xp.ones_like(logsnr), xp.exp(-logsnr / 2)
+
+
+def alpha_bar_to_logsnr(alpha_bar: Any) -> np.ndarray:
+    """``log(alpha_bar / (1 - alpha_bar))`` on the host; +inf at 1."""
+    alpha_bar = np.asarray(alpha_bar, np.float64)
+    with np.errstate(divide="ignore"):
+        return np.log(alpha_bar) - np.log1p(-alpha_bar)
+
+
+@value(data=["logsnr"])
+@dataclass(frozen=True, eq=False)
+class NoiseSchedule:
+    """The S + 1 noise levels that a sampler of S steps visits.
+
+    Args:
+      logsnr: [S + 1], noisy to clean, strictly increasing; the last may be +inf.
+
+    Raises:
+      ValueError: if the levels are fewer than two, not finite or not strictly increasing.
+
+    Example:
+      >>> schedule = NoiseSchedule([-10.0, 0.0, float("inf")])
+      >>> schedule.steps, schedule.alpha_bar[1]
+      (2, np.float64(0.5))
+    """
+
+    logsnr: Array
+
+    def __post_init__(self) -> None:
+        logsnr = as_float_array(self.logsnr)
+        object.__setattr__(self, "logsnr", logsnr)
+        if logsnr.ndim != 1 or logsnr.shape[0] < 2:
+            raise ValueError(
+                f"logsnr has shape {logsnr.shape}: give one dimension of at least two levels"
+            )
+        levels = concrete(logsnr)
+        if levels is not None:
+            _check_levels(levels)
+
+    @classmethod
+    def from_alpha_bar(cls, alpha_bar: Any) -> NoiseSchedule:
+        """From ``alpha_bar`` [S + 1] in (0, 1], strictly increasing; 1 only at the end."""
+        levels = np.asarray(alpha_bar, np.float64)
+        if not np.all((levels > 0) & (levels <= 1)):
+            raise ValueError("alpha_bar has values outside (0, 1]: give cumulative products")
+        return cls(alpha_bar_to_logsnr(levels))
+
+    @classmethod
+    def from_sigmas(cls, sigmas: Any) -> NoiseSchedule:
+        """From VE sigmas [S + 1], strictly decreasing; 0 only at the end.
+
+        S + 1 sigmas make S steps: a list that stops at the smallest level a network knows
+        needs a 0.0 behind it to return the denoised estimate.
+        """
+        levels = np.asarray(sigmas, np.float64)
+        if not np.all(levels >= 0):
+            raise ValueError("sigmas has values that are negative or not numbers: give VE sigmas")
+        with np.errstate(divide="ignore"):
+            return cls(-2 * np.log(levels))
+
+    @property
+    def steps(self) -> int:
+        """S: the number of intervals."""
+        return int(self.logsnr.shape[-1]) - 1
+
+    @property
+    def alpha_bar(self) -> Array:
+        """``sigmoid(logsnr)`` [S + 1]."""
+        return sigmoid(self.logsnr)
+
+    @property
+    def alpha(self) -> Array:
+        """VP signal scale ``sqrt(alpha_bar)`` [S + 1]."""
+        return alpha_sigma(self.logsnr, "vp")[0]
+
+    @property
+    def sigma(self) -> Array:
+        """VP noise scale ``sqrt(1 - alpha_bar)`` [S + 1]."""
+        return alpha_sigma(self.logsnr, "vp")[1]
+
+    @property
+    def sigmas(self) -> Array:
+        """VE noise levels ``sigma / alpha = exp(-logsnr / 2)`` [S + 1]."""
+        return alpha_sigma(self.logsnr, "ve")[1]
+
+    @property
+    def flow_time(self) -> Array:
+        """Flow-matching time ``sigmas / (1 + sigmas)`` [S + 1]."""
+        return sigmoid(-self.logsnr / 2)
+
+    @property
+    def ends_clean(self) -> bool:
+        """Whether the last level is noise-free. Needs concrete levels."""
+        return bool(np.isposinf(np.asarray(self.logsnr)[..., -1]).all())
+
+
+def _check_levels(levels: np.ndarray) -> None:
+    if np.isnan(levels).any() or np.isinf(levels[:-1]).any() or levels[-1] == -np.inf:
+        raise ValueError(
+            "the schedule has levels that are not finite: only the last may be noise-free "
+            "(logsnr = inf, alpha_bar = 1, sigma = 0) and none may be pure noise"
+        )
+    with np.errstate(invalid="ignore"):
+        bad = np.flatnonzero(np.diff(levels) <= 0)
+    if bad.size:
+        k = int(bad[0])
+        raise ValueError(
+            f"the schedule is not strictly monotone, noisy to clean: level {k} has logsnr "
+            f"{levels[k]:.6g} and level {k + 1} has {levels[k + 1]:.6g}"
+        )
+
+
+def check_process(process: str) -> str:
+    """The process if it is "vp" or "ve"."""
+    return _check.one_of("process", process, PROCESSES)

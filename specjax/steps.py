@@ -1,0 +1,109 @@
+"""The one definition of a sampling step.
+
+A sampler is a table of numbers, one row per denoiser call, over H registers ``r`` of which
+``r[0]`` is the sample::
+
+    d  = denoise(r[0], alpha_k, sigma_k)
+    r <- keep_k r + pull_k d + push_k z_k,        z_k ~ N(0, I)
+
+``sample`` runs a real denoiser through :func:`advance`, ``transfer`` a Gaussian one, so that
+analysis and generation cannot drift apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from specjax._values import Array, concrete, namespace, value
+
+
+class Row(NamedTuple):
+    """The coefficients of one denoiser call, or of K calls with an axis in front."""
+
+    alpha: Array  # []
+    sigma: Array  # []
+    keep: Array  # [H, H]
+    pull: Array  # [H]
+    push: Array  # [H]
+
+
+@value(data=["alpha", "sigma", "keep", "pull", "push", "start"], static=["stochastic"])
+@dataclass(frozen=True, eq=False)
+class SamplerPlan:
+    """K denoiser calls and what is done with their answers.
+
+    Attributes:
+      alpha, sigma: [K], the level of each call.
+      keep: [K, H, H], pull: [K, H], push: [K, H]: the coefficients of the step.
+      start: standard deviation of the noise that ``r[0]`` starts from; other registers are 0.
+      stochastic: whether any ``push`` is not zero.
+    """
+
+    alpha: Array
+    sigma: Array
+    keep: Array
+    pull: Array
+    push: Array
+    start: Array
+    stochastic: bool
+
+    @property
+    def rows(self) -> Row:
+        """All rows, stacked along the first axis."""
+        return Row(self.alpha, self.sigma, self.keep, self.pull, self.push)
+
+    @property
+    def calls(self) -> int:
+        """K: the number of denoiser calls."""
+        return int(self.keep.shape[0])
+
+    @property
+    def registers(self) -> int:
+        """H: the number of registers."""
+        return int(self.keep.shape[-1])
+
+
+def advance(r: jax.Array, row: Row, d: jax.Array, z: jax.Array | None) -> jax.Array:
+    """One row of a plan: ``keep r + pull d + push z``.
+
+    Args:
+      r: registers [H, ...]. d: the estimate [...]. z: unit noise [...], or None without noise.
+
+    The sum over registers is written out: H is 1 to 5, and a matrix product would round to
+    tf32 or bfloat16 on accelerators.
+    """
+
+    def over_samples(c: Array) -> Array:
+        return c.reshape(c.shape + (1,) * d.ndim).astype(r.dtype)
+
+    out = (over_samples(row.keep) * r[None]).sum(1) + over_samples(row.pull) * d
+    return out if z is None else out + over_samples(row.push) * z
+
+
+def pad(plan: SamplerPlan, calls: int) -> SamplerPlan:
+    """The same plan with idle rows at its end (a call whose answer is not used)."""
+    extra = calls - plan.calls
+    if extra <= 0:
+        return plan
+    xp, h, dtype = namespace(plan.keep), plan.registers, plan.keep.dtype
+    ones, zeros = xp.ones(extra, dtype), xp.zeros((extra, h), dtype)
+    eye = xp.broadcast_to(xp.eye(h, dtype=dtype), (extra, h, h))
+    idle = Row(ones, ones, eye, zeros, zeros)
+    joined = [xp.concatenate(pair) for pair in zip(plan.rows, idle, strict=True)]
+    return SamplerPlan(*joined, plan.start, plan.stochastic)
+
+
+def drop_idle(plan: SamplerPlan) -> SamplerPlan:
+    """The plan without rows that do nothing; unchanged while its numbers are traced."""
+    keep, pull, push = concrete(plan.keep), concrete(plan.pull), concrete(plan.push)
+    if keep is None or pull is None or push is None:
+        return plan
+    idle = ~pull.any(1) & ~push.any(1) & (keep == np.eye(plan.registers)).all((1, 2))
+    if not idle.any():
+        return plan
+    busy = np.flatnonzero(~idle)
+    return SamplerPlan(*(x[busy] for x in plan.rows), plan.start, plan.stochastic)

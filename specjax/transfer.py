@@ -1,0 +1,128 @@
+"""What a sampler does to each eigenvalue: :func:`advance` with the Wiener gain.
+
+In the eigenbasis of the data a step is an affine map per eigenvalue. Its matrix is read off by
+pushing unit registers, the mean and the noise through :func:`advance`; maps are composed in
+pairs (a tree of depth log2 K), in blocks of rows where all of them would not fit in memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from specjax._values import Array, follows_the_rule, value
+from specjax.denoisers import wiener_gain
+from specjax.spectrum import Spectrum
+from specjax.steps import Row, SamplerPlan, advance, pad
+
+_BLOCK_ELEMENTS = 2**20
+
+
+@value(data=["gain", "mean_gain", "std", "variance"])
+@dataclass(frozen=True, eq=False)
+class Transfer:
+    """The generated distribution per eigenvalue, [d] each.
+
+    With v ~ N(0, 1) the starting noise, z the noise of the steps and mu the data's mean, the
+    output is ``gain v + mean_gain mu + (noise)``, of variance ``variance`` = ``std``^2.
+    """
+
+    gain: Array
+    mean_gain: Array
+    std: Array
+    variance: Array
+
+
+class _Affine(NamedTuple):
+    """r -> matrix r + shift mu + N(0, cov), per eigenvalue (the last axis)."""
+
+    matrix: jax.Array  # [..., H, H, d]
+    shift: jax.Array  # [..., H, d]
+    cov: jax.Array | None  # [..., H, H, d], None without noise
+
+
+def transfer(plan: SamplerPlan, spectrum: Spectrum) -> Transfer:
+    """Gain, mean gain and variance of a plan with the ideal denoiser of a Gaussian.
+
+    Args:
+      plan: K rows. spectrum: d eigenvalues.
+
+    Returns:
+      A :class:`Transfer` of [d] arrays: D1, D2, sqrt(V) and V of 2502.00180, section 3.
+
+    Example:
+      >>> schedule = NoiseSchedule([-10.0, 0.0, float("inf")])
+      >>> transfer(plan("ddim", schedule), Spectrum([1.0])).std.round(3)
+      array([0.71])
+    """
+    return _transfer(pad(plan, _power_of_two(plan.calls)), spectrum.eigenvalues)
+
+
+@follows_the_rule
+@jax.jit
+def _transfer(plan: SamplerPlan, eigenvalues: jax.Array) -> Transfer:
+    dtype = jnp.result_type(plan.keep, eigenvalues)
+    rows = Row(*(jnp.asarray(x, dtype) for x in plan.rows))
+    total = _compose_rows(rows, jnp.asarray(eigenvalues, dtype), plan.stochastic)
+    gain = total.matrix[0, 0] * plan.start
+    if total.cov is None:
+        return Transfer(gain, total.shift[0], jnp.abs(gain), gain**2)
+    variance = gain**2 + total.cov[0, 0]
+    positive = variance > 0
+    std = jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1)), 0)
+    return Transfer(gain, total.shift[0], std, variance)
+
+
+def _step_map(row: Row, eigenvalues: jax.Array, stochastic: bool) -> _Affine:
+    """The affine map of one row, by linearity of :func:`advance`."""
+    h, d = row.pull.shape[0], eigenvalues.shape[0]
+    attenuation, offset = wiener_gain(eigenvalues, row.alpha, row.sigma)
+    unit = jnp.eye(h, h + 2, dtype=eigenvalues.dtype)  # columns: registers, mean, noise
+    inputs = jnp.broadcast_to(unit[:, :, None], (h, h + 2, d))
+    mean, noise = jnp.eye(2, h + 2, h, dtype=eigenvalues.dtype)[:, :, None]
+    out = advance(inputs, row, inputs[0] * attenuation + mean * offset, noise)
+    push = out[:, h + 1]
+    return _Affine(out[:, :h], out[:, h], push[:, None] * push[None] if stochastic else None)
+
+
+def _compose(later: _Affine, earlier: _Affine) -> _Affine:
+    """The map that applies ``earlier`` first. Products are written out: H is 1 to 5."""
+    f = later.matrix
+
+    def times(m: jax.Array) -> jax.Array:
+        return (f[..., :, :, None, :] * m[..., None, :, :, :]).sum(-3)
+
+    shift = (f * earlier.shift[..., None, :, :]).sum(-2) + later.shift
+    if later.cov is None or earlier.cov is None:
+        return _Affine(times(earlier.matrix), shift, None)
+    transposed = jnp.swapaxes(times(earlier.cov), -3, -2)
+    return _Affine(times(earlier.matrix), shift, times(transposed) + later.cov)
+
+
+def _compose_rows(rows: Row, eigenvalues: jax.Array, stochastic: bool) -> _Affine:
+    """The map of all K rows (K a power of two)."""
+    calls, h = rows.pull.shape
+    fits = _BLOCK_ELEMENTS // (h * (h + 2) * eigenvalues.shape[0])
+    block = min(calls, 1 << max(fits.bit_length() - 1, 0))
+
+    def compose_block(block_rows: Row) -> _Affine:
+        maps = jax.vmap(lambda row: _step_map(row, eigenvalues, stochastic))(block_rows)
+        for _ in range(block.bit_length() - 1):
+            first, second = (jax.tree.map(lambda x, i=i: x[i::2], maps) for i in (0, 1))
+            maps = _compose(second, first)
+        return jax.tree.map(lambda x: x[0], maps)
+
+    blocks = Row(*(x.reshape(calls // block, block, *x.shape[1:]) for x in rows))
+    total = compose_block(Row(*(x[0] for x in blocks)))
+    if calls == block:
+        return total
+    rest = Row(*(x[1:] for x in blocks))
+    return jax.lax.scan(lambda m, r: (_compose(compose_block(r), m), None), total, rest)[0]
+
+
+def _power_of_two(n: int) -> int:
+    """The smallest power of two that is at least n."""
+    return 1 << (n - 1).bit_length()
