@@ -3,9 +3,16 @@
 See the README for a tour; ``specjax.schedule`` states the conventions.
 """
 
+from specjax.compare import Comparison, compare
 from specjax.denoisers import from_edm, from_eps, from_v, wiener
+from specjax.families import SCHEDULES, schedule
+from specjax.fit import fit
+from specjax.grids import GRIDS, TrainingGrid
+from specjax.io import load, save
 from specjax.losses import LOSSES
+from specjax.objective import loss
 from specjax.result import FitResult
+from specjax.sample import sample
 from specjax.samplers import SAMPLERS, plan
 from specjax.schedule import NoiseSchedule
 from specjax.spectral import spectral
@@ -16,18 +23,29 @@ from specjax.transfer import Transfer, transfer
 __version__ = "0.1.0"
 
 __all__ = [
-    "LOSSES",
-    "SAMPLERS",
+    "Comparison",
     "FitResult",
+    "GRIDS",
+    "LOSSES",
     "NoiseSchedule",
+    "SAMPLERS",
+    "SCHEDULES",
     "SamplerPlan",
     "Spectrum",
+    "TrainingGrid",
     "Transfer",
     "advance",
+    "compare",
+    "fit",
     "from_edm",
     "from_eps",
     "from_v",
+    "load",
+    "loss",
     "plan",
+    "sample",
+    "save",
+    "schedule",
     "spectral",
     "transfer",
     "wiener",

@@ -39,23 +39,64 @@ class Moments:
         self.count = total
 
 
-def in_units(x: Any, data_range: tuple[float, float] | None) -> Any:
-    """Samples in the network's units: ``data_range`` (low, high) is mapped to [-1, 1].
-
-    Without it samples are taken as they are. An iterable of batches is mapped batch by batch.
-    """
-    if data_range is None:
-        return x
-    low, high = data_range
-    if not low < high:
+def check_range(data_range: Any) -> tuple[float, float]:
+    """The two ends (low, high) of the samples as floats, with low < high."""
+    try:
+        low, high = (float(end) for end in data_range)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not -math.inf < low < high < math.inf:
         raise ValueError(f"data_range = {data_range!r}: give (low, high) with low < high")
-    if not (hasattr(x, "shape") and hasattr(x, "dtype")):
-        return (in_units(np.asarray(batch), data_range) for batch in x)
-    if len(x) and (x.min() < low or x.max() > high):
+    return low, high
+
+
+@dataclass(frozen=True, eq=False)
+class InUnits:
+    """An array whose rows are mapped from ``data_range`` to [-1, 1] when they are read.
+
+    So a memory-mapped array of any size becomes float64 a batch at a time.
+    """
+
+    samples: Any
+    data_range: tuple[float, float]
+    dtype = np.dtype(np.float64)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the samples."""
+        return tuple(self.samples.shape)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return _mapped(np.asarray(self.samples[index]), self.data_range)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[...], dtype)
+
+
+def _mapped(x: np.ndarray, data_range: tuple[float, float]) -> np.ndarray:
+    low, high = data_range
+    if x.size and (x.min() < low or x.max() > high):
         raise ValueError(
             f"samples from {x.min()} to {x.max()} are outside data_range = {data_range!r}"
         )
     return np.asarray(x, np.float64) * (2 / (high - low)) - (high + low) / (high - low)
+
+
+def in_units(x: Any, data_range: tuple[float, float] | None) -> Any:
+    """Samples in the network's units: ``data_range`` (low, high) is mapped to [-1, 1].
+
+    Without it samples are taken as they are. Arrays are mapped when their rows are read, an
+    iterable of batches batch by batch; values outside the range raise ValueError then.
+    """
+    if data_range is None:
+        return x
+    data_range = check_range(data_range)
+    if hasattr(x, "shape") and hasattr(x, "dtype"):
+        return InUnits(x, data_range)
+    return (_mapped(np.asarray(batch), data_range) for batch in x)
 
 
 def batches(x: Any) -> tuple[Iterator[np.ndarray], int | None]:
@@ -117,6 +158,13 @@ def _checked(batch: np.ndarray, shape: tuple[int, ...] | None) -> np.ndarray:
     return batch
 
 
+def _centred(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Deviations from the mean, and the mean; exact where all samples are the same."""
+    away = batch - batch[0]
+    offset = away.mean(0)
+    return away - offset, batch[0] + offset
+
+
 def exact(
     x: Any, *, progress: Progress | None = None
 ) -> tuple[np.ndarray, np.ndarray, DenseBasis, int]:
@@ -126,10 +174,8 @@ def exact(
         return np.outer(v, v)
 
     def moments_of(batch: np.ndarray) -> Moments:
-        flat = batch.reshape(len(batch), -1)
-        mean = flat.mean(0)
-        centred = flat - mean
-        return Moments(len(flat), mean, centred.T @ centred)
+        centred, mean = _centred(batch.reshape(len(batch), -1))
+        return Moments(len(batch), mean, centred.T @ centred)
 
     moments, shape = accumulate(x, moments_of, outer, progress)
     eigenvalues, vectors = eigendecompose(moments.products / (moments.count - 1))
@@ -183,8 +229,8 @@ def shift_invariant(
         return np.matmul(flat.transpose(0, 2, 1), flat.conj())
 
     def moments_of(batch: np.ndarray) -> Moments:
-        mean = batch.mean(0)
-        freq = _frequencies(batch - mean, spatial)
+        centred, mean = _centred(batch)
+        freq = _frequencies(centred, spatial)
         return Moments(len(batch), mean, by_frequency(freq.transpose(1, 0, 2)))
 
     def outer(gap: np.ndarray) -> np.ndarray:

@@ -33,14 +33,18 @@ class Loss(NamedTuple):
     needs_positive: bool = False
 
 
-def _x_minus_log1p(x: jax.Array) -> jax.Array:
-    """``x - log(1 + x)`` without cancellation: with y = x / (2 + x), log1p x = 2 atanh y."""
+def _log_excess(a: jax.Array, b: jax.Array) -> jax.Array:
+    """``a / b - 1 - log(a / b)``, exact for a near b (no cancellation) and far below it.
+
+    Near: with x = (a - b) / b and y = x / (2 + x), log1p x = 2 atanh y, summed as a series.
+    """
+    x = (a - b) / b
     small = jnp.abs(x) < 0.1
     near = jnp.where(small, x, 0.0)
     y = near / (2 + near)
     series = sum(y ** (2 * n) / (2 * n + 3) for n in range(6))
-    far = jnp.where(small, 1.0, x)
-    return jnp.where(small, near * y - 2 * y**3 * series, far - jnp.log1p(far))
+    far = jnp.where(small, 1.0, a / b)
+    return jnp.where(small, near * y - 2 * y**3 * series, far - 1 - jnp.log(far))
 
 
 def _root(x: jax.Array) -> jax.Array:
@@ -49,11 +53,11 @@ def _root(x: jax.Array) -> jax.Array:
 
 
 def _kl(lam: jax.Array, m: Transfer) -> jax.Array:
-    return _x_minus_log1p((lam - m.variance) / m.variance) / 2
+    return _log_excess(lam, m.variance) / 2
 
 
 def _kl_reverse(lam: jax.Array, m: Transfer) -> jax.Array:
-    return _x_minus_log1p((m.variance - lam) / lam) / 2
+    return _log_excess(m.variance, lam) / 2
 
 
 def _ones(lam: Array) -> Array:

@@ -209,7 +209,7 @@ def lms(t: Intervals, *, order: int = 4) -> Rows:
     known = np.arange(steps)[:, None] >= past  # [S, order]
     node = t.s[index]
     gap = node[:, :, None] - node[:, None, :]  # [S, j, m]
-    other = known[:, None, :] & (past[:, None] != past)
+    other = known[:, :, None] & known[:, None, :] & (past[:, None] != past)
     where, weight = np.polynomial.legendre.leggauss((order + 1) // 2)
     total = xp.zeros_like(node)
     for x, w in zip(where, weight, strict=True):
@@ -221,8 +221,9 @@ def lms(t: Intervals, *, order: int = 4) -> Rows:
     c = xp.where(known & ~t.last[:, None], total * (t.s_next - t.s)[:, None], 0.0)
 
     zero, one, inverse = xp.zeros_like(t.s), xp.ones_like(t.s), 1 / t.s
-    top = [xp.where(t.last, 0.0, 1 + c[:, 0] * inverse), *(c[:, j] for j in range(1, order))]
-    pulls = [xp.where(t.last, 1.0, -c[:, 0] * inverse), *([zero] * (order - 1))]
+    euler, beyond = xp.exp(-t.h / 2), (total[:, 0] - 1) * xp.expm1(-t.h / 2)
+    top = [xp.where(t.last, 0.0, euler + beyond), *(c[:, j] for j in range(1, order))]
+    pulls = [xp.where(t.last, 1.0, -xp.expm1(-t.h / 2) - beyond), *([zero] * (order - 1))]
     table = [top]
     if order > 1:
         table.append([inverse, *([zero] * (order - 1))])

@@ -10,8 +10,11 @@ of equally spaced angles, the exact optimum.
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from specjax import _check
 from specjax._values import Array, follows_the_rule
@@ -19,41 +22,67 @@ from specjax.losses import LOSSES, Loss
 from specjax.schedule import NoiseSchedule, alpha_bar_to_logsnr
 from specjax.spectrum import Spectrum
 
-_GRID = 512
+_CELLS = 128
+_POINTS, _WEIGHTS = (np.polynomial.legendre.leggauss(4) + np.array([[1.0], [0.0]])) / 2  # on [0, 1]
 _ITERATIONS = 20
-_TAIL = 12.0  # in log s below the smallest eigenvalue: e^-12 of its density is left out
+_NEWTON = 3
+_TAIL = 12.0  # in log s below the smallest eigenvalue: from there on the density is ~ s
 
 
+@partial(jax.jit, static_argnames=("loss", "steps"))
 def spectral_levels(
     spectrum: Spectrum, loss: Loss, steps: int, noisy: Array, clean: Array
 ) -> jax.Array:
-    """logsnr [steps + 1] between two ends (``clean`` may be +inf). Traceable."""
+    """logsnr [steps + 1] between two ends (``clean`` may be +inf). Traceable.
+
+    Time (normalised, falling u) is integrated by a Gauss rule in each cell of a grid over u and
+    inverted by Newton's method within the cell. Below the grid the integral of ``s`` is ``s``.
+    """
     lam = jnp.asarray(spectrum.eigenvalues)
+    points, weights = jnp.asarray(_POINTS, lam.dtype), jnp.asarray(_WEIGHTS, lam.dtype)
     positive = lam > 0
     log_lam = jnp.log(jnp.where(positive, lam, 1))
     importance = jnp.asarray(spectrum.weights) * loss.importance(lam) * positive
-    u_noisy = -jnp.asarray(noisy, lam.dtype) / 2
+    u_noisy, u_end = -jnp.asarray(noisy, lam.dtype) / 2, -jnp.asarray(clean, lam.dtype) / 2
     least = jnp.minimum(jnp.where(positive, log_lam, jnp.inf).min() / 2, u_noisy)
-    u_clean = jnp.maximum(-jnp.asarray(clean, lam.dtype) / 2, least - _TAIL)
-    u = jnp.linspace(u_noisy, u_clean, _GRID)
-    q = jax.nn.sigmoid(x := log_lam[:, None] - 2 * u) * jax.nn.sigmoid(-x)  # [d, grid]
-    width = (u_noisy - u_clean) / (_GRID - 1)
-    trapezoid = jnp.full(_GRID, width).at[jnp.array([0, -1])].multiply(0.5)
+    u_clean = jnp.maximum(u_end, least - _TAIL)
+    edges = jnp.linspace(u_noisy, u_clean, _CELLS + 1)
+    width = (u_noisy - u_clean) / _CELLS
 
-    def density(energy: jax.Array) -> jax.Array:
-        g = jnp.sqrt((importance * energy) @ q) + jnp.finfo(lam.dtype).tiny
-        return g / (g @ trapezoid)
+    def spread(u: jax.Array) -> jax.Array:
+        x = log_lam - 2 * u[..., None]
+        return jax.nn.sigmoid(x) * jax.nn.sigmoid(-x)  # [..., d]
+
+    def density(q: jax.Array, energy: jax.Array) -> jax.Array:
+        return jnp.sqrt(q @ (importance * energy)) + jnp.finfo(lam.dtype).tiny
+
+    q, q_below = spread(edges[:-1, None] - width * points), spread(u_clean)
+    endless = jnp.isinf(u_end)
 
     def improve(_: int, energy: jax.Array) -> jax.Array:
-        return jnp.sqrt(energy * (q @ (trapezoid / density(energy))))
+        g, below = density(q, energy), density(q_below, energy)
+        total = width * (g @ weights).sum() + jnp.where(endless, below, 0)
+        spent = width * jnp.einsum("p,cpd->d", weights, q / g[..., None])
+        return jnp.sqrt(energy * total * (spent + jnp.where(endless, q_below / below, 0)))
 
     energy = jnp.ones_like(lam)
     if loss.quadratic:
         energy = jax.lax.fori_loop(0, _ITERATIONS, improve, energy)
-    g = density(energy)
-    time = jnp.concatenate([jnp.zeros(1, lam.dtype), jnp.cumsum((g[1:] + g[:-1]) / 2 * width)])
-    levels = -2 * jnp.interp(jnp.linspace(0, 1, steps + 1), time / time[-1], u)
-    return levels.at[0].set(noisy).at[-1].set(clean)
+    cells = width * density(q, energy) @ weights
+    time = jnp.concatenate([jnp.zeros(1, lam.dtype), jnp.cumsum(cells)])
+    below = density(q_below, energy)
+    wanted = jnp.linspace(0, time[-1] + jnp.where(endless, below, 0), steps + 1)
+    cell = jnp.clip(jnp.searchsorted(time, wanted, side="right") - 1, 0, _CELLS - 1)
+    top = edges[cell]
+
+    def newton(_: int, u: jax.Array) -> jax.Array:
+        g = density(spread(top[:, None] - (top - u)[:, None] * points), energy)
+        late = time[cell] + (top - u) * (g @ weights) - wanted
+        return jnp.clip(u + late / density(spread(u), energy), edges[cell + 1], top)
+
+    u = jax.lax.fori_loop(0, _NEWTON, newton, jnp.interp(wanted, time, edges))
+    u = jnp.where(wanted > time[-1], u_clean + jnp.log((wanted[-1] - wanted) / below), u)
+    return (-2 * u).at[0].set(noisy).at[-1].set(clean)
 
 
 def spectral(
@@ -82,9 +111,5 @@ def spectral(
     noisy, clean = alpha_bar_to_logsnr(_check.alpha_bar_range(alpha_bar_range))
     nodes = spectrum.quadrature()
 
-    @follows_the_rule
-    def levels(eigenvalues: Array, weights: Array) -> jax.Array:
-        traced = jax.tree.map(lambda x: x, nodes)
-        return spectral_levels(traced, found, steps, noisy, clean)
-
-    return NoiseSchedule(levels(nodes.eigenvalues, nodes.weights))
+    levels = follows_the_rule(spectral_levels)
+    return NoiseSchedule(levels(nodes, found, steps, noisy, clean))

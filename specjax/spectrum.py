@@ -119,7 +119,10 @@ class Spectrum:
             raise ValueError(f"the covariance has shape {covariance.shape}: give a square matrix")
         eigenvalues, vectors = estimate.eigendecompose(covariance)
         shape = (len(covariance),)
-        coefficients = None if mean is None else vectors.T @ np.asarray(mean, np.float64)
+        centre = np.zeros(shape) if mean is None else np.asarray(mean, np.float64)
+        if centre.shape != shape:
+            raise ValueError(f"the mean has shape {centre.shape}: the covariance needs {shape}")
+        coefficients = vectors.T @ centre
         return cls(eigenvalues, coefficients, basis=estimate.DenseBasis(vectors, shape))
 
     @classmethod
@@ -177,15 +180,16 @@ class Spectrum:
         at, weight = gauss_rule(log_lam, np.where(null, 0.0, weights), nodes)
         mean_at, mean_weight = gauss_rule(log_lam, np.where(null, 0.0, mean_power), nodes)
         zeros = np.zeros(int(null.any()))
-        return Spectrum(
-            eigenvalues=np.concatenate([np.exp(at), np.exp(mean_at), zeros]),
-            mean=np.concatenate([np.zeros_like(at), np.ones_like(mean_at), zeros + 1]),
-            weights=np.concatenate([weight, np.zeros_like(mean_at), zeros + weights[null].sum()]),
-            mean_weights=np.concatenate(
-                [np.zeros_like(at), mean_weight, zeros + mean_power[null].sum()]
-            ),
-            source=self.source,
+        flat = np.zeros_like(at), np.zeros_like(mean_at)
+        parts = (
+            (np.exp(at), np.exp(mean_at), zeros),
+            (flat[0], flat[1] + 1, zeros + 1),
+            (weight, flat[1], zeros + weights[null].sum()),
+            (flat[0], mean_weight, zeros + mean_power[null].sum()),
         )
+        xp, dtype = namespace(self.eigenvalues), self.eigenvalues.dtype
+        arrays = [xp.asarray(np.concatenate(part), dtype) for part in parts]
+        return Spectrum(*arrays, source=self.source)
 
     def project(self, x: Array) -> Array:
         """Samples [..., *shape] to coefficients [..., d]; samples [..., d] without a basis."""

@@ -1,0 +1,145 @@
+"""Schedules side by side on one spectrum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from specjax import _check
+from specjax.families import SCHEDULES
+from specjax.families import schedule as family
+from specjax.fit import Progress, fit
+from specjax.objective import Objective, loss_of_plan, objective
+from specjax.result import FitResult
+from specjax.schedule import NoiseSchedule
+from specjax.spectral import spectral
+from specjax.spectrum import Spectrum
+from specjax.steps import pad
+
+MOST_STEPS = 1000
+"""Where the search for the steps that a heuristic needs ends."""
+
+_CALLS = (32, 256, 2048)  # plans are padded to these, so that any S needs three compilations
+
+
+@dataclass(frozen=True)
+class Row:
+    """One schedule of a comparison.
+
+    ``steps_needed`` is the fewest steps with which the family reaches the learned loss: None
+    where it takes more than :data:`MOST_STEPS`, or where only one schedule was given.
+    """
+
+    name: str
+    schedule: NoiseSchedule
+    value: float
+    steps_needed: int | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Schedules of S steps on one spectrum, best first, and the fit among them."""
+
+    learned: FitResult
+    rows: tuple[Row, ...]
+
+    @property
+    def baselines(self) -> dict[str, float]:
+        """Losses of all but the learned schedule, by name."""
+        return {row.name: row.value for row in self.rows if row.name != "learned"}
+
+
+def compare(
+    spectrum: Spectrum,
+    steps: int,
+    *,
+    sampler: str = "ddim",
+    loss: str = "w2",
+    process: str = "vp",
+    alpha_bar_range: tuple[float, float] = _check.DEFAULT_ALPHA_BAR_RANGE,
+    sampler_options: Mapping[str, Any] | None = None,
+    schedules: Mapping[str, NoiseSchedule] | None = None,
+    learned: FitResult | None = None,
+    progress: Progress | None = None,
+    **fit_options: Any,
+) -> Comparison:
+    """The learned schedule beside every family pinned to the same ends.
+
+    Args:
+      spectrum to alpha_bar_range, sampler_options, fit_options: as in :func:`fit`.
+      schedules: more schedules by name, anybody's, taken as they are.
+      learned: a fit to reuse.
+
+    Returns:
+      A :class:`Comparison` with the values on the full spectrum.
+
+    Example:
+      >>> table = compare(Spectrum([1.0]), 4)
+      >>> table.rows[0].name
+      'learned'
+    """
+    if learned is None:
+        learned = fit(
+            spectrum, steps, sampler=sampler, loss=loss, process=process,
+            alpha_bar_range=alpha_bar_range, sampler_options=sampler_options, progress=progress,
+            **fit_options,
+        )  # fmt: skip
+    chosen = objective(spectrum, sampler, sampler_options, loss, process)
+    rows = [Row("learned", learned.schedule, learned.value, steps)]
+    for name, make in heuristics(learned.nodes, loss, alpha_bar_range).items():
+        made = make(steps)
+        needed = _steps_needed(chosen, learned.nodes, make, learned.node_value)
+        rows.append(Row(name, made, _value(chosen, spectrum, made), needed))
+    for name, given in (schedules or {}).items():
+        rows.append(Row(name, given, _value(chosen, spectrum, given)))
+    return Comparison(learned, tuple(sorted(rows, key=lambda row: row.value)))
+
+
+def heuristics(
+    spectrum: Spectrum, loss: str, alpha_bar_range: tuple[float, float]
+) -> dict[str, Callable[[int], NoiseSchedule]]:
+    """Every family, pinned, and the closed form of the spectrum: functions of the steps."""
+    made: dict[str, Callable[[int], NoiseSchedule]] = {
+        "spectral": lambda s: spectral(spectrum, s, loss=loss, alpha_bar_range=alpha_bar_range)
+    }
+    for name in SCHEDULES:
+        made[name] = lambda s, name=name: family(name, s, alpha_bar_range=alpha_bar_range)
+    return made
+
+
+def losses_over_steps(
+    chosen: Objective,
+    spectrum: Spectrum,
+    make: Callable[[int], NoiseSchedule],
+    steps: tuple[int, ...],
+) -> list[float]:
+    """The loss of a family at several numbers of steps."""
+    return [_value(chosen, spectrum, make(s)) for s in steps]
+
+
+def _value(chosen: Objective, spectrum: Spectrum, schedule: NoiseSchedule) -> float:
+    plan = chosen.plan(schedule)
+    size = next((n for n in _CALLS if n >= plan.calls), plan.calls)
+    small = Spectrum(spectrum.eigenvalues, spectrum.mean, spectrum.weights, spectrum.mean_weights)
+    return float(loss_of_plan(pad(plan, size), small, chosen.loss))
+
+
+def _steps_needed(
+    chosen: Objective, nodes: Spectrum, make: Callable[[int], NoiseSchedule], target: float
+) -> int | None:
+    """The fewest steps that reach a loss, by doubling and bisection."""
+
+    def reaches(steps: int) -> bool:
+        return _value(chosen, nodes, make(steps)) <= target * (1 + 1e-9)
+
+    above = 1
+    while not reaches(above):
+        if above == MOST_STEPS:
+            return None
+        above = min(2 * above, MOST_STEPS)
+    below = above // 2
+    while above - below > 1:
+        middle = (above + below) // 2
+        below, above = (below, middle) if reaches(middle) else (middle, above)
+    return above

@@ -1,0 +1,63 @@
+"""The built-in sets: real images inside the installed scikit-learn, no download."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+PATCHES = 20_000
+"""Patches that ``patches`` cuts: six to seven for each of its 3,072 dimensions."""
+
+PATCH_SIDE = 32
+
+
+class Builtin(NamedTuple):
+    """A row of the table: ``load(seed)`` gives samples [N, ...] and their provenance."""
+
+    load: Callable[[int], tuple[np.ndarray, Mapping[str, Any]]]
+    data_range: tuple[float, float]
+    summary: str
+
+
+def _digits(seed: int) -> tuple[np.ndarray, Mapping[str, Any]]:
+    """Handwritten digits [1797, 8, 8], 0 to 16. Nothing is random in them."""
+    import sklearn
+    from sklearn.datasets import load_digits
+
+    return load_digits().images, {"scikit_learn": sklearn.__version__}
+
+
+def _patches(seed: int) -> tuple[np.ndarray, Mapping[str, Any]]:
+    """Patches [N, 32, 32, 3] (uint8), each from a random place of one of two photographs."""
+    import PIL
+    import sklearn
+    from sklearn.datasets import load_sample_images
+
+    patches = cut_patches(load_sample_images().images, PATCHES, PATCH_SIDE, seed)
+    versions = {"scikit_learn": sklearn.__version__, "pillow": PIL.__version__}
+    return patches, {"seed": seed, **versions}
+
+
+def cut_patches(photos: list[np.ndarray], count: int, side: int, seed: int) -> np.ndarray:
+    """``count`` square patches [count, side, side, C] at places drawn uniformly, with return.
+
+    Args:
+      photos: [H, W, C] each, all with the same number of channels. seed: of the places.
+    """
+    rng = np.random.default_rng(seed)
+    photo = rng.integers(len(photos), size=count)
+    patches = np.empty((count, side, side, photos[0].shape[-1]), photos[0].dtype)
+    for i, image in enumerate(photos):
+        mine = np.flatnonzero(photo == i)
+        windows = np.lib.stride_tricks.sliding_window_view(image, (side, side), axis=(0, 1))
+        y, x = (rng.integers(n, size=mine.size) for n in windows.shape[:2])
+        patches[mine] = windows[y, x].transpose(0, 2, 3, 1)
+    return patches
+
+
+BUILTIN = {
+    "digits": Builtin(_digits, (0.0, 16.0), "1,797 handwritten digits, 8x8"),
+    "patches": Builtin(_patches, (0.0, 255.0), "20,000 patches of two photographs, 32x32x3"),
+}

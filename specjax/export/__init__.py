@@ -1,0 +1,96 @@
+"""Schedules in the forms that other software reads.
+
+:func:`export` makes the text (or bytes) and writes no file. To add a target, write a function
+``Request -> (content, remarks)`` and name it in TARGETS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from specjax import _check
+from specjax.export import diffusers, plain, sigma_lists
+from specjax.export.form import Request, Written
+from specjax.grids import TrainingGrid, check_grid
+from specjax.result import FitResult
+from specjax.schedule import NoiseSchedule
+
+__all__ = ["TARGETS", "Export", "Target", "export"]
+
+
+class Target(NamedTuple):
+    """A row of the table: what writes it, the usual ending of its file, a line."""
+
+    write: Callable[[Request], Written]
+    suffix: str
+    summary: str
+
+
+TARGETS = {
+    "diffusers": Target(diffusers.write, ".json", "sigmas, timesteps and flow sigmas, as JSON"),
+    "k-diffusion": Target(sigma_lists.write_k_diffusion, ".json", "sigmas and the sample_* to run"),
+    "comfyui": Target(sigma_lists.write_comfyui, ".txt", "the text of a ManualSigmas node"),
+    "csv": Target(plain.write_csv, ".csv", "a row per level"),
+    "npz": Target(plain.write_npz, ".npz", "NumPy arrays without pickle"),
+    "json": Target(plain.write_json, ".json", "plain lists"),
+}
+
+
+@dataclass(frozen=True)
+class Export:
+    """A schedule in another program's form.
+
+    Attributes:
+      target: a name in :data:`TARGETS`.
+      content: the text of the file; bytes for "npz".
+      suffix: the usual ending of its name.
+      notes: one-line remarks: levels that were clipped, a sampler without a counterpart, ...
+    """
+
+    target: str
+    content: str | bytes
+    suffix: str
+    notes: tuple[str, ...]
+
+
+def export(
+    schedule: FitResult | NoiseSchedule,
+    target: str,
+    *,
+    grid: str | TrainingGrid | None = "ddpm",
+    shift: float = 1.0,
+) -> Export:
+    """A schedule in the form of another program.
+
+    Args:
+      schedule: a fit's result, or a bare schedule (without sampler, and so without losses).
+      target: a name in :data:`TARGETS`.
+      grid: the noise levels that the network was trained on: a name in
+        :data:`specjax.grids.GRIDS`, one's own, or None for a network of continuous level.
+        Sigmas outside its range are clipped (a network's timestep stops at its ends), and a
+        remark says so; plain forms keep the levels.
+      shift: the flow-matching shift that the other program applies ("diffusers").
+
+    Returns:
+      An :class:`Export`. Lists have S + 1 levels ("steps" counts intervals) unless the target
+      adds the noise-free end itself.
+
+    Raises:
+      ValueError: for an unknown target or grid, a schedule outside the grid, or for
+        "diffusers" one of more steps than the grid has levels.
+
+    Example:
+      >>> export(NoiseSchedule.from_sigmas([14.6, 1.0, 0.001, 0.0]), "comfyui", grid=None).content
+      '14.6, 1.0, 0.001, 0.0\\n'
+    """
+    row = TARGETS[_check.one_of("target", target, TARGETS)]
+    request = Request(
+        schedule if isinstance(schedule, NoiseSchedule) else schedule.schedule,
+        None if isinstance(schedule, NoiseSchedule) else schedule,
+        None if grid is None else check_grid(grid),
+        _check.positive("shift", shift),
+    )
+    content, notes = row.write(request)
+    return Export(target, content, row.suffix, tuple(notes))

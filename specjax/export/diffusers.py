@@ -1,0 +1,206 @@
+"""The form of diffusers (checked against 0.42.1): one JSON document with three lists.
+
+- ``sigmas`` [S + 1], falling, 0.0 behind them where the schedule ends clean: for
+  ``EulerDiscreteScheduler.set_timesteps(sigmas=...)``, which is DDIM (eta = 0) and interpolates
+  the timestep. Without the 0.0 it would drop a step.
+- ``timesteps`` [S], strictly falling whole numbers: for DDPM, DPMSolverMultistep, Heun and LCM,
+  which add the noise-free end themselves. Re-optimised on the grid, with the losses.
+- ``flow_sigmas`` [S] in (0, 1], *without* the end: for ``FlowMatchEulerDiscreteScheduler``, which
+  adds it. Its shift is applied again to any list, so it is undone here.
+
+Where a sample starts: pipelines multiply unit noise by ``scheduler.init_noise_sigma``. Euler and
+Heun work on ``x / alpha`` and take the first sigma of the list with ``timestep_spacing``
+"linspace" or "trailing" (VE's start), ``sqrt(sigma^2 + 1)`` with "leading" (VP's start, unit noise
+over alpha): 14.615 or 14.649 for Stable Diffusion. Otherwise a custom list ignores the spacing,
+so ``arguments`` sets it by the process. DDPM and DPM-Solver++ work on the VP sample and take 1.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from specjax.export.form import (
+    NO_SAMPLER_NOTE,
+    SAMPLING_NOTE,
+    SCALE_NOTE,
+    Client,
+    Request,
+    Written,
+    end_note,
+    floats,
+    start_std,
+)
+from specjax.grids import Assignment, LossOf, TrainingGrid, assign
+from specjax.objective import objective
+from specjax.result import FitResult
+from specjax.schedule import NoiseSchedule
+
+VERSION = 1
+
+_EULER = Client("EulerDiscreteScheduler", {})
+_DDPM = Client("DDPMScheduler", {"clip_sample": False, "thresholding": False})
+_HEUN = Client("HeunDiscreteScheduler", {"clip_sample": False})
+_DPMPP = Client(
+    "DPMSolverMultistepScheduler",
+    {
+        "algorithm_type": "dpmsolver++",
+        "solver_order": 2,
+        "solver_type": "midpoint",
+        "final_sigmas_type": "zero",
+        "thresholding": False,
+    },
+)
+_DPMPP_SDE = Client(_DPMPP.name, {**_DPMPP.arguments, "algorithm_type": "sde-dpmsolver++"})
+
+CLIENTS = {
+    ("ddim", 0.0): _EULER,
+    ("ddim", 1.0): _DDPM,
+    ("euler_ancestral", 0.0): _EULER,
+    ("euler_ancestral", 1.0): _DDPM,
+    ("ddpm", 1.0): _DDPM,
+    ("heun", 1.0): _HEUN,
+    ("dpmpp_2m", 1.0): _DPMPP,
+    ("dpmpp_2m_sde", 0.0): _DPMPP,
+    ("dpmpp_2m_sde", 1.0): _DPMPP_SDE,
+}
+"""The scheduler that takes a custom list and does the same as (sampler, eta)."""
+
+_TAKES_SIGMAS = (_EULER.name,)
+_STARTS_BY_SPACING = (_EULER.name, _HEUN.name)
+
+
+def write(request: Request) -> Written:
+    """The JSON document and its remarks."""
+    clipped, notes = request.clipped()
+    client, client_notes = _client(request)
+    notes = [*notes, *end_note(request.schedule), *client_notes]
+    document: dict[str, Any] = {"format": "specjax-diffusers", "version": VERSION}
+    document |= request.about()
+    document["sigmas"] = floats(clipped.sigmas)
+    if request.grid is None:
+        notes.append("no grid: no timesteps, and sigmas are not clipped to the network's range")
+        client = client if client is None or client.name in _TAKES_SIGMAS else None
+    else:
+        found = assign(request.grid, request.schedule, _loss_of(request.result))
+        document |= _on_grid(request.grid, found)
+        notes += _grid_notes(request, found)
+    document["scheduler"] = client and _use(client, request, document)
+    document["flow_sigmas"] = floats(undo_shift(request.schedule.flow_time[:-1], request.shift))
+    document["flow_shift"] = request.shift
+    notes += [*_flow_notes(request.schedule), SAMPLING_NOTE, SCALE_NOTE]
+    document["notes"] = notes
+    return json.dumps(document, indent=2, allow_nan=False) + "\n", notes
+
+
+def undo_shift(flow_time: Any, shift: float) -> np.ndarray:
+    """``s / (shift - (shift - 1) s)``: what ``shift s / (1 + (shift - 1) s)`` maps back to s."""
+    s = np.asarray(flow_time, np.float64)
+    return s / (shift - (shift - 1) * s)
+
+
+def _client(request: Request) -> tuple[Client | None, list[str]]:
+    """The matching scheduler with its arguments, or None, and remarks."""
+    eta = float(request.options.get("eta", 0.0 if request.sampler == "ddim" else 1.0))
+    notes = [] if request.result else [NO_SAMPLER_NOTE]
+    client = CLIENTS.get((request.sampler, eta))
+    if client is None:
+        return None, [
+            f"no scheduler of diffusers runs {request.sampler!r} {request.options or ''} along a "
+            "custom list: in another sampler this schedule is not the best one"
+        ]
+    arguments = dict(client.arguments)
+    if client.name in _STARTS_BY_SPACING:
+        arguments["timestep_spacing"] = "leading" if request.process == "vp" else "linspace"
+    elif request.process != "vp":
+        notes.append(f"{client.name} starts from unit noise in VP, the schedule from noise in VE")
+    if client is _DDPM:
+        arguments["variance_type"] = "fixed_small"
+    if request.options.get("variance") == "beta":
+        arguments["variance_type"] = "fixed_large"
+        notes.append(
+            "DDPMScheduler with 'fixed_large' adds noise of variance 1 - alpha_bar in its last "
+            "step too, unless that is timestep 0"
+        )
+    return Client(client.name, arguments), notes
+
+
+def _use(client: Client, request: Request, document: dict[str, Any]) -> dict[str, Any]:
+    """How to construct the scheduler and what to pass to it."""
+    takes = "sigmas" if client.name in _TAKES_SIGMAS else "timesteps"
+    start = 1.0
+    if client.name in _STARTS_BY_SPACING:
+        first = document["sigmas"][0]
+        if request.grid and takes == "timesteps":
+            first = np.exp(-request.grid.logsnr[document["timesteps"][0]] / 2)
+        start = start_std(first, request.process)
+    config = request.grid.config if request.grid else {}
+    return {
+        "class": client.name,
+        "arguments": {**config, **client.arguments},
+        "set_timesteps": takes,
+        "init_noise_sigma": start,
+    }
+
+
+def _on_grid(grid: TrainingGrid, found: Assignment) -> dict[str, Any]:
+    """The timesteps and what they cost."""
+    return {
+        "grid": {
+            "name": grid.name,
+            "timesteps": grid.size,
+            "sigma_range": floats(grid.sigma_range),
+        },
+        "timesteps": [int(t) for t in found.timesteps],
+        "timesteps_rounded": [int(t) for t in found.rounded],
+        "losses": {
+            "sigmas": found.loss_float,
+            "timesteps_rounded": found.loss_rounded,
+            "timesteps": found.loss,
+        },
+    }
+
+
+def _grid_notes(request: Request, found: Assignment) -> list[str]:
+    notes = []
+    if found.duplicates:
+        notes.append(f"nearest timesteps would have repeated {found.duplicates}: moved apart")
+    if found.loss is None:
+        notes.append("timesteps are rounded and not re-optimised: that takes a fit's result")
+    if not request.schedule.ends_clean:
+        notes.append(
+            "schedulers that take timesteps or flow_sigmas end at sigma 0 all the same; the losses "
+            "of timesteps are for that end"
+        )
+    return notes
+
+
+def _flow_notes(schedule: NoiseSchedule) -> list[str]:
+    first = float(np.asarray(schedule.flow_time)[0])
+    return [
+        f"flow_sigmas start at {first:.6g}: FlowMatchEulerDiscreteScheduler takes unit noise for "
+        "the sample there; they are not clipped, flow networks know every level"
+    ]
+
+
+def _loss_of(result: FitResult | None) -> LossOf | None:
+    """The losses of many schedules under the result's sampler, on its nodes."""
+    if result is None:
+        return None
+    nodes = result.nodes
+    chosen = objective(nodes, result.sampler, result.sampler_options, result.loss, result.process)
+
+    @jax.jit
+    @jax.vmap
+    def losses(levels: jax.Array) -> jax.Array:
+        return jnp.asarray(chosen.value(nodes, NoiseSchedule(levels)))
+
+    def evaluate(levels: np.ndarray) -> np.ndarray:
+        with jax.enable_x64(True):
+            return np.asarray(losses(jnp.asarray(levels, jnp.float64)))
+
+    return evaluate

@@ -1,0 +1,93 @@
+"""What every target is made from, and the numbers and remarks they share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from specjax.grids import TrainingGrid
+from specjax.result import FitResult
+from specjax.schedule import NoiseSchedule
+
+Written = tuple[str | bytes, list[str]]
+"""What a target writes, and its remarks."""
+
+SCALE_NOTE = (
+    "eigenvalues are taken to be in the network's units (images in [-1, 1], scaled latents): "
+    "data that are c times larger shift every logsnr by -2 log c"
+)
+SAMPLING_NOTE = "levels for sampling: do not pass them as trained_betas or train on them"
+NO_SAMPLER_NOTE = "a bare schedule: no sampler is recorded, and the best schedule depends on it"
+
+
+class Request(NamedTuple):
+    """An export that was asked for; ``grid`` is None for networks of continuous level."""
+
+    schedule: NoiseSchedule
+    result: FitResult | None
+    grid: TrainingGrid | None
+    shift: float
+
+    @property
+    def sampler(self) -> str:
+        """The sampler that the schedule was learned for; DDIM for a bare schedule."""
+        return self.result.sampler if self.result else "ddim"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The sampler's options."""
+        return dict(self.result.sampler_options) if self.result else {}
+
+    @property
+    def process(self) -> str:
+        """The process whose noise a sample starts from."""
+        return self.result.process if self.result else "vp"
+
+    def clipped(self) -> tuple[NoiseSchedule, list[str]]:
+        """The schedule within the grid's range, and remarks on what was moved."""
+        return self.grid.clip(self.schedule) if self.grid else (self.schedule, [])
+
+    def about(self) -> dict[str, Any]:
+        """What a file says of the schedule's origin: the sampler is part of a schedule."""
+        known: dict[str, Any] = {"steps": self.schedule.steps, "process": self.process}
+        if self.result is None:
+            return {**known, "sampler": None}
+        return {
+            **known,
+            "sampler": self.sampler,
+            "sampler_options": self.options,
+            "loss": self.result.loss,
+            "value": float(self.result.value) if np.isfinite(self.result.value) else None,
+        }
+
+
+@dataclass(frozen=True)
+class Client:
+    """What runs the schedule elsewhere: a class or function, and its arguments."""
+
+    name: str
+    arguments: Mapping[str, Any]
+
+
+def start_std(sigma: float, process: str) -> float:
+    """Standard deviation of the VE sample ``x / alpha`` that a sampler starts from.
+
+    VP starts from unit noise: ``1 / alpha = sqrt(1 + sigma^2)``; VE from ``sigma``.
+    """
+    return float(np.hypot(1.0, sigma)) if process == "vp" else float(sigma)
+
+
+def floats(levels: Any) -> list[float]:
+    """Python floats."""
+    return [float(x) for x in np.asarray(levels, np.float64)]
+
+
+def end_note(schedule: NoiseSchedule) -> list[str]:
+    """A remark on a schedule without a noise-free end."""
+    if schedule.ends_clean:
+        return []
+    last = float(np.asarray(schedule.sigmas)[-1])
+    return [f"the schedule stops at sigma {last:.4g}: the list of sigmas has no trailing 0"]

@@ -1,0 +1,285 @@
+"""The schedules that people use without looking at the data.
+
+A family is a curve ``logsnr(t)`` over time t from 1 (noisy) to 0 (clean), strictly falling in t.
+Its S + 1 levels are taken at equal steps of time, from the first to the last of two *ends*.
+
+Without ``alpha_bar_range`` the ends are the family's own: the curve's noisy end, or an alpha_bar
+of 1e-9 (the clipping of 2301.10972) where the curve starts at pure noise, and a noise-free end.
+With it the family is **pinned** to the ends (noisy, clean) for a fair comparison:
+
+- time is truncated to where the curve meets the ends asked for;
+- where the curve does not reach an end, its logsnr is stretched affinely to it, with the other
+  end fixed (or, where that end is noise-free, the level at a thousandth of the time);
+- a ramp in sigma, whose ends are its options, takes them from the range.
+
+A noise-free end (``clean = 1.0``) is the last of the S + 1 levels. Curves end there; a ramp in
+sigma puts S levels down to its ``sigma_min`` and the noise-free one behind them.
+
+To add a family, write a curve ``(t, **options) -> logsnr`` and name it in SCHEDULES.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.optimize import bisect
+
+from specjax import _check
+from specjax.grids import GRIDS, TrainingGrid
+from specjax.schedule import NoiseSchedule, alpha_bar_to_logsnr
+
+Curve = Callable[[np.ndarray], np.ndarray]
+
+PURE_NOISE = float(alpha_bar_to_logsnr(1e-9))
+"""The logsnr at which a curve that starts at pure noise is cut off (2301.10972, clip_min)."""
+
+
+class Family(NamedTuple):
+    """A row of the table: the curve, a line, and whether it is a ramp between two sigmas."""
+
+    curve: Callable[..., np.ndarray]
+    summary: str
+    ramp: bool = False
+
+
+def _along_grid(t: np.ndarray, grid: TrainingGrid) -> np.ndarray:
+    """A training grid as a curve: log alpha_bar, linear between t = k / T, 0 at t = 0."""
+    log_alpha_bar = np.concatenate([[0.0], -np.logaddexp(0, -grid.logsnr)])
+    at = np.interp(t * grid.size, np.arange(grid.size + 1), log_alpha_bar)
+    return at - np.log(-np.expm1(at))
+
+
+def linear(t: np.ndarray) -> np.ndarray:
+    """DDPM's linear betas, 1e-4 to 0.02 in 1,000 steps (2006.11239, section 4)."""
+    return _along_grid(t, GRIDS["ddpm"])
+
+
+def scaled_linear(t: np.ndarray) -> np.ndarray:
+    """Stable Diffusion's betas, linear in their square root, 0.00085 to 0.012."""
+    return _along_grid(t, GRIDS["sd"])
+
+
+def _log_cos_ratio(x: np.ndarray | float, y: float) -> np.ndarray:
+    """``log(cos x / cos y)`` for x >= y in quarter turns, accurate for close x and y, and at 1."""
+    x, quarter = np.asarray(x, np.float64), math.pi / 2
+    below = np.cos(y * quarter)
+    fallen = np.sin((x - y) * quarter) * np.sin((x + y) * quarter) / below**2
+    with np.errstate(divide="ignore"):
+        far = np.log(np.sin((1 - x) * quarter) / below)
+    return np.where(fallen < 0.5, np.log1p(-np.minimum(fallen, 0.5)) / 2, far)
+
+
+def cosine(t: np.ndarray, *, s: float = 0.008) -> np.ndarray:
+    """``alpha_bar = f(t) / f(0)``, ``f = cos^2((t + s)/(1 + s) pi/2)`` (2102.09672, eq. 17)."""
+    if not 0 <= s < math.inf:
+        raise ValueError(f"s = {s!r}: give a finite number of at least 0")
+    log_alpha_bar = 2 * _log_cos_ratio((t + s) / (1 + s), s / (1 + s))
+    return log_alpha_bar - np.log(-np.expm1(log_alpha_bar))
+
+
+def cosine_chen(
+    t: np.ndarray, *, start: float = 0.0, end: float = 1.0, tau: float = 1.0
+) -> np.ndarray:
+    """``v = cos^(2 tau)(pi/2 (start + t (end - start)))``, scaled to [0, 1] (2301.10972)."""
+    if not 0 <= start < end <= 1:
+        raise ValueError(f"start = {start!r}, end = {end!r}: give 0 <= start < end <= 1")
+    power = 2 * _check.positive("tau", tau)
+    log_v = power * _log_cos_ratio(start + t * (end - start), start)
+    log_v_end = power * _log_cos_ratio(end, start)
+    return np.log(np.maximum(np.exp(log_v) - np.exp(log_v_end), 0)) - np.log(-np.expm1(log_v))
+
+
+def _log_sinh(x: np.ndarray) -> np.ndarray:
+    return x + np.log(-np.expm1(-2 * x)) - math.log(2)
+
+
+def sigmoid(
+    t: np.ndarray, *, start: float = -3.0, end: float = 3.0, tau: float = 1.0
+) -> np.ndarray:
+    """``v = sigmoid(-(start + t (end - start)) / tau)``, scaled to [0, 1] (2301.10972).
+
+    With ``sigmoid x - sigmoid y = sinh((x - y)/2) / (2 cosh(x/2) cosh(y/2))`` the ratio of
+    signal to noise keeps its digits at both ends.
+    """
+    if not start < end:
+        raise ValueError(f"start = {start!r}, end = {end!r}: give start < end")
+    low, high = (x / _check.positive("tau", tau) / 2 for x in (start, end))
+    signal = _log_sinh((1 - t) * (high - low)) - np.logaddexp(high, -high)
+    noise = _log_sinh(t * (high - low)) - np.logaddexp(low, -low)
+    return signal - noise
+
+
+def linear_alpha_bar(t: np.ndarray) -> np.ndarray:
+    """``alpha_bar = 1 - t`` (2301.10972)."""
+    return np.log1p(-t) - np.log(t)
+
+
+def flow(t: np.ndarray, *, shift: float = 1.0) -> np.ndarray:
+    """Flow matching: ``sigma_ve = t'/(1 - t')``, ``t' = shift t/(1 + (shift - 1) t)``.
+
+    2403.03206, eq. 23; together ``sigma_ve = shift t / (1 - t)``.
+    """
+    return -2 * (math.log(_check.positive("shift", shift)) + np.log(t) - np.log1p(-t))
+
+
+def _ends(sigma_min: float, sigma_max: float) -> tuple[float, float]:
+    low, high = _check.positive("sigma_min", sigma_min), _check.positive("sigma_max", sigma_max)
+    if not low < high:
+        raise ValueError(
+            f"sigma_min = {sigma_min!r}: give less than sigma_max = {sigma_max:.6g}, the noisy end"
+        )
+    return low, high
+
+
+def karras(
+    t: np.ndarray, *, rho: float = 7.0, sigma_min: float = 0.002, sigma_max: float = 80.0
+) -> np.ndarray:
+    """``sigma^(1/rho)`` linear in time (2206.00364, eq. 5)."""
+    low, high = _ends(sigma_min, sigma_max)
+    inverse = 1 / _check.positive("rho", rho)
+    return -2 / inverse * np.log(low**inverse + t * (high**inverse - low**inverse))
+
+
+def uniform_logsnr(
+    t: np.ndarray, *, sigma_min: float = 0.002, sigma_max: float = 80.0
+) -> np.ndarray:
+    """log sigma linear in time (2206.00927, section 3; "exponential" in k-diffusion)."""
+    low, high = _ends(sigma_min, sigma_max)
+    return -2 * (math.log(low) + t * math.log(high / low))
+
+
+AYS_TABLES = {
+    "sd15": (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029),
+    "sdxl": (14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.380, 0.234, 0.113, 0.029),
+    "svd": (700.00, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173, 0.034, 0.002),
+}
+"""Align Your Steps: the published 10-step sigmas (2404.14507)."""
+
+
+def align_your_steps(t: np.ndarray, *, table: str = "sd15") -> np.ndarray:
+    """The published sigmas, linear in log sigma between them (2404.14507, appendix)."""
+    sigmas = AYS_TABLES[_check.one_of("table", table, AYS_TABLES)]
+    return -2 * np.interp(t, np.linspace(0, 1, len(sigmas)), np.log(sigmas[::-1]))
+
+
+SCHEDULES = {
+    "linear": Family(linear, "DDPM's linear betas"),
+    "scaled_linear": Family(scaled_linear, "Stable Diffusion's betas"),
+    "cosine": Family(cosine, "Nichol and Dhariwal's cosine; s=0.008"),
+    "cosine_chen": Family(cosine_chen, "Chen's cosine; start=0, end=1, tau=1"),
+    "sigmoid": Family(sigmoid, "Chen's sigmoid; start=-3, end=3, tau=1"),
+    "karras": Family(karras, "EDM's ramp in sigma^(1/rho); rho=7", ramp=True),
+    "uniform_logsnr": Family(uniform_logsnr, "equal steps of log sigma", ramp=True),
+    "linear_alpha_bar": Family(linear_alpha_bar, "alpha_bar falls linearly"),
+    "flow": Family(flow, "flow matching with a time shift; shift=1"),
+    "align_your_steps": Family(align_your_steps, "published sigmas; table=sd15, sdxl or svd"),
+}
+
+
+def schedule(
+    name: str,
+    steps: int,
+    *,
+    alpha_bar_range: tuple[float, float] | None = None,
+    **options: Any,
+) -> NoiseSchedule:
+    """A heuristic schedule of S steps, float64 on the host.
+
+    Args:
+      name: a name in :data:`SCHEDULES`. steps: S.
+      alpha_bar_range: (noisy, clean) to pin the family to, as this module's docstring says;
+        its own ends by default.
+      options: the family's own, such as ``rho``.
+
+    Raises:
+      ValueError: for an unknown family or option, an option or a range out of bounds.
+
+    Example:
+      >>> schedule("align_your_steps", 5).sigmas.round(3)
+      array([14.615,  3.861,  1.886,  0.963,  0.399,  0.   ])
+    """
+    family = check_schedule(name, options)
+    _check.whole_number("steps", steps)
+    noisy, clean = None, math.inf
+    if alpha_bar_range is not None:
+        noisy, clean = map(float, alpha_bar_to_logsnr(_check.alpha_bar_range(alpha_bar_range)))
+        options = _with_ends(name, family, options, noisy, clean)
+    curve = functools.partial(family.curve, **options)
+    if noisy is None:
+        with np.errstate(divide="ignore"):
+            noisy = max(float(curve(np.array(1.0))), PURE_NOISE)
+    levels = (_ramp if family.ramp else _pinned)(curve, steps, noisy, clean)
+    if levels is None:
+        raise ValueError(
+            f"alpha_bar_range = {alpha_bar_range!r} has no level in common with schedule {name!r}"
+        )
+    levels[0], levels[-1] = noisy, clean
+    return NoiseSchedule(levels)
+
+
+def check_schedule(name: str, options: dict[str, Any]) -> Family:
+    """The family's row of the table, if its name and the names of its options exist."""
+    family = SCHEDULES[_check.one_of("schedule", name, SCHEDULES)]
+    known = list(inspect.signature(family.curve).parameters)[1:]
+    for option in options:
+        if option not in known:
+            allowed = ", ".join(known) or "none"
+            raise ValueError(f"schedule {name!r} has no option {option!r}: it takes {allowed}")
+    return family
+
+
+def _with_ends(
+    name: str, family: Family, options: dict[str, Any], noisy: float, clean: float
+) -> dict[str, Any]:
+    """The options of a ramp with its ends from the range; ``sigma_min`` only if it ends there."""
+    if not family.ramp:
+        return options
+    ends = {"sigma_max": math.exp(-noisy / 2)}
+    if math.isfinite(clean):
+        ends["sigma_min"] = math.exp(-clean / 2)
+    for option in ends:
+        if option in options:
+            raise ValueError(
+                f"schedule {name!r}: {option} = {options[option]!r} and alpha_bar_range both set "
+                "the same end: leave one out"
+            )
+    return {**options, **ends}
+
+
+def _ramp(curve: Curve, steps: int, noisy: float, clean: float) -> np.ndarray:
+    """[S + 1]: both ends on the curve, or S levels on it and a noise-free one behind them."""
+    if math.isfinite(clean):
+        return curve(np.linspace(1, 0, steps + 1))
+    return np.append(curve(np.linspace(1, 0, steps)), clean)
+
+
+def _pinned(curve: Curve, steps: int, noisy: float, clean: float) -> np.ndarray | None:
+    """[S + 1]: truncated in time, stretched in logsnr; None where curve and ends do not meet."""
+    with np.errstate(divide="ignore"):
+        first, last = _time_of(curve, noisy), _time_of(curve, clean)
+        if not last < first:
+            return None
+        levels = np.asarray(curve(np.linspace(first, last, steps + 1)))
+        end = float(curve(np.array(last)))
+        fixed = end if math.isfinite(end) else float(curve(np.array(first / 1000)))
+    onto = clean if math.isfinite(clean) else fixed
+    slope = (onto - noisy) / (fixed - levels[0])
+    return noisy + slope * (levels - levels[0])
+
+
+def _time_of(curve: Curve, level: float) -> float:
+    """Where the curve meets a level; its nearer end where it does not."""
+
+    def gap(t: float) -> float:
+        return float(curve(np.array(t))) - level
+
+    if gap(1.0) >= 0:
+        return 1.0
+    if gap(0.0) <= 0 or math.isinf(level):
+        return 0.0
+    return float(bisect(gap, 0.0, 1.0, xtol=1e-300, rtol=1e-15, maxiter=5000))

@@ -1,0 +1,334 @@
+"""Training grids: the discrete noise levels that a network of T training steps knows.
+
+A level's index is its timestep ``t = 0..T-1``; ``logsnr`` falls with ``t``. Between two levels
+timesteps are interpolated linearly in log sigma, as k-diffusion and diffusers' Euler do. Where
+only whole numbers are accepted, :func:`assign` rounds a schedule without duplicates and then
+moves timesteps until no single move lowers its loss.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+
+from specjax import _check
+from specjax._values import Array, namespace
+from specjax.schedule import NoiseSchedule
+
+LossOf = Callable[[np.ndarray], np.ndarray]
+"""From levels [B, S + 1] (logsnr, noisy to clean) to their losses [B]."""
+
+_BATCH = 256  # schedules evaluated at once: one compilation whatever the number of candidates
+_GAIN = 1e-6  # the least relative gain that counts as an improvement
+_SILENT = 1e-4  # a level moved by less (in logsnr) is rounding, not worth a remark
+
+
+def _cosine_betas(steps: int, _start: float, _end: float) -> np.ndarray:
+    """Nichol and Dhariwal's cosine (2102.09672, eq. 17), betas capped at 0.999."""
+    alpha_bar = np.cos((np.arange(steps + 1) / steps + 0.008) / 1.008 * math.pi / 2) ** 2
+    return np.minimum(1 - alpha_bar[1:] / alpha_bar[:-1], 0.999)
+
+
+BETAS: dict[str, Callable[[int, float, float], np.ndarray]] = {
+    "linear": lambda steps, start, end: np.linspace(start, end, steps),
+    "scaled_linear": lambda steps, start, end: np.linspace(start**0.5, end**0.5, steps) ** 2,
+    "squaredcos_cap_v2": _cosine_betas,
+}
+"""The betas of a grid, by the name that diffusers' scheduler configurations use."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingGrid:
+    """The noise levels of a network trained on T steps.
+
+    Args:
+      name: how it is called in errors and files.
+      logsnr: [T], float64, strictly falling over the timesteps 0..T-1, all finite.
+      config: the part of a diffusers scheduler configuration that makes the same levels, if any.
+
+    Raises:
+      ValueError: if the levels are fewer than two, not finite or not strictly falling.
+
+    Example:
+      >>> grid = TrainingGrid.from_betas("mine", np.linspace(1e-4, 0.02, 1000))
+      >>> grid.size, grid.sigma_range[1].round(1)
+      (1000, np.float64(157.4))
+    """
+
+    name: str
+    logsnr: np.ndarray
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        logsnr = np.array(self.logsnr, np.float64)
+        if logsnr.ndim != 1 or logsnr.size < 2 or not np.isfinite(logsnr).all():
+            raise ValueError(f"grid {self.name!r}: give at least two finite levels of logsnr")
+        if not (np.diff(logsnr) < 0).all():
+            raise ValueError(f"grid {self.name!r}: logsnr has to fall strictly over the timesteps")
+        logsnr.setflags(write=False)
+        object.__setattr__(self, "logsnr", logsnr)
+
+    @classmethod
+    def from_betas(
+        cls, name: str, betas: Any, config: Mapping[str, Any] | None = None
+    ) -> TrainingGrid:
+        """From ``betas`` [T] in (0, 1): ``alpha_bar = prod (1 - beta)`` (2006.11239, eq. 4)."""
+        betas = np.asarray(betas, np.float64)
+        if not np.all((betas > 0) & (betas < 1)):
+            raise ValueError(f"grid {name!r}: betas outside (0, 1)")
+        log_alpha_bar = np.cumsum(np.log1p(-betas))
+        return cls(name, log_alpha_bar - np.log(-np.expm1(log_alpha_bar)), config or {})
+
+    @classmethod
+    def from_config(cls, name: str, config: Mapping[str, Any]) -> TrainingGrid:
+        """From a diffusers scheduler configuration (``pipe.scheduler.config``)."""
+        config = dict(config)
+        if config.get("rescale_betas_zero_snr"):
+            raise ValueError(f"grid {name!r}: rescale_betas_zero_snr puts its end at pure noise")
+        kept = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "trained_betas")
+        known = {key: config[key] for key in kept if config.get(key) is not None}
+        if "trained_betas" in known:
+            known["trained_betas"] = np.asarray(known["trained_betas"], np.float64).tolist()
+            return cls.from_betas(name, known["trained_betas"], known)
+        kind = _check.one_of("beta_schedule", known.get("beta_schedule", "linear"), BETAS)
+        steps = _check.whole_number("num_train_timesteps", known.get("num_train_timesteps", 1000))
+        start, end = known.get("beta_start", 1e-4), known.get("beta_end", 0.02)
+        return cls.from_betas(name, BETAS[kind](steps, start, end), known)
+
+    @property
+    def size(self) -> int:
+        """T: the number of levels."""
+        return int(self.logsnr.shape[0])
+
+    @property
+    def logsnr_range(self) -> tuple[float, float]:
+        """The logsnr of the noisiest and of the cleanest level."""
+        return float(self.logsnr[-1]), float(self.logsnr[0])
+
+    @property
+    def sigma_range(self) -> tuple[np.float64, np.float64]:
+        """The least and the greatest VE sigma."""
+        return np.exp(-self.logsnr[0] / 2), np.exp(-self.logsnr[-1] / 2)
+
+    def timestep(self, logsnr: Array) -> Array:
+        """Timesteps [...] of levels [...], linear in log sigma between the grid's; clamped."""
+        xp = namespace(logsnr)
+        x = xp.asarray(logsnr, getattr(logsnr, "dtype", np.float64))
+        known = xp.asarray(self.logsnr[::-1], x.dtype)
+        return xp.interp(x, known, xp.arange(self.size, dtype=x.dtype)[::-1])
+
+    def timestep_of_sigma(self, s: Array) -> Array:
+        """Timesteps [...] of VE sigmas [...]: the ``level`` of :func:`specjax.from_eps`."""
+        xp = namespace(s)
+        with np.errstate(divide="ignore"):
+            return self.timestep(-2 * xp.log(s))
+
+    def logsnr_at(self, timestep: Array) -> Array:
+        """The level [...] of (fractional) timesteps [...]; clamped."""
+        xp = namespace(timestep)
+        x = xp.asarray(timestep, getattr(timestep, "dtype", np.float64))
+        x = x if np.issubdtype(x.dtype, np.floating) else x.astype(float)
+        return xp.interp(x, xp.arange(self.size, dtype=x.dtype), xp.asarray(self.logsnr, x.dtype))
+
+    def clip(self, schedule: NoiseSchedule) -> tuple[NoiseSchedule, list[str]]:
+        """The schedule within the grid's range, and remarks on what was moved.
+
+        A level outside goes to the end of the range. Where several would meet there, all but
+        the outermost are spread evenly over the gap to the first level inside, so that levels
+        stay strictly monotone. A noise-free end stays.
+
+        Raises:
+          ValueError: if two or more levels leave the range on the same side and none is inside.
+        """
+        low, high = self.logsnr_range
+        levels = np.asarray(schedule.logsnr, np.float64)
+        finite = levels[np.isfinite(levels)]
+        noisier, cleaner = finite <= low, finite >= high
+        fixed = np.where(noisier, low, np.where(cleaner, high, finite))
+        anchors = ~(noisier | cleaner)
+        anchors[0] |= noisier[0]
+        anchors[-1] |= cleaner[-1]
+        at = np.arange(finite.size)
+        if finite.size > 1 and anchors.sum() < 2:
+            raise ValueError(
+                f"the schedule lies outside the range of grid {self.name!r}: sigma from "
+                "{:.4g} to {:.4g}".format(*self.sigma_range)
+            )
+        clipped = np.interp(at, at[anchors], fixed[anchors])
+        moved = int((np.abs(finite - clipped) > _SILENT).sum())
+        crowded = noisier.sum() > 1 or cleaner.sum() > 1
+        remarks = [self._remark(moved, crowded)] if moved else []
+        return NoiseSchedule(np.concatenate([clipped, levels[finite.size :]])), remarks
+
+    def _remark(self, moved: int, crowded: bool) -> str:
+        spread = ", those that would have met spread over the gap to the first level inside"
+        least, greatest = self.sigma_range
+        return (
+            f"{moved} level(s) clipped to the range of grid {self.name!r}: sigma {least:.4g} to "
+            f"{greatest:.4g}{spread if crowded else ''}"
+        )
+
+
+def _named(name: str, **config: Any) -> TrainingGrid:
+    return TrainingGrid.from_config(name, {"num_train_timesteps": 1000, **config})
+
+
+GRIDS = {
+    "ddpm": _named("ddpm", beta_schedule="linear", beta_start=1e-4, beta_end=0.02),
+    "sd": _named("sd", beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012),
+    "cosine": _named("cosine", beta_schedule="squaredcos_cap_v2"),
+}
+"""Grids by name: DDPM's linear betas, Stable Diffusion's, and the capped cosine's."""
+
+
+def check_grid(grid: str | TrainingGrid) -> TrainingGrid:
+    """A grid of one's own as it is, or the one of that name."""
+    return grid if isinstance(grid, TrainingGrid) else GRIDS[_check.one_of("grid", grid, GRIDS)]
+
+
+@dataclass(frozen=True, eq=False)
+class Assignment:
+    """Whole timesteps for a schedule.
+
+    Attributes:
+      timesteps: [S] ints, strictly falling.
+      rounded: [S], the same before re-optimisation.
+      schedule: what the timesteps really mean: their levels and a noise-free end.
+      duplicates: how many timesteps plain rounding would have repeated.
+      loss_float, loss_rounded, loss: of the schedule given (clipped to the grid), of
+        ``rounded`` and of ``timesteps``; None without a loss.
+    """
+
+    timesteps: np.ndarray
+    rounded: np.ndarray
+    schedule: NoiseSchedule
+    duplicates: int
+    loss_float: float | None = None
+    loss_rounded: float | None = None
+    loss: float | None = None
+
+
+def levels_of(grid: TrainingGrid, timesteps: np.ndarray) -> np.ndarray:
+    """logsnr [..., S + 1] of whole timesteps [..., S] and the noise-free end behind them."""
+    end = np.full((*timesteps.shape[:-1], 1), np.inf)
+    return np.concatenate([grid.logsnr[timesteps], end], -1)
+
+
+def assign(
+    grid: TrainingGrid, schedule: NoiseSchedule, loss_of: LossOf | None = None
+) -> Assignment:
+    """Strictly falling whole timesteps for the S levels at which a network is called.
+
+    Args:
+      grid: T levels. schedule: S + 1 levels; those outside the grid are clipped.
+      loss_of: from levels [B, S + 1] to losses [B], NumPy in and out. With it the timesteps are
+        re-optimised on the grid with the first one fixed: no other whole number between its
+        neighbours, for any other of them, has a loss lower by more than 1e-6 of it.
+
+    Raises:
+      ValueError: for more steps than the grid has levels.
+    """
+    clipped, _ = grid.clip(schedule)
+    if schedule.steps > grid.size:
+        raise ValueError(
+            f"steps = {schedule.steps} is more than the {grid.size} levels of grid "
+            f"{grid.name!r}: give fewer steps, or a form that takes sigmas"
+        )
+    levels = np.asarray(clipped.logsnr, np.float64)
+    wanted = np.asarray(grid.timestep(levels[:-1]))
+    duplicates = schedule.steps - np.unique(np.round(wanted)).size
+    rounded = _round(wanted, grid.size)
+    if loss_of is None:
+        meant = NoiseSchedule(levels_of(grid, rounded))
+        return Assignment(rounded, rounded, meant, duplicates)
+
+    def evaluate(timesteps: np.ndarray) -> np.ndarray:
+        return _in_batches(loss_of, levels_of(grid, timesteps))
+
+    timesteps, loss = _improve(rounded, grid.size, evaluate)
+    return Assignment(
+        timesteps,
+        rounded,
+        NoiseSchedule(levels_of(grid, timesteps)),
+        duplicates,
+        loss_float=float(_in_batches(loss_of, levels[None])[0]),
+        loss_rounded=float(evaluate(rounded[None])[0]),
+        loss=loss,
+    )
+
+
+def _round(wanted: np.ndarray, size: int) -> np.ndarray:
+    """The nearest strictly falling whole numbers in 0..size-1, in least squares.
+
+    ``t_k + k`` does not rise exactly where ``t_k`` falls strictly: an isotonic regression.
+    """
+    k = np.arange(wanted.size)
+    level = isotonic_regression(wanted + k, increasing=False).x
+    return np.clip(np.round(level), wanted.size - 1, size - 1).astype(np.int64) - k
+
+
+def _in_batches(loss_of: LossOf, levels: np.ndarray) -> np.ndarray:
+    """Losses [n] of levels [n, S + 1], in batches of one shape."""
+    padded = np.concatenate([levels, np.repeat(levels[-1:], -len(levels) % _BATCH, axis=0)])
+    batches = padded.reshape(-1, _BATCH, levels.shape[1])
+    return np.concatenate([np.asarray(loss_of(b)) for b in batches])[: len(levels)]
+
+
+def _single_moves(timesteps: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Every (index, new value) [n] that keeps the timesteps strictly falling and the noisy end."""
+    above = np.concatenate([[size], timesteps[:-1]])
+    below = np.concatenate([timesteps[1:], [-1]])
+    index = np.repeat(np.arange(timesteps.size), above - below - 1)
+    value = np.concatenate([np.arange(b + 1, a) for a, b in zip(above, below, strict=True)])
+    other = (value != timesteps[index]) & (index > 0)
+    return index[other], value[other]
+
+
+def _improve(
+    timesteps: np.ndarray, size: int, evaluate: Callable[[np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, float]:
+    """Move timesteps while that lowers the loss: by powers of two, then by any distance."""
+    loss = float(evaluate(timesteps[None])[0])
+    for distances in (2 ** np.arange(12), np.arange(size)):
+        while True:
+            index, value = _single_moves(timesteps, size)
+            near = np.isin(np.abs(value - timesteps[index]), distances)
+            better, best = _best_moves(timesteps, index[near], value[near], loss, evaluate)
+            if better is None:
+                break
+            timesteps, loss = better, best
+    return timesteps, loss
+
+
+def _best_moves(
+    timesteps: np.ndarray,
+    index: np.ndarray,
+    value: np.ndarray,
+    loss: float,
+    evaluate: Callable[[np.ndarray], np.ndarray],
+) -> tuple[np.ndarray | None, float]:
+    """The best of: the best single move, the best two that are no neighbours, three, ..."""
+    if not index.size:
+        return None, loss
+    moved = np.repeat(timesteps[None], index.size, axis=0)
+    moved[np.arange(index.size), index] = value
+    losses = evaluate(moved)
+    chosen: dict[int, int] = {}
+    for i in np.argsort(losses):
+        if not losses[i] < loss * (1 - _GAIN):
+            break
+        if not {index[i] - 1, index[i], index[i] + 1} & chosen.keys():
+            chosen[int(index[i])] = int(value[i])
+    if not chosen:
+        return None, loss
+    together = np.repeat(timesteps[None], len(chosen), axis=0)
+    for row, (k, v) in enumerate(chosen.items()):
+        together[row:, k] = v
+    losses = evaluate(together)
+    best = int(np.argmin(losses))
+    return together[best], float(losses[best])

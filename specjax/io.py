@@ -1,0 +1,292 @@
+"""Files: schedules as JSON, spectra as npz. No pickle; written atomically; with a checksum.
+
+A schedule file can be read with ``json`` and NumPy alone; :func:`load` also checks it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import io
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from specjax.basis import Basis, DenseBasis, FourierBasis
+from specjax.result import FitResult
+from specjax.schedule import NoiseSchedule
+from specjax.spectrum import Spectrum
+
+SCHEDULE_FORMAT = 1
+SPECTRUM_FORMAT = 1
+_PACKAGES = ("specjax", "jax", "jaxlib", "optax", "numpy")
+
+
+def save(path: str | os.PathLike[str], value: FitResult | NoiseSchedule | Spectrum) -> Path:
+    """Write a fit or a schedule (JSON) or a spectrum (.npz), whole or not at all.
+
+    Raises:
+      ValueError: if the folder does not exist or cannot be written to, or the disk is full.
+    """
+    if isinstance(value, Spectrum):
+        return write_atomically(path, _spectrum_bytes(value))
+    if isinstance(value, NoiseSchedule):
+        document = _schedule_document(value)
+    else:
+        document = _result_document(value)
+    document["checksum"] = _checksum(document)
+    text = json.dumps(document, indent=1, allow_nan=False)
+    return write_atomically(path, (text + "\n").encode())
+
+
+def load(path: str | os.PathLike[str]) -> FitResult | NoiseSchedule | Spectrum:
+    """Read what :func:`save` wrote.
+
+    Raises:
+      ValueError: if the file is missing, truncated, corrupted, newer than this version of
+        specjax, or not one of its files.
+    """
+    content = read(path)
+    if content[:2] == b"PK":
+        return _spectrum_of(content, path)
+    document = _checked_document(content, path)
+    try:
+        schedule = NoiseSchedule(np.array(document["logsnr"], np.float64))
+        return schedule if "fit" not in document else _result_of(schedule, document)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} lacks a field of a schedule file: {error}") from error
+
+
+def read(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a file, or a ValueError that says why not."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def check_folder(path: str | os.PathLike[str]) -> Path:
+    """The path, if its folder exists and can be written to."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise ValueError(f"cannot write {path}: the folder {path.parent} does not exist; create it")
+    if path.is_dir():
+        raise ValueError(f"cannot write {path}: it is a folder; give a file name")
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(f"cannot write {path}: the folder {path.parent} is not writable")
+    return path
+
+
+@contextlib.contextmanager
+def atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place if the block succeeds."""
+    path = check_folder(path)
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        try:
+            yield Path(name)
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ValueError(
+            f"cannot write {path}: {reason}; nothing was written, free space or choose another "
+            "folder"
+        ) from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:
+    """Write bytes so that the file is whole or untouched."""
+    with atomically(path) as temporary, open(temporary, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return Path(path)
+
+
+def numbers(array: Any) -> list[float | str]:
+    """A list for strict JSON: +inf as "inf", which ``numpy.array(..., float)`` reads back."""
+    return ["inf" if np.isposinf(x) else float(x) for x in np.asarray(array, np.float64)]
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that a result depends on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def _schedule_document(schedule: NoiseSchedule) -> dict[str, Any]:
+    ends_clean = schedule.ends_clean
+    return {
+        "format": "specjax.schedule",
+        "format_version": SCHEDULE_FORMAT,
+        "steps": schedule.steps,
+        "order": "noisy to clean",
+        "terminal": "denoised estimate (sigma = 0)" if ends_clean else "last level (sigma > 0)",
+        "logsnr": numbers(schedule.logsnr),
+        "alpha_bar": numbers(schedule.alpha_bar),
+        "sigmas": numbers(schedule.sigmas),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": versions(),
+    }
+
+
+def _result_document(result: FitResult) -> dict[str, Any]:
+    nodes = result.nodes
+    names = ("eigenvalues", "mean", "weights", "mean_weights")
+    fit = {
+        "sampler": result.sampler,
+        "sampler_options": dict(result.sampler_options),
+        "process": result.process,
+        "alpha_bar_range": list(result.alpha_bar_range),
+        "loss": result.loss,
+        "value": result.value if result.finite else None,
+        "node_value": result.node_value if np.isfinite(result.node_value) else None,
+        "converged": result.converged,
+        "iterations": result.iterations,
+        "seed": result.seed,
+        "seconds": round(result.seconds, 6),
+        "baselines": {name: float(v) for name, v in result.baselines.items()},
+    }
+    return {
+        **_schedule_document(result.schedule),
+        "fit": fit,
+        "data": _plain(result.source),
+        "spectrum_nodes": {name: numbers(getattr(nodes, name)) for name in names},
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Mappings, sequences and NumPy scalars as strict JSON."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    return value
+
+
+def _result_of(schedule: NoiseSchedule, document: Mapping[str, Any]) -> FitResult:
+    fit = document["fit"]
+    nan = float("nan")
+    return FitResult(
+        schedule=schedule,
+        value=nan if fit["value"] is None else fit["value"],
+        converged=fit["converged"],
+        finite=fit["value"] is not None,
+        history=np.full(fit["iterations"] + 1, nan),
+        sampler=fit["sampler"],
+        sampler_options=fit["sampler_options"],
+        loss=fit["loss"],
+        process=fit["process"],
+        alpha_bar_range=tuple(fit["alpha_bar_range"]),
+        nodes=Spectrum(**document["spectrum_nodes"]),
+        node_value=nan if fit["node_value"] is None else fit["node_value"],
+        baselines=fit["baselines"],
+        source=document["data"],
+        seed=fit["seed"],
+        seconds=fit["seconds"],
+    )
+
+
+def _checksum(document: Mapping[str, Any]) -> str:
+    content = {k: v for k, v in document.items() if k != "checksum"}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _checked_document(content: bytes, path: Any) -> dict[str, Any]:
+    try:
+        document = json.loads(content)
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{path} is not a schedule file, or is truncated: {error}; write it again by "
+            "'specjax fit'"
+        ) from error
+    if not isinstance(document, dict) or document.get("format") != "specjax.schedule":
+        raise ValueError(f"{path} is JSON but not a specjax schedule file (no 'format' in it)")
+    _check_version(path, document.get("format_version"), SCHEDULE_FORMAT)
+    if document.get("checksum") != _checksum(document):
+        raise ValueError(
+            f"{path} is corrupted: its checksum does not match its content; write it again, or "
+            "give its sigmas as a plain list"
+        )
+    return document
+
+
+def _check_version(path: Any, found: Any, known: int) -> None:
+    if not isinstance(found, int) or found < 1:
+        raise ValueError(f"{path} has no valid format version")
+    if found > known:
+        raise ValueError(
+            f"{path} has format version {found}, this specjax reads up to {known}: "
+            "upgrade specjax to read it"
+        )
+
+
+def _spectrum_bytes(spectrum: Spectrum) -> bytes:
+    arrays = {
+        name: np.asarray(getattr(spectrum, name))
+        for name in ("eigenvalues", "mean", "weights", "mean_weights")
+    }
+    header: dict[str, Any] = {
+        "format": "specjax.spectrum",
+        "format_version": SPECTRUM_FORMAT,
+        "fingerprint": spectrum.fingerprint,
+        "source": _plain(spectrum.source or {}),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": versions(),
+    }
+    if isinstance(spectrum.basis, DenseBasis | FourierBasis):
+        arrays["basis"] = np.asarray(spectrum.basis.vectors)
+        header["basis"] = {"shape": list(spectrum.basis.shape)}
+        if isinstance(spectrum.basis, FourierBasis):
+            header["basis"]["spatial"] = spectrum.basis.spatial
+    buffer = io.BytesIO()
+    text = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    np.savez(buffer, header=text, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _spectrum_of(content: bytes, path: Any) -> Spectrum:
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        header = json.loads(arrays.pop("header").tobytes())
+    except Exception as error:
+        raise ValueError(f"{path} is not a spectrum file, or is truncated: {error}") from error
+    if header.get("format") != "specjax.spectrum":
+        raise ValueError(f"{path} is an npz file but not a specjax spectrum")
+    _check_version(path, header.get("format_version"), SPECTRUM_FORMAT)
+    basis: Basis | None = None
+    vectors, place = arrays.pop("basis", None), header.get("basis")
+    if vectors is not None:
+        shape = tuple(place["shape"])
+        spatial = place.get("spatial")
+        basis = FourierBasis(vectors, shape, spatial) if spatial else DenseBasis(vectors, shape)
+    spectrum = Spectrum(**arrays, basis=basis, source=header["source"])
+    if spectrum.fingerprint != header["fingerprint"]:
+        raise ValueError(f"{path} is corrupted: its fingerprint does not match its numbers")
+    return spectrum

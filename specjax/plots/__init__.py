@@ -1,0 +1,19 @@
+"""Pictures. matplotlib is imported when one is drawn, and without its global state (pyplot)::
+
+    picture = fit_picture(spectrum, {"learned": schedule, "cosine": other}, learned="learned")
+    save_figure(fit_figure(picture), "schedule.png")
+"""
+
+from specjax.plots.figure import fit_figure
+from specjax.plots.picture import Drawn, FitPicture, LossCurve, fit_picture
+from specjax.plots.save import FORMATS, save_figure
+
+__all__ = [
+    "FORMATS",
+    "Drawn",
+    "FitPicture",
+    "LossCurve",
+    "fit_figure",
+    "fit_picture",
+    "save_figure",
+]

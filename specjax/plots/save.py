@@ -1,0 +1,56 @@
+"""Pictures to files, all or nothing."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from specjax.plots.style import RC
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMATS = ("png", "pdf", "svg")
+
+_NO_DATE = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+
+
+def check_path(path: str | os.PathLike[str]) -> Path:
+    """The path, if a picture can be written there: its suffix is known and its folder exists."""
+    path = Path(path)
+    if path.suffix.lower().lstrip(".") not in FORMATS:
+        known = ", ".join(f".{one}" for one in FORMATS)
+        raise ValueError(f"picture {str(path)!r} has the suffix {path.suffix!r}: give {known}")
+    if path.is_dir():
+        raise ValueError(f"picture {str(path)!r} is a folder: give a file name")
+    if not path.parent.is_dir():
+        raise ValueError(f"the folder of the picture {str(path)!r} does not exist: make it first")
+    return path
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
+    """Write a figure in the format of the suffix (.png, .pdf, .svg); equal figures, equal files.
+
+    The file appears complete or not at all: it is written beside its place and then moved.
+
+    Raises:
+      ValueError: for another suffix, or a folder that does not exist.
+      OSError: where the disk refuses (full, read-only); no partial file stays.
+    """
+    import matplotlib
+
+    path = check_path(path)
+    kind = path.suffix.lower().lstrip(".")
+    picture = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": RC["svg.hashsalt"]}):
+        figure.savefig(picture, format=kind, dpi=150, metadata=_NO_DATE[kind])
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        partial.write_bytes(picture.getvalue())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return path

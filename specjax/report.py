@@ -1,0 +1,174 @@
+"""Tables and JSON of results, for the command line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from specjax.compare import MOST_STEPS, Comparison, Row
+from specjax.grids import TrainingGrid
+from specjax.io import numbers
+from specjax.losses import LOSSES
+from specjax.result import FitResult
+from specjax.schedule import NoiseSchedule
+from specjax.spectrum import Spectrum
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=True)
+
+
+def _title(fit: FitResult, spectrum: Spectrum) -> str:
+    source = spectrum.source or {}
+    samples = f", {source['samples']:,} samples" if "samples" in source else ""
+    return (
+        f"{source.get('name', 'spectrum')} (d = {spectrum.dimension:,}{samples}), "
+        f"{fit.sampler}{_in_brackets(fit.sampler_options)}, {fit.process}, "
+        f"{fit.loss}: {LOSSES[fit.loss].summary}"
+    )
+
+
+def _in_brackets(options: Any) -> str:
+    return f" ({', '.join(f'{k} = {v}' for k, v in options.items())})" if options else ""
+
+
+def _needed(row: Row) -> str:
+    if row.name == "learned":
+        return str(row.schedule.steps)
+    return f"> {MOST_STEPS}" if row.steps_needed is None else str(row.steps_needed)
+
+
+def print_fit(comparison: Comparison, spectrum: Spectrum, written: list[str]) -> None:
+    """The table of ``specjax fit``, the state of the fit, and what was written."""
+    fit, console = comparison.learned, _console()
+    table = Table(title=_title(fit, spectrum), title_justify="left")
+    table.add_column("schedule")
+    table.add_column(f"loss at S = {fit.steps}", justify="right")
+    table.add_column("over learned", justify="right")
+    table.add_column("S for the learned loss", justify="right")
+    for row in comparison.rows:
+        ratio = row.value / fit.value if fit.value > 0 else float("nan")
+        style = "bold" if row.name == "learned" else None
+        table.add_row(row.name, f"{row.value:.5g}", f"{ratio:.4g}x", _needed(row), style=style)
+    console.print(table)
+    console.print(_state(fit))
+    console.print("wrote " + ", ".join(written))
+
+
+def _state(fit: FitResult) -> str:
+    if not fit.finite:
+        return "the loss is not finite: the schedule is the start of the fit"
+    if fit.converged:
+        return f"converged in {fit.iterations} iterations"
+    return (
+        f"NOT converged after {fit.iterations} iterations: the best schedule found is kept; "
+        "try more --restarts"
+    )
+
+
+def print_comparisons(found: list[Comparison], spectrum: Spectrum) -> None:
+    """The table of ``specjax compare``: a row a schedule, a column an S."""
+    table = Table(title=_title(found[0].learned, spectrum), title_justify="left")
+    table.add_column("schedule")
+    for one in found:
+        table.add_column(f"S = {one.learned.steps}", justify="right")
+    values = [{row.name: row for row in one.rows} for one in found]
+    for row in found[0].rows:
+        cells = [f"{column[row.name].value:.5g}" for column in values]
+        own = row.schedule.steps
+        name = row.name if own == found[0].learned.steps else f"{row.name} (S = {own})"
+        table.add_row(name, *cells, style="bold" if row.name == "learned" else None)
+    console = _console()
+    console.print(table)
+    for one in found:
+        if not one.learned.converged:
+            console.print(f"S = {one.learned.steps}: {_state(one.learned)}")
+
+
+def comparison_json(comparison: Comparison) -> dict[str, Any]:
+    """A comparison for machines."""
+    fit = comparison.learned
+    return {
+        "steps": fit.steps,
+        "sampler": fit.sampler,
+        "sampler_options": dict(fit.sampler_options),
+        "loss": fit.loss,
+        "process": fit.process,
+        "alpha_bar_range": list(fit.alpha_bar_range),
+        "converged": fit.converged,
+        "iterations": fit.iterations,
+        "seconds": fit.seconds,
+        "data": {k: v for k, v in fit.source.items() if isinstance(v, str | int | float | None)},
+        "schedules": [
+            {
+                "name": row.name,
+                "value": row.value if np.isfinite(row.value) else None,
+                "steps": row.schedule.steps,
+                "steps_needed": row.steps_needed,
+                "logsnr": numbers(row.schedule.logsnr),
+            }
+            for row in comparison.rows
+        ],
+    }
+
+
+def _forms(schedule: NoiseSchedule, grid: TrainingGrid) -> dict[str, np.ndarray]:
+    """The columns of ``specjax show``; no timestep for a noise-free level."""
+    logsnr = np.asarray(schedule.logsnr)
+    timestep = np.where(np.isinf(logsnr), np.nan, grid.timestep(logsnr))
+    return {
+        "alpha_bar": np.asarray(schedule.alpha_bar),
+        "sigma (VE)": np.asarray(schedule.sigmas),
+        "sigma (VP)": np.asarray(schedule.sigma),
+        "logsnr": logsnr,
+        "flow time": np.asarray(schedule.flow_time),
+        f"timestep ({grid.name})": timestep,
+    }
+
+
+def print_show(found: FitResult | NoiseSchedule, grid: TrainingGrid) -> None:
+    """The table of ``specjax show``."""
+    console = _console()
+    schedule = found if isinstance(found, NoiseSchedule) else found.schedule
+    if isinstance(found, FitResult):
+        for name, text in _about(found).items():
+            console.print(f"{name}: {text}")
+    end = "noise-free" if schedule.ends_clean else "noisy: a 0 is not among its sigmas"
+    console.print(f"{schedule.steps} steps, noisy to clean; the last level is {end}")
+    table = Table()
+    table.add_column("level", justify="right")
+    columns = _forms(schedule, grid)
+    for name in columns:
+        table.add_column(name, justify="right")
+    for k in range(schedule.steps + 1):
+        cells = ("-" if np.isnan(column[k]) else f"{column[k]:.6g}" for column in columns.values())
+        table.add_row(str(k), *cells)
+    console.print(table)
+
+
+def _about(fit: FitResult) -> dict[str, str]:
+    source = fit.source
+    best = min(fit.baselines.items(), key=lambda item: item[1], default=None)
+    return {
+        "data": f"{source.get('name', 'unknown')}, {source.get('samples', '?')} samples, "
+        f"range {source.get('data_range')}",
+        "spectrum": str(source.get("fingerprint", "unknown"))[:16],
+        "sampler": f"{fit.sampler}{_in_brackets(fit.sampler_options)}, {fit.process}",
+        "loss": f"{fit.loss} = {fit.value:.6g}"
+        + (f" (best heuristic: {best[0]}, {best[1]:.6g})" if best else ""),
+        "state": _state(fit),
+    }
+
+
+def show_json(found: FitResult | NoiseSchedule, grid: TrainingGrid) -> dict[str, Any]:
+    """A schedule in every form, for machines."""
+    schedule = found if isinstance(found, NoiseSchedule) else found.schedule
+    forms = {
+        name: [None if isinstance(x, float) and np.isnan(x) else x for x in numbers(column)]
+        for name, column in _forms(schedule, grid).items()
+    }
+    about = _about(found) if isinstance(found, FitResult) else {}
+    return {"about": about, "steps": schedule.steps, "levels": forms}

@@ -1,0 +1,174 @@
+"""Heuristic families against the formulae of their papers, written again here."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.special import expit, logit
+
+from specjax.families import AYS_TABLES, SCHEDULES, schedule
+
+RANGE = (4.0358e-5, 1.0)
+EXACT = 1e-9  # float64, with time found by bisection
+RANGES = [None, RANGE, (4.0358e-5, 0.9999), (1e-9, 1.0), (0.3, 0.31), (1e-3, 1 - 1e-12), (0.99, 1)]
+
+
+def betas_to_alpha_bar(betas):
+    return np.cumprod(1 - betas)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("steps", [1, 2, 7, 100, 1000])
+@pytest.mark.parametrize("ends", RANGES)
+def test_levels_are_strictly_monotone_between_the_ends_asked_for(name, steps, ends):
+    found = schedule(name, steps, alpha_bar_range=ends)
+    assert found.logsnr.dtype == np.float64
+    assert found.steps == steps
+    assert (np.diff(found.logsnr) > 0).all()
+    if ends is not None:
+        np.testing.assert_allclose(found.alpha_bar[[0, -1]], ends, rtol=1e-14)
+    assert found.ends_clean == (ends is None or ends[1] == 1)
+
+
+@pytest.mark.parametrize("steps", [10, 50, 1000])
+@pytest.mark.parametrize(
+    ("name", "betas"),
+    [
+        ("linear", np.linspace(1e-4, 0.02, 1000)),
+        ("scaled_linear", np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2),
+    ],
+)
+def test_beta_schedules_visit_every_kth_level_of_the_training_grid(name, betas, steps):
+    # "trailing" timesteps: T, T - T/S, ..., T/S, then the clean level.
+    alpha_bar = np.concatenate([[1.0], betas_to_alpha_bar(betas)])[:: 1000 // steps][::-1]
+    np.testing.assert_allclose(schedule(name, steps).alpha_bar, alpha_bar, rtol=EXACT)
+
+
+def inverse_cosine(alpha_bar, s=0.008):
+    f0 = math.cos(s / (1 + s) * math.pi / 2) ** 2
+    return np.arccos(np.sqrt(alpha_bar * f0)) * 2 / math.pi * (1 + s) - s
+
+
+def inverse_cosine_chen(alpha_bar, start=0.0, end=1.0, tau=1.0):
+    v0, v1 = (math.cos(x * math.pi / 2) ** (2 * tau) for x in (start, end))
+    v = v1 + alpha_bar * (v0 - v1)
+    return (np.arccos(v ** (1 / (2 * tau))) * 2 / math.pi - start) / (end - start)
+
+
+def inverse_sigmoid(alpha_bar, start=-3.0, end=3.0, tau=1.0):
+    v0, v1 = expit(start / tau), expit(end / tau)
+    return (logit(v1 - alpha_bar * (v1 - v0)) * tau - start) / (end - start)
+
+
+def inverse_flow(alpha_bar, shift=1.0):
+    sigma = np.sqrt((1 - alpha_bar) / alpha_bar)
+    shifted = sigma / (1 + sigma)
+    return shifted / (shift - (shift - 1) * shifted)
+
+
+@pytest.mark.parametrize("ends", [None, RANGE, (0.01, 0.95)])
+@pytest.mark.parametrize(
+    ("name", "inverse", "options"),
+    [
+        ("cosine", inverse_cosine, {}),
+        ("cosine", inverse_cosine, {"s": 0.1}),
+        ("cosine_chen", inverse_cosine_chen, {}),
+        ("cosine_chen", inverse_cosine_chen, {"start": 0.2, "end": 0.9, "tau": 2.0}),
+        ("sigmoid", inverse_sigmoid, {}),
+        ("sigmoid", inverse_sigmoid, {"start": 0.0, "end": 3.0, "tau": 0.7}),
+        ("linear_alpha_bar", lambda alpha_bar: 1 - alpha_bar, {}),
+        ("flow", inverse_flow, {}),
+        ("flow", inverse_flow, {"shift": 3.0}),
+    ],
+)
+def test_curves_take_equal_steps_of_the_papers_time(name, inverse, options, ends):
+    found = schedule(name, 20, alpha_bar_range=ends, **options)
+    noisy, clean = ends or (1e-9, 1.0)
+    time = np.linspace(*inverse(np.array([noisy, clean]), **options), 21)
+    np.testing.assert_allclose(inverse(found.alpha_bar, **options), time, atol=1e-7)
+
+
+def test_karras_is_the_ramp_of_edm_with_a_zero_behind_it():
+    rho, ramp = 7.0, np.linspace(0, 1, 10)
+    low, high = 0.002 ** (1 / rho), 80 ** (1 / rho)
+    expected = np.append((high + ramp * (low - high)) ** rho, 0.0)
+    np.testing.assert_allclose(schedule("karras", 10).sigmas, expected, rtol=EXACT)
+
+
+def test_a_pinned_ramp_takes_its_ends_from_the_range():
+    found = schedule("karras", 10, alpha_bar_range=RANGE, sigma_min=0.01)
+    assert found.sigmas[-2] == pytest.approx(0.01)
+    root = found.sigmas[:-1] ** (1 / 7)
+    np.testing.assert_allclose(np.diff(root), np.diff(root)[0], rtol=EXACT)
+    to_the_end = schedule("uniform_logsnr", 10, alpha_bar_range=(0.1, 0.9)).logsnr
+    np.testing.assert_allclose(to_the_end, np.linspace(logit(0.1), logit(0.9), 11), rtol=EXACT)
+
+
+@pytest.mark.parametrize("table", AYS_TABLES)
+@pytest.mark.parametrize("steps", [1, 10, 20, 33])
+def test_align_your_steps_is_interpolated_as_published(table, steps):
+    # loglinear_interp of the authors' page, and the last sigma replaced by 0.
+    sigmas = np.array(AYS_TABLES[table])
+    at, known = np.linspace(0, 1, steps + 1), np.linspace(0, 1, 11)
+    expected = np.exp(np.interp(at, known, np.log(sigmas[::-1])))[::-1].copy()
+    expected[-1] = 0.0
+    found = schedule("align_your_steps", steps, table=table)
+    np.testing.assert_allclose(found.sigmas, expected, rtol=EXACT)
+
+
+def test_where_a_curve_does_not_reach_an_end_its_logsnr_is_stretched():
+    noisy, clean = logit(4.0358e-5), logit(0.9999)
+    own = schedule("align_your_steps", 10).logsnr
+    first, last = own[0], -2 * math.log(AYS_TABLES["sd15"][-1])
+    own = np.append(own[:-1], last)
+    both = noisy + (own - first) * (clean - noisy) / (last - first)
+    found = schedule("align_your_steps", 10, alpha_bar_range=(4.0358e-5, 0.9999)).logsnr
+    np.testing.assert_allclose(found, both, rtol=EXACT)
+
+    # With a noise-free end the level at a thousandth of the time is fixed: here timestep 0.
+    grid = logit(betas_to_alpha_bar(np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2))
+    own = grid[99::100][::-1]
+    one = noisy + (own - own[0]) * (grid[0] - noisy) / (grid[0] - own[0])
+    found = schedule("scaled_linear", 10, alpha_bar_range=(4.0358e-5, 1.0)).logsnr
+    np.testing.assert_allclose(found[:-1], one, rtol=EXACT)
+
+
+def test_truncation_keeps_the_part_of_the_curve_between_the_ends():
+    whole = schedule("sigmoid", 1000, alpha_bar_range=(1e-4, 1.0)).alpha_bar
+    ends = whole[200], whole[700]
+    part = schedule("sigmoid", 500, alpha_bar_range=ends).alpha_bar
+    np.testing.assert_allclose(part, whole[200:701], rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: schedule("cosin", 5), ("cosin", "karras", "did you mean 'cosine'")),
+        (lambda: schedule("karras", 0), ("steps = 0", "at least 1")),
+        (lambda: schedule("karras", 2.0), ("steps = 2.0",)),
+        (lambda: schedule("karras", 5, tau=1.0), ("'tau'", "rho, sigma_min, sigma_max")),
+        (lambda: schedule("linear", 5, tau=1.0), ("'tau'", "none")),
+        (lambda: schedule("karras", 5, rho=0.0), ("rho = 0.0",)),
+        (lambda: schedule("karras", 5, sigma_min=90.0), ("sigma_min = 90.0", "80")),
+        (
+            lambda: schedule("karras", 5, alpha_bar_range=RANGE, sigma_max=9.0),
+            ("sigma_max", "both"),
+        ),
+        (lambda: schedule("cosine", 5, s=-1.0), ("s = -1.0",)),
+        (lambda: schedule("cosine_chen", 5, end=1.5), ("end = 1.5",)),
+        (lambda: schedule("sigmoid", 5, start=4.0), ("start = 4.0",)),
+        (lambda: schedule("flow", 5, shift=-1.0), ("shift = -1.0",)),
+        (lambda: schedule("align_your_steps", 5, table="sd3"), ("sd3", "sdxl")),
+        (lambda: schedule("cosine", 5, alpha_bar_range=(0.9, 0.1)), ("alpha_bar_range", "noisy")),
+        (
+            lambda: schedule("align_your_steps", 5, alpha_bar_range=(1e-9, 1e-8)),
+            ("no level in common", "align_your_steps"),
+        ),
+    ],
+)
+def test_bad_input_gets_one_line(call, words):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        call()
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)

@@ -1,0 +1,333 @@
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracles
+import pytest
+from scipy.special import logit
+
+from specjax import LOSSES, SAMPLERS, NoiseSchedule, Spectrum, advance, plan, transfer, wiener
+from specjax.losses import evaluate
+
+core = sys.modules["specjax.transfer"]  # the package's attribute of that name is the function
+
+# Every sampler with its options; each test below runs through the whole table.
+TABLE = [
+    ("ddim", {"eta": 0.0}),
+    ("ddim", {"eta": 0.5}),
+    ("ddim", {"eta": 1.0}),
+    ("ddpm", {"variance": "posterior"}),
+    ("ddpm", {"variance": "beta"}),
+    ("euler_ancestral", {"eta": 1.0}),
+    ("heun", {}),
+    ("dpmpp_2m", {}),
+    ("dpmpp_2m_sde", {"eta": 1.0}),
+    ("dpmpp_2m_sde", {"eta": 0.5}),
+    ("lms", {"order": 1}),
+    ("lms", {"order": 2}),
+    ("lms", {"order": 3}),
+    ("lms", {"order": 4}),
+]
+every_sampler = pytest.mark.parametrize(
+    ("sampler", "options"), TABLE, ids=["-".join(map(str, (n, *o.values()))) for n, o in TABLE]
+)
+
+LAM = np.logspace(-4, 3, 9)
+MU = np.linspace(-1.0, 2.0, 9)
+NOISY = float(logit(4.0358e-5))
+ENDS = {"clean 1": np.inf, "clean 0.9999": float(logit(0.9999))}
+
+# Relative to the generated standard deviation: some 50 steps of a few roundings each.
+RTOL = {"float64": 1e-12, "float32": 1e-4}
+# A float32 square root, squared.
+SQUARE_RTOL = 1e-6
+# Relative to the starting sample: the oracles subtract numbers of its size.
+ORACLE_ROUNDING = 1e-14
+# Central differences: the truncation is the step squared, the rounding 1e-13 over the step.
+FINITE_DIFFERENCE_STEP, FINITE_DIFFERENCE_RTOL = 1e-4, 1e-6
+
+
+def uneven_levels(steps, clean, dtype=np.float64):
+    """No two widths are equal, none is small."""
+    finite_clean = min(clean, 9.2)
+    jitter = np.random.default_rng(steps).uniform(-0.4, 0.4, steps - 1)
+    inner = NOISY + (finite_clean - NOISY) * (np.arange(1, steps) + jitter) / steps
+    return np.array([NOISY, *inner, clean]).astype(dtype)
+
+
+def corrector_rounding(levels):
+    """Heun's corrector divides by the next sigma: it multiplies rounding by that ratio."""
+    widest = np.diff(levels[np.isfinite(levels)]).max(initial=0.0)
+    return 2 * np.finfo(levels.dtype).eps * np.exp(widest / 2)
+
+
+def assert_equals_oracle(got, want, start, rtol):
+    std = np.sqrt(want.variance)
+    bound = rtol * std + ORACLE_ROUNDING * start
+    np.testing.assert_array_less(abs(got.gain - want.gain), bound)
+    np.testing.assert_array_less(abs(got.std - std), bound)
+    np.testing.assert_allclose(got.mean_gain, want.mean_gain, rtol=rtol, atol=rtol)
+    np.testing.assert_allclose(got.variance, got.std**2, rtol=SQUARE_RTOL)
+
+
+@every_sampler
+@pytest.mark.parametrize("process", ["vp", "ve"])
+@pytest.mark.parametrize("clean", ENDS)
+@pytest.mark.parametrize("steps", [1, 2, 5, 50])
+def test_transfer_equals_the_oracle(sampler, options, process, clean, steps):
+    levels = uneven_levels(steps, ENDS[clean])
+    want = oracles.responses(sampler, levels, LAM, process, **options)
+    got = transfer(plan(sampler, NoiseSchedule(levels), process, **options), Spectrum(LAM, MU))
+    assert got.variance.dtype == np.float64
+    rtol = RTOL["float64"]
+    if sampler == "heun":
+        rtol = max(rtol, corrector_rounding(levels))
+    assert_equals_oracle(got, want, np.exp(-levels[0] / 2), rtol)
+
+
+@every_sampler
+@pytest.mark.parametrize("process", ["vp", "ve"])
+@pytest.mark.parametrize("clean", ENDS)
+@pytest.mark.parametrize("steps", [1, 5, 50])
+def test_transfer_in_float32_equals_the_oracle(sampler, options, process, clean, steps):
+    levels = uneven_levels(steps, ENDS[clean], np.float32)
+    want = oracles.responses(sampler, levels.astype(float), LAM, process, **options)
+    schedule, spectrum = NoiseSchedule(jnp.asarray(levels)), Spectrum(jnp.asarray(LAM))
+    got = transfer(plan(sampler, schedule, process, **options), spectrum)
+    assert got.variance.dtype == jnp.float32
+    rtol = RTOL["float32"]
+    if sampler == "heun":
+        rtol = max(rtol, corrector_rounding(levels))
+    assert_equals_oracle(got, want, np.exp(-levels[0] / 2), rtol)
+
+
+@every_sampler
+@pytest.mark.parametrize("clean", ENDS)
+def test_a_traced_schedule_gives_the_numbers_of_a_concrete_one(sampler, options, clean):
+    levels, spectrum = uneven_levels(5, ENDS[clean]), Spectrum(LAM, MU)
+
+    @jax.jit
+    def of_levels(logsnr):
+        return transfer(plan(sampler, NoiseSchedule(logsnr), **options), spectrum)
+
+    want = transfer(plan(sampler, NoiseSchedule(levels), **options), spectrum)
+    with jax.enable_x64(True):
+        got = of_levels(jnp.asarray(levels))
+    np.testing.assert_allclose(got.std, want.std, rtol=RTOL["float64"])
+    np.testing.assert_allclose(got.mean_gain, want.mean_gain, rtol=RTOL["float64"])
+
+
+@every_sampler
+@pytest.mark.parametrize("clean", ENDS)
+@pytest.mark.parametrize("steps", [1, 5, 50])
+def test_mean_gain_is_what_the_start_lacks(sampler, options, clean, steps):
+    schedule = NoiseSchedule(uneven_levels(steps, ENDS[clean]))
+    got = transfer(plan(sampler, schedule, **options), Spectrum(LAM))
+    ends = np.sqrt(schedule.alpha_bar[[0, -1]])
+    np.testing.assert_allclose(got.mean_gain, ends[1] - ends[0] * got.gain, atol=1e-11)
+
+
+@pytest.mark.parametrize("clean", ENDS)
+@pytest.mark.parametrize("steps", [1, 5, 50])
+def test_closed_forms_of_ddim_and_ddpm(clean, steps):
+    levels = uneven_levels(steps, ENDS[clean])
+    schedule, spectrum = NoiseSchedule(levels), Spectrum(LAM)
+    ddim, ddpm = (transfer(plan(name, schedule), spectrum) for name in ("ddim", "ddpm"))
+    np.testing.assert_allclose(
+        ddim.gain, oracles.ddim_gain(levels, LAM), rtol=RTOL["float64"], atol=1e-14
+    )
+    np.testing.assert_allclose(
+        ddpm.variance, oracles.ddpm_variance(levels, LAM), rtol=RTOL["float64"]
+    )
+
+
+def run(of_plan, denoise, r, noise):
+    """All states of the first register, through ``advance`` with any denoiser."""
+    r = jnp.stack([r] + [jnp.zeros_like(r)] * (of_plan.registers - 1))
+
+    def step(r, inputs):
+        row, z = inputs
+        r = advance(r, row, denoise(r[0], row.alpha, row.sigma), z)
+        return r, r[0]
+
+    rows = jax.tree.map(jnp.asarray, of_plan.rows)
+    return jax.lax.scan(step, r, (rows, noise))[1]
+
+
+@every_sampler
+@pytest.mark.parametrize("clean", ENDS)
+def test_vp_and_ve_are_the_same_trajectory(sampler, options, clean):
+    if options == {"variance": "beta"}:
+        pytest.skip("the forward kernel's variance is the process's own")
+    levels, shape = uneven_levels(6, ENDS[clean]), (7, 3)
+    after = np.repeat(levels[1:], 2) if sampler == "heun" else levels[1:]
+    rng = np.random.default_rng(0)
+    start, noise = rng.normal(size=shape), rng.normal(size=(12, *shape))
+
+    def denoise(x, alpha, sigma):  # not linear; a function of x / alpha and sigma / alpha alone
+        return jnp.tanh(x / alpha) / (1 + (sigma / alpha) ** 2) + 0.3
+
+    states = {}
+    with jax.enable_x64(True):
+        for process in ("vp", "ve"):
+            numbers = plan(sampler, NoiseSchedule(levels), process, **options)
+            alpha, _ = oracles.scales(levels, process)
+            states[process] = run(
+                numbers, denoise, jnp.asarray(start * alpha[0]), noise[: numbers.calls]
+            )
+    alpha, _ = oracles.scales(after, "vp")
+    vp = np.asarray(states["vp"]) / alpha[: len(states["vp"]), None, None]
+    np.testing.assert_allclose(vp, states["ve"], rtol=1e-11, atol=1e-11)
+
+
+@every_sampler
+@pytest.mark.parametrize("process", ["vp", "ve"])
+def test_transfer_is_the_mean_and_covariance_of_samples(sampler, options, process):
+    count, d = 40_000, 4
+    rng = np.random.default_rng(1)
+    root = rng.normal(size=(d, d)) * [3.0, 1.0, 0.3, 0.1]
+    spectrum = Spectrum.from_covariance(root @ root.T, mean=rng.normal(size=d))
+    levels = uneven_levels(5, np.inf)
+    numbers = plan(sampler, NoiseSchedule(levels), process, **options)
+    want = transfer(numbers, spectrum)
+
+    start, noise = jax.random.split(jax.random.key(2))
+    x = numbers.start * jax.random.normal(start, (count, d))
+    z = jax.random.normal(noise, (numbers.calls, count, d))
+    samples = run(numbers, wiener(spectrum), x, z if numbers.stochastic else 0 * z)[-1]
+    got = np.asarray(samples, np.float64) @ spectrum.basis.vectors
+
+    errors_of_mean = np.sqrt(want.variance / count)
+    errors_of_covariance = np.sqrt(np.outer(want.variance, want.variance) / count)
+    errors_of_covariance *= np.sqrt(1 + np.eye(d))
+    bound = 4.5  # standard errors; 14 numbers each: one false alarm in 10,000 seeds
+    mean_error = got.mean(0) - want.mean_gain * spectrum.mean
+    covariance_error = np.cov(got.T) - np.diag(want.variance)
+    np.testing.assert_array_less(abs(mean_error), bound * errors_of_mean)
+    np.testing.assert_array_less(abs(covariance_error), bound * errors_of_covariance)
+
+
+def orders(errors):
+    return np.log2(errors[:-1] / errors[1:])
+
+
+def errors_of_std(sampler, options, ends, exact):
+    schedules = [NoiseSchedule(np.linspace(*ends, steps + 1)) for steps in (32, 64, 128)]
+    spectrum = Spectrum(np.logspace(-0.5, 0.5, len(LAM)))
+    stds = [transfer(plan(sampler, s, **options), spectrum).std for s in schedules]
+    return np.array([abs(std - exact(spectrum.eigenvalues)).max() for std in stds])
+
+
+@every_sampler
+def test_order_of_accuracy(sampler, options):
+    order = SAMPLERS[sampler].order
+    if options.get("eta") or order is None:
+        # From pure noise the reverse SDE gives the marginal at the clean end; weak order 1.
+        ends = (-12.0, 4.0)
+        alpha, sigma = oracles.scales(np.array(ends), "vp")
+        errors = errors_of_std(
+            sampler, options, ends, lambda lam: np.sqrt(alpha[1] ** 2 * lam + sigma[1] ** 2)
+        )
+        assert (orders(errors) > 0.85).all()
+        return
+    ends = (-4.0, 4.0)
+    errors = errors_of_std(
+        sampler, options, ends, lambda lam: oracles.gaussian_flow_gain(*ends, lam)
+    )
+    if sampler == "lms":  # Euler's start leaves order 2 from order=2 on
+        assert (orders(errors) > min(options["order"], order) - 0.1).all()
+    else:
+        np.testing.assert_allclose(orders(errors), order, atol=0.1)
+
+
+@every_sampler
+def test_gradients_equal_finite_differences(sampler, options):
+    spectrum, size = Spectrum(np.logspace(-2, 1, len(LAM)), MU), FINITE_DIFFERENCE_STEP
+
+    def logs(logsnr):  # of all losses, so that none hides another
+        moments = transfer(plan(sampler, NoiseSchedule(logsnr), **options), spectrum)
+        return sum(jnp.log(evaluate(loss, moments, spectrum)) for loss in LOSSES.values())
+
+    with jax.enable_x64(True):
+        gradient = jax.jit(jax.grad(logs))
+        for clean in ENDS.values():
+            levels = uneven_levels(4, clean)
+            steps = size * np.eye(5)[np.isfinite(levels)]
+            want = np.array([logs(levels + h) - logs(levels - h) for h in steps]) / (2 * size)
+            got = gradient(jnp.asarray(levels))[: len(steps)]
+            np.testing.assert_allclose(
+                got, want, rtol=FINITE_DIFFERENCE_RTOL, atol=FINITE_DIFFERENCE_RTOL
+            )
+
+
+@pytest.mark.parametrize(
+    ("sampler", "options"), [TABLE[0], TABLE[3], TABLE[6], TABLE[8], TABLE[13]]
+)
+@pytest.mark.parametrize("elements", [1, 500, 5000])
+def test_blocks_of_rows_change_nothing(monkeypatch, sampler, options, elements):
+    levels = uneven_levels(50, np.inf)
+    numbers, spectrum = plan(sampler, NoiseSchedule(levels), **options), Spectrum(LAM)
+    want = transfer(numbers, spectrum)
+    monkeypatch.setattr(core, "_BLOCK_ELEMENTS", elements)
+    compiled = core._transfer.__wrapped__
+    compiled.clear_cache()
+    try:
+        got = transfer(numbers, spectrum)
+    finally:
+        compiled.clear_cache()
+    np.testing.assert_allclose(got.std, want.std, rtol=RTOL["float64"])
+    np.testing.assert_allclose(got.gain, want.gain, atol=1e-14)
+    np.testing.assert_allclose(got.mean_gain, want.mean_gain, rtol=RTOL["float64"])
+
+
+def test_a_spectrum_too_large_for_one_block():
+    levels, lam = uneven_levels(50, ENDS["clean 0.9999"]), np.logspace(-6, 3, 20_000)
+    assert 64 * 3 * lam.size > core._BLOCK_ELEMENTS
+    got = transfer(plan("ddpm", NoiseSchedule(levels)), Spectrum(lam))
+    np.testing.assert_allclose(
+        got.variance, oracles.ddpm_variance(levels, lam), rtol=RTOL["float64"]
+    )
+
+
+@every_sampler
+def test_another_schedule_does_not_compile_again(sampler, options):
+    levels, spectrum = uneven_levels(7, np.inf), Spectrum(LAM)
+    transfer(plan(sampler, NoiseSchedule(levels), **options), spectrum)
+    compiled = core._transfer.__wrapped__
+    before = compiled._cache_size()
+    for shift in (0.5, 1.0):
+        transfer(plan(sampler, NoiseSchedule(levels + shift), **options), Spectrum(2 * LAM))
+    assert compiled._cache_size() == before
+
+
+@every_sampler
+def test_vmap_over_schedules_is_a_loop(sampler, options):
+    spectrum = Spectrum(LAM)
+
+    def std(levels):
+        return transfer(plan(sampler, NoiseSchedule(levels), **options), spectrum).std
+
+    many = np.stack([uneven_levels(7, np.inf) + shift for shift in (0.0, 0.3, -1.0)])
+    with jax.enable_x64(True):
+        got = jax.vmap(std)(jnp.asarray(many))
+    want = np.stack([std(levels) for levels in many])
+    np.testing.assert_allclose(got, want, rtol=RTOL["float64"])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda s: plan("dim", s), "sampler = 'dim' is unknown.*did you mean 'ddim'"),
+        (lambda s: plan("ddim", s, process="edm"), "process = 'edm' is unknown.*ve, vp"),
+        (lambda s: plan("ddim", s, order=2), "no option 'order': it takes eta"),
+        (lambda s: plan("heun", s, eta=1.0), "no option 'eta': it takes none"),
+        (lambda s: plan("ddim", s, eta=1.5), "eta = 1.5: give a number from 0"),
+        (lambda s: plan("dpmpp_2m_sde", s, eta=-1.0), "eta = -1.0: give a finite number"),
+        (lambda s: plan("ddpm", s, variance="large"), "variance = 'large' is unknown"),
+        (lambda s: plan("lms", s, order=0), "order = 0: give a whole number of at least 1"),
+    ],
+)
+def test_unknown_samplers_and_options_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(NoiseSchedule([-3.0, 0.0, 3.0]))
