@@ -5,7 +5,7 @@ See the README for a tour; ``specjax.schedule`` states the conventions.
 
 from specjax.compare import Comparison, compare
 from specjax.denoisers import from_edm, from_eps, from_v, wiener
-from specjax.families import SCHEDULES, schedule
+from specjax.families import SCHEDULES, family
 from specjax.fit import fit
 from specjax.grids import GRIDS, TrainingGrid
 from specjax.io import load, save
@@ -45,7 +45,7 @@ __all__ = [
     "plan",
     "sample",
     "save",
-    "schedule",
+    "family",
     "spectral",
     "transfer",
     "wiener",

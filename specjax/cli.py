@@ -65,6 +65,18 @@ class _Data:
     json: bool = False
     """print JSON instead of tables"""
 
+    def check(self, steps: int) -> None:
+        """Refuse what can be refused before the data are read."""
+        from specjax.losses import LOSSES
+        from specjax.samplers import plan
+
+        _check.whole_number("steps", steps)
+        _check.one_of("loss", self.loss, LOSSES)
+        _check.whole_number("restarts", self.restarts)
+        _check.whole_number("seed", self.seed, 0)
+        trial = NoiseSchedule.from_alpha_bar(_check.alpha_bar_range(self.alpha_bar_range))
+        plan(self.sampler, trial, self.process, **_options(self.sampler_options))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fit(_Data):
@@ -83,6 +95,7 @@ class Fit(_Data):
         from specjax import report
         from specjax.plots.save import check_path
 
+        self.check(self.steps)
         files.check_folder(self.out)
         if self.plot is not None:
             files.check_folder(check_path(self.plot))
@@ -116,7 +129,7 @@ class Compare(_Data):
         if not self.steps:
             raise ValueError("steps = (): give at least one whole number")
         for steps in self.steps:
-            _check.whole_number("steps", steps)
+            self.check(steps)
         given = {name: _schedule_of(_read(name)) for name in self.schedules}
         spectrum = _spectrum(self)
         found = [_compared(self, spectrum, steps, given) for steps in self.steps]
@@ -240,7 +253,12 @@ def _unboxed(text: str) -> str:
             break
         if line.strip("─ "):
             kept.append(line)
-    return "; ".join([*kept, "see 'specjax --help'"]).replace(":;", ":")
+    line = "; ".join([*kept, "see 'specjax --help'"]).replace(":;", ":")
+    return re.sub(
+        r"Error parsing --([\w-]+): invalid literal for int\(\) with base 10: ('.*?')",
+        r"\1 = \2: give a whole number",
+        line,
+    )
 
 
 def _keep_compilations() -> None:
@@ -373,7 +391,8 @@ def _progress(label: str, unit: str) -> Iterator[Callable[[int, int | None], Non
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
         TimeElapsedColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(label, total=None)
 
         def update(done: int, total: int | None) -> None:
@@ -386,5 +405,6 @@ def _progress(label: str, unit: str) -> Iterator[Callable[[int, int | None], Non
 def _status(label: str) -> Iterator[None]:
     from rich.console import Console
 
-    with Console(stderr=True).status(label):
+    console = Console(stderr=True)
+    with console.status(label) if console.is_terminal else contextlib.nullcontext():
         yield

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from specjax import _check
-from specjax.families import SCHEDULES
-from specjax.families import schedule as family
+from specjax.families import SCHEDULES, family
 from specjax.fit import Progress, fit
-from specjax.objective import Objective, loss_of_plan, objective
+from specjax.objective import Objective, objective
 from specjax.result import FitResult
 from specjax.schedule import NoiseSchedule
 from specjax.spectral import spectral
 from specjax.spectrum import Spectrum
-from specjax.steps import pad
 
 MOST_STEPS = 1000
 """Where the search for the steps that a heuristic needs ends."""
-
-_CALLS = (32, 256, 2048)  # plans are padded to these, so that any S needs three compilations
 
 
 @dataclass(frozen=True)
@@ -99,13 +97,24 @@ def compare(
 def heuristics(
     spectrum: Spectrum, loss: str, alpha_bar_range: tuple[float, float]
 ) -> dict[str, Callable[[int], NoiseSchedule]]:
-    """Every family, pinned, and the closed form of the spectrum: functions of the steps."""
+    """Every family, pinned, and the closed form of the spectrum: functions of the steps.
+
+    A family that has no level within the range is left out.
+    """
     made: dict[str, Callable[[int], NoiseSchedule]] = {
-        "spectral": lambda s: spectral(spectrum, s, loss=loss, alpha_bar_range=alpha_bar_range)
+        "spectral": partial(_spectral, spectrum, loss, alpha_bar_range)
     }
     for name in SCHEDULES:
-        made[name] = lambda s, name=name: family(name, s, alpha_bar_range=alpha_bar_range)
+        with contextlib.suppress(ValueError):
+            family(name, 1, alpha_bar_range=alpha_bar_range)
+            made[name] = partial(family, name, alpha_bar_range=alpha_bar_range)
     return made
+
+
+def _spectral(
+    spectrum: Spectrum, loss: str, alpha_bar_range: tuple[float, float], steps: int
+) -> NoiseSchedule:
+    return spectral(spectrum, steps, loss=loss, alpha_bar_range=alpha_bar_range)
 
 
 def losses_over_steps(
@@ -119,10 +128,7 @@ def losses_over_steps(
 
 
 def _value(chosen: Objective, spectrum: Spectrum, schedule: NoiseSchedule) -> float:
-    plan = chosen.plan(schedule)
-    size = next((n for n in _CALLS if n >= plan.calls), plan.calls)
-    small = Spectrum(spectrum.eigenvalues, spectrum.mean, spectrum.weights, spectrum.mean_weights)
-    return float(loss_of_plan(pad(plan, size), small, chosen.loss))
+    return float(chosen.value(spectrum, schedule))
 
 
 def _steps_needed(

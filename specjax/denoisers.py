@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
-from specjax._values import Array
+from specjax._values import Array, follows_the_rule
 from specjax.spectrum import Spectrum
 
 
@@ -46,12 +46,12 @@ def wiener(spectrum: Spectrum) -> Denoiser:
 
     A spectrum without a basis is taken to be in its eigenbasis: samples are [..., d].
     """
-    eigenvalues = jnp.asarray(spectrum.eigenvalues)
-    mean = jnp.asarray(spectrum.mean)
 
+    @follows_the_rule
     def denoise(x: jax.Array, alpha: jax.Array, sigma: jax.Array) -> jax.Array:
-        gain, offset = wiener_gain(eigenvalues, alpha, sigma)
-        return spectrum.lift(gain * spectrum.project(x) + offset * mean).astype(x.dtype)
+        gain, offset = wiener_gain(jnp.asarray(spectrum.eigenvalues), alpha, sigma)
+        estimate = gain * spectrum.project(x) + offset * jnp.asarray(spectrum.mean)
+        return spectrum.lift(estimate).astype(x.dtype)
 
     return denoise
 

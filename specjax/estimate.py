@@ -102,6 +102,8 @@ def in_units(x: Any, data_range: tuple[float, float] | None) -> Any:
 def batches(x: Any) -> tuple[Iterator[np.ndarray], int | None]:
     """Batches of samples and their number (None if unknown) from an array or an iterable."""
     if hasattr(x, "shape") and hasattr(x, "dtype"):
+        if not x.shape:
+            raise ValueError("samples have shape (): give [N, ...], one row a sample")
         rows = max(1, _CHUNK_BYTES // (8 * max(1, math.prod(x.shape[1:]))))
         return (np.asarray(x[i : i + rows]) for i in range(0, len(x), rows)), len(x)
     if not isinstance(x, Iterable):

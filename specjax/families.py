@@ -181,7 +181,7 @@ SCHEDULES = {
 }
 
 
-def schedule(
+def family(
     name: str,
     steps: int,
     *,
@@ -200,20 +200,20 @@ def schedule(
       ValueError: for an unknown family or option, an option or a range out of bounds.
 
     Example:
-      >>> schedule("align_your_steps", 5).sigmas.round(3)
+      >>> family("align_your_steps", 5).sigmas.round(3)
       array([14.615,  3.861,  1.886,  0.963,  0.399,  0.   ])
     """
-    family = check_schedule(name, options)
+    row = check_schedule(name, options)
     _check.whole_number("steps", steps)
     noisy, clean = None, math.inf
     if alpha_bar_range is not None:
         noisy, clean = map(float, alpha_bar_to_logsnr(_check.alpha_bar_range(alpha_bar_range)))
-        options = _with_ends(name, family, options, noisy, clean)
-    curve = functools.partial(family.curve, **options)
+        options = _with_ends(name, row, options, noisy, clean)
+    curve = functools.partial(row.curve, **options)
     if noisy is None:
         with np.errstate(divide="ignore"):
             noisy = max(float(curve(np.array(1.0))), PURE_NOISE)
-    levels = (_ramp if family.ramp else _pinned)(curve, steps, noisy, clean)
+    levels = (_ramp if row.ramp else _pinned)(curve, steps, noisy, clean)
     if levels is None:
         raise ValueError(
             f"alpha_bar_range = {alpha_bar_range!r} has no level in common with schedule {name!r}"

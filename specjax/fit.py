@@ -222,9 +222,9 @@ def _log_loss(task: _Task, nodes: Spectrum, ends: Array) -> Callable[[jax.Array]
 def _start(task: _Task, nodes: Spectrum, ends: Array, seed: Array) -> _State:
     """States [restarts] at the best of the candidates: closed forms, a cosine, random ones."""
     loss = LOSSES[task.objective.loss]
-    closed = spectral_levels(nodes, loss, task.steps, *ends)
-    last = -2 if task.ends_clean else -1
     time = jnp.linspace(0, 1, task.steps + 1)
+    closed = spectral_levels(nodes, loss, time, *ends)
+    last = -2 if task.ends_clean else -1
     uniform = ends[0] + time * (closed[last] - ends[0]) / time[last]
     far, near = jnp.arctan(jnp.exp(-closed[0] / 2)), jnp.arctan(jnp.exp(-closed[-1] / 2))
     cosine = -2 * jnp.log(jnp.tan(far + time * (near - far)))

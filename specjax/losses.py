@@ -34,17 +34,18 @@ class Loss(NamedTuple):
 
 
 def _log_excess(a: jax.Array, b: jax.Array) -> jax.Array:
-    """``a / b - 1 - log(a / b)``, exact for a near b (no cancellation) and far below it.
+    """``a / b - 1 - log(a / b)`` without cancellation for a near b, or rounding far from it.
 
-    Near: with x = (a - b) / b and y = x / (2 + x), log1p x = 2 atanh y, summed as a series.
+    Near: with x = (a - b) / b and y = x / (2 + x), log1p x = 2 atanh y, summed as a series. Far:
+    by logarithms, whose gradients do not square b.
     """
-    x = (a - b) / b
-    small = jnp.abs(x) < 0.1
-    near = jnp.where(small, x, 0.0)
-    y = near / (2 + near)
+    small = jnp.abs(a - b) < 0.1 * b
+    near_b = jnp.where(small, b, 1.0)
+    x = (jnp.where(small, a, 1.0) - near_b) / near_b
+    y = x / (2 + x)
     series = sum(y ** (2 * n) / (2 * n + 3) for n in range(6))
-    far = jnp.where(small, 1.0, a / b)
-    return jnp.where(small, near * y - 2 * y**3 * series, far - 1 - jnp.log(far))
+    far = jnp.log(jnp.where(small, 1.0, a)) - jnp.log(jnp.where(small, 1.0, b))
+    return jnp.where(small, x * y - 2 * y**3 * series, jnp.expm1(far) - far)
 
 
 def _root(x: jax.Array) -> jax.Array:
@@ -73,7 +74,7 @@ LOSSES = {
     ),
     "kl": Loss(
         _kl,
-        lambda lam, m: 1 / (2 * m.variance),
+        lambda lam, m: (1 / m.std) ** 2 / 2,
         _ones,
         "KL(data || generated)",
         needs_positive=True,

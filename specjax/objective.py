@@ -14,7 +14,7 @@ from specjax.losses import LOSSES, check_loss, evaluate
 from specjax.samplers import check_sampler, plan
 from specjax.schedule import NoiseSchedule, check_process
 from specjax.spectrum import Spectrum
-from specjax.steps import SamplerPlan
+from specjax.steps import SamplerPlan, pad_to_share
 from specjax.transfer import transfer
 
 
@@ -32,7 +32,7 @@ class Objective(NamedTuple):
 
     def value(self, spectrum: Spectrum, schedule: NoiseSchedule) -> Array:
         """The loss []: traceable in the schedule and the spectrum."""
-        return loss_of_plan(self.plan(schedule), replace(spectrum, basis=None), self.loss)
+        return loss_of_plan(self.plan(schedule), spectrum, self.loss)
 
 
 def objective(
@@ -49,10 +49,14 @@ def objective(
     return Objective(sampler, tuple(sorted(options.items())), loss, check_process(process))
 
 
-@follows_the_rule
-@partial(jax.jit, static_argnames="loss")
 def loss_of_plan(plan: SamplerPlan, spectrum: Spectrum, loss: str) -> Array:
     """The loss [] of a plan on a spectrum."""
+    return _loss_of_plan(pad_to_share(plan), replace(spectrum, basis=None), loss)
+
+
+@follows_the_rule
+@partial(jax.jit, static_argnames="loss")
+def _loss_of_plan(plan: SamplerPlan, spectrum: Spectrum, loss: str) -> Array:
     return evaluate(LOSSES[loss], transfer(plan, spectrum), spectrum)
 
 

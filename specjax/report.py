@@ -121,8 +121,7 @@ def _forms(schedule: NoiseSchedule, grid: TrainingGrid) -> dict[str, np.ndarray]
     timestep = np.where(np.isinf(logsnr), np.nan, grid.timestep(logsnr))
     return {
         "alpha_bar": np.asarray(schedule.alpha_bar),
-        "sigma (VE)": np.asarray(schedule.sigmas),
-        "sigma (VP)": np.asarray(schedule.sigma),
+        "sigma": np.asarray(schedule.sigmas),
         "logsnr": logsnr,
         "flow time": np.asarray(schedule.flow_time),
         f"timestep ({grid.name})": timestep,
@@ -138,11 +137,12 @@ def print_show(found: FitResult | NoiseSchedule, grid: TrainingGrid) -> None:
             console.print(f"{name}: {text}")
     end = "noise-free" if schedule.ends_clean else "noisy: a 0 is not among its sigmas"
     console.print(f"{schedule.steps} steps, noisy to clean; the last level is {end}")
+    console.print("sigma is VE's, sqrt(1 / alpha_bar - 1)")
     table = Table()
     table.add_column("level", justify="right")
     columns = _forms(schedule, grid)
     for name in columns:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for k in range(schedule.steps + 1):
         cells = ("-" if np.isnan(column[k]) else f"{column[k]:.6g}" for column in columns.values())
         table.add_row(str(k), *cells)

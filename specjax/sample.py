@@ -42,7 +42,7 @@ def sample(
     """
     if not jnp.issubdtype(getattr(key, "dtype", None), jax.dtypes.prng_key):
         raise ValueError("key is not a typed PRNG key: make one by jax.random.key(seed)")
-    dtype = jnp.dtype(float if dtype is None else dtype)
+    dtype = jnp.zeros(()).dtype if dtype is None else jnp.dtype(dtype)
     if start is None:
         start = jax.random.normal(jax.random.fold_in(key, plan.calls), shape, dtype)
     if start.shape != tuple(shape):

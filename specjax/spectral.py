@@ -29,13 +29,13 @@ _NEWTON = 3
 _TAIL = 12.0  # in log s below the smallest eigenvalue: from there on the density is ~ s
 
 
-@partial(jax.jit, static_argnames=("loss", "steps"))
+@partial(jax.jit, static_argnames="loss")
 def spectral_levels(
-    spectrum: Spectrum, loss: Loss, steps: int, noisy: Array, clean: Array
+    spectrum: Spectrum, loss: Loss, times: Array, noisy: Array, clean: Array
 ) -> jax.Array:
-    """logsnr [steps + 1] between two ends (``clean`` may be +inf). Traceable.
+    """logsnr [n] at times [n] from 0 (``noisy``) to 1 (``clean``, may be +inf). Traceable.
 
-    Time (normalised, falling u) is integrated by a Gauss rule in each cell of a grid over u and
+    Time (falling u) is integrated by a Gauss rule in each cell of a grid over u and
     inverted by Newton's method within the cell. Below the grid the integral of ``s`` is ``s``.
     """
     lam = jnp.asarray(spectrum.eigenvalues)
@@ -71,7 +71,8 @@ def spectral_levels(
     cells = width * density(q, energy) @ weights
     time = jnp.concatenate([jnp.zeros(1, lam.dtype), jnp.cumsum(cells)])
     below = density(q_below, energy)
-    wanted = jnp.linspace(0, time[-1] + jnp.where(endless, below, 0), steps + 1)
+    whole = time[-1] + jnp.where(endless, below, 0)
+    wanted = jnp.asarray(times, lam.dtype) * whole
     cell = jnp.clip(jnp.searchsorted(time, wanted, side="right") - 1, 0, _CELLS - 1)
     top = edges[cell]
 
@@ -81,8 +82,8 @@ def spectral_levels(
         return jnp.clip(u + late / density(spread(u), energy), edges[cell + 1], top)
 
     u = jax.lax.fori_loop(0, _NEWTON, newton, jnp.interp(wanted, time, edges))
-    u = jnp.where(wanted > time[-1], u_clean + jnp.log((wanted[-1] - wanted) / below), u)
-    return (-2 * u).at[0].set(noisy).at[-1].set(clean)
+    u = jnp.where(wanted > time[-1], u_clean + jnp.log((whole - wanted) / below), u)
+    return jnp.where(times == 0, noisy, jnp.where(times == 1, clean, -2 * u))
 
 
 def spectral(
@@ -107,9 +108,9 @@ def spectral(
       array([0.   , 0.15 , 0.503, 0.854, 1.   ])
     """
     found = LOSSES[_check.one_of("loss", loss, LOSSES)]
-    _check.whole_number("steps", steps)
+    steps = _check.whole_number("steps", steps)
     noisy, clean = alpha_bar_to_logsnr(_check.alpha_bar_range(alpha_bar_range))
-    nodes = spectrum.quadrature()
-
-    levels = follows_the_rule(spectral_levels)
-    return NoiseSchedule(levels(nodes, found, steps, noisy, clean))
+    times = np.ones(max(64, 2 ** steps.bit_length()))  # few lengths, and so few compilations
+    times[:steps] = np.arange(steps) / steps
+    levels = follows_the_rule(spectral_levels)(spectrum.quadrature(), found, times, noisy, clean)
+    return NoiseSchedule(levels[: steps + 1])

@@ -21,6 +21,9 @@ import numpy as np
 from specjax._values import Array, concrete, namespace, value
 
 
+_SHARED_CALLS = (32, 256, 2048)
+
+
 class Row(NamedTuple):
     """The coefficients of one denoiser call, or of K calls with an axis in front."""
 
@@ -82,6 +85,17 @@ def advance(r: jax.Array, row: Row, d: jax.Array, z: jax.Array | None) -> jax.Ar
 
     out = (over_samples(row.keep) * r[None]).sum(1) + over_samples(row.pull) * d
     return out if z is None else out + over_samples(row.push) * z
+
+
+def pad_to_share(plan: SamplerPlan) -> SamplerPlan:
+    """Padded to a power of two of calls; where its numbers are known, to one of few sizes.
+
+    So that plans of any number of steps share three compilations on the host.
+    """
+    size = 1 << (plan.calls - 1).bit_length()
+    if concrete(plan.keep) is not None:
+        size = next((n for n in _SHARED_CALLS if n >= size), size)
+    return pad(plan, size)
 
 
 def pad(plan: SamplerPlan, calls: int) -> SamplerPlan:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from specjax._values import Array, follows_the_rule, value
 from specjax.denoisers import wiener_gain
 from specjax.spectrum import Spectrum
-from specjax.steps import Row, SamplerPlan, advance, pad
+from specjax.steps import Row, SamplerPlan, advance, pad_to_share
 
 _BLOCK_ELEMENTS = 2**20
 
@@ -58,7 +58,7 @@ def transfer(plan: SamplerPlan, spectrum: Spectrum) -> Transfer:
       >>> transfer(plan("ddim", schedule), Spectrum([1.0])).std.round(3)
       array([0.71])
     """
-    return _transfer(pad(plan, _power_of_two(plan.calls)), spectrum.eigenvalues)
+    return _transfer(pad_to_share(plan), spectrum.eigenvalues)
 
 
 @follows_the_rule
@@ -122,7 +122,3 @@ def _compose_rows(rows: Row, eigenvalues: jax.Array, stochastic: bool) -> _Affin
     rest = Row(*(x[1:] for x in blocks))
     return jax.lax.scan(lambda m, r: (_compose(compose_block(r), m), None), total, rest)[0]
 
-
-def _power_of_two(n: int) -> int:
-    """The smallest power of two that is at least n."""
-    return 1 << (n - 1).bit_length()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from specjax.families import AYS_TABLES, SCHEDULES, schedule
+from specjax.families import AYS_TABLES, SCHEDULES, family
 
 RANGE = (4.0358e-5, 1.0)
 EXACT = 1e-9  # float64, with time found by bisection
@@ -21,7 +21,7 @@ def betas_to_alpha_bar(betas):
 @pytest.mark.parametrize("steps", [1, 2, 7, 100, 1000])
 @pytest.mark.parametrize("ends", RANGES)
 def test_levels_are_strictly_monotone_between_the_ends_asked_for(name, steps, ends):
-    found = schedule(name, steps, alpha_bar_range=ends)
+    found = family(name, steps, alpha_bar_range=ends)
     assert found.logsnr.dtype == np.float64
     assert found.steps == steps
     assert (np.diff(found.logsnr) > 0).all()
@@ -41,7 +41,7 @@ def test_levels_are_strictly_monotone_between_the_ends_asked_for(name, steps, en
 def test_beta_schedules_visit_every_kth_level_of_the_training_grid(name, betas, steps):
     # "trailing" timesteps: T, T - T/S, ..., T/S, then the clean level.
     alpha_bar = np.concatenate([[1.0], betas_to_alpha_bar(betas)])[:: 1000 // steps][::-1]
-    np.testing.assert_allclose(schedule(name, steps).alpha_bar, alpha_bar, rtol=EXACT)
+    np.testing.assert_allclose(family(name, steps).alpha_bar, alpha_bar, rtol=EXACT)
 
 
 def inverse_cosine(alpha_bar, s=0.008):
@@ -82,7 +82,7 @@ def inverse_flow(alpha_bar, shift=1.0):
     ],
 )
 def test_curves_take_equal_steps_of_the_papers_time(name, inverse, options, ends):
-    found = schedule(name, 20, alpha_bar_range=ends, **options)
+    found = family(name, 20, alpha_bar_range=ends, **options)
     noisy, clean = ends or (1e-9, 1.0)
     time = np.linspace(*inverse(np.array([noisy, clean]), **options), 21)
     np.testing.assert_allclose(inverse(found.alpha_bar, **options), time, atol=1e-7)
@@ -92,15 +92,15 @@ def test_karras_is_the_ramp_of_edm_with_a_zero_behind_it():
     rho, ramp = 7.0, np.linspace(0, 1, 10)
     low, high = 0.002 ** (1 / rho), 80 ** (1 / rho)
     expected = np.append((high + ramp * (low - high)) ** rho, 0.0)
-    np.testing.assert_allclose(schedule("karras", 10).sigmas, expected, rtol=EXACT)
+    np.testing.assert_allclose(family("karras", 10).sigmas, expected, rtol=EXACT)
 
 
 def test_a_pinned_ramp_takes_its_ends_from_the_range():
-    found = schedule("karras", 10, alpha_bar_range=RANGE, sigma_min=0.01)
+    found = family("karras", 10, alpha_bar_range=RANGE, sigma_min=0.01)
     assert found.sigmas[-2] == pytest.approx(0.01)
     root = found.sigmas[:-1] ** (1 / 7)
     np.testing.assert_allclose(np.diff(root), np.diff(root)[0], rtol=EXACT)
-    to_the_end = schedule("uniform_logsnr", 10, alpha_bar_range=(0.1, 0.9)).logsnr
+    to_the_end = family("uniform_logsnr", 10, alpha_bar_range=(0.1, 0.9)).logsnr
     np.testing.assert_allclose(to_the_end, np.linspace(logit(0.1), logit(0.9), 11), rtol=EXACT)
 
 
@@ -112,56 +112,56 @@ def test_align_your_steps_is_interpolated_as_published(table, steps):
     at, known = np.linspace(0, 1, steps + 1), np.linspace(0, 1, 11)
     expected = np.exp(np.interp(at, known, np.log(sigmas[::-1])))[::-1].copy()
     expected[-1] = 0.0
-    found = schedule("align_your_steps", steps, table=table)
+    found = family("align_your_steps", steps, table=table)
     np.testing.assert_allclose(found.sigmas, expected, rtol=EXACT)
 
 
 def test_where_a_curve_does_not_reach_an_end_its_logsnr_is_stretched():
     noisy, clean = logit(4.0358e-5), logit(0.9999)
-    own = schedule("align_your_steps", 10).logsnr
+    own = family("align_your_steps", 10).logsnr
     first, last = own[0], -2 * math.log(AYS_TABLES["sd15"][-1])
     own = np.append(own[:-1], last)
     both = noisy + (own - first) * (clean - noisy) / (last - first)
-    found = schedule("align_your_steps", 10, alpha_bar_range=(4.0358e-5, 0.9999)).logsnr
+    found = family("align_your_steps", 10, alpha_bar_range=(4.0358e-5, 0.9999)).logsnr
     np.testing.assert_allclose(found, both, rtol=EXACT)
 
     # With a noise-free end the level at a thousandth of the time is fixed: here timestep 0.
     grid = logit(betas_to_alpha_bar(np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2))
     own = grid[99::100][::-1]
     one = noisy + (own - own[0]) * (grid[0] - noisy) / (grid[0] - own[0])
-    found = schedule("scaled_linear", 10, alpha_bar_range=(4.0358e-5, 1.0)).logsnr
+    found = family("scaled_linear", 10, alpha_bar_range=(4.0358e-5, 1.0)).logsnr
     np.testing.assert_allclose(found[:-1], one, rtol=EXACT)
 
 
 def test_truncation_keeps_the_part_of_the_curve_between_the_ends():
-    whole = schedule("sigmoid", 1000, alpha_bar_range=(1e-4, 1.0)).alpha_bar
+    whole = family("sigmoid", 1000, alpha_bar_range=(1e-4, 1.0)).alpha_bar
     ends = whole[200], whole[700]
-    part = schedule("sigmoid", 500, alpha_bar_range=ends).alpha_bar
+    part = family("sigmoid", 500, alpha_bar_range=ends).alpha_bar
     np.testing.assert_allclose(part, whole[200:701], rtol=1e-7)
 
 
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: schedule("cosin", 5), ("cosin", "karras", "did you mean 'cosine'")),
-        (lambda: schedule("karras", 0), ("steps = 0", "at least 1")),
-        (lambda: schedule("karras", 2.0), ("steps = 2.0",)),
-        (lambda: schedule("karras", 5, tau=1.0), ("'tau'", "rho, sigma_min, sigma_max")),
-        (lambda: schedule("linear", 5, tau=1.0), ("'tau'", "none")),
-        (lambda: schedule("karras", 5, rho=0.0), ("rho = 0.0",)),
-        (lambda: schedule("karras", 5, sigma_min=90.0), ("sigma_min = 90.0", "80")),
+        (lambda: family("cosin", 5), ("cosin", "karras", "did you mean 'cosine'")),
+        (lambda: family("karras", 0), ("steps = 0", "at least 1")),
+        (lambda: family("karras", 2.0), ("steps = 2.0",)),
+        (lambda: family("karras", 5, tau=1.0), ("'tau'", "rho, sigma_min, sigma_max")),
+        (lambda: family("linear", 5, tau=1.0), ("'tau'", "none")),
+        (lambda: family("karras", 5, rho=0.0), ("rho = 0.0",)),
+        (lambda: family("karras", 5, sigma_min=90.0), ("sigma_min = 90.0", "80")),
         (
-            lambda: schedule("karras", 5, alpha_bar_range=RANGE, sigma_max=9.0),
+            lambda: family("karras", 5, alpha_bar_range=RANGE, sigma_max=9.0),
             ("sigma_max", "both"),
         ),
-        (lambda: schedule("cosine", 5, s=-1.0), ("s = -1.0",)),
-        (lambda: schedule("cosine_chen", 5, end=1.5), ("end = 1.5",)),
-        (lambda: schedule("sigmoid", 5, start=4.0), ("start = 4.0",)),
-        (lambda: schedule("flow", 5, shift=-1.0), ("shift = -1.0",)),
-        (lambda: schedule("align_your_steps", 5, table="sd3"), ("sd3", "sdxl")),
-        (lambda: schedule("cosine", 5, alpha_bar_range=(0.9, 0.1)), ("alpha_bar_range", "noisy")),
+        (lambda: family("cosine", 5, s=-1.0), ("s = -1.0",)),
+        (lambda: family("cosine_chen", 5, end=1.5), ("end = 1.5",)),
+        (lambda: family("sigmoid", 5, start=4.0), ("start = 4.0",)),
+        (lambda: family("flow", 5, shift=-1.0), ("shift = -1.0",)),
+        (lambda: family("align_your_steps", 5, table="sd3"), ("sd3", "sdxl")),
+        (lambda: family("cosine", 5, alpha_bar_range=(0.9, 0.1)), ("alpha_bar_range", "noisy")),
         (
-            lambda: schedule("align_your_steps", 5, alpha_bar_range=(1e-9, 1e-8)),
+            lambda: family("align_your_steps", 5, alpha_bar_range=(1e-9, 1e-8)),
             ("no level in common", "align_your_steps"),
         ),
     ],

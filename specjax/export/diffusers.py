@@ -17,6 +17,7 @@ so ``arguments`` sets it by the process. DDPM and DPM-Solver++ work on the VP sa
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any
 
@@ -35,10 +36,12 @@ from specjax.export.form import (
     floats,
     start_std,
 )
-from specjax.grids import Assignment, LossOf, TrainingGrid, assign
-from specjax.objective import objective
+from specjax.grids import TrainingGrid
+from specjax.objective import Objective, objective
 from specjax.result import FitResult
 from specjax.schedule import NoiseSchedule
+from specjax.spectrum import Spectrum
+from specjax.timesteps import Assignment, LossOf, assign
 
 VERSION = 1
 
@@ -187,20 +190,21 @@ def _flow_notes(schedule: NoiseSchedule) -> list[str]:
     ]
 
 
+@functools.partial(jax.jit, static_argnames="chosen")
+def _losses(chosen: Objective, nodes: Spectrum, levels: jax.Array) -> jax.Array:
+    """The losses [B] of levels [B, S + 1]."""
+    return jax.vmap(lambda one: jnp.asarray(chosen.value(nodes, NoiseSchedule(one))))(levels)
+
+
 def _loss_of(result: FitResult | None) -> LossOf | None:
-    """The losses of many schedules under the result's sampler, on its nodes."""
+    """The losses of many schedules under the result's sampler, on its nodes, in float64."""
     if result is None:
         return None
     nodes = result.nodes
     chosen = objective(nodes, result.sampler, result.sampler_options, result.loss, result.process)
 
-    @jax.jit
-    @jax.vmap
-    def losses(levels: jax.Array) -> jax.Array:
-        return jnp.asarray(chosen.value(nodes, NoiseSchedule(levels)))
-
     def evaluate(levels: np.ndarray) -> np.ndarray:
         with jax.enable_x64(True):
-            return np.asarray(losses(jnp.asarray(levels, jnp.float64)))
+            return np.asarray(_losses(chosen, nodes, jnp.asarray(levels, jnp.float64)))
 
     return evaluate

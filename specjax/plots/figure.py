@@ -73,7 +73,7 @@ def _step_axis(axes: Axes, picture: FitPicture) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.set_xlabel("sampling step (noisy → clean)")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, steps=[1, 2, 5, 10]))
     axes.margins(x=0.03)
 
 
@@ -90,7 +90,7 @@ def _draw_alpha_bar(axes: Axes, picture: FitPicture) -> None:
 def _draw_logsnr(axes: Axes, picture: FitPicture) -> None:
     finite = [one.logsnr[np.isfinite(one.logsnr)] for one in picture.schedules]
     least, most = min(x.min() for x in finite), max(x.max() for x in finite)
-    room = 0.14 * max(most - least, 1.0)
+    room = 0.14 * max(most - least, 10.0)
     top = most + room
     axes.set_ylim(least - room / 3, top)
     for (one, style), levels in zip(_styled(picture), finite, strict=True):
@@ -130,7 +130,7 @@ def _draw_ratio(axes: Axes, picture: FitPicture) -> None:
         axes.set_yscale("log")
         _plain_numbers(axes.yaxis)
     zeros = int((picture.eigenvalues <= 0).sum())
-    left_out = f"; {zeros} of 0 left out" if zeros else ""
+    left_out = f"; {zeros} zero{'s' * (zeros > 1)} left out" if zeros else ""
     axes.set_xlabel(f"eigenvalue (variance of the data in {picture.units}{left_out})")
     axes.set_ylabel("generated / true std")
     axes.set_title("Standard deviation per eigenvalue (1 = exact)")
@@ -201,19 +201,27 @@ def _plain_numbers(axis: Any) -> None:
 
 def _title(figure: Figure, picture: FitPicture) -> None:
     fitted = picture.brought_out
+    steps = f"{picture.steps} step{'s' * (picture.steps > 1)}"
     figure.suptitle(
-        f"{picture.data}: {picture.steps} steps of {picture.sampler} ({picture.process}), "
-        f"fitted to {picture.loss} = {fitted.loss:.4g}",
+        f"{picture.data}: {steps} of {picture.sampler} ({picture.process}), "
+        f"fitted to {picture.loss} = {_number(fitted.loss, 4)}",
         fontsize=14, fontweight="bold", color=INK, x=0.02, ha="left",
     )  # fmt: skip
 
 
 def _legend(figure: Figure, axes: Axes, picture: FitPicture) -> None:
     handles, names = axes.get_legend_handles_labels()
-    losses = [f"{one.loss:.3g}" for one in picture.schedules]
-    labels = [f"{name}  ({loss})" for name, loss in zip(names, losses, strict=True)]
+    labels = [
+        f"{name}  ({_number(one.loss, 3)})"
+        for name, one in zip(names, picture.schedules, strict=True)
+    ]
     legend = figure.legend(
         handles, labels, loc="outside lower center", ncols=min(len(labels), 4),
         title=f"schedule (its {picture.loss} at S = {picture.steps})", handlelength=3.2,
     )  # fmt: skip
     legend.get_texts()[names.index(picture.learned)].set_fontweight("bold")
+
+
+def _number(x: float, digits: int) -> str:
+    """Significant digits, without an exponent where the number is short anyway."""
+    return f"{x:,.0f}" if 10**digits <= x < 1e6 else f"{x:.{digits}g}"

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from specjax.io import write_atomically
 from specjax.plots.style import RC
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     The file appears complete or not at all: it is written beside its place and then moved.
 
     Raises:
-      ValueError: for another suffix, or a folder that does not exist.
-      OSError: where the disk refuses (full, read-only); no partial file stays.
+      ValueError: for another suffix, a folder that does not exist, or a disk that refuses (full,
+        read-only); no partial file stays.
     """
     import matplotlib
 
@@ -46,11 +47,4 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     picture = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": RC["svg.hashsalt"]}):
         figure.savefig(picture, format=kind, dpi=150, metadata=_NO_DATE[kind])
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_bytes(picture.getvalue())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    return path
+    return write_atomically(path, picture.getvalue())

@@ -1,0 +1,245 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import specjax as sx
+from specjax.cli import main
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Run a command in an empty folder: (exit code, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path.parent / "cache"))
+
+    def command(*args):
+        code = 0
+        try:
+            main([str(arg) for arg in args])
+        except SystemExit as error:
+            code = error.code
+        return code, *capsys.readouterr()
+
+    return command
+
+
+@pytest.fixture
+def samples(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 6)) * np.geomspace(0.01, 2, 6)
+    np.save(tmp_path / "x.npy", x)
+    return x
+
+
+def test_fit_writes_a_schedule_and_a_picture(run, tmp_path):
+    code, out, err = run("fit", "digits", "--steps", 4)
+    assert (code, err) == (0, "")
+    for word in ("learned", "cosine", "karras", "S for the learned loss", "converged"):
+        assert word in out
+    result = sx.load(tmp_path / "schedule.json")
+    assert result.converged
+    assert result.steps == 4
+    assert result.source["name"] == "digits"
+    assert result.value < min(result.baselines.values())
+    assert (tmp_path / "schedule.png").read_bytes()[:4] == b"\x89PNG"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["schedule.json", "schedule.png"]
+
+
+def test_json_of_fit_holds_what_the_file_holds(run, samples, tmp_path):
+    code, out, _ = run("fit", "x.npy", "--steps", 3, "--json", "--plot", "None", "--out", "s.json",
+                       "--sampler", "ddim", "--sampler-options", "eta=0.5", "--loss", "kl",
+                       "--alpha-bar-range", "1e-4", "0.999", "--process", "ve", "--seed", 5)  # fmt: skip
+    assert code == 0
+    document = json.loads(out)
+    learned = document["schedules"][0]
+    result = sx.load(tmp_path / "s.json")
+    assert learned["name"] == "learned"
+    np.testing.assert_array_equal(np.array(learned["logsnr"], float), result.schedule.logsnr)
+    assert learned["value"] == result.value
+    assert (result.sampler_options, result.process, result.seed) == ({"eta": 0.5}, "ve", 5)
+    want = sx.loss(sx.Spectrum.from_samples(samples), result.schedule, "ddim", "kl", "ve",
+                   {"eta": 0.5})  # fmt: skip
+    np.testing.assert_allclose(result.value, want, rtol=1e-9)
+    assert document["files"] == ["s.json"]
+
+
+def test_floor_makes_kl_finite(run):
+    code, _, err = run("fit", "digits", "--steps", 2, "--loss", "kl", "--plot", "None")
+    assert code == 2
+    assert "3 zero eigenvalue(s)" in err
+    assert "floor" in err
+    code, _, _ = run(
+        "fit", "digits", "--steps", 2, "--loss", "kl", "--floor", 1e-4, "--plot", "None"
+    )
+    assert code == 0
+
+
+def test_compare_takes_several_steps_files_and_lists(run, samples):
+    run("fit", "x.npy", "--steps", 3, "--plot", "None")
+    code, out, _ = run("compare", "x.npy", "--steps", 3, 5,
+                       "--schedules", "schedule.json", "14.6,2,0.3,0", "--json")  # fmt: skip
+    assert code == 0
+    three, five = json.loads(out)["comparisons"]
+    assert (three["steps"], five["steps"]) == (3, 5)
+    values = {row["name"]: row["value"] for row in three["schedules"]}
+    assert values["schedule.json"] == values["learned"]
+    given = sx.NoiseSchedule.from_sigmas([14.6, 2, 0.3, 0])
+    want = sx.loss(sx.Spectrum.from_samples(samples), given)
+    np.testing.assert_allclose(values["14.6,2,0.3,0"], want, rtol=1e-9)
+
+
+def test_show_gives_every_form(run, samples, tmp_path):
+    run("fit", "x.npy", "--steps", 3, "--plot", "None")
+    code, out, _ = run("show", "schedule.json", "--json", "--grid", "sd")
+    assert code == 0
+    levels = {name: np.array(column, float) for name, column in json.loads(out)["levels"].items()}
+    schedule = sx.load(tmp_path / "schedule.json").schedule
+    np.testing.assert_array_equal(levels["logsnr"], schedule.logsnr)
+    finite = slice(0, 3)
+    np.testing.assert_allclose(levels["sigma"] ** 2, 1 / levels["alpha_bar"] - 1, atol=1e-12)
+    betas = np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
+    alpha_bar = np.cumprod(1 - betas)
+    log_sigma = np.log(1 / alpha_bar - 1) / 2
+    want = np.interp(np.log(levels["sigma"][finite]), log_sigma, np.arange(1000))
+    np.testing.assert_allclose(levels["timestep (sd)"][finite], want, rtol=1e-9)
+    code, out, _ = run("show", "schedule.json")
+    assert code == 0
+    assert "x.npy, 200 samples" in out
+
+
+@pytest.mark.parametrize("target", ["diffusers", "k-diffusion", "comfyui", "csv", "json"])
+def test_export_prints_or_writes_the_same(run, samples, tmp_path, target):
+    run("fit", "x.npy", "--steps", 3, "--plot", "None")
+    code, out, _ = run("export", "schedule.json", "--to", target)
+    assert code == 0
+    run("export", "schedule.json", "--to", target, "--out", "exported")
+    assert (tmp_path / "exported").read_text() == out
+    assert "nan" not in out.lower()
+
+
+def test_export_npz_goes_to_a_file(run, tmp_path):
+    (tmp_path / "list.txt").write_text("[10.0, 1.0,\n 0.0]\n")
+    assert run("export", "list.txt", "--to", "npz")[0] == 0
+    with np.load(tmp_path / "list.npz", allow_pickle=False) as arrays:
+        np.testing.assert_allclose(arrays["sigma_ve"], [10.0, 1.0, 0.0], rtol=1e-15)
+
+
+BAD = [
+    (["fit", "missing.npy", "--steps", "3"], "missing.npy"),
+    (["fit", "digit", "--steps", "3"], "did you mean 'digits'"),
+    (["fit", "empty.npy", "--steps", "3"], "is empty"),
+    (["fit", "one.npy", "--steps", "3"], "one sample"),
+    (["fit", "constant.npy", "--steps", "3"], "constant"),
+    (["fit", "nan.npy", "--steps", "3"], "NaN or infinite"),
+    (["fit", "inf.npy", "--steps", "3"], "NaN or infinite"),
+    (["fit", "int.npy", "--steps", "3"], "data_range"),
+    (["fit", "int.npy", "--steps", "3", "--data-range", "0", "1"], "outside data_range"),
+    (["fit", "text.npy", "--steps", "3"], "text.npy"),
+    (["fit", "digits", "--steps", "0"], "steps = 0: give a whole number of at least 1"),
+    (["fit", "digits", "--steps", "-2"], "steps = -2: give a whole number of at least 1"),
+    (["fit", "digits", "--steps", "2.5"], "steps = '2.5': give a whole number"),
+    (["fit", "digits"], "--steps"),
+    (["fit", "digits", "--steps", "3", "--alpha-bar-range", "0.9", "0.1"], "alpha_bar_range"),
+    (["fit", "digits", "--steps", "3", "--alpha-bar-range", "0", "1"], "alpha_bar_range"),
+    (["fit", "digits", "--steps", "3", "--alpha-bar-range", "0.1", "1.5"], "alpha_bar_range"),
+    (["fit", "digits", "--steps", "3", "--sampler", "dim"], "did you mean 'ddim'"),
+    (["fit", "digits", "--steps", "3", "--loss", "w3"], "choose from kl"),
+    (["fit", "digits", "--steps", "3", "--process", "vq"], "choose from ve, vp"),
+    (["fit", "digits", "--steps", "3", "--restarts", "0"], "restarts = 0"),
+    (["fit", "digits", "--steps", "3", "--sampler-options", "eta"], "NAME=VALUE"),
+    (["fit", "digits", "--steps", "3", "--sampler-options", "zeta=1"], "it takes eta"),
+    (["fit", "digits", "--steps", "3", "--sampler-options", "eta=2"], "eta = 2"),
+    (["fit", "digits", "--steps", "3", "--method", "magic"], "exact, shift-invariant"),
+    (["fit", "digits", "--steps", "3", "--shrinkage", "2"], "shrinkage"),
+    (["fit", "digits", "--steps", "3", "--floor", "-1"], "floor"),
+    (["fit", "digits", "--steps", "3", "--out", "nowhere/s.json"], "folder nowhere does not exist"),
+    (["fit", "digits", "--steps", "3", "--plot", "nowhere/s.png"], "nowhere"),
+    (["fit", "digits", "--steps", "3", "--plot", "s.bmp"], ".png"),
+    (["fit", "digits", "--steps", "3", "--stepz", "3"], "--stepz"),
+    (["compare", "digits", "--steps", "3", "--schedules", "1,2,0"], "not strictly monotone"),
+    (["compare", "digits", "--steps", "3", "--schedules", "2,1,-1"], "negative"),
+    (["show", "missing.json"], "cannot read missing.json"),
+    (["show", "text.npy"], "not a schedule file"),
+    (["show", "half.json"], "truncated"),
+    (["export", "list.txt", "--to", "excel"], "choose from comfyui"),
+    (["export", "list.txt", "--to", "csv", "--grid", "sdd"], "did you mean 'sd'"),
+    (["export", "list.txt", "--to", "csv", "--out", "nowhere/s.csv"], "nowhere"),
+    (["nothing"], "fit, compare, show, export"),
+    ([], "fit, compare, show, export"),
+]
+
+
+@pytest.mark.parametrize(("args", "message"), BAD, ids=lambda x: " ".join(x)[:60] if x else "none")
+def test_a_mistake_is_one_line_and_writes_nothing(run, tmp_path, args, message):
+    np.save(tmp_path / "empty.npy", np.zeros((0, 3)))
+    np.save(tmp_path / "one.npy", np.ones((1, 3)))
+    np.save(tmp_path / "constant.npy", np.ones((9, 3)))
+    np.save(tmp_path / "nan.npy", np.array([[0.0, 1.0], [np.nan, 2.0]]))
+    np.save(tmp_path / "inf.npy", np.array([[0.0, 1.0], [np.inf, 2.0]]))
+    np.save(tmp_path / "int.npy", np.arange(12).reshape(4, 3))
+    (tmp_path / "text.npy").write_text("not an array")
+    (tmp_path / "half.json").write_text('{"format": "specjax.sch')
+    (tmp_path / "list.txt").write_text("10 1 0")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    code, out, err = run(*args)
+    assert code == 2
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("specjax: ")
+    assert message in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_full_disk_keeps_the_old_files(run, samples, tmp_path, monkeypatch):
+    from specjax import io as files
+
+    run("fit", "x.npy", "--steps", 3)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    code, out, err = run("fit", "x.npy", "--steps", 4)
+    assert (code, out) == (2, "")
+    assert "No space left on device" in err
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_ctrl_c_during_a_fit_exits_130_and_writes_nothing(tmp_path):
+    # A real process and a real signal, while the fit is made to take a minute.
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(200, 7)))
+    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(tmp_path.parent / "cache")}
+    code = (
+        "import sys, time, specjax.fit\n"
+        "fit = sys.modules['specjax.fit']\n"
+        "def slow(*args):\n"
+        "    print('fitting', flush=True)\n"
+        "    time.sleep(60)\n"
+        "fit._run = slow\n"
+        "from specjax.cli import main\n"
+        "main(['fit', 'x.npy', '--steps', '4'])\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "fitting\n"
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == "specjax: interrupted; no file is half-written\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npy"]
+
+
+def test_help_names_every_command(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    assert all(name in out for name in ("fit", "compare", "show", "export"))

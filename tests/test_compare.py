@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+import specjax as sx
+from specjax.compare import MOST_STEPS
+
+SPECTRUM = sx.Spectrum(50.0 * np.arange(1, 33) ** -2.0)
+
+
+@pytest.fixture(scope="module")
+def comparison():
+    return sx.compare(SPECTRUM, 6, schedules={"mine": sx.NoiseSchedule.from_sigmas([20, 2, 0])})
+
+
+def test_every_family_and_the_given_schedule_are_there_best_first(comparison):
+    names = [row.name for row in comparison.rows]
+    assert set(names) == {"learned", "spectral", "mine", *sx.SCHEDULES}
+    assert names[0] == "learned"
+    values = [row.value for row in comparison.rows]
+    assert values == sorted(values)
+    assert set(comparison.baselines) == set(names) - {"learned"}
+
+
+def test_families_are_pinned_to_the_ends_of_the_fit(comparison):
+    for row in comparison.rows:
+        if row.name != "mine":
+            np.testing.assert_allclose(row.schedule.alpha_bar[[0, -1]], [4.0358e-5, 1], rtol=1e-9)
+
+
+def test_values_are_losses_of_the_schedules(comparison):
+    for row in comparison.rows:
+        plan = sx.plan("ddim", row.schedule)
+        std = sx.transfer(plan, SPECTRUM).std
+        w2 = ((np.sqrt(SPECTRUM.eigenvalues) - std) ** 2).sum()
+        np.testing.assert_allclose(row.value, w2, rtol=1e-10)
+
+
+def test_steps_needed_is_where_a_heuristic_reaches_the_learned_loss(comparison):
+    target = comparison.learned.node_value
+    checked = 0
+    for row in comparison.rows:
+        if row.name not in sx.SCHEDULES or row.steps_needed is None:
+            continue
+        at, before = (
+            sx.loss(SPECTRUM, sx.family(row.name, s, alpha_bar_range=(4.0358e-5, 1.0)))
+            for s in (row.steps_needed, row.steps_needed - 1)
+        )
+        assert at <= target * (1 + 1e-6) < before, row.name
+        checked += 1
+    assert checked > 5
+
+
+def test_none_where_it_takes_too_many_steps():
+    # Levels spread evenly over alpha_bar leave the small eigenvalues to the last step.
+    spectrum = sx.Spectrum([1e3, 1e-2])
+    rows = {row.name: row for row in sx.compare(spectrum, 30, loss="kl").rows}
+    needed = rows["linear_alpha_bar"].steps_needed
+    late = sx.family("linear_alpha_bar", MOST_STEPS, alpha_bar_range=(4.0358e-5, 1.0))
+    assert (needed is None) == (sx.loss(spectrum, late, loss="kl") > rows["learned"].value)
+    assert needed is None
+
+
+def test_a_fit_can_be_reused(comparison):
+    again = sx.compare(SPECTRUM, 6, learned=comparison.learned)
+    assert again.learned is comparison.learned
+
+
+def test_a_range_that_a_family_does_not_meet_leaves_it_out():
+    rows = sx.compare(SPECTRUM, 3, alpha_bar_range=(1e-8, 1e-3)).rows
+    assert "scaled_linear" not in {row.name for row in rows}
+    assert "cosine" in {row.name for row in rows}

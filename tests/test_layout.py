@@ -1,0 +1,79 @@
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import specjax
+
+PACKAGE = Path(specjax.__file__).parent
+
+# A module imports only from those above it (DESIGN, section 5).
+LAYERS = [
+    "_values",
+    "_check",
+    "quadrature",
+    "basis",
+    "estimate",
+    "spectrum",
+    "schedule",
+    "steps",
+    "samplers",
+    "denoisers",
+    "transfer",
+    "losses",
+    "objective",
+    "spectral",
+    "grids",
+    "timesteps",
+    "timesteps",
+    "families",
+    "result",
+    "sample",
+    "fit",
+    "compare",
+    "io",
+    "export",
+    "data",
+    "plots",
+    "report",
+    "cli",
+]
+FILES = [path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"]
+
+
+def layer(path):
+    """The module or package below specjax that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path):
+    """Layers that a file imports from, at its top or inside functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: a relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name.split(".")[0] == "specjax":
+                yield name.split(".")[1] if "." in name else "the package itself"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_modules_import_only_from_above(path):
+    own = layer(path)
+    assert own in LAYERS, f"{own} has no place in the order of the layers"
+    allowed = LAYERS[: LAYERS.index(own) + 1]
+    for name in imported(path):
+        assert name in allowed, f"{own} imports {name}, which is below it"
+
+
+def test_importing_the_package_is_light():
+    heavy = ("flax", "matplotlib", "sklearn", "tensorflow_datasets", "optax", "rich", "tyro")
+    code = f"import sys, specjax; print(*[m for m in {heavy!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

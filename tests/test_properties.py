@@ -1,0 +1,114 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_transfer import TABLE, every_sampler
+
+from specjax import LOSSES, NoiseSchedule, Spectrum, plan, spectral, transfer
+from specjax.losses import evaluate
+
+# Few sizes, so that few programs are compiled; up to the 1,000 steps of training grids.
+STEPS = [1, 2, 3, 7, 64, 1000]
+NOISY = -10.1177
+# By how many decades the widths of a schedule differ. In float32 levels must stay apart, and
+# lms, which extrapolates a narrow step over a wide one, must not overflow.
+DECADES = {"float64": 6.0, "float32": 1.5}
+
+decades = st.lists(st.floats(-8, 4), min_size=4, max_size=4)
+means = st.lists(st.floats(-10, 10), min_size=4, max_size=4)
+
+
+@st.composite
+def spectra(draw):
+    """Four eigenvalues over twelve decades, up to three of them zero, with a mean."""
+    eigenvalues = 10.0 ** np.array(draw(decades))
+    eigenvalues[: draw(st.integers(0, 3))] = 0
+    return Spectrum(eigenvalues, draw(means))
+
+
+@st.composite
+def schedules(draw, steps, dtype="float64"):
+    """Levels far more uneven than a sensible one's, to either kind of end."""
+    spread = draw(st.floats(0, DECADES[dtype])) / 2
+    exponents = np.random.default_rng(draw(st.integers(0, 2**32))).uniform(-spread, spread, steps)
+    widths = 10**exponents
+    levels = NOISY + np.append(0, widths.cumsum()) / widths.sum() * draw(st.floats(4, 25))
+    if draw(st.booleans()):
+        levels[-1] = np.inf
+    return levels
+
+
+def floored(spectrum):
+    """What the losses that are infinite at zero eigenvalues ask for."""
+    eigenvalues = spectrum.eigenvalues
+    least = jnp.maximum(eigenvalues, 1e-12 * eigenvalues.max())
+    return Spectrum(least, spectrum.mean)
+
+
+def losses_of(numbers, spectrum):
+    found = []
+    for name, loss in LOSSES.items():
+        on = floored(spectrum) if loss.needs_positive else spectrum
+        found.append(evaluate(LOSSES[name], transfer(numbers, on), on))
+    return jnp.stack(found)
+
+
+@functools.cache
+def gradients(index):
+    """The losses and the gradient of their sum by the levels, compiled once a size and dtype."""
+    sampler, options = TABLE[index]
+
+    def total(logsnr, spectrum):
+        found = losses_of(plan(sampler, NoiseSchedule(logsnr), **options), spectrum)
+        return found.sum(), found
+
+    return jax.jit(jax.grad(total, has_aux=True))
+
+
+@every_sampler
+@pytest.mark.parametrize("steps", STEPS)
+@settings(max_examples=10)
+@given(data=st.data())
+def test_moments_are_finite(sampler, options, steps, data):
+    schedule, spectrum = NoiseSchedule(data.draw(schedules(steps))), data.draw(spectra())
+    moments = transfer(plan(sampler, schedule, **options), spectrum)
+    for numbers in (moments.gain, moments.mean_gain, moments.std, moments.variance):
+        assert np.isfinite(numbers).all()
+    assert (moments.variance >= 0).all()
+    assert (moments.std >= abs(moments.gain) * (1 - 1e-12)).all()
+    if schedule.ends_clean and sampler != "heun":  # the last answer is the denoiser's
+        np.testing.assert_array_equal(moments.mean_gain[spectrum.eigenvalues == 0], 1)
+        np.testing.assert_array_equal(moments.variance[spectrum.eigenvalues == 0], 0)
+
+
+GRADIENTS = [(i, steps) for i in range(len(TABLE)) for steps in (3, 64)]
+MORE = [pytest.param(i, 1000, marks=pytest.mark.slow) for i in range(len(TABLE))]
+
+
+@pytest.mark.parametrize(("index", "steps"), GRADIENTS + MORE)
+@pytest.mark.parametrize("dtype", DECADES)
+@settings(max_examples=15)
+@given(data=st.data())
+def test_losses_and_gradients_are_finite(index, steps, dtype, data):
+    levels, spectrum = data.draw(schedules(steps, dtype)), data.draw(spectra())
+    with jax.enable_x64(dtype == "float64"):
+        spectrum = jax.tree.map(jnp.asarray, spectrum)
+        gradient, losses = gradients(index)(jnp.asarray(levels), spectrum)
+    assert losses.dtype == gradient.dtype == dtype
+    assert np.isfinite(losses).all()
+    assert (losses >= 0).all()
+    assert np.isfinite(gradient[np.isfinite(levels)]).all()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("steps", STEPS)
+@settings(max_examples=10)
+@given(spectrum=spectra(), clean=st.sampled_from([1.0, 0.9999]))
+def test_the_spectral_schedule_is_monotone(loss, steps, spectrum, clean):
+    schedule = spectral(spectrum, steps, loss=loss, alpha_bar_range=(4.0358e-5, clean))
+    assert (np.diff(schedule.logsnr) > 0).all()
+    np.testing.assert_allclose(schedule.alpha_bar[[0, -1]], [4.0358e-5, clean], rtol=1e-10)
