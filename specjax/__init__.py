@@ -3,8 +3,10 @@
 See the README for a tour; ``specjax.schedule`` states the conventions.
 """
 
+from specjax import data
 from specjax.compare import Comparison, compare
 from specjax.denoisers import from_edm, from_eps, from_v, wiener
+from specjax.export import export
 from specjax.families import SCHEDULES, family
 from specjax.fit import fit
 from specjax.grids import GRIDS, TrainingGrid
@@ -23,19 +25,22 @@ from specjax.transfer import Transfer, transfer
 __version__ = "0.1.0"
 
 __all__ = [
-    "Comparison",
-    "FitResult",
     "GRIDS",
     "LOSSES",
-    "NoiseSchedule",
     "SAMPLERS",
     "SCHEDULES",
+    "Comparison",
+    "FitResult",
+    "NoiseSchedule",
     "SamplerPlan",
     "Spectrum",
     "TrainingGrid",
     "Transfer",
     "advance",
     "compare",
+    "data",
+    "export",
+    "family",
     "fit",
     "from_edm",
     "from_eps",
@@ -45,7 +50,6 @@ __all__ = [
     "plan",
     "sample",
     "save",
-    "family",
     "spectral",
     "transfer",
     "wiener",

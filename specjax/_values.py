@@ -9,7 +9,7 @@ JAX's own dtype rules, so the same function can be jitted, vmapped and different
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -37,8 +37,8 @@ def value(
             keyed = [(jax.tree_util.GetAttrKey(name), getattr(obj, name)) for name in data]
             return keyed, tuple(getattr(obj, name) for name in static)
 
-        def unflatten(aux: tuple[Any, ...], leaves: Sequence[Any]) -> Any:
-            obj = object.__new__(cls)
+        def unflatten(aux: tuple[Any, ...], leaves: Iterable[Any]) -> Any:
+            obj: Any = object.__new__(cls)
             names = (*data, *static, *host)
             for name, leaf in zip(names, (*leaves, *aux, *[None] * len(host)), strict=True):
                 object.__setattr__(obj, name, leaf)

@@ -16,9 +16,11 @@ from specjax._values import Array, namespace, value
 
 
 class Basis(Protocol):
-    """What a spectrum needs of its basis. ``shape`` is that of one sample."""
+    """What a spectrum needs of its basis."""
 
-    shape: tuple[int, ...]
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of one sample."""
 
     def project(self, x: Array) -> Array:
         """Samples [..., *shape] to coefficients [..., d]."""

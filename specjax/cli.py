@@ -208,7 +208,7 @@ def main(argv: list[str] | None = None) -> None:
     """Entry point of ``specjax``."""
     with _one_line_errors():
         command = tyro.cli(
-            Command,  # type: ignore[arg-type]
+            Command,
             prog="specjax",
             description="Learn few-step diffusion sampling schedules from the spectrum of data.",
             args=argv,
@@ -297,9 +297,7 @@ def _spectrum(args: _Data) -> Spectrum:
     with contextlib.suppress(ValueError):
         shrinkage = float(args.shrinkage)
     with _progress("spectrum", "samples") as update:
-        opened = data.open(
-            args.data, data_range=args.data_range, key=args.key, seed=args.seed
-        )
+        opened = data.open(args.data, data_range=args.data_range, key=args.key, seed=args.seed)
         spectrum = opened.spectrum(
             method=args.method,
             shrinkage=shrinkage,
@@ -392,7 +390,9 @@ def _progress(label: str, unit: str) -> Iterator[Callable[[int, int | None], Non
         TimeElapsedColumn(),
     )  # fmt: skip
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
         task = bar.add_task(label, total=None)
 
         def update(done: int, total: int | None) -> None:

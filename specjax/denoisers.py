@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import jax
 import jax.numpy as jnp
 
 from specjax._values import Array, follows_the_rule
@@ -21,14 +20,15 @@ from specjax.spectrum import Spectrum
 class Denoiser(Protocol):
     """The contract: an estimate of the clean data from a noisy sample and its level."""
 
-    def __call__(self, x: jax.Array, alpha: jax.Array, sigma: jax.Array) -> jax.Array: ...
+    def __call__(self, x: Array, alpha: Array, sigma: Array) -> Array:
+        """``E[x0 | x]`` [...] of ``x = alpha x0 + sigma eps`` [...]."""
 
 
-Network = Callable[[jax.Array, jax.Array], jax.Array]
+Network = Callable[[Array, Array], Array]
 """``network(x, noise_level)``; what the level is, is said by the adapter's ``level``."""
 
 
-def wiener_gain(eigenvalues: Array, alpha: Array, sigma: Array) -> tuple[jax.Array, jax.Array]:
+def wiener_gain(eigenvalues: Array, alpha: Array, sigma: Array) -> tuple[Array, Array]:
     """Coefficients of ``E[x0 | x] = gain x + offset mu`` per eigenvalue [d].
 
     ``gain = alpha lambda / (alpha^2 lambda + sigma^2)`` and
@@ -48,7 +48,7 @@ def wiener(spectrum: Spectrum) -> Denoiser:
     """
 
     @follows_the_rule
-    def denoise(x: jax.Array, alpha: jax.Array, sigma: jax.Array) -> jax.Array:
+    def denoise(x: Array, alpha: Array, sigma: Array) -> Array:
         gain, offset = wiener_gain(jnp.asarray(spectrum.eigenvalues), alpha, sigma)
         estimate = gain * spectrum.project(x) + offset * jnp.asarray(spectrum.mean)
         return spectrum.lift(estimate).astype(x.dtype)
@@ -56,7 +56,7 @@ def wiener(spectrum: Spectrum) -> Denoiser:
     return denoise
 
 
-def logsnr_level(s: jax.Array) -> jax.Array:
+def logsnr_level(s: Array) -> Array:
     """The default noise level given to a network: ``logsnr = -2 log s``."""
     return -2 * jnp.log(s)
 
@@ -66,10 +66,10 @@ def from_eps(network: Network, *, level: Callable[[Any], Any] = logsnr_level) ->
 
     Args:
       network: ``(x_vp, level) -> eps``. level: from ``s = sigma / alpha`` to what the network is
-        conditioned on; for a network of T training steps, a :class:`TrainingGrid`'s ``timestep_of_sigma``.
+        conditioned on; for one of T training steps, ``TrainingGrid.timestep_of_sigma``.
     """
 
-    def denoise(x: jax.Array, alpha: jax.Array, sigma: jax.Array) -> jax.Array:
+    def denoise(x: Array, alpha: Array, sigma: Array) -> Array:
         s, scaled = sigma / alpha, x / alpha
         return scaled - s * network(scaled / jnp.sqrt(1 + s**2), level(s))
 
@@ -82,7 +82,7 @@ def from_v(network: Network, *, level: Callable[[Any], Any] = logsnr_level) -> D
     2202.00512, appendix D. Arguments as in :func:`from_eps`.
     """
 
-    def denoise(x: jax.Array, alpha: jax.Array, sigma: jax.Array) -> jax.Array:
+    def denoise(x: Array, alpha: Array, sigma: Array) -> Array:
         s = sigma / alpha
         alpha_vp = 1 / jnp.sqrt(1 + s**2)
         x_vp = x / alpha * alpha_vp
@@ -98,7 +98,7 @@ def from_edm(network: Network, *, sigma_data: float) -> Denoiser:
       network: ``(c_in x, log(s) / 4) -> F``. sigma_data: standard deviation of the data.
     """
 
-    def denoise(x: jax.Array, alpha: jax.Array, sigma: jax.Array) -> jax.Array:
+    def denoise(x: Array, alpha: Array, sigma: Array) -> Array:
         s, scaled = sigma / alpha, x / alpha
         total = s**2 + sigma_data**2
         skip, out = sigma_data**2 / total, s * sigma_data / jnp.sqrt(total)

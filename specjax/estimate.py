@@ -245,7 +245,8 @@ def shift_invariant(
     second = np.flatnonzero(np.arange(flipped.size) > flipped)
     vectors[second] = vectors[flipped[second]].conj()
     basis = FourierBasis(vectors, shape, len(grid))
-    return clip_rounding(eigenvalues.ravel()), basis.project(moments.mean), basis, moments.count
+    mean = np.asarray(basis.project(moments.mean))
+    return clip_rounding(eigenvalues.ravel()), mean, basis, moments.count
 
 
 def _spatial_axes(shape: tuple[int, ...], spatial: int | None) -> int:

@@ -9,6 +9,7 @@ the spectrum, from the best of several starts, all inside one compiled loop.
 from __future__ import annotations
 
 import functools
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -24,7 +25,7 @@ from specjax.losses import LOSSES
 from specjax.objective import Objective, objective
 from specjax.result import FitResult
 from specjax.schedule import NoiseSchedule, alpha_bar_to_logsnr
-from specjax.spectral import spectral_levels
+from specjax.spectral import padded_levels
 from specjax.spectrum import Spectrum
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def fit(
     if tolerance is not None:
         _check.positive("tolerance", tolerance)
     logsnr_ends = alpha_bar_to_logsnr(ends).astype(small.eigenvalues.dtype)
-    levels, best, slope, tolerance, history = _optimise(
+    levels, best, slope, limit, history = _optimise(
         task, small, logsnr_ends, tolerance, seed, progress
     )
     schedule = NoiseSchedule(levels)
@@ -134,7 +135,7 @@ def fit(
     return FitResult(
         schedule=schedule,
         value=value,
-        converged=finite and bool(slope <= tolerance),
+        converged=finite and bool(slope <= limit),
         finite=finite,
         history=np.asarray(history, np.float64),
         sampler=sampler,
@@ -169,20 +170,23 @@ def _optimise(
     """The best levels, their loss, gradient and its tolerance, and the history of that start."""
     if tolerance is None:
         tolerance = _TOLERANCE[np.dtype(nodes.eigenvalues.dtype)]
-    state = _start(task, nodes, ends, seed)
+    closed = padded_levels(nodes, LOSSES[task.objective.loss], task.steps, *ends)
+    state = _start(task, nodes, ends, np.asarray(closed)[: task.steps + 1], seed)
     while True:
         state, running = _run(task, nodes, ends, state, tolerance * _OVERSHOOT)
+        best = np.asarray(state.best)
         if progress:
-            done = int(state.iteration.max())
-            progress(done, task.max_iterations, float(jnp.exp(state.best.min())))
+            done = int(np.asarray(state.iteration).max())
+            progress(done, task.max_iterations, math.exp(best.min()))
         if not running:
             break
-    k = int(jnp.nanargmin(state.best)) if bool(jnp.isfinite(state.best).any()) else 0
-    history = jnp.exp(state.history[k][: int(state.iteration[k]) + 1])
-    levels = levels_of(state.best_theta[k], ends, task.ends_clean)
-    return levels, jnp.exp(state.best[k]), state.slope[k], jnp.asarray(tolerance), history
+    k = int(np.argmin(np.where(np.isnan(best), np.inf, best)))
+    history = np.exp(np.asarray(state.history[k])[: max(int(state.iteration[k]), 1)])
+    levels = levels_of(state.best_theta[k], ends, ends_clean=task.ends_clean)
+    return levels, np.exp(best[k]), state.slope[k], np.asarray(tolerance), history
 
 
+@functools.partial(jax.jit, static_argnames="ends_clean")
 def levels_of(theta: jax.Array, ends: Array, ends_clean: bool) -> jax.Array:
     """logsnr [S + 1] of parameters: [S] between fixed ends, [S - 1] where the end is clean.
 
@@ -204,7 +208,7 @@ def _theta_of(levels: jax.Array, ends_clean: bool) -> jax.Array:
 
 
 def _floor(dtype: Any) -> float:
-    return float(max(1e-7, 1000 * jnp.finfo(dtype).eps))
+    return max(1e-7, 1000 * float(jnp.finfo(dtype).eps))
 
 
 def _log_loss(task: _Task, nodes: Spectrum, ends: Array) -> Callable[[jax.Array], jax.Array]:
@@ -219,16 +223,15 @@ def _log_loss(task: _Task, nodes: Spectrum, ends: Array) -> Callable[[jax.Array]
 
 
 @functools.partial(jax.jit, static_argnames="task")
-def _start(task: _Task, nodes: Spectrum, ends: Array, seed: Array) -> _State:
-    """States [restarts] at the best of the candidates: closed forms, a cosine, random ones."""
-    loss = LOSSES[task.objective.loss]
+def _start(task: _Task, nodes: Spectrum, ends: Array, closed: Array, seed: Array) -> _State:
+    """States [restarts] at the best of the candidates: closed form, simple and random ones."""
     time = jnp.linspace(0, 1, task.steps + 1)
-    closed = spectral_levels(nodes, loss, time, *ends)
     last = -2 if task.ends_clean else -1
     uniform = ends[0] + time * (closed[last] - ends[0]) / time[last]
     far, near = jnp.arctan(jnp.exp(-closed[0] / 2)), jnp.arctan(jnp.exp(-closed[-1] / 2))
     cosine = -2 * jnp.log(jnp.tan(far + time * (near - far)))
-    thetas = [_theta_of(levels, task.ends_clean) for levels in (closed, uniform, cosine)]
+    candidates = (jnp.asarray(closed), uniform, cosine)
+    thetas = [_theta_of(levels, task.ends_clean) for levels in candidates]
     noise = jax.random.normal(jax.random.key(seed), (task.restarts, thetas[0].size), closed.dtype)
     theta = jnp.concatenate([jnp.stack(thetas), thetas[0] + 0.3 * noise])
     value = jax.vmap(_log_loss(task, nodes, ends))(theta)
@@ -239,7 +242,7 @@ def _start(task: _Task, nodes: Spectrum, ends: Array, seed: Array) -> _State:
 def _first_state(task: _Task, theta: jax.Array, value: jax.Array) -> _State:
     import optax
 
-    history = jnp.full(task.max_iterations + 1, jnp.nan, theta.dtype)
+    history = jnp.full(task.max_iterations, jnp.nan, theta.dtype)
     return _State(
         theta=theta,
         optimizer=optax.with_extra_args_support(task.optimizer).init(theta),
@@ -300,5 +303,5 @@ def _iterate(optimizer: Any, log_loss: Callable[[jax.Array], jax.Array], s: _Sta
         best=jnp.where(better, value, s.best),
         best_theta=jnp.where(better, s.theta, s.best_theta),
         slope=jnp.where(better, slope, s.slope),
-        history=s.history.at[s.iteration + 1].set(value),
+        history=s.history.at[s.iteration].set(value),
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from specjax import _check
@@ -25,15 +24,15 @@ class Loss(NamedTuple):
     error^2`` (or ``* |error|`` where ``quadratic`` is False): what the closed-form schedule needs.
     """
 
-    spread: Callable[[jax.Array, Transfer], jax.Array]
-    shift: Callable[[jax.Array, Transfer], jax.Array]
+    spread: Callable[[Array, Transfer], Array]
+    shift: Callable[[Array, Transfer], Array]
     importance: Callable[[Array], Array]
     summary: str
     quadratic: bool = True
     needs_positive: bool = False
 
 
-def _log_excess(a: jax.Array, b: jax.Array) -> jax.Array:
+def _log_excess(a: Array, b: Array) -> Array:
     """``a / b - 1 - log(a / b)`` without cancellation for a near b, or rounding far from it.
 
     Near: with x = (a - b) / b and y = x / (2 + x), log1p x = 2 atanh y, summed as a series. Far:
@@ -48,16 +47,16 @@ def _log_excess(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.where(small, x * y - 2 * y**3 * series, jnp.expm1(far) - far)
 
 
-def _root(x: jax.Array) -> jax.Array:
+def _root(x: Array) -> Array:
     positive = x > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
 
 
-def _kl(lam: jax.Array, m: Transfer) -> jax.Array:
+def _kl(lam: Array, m: Transfer) -> Array:
     return _log_excess(lam, m.variance) / 2
 
 
-def _kl_reverse(lam: jax.Array, m: Transfer) -> jax.Array:
+def _kl_reverse(lam: Array, m: Transfer) -> Array:
     return _log_excess(m.variance, lam) / 2
 
 
@@ -118,7 +117,7 @@ def check_loss(loss: str, spectrum: Spectrum) -> Loss:
     return found
 
 
-def evaluate(loss: Loss, moments: Transfer, spectrum: Spectrum) -> jax.Array:
+def evaluate(loss: Loss, moments: Transfer, spectrum: Spectrum) -> Array:
     """The value [] of a loss on a spectrum."""
     lam = jnp.asarray(spectrum.eigenvalues)
     spread = jnp.asarray(spectrum.weights) * loss.spread(lam, moments)

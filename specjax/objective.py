@@ -84,7 +84,7 @@ def loss(
     Example:
       >>> schedule = NoiseSchedule.from_sigmas([50.0, 1.0, 0.0])
       >>> loss(Spectrum([1.0]), schedule).round(4)
-      np.float64(0.2374)
+      np.float64(0.2402)
     """
     chosen = objective(spectrum, sampler, sampler_options, loss, process)
     return chosen.value(spectrum, schedule)

@@ -21,7 +21,7 @@ class FitResult:
       value: the loss on the full spectrum.
       converged: whether the gradient of log(loss) vanished to the tolerance of the dtype.
       finite: whether the loss and all levels are finite.
-      history: the loss on the nodes after each iteration, [iterations + 1].
+      history: the loss on the nodes at each point visited, from the start on, [iterations + 1].
       sampler, sampler_options, loss, process, alpha_bar_range, steps: what was asked for.
       nodes: the quadrature of the spectrum that the fit ran on; with it the loss of any other
         schedule can be evaluated without the data.

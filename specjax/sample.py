@@ -40,7 +40,7 @@ def sample(
       >>> sx.sample(plan, denoise, jax.random.key(0), (3, 2)).shape
       (3, 2)
     """
-    if not jnp.issubdtype(getattr(key, "dtype", None), jax.dtypes.prng_key):
+    if not (hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
         raise ValueError("key is not a typed PRNG key: make one by jax.random.key(seed)")
     dtype = jnp.zeros(()).dtype if dtype is None else jnp.dtype(dtype)
     if start is None:
@@ -57,7 +57,7 @@ def sample(
         noise = None
         if plan.stochastic:
             noise = jax.random.normal(jax.random.fold_in(key, k), shape, dtype)
-        return advance(r, row, estimate, noise), None
+        return jnp.asarray(advance(r, row, estimate, noise)), None
 
     registers = jnp.concatenate([first[None], rest])
     return jax.lax.scan(step, registers, (rows, jnp.arange(plan.calls)))[0][0]

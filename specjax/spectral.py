@@ -10,6 +10,7 @@ of equally spaced angles, the exact optimum.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -105,12 +106,17 @@ def spectral(
 
     Example:
       >>> spectral(Spectrum([1.0]), 4).alpha_bar.round(3)
-      array([0.   , 0.15 , 0.503, 0.854, 1.   ])
+      array([0.   , 0.15 , 0.503, 0.855, 1.   ])
     """
     found = LOSSES[_check.one_of("loss", loss, LOSSES)]
     steps = _check.whole_number("steps", steps)
     noisy, clean = alpha_bar_to_logsnr(_check.alpha_bar_range(alpha_bar_range))
-    times = np.ones(max(64, 2 ** steps.bit_length()))  # few lengths, and so few compilations
-    times[:steps] = np.arange(steps) / steps
-    levels = follows_the_rule(spectral_levels)(spectrum.quadrature(), found, times, noisy, clean)
+    levels = follows_the_rule(padded_levels)(spectrum.quadrature(), found, steps, noisy, clean)
     return NoiseSchedule(levels[: steps + 1])
+
+
+def padded_levels(nodes: Spectrum, loss: Loss, steps: int, noisy: Array, clean: Array) -> Array:
+    """logsnr [steps + 1] and more of the clean end, so that most S share a compilation."""
+    times = np.ones(max(128, 2 ** steps.bit_length()))
+    times[:steps] = np.arange(steps) / steps
+    return spectral_levels(replace(nodes, basis=None), loss, times, noisy, clean)

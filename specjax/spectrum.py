@@ -98,6 +98,7 @@ class Spectrum:
         """
         _check.one_of("method", method, ("exact", "shift-invariant"))
         x = estimate.in_units(x, data_range)
+        basis: Basis
         if method == "exact":
             eigenvalues, mean, basis, count = estimate.exact(x, progress=progress)
         else:
@@ -170,12 +171,13 @@ class Spectrum:
           16
         """
         _check.whole_number("nodes", nodes)
-        if self.dimension <= nodes:
-            return replace(self, basis=None)
         lam = np.asarray(self.eigenvalues, np.float64)
         weights = np.asarray(self.weights, np.float64)
         mean_power = np.asarray(self.mean_power, np.float64)
-        null = lam == 0
+        positive = lam > 0
+        if max(np.sum(positive & (part > 0)) for part in (weights, mean_power)) <= nodes:
+            return replace(self, basis=None)  # few eigenvalues, or such a rule already
+        null = ~positive
         log_lam = np.log(np.where(null, 1.0, lam))
         at, weight = gauss_rule(log_lam, np.where(null, 0.0, weights), nodes)
         mean_at, mean_weight = gauss_rule(log_lam, np.where(null, 0.0, mean_power), nodes)
@@ -188,8 +190,10 @@ class Spectrum:
             (flat[0], mean_weight, zeros + mean_power[null].sum()),
         )
         xp, dtype = namespace(self.eigenvalues), self.eigenvalues.dtype
-        arrays = [xp.asarray(np.concatenate(part), dtype) for part in parts]
-        return Spectrum(*arrays, source=self.source)
+        lam, mean, weights, mean_weights = (
+            xp.asarray(np.concatenate(part), dtype) for part in parts
+        )
+        return Spectrum(lam, mean, weights, mean_weights, source=self.source)
 
     def project(self, x: Array) -> Array:
         """Samples [..., *shape] to coefficients [..., d]; samples [..., d] without a basis."""

@@ -12,14 +12,12 @@ analysis and generation cannot drift apart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from specjax._values import Array, concrete, namespace, value
-
 
 _SHARED_CALLS = (32, 256, 2048)
 
@@ -70,7 +68,7 @@ class SamplerPlan:
         return int(self.keep.shape[-1])
 
 
-def advance(r: jax.Array, row: Row, d: jax.Array, z: jax.Array | None) -> jax.Array:
+def advance(r: Array, row: Row, d: Array, z: Array | None) -> Array:
     """One row of a plan: ``keep r + pull d + push z``.
 
     Args:
@@ -107,8 +105,8 @@ def pad(plan: SamplerPlan, calls: int) -> SamplerPlan:
     ones, zeros = xp.ones(extra, dtype), xp.zeros((extra, h), dtype)
     eye = xp.broadcast_to(xp.eye(h, dtype=dtype), (extra, h, h))
     idle = Row(ones, ones, eye, zeros, zeros)
-    joined = [xp.concatenate(pair) for pair in zip(plan.rows, idle, strict=True)]
-    return SamplerPlan(*joined, plan.start, plan.stochastic)
+    joined = Row(*(xp.concatenate(pair) for pair in zip(plan.rows, idle, strict=True)))
+    return replace(plan, **joined._asdict())
 
 
 def drop_idle(plan: SamplerPlan) -> SamplerPlan:
@@ -120,4 +118,4 @@ def drop_idle(plan: SamplerPlan) -> SamplerPlan:
     if not idle.any():
         return plan
     busy = np.flatnonzero(~idle)
-    return SamplerPlan(*(x[busy] for x in plan.rows), plan.start, plan.stochastic)
+    return replace(plan, **Row(*(x[busy] for x in plan.rows))._asdict())

@@ -39,9 +39,9 @@ class Transfer:
 class _Affine(NamedTuple):
     """r -> matrix r + shift mu + N(0, cov), per eigenvalue (the last axis)."""
 
-    matrix: jax.Array  # [..., H, H, d]
-    shift: jax.Array  # [..., H, d]
-    cov: jax.Array | None  # [..., H, H, d], None without noise
+    matrix: Array  # [..., H, H, d]
+    shift: Array  # [..., H, d]
+    cov: Array | None  # [..., H, H, d], None without noise
 
 
 def transfer(plan: SamplerPlan, spectrum: Spectrum) -> Transfer:
@@ -56,14 +56,14 @@ def transfer(plan: SamplerPlan, spectrum: Spectrum) -> Transfer:
     Example:
       >>> schedule = NoiseSchedule([-10.0, 0.0, float("inf")])
       >>> transfer(plan("ddim", schedule), Spectrum([1.0])).std.round(3)
-      array([0.71])
+      array([0.503])
     """
     return _transfer(pad_to_share(plan), spectrum.eigenvalues)
 
 
 @follows_the_rule
 @jax.jit
-def _transfer(plan: SamplerPlan, eigenvalues: jax.Array) -> Transfer:
+def _transfer(plan: SamplerPlan, eigenvalues: Array) -> Transfer:
     dtype = jnp.result_type(plan.keep, eigenvalues)
     rows = Row(*(jnp.asarray(x, dtype) for x in plan.rows))
     total = _compose_rows(rows, jnp.asarray(eigenvalues, dtype), plan.stochastic)
@@ -76,7 +76,7 @@ def _transfer(plan: SamplerPlan, eigenvalues: jax.Array) -> Transfer:
     return Transfer(gain, total.shift[0], std, variance)
 
 
-def _step_map(row: Row, eigenvalues: jax.Array, stochastic: bool) -> _Affine:
+def _step_map(row: Row, eigenvalues: Array, stochastic: bool) -> _Affine:
     """The affine map of one row, by linearity of :func:`advance`."""
     h, d = row.pull.shape[0], eigenvalues.shape[0]
     attenuation, offset = wiener_gain(eigenvalues, row.alpha, row.sigma)
@@ -92,7 +92,7 @@ def _compose(later: _Affine, earlier: _Affine) -> _Affine:
     """The map that applies ``earlier`` first. Products are written out: H is 1 to 5."""
     f = later.matrix
 
-    def times(m: jax.Array) -> jax.Array:
+    def times(m: Array) -> Array:
         return (f[..., :, :, None, :] * m[..., None, :, :, :]).sum(-3)
 
     shift = (f * earlier.shift[..., None, :, :]).sum(-2) + later.shift
@@ -102,7 +102,7 @@ def _compose(later: _Affine, earlier: _Affine) -> _Affine:
     return _Affine(times(earlier.matrix), shift, times(transposed) + later.cov)
 
 
-def _compose_rows(rows: Row, eigenvalues: jax.Array, stochastic: bool) -> _Affine:
+def _compose_rows(rows: Row, eigenvalues: Array, stochastic: bool) -> _Affine:
     """The map of all K rows (K a power of two)."""
     calls, h = rows.pull.shape
     fits = _BLOCK_ELEMENTS // (h * (h + 2) * eigenvalues.shape[0])
@@ -121,4 +121,3 @@ def _compose_rows(rows: Row, eigenvalues: jax.Array, stochastic: bool) -> _Affin
         return total
     rest = Row(*(x[1:] for x in blocks))
     return jax.lax.scan(lambda m, r: (_compose(compose_block(r), m), None), total, rest)[0]
-

@@ -122,7 +122,7 @@ def test_a_truncated_spectrum_is_refused(tmp_path, part):
 
 
 def test_other_files_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="cannot read .*No such file"):
+    with pytest.raises(ValueError, match=r"cannot read .*No such file"):
         sx.load(tmp_path / "missing.json")
     np.savez(tmp_path / "other.npz", x=np.zeros(2))
     with pytest.raises(ValueError, match="not a spectrum file"):
@@ -130,7 +130,7 @@ def test_other_files_are_refused(tmp_path):
 
 
 def test_where_nothing_can_be_written(tmp_path, result):
-    with pytest.raises(ValueError, match="folder .* does not exist"):
+    with pytest.raises(ValueError, match=r"folder .* does not exist"):
         sx.save(tmp_path / "missing" / "schedule.json", result)
     with pytest.raises(ValueError, match="is a folder"):
         sx.save(tmp_path, result)
@@ -150,9 +150,13 @@ def test_a_failed_write_leaves_the_old_file(written, monkeypatch):
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path):
-    with pytest.raises(KeyboardInterrupt), files.atomically(tmp_path / "a") as temporary:
-        temporary.write_text("half")
-        raise KeyboardInterrupt
+    def interrupted():
+        with files.atomically(tmp_path / "a") as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert not list(tmp_path.iterdir())
 
 

@@ -27,7 +27,6 @@ LAYERS = [
     "spectral",
     "grids",
     "timesteps",
-    "timesteps",
     "families",
     "result",
     "sample",

@@ -5,9 +5,11 @@ Whatever is wrong with a file is a ValueError that names it.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,21 +32,40 @@ def read(path: Path, key: str | None, names: Iterable[str]) -> tuple[np.ndarray,
         for a key that is missing or does not exist.
     """
     _check_path(path, names)
-    if key is not None and path.suffix.lower() == ".npy":
-        raise ValueError(f"key = {key!r}: {path} is a .npy file, which has one array and no key")
+    found: dict[str, str] = {}
+    if path.suffix.lower() == ".npy":
+        no_key(key, str(path))
+        with _refusing_damage(path):
+            samples: np.ndarray = np.lib.format.open_memmap(path, mode="r")
+    else:
+        samples, found["key"] = _member(path, key)
+    return samples, {"file": path.name, **found, **_fingerprint(path)}
+
+
+def no_key(key: str | None, label: str) -> None:
+    """Refuse a key for what is one array."""
+    if key is not None:
+        raise ValueError(f"key = {key!r}: {label} is one array and has no key; leave it out")
+
+
+def _member(path: Path, key: str | None) -> tuple[np.ndarray, str]:
+    """The array of that key in an archive, and the key."""
+    with path.open("rb") as file:
+        with _refusing_damage(path):
+            archive = np.lib.npyio.NpzFile(file, allow_pickle=False)
+        with archive:
+            key = _choose(path, archive.files, key)
+            with _refusing_damage(path):
+                return np.asarray(archive[key]), key
+
+
+@contextlib.contextmanager
+def _refusing_damage(path: Path) -> Iterator[None]:
+    """A damaged file can fail anywhere in its parser: all of it is the file's fault."""
     try:
-        content = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # a damaged file can fail anywhere in the parser
+        yield
+    except Exception as error:
         raise _unreadable(path, error) from error
-    source: dict[str, Any] = {"file": path.name}
-    if not isinstance(content, np.ndarray):
-        with content:
-            source["key"] = _choose(path, content.files, key)
-            try:
-                content = np.asarray(content[source["key"]])
-            except Exception as error:
-                raise _unreadable(path, error) from error
-    return content, {**source, **_fingerprint(path)}
 
 
 def _check_path(path: Path, names: Iterable[str]) -> None:
@@ -56,6 +77,8 @@ def _check_path(path: Path, names: Iterable[str]) -> None:
         raise ValueError(
             f"data = {str(path)!r} has the suffix {path.suffix!r}: give a .npy or .npz file"
         )
+    if not os.access(path, os.R_OK):
+        raise ValueError(f"data = {str(path)!r} may not be read: change its permissions")
 
 
 def _not_found(path: Path, names: list[str]) -> str:

@@ -48,6 +48,7 @@ def open(
     seed = _check.whole_number("seed", seed, 0)
     limit = None if limit is None else _check.whole_number("limit", limit)
     if isinstance(spec, str) and spec in BUILTIN:
+        files.no_key(key, spec)
         found = BUILTIN[spec]
         name, label, (samples, source) = spec, spec, found.load(seed)
         data_range = data_range or found.data_range
@@ -55,6 +56,7 @@ def open(
         path = Path(spec)
         name, label, (samples, source) = path.name, str(path), files.read(path, key, BUILTIN)
     elif hasattr(spec, "shape") and hasattr(spec, "dtype"):
+        files.no_key(key, "data")
         name, label, samples, source = "array", "data", spec, {}
     else:
         raise ValueError(
@@ -63,6 +65,4 @@ def open(
         )
     if limit is not None:
         source = {**source, "limit": limit}
-    return dataset(
-        name, samples, label=label, data_range=data_range, limit=limit, source=source
-    )
+    return dataset(name, samples, label=label, data_range=data_range, limit=limit, source=source)

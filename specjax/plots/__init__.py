@@ -1,4 +1,6 @@
-"""Pictures. matplotlib is imported when one is drawn, and without its global state (pyplot)::
+"""Pictures, drawn without matplotlib's global state (pyplot).
+
+matplotlib is imported when a picture is drawn, not before::
 
     picture = fit_picture(spectrum, {"learned": schedule, "cosine": other}, learned="learned")
     save_figure(fit_figure(picture), "schedule.png")

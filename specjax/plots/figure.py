@@ -6,15 +6,15 @@ deviation of each eigenvalue answers "where is it better".
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import expit
 
 from specjax.losses import LOSSES
-from specjax.plots.picture import Drawn, FitPicture
-from specjax.plots.style import GUIDE, INK, LEARNED, RC, learned_style, muted_style
+from specjax.plots.picture import Drawn, FitPicture, LossCurve
+from specjax.plots.style import INK, LEARNED, RC, learned_style, muted_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +24,8 @@ MOST_POINTS = 300
 """Eigenvalues drawn of a large spectrum, evenly over their rank and over their logarithm."""
 
 _MOST_MARKERS = 40
+_LEGEND_WIDTH = 165  # in letters
+_LEGEND_KEY = 12  # the line beside a name
 
 
 def fit_figure(picture: FitPicture) -> Figure:
@@ -40,10 +42,11 @@ def fit_figure(picture: FitPicture) -> Figure:
     """
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     with matplotlib.rc_context(RC):
-        figure = Figure(figsize=(11.0, 8.2), layout="constrained")
-        figure.get_layout_engine().set(h_pad=0.08, w_pad=0.1, hspace=0.04, wspace=0.03)
+        layout = ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.1, hspace=0.04, wspace=0.03)
+        figure = Figure(figsize=(11.0, 8.2), layout=layout)
         levels, snr, ratio, losses = figure.subplots(2, 2).ravel()
         _draw_alpha_bar(levels, picture)
         _draw_logsnr(snr, picture)
@@ -93,11 +96,12 @@ def _draw_logsnr(axes: Axes, picture: FitPicture) -> None:
     room = 0.14 * max(most - least, 10.0)
     top = most + room
     axes.set_ylim(least - room / 3, top)
-    for (one, style), levels in zip(_styled(picture), finite, strict=True):
+    jumps = [len(x) < len(one.logsnr) for one, x in zip(picture.schedules, finite, strict=True)]
+    for (one, style), levels, jump in zip(_styled(picture), finite, jumps, strict=True):
         axes.plot(range(len(levels)), levels, label=one.name, **style, **_markers(one, picture))
-        if len(levels) < len(one.logsnr):
+        if jump:
             _mark_jump(axes, len(levels) - 1, levels[-1], top, style)
-    if any(len(levels) < len(one.logsnr) for one, levels in zip(picture.schedules, finite)):
+    if any(jumps):
         axes.annotate(
             "last step: to ∞ (no noise)", (0.98, 1.0), xycoords="axes fraction",
             ha="right", va="bottom", fontsize=8.5, color=INK,
@@ -150,19 +154,20 @@ def shown_eigenvalues(eigenvalues: np.ndarray) -> np.ndarray:
 
 
 def _draw_losses(axes: Axes, picture: FitPicture) -> None:
-    curves = {curve.name: curve for curve in picture.over_steps}
+    curves = {curve.name: _positive(curve) for curve in picture.over_steps}
+    nothing = np.zeros(0), np.zeros(0)
     for one, style in _styled(picture):
-        steps, loss = _positive(curves[one.name]) if one.name in curves else ([], [])
-        if len(steps):
+        steps, loss = curves.get(one.name, nothing)
+        if steps.size:
             axes.plot(steps, loss, label=one.name, **style)
         elif one.loss > 0:
             axes.plot(
                 [picture.steps], [one.loss], label=one.name, color=style["color"], marker="o",
                 linestyle="none",
             )  # fmt: skip
-    fitted = picture.brought_out
     axes.set_xscale("log")
     axes.set_yscale("log")
+    fitted = picture.brought_out
     if fitted.loss > 0:
         axes.plot(
             [picture.steps], [fitted.loss], marker="*", markersize=17, color=LEARNED, zorder=7,
@@ -174,7 +179,7 @@ def _draw_losses(axes: Axes, picture: FitPicture) -> None:
     axes.set_ylabel(f"{picture.loss}: {LOSSES[picture.loss].summary}")
 
 
-def _positive(curve: Any) -> tuple[np.ndarray, np.ndarray]:
+def _positive(curve: LossCurve) -> tuple[np.ndarray, np.ndarray]:
     steps, loss = np.asarray(curve.steps), np.asarray(curve.loss, np.float64)
     drawn = np.isfinite(loss) & (loss > 0)
     return steps[drawn], loss[drawn]
@@ -215,8 +220,9 @@ def _legend(figure: Figure, axes: Axes, picture: FitPicture) -> None:
         f"{name}  ({_number(one.loss, 3)})"
         for name, one in zip(names, picture.schedules, strict=True)
     ]
+    columns = int(_LEGEND_WIDTH // (max(map(len, labels)) + _LEGEND_KEY))
     legend = figure.legend(
-        handles, labels, loc="outside lower center", ncols=min(len(labels), 4),
+        handles, labels, loc="outside lower center", ncols=max(1, min(columns, len(labels), 4)),
         title=f"schedule (its {picture.loss} at S = {picture.steps})", handlelength=3.2,
     )  # fmt: skip
     legend.get_texts()[names.index(picture.learned)].set_fontweight("bold")
