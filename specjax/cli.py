@@ -7,12 +7,10 @@ holds the result (a table, or JSON with ``--json``), standard error progress and
 from __future__ import annotations
 
 import contextlib
-import io
 import json as json_module
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from specjax import _check
+from specjax.console import fail, keep_compilations, one_line_errors, progress, status
 from specjax.schedule import NoiseSchedule
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ class Fit(_Data):
         spectrum = _spectrum(self)
         comparison = _compared(self, spectrum, self.steps)
         result = replace(comparison.learned, baselines=comparison.baselines)
-        with _status("drawing" if self.plot else "writing"):
+        with status("drawing" if self.plot else "writing"):
             if self.plot is not None:
                 _draw(self.plot, spectrum, comparison)
             files.save(self.out, result)
@@ -206,7 +205,7 @@ Command = (
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point of ``specjax``."""
-    with _one_line_errors():
+    with one_line_errors():
         command = tyro.cli(
             Command,
             prog="specjax",
@@ -215,64 +214,15 @@ def main(argv: list[str] | None = None) -> None:
             config=(tyro.conf.FlagCreatePairsOff,),
         )
     try:
-        _keep_compilations()
+        keep_compilations()
         command.run()
     except ValueError as error:
-        sys.exit(_fail(str(error)))
+        sys.exit(fail(str(error)))
     except KeyboardInterrupt:
         print("specjax: interrupted; no file is half-written", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _fail(message: str) -> int:
-    print(f"specjax: {' '.join(message.split())}", file=sys.stderr)
-    return 2
-
-
-@contextlib.contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """tyro's boxed errors as one line."""
-    box = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(box):
-            yield
-    except SystemExit as error:
-        if error.code == 2:
-            sys.exit(_fail(_unboxed(box.getvalue())))
-        raise
-
-
-def _unboxed(text: str) -> str:
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    lines = [line.strip("│╭╮╰╯ ") for line in plain.splitlines()]
-    kept: list[str] = []
-    for line in lines[1:]:
-        if line.startswith(("Argument helptext", "For full helptext")):
-            break
-        if line.strip("─ "):
-            kept.append(line)
-    line = "; ".join([*kept, "see 'specjax --help'"]).replace(":;", ":")
-    return re.sub(
-        r"Error parsing --([\w-]+): invalid literal for int\(\) with base 10: ('.*?')",
-        r"\1 = \2: give a whole number",
-        line,
-    )
-
-
-def _keep_compilations() -> None:
-    """Keep compiled programs between runs, so that the second start is quick."""
-    import jax
-
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
-        return
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "specjax"
-    with contextlib.suppress(OSError):
-        cache.mkdir(parents=True, exist_ok=True)
-        if os.access(cache, os.W_OK):
-            jax.config.update("jax_compilation_cache_dir", str(cache))
-            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def _options(given: tuple[str, ...]) -> dict[str, Any]:
@@ -296,7 +246,7 @@ def _spectrum(args: _Data) -> Spectrum:
     shrinkage: float | str = args.shrinkage
     with contextlib.suppress(ValueError):
         shrinkage = float(args.shrinkage)
-    with _progress("spectrum", "samples") as update:
+    with progress("spectrum", "samples") as update:
         opened = data.open(args.data, data_range=args.data_range, key=args.key, seed=args.seed)
         spectrum = opened.spectrum(
             method=args.method,
@@ -314,7 +264,7 @@ def _compared(
 ) -> Comparison:
     from specjax.compare import compare
 
-    with _progress("fit", "iterations") as update:
+    with progress("fit", "iterations") as update:
         return compare(
             spectrum, steps, sampler=args.sampler, loss=args.loss, process=args.process,
             alpha_bar_range=args.alpha_bar_range, sampler_options=_options(args.sampler_options),
@@ -377,34 +327,3 @@ def _schedule_of(found: FitResult | NoiseSchedule) -> NoiseSchedule:
 
 def _print_json(document: dict[str, Any]) -> None:
     print(json_module.dumps(document, indent=1, allow_nan=False))
-
-
-@contextlib.contextmanager
-def _progress(label: str, unit: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A progress bar on standard error that disappears when it is done."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
-        TimeElapsedColumn(),
-    )  # fmt: skip
-    console = Console(stderr=True)
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task(label, total=None)
-
-        def update(done: int, total: int | None) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield update
-
-
-@contextlib.contextmanager
-def _status(label: str) -> Iterator[None]:
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    with console.status(label) if console.is_terminal else contextlib.nullcontext():
-        yield

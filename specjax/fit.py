@@ -35,7 +35,7 @@ Progress = Callable[[int, int, float], None]
 """Called with (iterations done, most iterations, best loss so far)."""
 
 _CHUNK = 50  # iterations between two returns to the host, for progress and Ctrl-C
-_PATIENCE = 8  # iterations without a gain above rounding before a start gives up
+_PATIENCE = 8  # iterations without a gain above rounding before a line search gives up
 _TOLERANCE = {np.dtype("float64"): 1e-6, np.dtype("float32"): 2e-3}
 _OVERSHOOT = 1e-3  # a start goes on to this part of the tolerance while it still gains
 
@@ -261,10 +261,11 @@ def _run(
 ) -> tuple[_State, jax.Array]:
     """At most _CHUNK more iterations of every start, and whether any wants to go on."""
     log_loss = _log_loss(task, nodes, ends)
+    descends = _searches_lines(state.optimizer)
 
     def wants_more(s: _State) -> jax.Array:
-        short_of = (s.slope > tolerance) & (s.stalled < _PATIENCE)
-        return short_of & (s.iteration < task.max_iterations)
+        left = (s.slope > tolerance) & (s.iteration < task.max_iterations)
+        return left & (s.stalled < _PATIENCE) if descends else left
 
     def follow(s: _State) -> _State:
         until = s.iteration + _CHUNK
@@ -281,12 +282,25 @@ def _run(
     return state, jax.vmap(wants_more)(state).any()
 
 
+def _searches_lines(memory: Any) -> bool:
+    """Whether an optimiser goes down at each step, and remembers the gradient it ended with.
+
+    The others, such as Adam, may climb for long before they settle.
+    """
+    import optax
+
+    return optax.tree_utils.tree_get(memory, "grad") is not None
+
+
 def _iterate(optimizer: Any, log_loss: Callable[[jax.Array], jax.Array], s: _State) -> _State:
     """One update of any optax optimiser; the best point so far is kept."""
     import optax
 
     optimizer = optax.with_extra_args_support(optimizer)
-    value, gradient = optax.value_and_grad_from_state(log_loss)(s.theta, state=s.optimizer)
+    evaluate = jax.value_and_grad(log_loss)
+    if _searches_lines(s.optimizer):
+        evaluate = functools.partial(optax.value_and_grad_from_state(log_loss), state=s.optimizer)
+    value, gradient = evaluate(s.theta)
     updates, memory = optimizer.update(
         gradient, s.optimizer, s.theta, value=value, grad=gradient, value_fn=log_loss
     )

@@ -140,7 +140,7 @@ def heun(t: Intervals) -> Rows:
     half = (1 - 1 / rho) / 2
     slope = xp.where(t.last, 0.0, half)
     first = _stack(xp, [[euler, zero], [(1 + rho) / 2, zero]])
-    second = _stack(xp, [[slope + xp.where(t.last, 1.0, 0.0), xp.where(t.last, 0.0, one)],
+    second = _stack(xp, [[xp.where(t.last, one, slope), xp.where(t.last, zero, one)],
                          [zero, xp.where(t.last, one, zero)]])  # fmt: skip
 
     def interleave(a: Array, b: Array) -> Array:
@@ -212,12 +212,12 @@ def lms(t: Intervals, *, order: int = 4) -> Rows:
     other = known[:, :, None] & known[:, None, :] & (past[:, None] != past)
     where, weight = np.polynomial.legendre.leggauss((order + 1) // 2)
     total = xp.zeros_like(node)
-    for x, w in zip(where, weight, strict=True):
+    for x, w in zip(where.tolist(), weight.tolist(), strict=True):  # Python's keep the dtype
         at = (t.s + t.s_next) / 2 + x * (t.s_next - t.s) / 2
         factor = xp.where(
             other, (at[:, None, None] - node[:, None, :]) / xp.where(other, gap, 1.0), 1.0
         )
-        total = total + float(w) / 2 * factor.prod(-1)
+        total = total + w / 2 * factor.prod(-1)
     c = xp.where(known & ~t.last[:, None], total * (t.s_next - t.s)[:, None], 0.0)
 
     zero, one, inverse = xp.zeros_like(t.s), xp.ones_like(t.s), 1 / t.s

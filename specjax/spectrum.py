@@ -171,12 +171,14 @@ class Spectrum:
           16
         """
         _check.whole_number("nodes", nodes)
+        if self.dimension <= nodes:
+            return replace(self, basis=None)
         lam = np.asarray(self.eigenvalues, np.float64)
         weights = np.asarray(self.weights, np.float64)
         mean_power = np.asarray(self.mean_power, np.float64)
         positive = lam > 0
         if max(np.sum(positive & (part > 0)) for part in (weights, mean_power)) <= nodes:
-            return replace(self, basis=None)  # few eigenvalues, or such a rule already
+            return replace(self, basis=None)  # such a rule already
         null = ~positive
         log_lam = np.log(np.where(null, 1.0, lam))
         at, weight = gauss_rule(log_lam, np.where(null, 0.0, weights), nodes)

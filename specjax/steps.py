@@ -19,8 +19,6 @@ import numpy as np
 
 from specjax._values import Array, concrete, namespace, value
 
-_SHARED_CALLS = (32, 256, 2048)
-
 
 class Row(NamedTuple):
     """The coefficients of one denoiser call, or of K calls with an axis in front."""
@@ -81,19 +79,21 @@ def advance(r: Array, row: Row, d: Array, z: Array | None) -> Array:
     def over_samples(c: Array) -> Array:
         return c.reshape(c.shape + (1,) * d.ndim).astype(r.dtype)
 
-    out = (over_samples(row.keep) * r[None]).sum(1) + over_samples(row.pull) * d
+    keep, out = over_samples(row.keep), over_samples(row.pull) * d
+    for j in range(r.shape[0]):
+        out = out + keep[:, j] * r[j]
     return out if z is None else out + over_samples(row.push) * z
 
 
 def pad_to_share(plan: SamplerPlan) -> SamplerPlan:
-    """Padded to a power of two of calls; where its numbers are known, to one of few sizes.
+    """Padded to a power of two of calls; where its numbers are known, to one of four from 16 on.
 
-    So that plans of any number of steps share three compilations on the host.
+    So that plans of any number of steps share few compilations on the host.
     """
-    size = 1 << (plan.calls - 1).bit_length()
+    exponent = (plan.calls - 1).bit_length()
     if concrete(plan.keep) is not None:
-        size = next((n for n in _SHARED_CALLS if n >= size), size)
-    return pad(plan, size)
+        exponent = max(4, exponent + exponent % 2)
+    return pad(plan, 1 << exponent)
 
 
 def pad(plan: SamplerPlan, calls: int) -> SamplerPlan:

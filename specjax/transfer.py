@@ -7,6 +7,9 @@ pairs (a tree of depth log2 K), in blocks of rows where all of them would not fi
 
 from __future__ import annotations
 
+import functools
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,7 +21,7 @@ from specjax.denoisers import wiener_gain
 from specjax.spectrum import Spectrum
 from specjax.steps import Row, SamplerPlan, advance, pad_to_share
 
-_BLOCK_ELEMENTS = 2**20
+_BLOCK_ELEMENTS = 2**16  # what is composed at once stays in the cache
 
 
 @value(data=["gain", "mean_gain", "std", "variance"])
@@ -89,13 +92,20 @@ def _step_map(row: Row, eigenvalues: Array, stochastic: bool) -> _Affine:
 
 
 def _compose(later: _Affine, earlier: _Affine) -> _Affine:
-    """The map that applies ``earlier`` first. Products are written out: H is 1 to 5."""
+    """The map that applies ``earlier`` first.
+
+    Products are written out: H is 1 to 5, and sums of terms vectorise over eigenvalues where
+    reductions of length H do not.
+    """
     f = later.matrix
 
     def times(m: Array) -> Array:
-        return (f[..., :, :, None, :] * m[..., None, :, :, :]).sum(-3)
+        return sum_over(lambda j: f[..., :, j, None, :] * m[..., j, None, :, :])
 
-    shift = (f * earlier.shift[..., None, :, :]).sum(-2) + later.shift
+    def sum_over(term: Callable[[int], Array]) -> Array:
+        return functools.reduce(operator.add, (term(j) for j in range(f.shape[-2])))
+
+    shift = sum_over(lambda j: f[..., :, j, :] * earlier.shift[..., j, None, :]) + later.shift
     if later.cov is None or earlier.cov is None:
         return _Affine(times(earlier.matrix), shift, None)
     transposed = jnp.swapaxes(times(earlier.cov), -3, -2)

@@ -37,6 +37,7 @@ LAYERS = [
     "data",
     "plots",
     "report",
+    "console",
     "cli",
 ]
 FILES = [path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"]

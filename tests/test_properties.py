@@ -87,14 +87,14 @@ def test_moments_are_finite(sampler, options, steps, data):
         np.testing.assert_array_equal(moments.variance[spectrum.eigenvalues == 0], 0)
 
 
-# Each case is a compilation of a second or two: here the smallest that has every kind of step.
-CASES = [(i, 3, "float64") for i in range(len(TABLE))] + [(i, 3, "float32") for i in (1, 4, 9, 13)]
-SLOW = [(i, steps, dtype) for i in range(len(TABLE)) for steps in (64, 1000) for dtype in DECADES]
+# Each case is a compilation of a second or two: here one sampler of each kind of step.
+CASES = [(i, 3, "float64") for i in (0, 1, 4, 6, 7, 9, 13)] + [(i, 3, "float32") for i in (4, 9)]
+SLOW = [(i, n, dtype) for i in range(len(TABLE)) for n in (3, 64, 1000) for dtype in DECADES]
 
 
 @pytest.mark.parametrize(
     ("index", "steps", "dtype"),
-    CASES + [pytest.param(*case, marks=pytest.mark.slow) for case in SLOW],
+    CASES + [pytest.param(*case, marks=pytest.mark.slow) for case in SLOW if case not in CASES],
 )
 @settings(max_examples=15)
 @given(data=st.data())
@@ -111,7 +111,7 @@ def test_losses_and_gradients_are_finite(index, steps, dtype, data):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("steps", STEPS)
+@pytest.mark.parametrize("steps", [1, 7, 1000])
 @settings(max_examples=10)
 @given(spectrum=spectra(), clean=st.sampled_from([1.0, 0.9999]))
 def test_the_spectral_schedule_is_monotone(loss, steps, spectrum, clean):

@@ -1,11 +1,10 @@
-import jax
 import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
 from scipy.special import expit, logit
 
-from specjax import NoiseSchedule, Spectrum, plan, spectral, transfer
+from specjax import Spectrum, plan, spectral, transfer
 
 RANGES = [(4.0358e-5, 1.0), (4.0358e-5, 0.9999)]
 # Gauss rules in cells of an analytic density, and Newton's method: rounding is what is left.
@@ -37,7 +36,7 @@ def test_float32_gives_the_tan_schedule():
     np.testing.assert_allclose(got.logsnr, want, atol=LOGSNR_ATOL["float32"])
 
 
-@pytest.mark.parametrize("steps", [1, 1000, 300_000])
+@pytest.mark.parametrize("steps", [1, 200_000])
 @pytest.mark.parametrize("loss", ["w2", "l1"])
 def test_any_number_of_steps(steps, loss):
     # Over nine decades, with zeros; a schedule that is not monotone would be refused.
@@ -77,16 +76,6 @@ def test_the_asymptotic_error_of_ddim(loss):
     std = transfer(plan("ddim", schedule), Spectrum(lam)).std
     exact = np.abs(oracles.gaussian_flow_gain(schedule.logsnr[0], schedule.logsnr[-1], lam))
     np.testing.assert_allclose(np.log(std / exact), -energy / (2 * steps), rtol=0.01)
-
-
-def test_traced_spectra():
-    with jax.enable_x64(True):
-        levels = jax.jit(lambda spectrum: spectral(spectrum, 6).logsnr)(
-            Spectrum(jnp.array([2.0, 0.1]))
-        )
-    want = spectral(Spectrum([2.0, 0.1]), 6)
-    assert isinstance(want, NoiseSchedule)
-    np.testing.assert_allclose(levels, want.logsnr, rtol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -89,33 +89,22 @@ def test_transfer_equals_the_oracle(sampler, options, process, clean, steps):
 @every_sampler
 @pytest.mark.parametrize("process", ["vp", "ve"])
 @pytest.mark.parametrize("clean", ENDS)
-@pytest.mark.parametrize("steps", [1, 5, 50])
+@pytest.mark.parametrize("steps", [1, 50])
 def test_transfer_in_float32_equals_the_oracle(sampler, options, process, clean, steps):
     levels = uneven_levels(steps, ENDS[clean], np.float32)
     want = oracles.responses(sampler, levels.astype(float), LAM, process, **options)
-    schedule, spectrum = NoiseSchedule(jnp.asarray(levels)), Spectrum(jnp.asarray(LAM))
-    got = transfer(plan(sampler, schedule, process, **options), spectrum)
-    assert got.variance.dtype == jnp.float32
-    rtol = RTOL["float32"]
-    if sampler == "heun":
-        rtol = max(rtol, corrector_rounding(levels))
-    assert_equals_oracle(got, want, np.exp(-levels[0] / 2), rtol)
-
-
-@every_sampler
-@pytest.mark.parametrize("clean", ENDS)
-def test_a_traced_schedule_gives_the_numbers_of_a_concrete_one(sampler, options, clean):
-    levels, spectrum = uneven_levels(5, ENDS[clean]), Spectrum(LAM, MU)
-
-    @jax.jit
-    def of_levels(logsnr):
-        return transfer(plan(sampler, NoiseSchedule(logsnr), **options), spectrum)
-
-    want = transfer(plan(sampler, NoiseSchedule(levels), **options), spectrum)
-    with jax.enable_x64(True):
-        got = of_levels(jnp.asarray(levels))
-    np.testing.assert_allclose(got.std, want.std, rtol=RTOL["float64"])
-    np.testing.assert_allclose(got.mean_gain, want.mean_gain, rtol=RTOL["float64"])
+    arrays = [np.asarray]
+    if (steps, process, clean) == (50, "vp", "clean 1"):  # op by op and slow: one case of each
+        arrays.append(jnp.asarray)
+    for array in arrays:
+        schedule, spectrum = NoiseSchedule(array(levels)), Spectrum(array(LAM.astype(np.float32)))
+        got = transfer(plan(sampler, schedule, process, **options), spectrum)
+        assert got.variance.dtype == np.float32
+        assert isinstance(got.variance, jax.Array) == (array is jnp.asarray)
+        rtol = RTOL["float32"]
+        if sampler == "heun":
+            rtol = max(rtol, corrector_rounding(levels))
+        assert_equals_oracle(got, want, np.exp(-levels[0] / 2), rtol)
 
 
 @every_sampler
@@ -261,10 +250,8 @@ def test_gradients_equal_finite_differences(sampler, options):
             )
 
 
-@pytest.mark.parametrize(
-    ("sampler", "options"), [TABLE[0], TABLE[3], TABLE[6], TABLE[8], TABLE[13]]
-)
-@pytest.mark.parametrize("elements", [1, 500, 5000])
+@pytest.mark.parametrize(("sampler", "options"), [TABLE[3], TABLE[8], TABLE[13]])
+@pytest.mark.parametrize("elements", [1, 3000])
 def test_blocks_of_rows_change_nothing(monkeypatch, sampler, options, elements):
     levels = uneven_levels(50, np.inf)
     numbers, spectrum = plan(sampler, NoiseSchedule(levels), **options), Spectrum(LAM)
@@ -302,17 +289,16 @@ def test_another_schedule_does_not_compile_again(sampler, options):
 
 
 @every_sampler
-def test_vmap_over_schedules_is_a_loop(sampler, options):
-    spectrum = Spectrum(LAM)
+def test_vmap_over_traced_schedules_is_a_loop(sampler, options):
+    def moments(levels):
+        found = transfer(plan(sampler, NoiseSchedule(levels), **options), Spectrum(LAM))
+        return found.std, found.mean_gain
 
-    def std(levels):
-        return transfer(plan(sampler, NoiseSchedule(levels), **options), spectrum).std
-
-    many = np.stack([uneven_levels(7, np.inf) + shift for shift in (0.0, 0.3, -1.0)])
+    many = np.stack([uneven_levels(7, clean) - 0.3 * k for k, clean in enumerate(ENDS.values())])
     with jax.enable_x64(True):
-        got = jax.vmap(std)(jnp.asarray(many))
-    want = np.stack([std(levels) for levels in many])
-    np.testing.assert_allclose(got, want, rtol=RTOL["float64"])
+        got = jax.jit(jax.vmap(moments))(jnp.asarray(many))
+    want = [np.stack(rows) for rows in zip(*map(moments, many), strict=True)]
+    np.testing.assert_allclose(got, want, rtol=RTOL["float64"], atol=1e-13)
 
 
 @pytest.mark.parametrize(

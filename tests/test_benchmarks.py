@@ -1,0 +1,58 @@
+"""The benchmarks run at a tiny size; what they time is not judged here."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def scripts(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    yield
+    for name in ("common", "peers", "bench_fit", "bench_dimension", "bench_cli"):
+        sys.modules.pop(name, None)
+
+
+def test_fit_is_no_worse_than_its_peers(tmp_path):
+    import bench_fit
+
+    bench_fit.main(
+        ["--data", "digits", "--steps", "3", "--paper-steps", "3", "--repeat", "1",
+         "--folder", str(tmp_path)]
+    )  # fmt: skip
+    result = json.loads((tmp_path / "fit.json").read_text())
+    for part in ("exact_gradients", "paper"):
+        assert abs(result[part]["loss_over_slsqp"] - 1) < 1e-6
+    assert result["machine"]["cores"] >= 1
+
+
+def test_dimension(tmp_path):
+    import bench_dimension
+
+    result = bench_dimension.main(
+        ["--dimensions", "50", "500", "--steps", "3", "--repeat", "1", "--folder", str(tmp_path)]
+    )
+    assert all(abs(row["loss_on_nodes_over_full"] - 1) < 1e-9 for row in result["rows"])
+
+
+def test_command_line(tmp_path):
+    import bench_cli
+
+    result = bench_cli.main(["--steps", "2", "--repeat", "1", "--folder", str(tmp_path)])
+    assert result["second_run_seconds"] < result["first_run_seconds"]
+
+
+def tables():
+    from report import table
+
+    return table()
+
+
+def test_the_tables_say_what_was_measured():
+    for name in ("README.md", "benchmarks/README.md"):
+        text = (BENCHMARKS.parent / name).read_text()
+        assert tables() in text, f"{name}: run `python benchmarks/report.py`"
