@@ -1,8 +1,8 @@
 """Immutable values that JAX can transform, and the rule about array libraries.
 
 The rule: **NumPy in, NumPy out; JAX in, JAX out.** A public function whose arguments hold only
-NumPy arrays (or Python numbers) computes in float64 whatever ``jax_enable_x64`` says, and
-returns NumPy arrays. As soon as one argument is a JAX array or a tracer, everything follows
+NumPy arrays (or Python numbers) computes in their dtype, float64 among them whatever
+``jax_enable_x64`` says, and returns NumPy arrays. As soon as one argument is a JAX array or a tracer, everything follows
 JAX's own dtype rules, so the same function can be jitted, vmapped and differentiated.
 """
 

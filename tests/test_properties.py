@@ -12,7 +12,7 @@ from specjax import LOSSES, NoiseSchedule, Spectrum, plan, spectral, transfer
 from specjax.losses import evaluate
 
 # Few sizes, so that few programs are compiled; up to the 1,000 steps of training grids.
-STEPS = [1, 2, 7, 64, 1000]
+STEPS = [1, 7, 1000]
 NOISY = -10.1177
 # By how many decades the widths of a schedule differ. In float32 levels must stay apart, and
 # lms, which extrapolates a narrow step over a wide one, must not overflow.
@@ -88,7 +88,7 @@ def test_moments_are_finite(sampler, options, steps, data):
 
 
 # Each case is a compilation of a second or two: here one sampler of each kind of step.
-CASES = [(i, 3, "float64") for i in (0, 1, 4, 6, 7, 9, 13)] + [(i, 3, "float32") for i in (4, 9)]
+CASES = [(i, 3, "float64") for i in (1, 6, 9, 13)] + [(9, 3, "float32")]
 SLOW = [(i, n, dtype) for i in range(len(TABLE)) for n in (3, 64, 1000) for dtype in DECADES]
 
 
@@ -110,7 +110,7 @@ def test_losses_and_gradients_are_finite(index, steps, dtype, data):
     assert np.isfinite(gradient[np.isfinite(levels)]).all()
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", ["w2", "kl", "l1"])  # every kind of importance
 @pytest.mark.parametrize("steps", [1, 7, 1000])
 @settings(max_examples=10)
 @given(spectrum=spectra(), clean=st.sampled_from([1.0, 0.9999]))

@@ -111,7 +111,7 @@ def test_projected_samples_have_the_eigenvalues_as_covariance():
     assert_close(coefficients.mean(0), spectrum.mean)
 
 
-@pytest.mark.parametrize(("shape", "spatial"), [*GRIDS, ((30, 4, 2), "exact")])
+@pytest.mark.parametrize(("shape", "spatial"), [*GRIDS[::3], GRIDS[6], ((30, 4, 2), "exact")])
 @pytest.mark.parametrize("dtype", RTOL)
 def test_project_and_lift_are_inverse_isometries(shape, spatial, dtype):
     method = {"method": "shift-invariant", "spatial": spatial}
@@ -216,7 +216,7 @@ QUADRATURE_RTOL = {16: (1e-4, 1e-3), 32: (1e-8, 5e-7), 64: (1e-12, 1e-12)}
 
 
 @pytest.mark.parametrize(
-    ("nodes", "kind"), [(16, "plain"), (32, "mean"), (32, "zeros"), (64, "plain"), (64, "mean")]
+    ("nodes", "kind"), [(16, "plain"), (32, "mean"), (32, "zeros"), (64, "mean")]
 )
 def test_quadrature_keeps_losses(nodes, kind):
     rng = np.random.default_rng(1)

@@ -7,8 +7,7 @@ import oracles
 import pytest
 from scipy.special import logit
 
-from specjax import LOSSES, SAMPLERS, NoiseSchedule, Spectrum, advance, plan, transfer, wiener
-from specjax.losses import evaluate
+from specjax import SAMPLERS, NoiseSchedule, Spectrum, advance, plan, transfer, wiener
 
 core = sys.modules["specjax.transfer"]  # the package's attribute of that name is the function
 
@@ -93,18 +92,25 @@ def test_transfer_equals_the_oracle(sampler, options, process, clean, steps):
 def test_transfer_in_float32_equals_the_oracle(sampler, options, process, clean, steps):
     levels = uneven_levels(steps, ENDS[clean], np.float32)
     want = oracles.responses(sampler, levels.astype(float), LAM, process, **options)
-    arrays = [np.asarray]
-    if (steps, process, clean) == (50, "vp", "clean 1"):  # op by op and slow: one case of each
-        arrays.append(jnp.asarray)
-    for array in arrays:
-        schedule, spectrum = NoiseSchedule(array(levels)), Spectrum(array(LAM.astype(np.float32)))
-        got = transfer(plan(sampler, schedule, process, **options), spectrum)
-        assert got.variance.dtype == np.float32
-        assert isinstance(got.variance, jax.Array) == (array is jnp.asarray)
-        rtol = RTOL["float32"]
-        if sampler == "heun":
-            rtol = max(rtol, corrector_rounding(levels))
-        assert_equals_oracle(got, want, np.exp(-levels[0] / 2), rtol)
+    got = transfer(
+        plan(sampler, NoiseSchedule(levels), process, **options), Spectrum(np.float32(LAM))
+    )
+    assert got.variance.dtype == np.float32
+    rtol = RTOL["float32"]
+    if sampler == "heun":
+        rtol = max(rtol, corrector_rounding(levels))
+    assert_equals_oracle(got, want, np.exp(-levels[0] / 2), rtol)
+
+
+@pytest.mark.parametrize(("sampler", "options"), [TABLE[1], TABLE[6], TABLE[9], TABLE[13]])
+def test_float32_jax_arrays_stay_what_they_are(sampler, options):
+    levels = uneven_levels(50, np.inf, np.float32)
+    want = oracles.responses(sampler, levels.astype(float), LAM, "vp", **options)
+    schedule, spectrum = NoiseSchedule(jnp.asarray(levels)), Spectrum(jnp.asarray(LAM))
+    got = transfer(plan(sampler, schedule, **options), spectrum)
+    assert isinstance(got.variance, jax.Array)
+    assert got.variance.dtype == jnp.float32
+    assert_equals_oracle(got, want, np.exp(-levels[0] / 2), RTOL["float32"])
 
 
 @every_sampler
@@ -171,14 +177,13 @@ def test_vp_and_ve_are_the_same_trajectory(sampler, options, clean):
 
 
 @every_sampler
-@pytest.mark.parametrize("process", ["vp", "ve"])
-def test_transfer_is_the_mean_and_covariance_of_samples(sampler, options, process):
+def test_transfer_is_the_mean_and_covariance_of_samples(sampler, options):
     count, d = 40_000, 4
     rng = np.random.default_rng(1)
     root = rng.normal(size=(d, d)) * [3.0, 1.0, 0.3, 0.1]
     spectrum = Spectrum.from_covariance(root @ root.T, mean=rng.normal(size=d))
     levels = uneven_levels(5, np.inf)
-    numbers = plan(sampler, NoiseSchedule(levels), process, **options)
+    numbers = plan(sampler, NoiseSchedule(levels), **options)
     want = transfer(numbers, spectrum)
 
     start, noise = jax.random.split(jax.random.key(2))
@@ -234,23 +239,23 @@ def test_order_of_accuracy(sampler, options):
 def test_gradients_equal_finite_differences(sampler, options):
     spectrum, size = Spectrum(np.logspace(-2, 1, len(LAM)), MU), FINITE_DIFFERENCE_STEP
 
-    def logs(logsnr):  # of all losses, so that none hides another
+    def total(logsnr):  # the gradients of the losses themselves are tested with the losses
         moments = transfer(plan(sampler, NoiseSchedule(logsnr), **options), spectrum)
-        return sum(jnp.log(evaluate(loss, moments, spectrum)) for loss in LOSSES.values())
+        return (jnp.cos(moments.std) + MU * moments.mean_gain**2 + jnp.log(moments.variance)).sum()
 
     with jax.enable_x64(True):
-        gradient = jax.jit(jax.grad(logs))
+        gradient = jax.jit(jax.grad(total))
         for clean in ENDS.values():
             levels = uneven_levels(4, clean)
             steps = size * np.eye(5)[np.isfinite(levels)]
-            want = np.array([logs(levels + h) - logs(levels - h) for h in steps]) / (2 * size)
+            want = np.array([total(levels + h) - total(levels - h) for h in steps]) / (2 * size)
             got = gradient(jnp.asarray(levels))[: len(steps)]
             np.testing.assert_allclose(
                 got, want, rtol=FINITE_DIFFERENCE_RTOL, atol=FINITE_DIFFERENCE_RTOL
             )
 
 
-@pytest.mark.parametrize(("sampler", "options"), [TABLE[3], TABLE[8], TABLE[13]])
+@pytest.mark.parametrize(("sampler", "options"), [TABLE[3], TABLE[13]])
 @pytest.mark.parametrize("elements", [1, 3000])
 def test_blocks_of_rows_change_nothing(monkeypatch, sampler, options, elements):
     levels = uneven_levels(50, np.inf)
