@@ -2,8 +2,9 @@
 
 The rule: **NumPy in, NumPy out; JAX in, JAX out.** A public function whose arguments hold only
 NumPy arrays (or Python numbers) computes in their dtype, float64 among them whatever
-``jax_enable_x64`` says, and returns NumPy arrays. As soon as one argument is a JAX array or a tracer, everything follows
-JAX's own dtype rules, so the same function can be jitted, vmapped and differentiated.
+``jax_enable_x64`` says, and returns NumPy arrays. As soon as one argument is a JAX array or a
+tracer, everything follows JAX's own dtype rules, so the same function can be jitted, vmapped and
+differentiated.
 """
 
 from __future__ import annotations
