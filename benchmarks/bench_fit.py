@@ -1,13 +1,16 @@
 """How much faster is a warm fit than SciPy's SLSQP, at a loss no worse?
 
-(a) On the full spectrum of natural patches (d = 3,072), S = 50, DDIM, W2, with exact gradients.
-(b) The paper's way (finite differences, alpha_bar) on Sigma_ij = exp(-0.1 |i - j|), d = 50,
-    S = 10, where it converges.
+(a) On the full spectrum of natural patches (d = 3,072), S = 50, DDIM, W2, with exact gradients:
+    of a loss for any sampler (specjax's own), and of one written for DDIM alone.
+(b) The paper's way (finite differences, alpha_bar), on Sigma_ij = exp(-0.1 |i - j|), d = 50, and
+    on the patches, for several S.
 """
 
+import dataclasses
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from common import parser, timed, write
 from peers import best_of, ddim_w2, slsqp_exact, slsqp_paper
@@ -38,25 +41,43 @@ def limit(spectrum: sx.Spectrum, steps: int, repeat: int) -> dict[str, float]:
     return {"nodes": nodes.dimension, "value_and_gradient_seconds": seconds}
 
 
+def starts_of(spectrum: sx.Spectrum, steps: int, ends: tuple[float, float]) -> dict:
+    """Where the peers start: heuristics, and (for orientation) the closed form."""
+    made = {
+        name: sx.family(name, steps, alpha_bar_range=ends)
+        for name in ("uniform_logsnr", "karras", "cosine")
+    }
+    return {**made, "closed form": sx.spectral(spectrum, steps, alpha_bar_range=ends)}
+
+
+def peers_of(spectrum: sx.Spectrum, steps: int, ends: tuple[float, float]) -> dict:
+    """SLSQP's runs by loss and start."""
+    lam, mean = np.asarray(spectrum.eigenvalues), np.asarray(spectrum.mean)
+    losses = {
+        "any sampler": lambda x: sx.loss(spectrum, sx.NoiseSchedule(x)),
+        "DDIM only": lambda x: ddim_w2(lam, mean, x, jnp),
+    }
+    starts = starts_of(spectrum, steps, ends)
+    return {
+        peer: {name: slsqp_exact(loss, schedule.logsnr) for name, schedule in starts.items()}
+        for peer, loss in losses.items()
+    }
+
+
 def exact_gradients(spectrum: sx.Spectrum, steps: int, repeat: int) -> dict:
     first, seconds, result = timed(lambda: sx.fit(spectrum, steps), repeat)
-    lam, mean = np.asarray(spectrum.eigenvalues), np.asarray(spectrum.mean)
-    range_ = result.alpha_bar_range
-    starts = {
-        "uniform_logsnr": sx.family("uniform_logsnr", steps, alpha_bar_range=range_).logsnr,
-        "karras": sx.family("karras", steps, alpha_bar_range=range_).logsnr,
-        "cosine": sx.family("cosine", steps, alpha_bar_range=range_).logsnr,
-        "closed form": sx.spectral(spectrum, steps).logsnr,
+    runs = peers_of(spectrum, steps, result.alpha_bar_range)
+    best = {
+        peer: best_of([run for name, run in of.items() if name != "closed form"], 1e-6)
+        for peer, of in runs.items()
     }
-    runs = {name: slsqp_exact(lam, mean, levels) for name, levels in starts.items()}
-    without = best_of([run for name, run in runs.items() if name != "closed form"], 1e-6)
     return {
         "dimension": spectrum.dimension,
         "steps": steps,
         "fit": {
             "seconds": seconds,
             "compile_seconds": first - seconds,
-            "loss": float(ddim_w2(lam, mean, result.schedule.logsnr, np)),
+            "loss": result.value,
             "iterations": result.iterations,
             "converged": result.converged,
         },
@@ -68,31 +89,29 @@ def exact_gradients(spectrum: sx.Spectrum, steps: int, repeat: int) -> dict:
             **limit(spectrum, steps, repeat),
         },
         "slsqp": runs,
-        "ratio": without["seconds"] / seconds,
-        "ratio_from_closed_form": runs["closed form"]["seconds"] / seconds,
-        "loss_over_slsqp": result.value / min(run["loss"] for run in runs.values()),
+        "ratio": {peer: run["seconds"] / seconds for peer, run in best.items()},
+        "ratio_from_closed_form": {
+            peer: of["closed form"]["seconds"] / seconds for peer, of in runs.items()
+        },
+        "loss_over_slsqp": result.value / min(run["loss"] for run in best.values()),
     }
 
 
-def paper(spectrum: sx.Spectrum, steps: int, repeat: int, most_seconds: float) -> dict:
+def paper(name: str, spectrum: sx.Spectrum, steps: int, repeat: int, most_seconds: float) -> dict:
     first, seconds, result = timed(
         lambda: sx.fit(spectrum, steps, alpha_bar_range=PAPER_RANGE), repeat
     )
     lam, mean = np.asarray(spectrum.eigenvalues), np.asarray(spectrum.mean)
-    starts = ("linear", "cosine", "linear_alpha_bar")
-    levels = {name: sx.family(name, steps, alpha_bar_range=PAPER_RANGE) for name in starts}
-    runs = {
-        name: slsqp_paper(lam, mean, schedule.alpha_bar, most_seconds)
-        for name, schedule in levels.items()
-    }
-    best = best_of(list(runs.values()), 1e-3)
+    start = sx.family("linear", steps, alpha_bar_range=PAPER_RANGE)
+    run = slsqp_paper(lam, mean, start.alpha_bar, most_seconds)
     return {
+        "data": name,
         "dimension": spectrum.dimension,
         "steps": steps,
         "fit": {"seconds": seconds, "compile_seconds": first - seconds, "loss": result.value},
-        "slsqp": runs,
-        "ratio": best["seconds"] / seconds,
-        "loss_over_slsqp": result.value / min(run["loss"] for run in runs.values()),
+        "slsqp": run,
+        "ratio": run["seconds"] / seconds,
+        "loss_over_slsqp": result.value / run["loss"],
     }
 
 
@@ -100,21 +119,23 @@ def main(argv: list[str] | None = None) -> dict:
     made = parser(__doc__)
     made.add_argument("--data", default="patches")
     made.add_argument("--steps", type=int, default=50)
-    made.add_argument("--paper-steps", type=int, default=10)
-    made.add_argument("--most-seconds", type=float, default=120.0)
+    made.add_argument("--paper-steps", type=int, nargs="+", default=[20, 30, 40, 50])
+    made.add_argument("--most-seconds", type=float, default=60.0)
     args = made.parse_args(argv)
     began = time.perf_counter()
-    spectrum = sx.data.open(args.data).spectrum()
+    spectrum = dataclasses.replace(sx.data.open(args.data).spectrum(), basis=None).floor(1e-12)
     spectrum_seconds = time.perf_counter() - began
+    rest = (args.repeat, args.most_seconds)
+    narrow = paper("exponential", exponential_covariance(50), args.paper_steps[-1], *rest)
+    wide = [paper(args.data, spectrum, steps, *rest) for steps in args.paper_steps]
     with jax.enable_x64(True):
-        result = {
-            "data": args.data,
-            "spectrum_seconds": spectrum_seconds,
-            "exact_gradients": exact_gradients(spectrum.floor(1e-12), args.steps, args.repeat),
-            "paper": paper(
-                exponential_covariance(50), args.paper_steps, args.repeat, args.most_seconds
-            ),
-        }
+        exact = exact_gradients(spectrum, args.steps, args.repeat)
+    result = {
+        "data": args.data,
+        "spectrum_seconds": spectrum_seconds,
+        "exact_gradients": exact,
+        "paper": [narrow, *wide],
+    }
     return write("fit", result, args.folder)
 
 

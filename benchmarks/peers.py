@@ -1,6 +1,7 @@
 """The peers: SciPy's SLSQP on losses written from the closed forms, not from specjax."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -26,10 +27,11 @@ def ddim_w2(lam: Any, mean: Any, logsnr: Any, xp: Any) -> Any:
     return ((root - gain) ** 2 + (mean * (1 - mean_gain)) ** 2).sum()
 
 
-def slsqp_exact(lam: np.ndarray, mean: np.ndarray, levels: np.ndarray) -> dict[str, Any]:
+def slsqp_exact(loss: Callable[[jax.Array], jax.Array], levels: np.ndarray) -> dict[str, Any]:
     """SLSQP in its best form: log increments, log loss, jitted float64 gradients of JAX.
 
-    ``levels`` [S + 1] is where it starts; the first is fixed, a last one at +inf stays there.
+    ``loss`` takes logsnr [S + 1]. ``levels`` [S + 1] is where it starts; the first is fixed, a
+    last one at +inf stays there.
     """
     noisy, gaps = levels[0], np.diff(levels[np.isfinite(levels)])
     endless = np.isinf(levels[-1])
@@ -41,9 +43,7 @@ def slsqp_exact(lam: np.ndarray, mean: np.ndarray, levels: np.ndarray) -> dict[s
             return noisy + jnp.concatenate([jnp.zeros(1), total / total[-1] * (ends_at - noisy)])
         return jnp.concatenate([noisy[None], noisy + total, jnp.array([jnp.inf])])
 
-    objective = jax.jit(
-        jax.value_and_grad(lambda t: jnp.log(ddim_w2(lam, mean, levels_of(t), jnp)))
-    )
+    objective = jax.jit(jax.value_and_grad(lambda theta: jnp.log(loss(levels_of(theta)))))
     start = np.log(gaps)
     begun = time.perf_counter()
     jax.block_until_ready(objective(start))

@@ -46,8 +46,8 @@ class _Data:
     """the two ends; with CLEAN = 1.0 the last step returns the denoised estimate"""
     process: str = "vp"
     """vp or ve"""
-    restarts: int = 1
-    """how many of the best starts are followed"""
+    restarts: int | None = None
+    """how many of the best starts are followed (by default 1; 8 where several minima are likely)"""
     seed: int = 0
     """of random starts, and of where patches are cut"""
 
@@ -71,7 +71,8 @@ class _Data:
 
         _check.whole_number("steps", steps)
         _check.one_of("loss", self.loss, LOSSES)
-        _check.whole_number("restarts", self.restarts)
+        if self.restarts is not None:
+            _check.whole_number("restarts", self.restarts)
         _check.whole_number("seed", self.seed, 0)
         trial = NoiseSchedule.from_alpha_bar(_check.alpha_bar_range(self.alpha_bar_range))
         plan(self.sampler, trial, self.process, **_options(self.sampler_options))

@@ -75,7 +75,7 @@ def fit(
     sampler_options: Mapping[str, Any] | None = None,
     optimizer: optax.GradientTransformation | None = None,
     max_iterations: int = 500,
-    restarts: int = 1,
+    restarts: int | None = None,
     nodes: int | None = 40,
     tolerance: float | None = None,
     seed: int = 0,
@@ -90,7 +90,9 @@ def fit(
       alpha_bar_range: the two ends (noisy, clean). With ``clean = 1.0`` the last step returns
         the denoised estimate and the last noisy level is learned too.
       optimizer: any optax transformation; L-BFGS with a zoom line search by default.
-      max_iterations: per start. restarts: how many of the best starts are followed.
+      max_iterations: per start. restarts: how many of the best starts are followed; by default 1,
+        but 8 on a clustered spectrum (two neighbouring eigenvalues more than a factor of 30
+        apart), where there are several minima.
       nodes: quadrature nodes that the fit runs on; None for the full spectrum.
       tolerance: of the largest entry of the gradient of log(loss) at which a fit counts as
         converged; by default 1e-6 in float64 and 2e-3 in float32.
@@ -121,7 +123,7 @@ def fit(
         ends_clean=ends[1] == 1,
         optimizer=_lbfgs() if optimizer is None else optimizer,
         max_iterations=_check.whole_number("max_iterations", max_iterations),
-        restarts=_check.whole_number("restarts", restarts),
+        restarts=_restarts(spectrum, restarts),
     )
     if tolerance is not None:
         _check.positive("tolerance", tolerance)
@@ -149,6 +151,19 @@ def fit(
         seed=seed,
         seconds=time.perf_counter() - began,
     )
+
+
+def _restarts(spectrum: Spectrum, restarts: int | None) -> int:
+    """Several starts where the minima are several: how many levels go to each cluster.
+
+    In about a thousand random spectra one start always found the best minimum of eight where
+    neighbouring eigenvalues are within a factor of 50, with KL and W2, DDIM and DDPM.
+    """
+    if restarts is not None:
+        return _check.whole_number("restarts", restarts)
+    lam = np.sort(np.asarray(spectrum.eigenvalues))
+    lam = lam[lam > 0]
+    return 8 if (lam[1:] > 30 * lam[:-1]).any() else 1
 
 
 @functools.cache
@@ -224,18 +239,24 @@ def _log_loss(task: _Task, nodes: Spectrum, ends: Array) -> Callable[[jax.Array]
 
 @functools.partial(jax.jit, static_argnames="task")
 def _start(task: _Task, nodes: Spectrum, ends: Array, closed: Array, seed: Array) -> _State:
-    """States [restarts] at the best of the candidates: closed form, simple and random ones."""
+    """States [restarts]: closed form, equal gaps and a cosine, the best first; then random ones.
+
+    The random ones are far enough from the closed form to end in other minima.
+    """
     time = jnp.linspace(0, 1, task.steps + 1)
     last = -2 if task.ends_clean else -1
     uniform = ends[0] + time * (closed[last] - ends[0]) / time[last]
     far, near = jnp.arctan(jnp.exp(-closed[0] / 2)), jnp.arctan(jnp.exp(-closed[-1] / 2))
     cosine = -2 * jnp.log(jnp.tan(far + time * (near - far)))
     candidates = (jnp.asarray(closed), uniform, cosine)
-    thetas = [_theta_of(levels, task.ends_clean) for levels in candidates]
-    noise = jax.random.normal(jax.random.key(seed), (task.restarts, thetas[0].size), closed.dtype)
-    theta = jnp.concatenate([jnp.stack(thetas), thetas[0] + 0.3 * noise])
+    simple = jnp.stack([_theta_of(levels, task.ends_clean) for levels in candidates])
+    shape = (max(task.restarts - len(simple), 0), simple.shape[1])
+    random = simple[0] + jax.random.normal(jax.random.key(seed), shape, simple.dtype)
+    theta = jnp.concatenate([simple, random])
     value = jax.vmap(_log_loss(task, nodes, ends))(theta)
-    order = jnp.argsort(jnp.where(jnp.isfinite(value), value, jnp.inf))[: task.restarts]
+    known = value[: len(simple)]
+    best_first = jnp.argsort(jnp.where(jnp.isfinite(known), known, jnp.inf))
+    order = jnp.concatenate([best_first, jnp.arange(len(simple), len(theta))])[: task.restarts]
     return jax.vmap(functools.partial(_first_state, task))(theta[order], value[order])
 
 
@@ -277,10 +298,9 @@ def _run(
             s,
         )
 
-    if task.restarts == 1:  # a batch of one would cost the line search its early exit
-        state = jax.tree.map(lambda x: x[None], follow(jax.tree.map(lambda x: x[0], state)))
-    else:
-        state = jax.vmap(follow)(state)
+    # One after another: in a batch, each line search would wait for the longest and compute both
+    # of its branches. On a CPU that takes three times as long.
+    state = jax.lax.map(follow, state)
     return state, jax.vmap(wants_more)(state).any()
 
 

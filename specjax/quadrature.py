@@ -34,17 +34,23 @@ def gauss_rule(
 
 
 def _lanczos(x: np.ndarray, start: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    basis = np.empty((size, x.size))
+    """Coefficients of the three-term recurrence, by it and one full reorthogonalisation a step.
+
+    The recurrence is the first of the two passes that are enough (Kahan and Parlett).
+    """
+    basis = np.zeros((size, x.size))
     basis[0] = start
-    diagonal, off_diagonal = [float(start @ (x * start))], []
+    v = x * start
+    diagonal, off_diagonal = [float(start @ v)], []
+    v -= diagonal[0] * start
     for k in range(1, size):
-        v = x * basis[k - 1]
-        for _ in range(2):  # twice is enough (Kahan, Parlett)
-            v -= (basis[:k] @ v) @ basis[:k]
+        v -= (basis[:k] @ v) @ basis[:k]
         norm = float(np.linalg.norm(v))
         if norm < 1e-13:
             break
         basis[k] = v / norm
         off_diagonal.append(norm)
-        diagonal.append(float(basis[k] @ (x * basis[k])))
+        v = x * basis[k]
+        diagonal.append(float(basis[k] @ v))
+        v -= diagonal[k] * basis[k] + norm * basis[k - 1]
     return np.array(diagonal), np.array(off_diagonal)

@@ -162,9 +162,9 @@ class Spectrum:
     def quadrature(self, nodes: int = 40) -> Spectrum:
         """A spectrum of about ``nodes`` eigenvalues on which smooth losses are the same.
 
-        One Gauss rule in log lambda for the weights, one for the weighted squared mean; zero
-        eigenvalues are kept exactly, as one. On 3,072 eigenvalues over seven decades W2 and KL
-        agree to 5e-7 with 32 nodes. Runs on the host.
+        One Gauss rule in log lambda for the weights, one of half as many nodes for the weighted
+        squared mean; zero eigenvalues are kept exactly, as one. On 3,072 eigenvalues over seven
+        decades W2 and KL agree to 5e-7 with 32 nodes. Runs on the host.
 
         Example:
           >>> Spectrum.power_law(1000, 2.0).quadrature(16).dimension
@@ -182,7 +182,7 @@ class Spectrum:
         null = ~positive
         log_lam = np.log(np.where(null, 1.0, lam))
         at, weight = gauss_rule(log_lam, np.where(null, 0.0, weights), nodes)
-        mean_at, mean_weight = gauss_rule(log_lam, np.where(null, 0.0, mean_power), nodes)
+        mean_at, mean_weight = gauss_rule(log_lam, np.where(null, 0.0, mean_power), -(-nodes // 2))
         zeros = np.zeros(int(null.any()))
         flat = np.zeros_like(at), np.zeros_like(mean_at)
         parts = (

@@ -82,13 +82,16 @@ def _transfer(plan: SamplerPlan, eigenvalues: Array) -> Transfer:
 def _step_map(row: Row, eigenvalues: Array, stochastic: bool) -> _Affine:
     """The affine map of one row, by linearity of :func:`advance`."""
     h, d = row.pull.shape[0], eigenvalues.shape[0]
+    columns = h + 2 if stochastic else h + 1  # unit registers, the mean, the noise
     attenuation, offset = wiener_gain(eigenvalues, row.alpha, row.sigma)
-    unit = jnp.eye(h, h + 2, dtype=eigenvalues.dtype)  # columns: registers, mean, noise
-    inputs = jnp.broadcast_to(unit[:, :, None], (h, h + 2, d))
-    mean, noise = jnp.eye(2, h + 2, h, dtype=eigenvalues.dtype)[:, :, None]
-    out = advance(inputs, row, inputs[0] * attenuation + mean * offset, noise)
-    push = out[:, h + 1]
-    return _Affine(out[:, :h], out[:, h], push[:, None] * push[None] if stochastic else None)
+    unit = jnp.eye(h, columns, dtype=eigenvalues.dtype)
+    inputs = jnp.broadcast_to(unit[:, :, None], (h, columns, d))
+    mean, noise = jnp.eye(2, columns, h, dtype=eigenvalues.dtype)[:, :, None]
+    estimate = inputs[0] * attenuation + mean * offset
+    out = advance(inputs, row, estimate, noise if stochastic else None)
+    if not stochastic:
+        return _Affine(out[:, :h], out[:, h], None)
+    return _Affine(out[:, :h], out[:, h], out[:, None, h + 1] * out[None, :, h + 1])
 
 
 def _compose(later: _Affine, earlier: _Affine) -> _Affine:

@@ -1,4 +1,5 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -12,6 +13,15 @@ jax.config.update("jax_enable_x64", False)
 # The same examples on every run and machine; compilation makes single examples slow.
 settings.register_profile("specjax", derandomize=True, deadline=None)
 settings.load_profile("specjax")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_compilations() -> Iterator[None]:
+    """Each compiled program takes memory maps, of which Linux allows a process 65,530."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 30_000:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -245,11 +245,11 @@ def test_never_worse_than_slsqp_up_to_100_steps(sampler, loss, steps, ends):
 
 
 def test_a_mean_on_the_quadrature():
-    # Two Gauss rules, of 20 nodes each: one for the weights and one for the mean.
+    # Two Gauss rules: of 20 nodes for the weights, and of half as many for the mean.
     k = np.arange(1, 301)
     spectrum = Spectrum(k**-1.5, mean=np.random.default_rng(1).normal(size=300) / k)
     result = check_against_the_peer(spectrum, "ddim", "w2", 5, FIXED, nodes=20)
-    assert result.nodes.dimension == 40
+    assert result.nodes.dimension == 30
     np.testing.assert_allclose(result.node_value, result.value, rtol=1e-5)
 
 
@@ -499,10 +499,9 @@ def test_bad_input(options, message):
 # Any spectrum, any sampler, any loss.
 
 PAIRS = [(sampler, name) for sampler in SAMPLERS for name in LOSSES]
-# Each sampler and each loss, of what is compiled already; the other pairs and steps are slow.
-FEW = [(sampler, "w2", 5, FREE) for sampler in SAMPLERS]
-FEW += [("ddim", "w2", 1, FREE), ("ddpm", "kl", 5, FIXED)]
-FEW += [("ddim", name, 5, FREE) for name in ("kl_reverse", "l1", "relative")]
+# Some of what is compiled for other tests already; the other pairs and steps are slow.
+FEW = [("ddim", "w2", 1, FREE), ("ddim", "w2", 5, FREE), ("ddim", "l1", 5, FREE)]
+FEW += [("ddpm", "w2", 5, FREE), ("dpmpp_2m", "w2", 5, FREE)]
 MANY = [(*pair, steps, ends) for pair in PAIRS for steps, ends in ((2, FREE), (20, FREE))]
 MANY += [(*pair, 5, FIXED) for pair in PAIRS]
 MANY += [("ddim", "w2", 1000, FREE), ("ddpm", "kl", 1000, FREE), ("lms", "l1", 200, FREE)]
@@ -524,7 +523,7 @@ def check_any_spectrum(sampler, name, steps, ends, examples):
     @settings(max_examples=examples, suppress_health_check=list(HealthCheck))
     @given(spectra(name))
     def check(spectrum):
-        result = fit(spectrum, steps, sampler=sampler, loss=name, alpha_bar_range=ends)
+        result = fit(spectrum, steps, sampler=sampler, loss=name, alpha_bar_range=ends, restarts=1)
         assert result.finite
         assert np.isfinite(result.value)
         assert np.isfinite(result.schedule.logsnr[:-1]).all()
