@@ -37,7 +37,7 @@ Progress = Callable[[int, int, float], None]
 _CHUNK = 50  # iterations between two returns to the host, for progress and Ctrl-C
 _PATIENCE = 8  # iterations without a gain above rounding before a line search gives up
 _TOLERANCE = {np.dtype("float64"): 1e-6, np.dtype("float32"): 2e-3}
-_OVERSHOOT = 1e-3  # a start goes on to this part of the tolerance while it still gains
+_OVERSHOOT = 0.1  # a start goes on to this part of the tolerance while it still gains
 
 
 class _Task(NamedTuple):

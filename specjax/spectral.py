@@ -96,7 +96,8 @@ def spectral(
 ) -> NoiseSchedule:
     """The closed-form schedule of a spectrum: no optimisation, any number of steps.
 
-    Within 0.2 % of the numerical DDIM optimum from S = 5 on.
+    Its W2 is above that of the numerical DDIM optimum by 0.1 % or less on the exponential
+    covariance and on digits from S = 5 on; on natural patches by 1.1 % at S = 5, 0.3 % at S = 50.
 
     Args:
       spectrum: d eigenvalues. steps: S. loss: a name in LOSSES. alpha_bar_range: (noisy, clean).

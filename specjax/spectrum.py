@@ -173,6 +173,12 @@ class Spectrum:
         _check.whole_number("nodes", nodes)
         if self.dimension <= nodes:
             return replace(self, basis=None)
+        rules = self.__dict__.setdefault("_rules", {})  # computed once for an immutable value
+        if nodes not in rules:
+            rules[nodes] = self._quadrature(nodes)
+        return rules[nodes]
+
+    def _quadrature(self, nodes: int) -> Spectrum:
         lam = np.asarray(self.eigenvalues, np.float64)
         weights = np.asarray(self.weights, np.float64)
         mean_power = np.asarray(self.mean_power, np.float64)
