@@ -49,8 +49,8 @@ def _dimension_row(result: dict) -> str:
         f"| warm `fit`, d = {first['dimension']:,} to {last['dimension']:,}, "
         f"S = {result['steps']} "
         f"| {_seconds(first['fit_seconds'])} to {_seconds(last['fit_seconds'])} "
-        f"| itself | **{result['slowest_over_fastest']:.2f}** slowest over fastest "
-        f"({result['slowest_over_fastest_per_iteration']:.2f} per iteration) "
+        f"| itself | **{result['largest_over_smallest_dimension']:.2f}** largest over smallest d "
+        f"(slowest over fastest {result['slowest_over_fastest']:.2f}) "
         f"| {last['loss_on_nodes_over_full']:.9f} |"
     )
 

@@ -116,7 +116,7 @@ def test_scikit_learn_is_imported_when_a_builtin_is_opened():
         "import sys, specjax.data as data\n"
         "def heavy(): return [m for m in ('sklearn', 'PIL', 'matplotlib') if m in sys.modules]\n"
         "assert heavy() == [], heavy()\n"
-        "data.open('digits')\n"
+        "data.open('patches')\n"
         "assert 'sklearn' in heavy()\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -253,6 +253,21 @@ def test_a_mean_on_the_quadrature():
     np.testing.assert_allclose(result.node_value, result.value, rtol=1e-5)
 
 
+# Two and four clusters, where the number of levels that each gets makes many minima: SLSQP from
+# its other starts, and a fit from the closed form alone, end up to 10 % above the best.
+CLUSTERS = [
+    ("ddpm", FIXED, [10**1.3, 10**-3.8]),
+    ("ddpm", FIXED, [10**0.6, 10**-3.7, 10**-4.5, 10**-5.1]),
+    ("ddim", FREE, [10**2.5, 10**-2.5]),
+]
+
+
+@pytest.mark.parametrize(("sampler", "ends", "eigenvalues"), CLUSTERS)
+def test_clusters_have_many_minima(sampler, ends, eigenvalues):
+    spectrum = Spectrum(np.repeat(eigenvalues, 40 // len(eigenvalues)))
+    check_against_the_peer(spectrum, sampler, "kl", 5, ends)
+
+
 # DESIGN, section 3: an independent SLSQP in float64.
 REFERENCE = {
     ("ddim", 5): 1.86601,
@@ -287,17 +302,18 @@ def test_one_eigenvalue_gives_the_tan_schedule(steps, ends, eigenvalues):
         assert result.converged
 
 
-# The closed form in W2 and DDIM, in W2^2, measured from S = 5 to 50 with both ends.
-WITHIN = {"correlated": 0.002, "power law": 0.006, "zeros": 0.002, "patches": 0.03}
+# How far above the optimum's W2 (not squared) the closed form of DDIM is from S = 5 on: 0.2 % on
+# spectra of up to four decades, 1 % on the seven decades of patches.
+WITHIN = {"correlated": 0.002, "power law": 0.002, "mean": 0.002, "zeros": 0.002, "patches": 0.01}
 
 
 @pytest.mark.parametrize("name", WITHIN)
 def test_the_closed_form_is_close_to_the_optimum(name):
     spectrum = SPECTRA[name]
-    for steps, ends in ((5, FIXED), (20, FIXED)):
+    for steps, ends in ((5, FIXED), (5, FREE), (20, FIXED)):
         schedule = spectral(spectrum, steps, alpha_bar_range=ends)
-        best = fit(spectrum, steps, alpha_bar_range=ends).value
-        assert best <= loss(spectrum, schedule) <= (1 + WITHIN[name]) * best
+        best = np.sqrt(fit(spectrum, steps, alpha_bar_range=ends).value)
+        assert best <= np.sqrt(loss(spectrum, schedule)) <= (1 + WITHIN[name]) * best
 
 
 # Array libraries and dtypes.
