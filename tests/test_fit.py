@@ -137,7 +137,7 @@ class Peer(NamedTuple):
 
     def _descend(self, x):
         best, bounds = np.inf, [(-30, 8)] * len(x)
-        with threadpool_limits(1):
+        with threadpool_limits(1), np.errstate(all="ignore"):  # it wanders to vanishing levels
             for _ in range(5):
                 found = minimize(
                     self.log_loss, np.clip(x, -30, 8), jac=True, method="SLSQP", bounds=bounds,
@@ -262,6 +262,7 @@ CLUSTERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sampler", "ends", "eigenvalues"), CLUSTERS)
 def test_clusters_have_many_minima(sampler, ends, eigenvalues):
     spectrum = Spectrum(np.repeat(eigenvalues, 40 // len(eigenvalues)))
@@ -516,8 +517,7 @@ def test_bad_input(options, message):
 
 PAIRS = [(sampler, name) for sampler in SAMPLERS for name in LOSSES]
 # Some of what is compiled for other tests already; the other pairs and steps are slow.
-FEW = [("ddim", "w2", 1, FREE), ("ddim", "w2", 5, FREE), ("ddim", "l1", 5, FREE)]
-FEW += [("ddpm", "w2", 5, FREE), ("dpmpp_2m", "w2", 5, FREE)]
+FEW = [("ddim", "w2", 1, FREE), ("ddim", "w2", 5, FREE), ("ddpm", "w2", 5, FREE)]
 MANY = [(*pair, steps, ends) for pair in PAIRS for steps, ends in ((2, FREE), (20, FREE))]
 MANY += [(*pair, 5, FIXED) for pair in PAIRS]
 MANY += [("ddim", "w2", 1000, FREE), ("ddpm", "kl", 1000, FREE), ("lms", "l1", 200, FREE)]
