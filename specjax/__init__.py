@@ -4,15 +4,19 @@ See the README for a tour; ``specjax.schedule`` states the conventions.
 """
 
 from specjax import data
+from specjax.bootstrap import bootstrap
 from specjax.compare import Comparison, compare
 from specjax.denoisers import from_edm, from_eps, from_v, wiener
 from specjax.export import export
 from specjax.families import SCHEDULES, family
 from specjax.fit import fit
 from specjax.grids import GRIDS, TrainingGrid
+from specjax.intervals import Intervals
 from specjax.io import load, save
 from specjax.losses import LOSSES
+from specjax.moments import Moments
 from specjax.objective import loss
+from specjax.power_law import PowerLaw, power_law_fit
 from specjax.result import FitResult
 from specjax.sample import sample
 from specjax.samplers import SAMPLERS, plan
@@ -31,12 +35,16 @@ __all__ = [
     "SCHEDULES",
     "Comparison",
     "FitResult",
+    "Intervals",
+    "Moments",
     "NoiseSchedule",
+    "PowerLaw",
     "SamplerPlan",
     "Spectrum",
     "TrainingGrid",
     "Transfer",
     "advance",
+    "bootstrap",
     "compare",
     "data",
     "export",
@@ -48,6 +56,7 @@ __all__ = [
     "load",
     "loss",
     "plan",
+    "power_law_fit",
     "sample",
     "save",
     "spectral",

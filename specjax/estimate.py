@@ -1,42 +1,27 @@
-"""Covariances of samples: exact, in one pass over batches; and shift-invariant, by FFT.
+"""Samples as checked pieces, and what estimators of a covariance share.
 
-Everything accumulates in float64 on the host, with the mean removed by Chan's merging.
+Samples are an array [N, ...], a memory-mapped one among them, or an iterable of such batches. They
+become float64 in the network's units a piece at a time, so a dataset never has to fit in memory.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.linalg import eigh
 
 from specjax._values import Array
-from specjax.basis import DenseBasis, FourierBasis, mirror
 
 Progress = Callable[[int, int | None], None]
 """Called with the samples read so far and their total, None while it is unknown."""
 
+COLLECTED_BYTES = 2**30
+"""The most that samples given as batches may take where an estimator needs all at once."""
+
 _CHUNK_BYTES = 64 * 2**20
-
-
-@dataclass
-class Moments:
-    """Count, mean [...] and summed products of deviations of the samples seen so far."""
-
-    count: int
-    mean: np.ndarray
-    products: np.ndarray
-
-    def add(self, other: Moments, outer: Callable[[np.ndarray], np.ndarray]) -> None:
-        """Merge (Chan et al. 1979): exact, and safe where the mean is far from zero."""
-        total = self.count + other.count
-        gap = other.mean - self.mean
-        self.products += other.products + outer(gap) * (self.count * other.count / total)
-        self.mean = self.mean + gap * (other.count / total)
-        self.count = total
 
 
 def check_range(data_range: Any) -> tuple[float, float]:
@@ -50,107 +35,95 @@ def check_range(data_range: Any) -> tuple[float, float]:
     return low, high
 
 
-@dataclass(frozen=True, eq=False)
-class InUnits:
-    """An array whose rows are mapped from ``data_range`` to [-1, 1] when they are read.
-
-    So a memory-mapped array of any size becomes float64 a batch at a time.
-    """
-
-    samples: Any
-    data_range: tuple[float, float]
-    dtype = np.dtype(np.float64)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """That of the samples."""
-        return tuple(self.samples.shape)
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: Any) -> np.ndarray:
-        return _mapped(np.asarray(self.samples[index]), self.data_range)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.asarray(self[...], dtype)
-
-
-def _mapped(x: np.ndarray, data_range: tuple[float, float]) -> np.ndarray:
+def _within(x: np.ndarray, data_range: tuple[float, float]) -> np.ndarray:
     low, high = data_range
     if x.size and (x.min() < low or x.max() > high):
         raise ValueError(
             f"samples from {x.min()} to {x.max()} are outside data_range = {data_range!r}"
         )
-    return np.asarray(x, np.float64) * (2 / (high - low)) - (high + low) / (high - low)
+    return x
 
 
-def in_units(x: Any, data_range: tuple[float, float] | None) -> Any:
-    """Samples in the network's units: ``data_range`` (low, high) is mapped to [-1, 1].
+def _mapped(x: np.ndarray, data_range: tuple[float, float]) -> np.ndarray:
+    scale, offset = to_units(data_range)
+    return np.asarray(_within(x, data_range), np.float64) * scale + offset
 
-    Without it samples are taken as they are. Arrays are mapped when their rows are read, an
-    iterable of batches batch by batch; values outside the range raise ValueError then.
-    """
-    if data_range is None:
-        return x
-    data_range = check_range(data_range)
-    if hasattr(x, "shape") and hasattr(x, "dtype"):
-        return InUnits(x, data_range)
-    return (_mapped(np.asarray(batch), data_range) for batch in x)
+
+def to_units(data_range: tuple[float, float]) -> tuple[float, float]:
+    """``scale`` and ``offset`` of the map ``scale x + offset`` from ``data_range`` to [-1, 1]."""
+    low, high = data_range
+    return 2 / (high - low), -(high + low) / (high - low)
 
 
 def batches(x: Any) -> tuple[Iterator[np.ndarray], int | None]:
     """Batches of samples and their number (None if unknown) from an array or an iterable."""
-    if hasattr(x, "shape") and hasattr(x, "dtype"):
+    if is_array(x):
         if not x.shape:
             raise ValueError("samples have shape (): give [N, ...], one row a sample")
-        rows = max(1, _CHUNK_BYTES // (8 * max(1, math.prod(x.shape[1:]))))
+        rows = _rows(x.shape[1:])
         return (np.asarray(x[i : i + rows]) for i in range(0, len(x), rows)), len(x)
     if not isinstance(x, Iterable):
         raise ValueError(f"samples of type {type(x).__name__}: give an array [N, ...] or batches")
-    return (np.asarray(batch) for batch in x), None
+    return (np.asarray(batch) for batch in x), getattr(x, "expected_samples", None)
 
 
-def accumulate(
+def pieces(
     x: Any,
-    moments_of: Callable[[np.ndarray], Moments],
-    outer: Callable[[np.ndarray], np.ndarray],
-    progress: Progress | None,
-) -> tuple[Moments, tuple[int, ...]]:
-    """Moments of all samples, and the shape of one."""
+    data_range: tuple[float, float] | None = None,
+    progress: Progress | None = None,
+    *,
+    integers: bool = False,
+) -> Iterator[np.ndarray]:
+    """Checked samples [n, ...] in bounded pieces: float64, ``data_range`` mapped to [-1, 1].
+
+    With ``integers`` uint8 samples with a range stay as they are. ``progress`` is called when a
+    piece has been used.
+
+    Raises:
+      ValueError: for fewer than two samples, NaN or infinite values, other shapes, integers
+        without or outside their range.
+    """
+    data_range = None if data_range is None else check_range(data_range)
     source, expected = batches(x)
-    total: Moments | None = None
-    shape: tuple[int, ...] = ()
+    count, shape = 0, None
     for batch in source:
-        batch = _checked(batch, shape if total else None)
-        if len(batch) == 0:
-            continue
-        shape = batch.shape[1:]
-        part = moments_of(batch)
-        if total is None:
-            total = part
-        else:
-            total.add(part, outer)
-        if progress:
-            progress(total.count, expected)
-    if total is None:
+        _check_shape(batch, shape)
+        rows = _rows(batch.shape[1:])
+        for piece in (batch[i : i + rows] for i in range(0, len(batch), rows)):
+            if integers and data_range and piece.dtype == np.uint8:
+                yield _within(piece, data_range)
+            else:
+                yield _floats(piece, data_range)
+            count, shape = count + len(piece), batch.shape[1:]
+            if progress:
+                progress(count, expected)
+    if count == 0:
         raise ValueError("the dataset is empty: give at least two samples")
-    if total.count < 2:
+    if count < 2:
         raise ValueError("the dataset has one sample: a covariance needs at least two")
-    return total, shape
 
 
-def _checked(batch: np.ndarray, shape: tuple[int, ...] | None) -> np.ndarray:
+def _rows(shape: tuple[int, ...]) -> int:
+    """How many samples of a shape are read at once."""
+    return max(1, _CHUNK_BYTES // (8 * max(1, math.prod(shape))))
+
+
+def _check_shape(batch: np.ndarray, shape: tuple[int, ...] | None) -> None:
     if batch.ndim < 2:
         raise ValueError(f"samples have shape {batch.shape}: give [N, ...], one row a sample")
-    if shape is not None and batch.shape[1:] != shape:
+    if shape is not None and len(batch) and batch.shape[1:] != shape:
         raise ValueError(f"a batch has samples of shape {batch.shape[1:]}, those before {shape}")
-    if not np.issubdtype(batch.dtype, np.floating):
+
+
+def _floats(batch: np.ndarray, data_range: tuple[float, float] | None) -> np.ndarray:
+    if data_range is not None:
+        batch = _mapped(batch, data_range)
+    elif not np.issubdtype(batch.dtype, np.floating):
         raise ValueError(
             f"samples have dtype {batch.dtype}: give floats in the network's units, or integers "
             "with their data_range, such as data_range=(0, 255)"
         )
-    batch = batch.astype(np.float64)
+    batch = batch.astype(np.float64, copy=False)
     if not np.isfinite(batch).all():
         bad = np.flatnonzero(~np.isfinite(batch.reshape(len(batch), -1)).all(1))
         raise ValueError(
@@ -160,43 +133,51 @@ def _checked(batch: np.ndarray, shape: tuple[int, ...] | None) -> np.ndarray:
     return batch
 
 
-def _centred(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Deviations from the mean, and the mean; exact where all samples are the same."""
-    away = batch - batch[0]
-    offset = away.mean(0)
-    return away - offset, batch[0] + offset
+def centre_of(batch: np.ndarray) -> np.ndarray:
+    """Their mean; exact where all samples are the same."""
+    return batch[0] + (batch - batch[0]).mean(0)
 
 
-def exact(
-    x: Any, *, progress: Progress | None = None
-) -> tuple[np.ndarray, np.ndarray, DenseBasis, int]:
-    """Eigenvalues [d] (falling), mean coefficients [d], basis and sample count of [N, ...]."""
+def is_array(x: Any) -> bool:
+    """Whether samples are an array and not batches."""
+    return hasattr(x, "shape") and hasattr(x, "dtype")
 
-    def outer(v: np.ndarray) -> np.ndarray:
-        return np.outer(v, v)
 
-    def moments_of(batch: np.ndarray) -> Moments:
-        centred, mean = _centred(batch.reshape(len(batch), -1))
-        return Moments(len(batch), mean, centred.T @ centred)
+def check_repeatable(name: str, x: Any) -> None:
+    """Refuse samples that can be read only once, such as a generator."""
+    if not is_array(x) and isinstance(x, Iterator):
+        raise ValueError(
+            f"{name} reads the samples several times, and {type(x).__name__} can be read only "
+            "once: give an array, a list of batches or an object whose iter() starts again"
+        )
 
-    moments, shape = accumulate(x, moments_of, outer, progress)
-    eigenvalues, vectors = eigendecompose(moments.products / (moments.count - 1))
-    basis = DenseBasis(vectors, shape)
-    return eigenvalues, vectors.T @ moments.mean, basis, moments.count
+
+def collected(x: Any, data_range: tuple[float, float] | None) -> np.ndarray:
+    """All samples [N, ...] as one float64 array; batches, if they fit ``COLLECTED_BYTES``."""
+    parts, size = [], 0
+    for piece in pieces(x, data_range):
+        size += piece.nbytes
+        if size > COLLECTED_BYTES and not is_array(x):
+            raise ValueError(
+                f"shrinkage by an estimator needs all samples at once, and they exceed "
+                f"{COLLECTED_BYTES / 2**30:g} GiB in float64: give a weight from 0 to 1"
+            )
+        parts.append(piece.copy())
+    return np.concatenate(parts)
 
 
 def eigendecompose(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Eigenvalues (falling, rounding errors set to 0) and eigenvectors of a covariance [d, d].
 
+    The covariance must be symmetric, in C order, and is overwritten: two d x d work arrays beside
+    it are all that LAPACK's divide and conquer takes.
+
     Raises:
-      ValueError: if it is not symmetric or has an eigenvalue below zero by more than rounding.
+      ValueError: if it has an eigenvalue below zero by more than rounding.
     """
-    scale = float(np.abs(covariance).max(initial=0.0))
-    if not np.isfinite(scale):
+    if not np.isfinite(covariance).all():
         raise ValueError("the covariance has NaN or infinite entries")
-    if np.abs(covariance - covariance.T).max(initial=0.0) > 1e-6 * scale:
-        raise ValueError("the covariance is not symmetric")
-    eigenvalues, vectors = eigh(covariance, driver="evd", check_finite=False)
+    eigenvalues, vectors = eigh(covariance.T, driver="evd", check_finite=False, overwrite_a=True)
     return clip_rounding(eigenvalues[::-1]), vectors[:, ::-1]
 
 
@@ -212,75 +193,12 @@ def clip_rounding(eigenvalues: np.ndarray) -> np.ndarray:
     return np.where(eigenvalues > tolerance, eigenvalues, 0.0)
 
 
-def shift_invariant(
-    x: Any, *, spatial: int | None = None, progress: Progress | None = None
-) -> tuple[np.ndarray, np.ndarray, FourierBasis, int]:
-    """The covariance averaged over shifts: power at each frequency, channels diagonalised there.
-
-    Args:
-      x: [N, L], [N, H, W] or [N, H, W, C]; with ``spatial`` given also [N, L, C].
-      spatial: number of shifted axes; by default all of one- and two-dimensional samples, two of
-        three-dimensional ones.
-
-    Returns:
-      As :func:`exact`, in the order of the frequencies. O(d log d) per sample.
-    """
-
-    def by_frequency(flat: np.ndarray) -> np.ndarray:
-        """Cross-channel products at each frequency, [F, C, C], of [F, n, C]."""
-        return np.matmul(flat.transpose(0, 2, 1), flat.conj())
-
-    def moments_of(batch: np.ndarray) -> Moments:
-        centred, mean = _centred(batch)
-        freq = _frequencies(centred, spatial)
-        return Moments(len(batch), mean, by_frequency(freq.transpose(1, 0, 2)))
-
-    def outer(gap: np.ndarray) -> np.ndarray:
-        return by_frequency(_frequencies(gap[None], spatial).transpose(1, 0, 2))
-
-    moments, shape = accumulate(x, moments_of, outer, progress)
-    grid = shape[: _spatial_axes(shape, spatial)]
-    eigenvalues, vectors = np.linalg.eigh(_symmetric(moments.products / (moments.count - 1), grid))
-    flipped = mirror(grid)
-    second = np.flatnonzero(np.arange(flipped.size) > flipped)
-    vectors[second] = vectors[flipped[second]].conj()
-    basis = FourierBasis(vectors, shape, len(grid))
-    mean = np.asarray(basis.project(moments.mean))
-    return clip_rounding(eigenvalues.ravel()), mean, basis, moments.count
-
-
-def _spatial_axes(shape: tuple[int, ...], spatial: int | None) -> int:
-    axes = min(len(shape), 2) if spatial is None else spatial
-    if axes not in (1, 2) or len(shape) not in (axes, axes + 1):
-        raise ValueError(
-            f"samples of shape {shape} with spatial = {spatial}: the shift-invariant form takes "
-            "[L], [H, W] or [H, W, C], or [L, C] with spatial=1"
-        )
-    return axes
-
-
-def _frequencies(x: np.ndarray, spatial: int | None) -> np.ndarray:
-    """Orthonormal FFT [n, F, C] of samples [n, *grid(, C)]."""
-    axes = _spatial_axes(x.shape[1:], spatial)
-    x = x.reshape(*x.shape[: 1 + axes], -1)
-    freq = np.fft.fftn(x, axes=tuple(range(1, 1 + axes)), norm="ortho")
-    return freq.reshape(len(x), -1, x.shape[-1])
-
-
-def _symmetric(products: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
-    """Exactly Hermitian, conjugate at mirrored frequencies, real at self-mirrored ones."""
-    products = (products + products.conj().transpose(0, 2, 1)) / 2
-    return (products + products[mirror(grid)].conj()) / 2
-
-
 def shrinkage_of(x: Array, method: float | str) -> float:
     """The weight of the scaled identity: a number in [0, 1], "ledoit-wolf" or "oas".
 
-    The estimators are scikit-learn's (Ledoit and Wolf 2004; Chen et al. 2010).
+    The estimators are scikit-learn's (Ledoit and Wolf 2004; Chen et al. 2010) on an array.
     """
-    if isinstance(method, str) and method in ("ledoit-wolf", "oas"):
-        if not (hasattr(x, "shape") and hasattr(x, "dtype")):
-            raise ValueError(f"shrinkage = {method!r} needs an array of samples, not batches")
+    if estimates_shrinkage(method):
         from sklearn.covariance import ledoit_wolf_shrinkage, oas
 
         flat = np.asarray(x, np.float64).reshape(len(x), -1)
@@ -290,3 +208,8 @@ def shrinkage_of(x: Array, method: float | str) -> float:
             f"shrinkage = {method!r}: give a weight from 0 to 1, 'ledoit-wolf' or 'oas'"
         )
     return float(method)
+
+
+def estimates_shrinkage(method: float | str) -> bool:
+    """Whether the weight is found from the samples."""
+    return isinstance(method, str) and method in ("ledoit-wolf", "oas")

@@ -6,6 +6,7 @@ A schedule file can be read with ``json`` and NumPy alone; :func:`load` also che
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import hashlib
 import io
@@ -21,12 +22,15 @@ from typing import Any
 import numpy as np
 
 from specjax.basis import Basis, DenseBasis, FourierBasis
+from specjax.intervals import Intervals
 from specjax.result import FitResult
 from specjax.schedule import NoiseSchedule
 from specjax.spectrum import Spectrum
 
 SCHEDULE_FORMAT = 1
-SPECTRUM_FORMAT = 1
+SPECTRUM_FORMAT = 2
+"""2 has intervals of the eigenvalues; a spectrum without them is still written as 1."""
+
 _PACKAGES = ("specjax", "jax", "jaxlib", "optax", "numpy")
 
 
@@ -253,7 +257,7 @@ def _spectrum_bytes(spectrum: Spectrum) -> bytes:
     }
     header: dict[str, Any] = {
         "format": "specjax.spectrum",
-        "format_version": SPECTRUM_FORMAT,
+        "format_version": 1,
         "fingerprint": spectrum.fingerprint,
         "source": _plain(spectrum.source or {}),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -264,6 +268,11 @@ def _spectrum_bytes(spectrum: Spectrum) -> bytes:
         header["basis"] = {"shape": list(spectrum.basis.shape)}
         if isinstance(spectrum.basis, FourierBasis):
             header["basis"]["spatial"] = spectrum.basis.spatial
+    if spectrum.intervals is not None:
+        header["format_version"] = SPECTRUM_FORMAT
+        header["intervals"] = _plain(dataclasses.asdict(spectrum.intervals))
+        for name in ("lower", "upper"):
+            arrays[f"intervals_{name}"] = header["intervals"].pop(name)
     buffer = io.BytesIO()
     text = np.frombuffer(json.dumps(header).encode(), np.uint8)
     np.savez(buffer, header=text, **arrays)  # type: ignore[arg-type]
@@ -286,7 +295,11 @@ def _spectrum_of(content: bytes, path: Any) -> Spectrum:
         shape = tuple(place["shape"])
         spatial = place.get("spatial")
         basis = FourierBasis(vectors, shape, spatial) if spatial else DenseBasis(vectors, shape)
-    spectrum = Spectrum(**arrays, basis=basis, source=header["source"])
+    intervals: Intervals | None = None
+    if header.get("intervals"):
+        bounds = {name: arrays.pop(f"intervals_{name}") for name in ("lower", "upper")}
+        intervals = Intervals(**bounds, **header["intervals"])
+    spectrum = Spectrum(**arrays, basis=basis, source=header["source"], intervals=intervals)
     if spectrum.fingerprint != header["fingerprint"]:
         raise ValueError(f"{path} is corrupted: its fingerprint does not match its numbers")
     return spectrum

@@ -5,19 +5,26 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from specjax import _check, estimate
 from specjax._values import Array, as_float_array, concrete, namespace, value
-from specjax.basis import Basis
+from specjax.basis import Basis, DenseBasis
+from specjax.intervals import Intervals
+from specjax.lowrank import LowRank, low_rank, tail
+from specjax.moments import Moments
 from specjax.quadrature import gauss_rule
+from specjax.shift import shift_invariant
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
 
 
 @value(
     data=["eigenvalues", "mean", "weights", "mean_weights", "basis"],
-    host=["source"],
+    host=["source", "intervals"],
 )
 @dataclass(frozen=True, eq=False)
 class Spectrum:
@@ -30,6 +37,7 @@ class Spectrum:
       mean_weights: [d], the same for the error of the mean; ``weights`` by default.
       basis: maps samples to coefficients, or None.
       source: where it comes from (name, samples, ...); kept in files, not by transformations.
+      intervals: of the eigenvalues, from :func:`bootstrap`; kept as ``source`` is.
 
     Raises:
       ValueError: for eigenvalues that are negative, not finite or all zero, or other shapes.
@@ -45,6 +53,7 @@ class Spectrum:
     mean_weights: Array = None  # type: ignore[assignment]
     basis: Basis | None = None
     source: Mapping[str, Any] | None = None
+    intervals: Intervals | None = None
 
     def __post_init__(self) -> None:
         eigenvalues = as_float_array(self.eigenvalues)
@@ -65,6 +74,11 @@ class Spectrum:
                     f"eigenvalues, whose shape is {eigenvalues.shape}"
                 )
             _check_numbers(name, concrete(array))
+        if self.intervals is not None and self.intervals.lower.shape != eigenvalues.shape:
+            raise ValueError(
+                f"intervals have shape {self.intervals.lower.shape}: give those of the "
+                f"eigenvalues, whose shape is {eigenvalues.shape}"
+            )
 
     @classmethod
     def from_samples(
@@ -75,6 +89,11 @@ class Spectrum:
         data_range: tuple[float, float] | None = None,
         shrinkage: float | str = 0.0,
         spatial: int | None = None,
+        rank: int | None = None,
+        power_iterations: int = 4,
+        seed: int = 0,
+        mesh: Mesh | None = None,
+        precision: str | None = None,
         progress: estimate.Progress | None = None,
         source: Mapping[str, Any] | None = None,
     ) -> Spectrum:
@@ -82,49 +101,101 @@ class Spectrum:
 
         Args:
           x: an array [N, ...] or an iterable of batches, in the network's units.
-          method: "exact" (covariance over flattened samples, d up to a few thousand) or
-            "shift-invariant" (averaged over shifts, by FFT; any d).
+          method: "exact" (covariance over flattened samples, d up to some thousands),
+            "shift-invariant" (averaged over shifts, by FFT; any d) or "low-rank" (the ``rank``
+            largest eigenvalues and a power law beyond; any d, several passes).
           data_range: (low, high) of the samples, mapped to [-1, 1]; integers need it.
-          shrinkage: weight of the scaled identity, or "ledoit-wolf" or "oas".
-          spatial: number of shifted axes, see :func:`estimate.shift_invariant`.
-          progress: called with (samples read, total or None).
+          shrinkage: weight of the scaled identity, or "ledoit-wolf" or "oas", which need all
+            samples at once: batches are collected up to 1 GiB in float64.
+          spatial: number of shifted axes, see :func:`shift.shift_invariant`.
+          rank, power_iterations, seed: of "low-rank", see :func:`lowrank.low_rank`.
+          mesh, precision: devices for "exact", see :meth:`Moments.from_samples`.
+          progress: called with (samples read, total or None), in each pass.
 
         Returns:
-          A spectrum with its basis. The covariance is the unbiased one (N - 1).
+          A spectrum with its basis. The covariance is the unbiased one (N - 1). "low-rank" has no
+          basis, and eigenvalues whose weights are counts: the tail's are a power law, and what
+          the mean has beyond the top is spread over it in proportion to the eigenvalues.
+          ``source["precision"]`` says how the sums were made.
 
         Raises:
           ValueError: for fewer than two samples, NaN or infinite values, a constant dataset,
-            integers without or outside their range.
+            integers without or outside their range, options of another method, batches that can
+            be read only once where several passes are needed.
         """
-        _check.one_of("method", method, ("exact", "shift-invariant"))
-        x = estimate.in_units(x, data_range)
-        basis: Basis
-        if method == "exact":
-            eigenvalues, mean, basis, count = estimate.exact(x, progress=progress)
-        else:
-            eigenvalues, mean, basis, count = estimate.shift_invariant(
-                x, spatial=spatial, progress=progress
-            )
-        if not eigenvalues.any():
-            raise ValueError("the dataset is constant: all its samples are the same")
+        _check.one_of("method", method, ("exact", "shift-invariant", "low-rank"))
+        _check_options(method, spatial=spatial, rank=rank, mesh=mesh, precision=precision)
+        known: dict[str, Any] = {"data_range": data_range}
+        if estimate.estimates_shrinkage(shrinkage):
+            x, data_range = estimate.collected(x, data_range), None
         weight = estimate.shrinkage_of(x, shrinkage)
-        eigenvalues = (1 - weight) * eigenvalues + weight * eigenvalues.mean()
-        known = {"samples": count, "method": method, "shrinkage": weight, "data_range": data_range}
-        return cls(eigenvalues, mean, basis=basis, source={**known, **(source or {})})
+        reading: dict[str, Any] = {"data_range": data_range, "progress": progress}
+        if method == "exact":
+            moments = Moments.from_samples(x, mesh=mesh, precision=precision, **reading)
+            return cls.from_moments(moments, shrinkage=weight, source={**known, **(source or {})})
+        if method == "low-rank":
+            options: dict[str, Any] = {"power_iterations": power_iterations, "seed": seed}
+            made, facts = _with_tail(low_rank(x, rank or 0, **options, **reading))
+            facts = {**options, **facts}
+        else:
+            eigenvalues, mean, basis, count = shift_invariant(x, spatial=spatial, **reading)
+            made = {"eigenvalues": eigenvalues, "mean": mean, "basis": basis}
+            facts = {"samples": count}
+        made["eigenvalues"] = _shrunk(made["eigenvalues"], weight, made.get("weights"))
+        known |= {"method": method, "shrinkage": weight, "precision": "float64", **facts}
+        return cls(**made, source={**known, **(source or {})})
+
+    @classmethod
+    def from_moments(
+        cls,
+        moments: Moments,
+        *,
+        shrinkage: float = 0.0,
+        source: Mapping[str, Any] | None = None,
+    ) -> Spectrum:
+        """The eigendecomposition of the covariance of moments, of shards merged or of all.
+
+        Args:
+          moments: of at least two samples. shrinkage: weight of the scaled identity.
+
+        Raises:
+          ValueError: for fewer than two samples, or samples that are all the same.
+
+        Example:
+          >>> x = np.random.default_rng(0).normal(size=(100, 3))
+          >>> spectrum = Spectrum.from_moments(Moments.from_samples(x))
+          >>> spectrum.fingerprint == Spectrum.from_samples(x).fingerprint
+          True
+        """
+        if moments.count < 2:
+            raise ValueError(f"moments of {moments.count} sample(s): a covariance needs two")
+        if isinstance(shrinkage, str):
+            raise ValueError(f"shrinkage = {shrinkage!r} needs samples: give a weight from 0 to 1")
+        eigenvalues, vectors = estimate.eigendecompose(moments.covariance)
+        weight = estimate.shrinkage_of(moments.mean, shrinkage)
+        basis = DenseBasis(vectors, moments.shape)
+        known = {"samples": moments.count, "method": "exact", "shrinkage": weight,
+                 "precision": moments.precision, **(source or {})}  # fmt: skip
+        return cls(
+            _shrunk(eigenvalues, weight), vectors.T @ moments.mean, basis=basis, source=known
+        )
 
     @classmethod
     def from_covariance(cls, covariance: Any, mean: Any = None) -> Spectrum:
         """From a covariance [d, d] and a mean [d] in the data's own space."""
-        covariance = np.asarray(covariance, np.float64)
+        covariance = np.array(covariance, np.float64, order="C")
         if covariance.ndim != 2 or covariance.shape[0] != covariance.shape[1]:
             raise ValueError(f"the covariance has shape {covariance.shape}: give a square matrix")
-        eigenvalues, vectors = estimate.eigendecompose(covariance)
+        scale = float(np.abs(covariance).max(initial=0.0))
+        if np.abs(covariance - covariance.T).max(initial=0.0) > 1e-6 * scale:
+            raise ValueError("the covariance is not symmetric")
         shape = (len(covariance),)
+        eigenvalues, vectors = estimate.eigendecompose(covariance)
         centre = np.zeros(shape) if mean is None else np.asarray(mean, np.float64)
         if centre.shape != shape:
             raise ValueError(f"the mean has shape {centre.shape}: the covariance needs {shape}")
         coefficients = vectors.T @ centre
-        return cls(eigenvalues, coefficients, basis=estimate.DenseBasis(vectors, shape))
+        return cls(eigenvalues, coefficients, basis=DenseBasis(vectors, shape))
 
     @classmethod
     def power_law(cls, dimension: int, exponent: float, scale: float = 1.0) -> Spectrum:
@@ -137,7 +208,7 @@ class Spectrum:
 
     @property
     def dimension(self) -> int:
-        """d: the number of eigenvalues."""
+        """The number of eigenvalues: d, unless weights count how many each stands for."""
         return int(self.eigenvalues.shape[0])
 
     @property
@@ -157,7 +228,7 @@ class Spectrum:
         """The same spectrum with smaller eigenvalues lifted to ``least``."""
         _check.positive("floor", least)
         xp = namespace(self.eigenvalues)
-        return replace(self, eigenvalues=xp.maximum(self.eigenvalues, least))
+        return replace(self, eigenvalues=xp.maximum(self.eigenvalues, least), intervals=None)
 
     def quadrature(self, nodes: int = 40) -> Spectrum:
         """A spectrum of about ``nodes`` eigenvalues on which smooth losses are the same.
@@ -172,7 +243,7 @@ class Spectrum:
         """
         _check.whole_number("nodes", nodes)
         if self.dimension <= nodes:
-            return replace(self, basis=None)
+            return replace(self, basis=None, intervals=None)
         rules = self.__dict__.setdefault("_rules", {})  # computed once for an immutable value
         if nodes not in rules:
             rules[nodes] = self._quadrature(nodes)
@@ -184,7 +255,7 @@ class Spectrum:
         mean_power = np.asarray(self.mean_power, np.float64)
         positive = lam > 0
         if max(np.sum(positive & (part > 0)) for part in (weights, mean_power)) <= nodes:
-            return replace(self, basis=None)  # such a rule already
+            return replace(self, basis=None, intervals=None)  # such a rule already
         null = ~positive
         log_lam = np.log(np.where(null, 1.0, lam))
         at, weight = gauss_rule(log_lam, np.where(null, 0.0, weights), nodes)
@@ -226,3 +297,38 @@ def _check_numbers(name: str, numbers: np.ndarray | None) -> None:
         )
     if not numbers.any() and name != "mean_weights":
         raise ValueError(f"{name} are all zero: there is nothing to sample")
+
+
+_OPTIONS = {"spatial": "shift-invariant", "rank": "low-rank", "mesh": "exact", "precision": "exact"}
+
+
+def _check_options(method: str, **given: Any) -> None:
+    """Refuse options of another method, and a low rank without its rank."""
+    for name, option in given.items():
+        if option is not None and method != _OPTIONS[name]:
+            raise ValueError(
+                f"{name} is an option of method = {_OPTIONS[name]!r}: leave it out for {method!r}"
+            )
+    if method == "low-rank" and given["rank"] is None:
+        raise ValueError("method = 'low-rank' needs rank, how many eigenvalues to find")
+
+
+def _shrunk(eigenvalues: np.ndarray, weight: float, counts: np.ndarray | None = None) -> np.ndarray:
+    if not eigenvalues.any():
+        raise ValueError("the dataset is constant: all its samples are the same")
+    return (1 - weight) * eigenvalues + weight * np.average(eigenvalues, weights=counts)
+
+
+def _with_tail(top: LowRank) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Eigenvalues, mean and weights: the top, and groups of the rest with their counts. Facts."""
+    rank = top.eigenvalues.size
+    values, counts = tail(float(top.eigenvalues[-1]), rank, top.dimension, top.rest)
+    share = values / max(float(counts @ values), np.finfo(float).tiny)
+    made = {
+        "eigenvalues": np.append(top.eigenvalues, values),
+        "mean": np.append(top.mean, np.sqrt(top.mean_rest * share)),
+        "weights": np.append(np.ones(rank), counts),
+    }
+    facts = {"samples": top.samples, "rank": rank, "dimension": top.dimension,
+             "change": top.change, "tail_variance": top.rest}  # fmt: skip
+    return made, facts

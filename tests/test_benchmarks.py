@@ -13,7 +13,9 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 def scripts(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield
-    for name in ("common", "peers", "bench_fit", "bench_dimension", "bench_cli"):
+    for name in (
+        "common", "peers", "bench_fit", "bench_dimension", "bench_cli", "bench_spectrum",
+    ):  # fmt: skip
         sys.modules.pop(name, None)
 
 
@@ -45,6 +47,16 @@ def test_command_line(tmp_path):
     result = bench_cli.main(["--steps", "2", "--repeat", "1", "--folder", str(tmp_path)])
     assert result["command"] == "specjax fit digits --steps 2"
     assert (tmp_path / "cli.json").exists()
+
+
+def test_spectrum_agrees_with_numpy(tmp_path):
+    import bench_spectrum
+
+    result = bench_spectrum.main(
+        ["--samples", "2000", "--side", "6", "--repeat", "1", "--folder", str(tmp_path)]
+    )
+    assert result["largest_relative_deviation"] < 1e-8
+    assert result["specjax"]["peak_megabytes"] > 10
 
 
 def tables():

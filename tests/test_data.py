@@ -373,7 +373,7 @@ def test_keys(tmp_path):
     assert "has 0 arrays" in one_line(data.open, tmp_path / "none.npz")
     saved(tmp_path / "x.npy", np.eye(3))
     assert "no key" in one_line(data.open, tmp_path / "x.npy", key="train")
-    assert "no key" in one_line(data.open, "digits", key="train")
+    assert "applies to files, TFDS sets" in one_line(data.open, "digits", key="train")
 
 
 def test_other_members_of_an_archive_are_not_samples(tmp_path):

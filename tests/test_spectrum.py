@@ -1,4 +1,7 @@
 import itertools
+import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -154,6 +157,55 @@ def test_integers_are_mapped_from_their_range():
         assert_close(got.lift(got.mean), want.lift(want.mean))
 
 
+@pytest.mark.parametrize("name", ["ledoit-wolf", "oas"])
+@pytest.mark.parametrize("method", ["exact", "shift-invariant"])
+def test_shrinkage_of_batches_is_that_of_the_array(name, method):
+    x = np.random.default_rng(0).integers(0, 256, (40, 6), np.uint8)
+    given = {"shrinkage": name, "method": method, "data_range": (0, 255)}
+    want = Spectrum.from_samples(x, **given)
+    got = Spectrum.from_samples(in_batches(x), **given)
+    np.testing.assert_allclose(got.eigenvalues, want.eigenvalues, rtol=1e-12)
+    estimator = {"ledoit-wolf": LedoitWolf, "oas": OAS}[name]().fit(x / 127.5 - 1)
+    np.testing.assert_allclose(got.source["shrinkage"], estimator.shrinkage_, rtol=1e-12)
+    assert got.source["data_range"] == (0, 255)
+
+
+def test_batches_too_large_to_collect_are_refused(monkeypatch):
+    monkeypatch.setattr(estimators, "COLLECTED_BYTES", 8 * 40 * 6 - 1)
+    x = samples((40, 6))
+    assert Spectrum.from_samples(x, shrinkage="oas").source["shrinkage"] > 0
+    with pytest.raises(ValueError, match="needs all samples at once, and they exceed"):
+        Spectrum.from_samples(in_batches(x), shrinkage="oas")
+
+
+LARGE = """
+import time
+import numpy as np
+from specjax import Spectrum
+images = (np.random.default_rng(i).integers(0, 256, (2, 1024, 1024, 3), np.uint8) for i in range(8))
+begun = time.perf_counter()
+spectrum = Spectrum.from_samples(images, method="shift-invariant", data_range=(0, 255))
+with open("/proc/self/status") as file:
+    peak = next(int(x.split()[1]) for x in file if x.startswith("VmHWM"))
+print(time.perf_counter() - begun, peak / 2**20)
+print(spectrum.eigenvalues.mean(), spectrum.dimension)
+"""
+
+
+@pytest.mark.slow
+def test_large_images_take_seconds_and_less_than_two_gigabytes():
+    done = subprocess.run(
+        [sys.executable, "-c", LARGE], capture_output=True, text=True, check=True,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    )  # fmt: skip
+    seconds, gigabytes, mean, dimension = (float(x) for x in done.stdout.split())
+    assert seconds < 60
+    assert gigabytes < 2
+    assert dimension == 3 * 1024**2
+    # The variance of uniform integers, known to 1 / sqrt(16 * 3 * 2^20) of itself.
+    np.testing.assert_allclose(mean, (256**2 - 1) / 12 * (2 / 255) ** 2, rtol=1e-3)
+
+
 def test_progress_counts_samples():
     seen = []
     x = samples((30, 4))
@@ -296,7 +348,8 @@ INTEGERS = np.arange(12).reshape(4, 3)
         (samples((9, 3)), {"method": "fft"}, "method = 'fft' is unknown"),
         (samples((9, 3)), {"shrinkage": 1.5}, "shrinkage = 1.5: give a weight from 0 to 1"),
         (samples((9, 3)), {"shrinkage": "lw"}, "shrinkage = 'lw'"),
-        ([samples((9, 3))], {"shrinkage": "oas"}, "needs an array of samples, not batches"),
+        (samples((9, 3)), {"method": "shift-invariant", "rank": 2}, "rank is an option of method"),
+        (samples((9, 3)), {"spatial": 1}, "spatial is an option of method = 'shift-invariant'"),
         (samples((9, 2, 2, 2, 2)), {"method": "shift-invariant"}, "the shift-invariant form takes"),
         (samples((9, 3)), {"method": "shift-invariant", "spatial": 2}, "with spatial = 2"),
     ],

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from specjax import estimate
+from specjax.data.options import Options, share
 from specjax.spectrum import Spectrum
 
 DEFAULT_RANGES = {"uint8": (0.0, 255.0), "bool": (0.0, 1.0)}
@@ -20,18 +22,25 @@ class Dataset:
     """Samples with what is known about them.
 
     Attributes:
-      name: a built-in name, a file's name, or "array".
-      samples: an array [N, ...] (often memory-mapped) or an iterable of such batches.
+      name: a built-in name, the name of a file, folder or TFDS set, "array" or "batches".
+      samples: an array [N, ...] (often memory-mapped) or an iterable of such batches, which for
+        folders and TFDS sets are read anew at every pass.
       data_range: (low, high) of the samples, mapped to [-1, 1]; None for floats that are in the
         network's units already.
       source: provenance as plain numbers and strings: name, samples (their number), shape of
-        one, data_range, and what the kind of set adds (file, sha256, seed, versions).
+        one, data_range, and what the kind of set adds (file, sha256, seed, versions). Of a folder
+        the numbers of samples and of skipped files are known once it has been read.
     """
 
     name: str
     samples: Any
     data_range: tuple[float, float] | None
     source: Mapping[str, Any]
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """(file, reason) of the bad files of a folder that the latest pass left out."""
+        return list(getattr(self.samples, "skipped", ()))
 
     def spectrum(
         self,
@@ -45,7 +54,8 @@ class Dataset:
 
         Raises:
           ValueError: for values outside ``data_range``, NaN or infinite values, a constant
-            dataset, fewer than two samples.
+            dataset, fewer than two samples; for what is wrong with files that are first read
+            here (mixed sizes or rates, no good file, with ``strict`` the first bad one).
 
         Example:
           >>> Dataset("array", np.array([[1.0], [-1.0]]), None, {}).spectrum().eigenvalues
@@ -62,29 +72,68 @@ class Dataset:
         )
 
 
-def dataset(
+def of_array(
     name: str,
     samples: Any,
+    opts: Options,
     *,
     label: str,
-    data_range: tuple[float, float] | None,
-    limit: int | None,
     source: Mapping[str, Any],
+    data_range: tuple[float, float] | None = None,
 ) -> Dataset:
-    """A dataset of the first ``limit`` rows of an array, once its form and dtype are checked.
+    """A dataset of rows of an array, once its form and dtype are checked.
 
-    ``label`` is what errors call the array.
+    ``label`` is what errors call the array, ``data_range`` its own range.
     """
     _check_form(label, samples)
-    data_range = range_for(label, samples.dtype, data_range)
-    samples = samples if limit is None else samples[:limit]
-    known = {
+    if opts.shard is not None:
+        samples = samples[share(len(samples), opts.shard, "samples")]
+    if opts.limit is not None:
+        samples = samples[: opts.limit]
+    count, *shape = (int(n) for n in samples.shape)
+    known = {"samples": count, "shape": shape}
+    dtype = samples.dtype
+    return _described(name, samples, dtype, opts, label, data_range, {**known, **source})
+
+
+def of_reader(
+    name: str,
+    reader: Any,
+    opts: Options,
+    *,
+    source: Mapping[str, Any],
+    data_range: tuple[float, float] | None = None,
+) -> Dataset:
+    """A dataset of batches that a reader yields, which knows ``sample_shape`` and ``sample_dtype``.
+
+    What it has ``found``, if anything, is part of the provenance, as it changes.
+    """
+    known = {"shape": [int(n) for n in reader.sample_shape]}
+    dtype = reader.sample_dtype
+    made = _described(name, reader, dtype, opts, name, data_range, {**known, **source})
+    return replace(made, source=ChainMap(getattr(reader, "found", {}), dict(made.source)))
+
+
+def _described(
+    name: str,
+    samples: Any,
+    dtype: Any,
+    opts: Options,
+    label: str,
+    own_range: tuple[float, float] | None,
+    source: Mapping[str, Any],
+) -> Dataset:
+    given = own_range if opts.data_range is None else opts.data_range
+    data_range = range_for(label, dtype, given)
+    known: dict[str, Any] = {
         "name": name,
-        "samples": int(samples.shape[0]),
-        "shape": [int(n) for n in samples.shape[1:]],
-        "dtype": str(samples.dtype),
+        "dtype": str(dtype),
         "data_range": None if data_range is None else list(data_range),
     }
+    if opts.limit is not None:
+        known["limit"] = int(opts.limit)
+    if opts.shard is not None:
+        known["shard"] = [int(n) for n in opts.shard]
     return Dataset(name, samples, data_range, {**known, **source})
 
 

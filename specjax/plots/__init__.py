@@ -4,11 +4,13 @@ matplotlib is imported when a picture is drawn, not before::
 
     picture = fit_picture(spectrum, {"learned": schedule, "cosine": other}, learned="learned")
     save_figure(fit_figure(picture), "schedule.png")
+    save_figure(spectrum_figure(spectrum), "spectrum.png")
 """
 
 from specjax.plots.figure import fit_figure
 from specjax.plots.picture import Drawn, FitPicture, LossCurve, fit_picture
 from specjax.plots.save import FORMATS, save_figure
+from specjax.plots.spectrum_figure import spectrum_figure
 
 __all__ = [
     "FORMATS",
@@ -18,4 +20,5 @@ __all__ = [
     "fit_figure",
     "fit_picture",
     "save_figure",
+    "spectrum_figure",
 ]

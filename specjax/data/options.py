@@ -1,0 +1,182 @@
+"""Options of :func:`specjax.data.open`: their meaning, what they apply to, what is allowed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from specjax import _check
+
+DEFAULT_WINDOW = 400
+"""Samples in a window of sound: the paper's."""
+
+DEFAULT_SILENCE = -40.0
+"""Decibels: 1 % of the peak. Of speech it drops the pauses (13 % of the windows of single spoken
+digits), of single piano notes the ends of their decay (60 %)."""
+
+
+class Kind(NamedTuple):
+    """What errors call one set of a kind, and several."""
+
+    one: str
+    many: str
+
+
+KINDS = {
+    "builtin": Kind("a built-in set", "built-in sets"),
+    "file": Kind("a file", "files"),
+    "array": Kind("an array", "arrays"),
+    "batches": Kind("batches", "batches"),
+    "tfds": Kind("a TFDS set", "TFDS sets"),
+    "images": Kind("a folder of images", "folders of images"),
+    "sound": Kind("a folder of sound", "folders of sound"),
+}
+
+APPLIES = {
+    "key": ("file", "tfds"),
+    "shard": ("builtin", "file", "array", "tfds", "images", "sound"),
+    "strict": ("images", "sound"),
+    "data_dir": ("tfds",),
+    "size": ("images", "tfds"),
+    "fit": ("images", "tfds"),
+    "colour": ("images",),
+    "rate": ("sound",),
+    "window": ("sound",),
+    "hop": ("sound",),
+    "silence": ("sound",),
+    "normalise": ("sound",),
+}
+"""Kinds that an option applies to; those without a row apply to all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How data are read. Of any kind:
+
+    Attributes:
+      data_range: (low, high) of the samples, mapped to [-1, 1]. uint8 means (0, 255), bool
+        (0, 1), sound (-1, 1); other integers need it; floats are taken as they are without it.
+      seed: of the places where ``patches`` are cut; used by nothing else.
+      limit: only the first ``limit`` samples (with ``shard``: of this part).
+      shard: (index, count), index from 0: only this one of ``count`` parts, so that several
+        processes share the reading. The parts are disjoint and together they are everything.
+
+    Of ``.npz`` files and TFDS sets:
+      key: which array of several; which feature (by default "image").
+
+    Of TFDS sets:
+      data_dir: folder of the prepared sets; by default TFDS's own (``TFDS_DATA_DIR`` or
+        ``~/tensorflow_datasets``).
+
+    Of images (in a folder, and in TFDS sets but for ``colour``):
+      size: side of a square or (height, width), for images of mixed sizes.
+      fit: "resize" (the default: stretched to the size) or "crop" (the shorter side is scaled to
+        the size, the middle is kept); both by Lanczos with antialiasing.
+      colour: "rgb" or "grey"; by default as the folder's first image.
+
+    Of folders of sound:
+      rate: samples per second that all files are brought to; needed where they differ.
+      window: samples in a window (400).
+      hop: samples from one window to the next (``window``).
+      silence: windows are dropped whose root mean square is less than this many decibels relative
+        to the peak of their file (-40).
+      normalise: "peak" (the default: each file is divided by its peak) or "none".
+
+    Of folders:
+      strict: stop at the first bad file instead of skipping it.
+    """
+
+    data_range: tuple[float, float] | None = None
+    seed: int = 0
+    limit: int | None = None
+    shard: tuple[int, int] | None = None
+    key: str | None = None
+    data_dir: str | None = None
+    size: int | tuple[int, int] | None = None
+    fit: str | None = None
+    colour: str | None = None
+    rate: int | None = None
+    window: int | None = None
+    hop: int | None = None
+    silence: float | None = None
+    normalise: str | None = None
+    strict: bool = False
+
+
+def changed(options: Options | None, changes: dict[str, Any]) -> Options:
+    """The options with changes by name, once every value is known to be an allowed one."""
+    names = [field.name for field in fields(Options)]
+    for name in changes:
+        _check.one_of("option", name, names)
+    options = replace(options or Options(), **changes)
+    for name, check in _CHECKS.items():
+        if getattr(options, name) is not None:
+            check(name, getattr(options, name))
+    if options.fit is not None and options.size is None:
+        raise ValueError(f"fit = {options.fit!r} needs a size: give size=... (--size)")
+    return options
+
+
+def check_kind(options: Options, kind: str) -> None:
+    """Refuse an option that does not apply to that kind of data."""
+    for name, kinds in APPLIES.items():
+        given = getattr(options, name)
+        if given is not None and given is not False and kind not in kinds:
+            many = ", ".join(KINDS[word].many for word in kinds)
+            raise ValueError(
+                f"{name} = {given!r} applies to {many}, not to {KINDS[kind].one}: leave it out"
+            )
+
+
+def share(total: int, shard: tuple[int, int] | None, what: str) -> slice:
+    """The part of ``total`` things that a shard owns: contiguous, of nearly equal sizes."""
+    if shard is None:
+        return slice(0, total)
+    index, count = shard
+    if count > total:
+        raise ValueError(f"shard = {shard!r} of {total} {what}: give at most {total} shards")
+    return slice(total * index // count, total * (index + 1) // count)
+
+
+def _shard(name: str, given: Any) -> None:
+    pair = tuple(given) if isinstance(given, tuple | list) else ()
+    whole = all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in pair)
+    if len(pair) != 2 or not whole or not 0 <= pair[0] < pair[1]:
+        raise ValueError(f"{name} = {given!r}: give (index, count) with 0 <= index < count")
+
+
+def height_width(given: int | tuple[int, int], name: str = "size") -> tuple[int, int]:
+    """Both sides of a size.
+
+    Raises:
+      ValueError: for what is no size.
+    """
+    sides = tuple(given) if isinstance(given, tuple | list) else (given, given)
+    whole = all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in sides)
+    if len(sides) != 2 or not whole or min(sides) < 1:
+        raise ValueError(f"{name} = {given!r}: give a side, such as 64, or (height, width)")
+    return int(sides[0]), int(sides[1])
+
+
+def _silence(name: str, given: Any) -> None:
+    number = isinstance(given, int | float | np.number) and not isinstance(given, bool)
+    if not number or not -math.inf < given <= 0:
+        raise ValueError(f"{name} = {given!r}: give decibels below the peak, such as -40")
+
+
+_CHECKS: dict[str, Any] = {
+    "seed": lambda name, given: _check.whole_number(name, given, 0),
+    "limit": _check.whole_number,
+    "shard": _shard,
+    "size": lambda name, given: height_width(given, name),
+    "fit": lambda name, given: _check.one_of(name, given, ("resize", "crop")),
+    "colour": lambda name, given: _check.one_of(name, given, ("rgb", "grey")),
+    "rate": _check.whole_number,
+    "window": lambda name, given: _check.whole_number(name, given, 2),
+    "hop": _check.whole_number,
+    "silence": _silence,
+    "normalise": lambda name, given: _check.one_of(name, given, ("peak", "none")),
+}

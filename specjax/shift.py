@@ -1,0 +1,95 @@
+"""Shift-invariant covariances: averaged over all shifts of the samples, by FFT.
+
+Such a covariance is diagonal over frequencies and leaves a small block over channels at each, so
+a sample of d numbers takes O(d log d). Half of the frequencies of real samples are kept.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Any
+
+import numpy as np
+import scipy.fft
+
+from specjax import estimate
+from specjax.basis import FourierBasis, mirror
+
+
+def shift_invariant(
+    x: Any,
+    *,
+    data_range: tuple[float, float] | None = None,
+    spatial: int | None = None,
+    progress: estimate.Progress | None = None,
+) -> tuple[np.ndarray, np.ndarray, FourierBasis, int]:
+    """The covariance averaged over shifts: power at each frequency, channels diagonalised there.
+
+    Args:
+      x: [N, L], [N, H, W] or [N, H, W, C]; with ``spatial`` given also [N, L, C].
+      data_range: (low, high) of the samples, mapped to [-1, 1].
+      spatial: number of shifted axes; by default all of one- and two-dimensional samples, two of
+        three-dimensional ones.
+
+    Returns:
+      Eigenvalues [d] and mean coefficients [d] in the order of the frequencies, basis and sample
+      count. 16 images of 1024 x 1024 x 3 take seconds and less than 2 GB.
+    """
+    count, shape = 0, ()
+    for piece in estimate.pieces(x, data_range, progress):
+        if count == 0:
+            shape = piece.shape[1:]
+            axes = _spatial_axes(shape, spatial)
+            centre = estimate.centre_of(piece)
+            total, products = np.zeros(shape), np.zeros(())
+        away = piece - centre
+        count += len(away)
+        total += away.sum(0)
+        products = products + _by_frequency(away, axes)
+    products -= _by_frequency(total[None], axes) / count
+    eigenvalues, vectors = _diagonalised(products / (count - 1), shape[:axes])
+    basis = FourierBasis(vectors, shape, axes)
+    mean = np.asarray(basis.project(centre + total / count))
+    return estimate.clip_rounding(eigenvalues.ravel()), mean, basis, count
+
+
+def _spatial_axes(shape: tuple[int, ...], spatial: int | None) -> int:
+    axes = min(len(shape), 2) if spatial is None else spatial
+    if axes not in (1, 2) or len(shape) not in (axes, axes + 1):
+        raise ValueError(
+            f"samples of shape {shape} with spatial = {spatial}: the shift-invariant form takes "
+            "[L], [H, W] or [H, W, C], or [L, C] with spatial=1"
+        )
+    return axes
+
+
+def _by_frequency(x: np.ndarray, axes: int) -> np.ndarray:
+    """Summed cross-channel products [F', C, C] of samples [n, *grid(, C)].
+
+    The real FFT halves the first axis of the grid, so that the F' kept frequencies are the first.
+    """
+    x = x.reshape(*x.shape[: 1 + axes], -1)
+    order = tuple(range(axes, 0, -1))
+    freq = scipy.fft.rfftn(x, axes=order, norm="ortho", workers=os.cpu_count())
+    freq = freq.reshape(len(x), -1, x.shape[-1]).transpose(1, 0, 2)
+    return np.matmul(freq.transpose(0, 2, 1), freq.conj())
+
+
+def _diagonalised(products: np.ndarray, grid: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues [F, C] and vectors [F, C, C] at all frequencies, from the kept ones.
+
+    Hermitian at each, real at self-mirrored frequencies, conjugate at mirrored ones.
+    """
+    flipped = mirror(grid)
+    every = np.arange(math.prod(grid))
+    products = (products + products.conj().transpose(0, 2, 1)) / 2
+    products.imag[flipped[: len(products)] == every[: len(products)]] = 0
+    channels = products.shape[-1]
+    eigenvalues = np.empty((every.size, channels))
+    vectors = np.empty((every.size, channels, channels), np.complex128)
+    eigenvalues[: len(products)], vectors[: len(products)] = np.linalg.eigh(products)
+    second = np.flatnonzero(every > flipped)
+    eigenvalues[second] = eigenvalues[flipped[second]]
+    vectors[second] = vectors[flipped[second]].conj()
+    return eigenvalues, vectors
