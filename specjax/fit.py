@@ -23,7 +23,7 @@ from specjax.descent import BFGS, Method, descend
 from specjax.monotone import levels_of
 from specjax.objective import objective
 from specjax.optimizers import with_optax
-from specjax.problem import Problem, Shape, curvature, log_loss, shared_steps, starts
+from specjax.problem import Problem, Shape, closed_form, curvature, log_loss, shared_steps, starts
 from specjax.result import FitResult
 from specjax.schedule import NoiseSchedule, alpha_bar_to_logsnr
 from specjax.spectrum import Spectrum
@@ -184,7 +184,8 @@ def _levels(shape: Shape, problem: Problem, theta: jax.Array) -> jax.Array:
 @functools.partial(jax.jit, static_argnames="task")
 def _start(task: _Task, problem: Problem, seed: Array) -> Any:
     """The states [restarts] of the best starts."""
-    theta = starts(task.shape, problem, task.restarts, seed)
+    closed = closed_form(task.shape, problem)
+    theta = starts(task.shape, problem, closed, task.restarts, seed)
     begin = functools.partial(task.method.begin, log_loss(task.shape, problem))
     return jax.vmap(lambda x: begin(x, curvature(problem, x), task.max_iterations))(theta)
 

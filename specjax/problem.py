@@ -74,13 +74,12 @@ def closed_form(shape: Shape, problem: Problem) -> jax.Array:
     return spectral_levels(problem.nodes, loss, _time(shape, problem), *problem.ends)
 
 
-def starts(shape: Shape, problem: Problem, count: int, seed: Array) -> jax.Array:
-    """Parameters [count, n] to start from.
+def starts(shape: Shape, problem: Problem, closed: jax.Array, count: int, seed: Array) -> jax.Array:
+    """Parameters [count, n] to start from; ``closed`` [S + 1] is the closed form.
 
-    The simple ones, the best first; then random ones, far enough from the closed form to end in
-    other minima.
+    The simple ones, the best first; then random ones, far enough from it to end in other minima.
     """
-    ends, time, closed = problem.ends, _time(shape, problem), closed_form(shape, problem)
+    ends, time = problem.ends, _time(shape, problem)
     last = -2 if shape.ends_clean else -1
     uniform = ends[0] + time * (closed[last] - ends[0]) / time[last]
     far, near = jnp.arctan(jnp.exp(-ends[0] / 2)), jnp.arctan(jnp.exp(-ends[1] / 2))
