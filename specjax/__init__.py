@@ -24,6 +24,7 @@ from specjax.schedule import NoiseSchedule
 from specjax.spectral import spectral
 from specjax.spectrum import Spectrum
 from specjax.steps import SamplerPlan, advance
+from specjax.sweep import Sweep, SweepResult, sweep
 from specjax.transfer import Transfer, transfer
 
 __version__ = "0.1.0"
@@ -41,6 +42,8 @@ __all__ = [
     "PowerLaw",
     "SamplerPlan",
     "Spectrum",
+    "Sweep",
+    "SweepResult",
     "TrainingGrid",
     "Transfer",
     "advance",
@@ -60,6 +63,7 @@ __all__ = [
     "sample",
     "save",
     "spectral",
+    "sweep",
     "transfer",
     "wiener",
 ]

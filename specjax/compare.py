@@ -102,13 +102,16 @@ def _rank(row: Row) -> float:
 def heuristics(
     spectrum: Spectrum, loss: str, alpha_bar_range: tuple[float, float]
 ) -> dict[str, Callable[[int], NoiseSchedule]]:
-    """Every family, pinned, and the closed form of the spectrum: functions of the steps.
+    """Every family, pinned, and the closed form of the spectrum: functions of the steps."""
+    closed = partial(_spectral, spectrum, loss, alpha_bar_range)
+    return {"spectral": closed, **pinned_families(alpha_bar_range)}
 
-    A family that has no level within the range is left out.
-    """
-    made: dict[str, Callable[[int], NoiseSchedule]] = {
-        "spectral": partial(_spectral, spectrum, loss, alpha_bar_range)
-    }
+
+def pinned_families(
+    alpha_bar_range: tuple[float, float],
+) -> dict[str, Callable[[int], NoiseSchedule]]:
+    """Every family that has a level within the range, pinned to it: functions of the steps."""
+    made: dict[str, Callable[[int], NoiseSchedule]] = {}
     for name in SCHEDULES:
         with contextlib.suppress(ValueError):
             family(name, 1, alpha_bar_range=alpha_bar_range)

@@ -1,9 +1,7 @@
 """Learning a schedule by gradient descent through the closed-form transfer.
 
-The levels are a monotone function of unconstrained parameters: increments of logsnr are
-``softplus(theta) + floor``, cumulated; rescaled to the span where both ends are fixed, free
-where the clean end is noise-free. The log of the loss is minimised on the quadrature nodes of
-the spectrum, from the best of several starts, all inside one compiled loop.
+The log of the loss is minimised over the parameters of :mod:`specjax.monotone` on the quadrature
+nodes of the spectrum, from the best of several starts, all inside one compiled loop.
 """
 
 from __future__ import annotations
@@ -21,11 +19,13 @@ import numpy as np
 
 from specjax import _check
 from specjax._values import Array, follows_the_rule
-from specjax.losses import LOSSES
-from specjax.objective import Objective, objective
+from specjax.descent import BFGS, Method, descend
+from specjax.monotone import levels_of
+from specjax.objective import objective
+from specjax.optimizers import with_optax
+from specjax.problem import Problem, Shape, closed_form, curvature, log_loss, shared_steps, starts
 from specjax.result import FitResult
 from specjax.schedule import NoiseSchedule, alpha_bar_to_logsnr
-from specjax.spectral import padded_levels
 from specjax.spectrum import Spectrum
 
 if TYPE_CHECKING:
@@ -35,33 +35,17 @@ Progress = Callable[[int, int, float], None]
 """Called with (iterations done, most iterations, best loss so far)."""
 
 _CHUNK = 50  # iterations between two returns to the host, for progress and Ctrl-C
-_PATIENCE = 8  # iterations without a gain above rounding before a line search gives up
 _TOLERANCE = {np.dtype("float64"): 1e-6, np.dtype("float32"): 2e-3}
-_OVERSHOOT = 0.1  # a start goes on to this part of the tolerance while it still gains
+OVERSHOOT = 0.1  # a start goes on to this part of the tolerance while it still gains
 
 
 class _Task(NamedTuple):
     """What is static in a compiled fit."""
 
-    objective: Objective
-    steps: int
-    ends_clean: bool
-    optimizer: Any
+    shape: Shape
+    method: Method
     max_iterations: int
     restarts: int
-
-
-class _State(NamedTuple):
-    """One start on its way."""
-
-    theta: jax.Array
-    optimizer: Any
-    iteration: jax.Array
-    stalled: jax.Array
-    best: jax.Array
-    best_theta: jax.Array
-    slope: jax.Array  # largest entry of the gradient at the best theta
-    history: jax.Array
 
 
 def fit(
@@ -89,7 +73,7 @@ def fit(
       loss: a name in LOSSES. process: "vp" or "ve".
       alpha_bar_range: the two ends (noisy, clean). With ``clean = 1.0`` the last step returns
         the denoised estimate and the last noisy level is learned too.
-      optimizer: any optax transformation; L-BFGS with a zoom line search by default.
+      optimizer: any optax transformation; BFGS from a good estimate of the Hessian by default.
       max_iterations: per start. restarts: how many of the best starts are followed; by default 1,
         but 8 on a clustered spectrum (two neighbouring eigenvalues more than a factor of 30
         apart), where there are several minima.
@@ -118,20 +102,20 @@ def fit(
     if nodes is not None:
         small = spectrum.quadrature(_check.whole_number("nodes", nodes))
     task = _Task(
-        objective=chosen,
-        steps=steps,
-        ends_clean=ends[1] == 1,
-        optimizer=_lbfgs() if optimizer is None else optimizer,
+        shape=Shape(chosen, shared_steps(steps), ends_clean=ends[1] == 1),
+        method=BFGS if optimizer is None else with_optax(optimizer),
         max_iterations=_check.whole_number("max_iterations", max_iterations),
-        restarts=_restarts(spectrum, restarts),
+        restarts=restarts_for(spectrum, restarts),
     )
     if tolerance is not None:
         _check.positive("tolerance", tolerance)
-    logsnr_ends = alpha_bar_to_logsnr(ends).astype(small.eigenvalues.dtype)
-    levels, best, slope, limit, history = _optimise(
-        task, small, logsnr_ends, tolerance, seed, progress
+    problem = Problem(
+        nodes=small,
+        ends=alpha_bar_to_logsnr(ends).astype(small.eigenvalues.dtype),
+        idle=np.asarray(task.shape.steps - steps),
     )
-    schedule = NoiseSchedule(levels)
+    levels, best, slope, limit, history = _optimise(task, problem, tolerance, seed, progress)
+    schedule = NoiseSchedule(levels[task.shape.steps - steps :])
     value = float(chosen.value(spectrum, schedule))
     finite = bool(np.isfinite(value))
     return FitResult(
@@ -153,7 +137,7 @@ def fit(
     )
 
 
-def _restarts(spectrum: Spectrum, restarts: int | None) -> int:
+def restarts_for(spectrum: Spectrum, restarts: int | None) -> int:
     """Several starts where the minima are several: how many levels go to each cluster.
 
     In about a thousand random spectra one start always found the best minimum of eight where
@@ -166,178 +150,53 @@ def _restarts(spectrum: Spectrum, restarts: int | None) -> int:
     return 8 if (lam[1:] > 30 * lam[:-1]).any() else 1
 
 
-@functools.cache
-def _lbfgs() -> optax.GradientTransformation:
-    import optax
-
-    return optax.lbfgs(memory_size=20)
-
-
 @follows_the_rule
 def _optimise(
-    task: _Task,
-    nodes: Spectrum,
-    ends: Array,
-    tolerance: float | None,
-    seed: int,
-    progress: Progress | None,
+    task: _Task, problem: Problem, tolerance: float | None, seed: int, progress: Progress | None
 ) -> tuple[Array, Array, Array, Array, Array]:
     """The best levels, their loss, gradient and its tolerance, and the history of that start."""
-    if tolerance is None:
-        tolerance = _TOLERANCE[np.dtype(nodes.eigenvalues.dtype)]
-    closed = padded_levels(nodes, LOSSES[task.objective.loss], task.steps, *ends)
-    state = _start(task, nodes, ends, np.asarray(closed)[: task.steps + 1], seed)
+    tolerance = tolerance_for(problem.nodes.eigenvalues.dtype, tolerance)
+    state = _start(task, problem, seed)
     while True:
-        state, running = _run(task, nodes, ends, state, tolerance * _OVERSHOOT)
-        best = np.asarray(state.best)
+        state, running = _run(task, problem, state, tolerance * OVERSHOOT)
+        best = np.asarray(state.value)
         if progress:
             done = int(np.asarray(state.iteration).max())
             progress(done, task.max_iterations, math.exp(best.min()))
         if not running:
             break
     k = int(np.argmin(np.where(np.isnan(best), np.inf, best)))
-    history = np.exp(np.asarray(state.history[k])[: max(int(state.iteration[k]), 1)])
-    levels = levels_of(state.best_theta[k], ends, ends_clean=task.ends_clean)
+    history = np.exp(np.asarray(state.history[k])[: int(state.iteration[k])])
+    levels = _levels(task.shape, problem, state.theta[k])
     return levels, np.exp(best[k]), state.slope[k], np.asarray(tolerance), history
 
 
-@functools.partial(jax.jit, static_argnames="ends_clean")
-def levels_of(theta: jax.Array, ends: Array, ends_clean: bool) -> jax.Array:
-    """logsnr [S + 1] of parameters: [S] between fixed ends, [S - 1] where the end is clean.
-
-    The floor keeps levels apart by more than rounding; without it they can coincide and
-    gradients become NaN.
-    """
-    noisy, clean = jnp.asarray(ends, theta.dtype)
-    total = jnp.cumsum(jax.nn.softplus(theta) + _floor(theta.dtype))
-    if not ends_clean:
-        total = total[:-1] / total[-1] * (clean - noisy)
-    return jnp.concatenate([noisy[None], noisy + total, clean[None]])
+def tolerance_for(dtype: Any, given: float | None) -> float:
+    """The given tolerance of the gradient, or the one of a dtype."""
+    return _TOLERANCE[np.dtype(dtype)] if given is None else given
 
 
-def _theta_of(levels: jax.Array, ends_clean: bool) -> jax.Array:
-    """The inverse of :func:`levels_of`."""
-    gaps = jnp.diff(levels[:-1] if ends_clean else levels)
-    gaps = jnp.maximum(gaps - _floor(levels.dtype), _floor(levels.dtype))
-    return gaps + jnp.log(-jnp.expm1(-gaps))
-
-
-def _floor(dtype: Any) -> float:
-    return max(1e-7, 1000 * float(jnp.finfo(dtype).eps))
-
-
-def _log_loss(task: _Task, nodes: Spectrum, ends: Array) -> Callable[[jax.Array], jax.Array]:
-    structure = jax.tree.structure(NoiseSchedule(np.array([0.0, 1.0])))
-
-    def log_loss(theta: jax.Array) -> jax.Array:
-        levels = levels_of(theta, ends, task.ends_clean)
-        value = task.objective.value(nodes, jax.tree.unflatten(structure, [levels]))
-        return jnp.log(jnp.maximum(value, jnp.finfo(value.dtype).tiny))
-
-    return log_loss
+@functools.partial(jax.jit, static_argnames="shape")
+def _levels(shape: Shape, problem: Problem, theta: jax.Array) -> jax.Array:
+    return levels_of(theta, problem.ends, ends_clean=shape.ends_clean, idle=problem.idle)
 
 
 @functools.partial(jax.jit, static_argnames="task")
-def _start(task: _Task, nodes: Spectrum, ends: Array, closed: Array, seed: Array) -> _State:
-    """States [restarts]: closed form, equal gaps and a cosine, the best first; then random ones.
-
-    The random ones are far enough from the closed form to end in other minima.
-    """
-    time = jnp.linspace(0, 1, task.steps + 1)
-    last = -2 if task.ends_clean else -1
-    uniform = ends[0] + time * (closed[last] - ends[0]) / time[last]
-    far, near = jnp.arctan(jnp.exp(-closed[0] / 2)), jnp.arctan(jnp.exp(-closed[-1] / 2))
-    cosine = -2 * jnp.log(jnp.tan(far + time * (near - far)))
-    candidates = (jnp.asarray(closed), uniform, cosine)
-    simple = jnp.stack([_theta_of(levels, task.ends_clean) for levels in candidates])
-    shape = (max(task.restarts - len(simple), 0), simple.shape[1])
-    random = simple[0] + jax.random.normal(jax.random.key(seed), shape, simple.dtype)
-    theta = jnp.concatenate([simple, random])
-    value = jax.vmap(_log_loss(task, nodes, ends))(theta)
-    known = value[: len(simple)]
-    best_first = jnp.argsort(jnp.where(jnp.isfinite(known), known, jnp.inf))
-    order = jnp.concatenate([best_first, jnp.arange(len(simple), len(theta))])[: task.restarts]
-    return jax.vmap(functools.partial(_first_state, task))(theta[order], value[order])
-
-
-def _first_state(task: _Task, theta: jax.Array, value: jax.Array) -> _State:
-    import optax
-
-    history = jnp.full(task.max_iterations, jnp.nan, theta.dtype)
-    unknown = jnp.full((), jnp.inf, theta.dtype)
-    nothing_to_learn = theta.size == 0  # one step to a clean end
-    return _State(
-        theta=theta,
-        optimizer=optax.with_extra_args_support(task.optimizer).init(theta),
-        iteration=jnp.zeros((), jnp.int32),
-        stalled=jnp.zeros((), jnp.int32),
-        best=value if nothing_to_learn else unknown,
-        best_theta=theta,
-        slope=jnp.zeros_like(value) if nothing_to_learn else unknown,
-        history=history.at[0].set(value),
-    )
+def _start(task: _Task, problem: Problem, seed: Array) -> Any:
+    """The states [restarts] of the best starts."""
+    closed = closed_form(task.shape, problem)
+    theta = starts(task.shape, problem, closed, task.restarts, seed)
+    begin = functools.partial(task.method.begin, log_loss(task.shape, problem))
+    return jax.vmap(lambda x: begin(x, curvature(problem, x), task.max_iterations))(theta)
 
 
 @functools.partial(jax.jit, static_argnames="task")
-def _run(
-    task: _Task, nodes: Spectrum, ends: Array, state: _State, tolerance: Array
-) -> tuple[_State, jax.Array]:
+def _run(task: _Task, problem: Problem, state: Any, tolerance: Array) -> tuple[Any, jax.Array]:
     """At most _CHUNK more iterations of every start, and whether any wants to go on."""
-    log_loss = _log_loss(task, nodes, ends)
-    descends = _searches_lines(state.optimizer)
-
-    def wants_more(s: _State) -> jax.Array:
-        left = (s.slope > tolerance) & (s.iteration < task.max_iterations)
-        return left & (s.stalled < _PATIENCE) if descends else left
-
-    def follow(s: _State) -> _State:
-        until = s.iteration + _CHUNK
-        return jax.lax.while_loop(
-            lambda s: wants_more(s) & (s.iteration < until),
-            functools.partial(_iterate, task.optimizer, log_loss),
-            s,
-        )
-
-    # One after another: in a batch, each line search would wait for the longest and compute both
-    # of its branches. On a CPU that takes three times as long.
-    state = jax.lax.map(follow, state)
-    return state, jax.vmap(wants_more)(state).any()
-
-
-def _searches_lines(memory: Any) -> bool:
-    """Whether an optimiser goes down at each step, and remembers the gradient it ended with.
-
-    The others, such as Adam, may climb for long before they settle.
-    """
-    import optax
-
-    return optax.tree_utils.tree_get(memory, "grad") is not None
-
-
-def _iterate(optimizer: Any, log_loss: Callable[[jax.Array], jax.Array], s: _State) -> _State:
-    """One update of any optax optimiser; the best point so far is kept."""
-    import optax
-
-    optimizer = optax.with_extra_args_support(optimizer)
-    evaluate = jax.value_and_grad(log_loss)
-    if _searches_lines(s.optimizer):
-        evaluate = functools.partial(optax.value_and_grad_from_state(log_loss), state=s.optimizer)
-    value, gradient = evaluate(s.theta)
-    updates, memory = optimizer.update(
-        gradient, s.optimizer, s.theta, value=value, grad=gradient, value_fn=log_loss
-    )
-    slope = jnp.abs(gradient).max(initial=0.0)
-    rounding = 4 * jnp.finfo(value.dtype).eps
-    gained = value < s.best - rounding
-    better = gained | ((value <= s.best + rounding) & (slope < s.slope))
-    moving = gained | (better & (slope < s.slope / 2))
-    return _State(
-        theta=optax.apply_updates(s.theta, updates),
-        optimizer=memory,
-        iteration=s.iteration + 1,
-        stalled=jnp.where(moving, 0, s.stalled + 1),
-        best=jnp.where(better, value, s.best),
-        best_theta=jnp.where(better, s.theta, s.best_theta),
-        slope=jnp.where(better, slope, s.slope),
-        history=s.history.at[s.iteration].set(value),
-    )
+    method = task.method
+    problems = jax.tree.map(lambda x: jnp.broadcast_to(x, (task.restarts, *jnp.shape(x))), problem)
+    most = jnp.minimum(state.iteration + _CHUNK, task.max_iterations)
+    function_of = functools.partial(log_loss, task.shape)
+    state = descend(method, function_of, problems, state, tolerance, most)
+    more = jax.vmap(lambda s: method.wants_more(s, tolerance, task.max_iterations))(state)
+    return state, more.any()

@@ -176,17 +176,17 @@ def _result_document(result: FitResult) -> dict[str, Any]:
     return {
         **_schedule_document(result.schedule),
         "fit": fit,
-        "data": _plain(result.source),
+        "data": plain(result.source),
         "spectrum_nodes": {name: numbers(getattr(nodes, name)) for name in names},
     }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Mappings, sequences and NumPy scalars as strict JSON."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, np.generic):
         return value.item()
     return value
@@ -259,7 +259,7 @@ def _spectrum_bytes(spectrum: Spectrum) -> bytes:
         "format": "specjax.spectrum",
         "format_version": 1,
         "fingerprint": spectrum.fingerprint,
-        "source": _plain(spectrum.source or {}),
+        "source": plain(spectrum.source or {}),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": versions(),
     }
@@ -270,7 +270,7 @@ def _spectrum_bytes(spectrum: Spectrum) -> bytes:
             header["basis"]["spatial"] = spectrum.basis.spatial
     if spectrum.intervals is not None:
         header["format_version"] = SPECTRUM_FORMAT
-        header["intervals"] = _plain(dataclasses.asdict(spectrum.intervals))
+        header["intervals"] = plain(dataclasses.asdict(spectrum.intervals))
         for name in ("lower", "upper"):
             arrays[f"intervals_{name}"] = header["intervals"].pop(name)
     buffer = io.BytesIO()

@@ -11,7 +11,7 @@ import jax
 
 from specjax._values import Array, follows_the_rule
 from specjax.losses import LOSSES, check_loss, evaluate
-from specjax.samplers import check_sampler, plan
+from specjax.samplers import check_sampler, plan, plan_of_levels
 from specjax.schedule import NoiseSchedule, check_process
 from specjax.spectrum import Spectrum
 from specjax.steps import SamplerPlan, pad_to_share
@@ -33,6 +33,12 @@ class Objective(NamedTuple):
     def value(self, spectrum: Spectrum, schedule: NoiseSchedule) -> Array:
         """The loss []: traceable in the schedule and the spectrum."""
         return loss_of_plan(self.plan(schedule), spectrum, self.loss)
+
+    def of_levels(self, spectrum: Spectrum, logsnr: Array, idle: Array | int) -> Array:
+        """The loss [] of levels whose first ``idle`` steps do nothing."""
+        options = dict(self.options)
+        plan = plan_of_levels(self.sampler, logsnr, self.process, options, idle)
+        return loss_of_plan(plan, spectrum, self.loss)
 
 
 def objective(

@@ -30,7 +30,8 @@ class Intervals(NamedTuple):
     ``h`` is the width in logsnr (1 where the step is ``last``, that is, ends at s = 0), ``now``
     and ``after`` the logsnr at its two ends (``after`` is +inf where last), ``s`` and ``s_next``
     the scaled noise levels, ``kernel_std`` the standard deviation of the forward kernel from the
-    next level to this one, in the scaled coordinate of the next level.
+    next level to this one, in the scaled coordinate of the next level. ``age`` counts the steps
+    behind each one, for samplers that remember; rows of negative age are idle in the end.
     """
 
     xp: ModuleType
@@ -41,6 +42,7 @@ class Intervals(NamedTuple):
     s: Array
     s_next: Array
     kernel_std: Array
+    age: Array
 
 
 class Rows(NamedTuple):
@@ -160,9 +162,8 @@ def heun(t: Intervals) -> Rows:
 
 def _past_weight(t: Intervals) -> Array:
     """``h / (2 h_prev)``: how far 2M leans on the past estimate; 0 at both ends (Euler)."""
-    first = t.xp.arange(t.h.shape[0]) == 0
     previous = t.xp.concatenate([t.h[:1], t.h[:-1]])
-    return t.xp.where(first | t.last, 0.0, t.h / (2 * previous))
+    return t.xp.where((t.age == 0) | t.last, 0.0, t.h / (2 * previous))
 
 
 def _two_estimates(t: Intervals, log_ratio: Array, push: Array | None) -> Rows:
@@ -206,7 +207,7 @@ def lms(t: Intervals, *, order: int = 4) -> Rows:
     xp, steps = t.xp, t.h.shape[0]
     past = np.arange(order)
     index = np.maximum(np.arange(steps)[:, None] - past, 0)
-    known = np.arange(steps)[:, None] >= past  # [S, order]
+    known = t.age[:, None] >= past  # [S, order]
     node = t.s[index]
     gap = node[:, :, None] - node[:, None, :]  # [S, j, m]
     other = known[:, :, None] & known[:, None, :] & (past[:, None] != past)
@@ -247,9 +248,8 @@ SAMPLERS = {
 }
 
 
-def _intervals(schedule: NoiseSchedule, process: str) -> Intervals:
-    """The steps of a schedule, with the width of a step to s = 0 replaced by 1."""
-    logsnr = schedule.logsnr
+def _intervals(logsnr: Array, process: str, idle: Array | int) -> Intervals:
+    """The steps between levels [S + 1], with the width of a step to s = 0 replaced by 1."""
     xp = namespace(logsnr)
     now, after = logsnr[:-1], logsnr[1:]
     last = xp.isinf(after)
@@ -262,6 +262,7 @@ def _intervals(schedule: NoiseSchedule, process: str) -> Intervals:
         s=xp.exp(-now / 2),
         s_next=xp.where(last, 0.0, xp.exp(-finite_after / 2)),
         kernel_std=sigma_now * xp.sqrt(-xp.expm1(-h)) / alpha_next,
+        age=xp.arange(now.shape[0]) - idle,
     )  # fmt: skip
 
 
@@ -295,10 +296,21 @@ def plan(sampler: str, schedule: NoiseSchedule, process: str = "vp", **options: 
       >>> plan("heun", schedule, process="ve").calls
       3
     """
-    found = check_sampler(sampler, options)
+    check_sampler(sampler, options)
     check_process(process)
-    t = _intervals(schedule, process)
-    xp, rows = t.xp, found.rows(t, **options)
+    return drop_idle(plan_of_levels(sampler, schedule.logsnr, process, options))
+
+
+def plan_of_levels(
+    sampler: str, logsnr: Array, process: str, options: dict[str, Any], idle: Array | int = 0
+) -> SamplerPlan:
+    """The plan along levels [S + 1] of which the first ``idle`` steps do nothing.
+
+    So one compilation serves several S: ``idle`` may be traced, and the levels before the first
+    that counts may be anything that rises.
+    """
+    t = _intervals(logsnr, process, idle)
+    xp, rows = t.xp, SAMPLERS[sampler].rows(t, **options)
 
     def scale(logsnr: Array) -> Array:
         """[K, H]: alpha for the registers that hold samples, 1 for the others."""
@@ -307,15 +319,11 @@ def plan(sampler: str, schedule: NoiseSchedule, process: str = "vp", **options: 
 
     before, behind = scale(rows.entered), scale(rows.left)
     alpha, sigma = alpha_sigma(rows.called, process)
-    start = xp.ones_like(t.s[0]) if process == "vp" else t.s[0]
-    return drop_idle(
-        SamplerPlan(
-            alpha=alpha,
-            sigma=sigma,
-            keep=rows.keep * behind[:, :, None] / before[:, None, :],
-            pull=rows.pull * behind,
-            push=rows.push * behind,
-            start=start,
-            stochastic=rows.stochastic,
-        )
-    )
+    keep = rows.keep * behind[:, :, None] / before[:, None, :]
+    pull, push = rows.pull * behind, rows.push * behind
+    if not isinstance(idle, int) or idle > 0:
+        busy = xp.repeat(t.age >= 0, len(pull) // len(t.age))
+        keep = xp.where(busy[:, None, None], keep, xp.eye(keep.shape[-1], dtype=keep.dtype))
+        pull, push = (xp.where(busy[:, None], x, 0.0) for x in (pull, push))
+    start = xp.ones_like(t.s[0]) if process == "vp" else t.s[idle]
+    return SamplerPlan(alpha, sigma, keep, pull, push, start, rows.stochastic)

@@ -23,7 +23,7 @@ from specjax.losses import LOSSES, Loss
 from specjax.schedule import NoiseSchedule, alpha_bar_to_logsnr
 from specjax.spectrum import Spectrum
 
-_CELLS = 128
+_CELLS = 48
 _POINTS, _WEIGHTS = (np.polynomial.legendre.leggauss(4) + np.array([[1.0], [0.0]])) / 2  # on [0, 1]
 _ITERATIONS = 20
 _NEWTON = 3
@@ -63,14 +63,14 @@ def spectral_levels(
     def improve(_: int, energy: jax.Array) -> jax.Array:
         g, below = density(q, energy), density(q_below, energy)
         total = width * (g @ weights).sum() + jnp.where(endless, below, 0)
-        spent = width * jnp.einsum("p,cpd->d", weights, q / g[..., None])
+        spent = width * jnp.einsum("cp,cpd->d", weights / g, q)
         return jnp.sqrt(energy * total * (spent + jnp.where(endless, q_below / below, 0)))
 
     energy = jnp.ones_like(lam)
     if loss.quadratic:
         energy = jax.lax.fori_loop(0, _ITERATIONS, improve, energy)
-    cells = width * density(q, energy) @ weights
-    time = jnp.concatenate([jnp.zeros(1, lam.dtype), jnp.cumsum(cells)])
+    passing = width * density(q, energy) @ weights
+    time = jnp.concatenate([jnp.zeros(1, lam.dtype), jnp.cumsum(passing)])
     below = density(q_below, energy)
     whole = time[-1] + jnp.where(endless, below, 0)
     wanted = jnp.asarray(times, lam.dtype) * whole

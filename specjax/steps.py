@@ -86,14 +86,14 @@ def advance(r: Array, row: Row, d: Array, z: Array | None) -> Array:
 
 
 def pad_to_share(plan: SamplerPlan) -> SamplerPlan:
-    """Padded to a power of two of calls; where its numbers are known, to one of four from 16 on.
+    """Where its numbers are known, padded to a power of four of calls, from 16 on.
 
     So that plans of any number of steps share few compilations on the host.
     """
-    exponent = (plan.calls - 1).bit_length()
-    if concrete(plan.keep) is not None:
-        exponent = max(4, exponent + exponent % 2)
-    return pad(plan, 1 << exponent)
+    if concrete(plan.keep) is None:
+        return plan
+    exponent = max(4, (plan.calls - 1).bit_length())
+    return pad(plan, 1 << (exponent + exponent % 2))
 
 
 def pad(plan: SamplerPlan, calls: int) -> SamplerPlan:

@@ -115,22 +115,32 @@ def _compose(later: _Affine, earlier: _Affine) -> _Affine:
     return _Affine(times(earlier.matrix), shift, times(transposed) + later.cov)
 
 
+def _compose_pairs(maps: _Affine) -> _Affine:
+    """The one map [1, ...] of maps [K, ...]: neighbours first, an odd one waits at the end."""
+    while (count := len(maps.matrix)) > 1:
+        even = count - count % 2
+        pairs = [jax.tree.map(lambda x, i=i, n=even: x[i:n:2], maps) for i in (0, 1)]
+        composed = _compose(pairs[1], pairs[0])
+        if even < count:
+            last = jax.tree.map(lambda x: x[-1:], maps)
+            composed = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), composed, last)
+        maps = composed
+    return maps
+
+
 def _compose_rows(rows: Row, eigenvalues: Array, stochastic: bool) -> _Affine:
-    """The map of all K rows (K a power of two)."""
+    """The map of all K rows."""
     calls, h = rows.pull.shape
     fits = _BLOCK_ELEMENTS // (h * (h + 2) * eigenvalues.shape[0])
-    block = min(calls, 1 << max(fits.bit_length() - 1, 0))
+    block = min(calls, max(fits, 1))
 
     def compose_block(block_rows: Row) -> _Affine:
         maps = jax.vmap(lambda row: _step_map(row, eigenvalues, stochastic))(block_rows)
-        for _ in range(block.bit_length() - 1):
-            first, second = (jax.tree.map(lambda x, i=i: x[i::2], maps) for i in (0, 1))
-            maps = _compose(second, first)
-        return jax.tree.map(lambda x: x[0], maps)
+        return jax.tree.map(lambda x: x[0], _compose_pairs(maps))
 
-    blocks = Row(*(x.reshape(calls // block, block, *x.shape[1:]) for x in rows))
-    total = compose_block(Row(*(x[0] for x in blocks)))
-    if calls == block:
+    head = calls % block or block
+    total = compose_block(Row(*(x[:head] for x in rows)))
+    if calls == head:
         return total
-    rest = Row(*(x[1:] for x in blocks))
+    rest = Row(*(x[head:].reshape(-1, block, *x.shape[1:]) for x in rows))
     return jax.lax.scan(lambda m, r: (_compose(compose_block(r), m), None), total, rest)[0]

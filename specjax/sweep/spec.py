@@ -1,0 +1,280 @@
+"""What a sweep fits: the product of its axes, in groups of one compiled program each."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from specjax import _check
+from specjax.compare import pinned_families
+from specjax.families import SCHEDULES
+from specjax.fit import OVERSHOOT, restarts_for, tolerance_for
+from specjax.monotone import padded
+from specjax.objective import Objective, objective
+from specjax.problem import Shape, shared_steps
+from specjax.schedule import alpha_bar_to_logsnr
+from specjax.spectrum import Spectrum
+from specjax.sweep.solve import Fits, Group, Tables
+
+_STEP_SECONDS, _COMPILE_SECONDS = 3e-5, 5.0  # of a fit on a CPU core; only their ratio counts
+
+RIVALS = ("spectral", *SCHEDULES)
+"""What each fit is judged beside: the closed form of its spectrum, and the heuristics."""
+
+Sampler = tuple[str, tuple[tuple[str, Any], ...]]
+"""A name in SAMPLERS and the options of that sampler."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The axes of a sweep; its fits are their product.
+
+    Args:
+      spectra: by name. steps: S. samplers: names in SAMPLERS, or mappings with ``name`` and
+        options, of which a list is an axis: ``{"name": "ddim", "eta": [0, 0.5, 1]}``.
+      losses: names in LOSSES. processes: "vp", "ve". alpha_bar_ranges: pairs (noisy, clean).
+      seeds: of the random starts. restarts, nodes, max_iterations, tolerance: as in :func:`fit`.
+
+    Raises:
+      ValueError: for an empty axis, an unknown name, a value out of bounds, seeds without
+        random starts.
+    """
+
+    spectra: Mapping[str, Spectrum]
+    steps: Sequence[int]
+    samplers: Sequence[Any] = ("ddim",)
+    losses: Sequence[str] = ("w2",)
+    processes: Sequence[str] = ("vp",)
+    alpha_bar_ranges: Sequence[tuple[float, float]] = (_check.DEFAULT_ALPHA_BAR_RANGE,)
+    seeds: Sequence[int] = (0,)
+    restarts: int | None = None
+    nodes: int = 40
+    max_iterations: int = 500
+    tolerance: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("spectra", "steps", "samplers", "losses", "processes", "alpha_bar_ranges",
+                     "seeds"):  # fmt: skip
+            given = getattr(self, name)
+            if isinstance(given, str) or not hasattr(given, "__len__") or not len(given):
+                raise ValueError(f"{name} = {given!r}: give a list of at least one")
+        whole = _check.whole_number
+        checked: dict[str, Any] = {
+            "steps": _distinct("steps", [whole("steps", s) for s in self.steps]),
+            "samplers": _distinct("samplers", [s for x in self.samplers for s in expanded(x)]),
+            "losses": _distinct("losses", list(self.losses)),
+            "processes": _distinct("processes", list(self.processes)),
+            "alpha_bar_ranges": _distinct(
+                "alpha_bar_ranges", [_check.alpha_bar_range(x) for x in self.alpha_bar_ranges]
+            ),
+            "seeds": _distinct("seeds", [whole("seeds", s, 0) for s in self.seeds]),
+            "nodes": whole("nodes", self.nodes),
+            "max_iterations": whole("max_iterations", self.max_iterations),
+        }
+        if self.restarts is not None:
+            whole("restarts", self.restarts)
+        if self.tolerance is not None:
+            _check.positive("tolerance", self.tolerance)
+        if len(self.seeds) > 1 and (self.restarts or 1) <= 3:
+            raise ValueError(
+                f"seeds = {list(self.seeds)} with restarts = {self.restarts}: the first three "
+                "starts are not random, so all seeds give the same; set restarts to 4 or more"
+            )
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        sound = Spectrum(np.ones(1))
+        for (sampler, options), loss, process in itertools.product(
+            self.samplers, self.losses, self.processes
+        ):
+            objective(sound, sampler, dict(options), loss, process)
+
+    @property
+    def size(self) -> int:
+        """The number of fits."""
+        axes = (self.spectra, self.steps, self.samplers, self.losses, self.processes,
+                self.alpha_bar_ranges, self.seeds)  # fmt: skip
+        return math.prod(len(axis) for axis in axes)
+
+    def document(self) -> dict[str, Any]:
+        """The sweep as plain JSON, with the spectra by fingerprint: what makes two the same."""
+        return {
+            "spectra": {name: s.fingerprint for name, s in self.spectra.items()},
+            "steps": list(self.steps),
+            "samplers": [{"name": name, **dict(options)} for name, options in self.samplers],
+            "losses": list(self.losses),
+            "processes": list(self.processes),
+            "alpha_bar_ranges": [list(ends) for ends in self.alpha_bar_ranges],
+            "seeds": list(self.seeds),
+            "restarts": self.restarts,
+            "nodes": self.nodes,
+            "max_iterations": self.max_iterations,
+            "tolerance": self.tolerance,
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of :meth:`document`."""
+        return hashlib.sha256(json.dumps(self.document(), sort_keys=True).encode()).hexdigest()
+
+
+def _distinct(name: str, values: list[Any]) -> tuple[Any, ...]:
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"{name} has {value!r} twice: the fits would be the same")
+    return tuple(values)
+
+
+def expanded(sampler: Any) -> list[Sampler]:
+    """A sampler of a sweep file as (name, options), one for each value of a listed option."""
+    if isinstance(sampler, str):
+        return [(sampler, ())]
+    if isinstance(sampler, tuple) and len(sampler) == 2 and not isinstance(sampler[1], str):
+        return [(sampler[0], tuple(sorted(dict(sampler[1]).items())))]
+    if not isinstance(sampler, Mapping) or "name" not in sampler:
+        raise ValueError(f"samplers has {sampler!r}: give a name, or a table with name and options")
+    options = {k: v for k, v in sampler.items() if k != "name"}
+    lists = [v if isinstance(v, list | tuple) else [v] for v in options.values()]
+    combined = (zip(options, values, strict=True) for values in itertools.product(*lists))
+    return [(str(sampler["name"]), tuple(sorted(pairs))) for pairs in combined]
+
+
+class Case(NamedTuple):
+    """What fits of a group differ in besides the spectrum."""
+
+    steps: int
+    alpha_bar_range: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Block:
+    """The fits of one group: the product of its spectra, cases and seeds, in this order.
+
+    ``error`` says why none of them can be fitted, else it is None.
+    """
+
+    group: Group
+    sampler: Sampler
+    loss: str
+    process: str
+    spectra: tuple[str, ...]
+    cases: tuple[Case, ...]
+    seeds: tuple[int, ...]
+    error: str | None = None
+
+    @property
+    def size(self) -> int:
+        """The number of fits."""
+        return len(self.spectra) * len(self.cases) * len(self.seeds)
+
+    def fits(self, index: np.ndarray) -> Fits:
+        """Indices into the tables of some of its fits."""
+        shape = (len(self.spectra), len(self.cases), len(self.seeds))
+        spectrum, case, seed = np.unravel_index(index, shape)
+        return Fits(spectrum, case, np.asarray(self.seeds)[seed])
+
+
+def blocks(sweep: Sweep) -> Iterator[Block]:
+    """Every group of a sweep, in an order that depends on the sweep alone."""
+    per_steps = sweep.size // len(sweep.steps) // len(sweep.samplers) // len(sweep.losses)
+    padded_to = _shared(sweep.steps, per_steps // len(sweep.processes))
+    cases = [Case(*x) for x in itertools.product(sweep.steps, sweep.alpha_bar_ranges)]
+    of_kind: dict[tuple[int, bool], list[Case]] = {}
+    for case in sorted(cases):
+        kind = padded_to[case.steps], case.alpha_bar_range[1] == 1
+        of_kind.setdefault(kind, []).append(case)
+    for sampler, loss, process in itertools.product(sweep.samplers, sweep.losses, sweep.processes):
+        chosen = Objective(sampler[0], sampler[1], loss, process)
+        for (restarts, error), names in _alike(sweep, chosen).items():
+            for (steps, ends_clean), members in of_kind.items():
+                yield Block(
+                    group=Group(
+                        Shape(chosen, steps, ends_clean),
+                        restarts,
+                        sweep.max_iterations,
+                        tolerance_for(np.float64, sweep.tolerance),
+                        OVERSHOOT,
+                    ),
+                    sampler=sampler,
+                    loss=loss,
+                    process=process,
+                    spectra=names,
+                    cases=tuple(members),
+                    seeds=tuple(sweep.seeds),
+                    error=error,
+                )
+
+
+def _shared(steps: Sequence[int], fits: int) -> dict[int, int]:
+    """The steps that each S is padded to: what idle steps cost is less than another compilation.
+
+    Args:
+      fits: how many there are of each S.
+    """
+    padded_to: dict[int, int] = {}
+    current = 0
+    for s in sorted(steps, reverse=True):
+        if not current or fits * (current - s) * _STEP_SECONDS > _COMPILE_SECONDS:
+            current = shared_steps(s)
+        padded_to[s] = current
+    return padded_to
+
+
+def _alike(sweep: Sweep, chosen: Objective) -> dict[tuple[int, str | None], tuple[str, ...]]:
+    """Names of the spectra by the number of restarts, and by why a loss cannot take them."""
+    found: dict[tuple[int, str | None], list[str]] = {}
+    for name, spectrum in sweep.spectra.items():
+        error = None
+        try:
+            objective(spectrum, chosen.sampler, dict(chosen.options), chosen.loss, chosen.process)
+        except ValueError as problem:
+            error = str(problem)
+        found.setdefault((restarts_for(spectrum, sweep.restarts), error), []).append(name)
+    return {key: tuple(names) for key, names in found.items()}
+
+
+def rules(sweep: Sweep) -> dict[str, Spectrum]:
+    """The quadratures of the spectra by name, float64 and all of one length.
+
+    The shorter ones get eigenvalues of no weight.
+    """
+    made = {name: s.quadrature(sweep.nodes) for name, s in sweep.spectra.items()}
+    longest = max(s.dimension for s in made.values())
+    return {name: _lengthened(s, longest) for name, s in made.items()}
+
+
+def _lengthened(spectrum: Spectrum, dimension: int) -> Spectrum:
+    extra = dimension - spectrum.dimension
+    top = float(np.asarray(spectrum.eigenvalues).max())
+    fill = {"eigenvalues": top, "mean": 0.0, "weights": 0.0, "mean_weights": 0.0}
+    eigenvalues, mean, weights, mean_weights = (
+        np.append(np.asarray(getattr(spectrum, name), np.float64), np.full(extra, value))
+        for name, value in fill.items()
+    )
+    return Spectrum(eigenvalues, mean, weights, mean_weights)
+
+
+def tables(block: Block, rules: Mapping[str, Spectrum]) -> Tables:
+    """What the fits of a block look up."""
+    steps = block.group.shape.steps
+
+    def rivals(case: Case) -> np.ndarray:
+        """[F, S + 1] of the families; NaN where one has no level in the range."""
+        made = pinned_families(case.alpha_bar_range)
+        unknown = np.full(case.steps + 1, np.nan)
+        levels = [made[x](case.steps).logsnr if x in made else unknown for x in SCHEDULES]
+        return np.stack([padded(np.asarray(x), steps - case.steps) for x in levels])
+
+    return Tables(
+        nodes=jax.tree.map(lambda *x: np.stack(x), *(rules[name] for name in block.spectra)),
+        ends=np.stack([alpha_bar_to_logsnr(case.alpha_bar_range) for case in block.cases]),
+        idle=np.array([steps - case.steps for case in block.cases]),
+        rivals=np.stack([rivals(case) for case in block.cases]),
+    )

@@ -1,0 +1,230 @@
+"""The table of a sweep on disk: Parquet, in parts that appear whole or not at all.
+
+A results folder holds ``sweep.json`` (what is fitted, and how it is cut into parts),
+``parts/part-000000.parquet`` and so on, and when all parts are there ``results.parquet``. Every
+part is written by one process; which parts exist is all that a resumed sweep needs to know.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from specjax import io as files
+from specjax.power_law import power_law_fit
+from specjax.sweep.solve import Outcomes
+from specjax.sweep.spec import RIVALS, Block, Sweep
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Part:
+    """A run of consecutive fits of one block."""
+
+    number: int
+    block: Block
+    first: int
+    size: int
+
+    @property
+    def index(self) -> np.ndarray:
+        """Of its fits within the block."""
+        return np.arange(self.first, self.first + self.size)
+
+
+def parts(blocks: Iterator[Block], rows: int) -> list[Part]:
+    """All blocks, cut into parts of at most that many rows."""
+    found: list[Part] = []
+    for block in blocks:
+        for first in range(0, block.size, rows):
+            found.append(Part(len(found), block, first, min(rows, block.size - first)))
+    return found
+
+
+class Folder:
+    """A results folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def results(self) -> Path:
+        """The whole table."""
+        return self.path / "results.parquet"
+
+    def part(self, number: int) -> Path:
+        """The file of a part."""
+        return self.path / "parts" / f"part-{number:06d}.parquet"
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a sweep in it."""
+        return (self.path / "sweep.json").exists()
+
+    def open(self, sweep: Sweep, rows: int) -> int:
+        """Begin or resume a sweep here; the rows of a part.
+
+        Raises:
+          ValueError: for a folder with something else in it, or that cannot be written to.
+        """
+        manifest = self.path / "sweep.json"
+        if manifest.exists():
+            self._make(self.path / "parts")
+            return self._resumed(manifest, sweep)
+        if self.path.exists() and not self._empty():
+            raise ValueError(
+                f"out = {str(self.path)!r} exists and is no folder of a sweep: give a new one"
+            )
+        self._make(self.path)
+        document = {
+            "format": "specjax.sweep",
+            "format_version": FORMAT,
+            "fingerprint": sweep.fingerprint,
+            "fits": sweep.size,
+            "part_rows": rows,
+            "sweep": sweep.document(),
+            "sources": {name: dict(s.source or {}) for name, s in sweep.spectra.items()},
+            "versions": files.versions(),
+        }
+        text = json.dumps(files.plain(document), indent=1)
+        files.write_atomically(manifest, (text + "\n").encode())
+        self._make(self.path / "parts")
+        return rows
+
+    def _empty(self) -> bool:
+        """But for files that are being written."""
+        return self.path.is_dir() and all(p.name.startswith(".") for p in self.path.iterdir())
+
+    def _make(self, path: Path) -> None:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"cannot make {path}: {error.strerror or error}") from error
+
+    def _resumed(self, manifest: Path, sweep: Sweep) -> int:
+        try:
+            document = json.loads(files.read(manifest))
+            known, rows = document["sweep"], int(document["part_rows"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{manifest} is damaged: {error}; give another folder") from error
+        if document["fingerprint"] != sweep.fingerprint:
+            raise ValueError(
+                f"out = {str(self.path)!r} holds another sweep ({_difference(known, sweep)}): "
+                "give another folder"
+            )
+        return rows
+
+    def missing(self, wanted: list[Part]) -> list[Part]:
+        """Those that are not there yet."""
+        return [part for part in wanted if not self.part(part.number).exists()]
+
+    def write(self, part: Part, table: pa.Table) -> None:
+        """A part, whole or not at all."""
+        import pyarrow.parquet as pq
+
+        with files.atomically(self.part(part.number)) as temporary:
+            pq.write_table(table, temporary, compression="zstd")
+
+    def combine(self, count: int) -> Path:
+        """All parts in order as one file, a row group each."""
+        import pyarrow.parquet as pq
+
+        with files.atomically(self.results) as temporary:
+            writer = None
+            for number in range(count):
+                table = pq.read_table(self.part(number))
+                writer = writer or pq.ParquetWriter(temporary, table.schema, compression="zstd")
+                writer.write_table(table)
+            if writer:
+                writer.close()
+        return self.results
+
+
+def _difference(known: Mapping[str, Any], sweep: Sweep) -> str:
+    own = files.plain(sweep.document())
+    name = next((name for name in own if known.get(name) != own[name]), "versions")
+    if name == "spectra":
+        return "its spectra are not these"
+    return f"its {name}: {known.get(name)}, yours: {own[name]}"
+
+
+def table(
+    part: Part, sweep: Sweep, outcomes: Outcomes | None, seconds: np.ndarray, error: str | None
+) -> pa.Table:
+    """The rows of a part; without outcomes they say why there are none."""
+    import pyarrow as pa
+
+    block, index = part.block, part.index
+    fits = block.fits(index)
+    spectra = [sweep.spectra[name] for name in block.spectra]
+    cases = [block.cases[i] for i in fits.case]
+    columns: dict[str, Any] = {
+        "spectrum": np.asarray(block.spectra)[fits.spectrum],
+        "dimension": np.array([s.dimension for s in spectra])[fits.spectrum],
+        "exponent": np.array([power_law_fit(s).exponent for s in spectra])[fits.spectrum],
+        "fingerprint": np.array([s.fingerprint for s in spectra])[fits.spectrum],
+        "steps": np.array([case.steps for case in cases]),
+        "sampler": np.repeat(block.sampler[0], part.size),
+        "sampler_options": np.repeat(json.dumps(dict(block.sampler[1])), part.size),
+        "loss": np.repeat(block.loss, part.size),
+        "process": np.repeat(block.process, part.size),
+        "alpha_bar_noisy": np.array([case.alpha_bar_range[0] for case in cases]),
+        "alpha_bar_clean": np.array([case.alpha_bar_range[1] for case in cases]),
+        "seed": fits.seed,
+        "restarts": np.repeat(block.group.restarts, part.size),
+        "nodes": np.repeat(sweep.nodes, part.size),
+        **_judged(part, outcomes),
+        "seconds": seconds,
+        "error": pa.array([error] * part.size, pa.string()),
+        "logsnr": _levels(part, [case.steps for case in cases], outcomes),
+    }
+    return pa.table(columns)
+
+
+def _judged(part: Part, outcomes: Outcomes | None) -> dict[str, np.ndarray]:
+    """Losses and flags; NaN and False where nothing was fitted."""
+    nothing = np.full(part.size, np.nan)
+    if outcomes is None:
+        value = slope = nothing
+        rivals, iterations = np.full((part.size, len(RIVALS)), np.nan), np.zeros(part.size, int)
+    else:
+        value, slope = outcomes.value, outcomes.slope
+        rivals, iterations = outcomes.rivals, outcomes.iterations
+    heuristics = dict(zip(RIVALS, rivals.T, strict=True))
+    every = np.stack(list(heuristics.values()))
+    ranked = np.where(np.isnan(every), np.inf, every)
+    best = ranked.argmin(0)
+    finite = np.isfinite(value)
+    return {
+        "value": value,
+        "finite": finite,
+        "converged": finite & (slope <= part.block.group.tolerance),
+        "iterations": iterations.astype(np.int64),
+        "slope": slope,
+        "best_heuristic": np.array(list(heuristics))[best],
+        "best_heuristic_value": every[best, np.arange(part.size)],
+        **{f"heuristic_{name}": losses for name, losses in heuristics.items()},
+    }
+
+
+def _levels(part: Part, steps: list[int], outcomes: Outcomes | None) -> pa.Array:
+    """The schedules as lists, without the idle levels in front."""
+    import pyarrow as pa
+
+    if outcomes is None:
+        return pa.array([None] * part.size, pa.list_(pa.float64()))
+    width = outcomes.levels.shape[1]
+    counts = np.asarray(steps) + 1
+    kept = np.arange(width) >= width - counts[:, None]
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    flat = np.ascontiguousarray(outcomes.levels[kept], np.float64)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat))
