@@ -24,7 +24,7 @@ from specjax.schedule import NoiseSchedule
 from specjax.spectral import spectral
 from specjax.spectrum import Spectrum
 from specjax.steps import SamplerPlan, advance
-from specjax.sweep import Sweep, SweepResult, sweep
+from specjax.sweep import Recommendation, Sweep, SweepResult, recommend, sweep
 from specjax.transfer import Transfer, transfer
 
 __version__ = "0.1.0"
@@ -40,6 +40,7 @@ __all__ = [
     "Moments",
     "NoiseSchedule",
     "PowerLaw",
+    "Recommendation",
     "SamplerPlan",
     "Spectrum",
     "Sweep",
@@ -60,6 +61,7 @@ __all__ = [
     "loss",
     "plan",
     "power_law_fit",
+    "recommend",
     "sample",
     "save",
     "spectral",

@@ -75,7 +75,7 @@ def sweep(
       ValueError: for axes that :class:`Sweep` refuses, a folder of another sweep.
 
     Example:
-      >>> found = sweep([Spectrum([1.0])], steps=[2, 3])
+      >>> found = sx.sweep([sx.Spectrum([1.0])], steps=[2, 3])
       >>> found.table.column("converged").to_pylist()
       [True, True]
     """

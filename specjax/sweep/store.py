@@ -8,6 +8,7 @@ part is written by one process; which parts exist is all that a resumed sweep ne
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 
 from specjax import io as files
 from specjax.power_law import power_law_fit
+from specjax.spectrum import Spectrum
 from specjax.sweep.solve import Outcomes
 from specjax.sweep.spec import RIVALS, Block, Sweep
 
@@ -170,7 +172,7 @@ def table(
     columns: dict[str, Any] = {
         "spectrum": np.asarray(block.spectra)[fits.spectrum],
         "dimension": np.array([s.dimension for s in spectra])[fits.spectrum],
-        "exponent": np.array([power_law_fit(s).exponent for s in spectra])[fits.spectrum],
+        "exponent": np.array([_exponent(s) for s in spectra])[fits.spectrum],
         "fingerprint": np.array([s.fingerprint for s in spectra])[fits.spectrum],
         "steps": np.array([case.steps for case in cases]),
         "sampler": np.repeat(block.sampler[0], part.size),
@@ -188,6 +190,14 @@ def table(
         "logsnr": _levels(part, [case.steps for case in cases], outcomes),
     }
     return pa.table(columns)
+
+
+def _exponent(spectrum: Spectrum) -> float:
+    """Of the power law; NaN where there are too few eigenvalues for one."""
+    try:
+        return power_law_fit(spectrum).exponent
+    except ValueError:
+        return math.nan
 
 
 def _judged(part: Part, outcomes: Outcomes | None) -> dict[str, np.ndarray]:

@@ -1,0 +1,128 @@
+"""Sweep files: TOML, one key for each axis of a :class:`Sweep`, and the data by name.
+
+::
+
+    spectra = ["digits", "cifar10.npz", { data = "tfds:mnist", method = "shift-invariant" },
+               { power_law = [1.0, 1.5, 2.0], dimension = 1024 }]
+    steps = [5, 10, 20]
+    samplers = ["ddpm", { name = "ddim", eta = [0.0, 0.5] }]
+    losses = ["w2", "kl"]
+    floor = 1e-6
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from specjax import _check, data
+from specjax import io as files
+from specjax.spectrum import Spectrum
+from specjax.sweep.spec import Sweep
+
+_READING = [field.name for field in fields(data.Options)]
+_ESTIMATING = ["method", "shrinkage", "spatial", "rank", "floor"]
+_POWER_LAW = list(signature(Spectrum.power_law).parameters)
+
+Note = Callable[[str], None]
+"""Called with what is being read."""
+
+
+def read_sweep(path: str | os.PathLike[str], note: Note | None = None) -> Sweep:
+    """The sweep of a file; relative names in it are relative to the file.
+
+    Raises:
+      ValueError: for a file that is missing or no TOML, an unknown key (with the nearest valid
+        one), data that cannot be read, and all that :class:`Sweep` refuses.
+    """
+    path = Path(path)
+    try:
+        document = tomllib.loads(files.read(path).decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a TOML file: {error}") from error
+    axes = [field.name for field in fields(Sweep)]
+    for key in document:
+        _check.one_of(f"{path}: key", key, [*axes, "floor"])
+    for key in ("spectra", "steps"):
+        if key not in document:
+            raise ValueError(f"{path} has no {key}: a sweep needs spectra and steps")
+    floor = document.pop("floor", None)
+    if not isinstance(document["spectra"], list):
+        raise ValueError(f"{path}: spectra = {document['spectra']!r}: give a list")
+    spectra: dict[str, Spectrum] = {}
+    for entry in document.pop("spectra"):
+        for name, spectrum in _spectra(entry, path.parent, note):
+            if name in spectra:
+                raise ValueError(f"{path}: spectra has {name!r} twice: give one of them a name")
+            spectra[name] = spectrum if floor is None else spectrum.floor(floor)
+    return Sweep(spectra, **document)
+
+
+def _spectra(entry: Any, folder: Path, note: Note | None) -> Iterator[tuple[str, Spectrum]]:
+    """The names and spectra of an entry: a name of data, or a table."""
+    table = {"data": entry} if isinstance(entry, str) else entry
+    if not isinstance(table, Mapping) or ("data" in table) == ("power_law" in table):
+        raise ValueError(
+            f"spectra has {entry!r}: give a name of data, or a table with data or power_law"
+        )
+    table = dict(table)
+    if "power_law" in table:
+        yield from _power_laws(table)
+        return
+    for key in table:
+        _check.one_of("spectra: key", key, ["data", "name", *_READING, *_ESTIMATING])
+    given = str(table.pop("data"))
+    name = str(table.pop("name", given))
+    if note:
+        note(name)
+    yield name, spectrum_of(_located(given, folder), **table)
+
+
+def _power_laws(table: dict[str, Any]) -> Iterator[tuple[str, Spectrum]]:
+    exponents = table.pop("power_law")
+    for key in table:
+        _check.one_of("power_law: key", key, ["dimension", "scale", "floor"])
+    floor = table.pop("floor", None)
+    for exponent in exponents if isinstance(exponents, list) else [exponents]:
+        law = Spectrum.power_law(table.get("dimension", 1000), exponent, table.get("scale", 1.0))
+        yield f"power law {exponent}", law if floor is None else law.floor(floor)
+
+
+def _located(given: str, folder: Path) -> str:
+    """A file beside the sweep file, where there is one of that name."""
+    beside = folder / given
+    return str(beside) if not given.startswith("tfds:") and beside.exists() else given
+
+
+def spectrum_of(
+    given: str, *, floor: float | None = None, progress: Any = None, **options: Any
+) -> Spectrum:
+    """A spectrum file, or the spectrum of data; options as in ``data.open`` and ``spectrum``."""
+    path = Path(given)
+    if _is_spectrum(path):
+        found = files.load(path)
+        assert isinstance(found, Spectrum)
+        if options:
+            raise ValueError(f"{given} is a spectrum file: {next(iter(options))} does not apply")
+    else:
+        reading = {k: _tuple(v) for k, v in options.items() if k in _READING}
+        estimating = {k: v for k, v in options.items() if k not in _READING}
+        found = data.open(given, **reading).spectrum(progress=progress, **estimating)
+    return found if floor is None else found.floor(floor)
+
+
+def _is_spectrum(path: Path) -> bool:
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return {"header.npy", "eigenvalues.npy"} <= set(archive.namelist())
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
