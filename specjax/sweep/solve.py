@@ -24,12 +24,13 @@ from specjax._values import Array
 from specjax.descent import BFGS, descend
 from specjax.monotone import levels_of
 from specjax.problem import Problem, Shape, closed_form, curvature, log_loss, starts
+from specjax.schedule import NoiseSchedule
 from specjax.spectrum import Spectrum
 
 AXIS = "fits"
 
 _FIRST = 40  # iterations after which a batch is looked at: nearly all of DDIM and DDPM are done
-_CACHE_BYTES = 2**19  # of one array of a batch on a CPU: what the caches hold
+_CACHE_BYTES = 3 * 2**18  # of one array of a batch on a CPU: what the caches hold
 _MEMORY_SHARE = 0.2  # of an accelerator's memory
 _ARRAYS = 24  # of the size fits x steps x nodes that a gradient keeps
 
@@ -166,18 +167,30 @@ def program(group: Group, mesh: Mesh) -> Callable[..., tuple[Outcomes, _Started]
 
 def batch_size(group: Group, tables: Tables, mesh: Mesh, count: int) -> int:
     """Fits of a batch, for all devices together: what a cache or a part of the memory holds."""
-    rows = group.shape.steps * 2 * group.restarts  # Heun has two rows a step
+    two_steps = NoiseSchedule(np.array([-1.0, 0.0, 1.0]))
+    rows_per_step = group.shape.objective.plan(two_steps).calls / 2
+    rows = group.shape.steps * rows_per_step * group.restarts
     one = 8 * rows * tables.nodes.eigenvalues.shape[-1]
     device = mesh.devices.flat[0]
     if device.platform == "cpu":
-        each = _CACHE_BYTES // one
+        each = int(_CACHE_BYTES / one)
     else:
         memory = (device.memory_stats() or {}).get("bytes_limit", 8 * 2**30)
         state = 8 * 3 * group.restarts * group.shape.steps**2
-        each = int(_MEMORY_SHARE * memory) // (_ARRAYS * one + state)
-    each = 2 ** max(int(each).bit_length() - 1, 0)
+        each = int(_MEMORY_SHARE * memory / (_ARRAYS * one + state))
+    each = 2 ** max(each.bit_length() - 1, 0)
     needed = -(-count // mesh.size)
     return mesh.size * min(each, 2 ** (needed - 1).bit_length())
+
+
+def _rounded(tables: Tables) -> Tables:
+    """Tables of powers of two of rows, the last one repeated, so that few sizes are compiled."""
+
+    def rounded(x: np.ndarray) -> np.ndarray:
+        index = np.minimum(np.arange(2 ** (len(x) - 1).bit_length()), len(x) - 1)
+        return np.asarray(x)[index]
+
+    return jax.tree.map(rounded, tables)
 
 
 def solve(
@@ -188,7 +201,7 @@ def solve(
     In no particular order. The numbers of a fit do not depend on those it is solved with.
     """
     mesh = local_mesh() if mesh is None else mesh
-    count = len(fits.seed)
+    tables, count = _rounded(tables), len(fits.seed)
     size = batch_size(group, tables, mesh, count)
     run = program(group, mesh)
     waiting: list[tuple[int, Any]] = []

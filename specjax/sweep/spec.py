@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
@@ -261,20 +262,22 @@ def _lengthened(spectrum: Spectrum, dimension: int) -> Spectrum:
     return Spectrum(eigenvalues, mean, weights, mean_weights)
 
 
+@functools.lru_cache(maxsize=4096)
+def _rivals(case: Case, steps: int) -> np.ndarray:
+    """[F, S + 1] of the families, padded to those steps; NaN where one has no level there."""
+    made = pinned_families(case.alpha_bar_range)
+    unknown = np.full(case.steps + 1, np.nan)
+    levels = [made[x](case.steps).logsnr if x in made else unknown for x in SCHEDULES]
+    return np.stack([padded(np.asarray(x), steps - case.steps) for x in levels])
+
+
 def tables(block: Block, rules: Mapping[str, Spectrum]) -> Tables:
     """What the fits of a block look up."""
     steps = block.group.shape.steps
-
-    def rivals(case: Case) -> np.ndarray:
-        """[F, S + 1] of the families; NaN where one has no level in the range."""
-        made = pinned_families(case.alpha_bar_range)
-        unknown = np.full(case.steps + 1, np.nan)
-        levels = [made[x](case.steps).logsnr if x in made else unknown for x in SCHEDULES]
-        return np.stack([padded(np.asarray(x), steps - case.steps) for x in levels])
 
     return Tables(
         nodes=jax.tree.map(lambda *x: np.stack(x), *(rules[name] for name in block.spectra)),
         ends=np.stack([alpha_bar_to_logsnr(case.alpha_bar_range) for case in block.cases]),
         idle=np.array([steps - case.steps for case in block.cases]),
-        rivals=np.stack([rivals(case) for case in block.cases]),
+        rivals=np.stack([_rivals(case, steps) for case in block.cases]),
     )

@@ -1,0 +1,204 @@
+"""How many converged schedules a minute, beside a loop of SciPy's SLSQP, and how near the limit?
+
+DDIM and DDPM, W2 and KL, S = 20, 40 nodes (and 20 for the mean where there is one), mixed spectra:
+digits, photographs, power laws, stretched exponentials, a white one. The whole of ``sx.sweep`` is
+timed, to the Parquet table on disk. On a GPU it is the same command; ``--fits`` should then be
+some millions.
+"""
+
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+from common import parser, write
+from peers import slsqp_of_nodes
+
+import specjax as sx
+from specjax.cluster import use_all_cores
+from specjax.problem import Problem, log_loss
+from specjax.sweep.solve import batch_size, local_mesh
+from specjax.sweep.spec import blocks, rules, tables
+
+SAMPLERS, LOSSES, NOISY = ("ddim", "ddpm"), ("w2", "kl"), 4.0358e-5
+
+# Arithmetic in float64 and memory traffic that the maker states, per second; a CPU's are measured.
+LIMITS = {"H200": (33.5e12, 4.8e12), "H100": (33.5e12, 3.35e12), "A100": (9.7e12, 2.0e12)}
+
+
+def mixed_spectra(count: int) -> dict[str, sx.Spectrum]:
+    """Real and synthetic ones, all different."""
+    rng = np.random.default_rng(0)
+    found = {name: sx.data.open(name).spectrum().floor(1e-6) for name in ("digits", "patches")}
+    found["white"] = sx.Spectrum(np.ones(64))
+    for i in range(count - len(found)):
+        d = int(10 ** rng.uniform(2, 3.5))
+        if i % 3:
+            law = sx.Spectrum.power_law(d, rng.uniform(0.5, 2.5), 10 ** rng.uniform(-1, 2))
+        else:
+            k = np.arange(d) / d
+            law = sx.Spectrum(np.exp(-((rng.uniform(3, 14) * k) ** rng.uniform(0.3, 1.0))))
+        found[f"spectrum {i}"] = law
+    return found
+
+
+def axes(fits: int, steps: int, most_spectra: int) -> dict:
+    """A product of at least ``fits``: spectra, and ends at slightly different noise levels."""
+    each = -(-fits // (len(SAMPLERS) * len(LOSSES)))
+    spectra = min(each, most_spectra)
+    noisy = NOISY * np.geomspace(0.5, 2, -(-each // spectra))
+    return {
+        "spectra": mixed_spectra(spectra),
+        "steps": [steps],
+        "samplers": list(SAMPLERS),
+        "losses": list(LOSSES),
+        "alpha_bar_ranges": [(float(end), 1.0) for end in noisy],
+    }
+
+
+def swept(wanted: dict) -> tuple[float, sx.SweepResult]:
+    folder = Path(tempfile.mkdtemp())
+    try:
+        begun = time.perf_counter()
+        result = sx.sweep(**wanted, out=folder / "sweep")
+        return time.perf_counter() - begun, result
+    finally:
+        shutil.rmtree(folder)
+
+
+def loop_of_slsqp(wanted: dict, table: list[dict], count: int) -> dict:
+    """SLSQP on the same nodes from the same start, one after another: seconds and losses."""
+    sweep = sx.Sweep(**wanted)
+    nodes = rules(sweep)
+    chosen = np.random.default_rng(1).choice(len(table), count, replace=False)
+    seconds, ratios, converged = [], [], 0
+    for row in (table[i] for i in chosen):
+        ends = (row["alpha_bar_noisy"], row["alpha_bar_clean"])
+        spectrum = nodes[row["spectrum"]]
+        start = sx.spectral(spectrum, row["steps"], loss=row["loss"], alpha_bar_range=ends)
+        run = slsqp_of_nodes(spectrum, row["sampler"], row["loss"], np.asarray(start.logsnr))
+        seconds.append(run["seconds"])
+        ratios.append(row["value"] / run["loss"])
+        converged += run["converged"]
+    return {
+        "fits": count,
+        "seconds_per_fit": float(np.mean(seconds)),
+        "converged": converged / count,
+        "per_minute": 60 / float(np.mean(seconds)),
+        "loss_over_slsqp_largest": float(max(ratios)),
+        "loss_over_slsqp_median": float(np.median(ratios)),
+    }
+
+
+def work(wanted: dict, iterations: dict[tuple[str, str], float]) -> list[dict]:
+    """Arithmetic and memory traffic of one value and gradient, as XLA counts them, per group."""
+    sweep, mesh = sx.Sweep(**wanted), local_mesh()
+    nodes, found = rules(sweep), []
+    for block in blocks(sweep):
+        held = tables(block, nodes)
+        size = batch_size(block.group, held, mesh, block.size) // mesh.size
+        fits = block.fits(np.arange(size) % block.size)
+        with jax.enable_x64(True):
+            theta = np.zeros((size, block.group.shape.steps - 1))
+
+            def gradient(spectrum, case, theta, block=block, held=held):
+                at = jax.tree.map(lambda x: jax.numpy.asarray(x)[spectrum], held.nodes)
+                ends, idle = (jax.numpy.asarray(x)[case] for x in (held.ends, held.idle))
+                problem = Problem(at, ends, idle)
+                return jax.value_and_grad(log_loss(block.group.shape, problem))(theta)
+
+            compiled = jax.jit(jax.vmap(gradient)).lower(fits.spectrum, fits.case, theta).compile()
+        cost = compiled.cost_analysis()
+        update = 8 * block.group.shape.steps**2  # the BFGS matrix: one product, one update
+        mean = iterations[block.sampler[0], block.loss]
+        found.append(
+            {
+                "sampler": block.sampler[0],
+                "loss": block.loss,
+                "batch_per_device": size,
+                "iterations": mean,
+                "flops_per_fit": mean * (cost["flops"] / size + update),
+                "bytes_per_fit": mean * cost["bytes accessed"] / size,
+            }
+        )
+    return found
+
+
+def limits() -> dict:
+    """Peak arithmetic and memory traffic of this machine: stated for a GPU, measured for a CPU."""
+    device = jax.devices()[0]
+    for name, (flops, traffic) in LIMITS.items():
+        if name in device.device_kind:
+            return {"flops": flops, "bytes": traffic, "from": f"stated for {device.device_kind}"}
+    a = np.random.default_rng(0).normal(size=(2000, 2000))
+    begun = time.perf_counter()
+    for _ in range(5):
+        a @ a
+    flops = 5 * 2 * 2000**3 / (time.perf_counter() - begun)
+    big = np.zeros(2**26)
+    begun = time.perf_counter()
+    for _ in range(5):
+        np.add(big, 1.0, out=big)
+    return {
+        "flops": flops,
+        "bytes": 5 * 2 * big.nbytes / (time.perf_counter() - begun),
+        "from": "measured: dgemm on all cores; x += 1 over 0.5 GB on one",
+    }
+
+
+def main(argv: list[str] | None = None) -> dict:
+    made = parser(__doc__)
+    made.add_argument("--fits", type=int, default=40_000)
+    made.add_argument("--steps", type=int, default=20)
+    made.add_argument("--spectra", type=int, default=250)
+    made.add_argument("--slsqp", type=int, default=60, help="fits of the paired loop")
+    args = made.parse_args(argv)
+    use_all_cores()
+    wanted = axes(args.fits, args.steps, args.spectra)
+    for spectrum in wanted["spectra"].values():
+        spectrum.quadrature()
+    first, _ = swept(wanted)
+    seconds, result = swept(wanted)
+    table = result.table.to_pylist()
+    count, converged = len(table), sum(row["converged"] for row in table)
+    mean = {
+        (sampler, loss): float(
+            np.mean(
+                [r["iterations"] for r in table if (r["sampler"], r["loss"]) == (sampler, loss)]
+            )
+        )
+        for sampler in SAMPLERS
+        for loss in LOSSES
+    }
+    with jax.enable_x64(True):
+        peer = loop_of_slsqp(wanted, table, min(args.slsqp, count))
+    groups, peak = work(wanted, mean), limits()
+    share = {
+        "flops": float(np.mean([g["flops_per_fit"] for g in groups])) * count / seconds,
+        "bytes": float(np.mean([g["bytes_per_fit"] for g in groups])) * count / seconds,
+    }
+    answer = {
+        "fits": count,
+        "steps": args.steps,
+        "spectra": len(wanted["spectra"]),
+        "nodes": rules(sx.Sweep(**wanted))["white"].dimension,
+        "seconds": seconds,
+        "first_seconds_with_compilation": first,
+        "converged": converged / count,
+        "converged_per_minute": 60 * converged / seconds,
+        "slsqp": peer,
+        "ratio": 60 * converged / seconds / peer["per_minute"],
+        "work": groups,
+        "limits": peak,
+        "flops_per_second": share["flops"],
+        "bytes_per_second": share["bytes"],
+        "share_of_arithmetic": share["flops"] / peak["flops"],
+        "share_of_traffic": share["bytes"] / peak["bytes"],
+    }
+    return write("sweep", answer, args.folder)
+
+
+if __name__ == "__main__":
+    main()
