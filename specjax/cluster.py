@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import jax
 
+from specjax import _check
+
 
 def join(
     coordinator: str | None = None, processes: int | None = None, process: int | None = None
@@ -35,11 +37,18 @@ def join(
         raise ValueError(f"the processes cannot be joined: {error}") from error
 
 
-def use_all_cores() -> None:
-    """Make every core of a CPU a device, unless the user has chosen; before JAX is first used."""
+def use_all_cores(devices: int | None = None) -> None:
+    """Cut a CPU into devices, by default one a core; before JAX is first used.
+
+    What the user has chosen in XLA_FLAGS or JAX_NUM_CPU_DEVICES stays.
+    """
     chosen = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if not chosen and "JAX_NUM_CPU_DEVICES" not in os.environ:
-        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+    if devices is None and (chosen or "JAX_NUM_CPU_DEVICES" in os.environ):
+        return
+    if devices is None:
+        affinity = getattr(os, "sched_getaffinity", None)  # not on every system
+        devices = len(affinity(0)) if affinity else os.cpu_count() or 1
+    jax.config.update("jax_num_cpu_devices", _check.whole_number("devices", devices))
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import io
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+_LINE_SECONDS = 20.0  # between two lines of progress in a log
 
 
 def fail(message: str) -> int:
@@ -62,25 +66,64 @@ def keep_compilations() -> None:
 
 
 @contextlib.contextmanager
-def progress(label: str, unit: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A progress bar on standard error that disappears when it is done."""
+def progress(
+    label: str, unit: str, *, long: bool = False
+) -> Iterator[Callable[[int, int | None], None]]:
+    """A progress bar on standard error that disappears when it is done.
+
+    Long work also shows its rate and the time left; where standard error is no terminal (the log
+    of a cluster), as a line now and then.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
-        TimeElapsedColumn(),
+        TimeElapsedColumn(), TextColumn("{task.fields[ahead]}"),
     )  # fmt: skip
     console = Console(stderr=True)
+    pace = _Pace(unit)
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bar:
-        task = bar.add_task(label, total=None)
+        task = bar.add_task(label, total=None, ahead="")
 
         def update(done: int, total: int | None) -> None:
-            bar.update(task, completed=done, total=total)
+            ahead = pace.ahead(done, total) if long else ""
+            bar.update(task, completed=done, total=total, ahead=ahead)
+            if long and not console.is_terminal and pace.is_time():
+                of = f" of {total:,}" if total else ""
+                print(f"specjax: {label}: {done:,}{of} {unit}{ahead}", file=sys.stderr, flush=True)
 
         yield update
+
+
+class _Pace:
+    """The rate of some work, from the first report on: what was there before cost no time."""
+
+    def __init__(self, unit: str) -> None:
+        self.unit = unit
+        self.first: tuple[int, float] | None = None
+        self.said = time.monotonic()
+
+    def ahead(self, done: int, total: int | None) -> str:
+        """The rate and the time left, as text; nothing while they are unknown."""
+        now = time.monotonic()
+        if self.first is None:
+            self.first = done, now
+        rate = (done - self.first[0]) / max(now - self.first[1], 1e-9)
+        if done == self.first[0] or total is None:
+            return ""
+        left = datetime.timedelta(seconds=round((total - done) / rate))
+        pace = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+        return f", {pace} {self.unit}/s, {left} left"
+
+    def is_time(self) -> bool:
+        """Whether the last line is long ago."""
+        if time.monotonic() - self.said < _LINE_SECONDS:
+            return False
+        self.said = time.monotonic()
+        return True
 
 
 @contextlib.contextmanager
