@@ -24,6 +24,7 @@ LAYERS = [
     "spectrum",
     "bootstrap",
     "power_law",
+    "units",
     "schedule",
     "steps",
     "samplers",
@@ -50,6 +51,9 @@ LAYERS = [
     "sweep",
     "plots",
     "report",
+    "report_spectrum",
+    "report_sweep",
+    "report_recommend",
     "console",
     "cli",
 ]

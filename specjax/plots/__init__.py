@@ -5,12 +5,14 @@ matplotlib is imported when a picture is drawn, not before::
     picture = fit_picture(spectrum, {"learned": schedule, "cosine": other}, learned="learned")
     save_figure(fit_figure(picture), "schedule.png")
     save_figure(spectrum_figure(spectrum), "spectrum.png")
+    save_figure(sweep_figure(result.table), "sweep.png")
 """
 
 from specjax.plots.figure import fit_figure
 from specjax.plots.picture import Drawn, FitPicture, LossCurve, fit_picture
 from specjax.plots.save import FORMATS, save_figure
 from specjax.plots.spectrum_figure import spectrum_figure
+from specjax.plots.sweep_figure import sweep_figure
 
 __all__ = [
     "FORMATS",
@@ -21,4 +23,5 @@ __all__ = [
     "fit_picture",
     "save_figure",
     "spectrum_figure",
+    "sweep_figure",
 ]

@@ -14,6 +14,9 @@ MUTED = (
     "#CFAE3A", "#6F8FAF", "#8C6D5A",
 )  # fmt: skip
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.5, 1.5)))
+STRONG = (LEARNED, "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5B4A9E")
+"""Okabe and Ito's colours and a violet, for several learned schedules in one picture."""
+
 GUIDE = "#9a9a9a"
 INK = "#333333"
 
