@@ -90,6 +90,8 @@ def _power_laws(table: dict[str, Any]) -> Iterator[tuple[str, Spectrum]]:
         _check.one_of("power_law: key", key, ["dimension", "scale", "floor"])
     floor = table.pop("floor", None)
     for exponent in exponents if isinstance(exponents, list) else [exponents]:
+        if isinstance(exponent, bool) or not isinstance(exponent, int | float):
+            raise ValueError(f"power_law = {exponents!r}: give exponents, such as [1.0, 2.0]")
         law = Spectrum.power_law(table.get("dimension", 1000), exponent, table.get("scale", 1.0))
         yield f"power law {exponent}", law if floor is None else law.floor(floor)
 

@@ -89,6 +89,7 @@ def recommend(
     for name, chosen in waiting:
         objective(spectrum, name, dict(chosen), loss, process)
     found: list[Recommendation] = []
+    best: dict[Any, Recommendation] = {}
     last, width = 0, _WINDOW
     while waiting and last < most_steps:
         window = range(last + 1, min(last + width, most_steps) + 1)
@@ -106,9 +107,11 @@ def recommend(
                 row for row in rows if (row.sampler, row.sampler_options) == (one[0], dict(one[1]))
             ]
             reaching = [row for row in own if row.reached]
+            finite = [*filter(None, [best.get(one)]), *(r for r in own if np.isfinite(r.value))]
+            if finite:
+                best[one] = min(finite, key=lambda row: row.value)
             if reaching or last == most_steps:
-                usable = reaching[:1] or [row for row in own if np.isfinite(row.value)]
-                found += usable[:1] if reaching else sorted(usable, key=lambda r: r.value)[:1]
+                found += reaching[:1] or (finite and [best[one]])
                 waiting.remove(one)
     return sorted(
         found, key=lambda row: (not row.reached, row.calls if row.reached else 0, row.value)

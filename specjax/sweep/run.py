@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from specjax import cluster
+from specjax import _check, cluster
 from specjax.spectrum import Spectrum
 from specjax.sweep.solve import Outcomes, local_mesh, solve
 from specjax.sweep.spec import Block, Sweep, blocks, rules, tables
@@ -34,7 +34,7 @@ class SweepResult:
 
     Attributes:
       sweep: what was asked for. folder: where its files are, None without ``out``.
-      fits: how many were made now; the others were there. failed: rows with an error.
+      fits: how many were made now; the others were there.
       table: a row a fit (:class:`pyarrow.Table`; ``.to_pandas()``, polars and DuckDB take it).
     """
 
@@ -42,6 +42,11 @@ class SweepResult:
     folder: Path | None
     fits: int
     table: pa.Table
+
+    @property
+    def failed(self) -> int:
+        """The number of rows with an error."""
+        return self.table.num_rows - self.table.column("error").null_count
 
 
 def sweep(
@@ -72,7 +77,8 @@ def sweep(
       A :class:`SweepResult`; None on all processes but the first.
 
     Raises:
-      ValueError: for axes that :class:`Sweep` refuses, a folder of another sweep.
+      ValueError: for axes that :class:`Sweep` refuses, a folder of another sweep or with other
+        files in it, part_rows below 1.
 
     Example:
       >>> found = sx.sweep([sx.Spectrum([1.0])], steps=[2, 3])
@@ -81,7 +87,9 @@ def sweep(
     """
     wanted = Sweep(_named(spectra), steps, **axes)
     mesh = local_mesh() if mesh is None else mesh
-    rows = part_rows or _PART_ROWS.get(mesh.devices.flat[0].platform, _PART_ROWS_ELSEWHERE)
+    rows = _PART_ROWS.get(mesh.devices.flat[0].platform, _PART_ROWS_ELSEWHERE)
+    if part_rows is not None:
+        rows = _check.whole_number("part_rows", part_rows)
     if out is None:
         every = parts(blocks(wanted), rows)
         made = dict(_made(wanted, every, mesh, progress))
@@ -95,9 +103,10 @@ def sweep(
     there = sum(part.size for part in own) - sum(part.size for part in mine)
     for number, made_now in _made(wanted, mine, mesh, progress, there):
         folder.write(every[number], made_now)
+    # All of them, as jax.distributed ends the others soon after one has left.
+    cluster.wait_for(lambda: not folder.missing(every))
     if jax.process_index():
         return None
-    cluster.wait_for(lambda: not folder.missing(every))
     import pyarrow.parquet as pq
 
     whole = pq.read_table(folder.combine(len(every)))
@@ -112,8 +121,11 @@ def _named(spectra: Any) -> dict[str, Any]:
         spectra = [spectra]
     named: dict[str, Any] = {}
     for i, spectrum in enumerate(spectra):
-        name = str((spectrum.source or {}).get("name", f"spectrum {i}"))
-        named[f"{name} {i}" if name in named else name] = spectrum
+        source = getattr(spectrum, "source", None) or {}
+        name = str(source.get("name", f"spectrum {i}"))
+        while name in named:
+            name = f"{name} {i}"
+        named[name] = spectrum
     return named
 
 

@@ -21,7 +21,7 @@ from specjax.fit import OVERSHOOT, restarts_for, tolerance_for
 from specjax.monotone import padded
 from specjax.objective import Objective, objective
 from specjax.problem import Shape, shared_steps
-from specjax.schedule import alpha_bar_to_logsnr
+from specjax.schedule import NoiseSchedule, alpha_bar_to_logsnr
 from specjax.spectrum import Spectrum
 from specjax.sweep.solve import Fits, Group, Tables
 
@@ -91,11 +91,18 @@ class Sweep:
             )
         for name, value in checked.items():
             object.__setattr__(self, name, value)
-        sound = Spectrum(np.ones(1))
+        for name, spectrum in dict(self.spectra).items():
+            if not isinstance(spectrum, Spectrum):
+                raise ValueError(f"spectra has {spectrum!r} as {name!r}: give a Spectrum")
+        sound, two_steps = Spectrum(np.ones(1)), NoiseSchedule(np.array([-1.0, 0.0, 1.0]))
         for (sampler, options), loss, process in itertools.product(
             self.samplers, self.losses, self.processes
         ):
-            objective(sound, sampler, dict(options), loss, process)
+            chosen = objective(sound, sampler, dict(options), loss, process)
+            try:
+                chosen.plan(two_steps)
+            except TypeError as error:
+                raise ValueError(f"sampler {sampler!r} with {dict(options)}: {error}") from error
 
     @property
     def size(self) -> int:
@@ -105,9 +112,12 @@ class Sweep:
         return math.prod(len(axis) for axis in axes)
 
     def document(self) -> dict[str, Any]:
-        """The sweep as plain JSON, with the spectra by fingerprint: what makes two the same."""
+        """The sweep as plain JSON, with the fingerprints of the spectra: what makes two the same.
+
+        In order, as the parts of a results folder are cut along it.
+        """
         return {
-            "spectra": {name: s.fingerprint for name, s in self.spectra.items()},
+            "spectra": [[name, s.fingerprint] for name, s in self.spectra.items()],
             "steps": list(self.steps),
             "samplers": [{"name": name, **dict(options)} for name, options in self.samplers],
             "losses": list(self.losses),

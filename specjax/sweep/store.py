@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from specjax import _check
 from specjax import io as files
 from specjax.power_law import power_law_fit
 from specjax.spectrum import Spectrum
@@ -115,10 +116,12 @@ class Folder:
     def _resumed(self, manifest: Path, sweep: Sweep) -> int:
         try:
             document = json.loads(files.read(manifest))
-            known, rows = document["sweep"], int(document["part_rows"])
+            known, rows = dict(document["sweep"]), int(document["part_rows"])
+            fingerprint = document["fingerprint"]
+            _check.whole_number("part_rows", rows)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{manifest} is damaged: {error}; give another folder") from error
-        if document["fingerprint"] != sweep.fingerprint:
+        if fingerprint != sweep.fingerprint:
             raise ValueError(
                 f"out = {str(self.path)!r} holds another sweep ({_difference(known, sweep)}): "
                 "give another folder"
