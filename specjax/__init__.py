@@ -26,6 +26,7 @@ from specjax.spectrum import Spectrum
 from specjax.steps import SamplerPlan, advance
 from specjax.sweep import Recommendation, Sweep, SweepResult, recommend, sweep
 from specjax.transfer import Transfer, transfer
+from specjax.units import check_units
 
 __version__ = "0.1.0"
 
@@ -49,6 +50,7 @@ __all__ = [
     "Transfer",
     "advance",
     "bootstrap",
+    "check_units",
     "compare",
     "data",
     "export",

@@ -5,14 +5,23 @@ from __future__ import annotations
 import contextlib
 import datetime
 import io
+import json
 import os
 import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 _LINE_SECONDS = 20.0  # between two lines of progress in a log
+
+
+_UNION = re.compile(
+    r"Error parsing --(?P<name>[\w-]+):[; ]+no type matching[; ]+(?P<form>.+?)[; ]+could[; ]+"
+    r"be[; ]+instantiated[; ]+from[; ]+(?P<given>\[.*?\])\."
+)
+"""What tyro says of an option with several forms, in lines that are broken anywhere."""
 
 
 def fail(message: str) -> int:
@@ -44,11 +53,21 @@ def _unboxed(text: str) -> str:
         if line.strip("─ "):
             kept.append(line)
     line = "; ".join([*kept, "see 'specjax --help'"]).replace(":;", ":")
+    union = _UNION.search(line)
+    if union:
+        form = re.sub(r"^\{None\}\|", "", union["form"]).replace("|", " or ")
+        given = " ".join(re.findall(r"'(.*?)'", union["given"])) or "nothing"
+        return f"--{union['name']} {given}: give {re.sub('[{}]', '', form)}; see 'specjax --help'"
     return re.sub(
         r"Error parsing --([\w-]+): invalid literal for int\(\) with base 10: ('.*?')",
         r"\1 = \2: give a whole number",
         line,
     )
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """A result for machines, on standard output."""
+    print(json.dumps(document, indent=1, allow_nan=False))
 
 
 def keep_compilations() -> None:
@@ -127,10 +146,13 @@ class _Pace:
 
 
 @contextlib.contextmanager
-def status(label: str) -> Iterator[None]:
-    """A spinner on standard error."""
+def status(label: str) -> Iterator[Callable[[str], None]]:
+    """A spinner on standard error, and what changes its text."""
     from rich.console import Console
 
     console = Console(stderr=True)
-    with console.status(label) if console.is_terminal else contextlib.nullcontext():
-        yield
+    if not console.is_terminal:
+        yield lambda text: None
+        return
+    with console.status(label) as spinner:
+        yield lambda text: spinner.update(text)

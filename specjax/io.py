@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -67,6 +68,15 @@ def load(path: str | os.PathLike[str]) -> FitResult | NoiseSchedule | Spectrum:
         return schedule if "fit" not in document else _result_of(schedule, document)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} lacks a field of a schedule file: {error}") from error
+
+
+def is_spectrum(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a spectrum file of that name; its numbers are neither read nor checked."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {"header.npy", "eigenvalues.npy"} <= set(archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def read(path: str | os.PathLike[str]) -> bytes:
@@ -286,20 +296,29 @@ def _spectrum_of(content: bytes, path: Any) -> Spectrum:
         header = json.loads(arrays.pop("header").tobytes())
     except Exception as error:
         raise ValueError(f"{path} is not a spectrum file, or is truncated: {error}") from error
-    if header.get("format") != "specjax.spectrum":
+    if not isinstance(header, dict) or header.get("format") != "specjax.spectrum":
         raise ValueError(f"{path} is an npz file but not a specjax spectrum")
     _check_version(path, header.get("format_version"), SPECTRUM_FORMAT)
+    try:
+        spectrum = _spectrum_from(arrays, header)
+        fingerprint = header["fingerprint"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} lacks a field of a spectrum file: {error}") from error
+    if spectrum.fingerprint != fingerprint:
+        raise ValueError(f"{path} is corrupted: its fingerprint does not match its numbers")
+    return spectrum
+
+
+def _spectrum_from(arrays: dict[str, np.ndarray], header: Mapping[str, Any]) -> Spectrum:
     basis: Basis | None = None
-    vectors, place = arrays.pop("basis", None), header.get("basis")
+    vectors = arrays.pop("basis", None)
     if vectors is not None:
+        place = header["basis"]
         shape = tuple(place["shape"])
         spatial = place.get("spatial")
         basis = FourierBasis(vectors, shape, spatial) if spatial else DenseBasis(vectors, shape)
     intervals: Intervals | None = None
     if header.get("intervals"):
-        bounds = {name: arrays.pop(f"intervals_{name}") for name in ("lower", "upper")}
-        intervals = Intervals(**bounds, **header["intervals"])
-    spectrum = Spectrum(**arrays, basis=basis, source=header["source"], intervals=intervals)
-    if spectrum.fingerprint != header["fingerprint"]:
-        raise ValueError(f"{path} is corrupted: its fingerprint does not match its numbers")
-    return spectrum
+        lower, upper = (arrays.pop(f"intervals_{name}") for name in ("lower", "upper"))
+        intervals = Intervals(lower, upper, **header["intervals"])
+    return Spectrum(**arrays, basis=basis, source=header["source"], intervals=intervals)

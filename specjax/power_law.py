@@ -41,6 +41,25 @@ def ranked(spectrum: Spectrum) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return order, np.cumsum(counts) - counts + 1, counts
 
 
+def variance_beyond(spectrum: Spectrum) -> tuple[np.ndarray, np.ndarray]:
+    """The last rank [m] of each positive eigenvalue, and the share of the variance beyond it [m].
+
+    Example:
+      >>> variance_beyond(Spectrum([6.0, 3.0, 1.0]))
+      (array([1., 2., 3.]), array([0.4, 0.1, 0. ]))
+    """
+    order, first, counts = ranked(spectrum)
+    part = counts * np.asarray(spectrum.eigenvalues, np.float64)[order]
+    rest = np.append(np.cumsum(part[::-1])[::-1][1:], 0.0) / part.sum()
+    return first + counts - 1, rest
+
+
+def directions_for(spectrum: Spectrum, share: float) -> float:
+    """How many of the first directions hold that share of the variance."""
+    last, rest = variance_beyond(spectrum)
+    return float(last[np.argmax(rest <= 1 - share)])
+
+
 def power_law_fit(spectrum: Spectrum) -> PowerLaw:
     """Least squares of log lambda over log rank, every octave of rank counting alike.
 

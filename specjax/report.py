@@ -24,8 +24,9 @@ def _console() -> Console:
 def _title(fit: FitResult, spectrum: Spectrum) -> str:
     source = spectrum.source or {}
     samples = f", {source['samples']:,} samples" if "samples" in source else ""
+    dimension = source.get("dimension", spectrum.dimension)
     return (
-        f"{source.get('name', 'spectrum')} (d = {spectrum.dimension:,}{samples}), "
+        f"{source.get('name', 'spectrum')} (d = {dimension:,}{samples}), "
         f"{fit.sampler}{_in_brackets(fit.sampler_options)}, {fit.process}, "
         f"{fit.loss}: {LOSSES[fit.loss].summary}"
     )

@@ -124,7 +124,7 @@ def test_export_prints_or_writes_the_same(run, samples, tmp_path, target):
     run("fit", "x.npy", "--steps", 3, "--plot", "None")
     code, out, _ = run("export", "schedule.json", "--to", target)
     assert code == 0
-    run("export", "schedule.json", "--to", target, "--out", "exported")
+    run("export", "schedule.json", "--to", target, "-o", "exported")
     assert (tmp_path / "exported").read_text() == out
     assert "nan" not in out.lower()
 
@@ -161,13 +161,15 @@ BAD = [
     (["fit", "digits", "--steps", "3", "--sampler-options", "eta"], "NAME=VALUE"),
     (["fit", "digits", "--steps", "3", "--sampler-options", "zeta=1"], "it takes eta"),
     (["fit", "digits", "--steps", "3", "--sampler-options", "eta=2"], "eta = 2"),
-    (["fit", "digits", "--steps", "3", "--method", "magic"], "exact, shift-invariant"),
+    (["fit", "digits", "--steps", "3", "--method", "magic"], "exact, low-rank, shift-invariant"),
     (["fit", "digits", "--steps", "3", "--shrinkage", "2"], "shrinkage"),
     (["fit", "digits", "--steps", "3", "--floor", "-1"], "floor"),
     (["fit", "digits", "--steps", "3", "--out", "nowhere/s.json"], "folder nowhere does not exist"),
     (["fit", "digits", "--steps", "3", "--plot", "nowhere/s.png"], "nowhere"),
     (["fit", "digits", "--steps", "3", "--plot", "s.bmp"], ".png"),
     (["fit", "digits", "--steps", "3", "--stepz", "3"], "--stepz"),
+    (["fit", "digits", "--steps", "3", "--restarts", "few"], "--restarts few: give INT"),
+    (["fit", "digits", "--steps", "3", "--size", "64", "a"], "--size 64 a: give INT or INT INT"),
     (["compare", "digits", "--steps", "3", "--schedules", "1,2,0"], "not strictly monotone"),
     (["compare", "digits", "--steps", "3", "--schedules", "2,1,-1"], "negative"),
     (["show", "missing.json"], "cannot read missing.json"),
@@ -176,8 +178,8 @@ BAD = [
     (["export", "list.txt", "--to", "excel"], "choose from comfyui"),
     (["export", "list.txt", "--to", "csv", "--grid", "sdd"], "did you mean 'sd'"),
     (["export", "list.txt", "--to", "csv", "--out", "nowhere/s.csv"], "nowhere"),
-    (["nothing"], "fit, compare, show, export"),
-    ([], "fit, compare, show, export"),
+    (["nothing"], "fit, compare, spectrum"),
+    ([], "fit, compare, spectrum"),
 ]
 
 
@@ -248,4 +250,4 @@ def test_ctrl_c_during_a_fit_exits_130_and_writes_nothing(tmp_path):
 def test_help_names_every_command(run):
     code, out, _ = run("--help")
     assert code == 0
-    assert all(name in out for name in ("fit", "compare", "show", "export"))
+    assert all(name in out for name in ("fit", "compare", "spectrum", "show", "export"))

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from specjax import estimate
 from specjax.data.options import Options, share
+from specjax.moments import Moments
 from specjax.spectrum import Spectrum
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
 
 DEFAULT_RANGES = {"uint8": (0.0, 255.0), "bool": (0.0, 1.0)}
 """Ranges that need not be given, because the dtype leaves no doubt."""
+
+_DENSE_MATRICES = 3
+"""[d, d] that are held at once: the products, the covariance, its eigenvectors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,27 +57,79 @@ class Dataset:
         method: str = "exact",
         shrinkage: float | str = 0.0,
         spatial: int | None = None,
+        rank: int | None = None,
+        power_iterations: int = 4,
+        seed: int = 0,
+        mesh: Mesh | None = None,
+        precision: str | None = None,
         progress: estimate.Progress | None = None,
     ) -> Spectrum:
         """The spectrum of the samples; arguments as in :meth:`Spectrum.from_samples`.
 
         Raises:
           ValueError: for values outside ``data_range``, NaN or infinite values, a constant
-            dataset, fewer than two samples; for what is wrong with files that are first read
-            here (mixed sizes or rates, no good file, with ``strict`` the first bad one).
+            dataset, fewer than two samples; for an exact covariance beyond the memory; for what
+            is wrong with files that are first read here (mixed sizes or rates, no good file,
+            with ``strict`` the first bad one).
 
         Example:
           >>> Dataset("array", np.array([[1.0], [-1.0]]), None, {}).spectrum().eigenvalues
           array([2.])
         """
+        if method == "exact":
+            _check_memory(self.source.get("shape", ()))
         return Spectrum.from_samples(
             self.samples,
             method=method,
             data_range=self.data_range,
             shrinkage=shrinkage,
             spatial=spatial,
+            rank=rank,
+            power_iterations=power_iterations,
+            seed=seed,
+            mesh=mesh,
+            precision=precision,
             progress=progress,
             source=self.source,
+        )
+
+    def moments(
+        self,
+        *,
+        mesh: Mesh | None = None,
+        precision: str | None = None,
+        progress: estimate.Progress | None = None,
+    ) -> Moments:
+        """The moments of the samples, to be merged with those of other shards.
+
+        Arguments and errors as in :meth:`Moments.from_samples`.
+
+        Example:
+          >>> shards = [sx.data.open("digits", shard=(i, 2)).moments() for i in range(2)]
+          >>> shards[0].merge(shards[1]).count
+          1797
+        """
+        return Moments.from_samples(
+            self.samples,
+            data_range=self.data_range,
+            mesh=mesh,
+            precision=precision,
+            progress=progress,
+        )
+
+
+def _check_memory(shape: Sequence[int]) -> None:
+    """Refuse, before anything is read, a covariance that the machine cannot hold."""
+    if not hasattr(os, "sysconf"):
+        return
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    d = math.prod(shape)
+    needed = _DENSE_MATRICES * 8 * d**2
+    if needed > memory:
+        raise ValueError(
+            f"samples have {d:,} numbers, whose exact covariance takes {needed / 2**30:,.0f} GiB "
+            f"of {memory / 2**30:,.0f} GiB: give method = 'shift-invariant', or 'low-rank' with a "
+            "rank (--method, --rank), or smaller samples (of images: --size)"
         )
 
 

@@ -54,56 +54,57 @@ APPLIES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How data are read. Of any kind:
-
-    Attributes:
-      data_range: (low, high) of the samples, mapped to [-1, 1]. uint8 means (0, 255), bool
-        (0, 1), sound (-1, 1); other integers need it; floats are taken as they are without it.
-      seed: of the places where ``patches`` are cut; used by nothing else.
-      limit: only the first ``limit`` samples (with ``shard``: of this part).
-      shard: (index, count), index from 0: only this one of ``count`` parts, so that several
-        processes share the reading. The parts are disjoint and together they are everything.
-
-    Of ``.npz`` files and TFDS sets:
-      key: which array of several; which feature (by default "image").
-
-    Of TFDS sets:
-      data_dir: folder of the prepared sets; by default TFDS's own (``TFDS_DATA_DIR`` or
-        ``~/tensorflow_datasets``).
-
-    Of images (in a folder, and in TFDS sets but for ``colour``):
-      size: side of a square or (height, width), for images of mixed sizes.
-      fit: "resize" (the default: stretched to the size) or "crop" (the shorter side is scaled to
-        the size, the middle is kept); both by Lanczos with antialiasing.
-      colour: "rgb" or "grey"; by default as the folder's first image.
-
-    Of folders of sound:
-      rate: samples per second that all files are brought to; needed where they differ.
-      window: samples in a window (400).
-      hop: samples from one window to the next (``window``).
-      silence: windows are dropped whose root mean square is less than this many decibels relative
-        to the peak of their file (-40).
-      normalise: "peak" (the default: each file is divided by its peak) or "none".
-
-    Of folders:
-      strict: stop at the first bad file instead of skipping it.
-    """
+    """How data are read."""
 
     data_range: tuple[float, float] | None = None
+    """LOW HIGH of the samples, mapped to [-1, 1]; uint8 means 0 255, bool 0 1, sound -1 1, other
+    integers need it, floats are taken as they are without it"""
+
     seed: int = 0
+    """of the places where patches are cut; used by nothing else"""
+
     limit: int | None = None
+    """only that many samples, the first (with shard: of this part)"""
+
     shard: tuple[int, int] | None = None
+    """INDEX COUNT, index from 0: only this one of COUNT parts, so that several processes share the
+    reading; the parts are disjoint and together they are everything"""
+
     key: str | None = None
+    """.npz: which array of several; TFDS: which feature (by default "image")"""
+
     data_dir: str | None = None
+    """TFDS: folder of the prepared sets; by default TFDS's own (TFDS_DATA_DIR or
+    ~/tensorflow_datasets)"""
+
     size: int | tuple[int, int] | None = None
+    """images of mixed sizes: side of a square, or HEIGHT WIDTH"""
+
     fit: str | None = None
+    """images: resize (the default: stretched to the size) or crop (the shorter side is scaled to
+    the size, the middle is kept); both by Lanczos with antialiasing"""
+
     colour: str | None = None
+    """folders of images: rgb or grey; by default as the first image"""
+
     rate: int | None = None
+    """sound: samples per second that all files are brought to; needed where they differ"""
+
     window: int | None = None
+    """sound: samples in a window (by default 400)"""
+
     hop: int | None = None
+    """sound: samples from one window to the next (by default the window)"""
+
     silence: float | None = None
+    """sound: drop windows whose root mean square is less than this many decibels relative to the
+    peak of their file (by default -40)"""
+
     normalise: str | None = None
+    """sound: peak (the default: each file is divided by its peak) or none"""
+
     strict: bool = False
+    """folders: stop at the first bad file instead of skipping it"""
 
 
 def changed(options: Options | None, changes: dict[str, Any]) -> Options:

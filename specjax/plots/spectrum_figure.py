@@ -8,7 +8,7 @@ import numpy as np
 
 from specjax.basis import Basis
 from specjax.plots.style import GUIDE, INK, LEARNED, MUTED, RC
-from specjax.power_law import power_law_fit, ranked
+from specjax.power_law import directions_for, power_law_fit, ranked, variance_beyond
 from specjax.spectrum import Spectrum
 
 if TYPE_CHECKING:
@@ -158,11 +158,8 @@ def _units(spectrum: Spectrum) -> str:
 def _draw_shares(axes: Axes, spectrum: Spectrum) -> None:
     from matplotlib.ticker import FixedLocator, NullLocator
 
-    order, first, counts = ranked(spectrum)
-    part = counts * np.asarray(spectrum.eigenvalues, np.float64)[order]
-    rest = np.append(np.cumsum(part[::-1])[::-1][1:], 0.0) / part.sum()  # beyond each
-    last = first + counts - 1
-    drawn = _thinned(first)
+    last, rest = variance_beyond(spectrum)
+    drawn = _thinned(ranked(spectrum)[1])
     drawn = drawn[rest[drawn] > _LEAST_REST]
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -170,7 +167,7 @@ def _draw_shares(axes: Axes, spectrum: Spectrum) -> None:
     axes.set_xlim(0.9, 1.15 * last[-1])
     axes.set_ylim(1.0, min(0.5 * 10 ** np.floor(np.log10(rest[drawn].min(initial=1e-3))), 5e-4))
     for share in _SHARES:
-        _mark_share(axes, share, last[np.argmax(rest <= 1 - share)], float(last[-1]))
+        _mark_share(axes, share, directions_for(spectrum, share), float(last[-1]))
     axes.yaxis.set_major_locator(FixedLocator([0.5, 0.1, 0.01, 1e-3, 1e-4, 1e-5]))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(lambda left, _: f"{100 * (1 - left):.6g} %")

@@ -1,0 +1,55 @@
+"""The command line: ``specjax fit|compare|spectrum|sweep|recommend|show|export``.
+
+A user's mistake is one line on standard error and exit code 2; Ctrl-C is 130. Standard output
+holds the result (a table, or JSON with ``--json``), standard error progress and remarks.
+
+A command is a frozen dataclass with ``run()``, in a module of its own or with its nearest
+relative; it takes DATA by a field ``data: GivenData`` (``specjax.cli.data``), and is named in
+``Command``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import tyro
+
+from specjax.cli.fit import Compare, Fit
+from specjax.cli.show import Export, Show
+from specjax.cli.spectrum import SpectrumCommand
+from specjax.cli.sweep import Recommend, Sweep
+from specjax.console import fail, keep_compilations, one_line_errors
+
+Command = (
+    Annotated[Fit, tyro.conf.subcommand("fit", prefix_name=False)]
+    | Annotated[Compare, tyro.conf.subcommand("compare", prefix_name=False)]
+    | Annotated[SpectrumCommand, tyro.conf.subcommand("spectrum", prefix_name=False)]
+    | Annotated[Sweep, tyro.conf.subcommand("sweep", prefix_name=False)]
+    | Annotated[Recommend, tyro.conf.subcommand("recommend", prefix_name=False)]
+    | Annotated[Show, tyro.conf.subcommand("show", prefix_name=False)]
+    | Annotated[Export, tyro.conf.subcommand("export", prefix_name=False)]
+)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point of ``specjax``."""
+    with one_line_errors():
+        command = tyro.cli(
+            Command,
+            prog="specjax",
+            description="Learn few-step diffusion sampling schedules from the spectrum of data.",
+            args=argv,
+            config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+        )
+    try:
+        keep_compilations()
+        command.run()
+    except ValueError as error:
+        sys.exit(fail(str(error)))
+    except KeyboardInterrupt:
+        print("specjax: interrupted; no file is half-written", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

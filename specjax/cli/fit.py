@@ -1,0 +1,187 @@
+"""``specjax fit`` and ``specjax compare``: a schedule is learned, and judged beside others."""
+
+from __future__ import annotations
+
+import json as json_module
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from specjax import _check
+from specjax.cli.data import Data, GivenData
+from specjax.cli.schedules import levels_of, read_schedule
+from specjax.console import print_json, progress, status
+from specjax.schedule import NoiseSchedule
+from specjax.units import check_units
+
+if TYPE_CHECKING:
+    from specjax.compare import Comparison
+    from specjax.spectrum import Spectrum
+
+_CURVE_STEPS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """With what is sampled, and how it is judged."""
+
+    sampler: str = "ddim"
+    """ddim, ddpm, euler_ancestral, heun, dpmpp_2m, dpmpp_2m_sde or lms"""
+    sampler_options: tuple[str, ...] = ()
+    """the sampler's own options, such as eta=0.5"""
+    loss: str = "w2"
+    """w2 (squared Wasserstein distance), kl, kl_reverse, l1 or relative"""
+    alpha_bar_range: tuple[float, float] = _check.DEFAULT_ALPHA_BAR_RANGE
+    """the two ends; with CLEAN = 1.0 the last step returns the denoised estimate"""
+    process: str = "vp"
+    """vp or ve"""
+    restarts: int | None = None
+    """how many of the best starts are followed (by default 1; 8 where several minima are likely)"""
+
+    def check(self, steps: int) -> None:
+        """Refuse what can be refused before the data are read."""
+        from specjax.losses import LOSSES
+        from specjax.samplers import plan
+
+        _check.whole_number("steps", steps)
+        _check.one_of("loss", self.loss, LOSSES)
+        if self.restarts is not None:
+            _check.whole_number("restarts", self.restarts)
+        trial = NoiseSchedule.from_alpha_bar(_check.alpha_bar_range(self.alpha_bar_range))
+        plan(self.sampler, trial, self.process, **sampler_options(self.sampler_options))
+
+    def compared(
+        self,
+        spectrum: Spectrum,
+        steps: int,
+        seed: int,
+        schedules: dict[str, NoiseSchedule] | None = None,
+    ) -> Comparison:
+        """A fit beside the heuristics and the given schedules, with a progress bar."""
+        from specjax.compare import compare
+
+        with progress("fit", "iterations") as update:
+            return compare(
+                spectrum, steps, sampler=self.sampler, loss=self.loss, process=self.process,
+                alpha_bar_range=self.alpha_bar_range, restarts=self.restarts, seed=seed,
+                sampler_options=sampler_options(self.sampler_options), schedules=schedules,
+                progress=lambda done, most, value: update(done, most),
+            )  # fmt: skip
+
+
+def sampler_options(given: tuple[str, ...]) -> dict[str, Any]:
+    """``("eta=0.5",)`` as a mapping; values are numbers where they look like ones."""
+    options: dict[str, Any] = {}
+    for item in given:
+        name, equals, text = item.partition("=")
+        if not equals:
+            raise ValueError(f"sampler_options = {item!r}: give NAME=VALUE, such as eta=0.5")
+        try:
+            options[name] = json_module.loads(text)
+        except json_module.JSONDecodeError:
+            options[name] = text
+    return options
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """Learn a schedule: a table beside the heuristics, a schedule file and a picture."""
+
+    data: GivenData = field(default_factory=Data)
+    steps: int = tyro.MISSING
+    """S, the number of denoiser calls of a one-call-per-step sampler"""
+    goal: Goal = field(default_factory=Goal)
+    out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "schedule.json"
+    """the schedule file to write"""
+    plot: str | None = "schedule.png"
+    """the picture to write (.png, .pdf, .svg), or None"""
+    json: bool = False
+    """print JSON instead of tables"""
+
+    def run(self) -> None:
+        """Spectrum, fit, comparison; then the files; then the table."""
+        from specjax import io as files
+        from specjax import report
+        from specjax.plots.save import check_path
+
+        self.goal.check(self.steps)
+        _check.whole_number("seed", self.data.seed, 0)
+        files.check_folder(self.out)
+        if self.plot is not None:
+            files.check_folder(check_path(self.plot))
+        spectrum = self.data.spectrum(self.data.open())
+        comparison = self.goal.compared(spectrum, self.steps, self.data.seed)
+        result = replace(comparison.learned, baselines=comparison.baselines)
+        with status("drawing" if self.plot else "writing"):
+            if self.plot is not None:
+                _draw(self.plot, spectrum, comparison)
+            files.save(self.out, result)
+        written = [self.out, *([self.plot] if self.plot else [])]
+        if self.json:
+            print_json({**report.comparison_json(comparison), "files": written})
+        else:
+            report.print_fit(comparison, spectrum, written)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare:
+    """Every schedule family, the learned schedule and any that you give, on one spectrum."""
+
+    data: GivenData = field(default_factory=Data)
+    steps: tuple[int, ...] = tyro.MISSING
+    """one or several S"""
+    schedules: tuple[str, ...] = ()
+    """schedule files, or lists of sigmas (text files, or "14.6,1.2,0" in place)"""
+    goal: Goal = field(default_factory=Goal)
+    json: bool = False
+    """print JSON instead of tables"""
+
+    def run(self) -> None:
+        """A fit and a comparison for every S."""
+        from specjax import report
+
+        if not self.steps:
+            raise ValueError("steps = (): give at least one whole number")
+        for steps in self.steps:
+            self.goal.check(steps)
+        _check.whole_number("seed", self.data.seed, 0)
+        given = {name: read_schedule(name) for name in self.schedules}
+        opened = self.data.open()
+        for name, schedule in given.items():
+            learned = None if isinstance(schedule, NoiseSchedule) else schedule.source
+            check_units(learned, opened.source, schedule=name, data=self.data.data)
+        spectrum = self.data.spectrum(opened)
+        levels = {name: levels_of(schedule) for name, schedule in given.items()}
+        found = [
+            self.goal.compared(spectrum, steps, self.data.seed, levels) for steps in self.steps
+        ]
+        if self.json:
+            print_json({"comparisons": [report.comparison_json(one) for one in found]})
+        else:
+            report.print_comparisons(found, spectrum)
+
+
+def _draw(path: str, spectrum: Spectrum, comparison: Comparison) -> None:
+    from specjax.compare import heuristics, losses_over_steps
+    from specjax.objective import objective
+    from specjax.plots import LossCurve, fit_figure, fit_picture, save_figure
+
+    fit = comparison.learned
+    chosen = objective(spectrum, fit.sampler, fit.sampler_options, fit.loss, fit.process)
+    makers = heuristics(fit.nodes, fit.loss, fit.alpha_bar_range)
+    curves = [
+        LossCurve(name, _CURVE_STEPS, losses_over_steps(chosen, fit.nodes, make, _CURVE_STEPS))
+        for name, make in makers.items()
+    ]
+    picture = fit_picture(
+        spectrum,
+        {row.name: row.schedule for row in comparison.rows},
+        learned="learned",
+        sampler=fit.sampler,
+        sampler_options=fit.sampler_options,
+        loss=fit.loss,
+        process=fit.process,
+        over_steps=curves,
+    )
+    save_figure(fit_figure(picture), path)

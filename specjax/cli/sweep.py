@@ -1,0 +1,135 @@
+"""``specjax sweep`` and ``specjax recommend``: many fits at once, and what they advise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from specjax import _check
+from specjax.cli.data import Data
+from specjax.console import print_json, progress, status
+
+if TYPE_CHECKING:
+    from specjax.sweep import SweepResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """Fit the product of the axes in a sweep file; a sweep that was stopped goes on."""
+
+    file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE")]] = tyro.MISSING
+    """a TOML file with spectra, steps, samplers, losses, ..."""
+    out: Annotated[str | None, tyro.conf.arg(aliases=["-o"])] = None
+    """the results folder; by default the file's name without .toml"""
+    devices: int | None = None
+    """how many devices a CPU is cut into (by default one a core)"""
+    distributed: bool = False
+    """join the processes of a TPU pod slice or of SLURM, found by themselves"""
+    coordinator: str | None = None
+    """HOST:PORT of process 0, to join processes by hand"""
+    processes: int | None = None
+    """how many processes there are"""
+    process: int | None = None
+    """which one this is, from 0"""
+    json: bool = False
+    """print JSON instead of tables"""
+
+    def run(self) -> None:
+        """Spectra, fits, table, picture."""
+        from specjax import cluster
+
+        cluster.use_all_cores(self.devices)
+        by_hand = (self.coordinator, self.processes, self.process)
+        if self.distributed or any(given is not None for given in by_hand):
+            cluster.join(*by_hand)
+        from specjax.report_sweep import print_sweep, sweep_json
+        from specjax.sweep import Sweep, sweep
+        from specjax.sweep.files import read_sweep
+
+        with status("reading the spectra"):
+            wanted = read_sweep(self.file)
+        out = Path(self.file).with_suffix("") if self.out is None else Path(self.out)
+        axes = {one.name: getattr(wanted, one.name) for one in fields(Sweep)}
+        with progress("sweep", "fits", long=True) as update:
+            result = sweep(**axes, out=out, progress=lambda done, total: update(done, total))
+        if result is None:  # another process has the table
+            return
+        written = _drawn(result, out / "sweep.png")
+        if self.json:
+            print_json(sweep_json(result, written))
+        else:
+            print_sweep(result, written)
+
+
+def _drawn(result: SweepResult, path: Path) -> list[str]:
+    """The picture of a sweep, if any of its fits can be drawn."""
+    from specjax.plots import save_figure
+    from specjax.plots.sweep_figure import sweep_figure
+
+    if not any(result.table.column("finite").to_pylist()):
+        return []
+    with status("drawing"):
+        return [str(save_figure(sweep_figure(result.table), path))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recommend:
+    """The fewest denoiser calls that reach a loss: with which sampler and schedule."""
+
+    data: Data = field(default_factory=Data)
+    target_loss: float = tyro.MISSING
+    """what the loss is to come down to"""
+    loss: str = "w2"
+    """w2 (squared Wasserstein distance), kl, kl_reverse, l1 or relative"""
+    samplers: tuple[str, ...] = ("ddim", "ddpm", "heun", "dpmpp_2m", "dpmpp_2m_sde", "lms")
+    """the samplers to choose from"""
+    alpha_bar_range: tuple[float, float] = _check.DEFAULT_ALPHA_BAR_RANGE
+    """the two ends; with CLEAN = 1.0 the last step returns the denoised estimate"""
+    process: str = "vp"
+    """vp or ve"""
+    most_steps: int = 64
+    """where to stop"""
+    out: Annotated[str | None, tyro.conf.arg(aliases=["-o"])] = None
+    """the schedule file to write"""
+    json: bool = False
+    """print JSON instead of a table"""
+
+    def run(self) -> None:
+        """Spectrum, fits of every S, table; then the schedule of the first row."""
+        from specjax import cluster
+        from specjax import io as files
+
+        cluster.use_all_cores()
+        from specjax.fit import fit
+        from specjax.losses import LOSSES
+        from specjax.report_recommend import print_recommendations, recommendations_json
+        from specjax.sweep import recommend
+
+        _check.positive("target_loss", self.target_loss)
+        _check.one_of("loss", self.loss, LOSSES)
+        if self.out is not None:
+            files.check_folder(self.out)
+        ends = _check.alpha_bar_range(self.alpha_bar_range)
+        spectrum = self.data.spectrum(self.data.open())
+        with status("fitting") as say:
+            rows = recommend(
+                spectrum, self.target_loss, loss=self.loss, samplers=self.samplers,
+                process=self.process, alpha_bar_range=ends, most_steps=self.most_steps,
+                progress=say,
+            )  # fmt: skip
+        written = []
+        if self.out is not None and rows:
+            best = rows[0]
+            learned = fit(
+                spectrum, best.steps, sampler=best.sampler, loss=self.loss, process=self.process,
+                alpha_bar_range=ends, sampler_options=best.sampler_options, seed=self.data.seed,
+            )  # fmt: skip
+            written = [str(files.save(self.out, learned))]
+        if self.json:
+            print_json({**recommendations_json(rows, self.target_loss), "files": written})
+        else:
+            print_recommendations(rows, self.target_loss, self.loss)
+            print(*(f"wrote {path}" for path in written), sep="\n", end="\n" if written else "")
