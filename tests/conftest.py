@@ -2,9 +2,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import jax
-import pytest
-from hypothesis import settings
+# Workers and runs share what they compile: most of the time goes there.
+CACHE = Path(__file__).resolve().parents[1] / ".pytest_cache" / "jax"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 # JAX's own default: NumPy arguments must give float64 all the same. Tests that want float64 JAX
 # arrays ask for them with jax.enable_x64(True).

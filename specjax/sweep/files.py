@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import tomllib
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from inspect import signature
@@ -107,7 +106,7 @@ def spectrum_of(
 ) -> Spectrum:
     """A spectrum file, or the spectrum of data; options as in ``data.open`` and ``spectrum``."""
     path = Path(given)
-    if _is_spectrum(path):
+    if files.is_spectrum(path):
         found = files.load(path)
         assert isinstance(found, Spectrum)
         if options:
@@ -117,13 +116,6 @@ def spectrum_of(
         estimating = {k: v for k, v in options.items() if k not in _READING}
         found = data.open(given, **reading).spectrum(progress=progress, **estimating)
     return found if floor is None else found.floor(floor)
-
-
-def _is_spectrum(path: Path) -> bool:
-    if not path.is_file() or not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return {"header.npy", "eigenvalues.npy"} <= set(archive.namelist())
 
 
 def _tuple(value: Any) -> Any:

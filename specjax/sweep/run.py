@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from specjax import _check, cluster
 from specjax.spectrum import Spectrum
 from specjax.sweep.solve import Outcomes, local_mesh, solve
 from specjax.sweep.spec import Block, Sweep, blocks, rules, tables
-from specjax.sweep.store import Folder, Part, parts, table
+from specjax.sweep.store import Folder, Made, Part, described, parts, table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,14 +35,23 @@ class SweepResult:
 
     Attributes:
       sweep: what was asked for. folder: where its files are, None without ``out``.
-      fits: how many were made now; the others were there.
-      table: a row a fit (:class:`pyarrow.Table`; ``.to_pandas()``, polars and DuckDB take it).
+      fits: how many this process made now; the others were there.
     """
 
     sweep: Sweep
     folder: Path | None
     fits: int
-    table: pa.Table
+    _made: list[pa.Table] = field(default_factory=list, repr=False)
+
+    @functools.cached_property
+    def table(self) -> pa.Table:
+        """A row a fit (:class:`pyarrow.Table`; ``.to_pandas()``, polars and DuckDB take it)."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if self.folder is None:
+            return pa.concat_tables(self._made)
+        return pq.read_table(Folder(self.folder).results)
 
     @property
     def failed(self) -> int:
@@ -93,7 +103,7 @@ def sweep(
     if out is None:
         every = parts(blocks(wanted), rows)
         made = dict(_made(wanted, every, mesh, progress))
-        return SweepResult(wanted, None, wanted.size, _joined([made[p.number] for p in every]))
+        return SweepResult(wanted, None, wanted.size, [made[p.number].table for p in every])
     folder = Folder(Path(out))
     if jax.process_index():
         cluster.wait_for(lambda: folder.begun)
@@ -104,13 +114,11 @@ def sweep(
     for number, made_now in _made(wanted, mine, mesh, progress, there):
         folder.write(every[number], made_now)
     # All of them, as jax.distributed ends the others soon after one has left.
-    cluster.wait_for(lambda: not folder.missing(every))
+    cluster.wait_for(lambda: folder.complete(every))
     if jax.process_index():
         return None
-    import pyarrow.parquet as pq
-
-    whole = pq.read_table(folder.combine(len(every)))
-    return SweepResult(wanted, folder.path, sum(part.size for part in mine), whole)
+    folder.combine(len(every))
+    return SweepResult(wanted, folder.path, sum(part.size for part in mine))
 
 
 def _named(spectra: Any) -> dict[str, Any]:
@@ -129,28 +137,33 @@ def _named(spectra: Any) -> dict[str, Any]:
     return named
 
 
-def _joined(made: list[pa.Table]) -> pa.Table:
-    import pyarrow as pa
-
-    return pa.concat_tables(made)
-
-
 def _made(
     wanted: Sweep, todo: list[Part], mesh: Mesh, progress: Progress | None, done: int = 0
-) -> Iterator[tuple[int, pa.Table]]:
-    """Numbers and tables of parts, as they are finished."""
-    nodes, total = rules(wanted), done + sum(part.size for part in todo)
+) -> Iterator[tuple[int, Made]]:
+    """Numbers and rows of parts, as they are finished."""
+    nodes, about = rules(wanted), described(wanted)
+    total = done + sum(part.size for part in todo)
+
+    def report(fits: int) -> None:
+        nonlocal done
+        done += fits
+        if progress:
+            progress(done, total)
+
+    report(0)
     for block in dict.fromkeys(part.block for part in todo):
         own = [part for part in todo if part.block is block]
-        for part, outcomes, seconds, error in _fitted(block, own, nodes, mesh):
-            done += part.size
-            yield part.number, table(part, wanted, outcomes, seconds, error)
-            if progress:
-                progress(done, total)
+        for part, outcomes, seconds, error in _fitted(block, own, nodes, mesh, report):
+            rows = table(part, about, wanted.nodes, outcomes, seconds, error)
+            yield part.number, Made(rows, again=error is not None and block.error is None)
 
 
 def _fitted(
-    block: Block, own: list[Part], nodes: Mapping[str, Spectrum], mesh: Mesh
+    block: Block,
+    own: list[Part],
+    nodes: Mapping[str, Spectrum],
+    mesh: Mesh,
+    report: Callable[[int], None],
 ) -> Iterator[tuple[Part, Outcomes | None, np.ndarray, str | None]]:
     """The parts of a block; what raises (no memory, a broken device) is an error of its rows."""
     left = {part.number: _Open(part) for part in own}
@@ -169,10 +182,12 @@ def _fitted(
                         left[one].add(rows, part, seconds / max(at.size, 1))
                         if left[one].complete:
                             yield left.pop(one).finished()
+                    report(at.size)
         except (jax.errors.JaxRuntimeError, MemoryError) as problem:
             error = " ".join(str(problem).split())[:500] or type(problem).__name__
-    for one in left.values():
-        yield one.part, None, np.zeros(one.part.size), error
+    for open_part in left.values():
+        yield open_part.part, None, np.zeros(open_part.part.size), error
+        report(open_part.part.size - open_part.count)
 
 
 class _Open:

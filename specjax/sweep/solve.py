@@ -202,34 +202,59 @@ def solve(
     """
     mesh = local_mesh() if mesh is None else mesh
     tables, count = _rounded(tables), len(fits.seed)
-    size = batch_size(group, tables, mesh, count)
-    run = program(group, mesh)
-    waiting: list[tuple[int, Any]] = []
+    batches = _Batches(group, tables, fits, mesh)
+    size, most = batches.size, group.max_iterations
+    for first in range(0, count, size):
+        index = np.arange(first, min(first + size, count))
+        yield from batches.go(index, None, min(_FIRST, most))
+        while len(batches.waiting) >= batches.size:
+            yield from batches.go_on()
+    while batches.waiting:
+        yield from batches.go_on()
 
-    def go(index: np.ndarray, started: Any, most: int) -> Iterator[Any]:
+
+class _Batches:
+    """Batches of one size, which is halved where the memory does not hold it."""
+
+    def __init__(self, group: Group, tables: Tables, fits: Fits, mesh: Mesh) -> None:
+        self.group, self.tables, self.fits, self.mesh = group, tables, fits, mesh
+        self.size = batch_size(group, tables, mesh, len(fits.seed))
+        self.run = program(group, mesh)
+        self.waiting: list[tuple[int, _Started]] = []
+
+    def go(self, index: np.ndarray, rows: list[_Started] | None, most: int) -> Iterator[Any]:
+        """Fit some, from the start or from where they are."""
         began = time.perf_counter()
-        padded = np.resize(index, size)
-        outcomes, started = run(tables, fits.at(padded), started, np.int32(most))
-        outcomes = jax.tree.map(np.asarray, outcomes)
+        try:
+            outcomes, started = self._solved(index, rows, most)
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error) or self.size == self.mesh.size:
+                raise
+            self.size = max(self.size // 2, self.mesh.size)
+            for some in np.split(np.arange(len(index)), range(self.size, len(index), self.size)):
+                yield from self.go(index[some], rows and [rows[i] for i in some], most)
+            return
         done = np.flatnonzero(outcomes.done[: len(index)])
         left = np.flatnonzero(~outcomes.done[: len(index)])
         if left.size:
             kept = jax.tree.map(np.asarray, started)
-            waiting.extend((int(index[i]), jax.tree.map(lambda x, i=i: x[i], kept)) for i in left)
+            self.waiting += [(int(index[i]), jax.tree.map(lambda x, i=i: x[i], kept)) for i in left]
         seconds = time.perf_counter() - began
         yield index[done], jax.tree.map(lambda x: x[done], outcomes), seconds
 
-    def go_on() -> Iterator[Any]:
-        some, waiting[:] = waiting[:size], waiting[size:]
-        rows = [started for _, started in some]
-        rows += rows[:1] * (size - len(rows))
-        started = jax.tree.map(lambda *x: np.stack(x), *rows)
-        yield from go(np.array([i for i, _ in some]), started, group.max_iterations)
+    def _solved(
+        self, index: np.ndarray, rows: list[_Started] | None, most: int
+    ) -> tuple[Outcomes, _Started]:
+        started = None
+        if rows is not None:
+            padded = rows + rows[:1] * (self.size - len(rows))
+            started = jax.tree.map(lambda *x: np.stack(x), *padded)
+        fits = self.fits.at(np.resize(index, self.size))
+        outcomes, started = self.run(self.tables, fits, started, np.int32(most))
+        return jax.tree.map(np.asarray, outcomes), started
 
-    for first in range(0, count, size):
-        index = np.arange(first, min(first + size, count))
-        yield from go(index, None, min(_FIRST, group.max_iterations))
-        while len(waiting) >= size:
-            yield from go_on()
-    while waiting:
-        yield from go_on()
+    def go_on(self) -> Iterator[Any]:
+        """Fit the first of those that wait to their end."""
+        some, self.waiting = self.waiting[: self.size], self.waiting[self.size :]
+        index = np.array([i for i, _ in some])
+        yield from self.go(index, [rows for _, rows in some], self.group.max_iterations)

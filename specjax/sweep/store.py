@@ -12,12 +12,13 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from specjax import _check
 from specjax import io as files
+from specjax.families import SCHEDULES
 from specjax.power_law import power_law_fit
 from specjax.spectrum import Spectrum
 from specjax.sweep.solve import Outcomes
@@ -53,6 +54,13 @@ def parts(blocks: Iterator[Block], rows: int) -> list[Part]:
     return found
 
 
+class Made(NamedTuple):
+    """The rows of a part; ``again`` if another machine may do better."""
+
+    table: pa.Table
+    again: bool
+
+
 class Folder:
     """A results folder."""
 
@@ -67,6 +75,14 @@ class Folder:
     def part(self, number: int) -> Path:
         """The file of a part."""
         return self.path / "parts" / f"part-{number:06d}.parquet"
+
+    def given_up(self, number: int) -> Path:
+        """The file of a part that a device could not take; a resumed sweep tries it again."""
+        return self.part(number).with_suffix(".failed.parquet")
+
+    def _there(self, number: int) -> Path:
+        whole = self.part(number)
+        return whole if whole.exists() else self.given_up(number)
 
     @property
     def begun(self) -> bool:
@@ -129,15 +145,22 @@ class Folder:
         return rows
 
     def missing(self, wanted: list[Part]) -> list[Part]:
-        """Those that are not there yet."""
+        """Those that are not there yet, or that were given up."""
         return [part for part in wanted if not self.part(part.number).exists()]
 
-    def write(self, part: Part, table: pa.Table) -> None:
+    def complete(self, wanted: list[Part]) -> bool:
+        """Whether all are there, be they given up."""
+        return all(self._there(part.number).exists() for part in wanted)
+
+    def write(self, part: Part, made: Made) -> None:
         """A part, whole or not at all."""
         import pyarrow.parquet as pq
 
-        with files.atomically(self.part(part.number)) as temporary:
-            pq.write_table(table, temporary, compression="zstd")
+        path = self.given_up(part.number) if made.again else self.part(part.number)
+        with files.atomically(path) as temporary:
+            pq.write_table(made.table, temporary, compression="zstd")
+        if not made.again:
+            self.given_up(part.number).unlink(missing_ok=True)
 
     def combine(self, count: int) -> Path:
         """All parts in order as one file, a row group each."""
@@ -146,7 +169,7 @@ class Folder:
         with files.atomically(self.results) as temporary:
             writer = None
             for number in range(count):
-                table = pq.read_table(self.part(number))
+                table = pq.read_table(self._there(number))
                 writer = writer or pq.ParquetWriter(temporary, table.schema, compression="zstd")
                 writer.write_table(table)
             if writer:
@@ -162,21 +185,42 @@ def _difference(known: Mapping[str, Any], sweep: Sweep) -> str:
     return f"its {name}: {known.get(name)}, yours: {own[name]}"
 
 
+class Described(NamedTuple):
+    """What the table says of a spectrum."""
+
+    dimension: int
+    exponent: float
+    fingerprint: str
+
+
+def described(sweep: Sweep) -> dict[str, Described]:
+    """All spectra of a sweep, by name."""
+    return {
+        name: Described(spectrum.dimension, _exponent(spectrum), spectrum.fingerprint)
+        for name, spectrum in sweep.spectra.items()
+    }
+
+
 def table(
-    part: Part, sweep: Sweep, outcomes: Outcomes | None, seconds: np.ndarray, error: str | None
+    part: Part,
+    spectra: Mapping[str, Described],
+    nodes: int,
+    outcomes: Outcomes | None,
+    seconds: np.ndarray,
+    error: str | None,
 ) -> pa.Table:
     """The rows of a part; without outcomes they say why there are none."""
     import pyarrow as pa
 
     block, index = part.block, part.index
     fits = block.fits(index)
-    spectra = [sweep.spectra[name] for name in block.spectra]
+    own = [spectra[name] for name in block.spectra]
     cases = [block.cases[i] for i in fits.case]
     columns: dict[str, Any] = {
         "spectrum": np.asarray(block.spectra)[fits.spectrum],
-        "dimension": np.array([s.dimension for s in spectra])[fits.spectrum],
-        "exponent": np.array([_exponent(s) for s in spectra])[fits.spectrum],
-        "fingerprint": np.array([s.fingerprint for s in spectra])[fits.spectrum],
+        "dimension": np.array([s.dimension for s in own])[fits.spectrum],
+        "exponent": np.array([s.exponent for s in own])[fits.spectrum],
+        "fingerprint": np.array([s.fingerprint for s in own])[fits.spectrum],
         "steps": np.array([case.steps for case in cases]),
         "sampler": np.repeat(block.sampler[0], part.size),
         "sampler_options": np.repeat(json.dumps(dict(block.sampler[1])), part.size),
@@ -186,7 +230,7 @@ def table(
         "alpha_bar_clean": np.array([case.alpha_bar_range[1] for case in cases]),
         "seed": fits.seed,
         "restarts": np.repeat(block.group.restarts, part.size),
-        "nodes": np.repeat(sweep.nodes, part.size),
+        "nodes": np.repeat(nodes, part.size),
         **_judged(part, outcomes),
         "seconds": seconds,
         "error": pa.array([error] * part.size, pa.string()),
@@ -203,8 +247,10 @@ def _exponent(spectrum: Spectrum) -> float:
         return math.nan
 
 
-def _judged(part: Part, outcomes: Outcomes | None) -> dict[str, np.ndarray]:
+def _judged(part: Part, outcomes: Outcomes | None) -> dict[str, Any]:
     """Losses and flags; NaN and False where nothing was fitted."""
+    import pyarrow as pa
+
     nothing = np.full(part.size, np.nan)
     if outcomes is None:
         value = slope = nothing
@@ -213,18 +259,18 @@ def _judged(part: Part, outcomes: Outcomes | None) -> dict[str, np.ndarray]:
         value, slope = outcomes.value, outcomes.slope
         rivals, iterations = outcomes.rivals, outcomes.iterations
     heuristics = dict(zip(RIVALS, rivals.T, strict=True))
-    every = np.stack(list(heuristics.values()))
-    ranked = np.where(np.isnan(every), np.inf, every)
-    best = ranked.argmin(0)
-    finite = np.isfinite(value)
+    blind = np.stack([heuristics[name] for name in SCHEDULES])  # they do not look at the data
+    best = np.where(np.isnan(blind), np.inf, blind).argmin(0)
+    best_value = blind[best, np.arange(part.size)]
+    known, finite = ~np.isnan(best_value), np.isfinite(value)
     return {
         "value": value,
         "finite": finite,
         "converged": finite & (slope <= part.block.group.tolerance),
         "iterations": iterations.astype(np.int64),
         "slope": slope,
-        "best_heuristic": np.array(list(heuristics))[best],
-        "best_heuristic_value": every[best, np.arange(part.size)],
+        "best_heuristic": pa.array(np.array(list(SCHEDULES))[best], pa.string(), mask=~known),
+        "best_heuristic_value": best_value,
         **{f"heuristic_{name}": losses for name, losses in heuristics.items()},
     }
 
