@@ -63,7 +63,9 @@ def swept(wanted: dict) -> tuple[float, sx.SweepResult]:
     try:
         begun = time.perf_counter()
         result = sx.sweep(**wanted, out=folder / "sweep")
-        return time.perf_counter() - begun, result
+        seconds = time.perf_counter() - begun
+        assert result.table.num_rows == result.sweep.size  # read before the folder is removed
+        return seconds, result
     finally:
         shutil.rmtree(folder)
 

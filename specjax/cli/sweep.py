@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from specjax import _check
-from specjax.cli.data import Data
+from specjax.cli.data import Data, GivenData
 from specjax.console import print_json, progress, status
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _drawn(result: SweepResult, path: Path) -> list[str]:
 class Recommend:
     """The fewest denoiser calls that reach a loss: with which sampler and schedule."""
 
-    data: Data = field(default_factory=Data)
+    data: GivenData = field(default_factory=Data)
     target_loss: float = tyro.MISSING
     """what the loss is to come down to"""
     loss: str = "w2"
