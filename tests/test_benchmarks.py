@@ -15,6 +15,7 @@ def scripts(monkeypatch):
     yield
     for name in (
         "common", "peers", "bench_fit", "bench_dimension", "bench_cli", "bench_spectrum",
+        "bench_sweep",
     ):  # fmt: skip
         sys.modules.pop(name, None)
 
@@ -41,6 +42,7 @@ def test_dimension(tmp_path):
     assert all(abs(row["loss_on_nodes_over_full"] - 1) < 1e-9 for row in result["rows"])
 
 
+@pytest.mark.slow
 def test_command_line(tmp_path):
     import bench_cli
 
@@ -57,6 +59,28 @@ def test_spectrum_agrees_with_numpy(tmp_path):
     )
     assert result["largest_relative_deviation"] < 1e-8
     assert result["specjax"]["peak_megabytes"] > 10
+
+
+@pytest.mark.slow
+def test_sweep_is_no_worse_than_slsqp(tmp_path):
+    import bench_sweep
+
+    result = bench_sweep.main(
+        [
+            "--fits",
+            "40",
+            "--steps",
+            "4",
+            "--spectra",
+            "5",
+            "--slsqp",
+            "8",
+            "--folder",
+            str(tmp_path),
+        ]
+    )
+    assert result["converged"] == 1
+    assert result["slsqp"]["loss_over_slsqp_largest"] < 1 + 1e-6
 
 
 def tables():

@@ -50,6 +50,7 @@ def test_steps_needed_is_where_a_heuristic_reaches_the_learned_loss(comparison):
     assert checked > 5
 
 
+@pytest.mark.slow
 def test_none_where_it_takes_too_many_steps():
     # Levels spread evenly over alpha_bar leave the small eigenvalues to the last step.
     spectrum = sx.Spectrum([1e3, 1e-2])

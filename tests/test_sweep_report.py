@@ -316,7 +316,7 @@ def test_drawing_imports_no_pyplot():
 def result(rows, spectra=("flat",), folder=None, fits=None, **axes):
     table = made(rows)
     wanted = Sweep({name: sx.Spectrum([1.0]) for name in spectra}, STEPS, **axes)
-    return SweepResult(wanted, folder, table.num_rows if fits is None else fits, table)
+    return SweepResult(wanted, folder, table.num_rows if fits is None else fits, [table])
 
 
 def strict(document):

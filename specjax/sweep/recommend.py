@@ -79,7 +79,7 @@ def recommend(
         eigenvalues under a loss that is infinite there.
 
     Example:
-      >>> best = sx.recommend(sx.Spectrum.power_law(50, 1.0), 0.5, samplers=["ddim", "heun"])[0]
+      >>> best = sx.recommend(sx.Spectrum.power_law(50, 1.0), 0.5, samplers=["ddim"])[0]
       >>> best.sampler, best.steps, best.value < 0.5
       ('ddim', 4, True)
     """

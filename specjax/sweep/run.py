@@ -49,7 +49,7 @@ class SweepResult:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        if self.folder is None:
+        if self._made or self.folder is None:
             return pa.concat_tables(self._made)
         return pq.read_table(Folder(self.folder).results)
 
