@@ -55,8 +55,57 @@ def _dimension_row(result: dict) -> str:
     )
 
 
+def _spectrum_row(result: dict) -> str:
+    own, peer = result["specjax"], result["numpy"]
+    times = [x["accumulate_seconds"] + x["eigen_seconds"] for x in (own, peer)]
+    memory = [f"{x['peak_megabytes']:,.0f} MB" for x in (own, peer)]
+    shape = " x ".join(map(str, result["shape"]))
+    name = result["data"].removeprefix("tfds:")
+    return (
+        f"| spectrum of {name}, {result['samples']:,} images of {shape}, in memory "
+        f"| {_seconds(times[0])}, {memory[0]} | NumPy's `cov` and `eigh`: {_seconds(times[1])}, "
+        f"{memory[1]} | **{result['numpy_over_specjax_seconds']:.1f}x** "
+        f"| eigenvalues within {result['largest_relative_deviation']:.1g} |"
+    )
+
+
+def _from_dataset_row(result: dict) -> str:
+    read = result["from_the_dataset"]
+    return (
+        f"| the same, decoded from the prepared TFDS set in one pass | {_seconds(read['seconds'])}, "
+        f"{read['peak_megabytes']:,.0f} MB | - | - | - |"
+    )
+
+
+def _sweep_rows(result: dict) -> list[str]:
+    peer = result["slsqp"]
+    done = (
+        f"| sweep: DDIM and DDPM, W2 and KL, S = {result['steps']}, {result['spectra']} spectra, "
+        f"{result['nodes']} nodes, {result['fits']:,} fits to Parquet "
+        f"| {result['converged_per_minute']:,.0f} converged a minute "
+        f"| a loop of SLSQP, exact gradients, our start: {peer['per_minute']:,.0f} a minute "
+        f"| **{result['ratio']:.1f}x** | at most {peer['loss_over_slsqp_largest']:.12f} |"
+    )
+    return [done, "| the same on one H200-class GPU (goal 5,000,000) | not yet run | - | - | - |"]
+
+
+def _sweep_limit(result: dict) -> str:
+    mean = [
+        sum(g[key] for g in result["work"]) / len(result["work"])
+        for key in ("flops_per_fit", "bytes_per_fit")
+    ]
+    return (
+        f"A fit of the sweep takes {mean[0] / 1e6:.0f} MFLOP and touches {mean[1] / 1e6:.0f} MB, as XLA "
+        f"counts; {result['flops_per_second'] / 1e9:.0f} GFLOP/s are "
+        f"{100 * result['share_of_arithmetic']:.0f} % of what matrix products reach on this machine. "
+        f"The {result['bytes_per_second'] / 1e9:.0f} GB/s are served by the caches (memory gives "
+        f"{result['limits']['bytes'] / 1e9:.1f})."
+    )
+
+
 def table() -> str:
     fit, dimension, command = _read("fit"), _read("dimension"), _read("cli")
+    spectrum, sweep = _read("spectrum"), _read("sweep")
     computer = fit["machine"]
     lines = [
         "| what | time | peer | ratio | loss over the peer's |",
@@ -65,11 +114,14 @@ def table() -> str:
         _dimension_row(dimension),
         f"| `{command['command']}`, whole process | {_seconds(command['second_run_seconds'])} "
         f"(first run {_seconds(command['first_run_seconds'])}) | - | - | - |",
+        _spectrum_row(spectrum),
+        _from_dataset_row(spectrum),
+        *_sweep_rows(sweep),
         "",
         f"Medians on {computer['cpu']}, {computer['cores']} cores, jax "
         f"{computer['versions']['jax']}; compile time apart "
         f"({_seconds(fit['exact_gradients']['fit']['compile_seconds'])} for the first fit of its "
-        "shape).",
+        "shape). " + _sweep_limit(sweep),
     ]
     return "\n".join(lines)
 
