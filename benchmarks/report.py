@@ -62,7 +62,7 @@ def _spectrum_row(result: dict) -> str:
     shape = " x ".join(map(str, result["shape"]))
     name = result["data"].removeprefix("tfds:")
     return (
-        f"| spectrum of {name}, {result['samples']:,} images of {shape}, in memory "
+        f"| spectrum of {name}, {result['samples']:,} images of {shape}, from a file "
         f"| {_seconds(times[0])}, {memory[0]} | NumPy's `cov` and `eigh`: {_seconds(times[1])}, "
         f"{memory[1]} | **{result['numpy_over_specjax_seconds']:.1f}x** "
         f"| eigenvalues within {result['largest_relative_deviation']:.1g} |"
@@ -72,7 +72,8 @@ def _spectrum_row(result: dict) -> str:
 def _from_dataset_row(result: dict) -> str:
     read = result["from_the_dataset"]
     return (
-        f"| the same, decoded from the prepared TFDS set in one pass | {_seconds(read['seconds'])}, "
+        "| the same, decoded from the prepared TFDS set in one pass "
+        f"| {_seconds(read['seconds'])}, "
         f"{read['peak_megabytes']:,.0f} MB | - | - | - |"
     )
 
@@ -95,9 +96,9 @@ def _sweep_limit(result: dict) -> str:
         for key in ("flops_per_fit", "bytes_per_fit")
     ]
     return (
-        f"A fit of the sweep takes {mean[0] / 1e6:.0f} MFLOP and touches {mean[1] / 1e6:.0f} MB, as XLA "
-        f"counts; {result['flops_per_second'] / 1e9:.0f} GFLOP/s are "
-        f"{100 * result['share_of_arithmetic']:.0f} % of what matrix products reach on this machine. "
+        f"A fit of the sweep takes {mean[0] / 1e6:.0f} MFLOP and touches {mean[1] / 1e6:.0f} MB, "
+        f"as XLA counts; {result['flops_per_second'] / 1e9:.0f} GFLOP/s are "
+        f"{100 * result['share_of_arithmetic']:.0f} % of what matrix products reach here. "
         f"The {result['bytes_per_second'] / 1e9:.0f} GB/s are served by the caches (memory gives "
         f"{result['limits']['bytes'] / 1e9:.1f})."
     )
