@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -44,6 +45,8 @@ def print_recommendations(
             style="bold" if i == 0 and row.reached else None if row.reached else "dim",
         )  # fmt: skip
     console.print(table)
+    sigmas = ", ".join(f"{x:.5g}" for x in np.asarray(rows[0].schedule.sigmas))
+    console.print(f"sigmas of the first, noisy to clean: {sigmas}")
 
 
 def _answer(rows: Sequence[Recommendation], target: float, loss: str) -> str:

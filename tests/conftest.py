@@ -1,5 +1,5 @@
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Workers and runs share what they compile: most of the time goes there.
@@ -39,3 +39,25 @@ def data_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no data in {folder}: set SPECJAX_DATA to the folder of the datasets")
     return folder
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Run a command in an empty folder: (exit code, standard output, standard error)."""
+    from specjax.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    # JAX runs already, and its devices are what they are.
+    monkeypatch.setattr("specjax.cluster.use_all_cores", lambda devices=None: None)
+
+    def command(*args: object) -> tuple[int, str, str]:
+        code = 0
+        try:
+            main([str(arg) for arg in args])
+        except SystemExit as error:
+            code = int(error.code or 0)
+        return code, *capsys.readouterr()
+
+    return command

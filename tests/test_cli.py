@@ -9,24 +9,6 @@ import numpy as np
 import pytest
 
 import specjax as sx
-from specjax.cli import main
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Run a command in an empty folder: (exit code, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path.parent / "cache"))
-
-    def command(*args):
-        code = 0
-        try:
-            main([str(arg) for arg in args])
-        except SystemExit as error:
-            code = error.code
-        return code, *capsys.readouterr()
-
-    return command
 
 
 @pytest.fixture

@@ -12,30 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import specjax as sx
-from specjax.cli import main
 
 FILE = """
 spectra = [{ power_law = [1.0, 2.0], dimension = 200 }]
 steps = [2, 3]
 samplers = ["ddim"]
 """
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Run a command in an empty folder: (exit code, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("specjax.cluster.use_all_cores", lambda devices=None: None)  # JAX runs
-
-    def command(*args):
-        code = 0
-        try:
-            main([str(arg) for arg in args])
-        except SystemExit as error:
-            code = error.code
-        return code, *capsys.readouterr()
-
-    return command
 
 
 def test_sweep_and_again(run, tmp_path):
