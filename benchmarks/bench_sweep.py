@@ -70,13 +70,12 @@ def swept(wanted: dict) -> tuple[float, sx.SweepResult]:
         shutil.rmtree(folder)
 
 
-def loop_of_slsqp(wanted: dict, table: list[dict], count: int) -> dict:
+def loop_of_slsqp(wanted: dict, rows: list[dict]) -> dict:
     """SLSQP on the same nodes from the same start, one after another: seconds and losses."""
     sweep = sx.Sweep(**wanted)
     nodes = rules(sweep)
-    chosen = np.random.default_rng(1).choice(len(table), count, replace=False)
     seconds, ratios, converged = [], [], 0
-    for row in (table[i] for i in chosen):
+    for row in rows:
         ends = (row["alpha_bar_noisy"], row["alpha_bar_clean"])
         spectrum = nodes[row["spectrum"]]
         start = sx.spectral(spectrum, row["steps"], loss=row["loss"], alpha_bar_range=ends)
@@ -85,9 +84,9 @@ def loop_of_slsqp(wanted: dict, table: list[dict], count: int) -> dict:
         ratios.append(row["value"] / run["loss"])
         converged += run["converged"]
     return {
-        "fits": count,
+        "fits": len(rows),
         "seconds_per_fit": float(np.mean(seconds)),
-        "converged": converged / count,
+        "converged": converged / len(rows),
         "per_minute": 60 / float(np.mean(seconds)),
         "loss_over_slsqp_largest": float(max(ratios)),
         "loss_over_slsqp_median": float(np.median(ratios)),
@@ -163,19 +162,13 @@ def main(argv: list[str] | None = None) -> dict:
         spectrum.quadrature()
     first, _ = swept(wanted)
     seconds, result = swept(wanted)
-    table = result.table.to_pylist()
-    count, converged = len(table), sum(row["converged"] for row in table)
-    mean = {
-        (sampler, loss): float(
-            np.mean(
-                [r["iterations"] for r in table if (r["sampler"], r["loss"]) == (sampler, loss)]
-            )
-        )
-        for sampler in SAMPLERS
-        for loss in LOSSES
-    }
+    table = result.table
+    count, converged = table.num_rows, int(np.sum(table.column("converged").to_numpy()))
+    means = table.group_by(["sampler", "loss"]).aggregate([("iterations", "mean")]).to_pylist()
+    mean = {(row["sampler"], row["loss"]): row["iterations_mean"] for row in means}
+    chosen = np.random.default_rng(1).choice(count, min(args.slsqp, count), replace=False)
     with jax.enable_x64(True):
-        peer = loop_of_slsqp(wanted, table, min(args.slsqp, count))
+        peer = loop_of_slsqp(wanted, table.take(chosen).to_pylist())
     groups, peak = work(wanted, mean), limits()
     share = {
         "flops": float(np.mean([g["flops_per_fit"] for g in groups])) * count / seconds,
