@@ -76,7 +76,8 @@ def fit(
       optimizer: any optax transformation; BFGS from a good estimate of the Hessian by default.
       max_iterations: per start. restarts: how many of the best starts are followed; by default 1,
         but 8 on a clustered spectrum (two neighbouring eigenvalues more than a factor of 30
-        apart), where there are several minima.
+        apart), where there are several minima. There are some, too, for KL in 100 steps on a
+        spectrum with a mean: one start was seen to end 3 % above the best of 3.
       nodes: quadrature nodes that the fit runs on; None for the full spectrum.
       tolerance: of the largest entry of the gradient of log(loss) at which a fit counts as
         converged; by default 1e-6 in float64 and 2e-3 in float32.
