@@ -156,7 +156,6 @@ def main(argv: list[str] | None = None) -> dict:
     made.add_argument("--spectra", type=int, default=250)
     made.add_argument("--slsqp", type=int, default=60, help="fits of the paired loop")
     args = made.parse_args(argv)
-    use_all_cores()
     wanted = axes(args.fits, args.steps, args.spectra)
     for spectrum in wanted["spectra"].values():
         spectrum.quadrature()
@@ -196,4 +195,5 @@ def main(argv: list[str] | None = None) -> dict:
 
 
 if __name__ == "__main__":
+    use_all_cores()
     main()

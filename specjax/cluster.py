@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 
@@ -32,9 +34,15 @@ def join(
     if processes is not None and process is not None and not 0 <= process < processes:
         raise ValueError(f"process = {process}: give one from 0 to {processes - 1}")
     try:
-        jax.distributed.initialize(coordinator, processes, process)
+        jax.distributed.initialize(coordinator, processes, process, _own_devices())
     except (RuntimeError, ValueError) as error:
         raise ValueError(f"the processes cannot be joined: {error}") from error
+
+
+def _own_devices() -> list[int] | None:
+    """The only GPU that SLURM shows a task: JAX would look for it among all of the node."""
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return [0] if "SLURM_LOCALID" in os.environ and seen and "," not in seen else None
 
 
 def use_all_cores(devices: int | None = None) -> None:
@@ -49,6 +57,28 @@ def use_all_cores(devices: int | None = None) -> None:
         affinity = getattr(os, "sched_getaffinity", None)  # not on every system
         devices = len(affinity(0)) if affinity else os.cpu_count() or 1
     jax.config.update("jax_num_cpu_devices", _check.whole_number("devices", devices))
+
+
+@contextlib.contextmanager
+def _output_to_errors() -> Iterator[None]:
+    """What C libraries say of their connections belongs to standard error."""
+    sys.stdout.flush()
+    output = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(output, 1)
+        os.close(output)
+
+
+def meet(name: str) -> None:
+    """Wait until all processes are here: at a beginning, where none is long in coming."""
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        with _output_to_errors():
+            multihost_utils.sync_global_devices(name)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

@@ -108,6 +108,8 @@ def atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.close(handle)
         try:
             yield Path(name)
+            with open(name, "rb") as whole:
+                os.fsync(whole.fileno())
             os.chmod(name, 0o666 & ~_umask())
             os.replace(name, path)
         except BaseException:
@@ -131,8 +133,6 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:
     """Write bytes so that the file is whole or untouched."""
     with atomically(path) as temporary, open(temporary, "wb") as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
     return Path(path)
 
 

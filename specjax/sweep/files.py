@@ -97,6 +97,8 @@ def _power_laws(table: dict[str, Any]) -> Iterator[tuple[str, Spectrum]]:
 
 def _located(given: str, folder: Path) -> str:
     """A file beside the sweep file, where there is one of that name."""
+    if given in data.BUILTIN:
+        return given
     beside = folder / given
     return str(beside) if not given.startswith("tfds:") and beside.exists() else given
 

@@ -111,11 +111,14 @@ def sweep(
     own = every[jax.process_index() :: jax.process_count()]
     mine = folder.missing(own)
     there = sum(part.size for part in own) - sum(part.size for part in mine)
+    folder.forget(mine)
+    cluster.meet("sweep")
     for number, made_now in _made(wanted, mine, mesh, progress, there):
         folder.write(every[number], made_now)
     # All of them, as jax.distributed ends the others soon after one has left.
     cluster.wait_for(lambda: folder.complete(every))
     if jax.process_index():
+        cluster.wait_for(folder.results.exists)
         return None
     folder.combine(len(every))
     return SweepResult(wanted, folder.path, sum(part.size for part in mine))
@@ -185,6 +188,7 @@ def _fitted(
                     report(at.size)
         except (jax.errors.JaxRuntimeError, MemoryError) as problem:
             error = " ".join(str(problem).split())[:500] or type(problem).__name__
+    assert error is not None or not left
     for open_part in left.values():
         yield open_part.part, None, np.zeros(open_part.part.size), error
         report(open_part.part.size - open_part.count)

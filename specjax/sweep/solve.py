@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh
+from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from specjax._values import Array
@@ -217,30 +217,35 @@ class _Batches:
     """Batches of one size, which is halved where the memory does not hold it."""
 
     def __init__(self, group: Group, tables: Tables, fits: Fits, mesh: Mesh) -> None:
-        self.group, self.tables, self.fits, self.mesh = group, tables, fits, mesh
+        self.group, self.fits, self.mesh = group, fits, mesh
         self.size = batch_size(group, tables, mesh, len(fits.seed))
+        self.tables = jax.device_put(tables, NamedSharding(mesh, P()))  # once, not a batch
         self.run = program(group, mesh)
         self.waiting: list[tuple[int, _Started]] = []
 
     def go(self, index: np.ndarray, rows: list[_Started] | None, most: int) -> Iterator[Any]:
         """Fit some, from the start or from where they are."""
-        began = time.perf_counter()
-        try:
-            outcomes, started = self._solved(index, rows, most)
-        except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error) or self.size == self.mesh.size:
-                raise
-            self.size = max(self.size // 2, self.mesh.size)
-            for some in np.split(np.arange(len(index)), range(self.size, len(index), self.size)):
-                yield from self.go(index[some], rows and [rows[i] for i in some], most)
-            return
-        done = np.flatnonzero(outcomes.done[: len(index)])
-        left = np.flatnonzero(~outcomes.done[: len(index)])
-        if left.size:
-            kept = jax.tree.map(np.asarray, started)
-            self.waiting += [(int(index[i]), jax.tree.map(lambda x, i=i: x[i], kept)) for i in left]
-        seconds = time.perf_counter() - began
-        yield index[done], jax.tree.map(lambda x: x[done], outcomes), seconds
+        while len(index):
+            began = time.perf_counter()
+            some, chosen = index[: self.size], rows and rows[: self.size]
+            try:
+                outcomes, started = self._solved(some, chosen, most)
+            except jax.errors.JaxRuntimeError as error:
+                if "RESOURCE_EXHAUSTED" not in str(error) or self.size == self.mesh.size:
+                    raise
+                self.size = max(self.size // 2, self.mesh.size)
+                continue
+            done = np.flatnonzero(outcomes.done[: len(some)])
+            left = np.flatnonzero(~outcomes.done[: len(some)])
+            if left.size:
+                kept = jax.tree.map(lambda x, left=left: np.asarray(x)[left], started)
+                self.waiting += [
+                    (int(some[i]), jax.tree.map(lambda x, k=k: x[k], kept))
+                    for k, i in enumerate(left)
+                ]
+            seconds = time.perf_counter() - began
+            yield some[done], jax.tree.map(lambda x, done=done: x[done], outcomes), seconds
+            index, rows = index[len(some) :], rows and rows[len(some) :]
 
     def _solved(
         self, index: np.ndarray, rows: list[_Started] | None, most: int

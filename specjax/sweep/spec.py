@@ -137,7 +137,7 @@ class Sweep:
 
 
 def _distinct(name: str, values: list[Any]) -> tuple[Any, ...]:
-    for value in values:
+    for value in values if len(set(map(repr, values))) < len(values) else []:
         if values.count(value) > 1:
             raise ValueError(f"{name} has {value!r} twice: the fits would be the same")
     return tuple(values)
@@ -272,7 +272,7 @@ def _lengthened(spectrum: Spectrum, dimension: int) -> Spectrum:
     return Spectrum(eigenvalues, mean, weights, mean_weights)
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=2**17)
 def _rivals(case: Case, steps: int) -> np.ndarray:
     """[F, S + 1] of the families, padded to those steps; NaN where one has no level there."""
     made = pinned_families(case.alpha_bar_range)

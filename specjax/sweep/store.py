@@ -148,6 +148,12 @@ class Folder:
         """Those that are not there yet, or that were given up."""
         return [part for part in wanted if not self.part(part.number).exists()]
 
+    def forget(self, wanted: list[Part]) -> None:
+        """Remove the whole table, and what was given up of parts that are tried again."""
+        self.results.unlink(missing_ok=True)
+        for part in wanted:
+            self.given_up(part.number).unlink(missing_ok=True)
+
     def complete(self, wanted: list[Part]) -> bool:
         """Whether all are there, be they given up."""
         return all(self._there(part.number).exists() for part in wanted)
@@ -159,17 +165,20 @@ class Folder:
         path = self.given_up(part.number) if made.again else self.part(part.number)
         with files.atomically(path) as temporary:
             pq.write_table(made.table, temporary, compression="zstd")
-        if not made.again:
-            self.given_up(part.number).unlink(missing_ok=True)
 
     def combine(self, count: int) -> Path:
         """All parts in order as one file, a row group each."""
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         with files.atomically(self.results) as temporary:
             writer = None
             for number in range(count):
-                table = pq.read_table(self._there(number))
+                path = self._there(number)
+                try:
+                    table = pq.read_table(path)
+                except pa.ArrowInvalid as error:
+                    raise ValueError(f"{path} is damaged: delete it and start again") from error
                 writer = writer or pq.ParquetWriter(temporary, table.schema, compression="zstd")
                 writer.write_table(table)
             if writer:
