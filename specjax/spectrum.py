@@ -254,24 +254,31 @@ class Spectrum:
         weights = np.asarray(self.weights, np.float64)
         mean_power = np.asarray(self.mean_power, np.float64)
         positive = lam > 0
-        if max(np.sum(positive & (part > 0)) for part in (weights, mean_power)) <= nodes:
-            return replace(self, basis=None, intervals=None)  # such a rule already
         null = ~positive
-        log_lam = np.log(np.where(null, 1.0, lam))
-        at, weight = gauss_rule(log_lam, np.where(null, 0.0, weights), nodes)
-        mean_at, mean_weight = gauss_rule(log_lam, np.where(null, 0.0, mean_power), -(-nodes // 2))
-        zeros = np.zeros(int(null.any()))
-        flat = np.zeros_like(at), np.zeros_like(mean_at)
-        parts = (
-            (np.exp(at), np.exp(mean_at), zeros),
-            (flat[0], flat[1] + 1, zeros + 1),
-            (weight, flat[1], zeros + weights[null].sum()),
-            (flat[0], mean_weight, zeros + mean_power[null].sum()),
-        )
+        if max(np.sum(positive & (part > 0)) for part in (weights, mean_power)) <= nodes:
+            if null.sum() <= 1:
+                return replace(self, basis=None, intervals=None)  # such a rule already
+            columns = (lam, self.mean, weights, self.mean_weights)
+            rule = tuple(np.asarray(column, np.float64)[positive] for column in columns)
+        else:
+            log_lam = np.log(np.where(null, 1.0, lam))
+            at, weight = gauss_rule(log_lam, np.where(null, 0.0, weights), nodes)
+            power, half = np.where(null, 0.0, mean_power), -(-nodes // 2)
+            mean_at, mean_weight = gauss_rule(log_lam, power, half)
+            flat, mean_flat = np.zeros_like(at), np.zeros_like(mean_at)
+            rule = (
+                np.concatenate([np.exp(at), np.exp(mean_at)]),
+                np.concatenate([flat, mean_flat + 1]),
+                np.concatenate([weight, mean_flat]),
+                np.concatenate([flat, mean_weight]),
+            )
+        zero = (0.0, 1.0, weights[null].sum(), mean_power[null].sum())
+        parts = [
+            np.append(own, [at_zero] * bool(null.any()))
+            for own, at_zero in zip(rule, zero, strict=True)
+        ]
         xp, dtype = namespace(self.eigenvalues), self.eigenvalues.dtype
-        lam, mean, weights, mean_weights = (
-            xp.asarray(np.concatenate(part), dtype) for part in parts
-        )
+        lam, mean, weights, mean_weights = (xp.asarray(part, dtype) for part in parts)
         return Spectrum(lam, mean, weights, mean_weights, source=self.source)
 
     def project(self, x: Array) -> Array:

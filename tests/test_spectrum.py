@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.covariance import OAS, LedoitWolf
 
-from specjax import LOSSES, NoiseSchedule, Spectrum, plan, transfer
+from specjax import LOSSES, NoiseSchedule, Spectrum, family, loss, plan, transfer
 from specjax import estimate as estimators
 from specjax.losses import evaluate
 
@@ -387,3 +387,15 @@ def test_bad_samples_are_refused(x, options, message):
 def test_bad_numbers_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_many_zeros_are_one_node():
+    rng = np.random.default_rng(0)
+    lam, mean = np.append(rng.uniform(0.1, 2, 9), np.zeros(200)), rng.normal(size=209)
+    spectrum = Spectrum(lam, mean)
+    small = spectrum.quadrature(40)
+    assert small.dimension == 10
+    schedule = family("karras", 5)
+    for sampler in ("ddim", "ddpm"):
+        whole, nodes = (loss(one, schedule, sampler) for one in (spectrum, small))
+        assert nodes == pytest.approx(whole, rel=1e-12)
