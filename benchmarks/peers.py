@@ -52,6 +52,12 @@ def slsqp_exact(loss: Callable[[jax.Array], jax.Array], levels: np.ndarray) -> d
     jax.block_until_ready(objective(start))
     compile_seconds = time.perf_counter() - begun
 
+    return {**_minimised(objective, start), "compile_seconds": compile_seconds}
+
+
+def _minimised(objective: Callable[..., Any], start: np.ndarray) -> dict[str, Any]:
+    """SLSQP on the log of a loss, given with its gradient by JAX."""
+
     def value_and_gradient(theta: np.ndarray) -> tuple[float, np.ndarray]:
         value, gradient = objective(theta)
         return float(value), np.asarray(gradient)
@@ -63,7 +69,6 @@ def slsqp_exact(loss: Callable[[jax.Array], jax.Array], levels: np.ndarray) -> d
     )  # fmt: skip
     return {
         "seconds": time.perf_counter() - begun,
-        "compile_seconds": compile_seconds,
         "loss": float(np.exp(found.fun)),
         "iterations": int(found.nit),
         "converged": bool(found.success),
@@ -98,21 +103,11 @@ def slsqp_of_nodes(
     noisy, start = jnp.asarray(levels[0]), np.log(np.diff(levels[:-1]))
     nodes = jax.tree.map(jnp.asarray, nodes)
 
-    def value_and_gradient(gaps: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = _log_loss_of_nodes(gaps, noisy, nodes, sampler, loss)
-        return float(value), np.asarray(gradient)
+    def objective(gaps: np.ndarray) -> tuple[jax.Array, jax.Array]:
+        return _log_loss_of_nodes(gaps, noisy, nodes, sampler, loss)
 
-    value_and_gradient(start)
-    begun = time.perf_counter()
-    found = minimize(
-        value_and_gradient, start, jac=True, method="SLSQP",
-        options={"ftol": 1e-12, "maxiter": 1000},
-    )  # fmt: skip
-    return {
-        "seconds": time.perf_counter() - begun,
-        "loss": float(np.exp(found.fun)),
-        "converged": bool(found.success),
-    }
+    jax.block_until_ready(objective(start))
+    return _minimised(objective, start)
 
 
 def slsqp_paper(

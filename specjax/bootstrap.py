@@ -69,12 +69,15 @@ def bootstrap(
     if data_range is None:
         data_range = (spectrum.source or {}).get("data_range")
     rng = np.random.default_rng(seed)
+    rows = max(1, _PRODUCT_BYTES // (8 * (replicates + 1)))
     for piece in estimate.pieces(x, data_range, progress):
         _check_shape(piece, spectrum)
         coefficients = np.asarray(spectrum.project(piece), np.float64) - spectrum.mean
-        weights = np.ones((replicates + 1, len(piece)))
-        weights[1:] = rng.poisson(1.0, (len(piece), replicates)).T  # the same in any batches
-        sums.add(weights, coefficients)
+        for first in range(0, len(piece), rows):
+            some = coefficients[first : first + rows]
+            weights = np.ones((replicates + 1, len(some)))
+            weights[1:] = rng.poisson(1.0, (len(some), replicates)).T  # the same in any batches
+            sums.add(weights, some)
     eigenvalues = sums.eigenvalues()
     own = eigenvalues[0] > 0
     ratios = eigenvalues[1:, own] / eigenvalues[0, own]

@@ -8,6 +8,7 @@ import zipfile
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from checks import one_line
 from sklearn.datasets import load_digits, load_sample_images
 
 import specjax as sx
@@ -235,15 +236,6 @@ def test_a_large_array_is_mapped_and_checked_batch_by_batch(monkeypatch):
 
 
 # Bad input: one line that names what was given and what to do
-
-
-def one_line(call, *args, **kwargs):
-    with pytest.raises(ValueError, match=r"\S") as caught:
-        call(*args, **kwargs)
-    assert type(caught.value) is ValueError
-    text = str(caught.value)
-    assert "\n" not in text
-    return text
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from checks import one_line
 from PIL import Image
 
 from specjax import data
@@ -46,15 +47,6 @@ def sounds(root, *clips, rate=8000, suffix=".wav"):
 
 def read(opened):
     return np.concatenate(list(opened.samples))
-
-
-def one_line(call, *args, **kwargs):
-    with pytest.raises(ValueError, match=r"\S") as caught:
-        call(*args, **kwargs)
-    assert type(caught.value) is ValueError
-    text = str(caught.value)
-    assert "\n" not in text
-    return text
 
 
 # Images

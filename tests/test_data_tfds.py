@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from checks import one_line
 from PIL import Image
 
 from specjax import data
@@ -40,15 +41,6 @@ def copied(tfds_folder, tmp_path):
         if "train" not in file.name:
             shutil.copy(file, place / file.name)
     return tmp_path
-
-
-def one_line(call, *args, **kwargs):
-    with pytest.raises(ValueError, match=r"\S") as caught:
-        call(*args, **kwargs)
-    assert type(caught.value) is ValueError
-    text = str(caught.value)
-    assert "\n" not in text
-    return text
 
 
 def read(opened):

@@ -30,6 +30,7 @@ from specjax.spectrum import Spectrum
 AXIS = "fits"
 
 _FIRST = 40  # iterations after which a batch is looked at: nearly all of DDIM and DDPM are done
+_PATIENCE_SECONDS = 60.0  # after which those that wait go on in a batch that is not full
 _CACHE_BYTES = 3 * 2**18  # of one array of a batch on a CPU: what the caches hold
 _MEMORY_SHARE = 0.2  # of an accelerator's memory
 _ARRAYS = 24  # of the size fits x steps x nodes that a gradient keeps
@@ -207,7 +208,7 @@ def solve(
     for first in range(0, count, size):
         index = np.arange(first, min(first + size, count))
         yield from batches.go(index, None, min(_FIRST, most))
-        while len(batches.waiting) >= batches.size:
+        while len(batches.waiting) >= batches.size or batches.overdue:
             yield from batches.go_on()
     while batches.waiting:
         yield from batches.go_on()
@@ -222,6 +223,7 @@ class _Batches:
         self.tables = jax.device_put(tables, NamedSharding(mesh, P()))  # once, not a batch
         self.run = program(group, mesh)
         self.waiting: list[tuple[int, _Started]] = []
+        self.served = time.monotonic()
 
     def go(self, index: np.ndarray, rows: list[_Started] | None, most: int) -> Iterator[Any]:
         """Fit some, from the start or from where they are."""
@@ -247,6 +249,11 @@ class _Batches:
             yield some[done], jax.tree.map(lambda x, done=done: x[done], outcomes), seconds
             index, rows = index[len(some) :], rows and rows[len(some) :]
 
+    @property
+    def overdue(self) -> bool:
+        """Whether some have waited for long, and hold up the parts that they belong to."""
+        return bool(self.waiting) and time.monotonic() - self.served > _PATIENCE_SECONDS
+
     def _solved(
         self, index: np.ndarray, rows: list[_Started] | None, most: int
     ) -> tuple[Outcomes, _Started]:
@@ -260,6 +267,7 @@ class _Batches:
 
     def go_on(self) -> Iterator[Any]:
         """Fit the first of those that wait to their end."""
+        self.served = time.monotonic()
         some, self.waiting = self.waiting[: self.size], self.waiting[self.size :]
         index = np.array([i for i, _ in some])
         yield from self.go(index, [rows for _, rows in some], self.group.max_iterations)

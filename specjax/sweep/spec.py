@@ -151,10 +151,17 @@ def expanded(sampler: Any) -> list[Sampler]:
         return [(sampler[0], tuple(sorted(dict(sampler[1]).items())))]
     if not isinstance(sampler, Mapping) or "name" not in sampler:
         raise ValueError(f"samplers has {sampler!r}: give a name, or a table with name and options")
-    options = {k: v for k, v in sampler.items() if k != "name"}
+    options = {k: _plain(v) for k, v in sampler.items() if k != "name"}
     lists = [v if isinstance(v, list | tuple) else [v] for v in options.values()]
     combined = (zip(options, values, strict=True) for values in itertools.product(*lists))
     return [(str(sampler["name"]), tuple(sorted(pairs))) for pairs in combined]
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers and arrays as Python's, which hash and go into JSON."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 class Case(NamedTuple):

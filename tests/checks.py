@@ -1,0 +1,13 @@
+"""Checks that several test files make."""
+
+import pytest
+
+
+def one_line(call, *args, **kwargs):
+    """The message of the ValueError that a call must raise, which is one line."""
+    with pytest.raises(ValueError, match=r"\S") as caught:
+        call(*args, **kwargs)
+    assert type(caught.value) is ValueError
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
