@@ -9,6 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 from specjax import _check
 
@@ -72,13 +75,21 @@ def _output_to_errors() -> Iterator[None]:
         os.close(output)
 
 
-def meet(name: str) -> None:
-    """Wait until all processes are here: at a beginning, where none is long in coming."""
-    if jax.process_count() > 1:
-        from jax.experimental import multihost_utils
+def meet() -> None:
+    """Wait until all processes are here: at a beginning, where none is long in coming.
 
-        with _output_to_errors():
-            multihost_utils.sync_global_devices(name)
+    One device a process takes part, and the sum is waited for: a device that nobody waits for
+    could say of its connections after the output is given back.
+    """
+    if jax.process_count() == 1:
+        return
+    first = {device.process_index: device for device in reversed(jax.devices())}
+    mesh = jax.sharding.Mesh(np.array([first[i] for i in sorted(first)]), ("process",))
+    each = NamedSharding(mesh, PartitionSpec("process"))
+    with _output_to_errors():
+        here = jax.make_array_from_process_local_data(each, np.ones(1, np.float32))
+        total = jax.jit(jnp.sum, out_shardings=NamedSharding(mesh, PartitionSpec()))(here)
+        jax.block_until_ready(total)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

@@ -274,7 +274,8 @@ def test_two_processes_of_four_devices(w2, tmp_path):
     said = [process.communicate(timeout=240) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     for i, (printed, _) in enumerate(said):
-        lines = printed.splitlines()
+        # What the collectives' C library says of its connections, it says when it likes.
+        lines = [line for line in printed.splitlines() if not line.startswith("[Gloo]")]
         assert lines[:2] == [f"wrote {i}", f"wrote {i + 2}"]
         # The second waits for the slow part of the first: jax.distributed ends all some minutes
         # after one has left.

@@ -112,7 +112,7 @@ def sweep(
     mine = folder.missing(own)
     there = sum(part.size for part in own) - sum(part.size for part in mine)
     folder.forget(mine)
-    cluster.meet("sweep")
+    cluster.meet()
     for number, made_now in _made(wanted, mine, mesh, progress, there):
         folder.write(every[number], made_now)
     # All of them, as jax.distributed ends the others soon after one has left.
