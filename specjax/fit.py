@@ -141,8 +141,9 @@ def fit(
 def restarts_for(spectrum: Spectrum, restarts: int | None) -> int:
     """Several starts where the minima are several: how many levels go to each cluster.
 
-    In about a thousand random spectra one start always found the best minimum of eight where
-    neighbouring eigenvalues are within a factor of 50, with KL and W2, DDIM and DDPM.
+    In 2,000 fits of 250 random spectra (neighbours within a factor of 29, S = 4 and 10, DDIM and
+    DDPM, W2 and KL) one start reached the best minimum of eight in all but two, DDPM with KL in 4
+    steps, which ended up to 1.1 % above.
     """
     if restarts is not None:
         return _check.whole_number("restarts", restarts)
