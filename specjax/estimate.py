@@ -93,7 +93,7 @@ def pieces(
             if integers and data_range and piece.dtype == np.uint8:
                 yield _within(piece, data_range)
             else:
-                yield _floats(piece, data_range)
+                yield in_units(piece, data_range)
             count, shape = count + len(piece), batch.shape[1:]
             if progress:
                 progress(count, expected)
@@ -115,7 +115,8 @@ def _check_shape(batch: np.ndarray, shape: tuple[int, ...] | None) -> None:
         raise ValueError(f"a batch has samples of shape {batch.shape[1:]}, those before {shape}")
 
 
-def _floats(batch: np.ndarray, data_range: tuple[float, float] | None) -> np.ndarray:
+def in_units(batch: np.ndarray, data_range: tuple[float, float] | None) -> np.ndarray:
+    """Samples as float64 in the network's units, once they are known to be finite and in range."""
     if data_range is not None:
         batch = _mapped(batch, data_range)
     elif not np.issubdtype(batch.dtype, np.floating):

@@ -10,9 +10,10 @@ Nothing is read before it is needed: a library is imported when a set needs it, 
 memory-mapped, folders and TFDS sets are read batch by batch.
 """
 
+from specjax.data.arrays import Collected, collect, rescaled
 from specjax.data.builtin import BUILTIN
 from specjax.data.dataset import Dataset
 from specjax.data.opening import open
 from specjax.data.options import Options
 
-__all__ = ["BUILTIN", "Dataset", "Options", "open"]
+__all__ = ["BUILTIN", "Collected", "Dataset", "Options", "collect", "open", "rescaled"]

@@ -17,14 +17,14 @@ PATCH_SIDE = 32
 
 
 class Builtin(NamedTuple):
-    """A row of the table: ``load(seed)`` gives samples [N, ...] and their provenance."""
+    """A row of the table: ``load(seed)`` gives samples [N, ...], labels [N], their provenance."""
 
-    load: Callable[[int], tuple[np.ndarray, Mapping[str, Any]]]
+    load: Callable[[int], tuple[np.ndarray, np.ndarray | None, Mapping[str, Any]]]
     data_range: tuple[float, float]
     summary: str
 
 
-def _digits(seed: int) -> tuple[np.ndarray, Mapping[str, Any]]:
+def _digits(seed: int) -> tuple[np.ndarray, np.ndarray, Mapping[str, Any]]:
     """Handwritten digits [1797, 8, 8], 0 to 16. Nothing is random in them.
 
     They are read from scikit-learn's folder where its file is there: importing scikit-learn
@@ -35,13 +35,15 @@ def _digits(seed: int) -> tuple[np.ndarray, Mapping[str, Any]]:
     folders = package.submodule_search_locations if package else None
     file = Path(folders[0] if folders else "", "datasets", "data", "digits.csv.gz")
     if file.is_file():
-        return np.loadtxt(file, delimiter=",")[:, :64].reshape(-1, 8, 8), source
+        rows = np.loadtxt(file, delimiter=",")
+        return rows[:, :64].reshape(-1, 8, 8), rows[:, 64].astype(int), source
     from sklearn.datasets import load_digits
 
-    return load_digits().images, source
+    digits = load_digits()
+    return digits.images, digits.target, source
 
 
-def _patches(seed: int) -> tuple[np.ndarray, Mapping[str, Any]]:
+def _patches(seed: int) -> tuple[np.ndarray, None, Mapping[str, Any]]:
     """Patches [N, 32, 32, 3] (uint8), each from a random place of one of two photographs."""
     import PIL
     import sklearn
@@ -49,7 +51,7 @@ def _patches(seed: int) -> tuple[np.ndarray, Mapping[str, Any]]:
 
     patches = cut_patches(load_sample_images().images, PATCHES, PATCH_SIDE, seed)
     versions = {"scikit_learn": sklearn.__version__, "pillow": PIL.__version__}
-    return patches, {"seed": seed, **versions}
+    return patches, None, {"seed": seed, **versions}
 
 
 def cut_patches(photos: list[np.ndarray], count: int, side: int, seed: int) -> np.ndarray:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import os
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from specjax import estimate
+from specjax.data.labels import numbered
 from specjax.data.options import Options, share
 from specjax.moments import Moments
 from specjax.spectrum import Spectrum
@@ -39,17 +40,59 @@ class Dataset:
       source: provenance as plain numbers and strings: name, samples (their number), shape of
         one, data_range, and what the kind of set adds (file, sha256, seed, versions). Of a folder
         the numbers of samples and of skipped files are known once it has been read.
+      labels: the class of each row of an array, int32 [N]; None without classes, and where
+        samples are read batch by batch, as the labels are then (:meth:`labelled`).
+      classes: the name of each class, in the order of the numbers; None without.
     """
 
     name: str
     samples: Any
     data_range: tuple[float, float] | None
     source: Mapping[str, Any]
+    labels: np.ndarray | None = None
+    classes: tuple[str, ...] | None = None
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
         """(file, reason) of the bad files of a folder that the latest pass left out."""
         return list(getattr(self.samples, "skipped", ()))
+
+    def labelled(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Batches [n, ...] in the stored units, each with the classes of its rows, int32 [n].
+
+        The second is None where the dataset has no classes.
+
+        Example:
+          >>> batch, labels = next(sx.data.open("digits").labelled())
+          >>> labels[:4]
+          array([0, 1, 2, 3], dtype=int32)
+        """
+        if self.classes is not None and self.labels is None:
+            yield from self.samples.labelled()
+            return
+        start = 0
+        for batch in estimate.batches(self.samples)[0]:
+            yield batch, None if self.labels is None else self.labels[start : start + len(batch)]
+            start += len(batch)
+
+    def with_labels(self, values: Any) -> Dataset:
+        """The same array of samples with a class for each row.
+
+        Args:
+          values: [N] whole numbers or names; their sorted distinct values are the classes.
+
+        Raises:
+          ValueError: for samples that are no array, another number of labels, labels of another
+            kind.
+
+        Example:
+          >>> sx.data.open(np.eye(3)).with_labels(["b", "a", "b"]).classes
+          ('a', 'b')
+        """
+        if not estimate.is_array(self.samples):
+            raise ValueError(f"{self.name} is read batch by batch: labels [N] need an array")
+        found, classes = numbered("labels", values, len(self.samples))
+        return replace(self, labels=found, classes=classes)
 
     def spectrum(
         self,
@@ -141,20 +184,31 @@ def of_array(
     label: str,
     source: Mapping[str, Any],
     data_range: tuple[float, float] | None = None,
+    labels: Any = None,
 ) -> Dataset:
     """A dataset of rows of an array, once its form and dtype are checked.
 
-    ``label`` is what errors call the array, ``data_range`` its own range.
+    ``label`` is what errors call the array, ``data_range`` its own range, ``labels`` are [N].
     """
     _check_form(label, samples)
-    if opts.shard is not None:
-        samples = samples[share(len(samples), opts.shard, "samples")]
-    if opts.limit is not None:
-        samples = samples[: opts.limit]
+    numbers, classes = None, None
+    if labels is not None:
+        numbers, classes = numbered(f"the labels of {label}", labels, len(samples))
+    for part in _parts(len(samples), opts):
+        samples, numbers = samples[part], None if numbers is None else numbers[part]
     count, *shape = (int(n) for n in samples.shape)
     known = {"samples": count, "shape": shape}
     dtype = samples.dtype
-    return _described(name, samples, dtype, opts, label, data_range, {**known, **source})
+    made = _described(name, samples, dtype, opts, label, data_range, {**known, **source})
+    return replace(made, labels=numbers, classes=classes)
+
+
+def _parts(count: int, opts: Options) -> Iterator[slice]:
+    """The slices that make up what shard and limit leave, one after the other."""
+    if opts.shard is not None:
+        yield share(count, opts.shard, "samples")
+    if opts.limit is not None:
+        yield slice(opts.limit)
 
 
 def of_reader(
@@ -167,12 +221,14 @@ def of_reader(
 ) -> Dataset:
     """A dataset of batches that a reader yields, which knows ``sample_shape`` and ``sample_dtype``.
 
-    What it has ``found``, if anything, is part of the provenance, as it changes.
+    What it has ``found``, if anything, is part of the provenance, as it changes. One with
+    ``classes`` also has ``labelled()``, batches with their labels.
     """
     known = {"shape": [int(n) for n in reader.sample_shape]}
     dtype = reader.sample_dtype
     made = _described(name, reader, dtype, opts, name, data_range, {**known, **source})
-    return replace(made, source=ChainMap(getattr(reader, "found", {}), dict(made.source)))
+    source = ChainMap(getattr(reader, "found", {}), dict(made.source))
+    return replace(made, source=source, classes=getattr(reader, "classes", None))
 
 
 def _described(

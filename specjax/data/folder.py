@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from specjax.data import reading
+from specjax.data.labels import FileClasses
 
 SUFFIXES = {"images": (".png", ".jpg", ".jpeg", ".webp"), "sound": (".wav", ".flac")}
 
@@ -81,6 +84,7 @@ class Files:
       expected_samples: their number if all files are good, None where only reading tells.
       threads: how many read. limit: stop after that many samples.
       strict: stop at the first bad file.
+      labels: the class of each file, if they have classes.
       skipped: (file, reason) of the bad files of the latest pass.
       found: what the latest pass adds to the provenance, once it is complete.
     """
@@ -94,21 +98,43 @@ class Files:
     threads: int
     limit: int | None
     strict: bool
+    labels: FileClasses | None = None
     skipped: list[tuple[str, str]] = field(default_factory=list)
     found: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The names of the classes."""
+        return None if self.labels is None else self.labels.names
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when a file is added, removed, renamed or written to."""
+        known = hashlib.sha256()
+        for path in self.files:
+            about = path.stat() if path.exists() else None
+            state = (about.st_size, about.st_mtime_ns) if about else "missing"
+            known.update(f"{name(self.root, path)}\0{state}\n".encode())
+        return known.hexdigest()
+
     def __iter__(self) -> Iterator[np.ndarray]:
+        return (batch for batch, _ in self.labelled())
+
+    def labelled(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Batches, and the classes of their rows, int32 [n]; None without classes."""
         skipped: list[tuple[str, str]] = []
         self.skipped = skipped
         samples = 0
-        for batch in reading.batched(self._good(skipped), self.limit):
+        waiting: deque[int] = deque()  # classes of rows that have been read but not yielded
+        for batch in reading.batched(self._good(skipped, waiting), self.limit):
             samples += len(batch)
-            yield batch
+            numbers = [waiting.popleft() for _ in range(len(batch))] if waiting else None
+            yield batch, None if numbers is None else np.array(numbers, np.int32)
         if not samples:
             raise ValueError(_all_bad(self.root, skipped))
         self.found.update(samples=samples, skipped=len(skipped))
 
-    def _good(self, skipped: list[tuple[str, str]]) -> Iterator[np.ndarray]:
+    def _good(self, skipped: list[tuple[str, str]], waiting: deque[int]) -> Iterator[np.ndarray]:
         with reading.mapper(self.threads) as map_in_order:
             for group in _groups(self.files):
                 with reading.no_warnings():
@@ -117,6 +143,8 @@ class Files:
                     if isinstance(result, Exception):
                         skipped.append(_bad(self.root, path, result, self.strict))
                     else:
+                        if self.labels is not None:
+                            waiting.extend([self.labels.of(path)] * len(result))
                         yield result
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from specjax.data import folder, options, reading
+from specjax.data import folder, labels, options, reading
 from specjax.data.dataset import Dataset, of_reader
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def open_folder(root: Path, files: list[Path], opts: options.Options) -> Dataset
         threads=reading.threads_for(image.width * image.height),
         limit=opts.limit,
         strict=opts.strict,
+        labels=labels.of_files(root, files, opts.label),
     )
     source = {"kind": "images", "files": len(mine), "colour": colour, **_versions()}
     source |= {"size": list(size), "fit": read.fit} if read.fit else {}

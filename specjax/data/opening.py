@@ -32,10 +32,10 @@ def open(spec: Any, options: Options | None = None, **changes: Any) -> Dataset:
 
         - to all: data_range, limit; and shard, but for batches;
         - to ``patches``: seed;
-        - to ``.npz`` files: key;
-        - to TFDS sets: key, data_dir, size, fit;
-        - to images: size, fit, colour, strict;
-        - to sound: rate, window, hop, silence, normalise, strict.
+        - to ``.npz`` files: key, label;
+        - to TFDS sets: key, label, data_dir, size, fit;
+        - to images: label, size, fit, colour, strict;
+        - to sound: label, rate, window, hop, silence, normalise, strict.
 
     Returns:
       A :class:`Dataset`. Only a ``.npz`` is read at once. Folders and TFDS sets are read batch by
@@ -75,14 +75,16 @@ def open(spec: Any, options: Options | None = None, **changes: Any) -> Dataset:
 def _builtin(name: str, opts: Options) -> Dataset:
     check_kind(opts, "builtin")
     found = BUILTIN[name]
-    samples, source = found.load(opts.seed)
-    return of_array(name, samples, opts, label=name, source=source, data_range=found.data_range)
+    samples, labels, source = found.load(opts.seed)
+    return of_array(
+        name, samples, opts, label=name, source=source, data_range=found.data_range, labels=labels
+    )
 
 
 def _file(path: Path, opts: Options) -> Dataset:
     check_kind(opts, "file")
-    samples, source = files.read(path, opts.key, BUILTIN)
-    return of_array(path.name, samples, opts, label=str(path), source=source)
+    samples, labels, source = files.read(path, opts.key, BUILTIN, opts.label)
+    return of_array(path.name, samples, opts, label=str(path), source=source, labels=labels)
 
 
 def _folder(path: Path, opts: Options) -> Dataset:

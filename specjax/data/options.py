@@ -37,6 +37,7 @@ KINDS = {
 
 APPLIES = {
     "key": ("file", "tfds"),
+    "label": ("file", "tfds", "images", "sound"),
     "shard": ("builtin", "file", "array", "tfds", "images", "sound"),
     "strict": ("images", "sound"),
     "data_dir": ("tfds",),
@@ -72,6 +73,11 @@ class Options:
 
     key: str | None = None
     """.npz: which array of several; TFDS: which feature (by default "image")"""
+
+    label: str | None = None
+    """where the classes are. .npz: the array of that name (by default labels, label or y); TFDS:
+    the feature (by default label); folders: folder (the default: the first subfolder) or prefix
+    (what is before the first _ of the file's name); none: without classes"""
 
     data_dir: str | None = None
     """TFDS: folder of the prepared sets; by default TFDS's own (TFDS_DATA_DIR or

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from specjax.data import images, options, places, reading
+from specjax.data import images, options, places, reading, record_labels
 from specjax.data.dataset import Dataset, of_reader
 
 PREFIX = "tfds:"
@@ -46,7 +46,8 @@ def open_set(spec: str, opts: options.Options) -> Dataset:
         source = _source(tfds, place, split, info, raw)
         mine = range(len(source))[options.share(len(source), opts.shard, "samples")][: opts.limit]
         (first,) = _samples(place, source, mine[:1], decode, map)
-    reader = Records(place, source, mine, decode, first.shape, first.dtype)
+    label = record_labels.find(tfds, place.name, info.features, opts.label, raw)
+    reader = Records(place, source, mine, decode, first.shape, first.dtype, label)
     known = {
         "kind": "tfds", "samples": len(mine), "version": place.version, "split": split,
         "feature": key, "tensorflow_datasets": tfds.__version__,
@@ -65,6 +66,7 @@ class Records:
     Attributes:
       place: of the set. source: its records. mine: the numbers of those to read.
       decode: a record to a sample. sample_shape, sample_dtype: of one sample.
+      label: the classes, and which one a record has, if they have classes.
     """
 
     place: places.Place
@@ -73,6 +75,18 @@ class Records:
     decode: Callable[[Any], np.ndarray]
     sample_shape: tuple[int, ...]
     sample_dtype: np.dtype
+    label: record_labels.RecordClasses | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The names of the classes."""
+        return None if self.label is None else self.label.names
+
+    @property
+    def fingerprint(self) -> str:
+        """Of another preparation it is another one."""
+        about = (self.place.folder / "dataset_info.json").stat()
+        return f"{self.place.folder} {about.st_size} {about.st_mtime_ns}"
 
     @property
     def expected_samples(self) -> int:
@@ -80,16 +94,27 @@ class Records:
         return len(self.mine)
 
     def __iter__(self) -> Iterator[np.ndarray]:
+        return (self._stacked(*read) for read in self._read(self.decode))
+
+    def labelled(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Batches, and the classes of their rows, int32 [n]."""
+        assert self.label is not None
+        decode, of = self.decode, self.label.of
+        for numbers, both in self._read(lambda record: (decode(record), of(record))):
+            samples, labels = zip(*both, strict=True)
+            yield self._stacked(numbers, samples), np.array(labels, np.int32)
+
+    def _read(self, decode: Callable[[Any], Any]) -> Iterator[tuple[range, list[Any]]]:
+        """The numbers of the records of a batch, and what is decoded of each."""
         rows = reading.rows_in_batch(self.sample_shape, self.sample_dtype)
         threads = reading.threads_for(math.prod(self.sample_shape[:2]))
         with reading.mapper(threads) as map_in_order:
             for start in range(0, len(self.mine), rows):
                 numbers = self.mine[start : start + rows]
                 with _quietly():
-                    samples = _samples(self.place, self.source, numbers, self.decode, map_in_order)
-                yield self._stacked(numbers, samples)
+                    yield numbers, _samples(self.place, self.source, numbers, decode, map_in_order)
 
-    def _stacked(self, numbers: range, samples: list[np.ndarray]) -> np.ndarray:
+    def _stacked(self, numbers: range, samples: Sequence[np.ndarray]) -> np.ndarray:
         for number, sample in zip(numbers, samples, strict=True):
             if sample.shape != self.sample_shape:
                 raise ValueError(
@@ -225,9 +250,9 @@ def _samples(
     place: places.Place,
     source: Any,
     numbers: range,
-    decode: Callable[[Any], np.ndarray],
-    map_in_order: Callable[..., Iterator[np.ndarray]],
-) -> list[np.ndarray]:
+    decode: Callable[[Any], Any],
+    map_in_order: Callable[..., Iterator[Any]],
+) -> list[Any]:
     """Those of that many records: damage can show in reading them and in decoding."""
     try:
         return list(map_in_order(decode, source.__getitems__(numbers)))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from specjax.data import folder, options
+from specjax.data import folder, labels, options
 from specjax.data.dataset import Dataset, of_reader
 
 RANGE = (-1.0, 1.0)
@@ -46,6 +46,7 @@ def open_folder(root: Path, files: list[Path], opts: options.Options) -> Dataset
         threads=1,
         limit=opts.limit,
         strict=opts.strict,
+        labels=labels.of_files(root, files, opts.label),
     )
     source = {"kind": "sound", "files": len(mine), "rate": opts.rate or rate, **vars(cut)}
     data_range = RANGE if cut.normalise == "peak" else None
