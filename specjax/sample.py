@@ -1,7 +1,12 @@
-"""Running a plan with a real denoiser."""
+"""Running a plan with a real denoiser.
+
+:func:`call_row` is one row of a plan, network included; what runs a plan runs it, whether by the
+scan here or by the Python loop of :mod:`specjax.generate`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -47,17 +52,34 @@ def sample(
         start = jax.random.normal(jax.random.fold_in(key, plan.calls), shape, dtype)
     if start.shape != tuple(shape):
         raise ValueError(f"start has shape {start.shape}, the samples {tuple(shape)}")
-    rest = jnp.zeros((plan.registers - 1, *shape), dtype)
-    first = jnp.asarray(plan.start, dtype) * jnp.asarray(start, dtype)
     rows = Row(*(jnp.asarray(x, dtype) for x in plan.rows))
+
+    def noise(k: jax.Array) -> jax.Array:
+        return jax.random.normal(jax.random.fold_in(key, k), shape, dtype)
+
+    first = jnp.asarray(plan.start, dtype) * jnp.asarray(start, dtype)
+    filled = first_registers(first, plan.registers)
+    return scan_rows(denoise, filled, rows, noise if plan.stochastic else None)[0]
+
+
+def first_registers(first: jax.Array, registers: int) -> jax.Array:
+    """The registers [H, ...] before the first call: the sample [...] and zeros."""
+    rest = jnp.zeros((registers - 1, *first.shape), first.dtype)
+    return jnp.concatenate([first[None], rest])
+
+
+def call_row(denoise: Denoiser, r: jax.Array, row: Row, noise: jax.Array | None) -> jax.Array:
+    """The registers [H, ...] after one row: a call of the denoiser and :func:`advance`."""
+    return jnp.asarray(advance(r, row, denoise(r[0], row.alpha, row.sigma), noise), r.dtype)
+
+
+def scan_rows(
+    denoise: Denoiser, r: jax.Array, rows: Row, noise: Callable[[jax.Array], jax.Array] | None
+) -> jax.Array:
+    """The registers [H, ...] after all K rows; ``noise(k)`` [...] is that of row k, if any."""
 
     def step(r: jax.Array, row_and_index: tuple[Row, jax.Array]) -> tuple[jax.Array, None]:
         row, k = row_and_index
-        estimate = denoise(r[0], row.alpha, row.sigma)
-        noise = None
-        if plan.stochastic:
-            noise = jax.random.normal(jax.random.fold_in(key, k), shape, dtype)
-        return jnp.asarray(advance(r, row, estimate, noise)), None
+        return call_row(denoise, r, row, None if noise is None else noise(k)), None
 
-    registers = jnp.concatenate([first[None], rest])
-    return jax.lax.scan(step, registers, (rows, jnp.arange(plan.calls)))[0][0]
+    return jax.lax.scan(step, r, (rows, jnp.arange(len(rows.alpha))))[0]

@@ -1,0 +1,250 @@
+"""Many samples by a plan and a network: in batches, over devices, seeded one by one.
+
+Sample i is a function of ``(seed, i)``, the plan and the denoiser alone: its noise does not know
+the batch, the devices or n. Its start does not even know the plan, so that schedules can be
+compared on the same noise.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from specjax import _check
+from specjax.programs import Program, noise, program_of
+from specjax.sample import first_registers
+from specjax.steps import Row, SamplerPlan
+
+Progress = Callable[[int, int], None]
+"""Called with (samples done, n); on a CPU also within a batch, by the share of its calls."""
+
+_MOST = {"cpu": 256}
+_MOST_ELSEWHERE = 1024
+_ACTIVATIONS = 2000  # of a UNet's memory, in samples: a feature map of width 128 is 40 to 130
+
+
+def generate(
+    plan: SamplerPlan,
+    denoise: Callable[..., Any],
+    n: int,
+    shape: tuple[int, ...],
+    *,
+    seed: int = 0,
+    labels: Any = None,
+    batch: int | None = None,
+    mesh: Mesh | None = None,
+    progress: Progress | None = None,
+    dtype: Any = np.float32,
+) -> np.ndarray:
+    """n samples of a denoiser, batch by batch.
+
+    A denoiser that is a pytree with arrays (an Equinox or NNX module, ``jax.tree_util.Partial``,
+    :func:`specjax.from_eps` of one of these) gives them to the compiled program as arguments: one
+    program serves all its parameters. Any other callable is compiled as it is, with the
+    arrays that it holds then, and once as long as that object lives.
+
+    Args:
+      plan: K rows of known numbers. denoise: ``(x, alpha, sigma) -> x0`` on batches [m, *shape].
+      n: how many. shape: of one sample.
+      seed: below 2**32. labels: [n]; with them the denoiser is called with those of the batch [m]
+        as a fourth argument.
+      batch: samples in one call; by default what fits half of the free memory of a device, taking
+        a network's for 2,000 samples each, at most 256 on a CPU and 1,024 elsewhere.
+      mesh: of this process's devices; a batch is cut along its first axis.
+      progress: see :data:`Progress`. dtype: of the samples.
+
+    Returns:
+      Samples [n, *shape], at the plan's last level.
+
+    Raises:
+      ValueError: if a number or a dtype is out of bounds, the labels are not n, the batch does
+        not divide over the mesh, or the mesh has devices of another process.
+
+    Example:
+      >>> plan = sx.plan("ddim", sx.NoiseSchedule.from_sigmas([50.0, 1.0, 0.0]))
+      >>> denoise = sx.wiener(sx.Spectrum([4.0, 1.0]))
+      >>> samples = generate(plan, denoise, 10, (2,), batch=4)
+      >>> bool((samples[:3] == generate(plan, denoise, 3, (2,), batch=4)).all())
+      True
+    """
+    n, dtype = _check.whole_number("n", n), _float(dtype)
+    key = jax.random.key(_seed(seed))
+    labels = None if labels is None else _labels(labels, n)
+    spread = _Spread(_checked_mesh(mesh))
+    size = batch_size(n, shape, plan.registers, batch, spread.ways, spread.device)
+    rows = Row(*(np.asarray(x, dtype) for x in plan.rows))
+    program, arrays = program_of(denoise)
+    arrays = spread.whole(arrays)
+    loop = _on_cpu if spread.device.platform == "cpu" else _elsewhere
+    samples = np.empty((n, *shape), dtype)
+    for begun in range(0, n, size):
+        numbers = np.arange(begun, begun + size)  # the last batch is filled up and cut
+        mine = None if labels is None else spread.cut(labels[np.minimum(numbers, n - 1)])
+        keys, r = _begin(
+            key, spread.cut(numbers.astype(np.uint32)), np.asarray(plan.start, dtype),
+            tuple(shape), plan.registers,
+        )  # fmt: skip
+        count = min(size, n - begun)
+        task = _Task(program, arrays, mine, keys, rows, plan.stochastic)
+        done = _Done(progress, begun, count, n)
+        r = loop(task, r, done)
+        samples[begun : begun + count] = np.asarray(r[0])[:count]
+        done(1.0)
+    return samples
+
+
+class _Task(NamedTuple):
+    """A batch of m samples, apart from its registers."""
+
+    program: Program
+    arrays: list[Any]  # of the denoiser
+    labels: Any  # [m] or None
+    keys: jax.Array  # [m]
+    rows: Row
+    stochastic: bool
+
+
+class _Done(NamedTuple):
+    """Tells how far a batch is."""
+
+    progress: Progress | None
+    before: int
+    size: int
+    n: int
+
+    def __call__(self, share: float) -> None:
+        """By the share of its calls."""
+        if self.progress:
+            self.progress(self.before + int(self.size * share), self.n)
+
+
+def _on_cpu(task: _Task, r: jax.Array, done: _Done) -> jax.Array:
+    """The registers [H, m, ...] after all calls.
+
+    A Python loop: XLA's convolutions do not use threads inside a scan on a CPU, and a call that
+    takes milliseconds does not feel its dispatch. Each call is waited for, so that progress is
+    true and Ctrl-C is heard.
+    """
+    calls = len(task.rows.alpha)
+    for k in range(calls):
+        if k:
+            done(k / calls)
+        row = Row(*(x[k] for x in task.rows))
+        r = task.program.one_row(
+            task.arrays, task.labels, r, row, task.keys, np.int32(k), stochastic=task.stochastic
+        )
+        jax.block_until_ready(r)
+    return r
+
+
+def _elsewhere(task: _Task, r: jax.Array, done: _Done) -> jax.Array:
+    """The same on an accelerator, at once: one scan, without a dispatch between two calls."""
+    return task.program.all_rows(
+        task.arrays, task.labels, r, task.rows, task.keys, stochastic=task.stochastic
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("shape", "registers"))
+def _begin(
+    key: jax.Array, numbers: jax.Array, std: jax.Array, shape: tuple[int, ...], registers: int
+) -> tuple[jax.Array, jax.Array]:
+    """The keys [m] of numbered samples, and their registers [H, m, *shape] at the start."""
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
+    return keys, first_registers(std * noise(keys, 0, shape, std.dtype), registers)
+
+
+class _Spread:
+    """Where arrays are put: on the default device, or over a mesh."""
+
+    def __init__(self, mesh: Mesh | None) -> None:
+        # Axes of the explicit type would ask every operation of a network for its sharding.
+        self.mesh = None if mesh is None else Mesh(mesh.devices, mesh.axis_names)
+        self.ways = 1 if mesh is None else mesh.shape[mesh.axis_names[0]]
+        self.device: Any = (
+            next(iter(jnp.zeros(()).devices())) if mesh is None else mesh.devices.flat[0]
+        )
+
+    def cut(self, x: np.ndarray) -> Any:
+        """An array [m, ...] along the first axis of the mesh."""
+        if self.mesh is None:
+            return x
+        spec = PartitionSpec(self.mesh.axis_names[0])
+        return jax.device_put(x, NamedSharding(self.mesh, spec))
+
+    def whole(self, arrays: list[Any]) -> list[Any]:
+        """Arrays on every device; those that are cut over the mesh stay so."""
+        if self.mesh is None:
+            return [jnp.asarray(x) for x in arrays]
+        return [jax.device_put(x, NamedSharding(self.mesh, self._spec(x))) for x in arrays]
+
+    def _spec(self, x: Any) -> PartitionSpec:
+        placed, axes = getattr(x, "sharding", None), self.mesh and self.mesh.axis_names
+        there = isinstance(placed, NamedSharding) and placed.mesh.axis_names == axes
+        return placed.spec if there else PartitionSpec()  # type: ignore[union-attr]
+
+
+def batch_size(
+    n: int, shape: tuple[int, ...], registers: int, batch: int | None, ways: int, device: Any
+) -> int:
+    """Samples in one call: what is given, or batches of about one size that fit the memory."""
+    if batch is not None and _check.whole_number("batch", batch) % ways:
+        raise ValueError(
+            f"batch = {batch} does not divide over {ways} devices: give a multiple of {ways}"
+        )
+    if batch is None:
+        sample = 4 * int(np.prod(shape))
+        fits = _free_memory(device) // 2 // (sample * (_ACTIVATIONS + registers))
+        most = _MOST.get(device.platform, _MOST_ELSEWHERE)
+        most = max(1, min(most, fits)) * (ways if device.platform != "cpu" else 1)
+        batch = -(-n // -(-n // most))
+    return ways * -(-min(n, batch) // ways)
+
+
+def _free_memory(device: Any) -> int:
+    """Bytes: of an accelerator where it tells, of the machine for a CPU, else 8 GB."""
+    stats = device.memory_stats() if device.platform != "cpu" else None
+    if stats and "bytes_limit" in stats:
+        return int(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return 8 * 2**30
+
+
+def _checked_mesh(mesh: Mesh | None) -> Mesh | None:
+    own = jax.process_index()
+    if mesh is not None and any(device.process_index != own for device in mesh.devices.flat):
+        raise ValueError(
+            "mesh has devices of other processes: give one of jax.local_devices(), and each "
+            "process its part of the samples"
+        )
+    return mesh
+
+
+def _seed(seed: int) -> int:
+    if _check.whole_number("seed", seed, 0) >= 2**32:
+        raise ValueError(f"seed = {seed}: give a whole number below 2**32")
+    return int(seed)
+
+
+def _float(dtype: Any) -> Any:
+    dtype = jnp.dtype(dtype)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"dtype = {dtype}: give a dtype of floats, such as float32")
+    if dtype != jnp.result_type(dtype):
+        raise ValueError(f"dtype = {dtype} needs jax.config.update('jax_enable_x64', True)")
+    return dtype
+
+
+def _labels(labels: Any, n: int) -> np.ndarray:
+    found = np.asarray(labels)
+    if found.shape != (n,):
+        raise ValueError(f"labels has shape {found.shape}: give one label for each of n = {n}")
+    return found

@@ -1,0 +1,105 @@
+"""Compiled forms of a denoiser: one call and all calls of a plan, for a batch of seeded samples.
+
+A form is compiled once per shape and kept as long as it can be used again: for callables by the
+object, which is not kept alive, for pytrees by their structure, with their arrays as arguments.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from specjax.sample import call_row, scan_rows
+from specjax.steps import Row
+
+
+def noise(keys: jax.Array, index: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    """Unit noise [m, *shape] of one time: index 0 is the start, k + 1 the row k."""
+
+    def of_sample(key: jax.Array) -> jax.Array:
+        return jax.random.normal(jax.random.fold_in(key, index), shape, dtype)
+
+    return jax.vmap(of_sample)(keys)
+
+
+class Program(NamedTuple):
+    """The compiled forms of one denoiser; each compiles once per shape."""
+
+    one_row: Callable[..., jax.Array]  # (arrays, labels, r, row, keys, k, stochastic) -> r
+    all_rows: Callable[..., jax.Array]  # (arrays, labels, r, rows, keys, stochastic) -> r
+
+
+def _program(denoiser_of: Callable[[list[Any]], Callable[..., Any]]) -> Program:
+    def bound(arrays: list[Any], labels: Any) -> Callable[..., Any]:
+        denoise = denoiser_of(arrays)
+        if labels is None:
+            return denoise
+        return lambda x, alpha, sigma: denoise(x, alpha, sigma, labels)
+
+    def one_row(
+        arrays: list[Any], labels: Any, r: jax.Array, row: Row, keys: jax.Array, k: Any,
+        stochastic: bool,
+    ) -> jax.Array:  # fmt: skip
+        z = noise(keys, k + 1, r.shape[2:], r.dtype) if stochastic else None
+        return call_row(bound(arrays, labels), r, row, z)
+
+    def all_rows(
+        arrays: list[Any], labels: Any, r: jax.Array, rows: Row, keys: jax.Array, stochastic: bool
+    ) -> jax.Array:
+        def of_row(k: jax.Array) -> jax.Array:
+            return noise(keys, k + 1, r.shape[2:], r.dtype)
+
+        return scan_rows(bound(arrays, labels), r, rows, of_row if stochastic else None)
+
+    compiled = functools.partial(jax.jit, static_argnames="stochastic", donate_argnames="r")
+    return Program(compiled(one_row), compiled(all_rows))
+
+
+_PROGRAMS: weakref.WeakKeyDictionary[Any, Program] = weakref.WeakKeyDictionary()
+"""Of callables without arrays of their own, as long as they live."""
+
+
+def program_of(denoise: Callable[..., Any]) -> tuple[Program, list[Any]]:
+    """The program of a denoiser, and the arrays that it takes."""
+    leaves, structure = jax.tree.flatten(denoise)
+    given = tuple(isinstance(leaf, jax.Array | np.ndarray) for leaf in leaves)
+    if not any(given):
+        return _of_callable(denoise), []
+    arrays = [leaf for leaf, array in zip(leaves, given, strict=True) if array]
+    # With their types: 1, 1.0 and True are equal.
+    rest = tuple(
+        None if array else (type(leaf), leaf) for leaf, array in zip(leaves, given, strict=True)
+    )
+    try:
+        return _of_structure(structure, rest), arrays
+    except TypeError:  # something in it has no hash
+        return _of_callable(denoise), []
+
+
+@functools.lru_cache(maxsize=32)
+def _of_structure(structure: Any, rest: tuple[Any, ...]) -> Program:
+    """One for all pytrees of a structure, whatever is in their arrays."""
+
+    def denoiser_of(arrays: list[Any]) -> Callable[..., Any]:
+        left = iter(arrays)
+        leaves = [next(left) if static is None else static[1] for static in rest]
+        return jax.tree.unflatten(structure, leaves)
+
+    return _program(denoiser_of)
+
+
+def _of_callable(denoise: Callable[..., Any]) -> Program:
+    """One for this object, which it does not keep alive (nor its constants, once it is gone)."""
+    try:
+        found = _PROGRAMS.get(denoise)
+        if found is None:
+            alive = weakref.ref(denoise)
+            found = _PROGRAMS[denoise] = _program(lambda _: alive())  # type: ignore[arg-type, return-value]
+        return found
+    except TypeError:  # it has no hash, or cannot be referred to weakly
+        return _program(lambda _: denoise)
