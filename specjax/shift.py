@@ -40,7 +40,7 @@ def shift_invariant(
     for piece in estimate.pieces(x, data_range, progress):
         if count == 0:
             shape = piece.shape[1:]
-            axes = _spatial_axes(shape, spatial)
+            axes = spatial_axes(shape, spatial)
             centre = estimate.centre_of(piece)
             total, products = np.zeros(shape), np.zeros(())
         away = piece - centre
@@ -54,7 +54,12 @@ def shift_invariant(
     return estimate.clip_rounding(eigenvalues.ravel()), mean, basis, count
 
 
-def _spatial_axes(shape: tuple[int, ...], spatial: int | None) -> int:
+def spatial_axes(shape: tuple[int, ...], spatial: int | None) -> int:
+    """How many axes of one sample are a grid, the first; at most one of channels follows.
+
+    Raises:
+      ValueError: for a shape that is no signal or image.
+    """
     axes = min(len(shape), 2) if spatial is None else spatial
     if axes not in (1, 2) or len(shape) not in (axes, axes + 1):
         raise ValueError(

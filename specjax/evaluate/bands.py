@@ -1,0 +1,100 @@
+"""Power per band of frequencies: is every scale as strong in the samples as in the data?
+
+The power of a frequency is ``E |FFT(x - m)|^2`` (orthonormal FFT, summed over channels), with m
+the mean of the data for both sets, so that a wrong mean counts and the data's own does not. Bands
+are rings of the radius of the frequency, in cycles per sample (pixel): the constant, then bands
+that are evenly spaced over the logarithm, from one cycle per side to the corner of the grid.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.fft
+
+from specjax import _check, estimate
+from specjax.evaluate.vectors import pair
+from specjax.shift import spatial_axes
+
+BANDS = 8
+"""Bands above the constant; fewer where a small grid leaves some empty."""
+
+_LEAST = 1e-12
+"""Power, relative to the strongest band, that is as good as none: black borders, say."""
+
+
+class BandPower(NamedTuple):
+    """Power of bands, the constant first.
+
+    Attributes:
+      frequency: [bands] geometric mean of the band's frequencies, in cycles per sample.
+      generated, real: [bands] mean power of a frequency of the band, in squared units of the data.
+      decibel: [bands] ``10 log10(generated / real)``.
+      rms: root of the mean square of ``decibel`` over bands: every octave counts alike.
+    """
+
+    frequency: np.ndarray
+    generated: np.ndarray
+    real: np.ndarray
+    decibel: np.ndarray
+    rms: float
+
+
+def band_power(a: Any, b: Any, *, bands: int = BANDS, spatial: int | None = None) -> BandPower:
+    """Band powers of generated samples ``a`` and data ``b``, and their ratio.
+
+    Args:
+      a, b: [n, *shape], with a shape [L], [H, W] or [H, W, C]; with ``spatial=1`` also [L, C].
+      bands: above the constant, evenly spaced over the logarithm of the frequency.
+      spatial: number of axes of the grid, as in :func:`specjax.shift.shift_invariant`.
+
+    Returns:
+      A :class:`BandPower`. Costs one FFT a sample.
+
+    Raises:
+      ValueError: for NaN, fewer than two samples, other or different shapes.
+
+    Example:
+      >>> x = np.random.default_rng(0).normal(size=(50, 16))
+      >>> band_power(x, x).rms
+      0.0
+    """
+    _check.whole_number("bands", bands)
+    axes = spatial_axes(np.shape(a)[1:], spatial)
+    shape = np.shape(a)[1:]
+    a, b = pair(a, b)
+    centre = b.mean(0, dtype=np.float64)
+    members, frequency = _rings(shape[:axes], bands)
+    generated, real = (
+        np.bincount(members, _power(x, centre, shape, axes)) / np.bincount(members) for x in (a, b)
+    )
+    least = _LEAST * max(real.max(), generated.max(), np.finfo(np.float64).tiny)
+    decibel = 10 * np.log10(np.maximum(generated, least) / np.maximum(real, least))
+    return BandPower(frequency, generated, real, decibel, float(np.sqrt(np.mean(decibel**2))))
+
+
+def _power(x: np.ndarray, centre: np.ndarray, shape: tuple[int, ...], axes: int) -> np.ndarray:
+    """Mean power [prod(grid)] of each frequency, in pieces of bounded memory."""
+    total = np.zeros(shape[:axes])
+    for piece in estimate.batches(x)[0]:
+        away = (piece - centre).reshape(len(piece), *shape[:axes], -1)
+        freq = scipy.fft.fftn(away, axes=tuple(range(1, 1 + axes)), norm="ortho")
+        total += (freq.real**2 + freq.imag**2).sum((0, -1))
+    return total.ravel() / len(x)
+
+
+def _rings(grid: tuple[int, ...], bands: int) -> tuple[np.ndarray, np.ndarray]:
+    """The band of each frequency [prod(grid)], and the frequency of each band that is not empty."""
+    mesh = np.meshgrid(*(np.fft.fftfreq(size) for size in grid), indexing="ij")
+    radius = np.sqrt(sum(np.square(one) for one in mesh)).ravel()
+    if radius.size == 1:
+        return np.zeros(1, int), np.zeros(1)
+    inside = np.log(radius[radius > 0])
+    edges = np.linspace(inside.min(), inside.max(), bands + 1)[1:-1]
+    every = np.zeros(radius.size, int)
+    # A rounding error must not part frequencies of one radius.
+    every[radius > 0] = 1 + np.searchsorted(edges, inside - 1e-9)
+    members = np.unique(every, return_inverse=True)[1]
+    logs = np.bincount(members[radius > 0], inside)[1:] / np.bincount(members)[1:]
+    return members, np.append(0.0, np.exp(logs))
