@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import jax.numpy as jnp
 
 from specjax._values import Array, follows_the_rule
+from specjax.response import wiener_gain
 from specjax.spectrum import Spectrum
 
 
@@ -28,19 +29,6 @@ Network = Callable[[Array, Array], Array]
 """``network(x, noise_level)``; what the level is, is said by the adapter's ``level``."""
 
 
-def wiener_gain(eigenvalues: Array, alpha: Array, sigma: Array) -> tuple[Array, Array]:
-    """Coefficients of ``E[x0 | x] = gain x + offset mu`` per eigenvalue [d].
-
-    ``gain = alpha lambda / (alpha^2 lambda + sigma^2)`` and
-    ``offset = sigma^2 / (alpha^2 lambda + sigma^2)`` (2502.00180, eq. 10). Where both variances
-    vanish the estimate is the mean.
-    """
-    total = alpha**2 * eigenvalues + sigma**2
-    known = total > 0
-    safe = jnp.where(known, total, 1)
-    return alpha * eigenvalues / safe, jnp.where(known, sigma**2 / safe, 1)
-
-
 def wiener(spectrum: Spectrum) -> Denoiser:
     """The ideal denoiser of a Gaussian, for samples in the data's own space.
 
@@ -51,6 +39,24 @@ def wiener(spectrum: Spectrum) -> Denoiser:
     def denoise(x: Array, alpha: Array, sigma: Array) -> Array:
         gain, offset = wiener_gain(jnp.asarray(spectrum.eigenvalues), alpha, sigma)
         estimate = gain * spectrum.project(x) + offset * jnp.asarray(spectrum.mean)
+        return spectrum.lift(estimate).astype(x.dtype)
+
+    return denoise
+
+
+def linearised(spectrum: Spectrum) -> Denoiser:
+    """The linear denoiser that a spectrum carries (see :mod:`specjax.response`), or Wiener's.
+
+    In the data's own space, as :func:`wiener`: what :func:`transfer` assumes of the denoiser.
+    """
+    response = spectrum.denoiser
+    if response is None:
+        return wiener(spectrum)
+
+    @follows_the_rule
+    def denoise(x: Array, alpha: Array, sigma: Array) -> Array:
+        gain, offset, bias = response.affine(alpha, sigma)
+        estimate = gain * spectrum.project(x) + offset * jnp.asarray(spectrum.mean) + bias
         return spectrum.lift(estimate).astype(x.dtype)
 
     return denoise

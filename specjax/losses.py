@@ -1,7 +1,8 @@
 """Distances between the generated and the true Gaussian, summed over eigenvalues.
 
 Each loss is ``sum w spread(lambda, V) + sum w mu^2 (1 - D2)^2 shift(V)``: one function of the
-variances, one weight of the mean's error. To add one, add a row to LOSSES.
+variances, one weight of the mean's error (``(1 - D2) mu - drift`` where a denoiser is biased). To
+add one, add a row to LOSSES.
 """
 
 from __future__ import annotations
@@ -121,5 +122,9 @@ def evaluate(loss: Loss, moments: Transfer, spectrum: Spectrum) -> Array:
     """The value [] of a loss on a spectrum."""
     lam = jnp.asarray(spectrum.eigenvalues)
     spread = jnp.asarray(spectrum.weights) * loss.spread(lam, moments)
-    gap = jnp.asarray(spectrum.mean_power) * (1 - moments.mean_gain) ** 2
+    if moments.drift is None:
+        gap = jnp.asarray(spectrum.mean_power) * (1 - moments.mean_gain) ** 2
+    else:
+        error = (1 - moments.mean_gain) * jnp.asarray(spectrum.mean) - moments.drift
+        gap = jnp.asarray(spectrum.mean_weights) * error**2
     return (spread + gap * loss.shift(lam, moments)).sum()

@@ -7,15 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from specjax import _check, estimate
 from specjax._values import Array, as_float_array, concrete, namespace, value
 from specjax.basis import Basis, DenseBasis
+from specjax.grouping import MEANS, VARIANCES, grouped
 from specjax.intervals import Intervals
 from specjax.lowrank import LowRank, low_rank, tail
 from specjax.moments import Moments
 from specjax.quadrature import gauss_rule
+from specjax.response import Measured
 from specjax.shift import shift_invariant
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @value(
-    data=["eigenvalues", "mean", "weights", "mean_weights", "basis"],
+    data=["eigenvalues", "mean", "weights", "mean_weights", "basis", "denoiser"],
     host=["source", "intervals"],
 )
 @dataclass(frozen=True, eq=False)
@@ -38,6 +41,8 @@ class Spectrum:
       basis: maps samples to coefficients, or None.
       source: where it comes from (name, samples, ...); kept in files, not by transformations.
       intervals: of the eigenvalues, from :func:`bootstrap`; kept as ``source`` is.
+      denoiser: what the denoiser of this data does to each eigenvalue, from :meth:`Probe.attach`;
+        the ideal one where it is None.
 
     Raises:
       ValueError: for eigenvalues that are negative, not finite or all zero, or other shapes.
@@ -54,6 +59,7 @@ class Spectrum:
     basis: Basis | None = None
     source: Mapping[str, Any] | None = None
     intervals: Intervals | None = None
+    denoiser: Measured | None = None
 
     def __post_init__(self) -> None:
         eigenvalues = as_float_array(self.eigenvalues)
@@ -220,7 +226,8 @@ class Spectrum:
     def fingerprint(self) -> str:
         """SHA-256 of the numbers (not of the basis), to tell spectra apart."""
         digest = hashlib.sha256()
-        for array in (self.eigenvalues, self.mean, self.weights, self.mean_weights):
+        arrays = (self.eigenvalues, self.mean, self.weights, self.mean_weights)
+        for array in (*arrays, *jax.tree.leaves(self.denoiser)):
             digest.update(np.asarray(array, "<f8").tobytes())
         return digest.hexdigest()
 
@@ -237,6 +244,9 @@ class Spectrum:
         squared mean; zero eigenvalues are kept exactly, as one. On 3,072 eigenvalues over seven
         decades W2 and KL agree to 5e-7 with 32 nodes. Runs on the host.
 
+        With a measured denoiser they are groups of neighbours, about four nodes for each of
+        ``nodes`` groups, see :mod:`specjax.grouping`.
+
         Example:
           >>> Spectrum.power_law(1000, 2.0).quadrature(16).dimension
           16
@@ -246,8 +256,23 @@ class Spectrum:
             return replace(self, basis=None, intervals=None)
         rules = self.__dict__.setdefault("_rules", {})  # computed once for an immutable value
         if nodes not in rules:
-            rules[nodes] = self._quadrature(nodes)
+            rules[nodes] = (
+                self._quadrature(nodes) if self.denoiser is None else self._grouped(nodes)
+            )
         return rules[nodes]
+
+    def _grouped(self, groups: int) -> Spectrum:
+        """Nodes of a spectrum with a measured denoiser."""
+        assert self.denoiser is not None
+        if self.dimension <= (VARIANCES + MEANS) * (groups + 1):  # such nodes already, or as few
+            return replace(self, basis=None, intervals=None)
+        names = ("eigenvalues", "mean", "weights", "mean_weights")
+        columns = np.stack([np.asarray(getattr(self, name), np.float64) for name in names])
+        made = grouped(columns, np.asarray(self.denoiser.values)[:, 1], groups)
+        own, probed = (np.asarray(x.eigenvalues, np.float64) for x in (self, self.denoiser))
+        ratio = made.gains @ probed / np.maximum(made.gains @ own, np.finfo(float).tiny)  # a floor
+        denoiser = self.denoiser.combined(made.eigenvalues * ratio, made.gains, made.biases)
+        return Spectrum(*made[:4], source=self.source, denoiser=denoiser)
 
     def _quadrature(self, nodes: int) -> Spectrum:
         lam = np.asarray(self.eigenvalues, np.float64)

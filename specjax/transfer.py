@@ -1,5 +1,7 @@
 """What a sampler does to each eigenvalue: :func:`advance` with the Wiener gain.
 
+Or with the gain of another linear denoiser, where the spectrum has one (:mod:`specjax.response`).
+
 In the eigenbasis of the data a step is an affine map per eigenvalue. Its matrix is read off by
 pushing unit registers, the mean and the noise through :func:`advance`; maps are composed in
 pairs (a tree of depth log2 K), in blocks of rows where all of them would not fit in memory.
@@ -17,33 +19,36 @@ import jax
 import jax.numpy as jnp
 
 from specjax._values import Array, follows_the_rule, value
-from specjax.denoisers import wiener_gain
+from specjax.response import Measured, wiener_gain
 from specjax.spectrum import Spectrum
 from specjax.steps import Row, SamplerPlan, advance, pad_to_share
 
 _BLOCK_ELEMENTS = 2**16  # what is composed at once stays in the cache
 
 
-@value(data=["gain", "mean_gain", "std", "variance"])
+@value(data=["gain", "mean_gain", "std", "variance", "drift"])
 @dataclass(frozen=True, eq=False)
 class Transfer:
     """The generated distribution per eigenvalue, [d] each.
 
     With v ~ N(0, 1) the starting noise, z the noise of the steps and mu the data's mean, the
-    output is ``gain v + mean_gain mu + (noise)``, of variance ``variance`` = ``std``^2.
+    output is ``gain v + mean_gain mu + drift + (noise)``, of variance ``variance`` = ``std``^2.
+    ``drift``, what the denoiser's bias adds up to, is None for the ideal denoiser.
     """
 
     gain: Array
     mean_gain: Array
     std: Array
     variance: Array
+    drift: Array | None = None
 
 
 class _Affine(NamedTuple):
-    """r -> matrix r + shift mu + N(0, cov), per eigenvalue (the last axis)."""
+    """r -> matrix r + shift mu + drift + N(0, cov), per eigenvalue (the last axis)."""
 
     matrix: Array  # [..., H, H, d]
     shift: Array  # [..., H, d]
+    drift: Array | None  # [..., H, d], None with the ideal denoiser
     cov: Array | None  # [..., H, H, d], None without noise
 
 
@@ -51,7 +56,7 @@ def transfer(plan: SamplerPlan, spectrum: Spectrum) -> Transfer:
     """Gain, mean gain and variance of a plan with the ideal denoiser of a Gaussian.
 
     Args:
-      plan: K rows. spectrum: d eigenvalues.
+      plan: K rows. spectrum: d eigenvalues; its ``denoiser``, if any, is taken for the ideal one.
 
     Returns:
       A :class:`Transfer` of [d] arrays: D1, D2, sqrt(V) and V of 2502.00180, section 3.
@@ -61,37 +66,44 @@ def transfer(plan: SamplerPlan, spectrum: Spectrum) -> Transfer:
       >>> transfer(plan("ddim", schedule), Spectrum([1.0])).std.round(3)
       array([0.503])
     """
-    return _transfer(pad_to_share(plan), spectrum.eigenvalues)
+    return _transfer(pad_to_share(plan), spectrum.eigenvalues, spectrum.denoiser)
 
 
 @follows_the_rule
 @jax.jit
-def _transfer(plan: SamplerPlan, eigenvalues: Array) -> Transfer:
+def _transfer(plan: SamplerPlan, eigenvalues: Array, denoiser: Measured | None) -> Transfer:
     dtype = jnp.result_type(plan.keep, eigenvalues)
     rows = Row(*(jnp.asarray(x, dtype) for x in plan.rows))
-    total = _compose_rows(rows, jnp.asarray(eigenvalues, dtype), plan.stochastic)
-    gain = total.matrix[0, 0] * plan.start
+    lam = jnp.asarray(eigenvalues, dtype)
+    denoiser = jax.tree.map(lambda x: jnp.asarray(x, dtype), denoiser)
+    total = _compose_rows(rows, lam, denoiser, plan.stochastic)
+    gain, shift = total.matrix[0, 0] * plan.start, total.shift[0]
+    drift = None if total.drift is None else total.drift[0]
     if total.cov is None:
-        return Transfer(gain, total.shift[0], jnp.abs(gain), gain**2)
+        return Transfer(gain, shift, jnp.abs(gain), gain**2, drift)
     variance = gain**2 + total.cov[0, 0]
     positive = variance > 0
     std = jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1)), 0)
-    return Transfer(gain, total.shift[0], std, variance)
+    return Transfer(gain, shift, std, variance, drift)
 
 
-def _step_map(row: Row, eigenvalues: Array, stochastic: bool) -> _Affine:
+def _step_map(row: Row, eigenvalues: Array, denoiser: Measured | None, stochastic: bool) -> _Affine:
     """The affine map of one row, by linearity of :func:`advance`."""
     h, d = row.pull.shape[0], eigenvalues.shape[0]
     columns = h + 2 if stochastic else h + 1  # unit registers, the mean, the noise
-    attenuation, offset = wiener_gain(eigenvalues, row.alpha, row.sigma)
+    bias = None
+    if denoiser is None:
+        attenuation, offset = wiener_gain(eigenvalues, row.alpha, row.sigma)
+    else:
+        attenuation, offset, bias = denoiser.affine(row.alpha, row.sigma)
     unit = jnp.eye(h, columns, dtype=eigenvalues.dtype)
     inputs = jnp.broadcast_to(unit[:, :, None], (h, columns, d))
     mean, noise = jnp.eye(2, columns, h, dtype=eigenvalues.dtype)[:, :, None]
     estimate = inputs[0] * attenuation + mean * offset
     out = advance(inputs, row, estimate, noise if stochastic else None)
-    if not stochastic:
-        return _Affine(out[:, :h], out[:, h], None)
-    return _Affine(out[:, :h], out[:, h], out[:, None, h + 1] * out[None, :, h + 1])
+    cov = out[:, None, h + 1] * out[None, :, h + 1] if stochastic else None
+    drift = None if bias is None else advance(jnp.zeros((h, d), bias.dtype), row, bias, None)
+    return _Affine(out[:, :h], out[:, h], drift, cov)
 
 
 def _compose(later: _Affine, earlier: _Affine) -> _Affine:
@@ -108,11 +120,17 @@ def _compose(later: _Affine, earlier: _Affine) -> _Affine:
     def sum_over(term: Callable[[int], Array]) -> Array:
         return functools.reduce(operator.add, (term(j) for j in range(f.shape[-2])))
 
-    shift = sum_over(lambda j: f[..., :, j, :] * earlier.shift[..., j, None, :]) + later.shift
+    def moved(x: Array) -> Array:
+        return sum_over(lambda j: f[..., :, j, :] * x[..., j, None, :])
+
+    matrix, shift = times(earlier.matrix), moved(earlier.shift) + later.shift
+    drift = None
+    if later.drift is not None and earlier.drift is not None:
+        drift = moved(earlier.drift) + later.drift
     if later.cov is None or earlier.cov is None:
-        return _Affine(times(earlier.matrix), shift, None)
+        return _Affine(matrix, shift, drift, None)
     transposed = jnp.swapaxes(times(earlier.cov), -3, -2)
-    return _Affine(times(earlier.matrix), shift, times(transposed) + later.cov)
+    return _Affine(matrix, shift, drift, times(transposed) + later.cov)
 
 
 def _compose_pairs(maps: _Affine) -> _Affine:
@@ -128,14 +146,16 @@ def _compose_pairs(maps: _Affine) -> _Affine:
     return maps
 
 
-def _compose_rows(rows: Row, eigenvalues: Array, stochastic: bool) -> _Affine:
+def _compose_rows(
+    rows: Row, eigenvalues: Array, denoiser: Measured | None, stochastic: bool
+) -> _Affine:
     """The map of all K rows."""
     calls, h = rows.pull.shape
     fits = _BLOCK_ELEMENTS // (h * (h + 2) * eigenvalues.shape[0])
     block = min(calls, max(fits, 1))
 
     def compose_block(block_rows: Row) -> _Affine:
-        maps = jax.vmap(lambda row: _step_map(row, eigenvalues, stochastic))(block_rows)
+        maps = jax.vmap(lambda row: _step_map(row, eigenvalues, denoiser, stochastic))(block_rows)
         return jax.tree.map(lambda x: x[0], _compose_pairs(maps))
 
     head = calls % block or block
