@@ -9,11 +9,13 @@ answer; the adapters here are the only place where VP/VE and eps/v/F meet. All o
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import jax.numpy as jnp
+import numpy as np
 
-from specjax._values import Array, follows_the_rule
+from specjax._values import Array, follows_the_rule, value
 from specjax.response import wiener_gain
 from specjax.spectrum import Spectrum
 
@@ -25,7 +27,7 @@ class Denoiser(Protocol):
         """``E[x0 | x]`` [...] of ``x = alpha x0 + sigma eps`` [...]."""
 
 
-Network = Callable[[Array, Array], Array]
+Network = Callable[..., Array]
 """``network(x, noise_level)``; what the level is, is said by the adapter's ``level``."""
 
 
@@ -37,8 +39,8 @@ def wiener(spectrum: Spectrum) -> Denoiser:
 
     @follows_the_rule
     def denoise(x: Array, alpha: Array, sigma: Array) -> Array:
-        gain, offset = wiener_gain(jnp.asarray(spectrum.eigenvalues), alpha, sigma)
-        estimate = gain * spectrum.project(x) + offset * jnp.asarray(spectrum.mean)
+        gain, offset = wiener_gain(_own(spectrum.eigenvalues), alpha, sigma)
+        estimate = gain * spectrum.project(x) + offset * _own(spectrum.mean)
         return spectrum.lift(estimate).astype(x.dtype)
 
     return denoise
@@ -62,6 +64,37 @@ def linearised(spectrum: Spectrum) -> Denoiser:
     return denoise
 
 
+def _own(x: Array) -> Array:
+    """A JAX array. NumPy's are copied: JAX 0.10 converts a constant of a compiled function once,
+    and takes that for the array itself where it is an argument under another enable_x64."""
+    return jnp.asarray(np.array(x) if isinstance(x, np.ndarray) else x)
+
+
+@value(data=["network"], static=["formula", "options"])
+@dataclass(frozen=True, eq=False)
+class Adapted:
+    """A network as a denoiser, ``(x, alpha, sigma, *more) -> x0``; a pytree if the network is one.
+
+    So the parameters of a network that holds them are arguments of what is compiled, no constants.
+
+    Attributes:
+      network: ``(x, level, *more)``; more is what the denoiser is given beyond the level, such as
+        class labels. formula: ``(network, x, alpha, sigma, *options) -> x0``.
+    """
+
+    network: Network
+    formula: Callable[..., Array]
+    options: tuple[Any, ...]
+
+    def __call__(self, x: Array, alpha: Array, sigma: Array, *more: Any) -> Array:
+        """``E[x0 | x]``."""
+
+        def network(x: Array, level: Array) -> Array:
+            return self.network(x, level, *more)
+
+        return self.formula(network, x, alpha, sigma, *self.options)
+
+
 def logsnr_level(s: Array) -> Array:
     """The default noise level given to a network: ``logsnr = -2 log s``."""
     return -2 * jnp.log(s)
@@ -74,12 +107,12 @@ def from_eps(network: Network, *, level: Callable[[Any], Any] = logsnr_level) ->
       network: ``(x_vp, level) -> eps``. level: from ``s = sigma / alpha`` to what the network is
         conditioned on; for one of T training steps, ``TrainingGrid.timestep_of_sigma``.
     """
+    return Adapted(network, _of_eps, (level,))
 
-    def denoise(x: Array, alpha: Array, sigma: Array) -> Array:
-        s, scaled = sigma / alpha, x / alpha
-        return scaled - s * network(scaled / jnp.sqrt(1 + s**2), level(s))
 
-    return denoise
+def _of_eps(network: Network, x: Array, alpha: Array, sigma: Array, level: Any) -> Array:
+    s, scaled = sigma / alpha, x / alpha
+    return scaled - s * network(scaled / jnp.sqrt(1 + s**2), level(s))
 
 
 def from_v(network: Network, *, level: Callable[[Any], Any] = logsnr_level) -> Denoiser:
@@ -87,27 +120,37 @@ def from_v(network: Network, *, level: Callable[[Any], Any] = logsnr_level) -> D
 
     2202.00512, appendix D. Arguments as in :func:`from_eps`.
     """
-
-    def denoise(x: Array, alpha: Array, sigma: Array) -> Array:
-        s = sigma / alpha
-        alpha_vp = 1 / jnp.sqrt(1 + s**2)
-        x_vp = x / alpha * alpha_vp
-        return alpha_vp * x_vp - s * alpha_vp * network(x_vp, level(s))
-
-    return denoise
+    return Adapted(network, _of_v, (level,))
 
 
-def from_edm(network: Network, *, sigma_data: float) -> Denoiser:
+def _of_v(network: Network, x: Array, alpha: Array, sigma: Array, level: Any) -> Array:
+    s = sigma / alpha
+    alpha_vp = 1 / jnp.sqrt(1 + s**2)
+    x_vp = x / alpha * alpha_vp
+    return alpha_vp * x_vp - s * alpha_vp * network(x_vp, level(s))
+
+
+def edm_level(s: Array) -> Array:
+    """EDM's own noise level: ``log(s) / 4``."""
+    return jnp.log(s) / 4
+
+
+def from_edm(
+    network: Network, *, sigma_data: float, level: Callable[[Any], Any] = edm_level
+) -> Denoiser:
     """EDM's preconditioned network F (2206.00364, eq. 7 and table 1).
 
     Args:
-      network: ``(c_in x, log(s) / 4) -> F``. sigma_data: standard deviation of the data.
+      network: ``(c_in x, level) -> F``. sigma_data: standard deviation of the data.
+      level: from ``s = sigma / alpha`` to what the network is conditioned on.
     """
+    return Adapted(network, _of_edm, (level, sigma_data))
 
-    def denoise(x: Array, alpha: Array, sigma: Array) -> Array:
-        s, scaled = sigma / alpha, x / alpha
-        total = s**2 + sigma_data**2
-        skip, out = sigma_data**2 / total, s * sigma_data / jnp.sqrt(total)
-        return skip * scaled + out * network(scaled / jnp.sqrt(total), jnp.log(s) / 4)
 
-    return denoise
+def _of_edm(
+    network: Network, x: Array, alpha: Array, sigma: Array, level: Any, sigma_data: float
+) -> Array:
+    s, scaled = sigma / alpha, x / alpha
+    total = s**2 + sigma_data**2
+    skip, out = sigma_data**2 / total, s * sigma_data / jnp.sqrt(total)
+    return skip * scaled + out * network(scaled / jnp.sqrt(total), level(s))

@@ -75,7 +75,7 @@ def generate(
       True
     """
     n, dtype = _check.whole_number("n", n), _float(dtype)
-    key = jax.random.key(_seed(seed))
+    key = jax.random.key(check_seed(seed))
     labels = None if labels is None else _labels(labels, n)
     spread = _Spread(_checked_mesh(mesh))
     size = batch_size(n, shape, plan.registers, batch, spread.ways, spread.device)
@@ -228,7 +228,8 @@ def _checked_mesh(mesh: Mesh | None) -> Mesh | None:
     return mesh
 
 
-def _seed(seed: int) -> int:
+def check_seed(seed: int) -> int:
+    """The seed, if keys can be made of it."""
     if _check.whole_number("seed", seed, 0) >= 2**32:
         raise ValueError(f"seed = {seed}: give a whole number below 2**32")
     return int(seed)
@@ -238,7 +239,7 @@ def _float(dtype: Any) -> Any:
     dtype = jnp.dtype(dtype)
     if not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(f"dtype = {dtype}: give a dtype of floats, such as float32")
-    if dtype != jnp.result_type(dtype):
+    if dtype.itemsize > jnp.zeros(0).dtype.itemsize:
         raise ValueError(f"dtype = {dtype} needs jax.config.update('jax_enable_x64', True)")
     return dtype
 
