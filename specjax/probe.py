@@ -1,0 +1,356 @@
+"""A network's own transfer function: what a denoiser does to each eigenvalue at each noise level.
+
+At a level ``s = sigma / alpha`` data ``x0`` become ``y = x0 + s eps`` and the denoiser answers
+``d = D(y)``. In the eigenbasis of the data, direction by direction (the index k is left out), with
+``mu`` the data's mean, ``z = y - mu`` and Wiener's answer ``w(y) = mu + lambda/(lambda + s^2) z``,
+
+    ``d = w(y) + bias + (gain - lambda/(lambda + s^2)) z + rest``
+
+is fitted by least squares. Then
+
+- ``gain = Cov(d, y) / Var(y)`` is that of the best linear stand-in for D, Wiener's gain
+  ``lambda/(lambda + s^2)`` for the ideal denoiser of a Gaussian;
+- ``bias`` is what D answers at ``y = mu`` on average, less mu; so ``d = gain y + offset + rest``
+  with ``offset = (1 - gain) mu + bias``;
+- ``residual = E rest^2``: what is not linear in y_k, other directions' influence among it;
+- ``error = E (d - x0)^2``, Wiener's being ``lambda s^2/(lambda + s^2)``, and ``excess`` what
+  ``error`` is above that of Wiener's answers *to the same y*: their difference is far better known
+  than either. It is negative where a network knows more of the data than the covariance.
+
+Each sample is used with ``+eps`` and ``-eps``, and with the same eps at every level: the slope
+does not see what is even in eps, the bias not what is odd, and the curves over levels are smooth.
+Standard errors are those of least squares with unequal variances, a pair being one observation
+(White's estimator, by clusters); they hold for each number by itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from specjax import _check
+from specjax._values import Array
+from specjax.generate import batch_size
+from specjax.programs import program_of
+from specjax.response import Measured
+from specjax.schedule import alpha_sigma
+from specjax.spectrum import Spectrum
+from specjax.steps import Row
+
+Progress = Callable[[int, int], None]
+"""Called with (answers of the denoiser so far, their number in all)."""
+
+LEVELS = np.linspace(-12.0, 12.0, 33)
+"""Beyond both ends of the usual ranges of alpha_bar."""
+
+MEASURED = ("gain", "bias", "error", "excess", "residual")
+"""The fields of a :class:`Probe` that have a standard error."""
+
+_SAME = 1e-3  # of the standard deviations, in norm: what sums in float32 may differ by
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """What a denoiser does to each eigenvalue [d] at each level [L], see the module.
+
+    Attributes:
+      spectrum: d eigenvalues, without the basis.
+      logsnr: [L], increasing.
+      gain: [L, d], of ``y``. bias: [L, d]. error, excess, residual: [L, d], squared.
+      standard_errors: [L, d] of each, by its name.
+      source: of what and how: the run and its step, data, n, seed.
+    """
+
+    spectrum: Spectrum
+    logsnr: np.ndarray
+    gain: np.ndarray
+    bias: np.ndarray
+    error: np.ndarray
+    excess: np.ndarray
+    residual: np.ndarray
+    standard_errors: Mapping[str, np.ndarray]
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def wiener_gain(self) -> np.ndarray:
+        """``lambda / (lambda + s^2)`` [L, d]."""
+        lam = np.asarray(self.spectrum.eigenvalues, np.float64)
+        return lam / (lam + np.exp(-self.logsnr)[:, None])
+
+    @property
+    def wiener_error(self) -> np.ndarray:
+        """``lambda s^2 / (lambda + s^2)`` [L, d]."""
+        return self.wiener_gain * np.exp(-self.logsnr)[:, None]
+
+    @property
+    def offset(self) -> np.ndarray:
+        """[L, d]: the linear stand-in is ``gain y + offset``."""
+        return (1 - self.gain) * np.asarray(self.spectrum.mean) + self.bias
+
+    @property
+    def response(self) -> Measured:
+        """The linear stand-in at every level, for :attr:`Spectrum.denoiser`."""
+        lam = np.asarray(self.spectrum.eigenvalues, np.float64)
+        return Measured.from_levels(lam, self.logsnr, self.gain, self.bias)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the numbers."""
+        digest = hashlib.sha256(self.spectrum.fingerprint.encode())
+        errors = (self.standard_errors[name] for name in MEASURED)
+        for x in (self.logsnr, *(getattr(self, name) for name in MEASURED), *errors):
+            digest.update(np.asarray(x, "<f8").tobytes())
+        return digest.hexdigest()
+
+    def attach(self, spectrum: Spectrum | None = None, *, name: str = "the spectrum") -> Spectrum:
+        """The probed spectrum with this denoiser in place of the ideal one.
+
+        What takes a spectrum (:func:`transfer`, :func:`loss`, :func:`fit`, :func:`compare`,
+        :func:`sweep`) then judges this denoiser.
+
+        Args:
+          spectrum: if given, the result takes its place, and so must have its eigenvalues.
+          name: what the error calls it.
+
+        Raises:
+          ValueError: if the spectrum is not the one that was probed.
+
+        Example:
+          >>> spectrum = sx.Spectrum([4.0, 1.0])
+          >>> x = np.random.default_rng(0).normal(size=(100, 2)) * [2, 1]
+          >>> found = probe(lambda x, alpha, sigma: 0 * x, x, spectrum)
+          >>> float(sx.loss(found.attach(), sx.family("cosine", 5)).round(3))
+          5.0
+        """
+        if spectrum is not None:
+            _check_same(self.spectrum, spectrum, name)
+        known = {k: v for k, v in self.source.items() if k != "versions"}
+        source = {
+            **((spectrum or self.spectrum).source or {}),
+            "denoiser": {**known, "fingerprint": self.fingerprint},
+        }
+        return replace(self.spectrum, denoiser=self.response, source=source)
+
+
+def _check_same(probed: Spectrum, given: Spectrum, name: str) -> None:
+    """Refuse another dimension, or standard deviations that differ by more than rounding."""
+    if given.dimension != probed.dimension:
+        raise ValueError(
+            f"the denoiser was probed in {probed.dimension:,} dimensions, {name} has "
+            f"{given.dimension:,}: probe the one that this data is for"
+        )
+    before, now = (np.sort(np.sqrt(np.asarray(x.eigenvalues, np.float64))) for x in (probed, given))
+    apart = np.linalg.norm(before - now) / np.linalg.norm(before)
+    if apart > _SAME:
+        raise ValueError(
+            f"the denoiser was probed on {(probed.source or {}).get('name', 'other data')}, whose "
+            f"standard deviations differ by {100 * apart:.3g} % from those of {name}: give the "
+            "data that it was trained on, or probe one that was trained on these"
+        )
+
+
+def probe(
+    denoise: Callable[..., Array],
+    samples: Any,
+    spectrum: Spectrum,
+    *,
+    levels: Any = LEVELS,
+    n: int = 512,
+    seed: int = 0,
+    batch: int | None = None,
+    labels: Any = None,
+    progress: Progress | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> Probe:
+    """Measure a denoiser on data, see the module for what.
+
+    Args:
+      denoise: ``(x, alpha, sigma) -> x0`` on batches [m, *shape] (float32).
+      samples: [N, *shape] in the network's units; best held out from its training.
+      spectrum: with the basis in which to measure; without one samples are [N, d].
+      levels: logsnr [L], increasing; by default 33 from -12 to 12.
+      n: samples drawn of the N (again where N is less), each used twice at each level.
+      seed: of the draw and of the noise. batch: answers in one call; what fits by default.
+      labels: [N], classes of the samples, which the denoiser gets as a fourth argument.
+      progress: see :data:`Progress`. source: what to keep of where the denoiser comes from.
+
+    Raises:
+      ValueError: for samples of another shape than the basis, a spectrum without one, levels
+        that do not increase, a denoiser that returns another shape, NaN or infinite values.
+
+    Example:
+      >>> spectrum = sx.Spectrum([4.0, 1.0])
+      >>> x = np.random.default_rng(0).normal(size=(100, 2)) * [2, 1]
+      >>> found = probe(sx.wiener(spectrum), x, spectrum)
+      >>> bool(abs(found.gain - found.wiener_gain).max() < 1e-4)
+      True
+    """
+    levels = _checked_levels(levels)
+    n, seed = _check.whole_number("n", n, 3), _check.whole_number("seed", seed, 0)
+    x = _checked_samples(samples, spectrum)
+    rng = np.random.default_rng(seed)
+    rows = np.sort(np.resize(rng.permutation(len(x)), n))
+    x0 = np.asarray(x[rows], np.float32)
+    eps = rng.standard_normal(x0.shape, np.float32)
+    classes = None if labels is None else np.tile(np.asarray(labels)[rows], 2)
+    pairs = _Pairs(spectrum, x0, eps)
+    answers = _Answers(denoise, x0, eps, classes, batch)
+    found = []
+    for k, level in enumerate(levels):
+        steps = (k * 2 * n, len(levels) * 2 * n)
+        answer = answers.at(level, progress, steps)
+        if not np.isfinite(answer).all():
+            raise ValueError(f"the denoiser returned NaN or infinite values at logsnr = {level:g}")
+        found.append(pairs.measured(answer, np.exp(-level / 2)))
+    values, errors = (
+        {name: np.stack([one[i][name] for one in found]) for name in MEASURED} for i in (0, 1)
+    )
+    known = {"samples": len(x), "n": n, "seed": seed, **(source or {})}
+    bare = replace(spectrum, basis=None, intervals=None, denoiser=None)
+    return Probe(bare, levels, **values, standard_errors=errors, source=known)
+
+
+def _checked_levels(levels: Any) -> np.ndarray:
+    found = np.asarray(levels, np.float64)
+    if found.ndim != 1 or found.size < 2 or not (np.diff(found) > 0).all():
+        raise ValueError(f"levels has shape {found.shape}: give at least two, strictly increasing")
+    if not np.isfinite(found).all() or np.abs(found).max() > 60:
+        raise ValueError("levels are logsnr: give finite numbers from -60 to 60")
+    return found
+
+
+def _checked_samples(samples: Any, spectrum: Spectrum) -> Any:
+    basis = spectrum.basis
+    shape = (spectrum.dimension,) if basis is None else tuple(basis.shape)
+    samples = samples if hasattr(samples, "shape") else np.asarray(samples)
+    if tuple(samples.shape[1:]) != shape or len(samples) < 2:
+        which = " (it has no basis)" if basis is None else ""
+        raise ValueError(
+            f"samples have shape {tuple(samples.shape)}: the spectrum{which} needs [N, "
+            f"{', '.join(map(str, shape))}], at least two"
+        )
+    return samples
+
+
+class _Answers:
+    """A denoiser's answers [2 n, *shape] to ``x0 + s eps`` and ``x0 - s eps``."""
+
+    def __init__(
+        self,
+        denoise: Callable[..., Array],
+        x0: np.ndarray,
+        eps: np.ndarray,
+        labels: np.ndarray | None,
+        batch: int | None,
+    ) -> None:
+        self.x0, self.eps, self.labels = x0, eps, labels
+        self.denoise = denoise  # the program does not keep it alive
+        self.program, self.arrays = program_of(denoise)
+        device = jax.local_devices()[0]
+        self.size = batch_size(2 * len(x0), x0.shape[1:], 1, batch, 1, device)
+        self._check_shape()
+
+    def _check_shape(self) -> None:
+        form = jax.ShapeDtypeStruct((self.size, *self.x0.shape[1:]), np.float32)
+        level = jax.ShapeDtypeStruct((), np.float32)
+        labels = None if self.labels is None else self.labels[np.arange(self.size)]
+        given = (form, level, level) if labels is None else (form, level, level, labels)
+        answer = jax.eval_shape(self.denoise, *given)
+        if answer.shape != form.shape:
+            raise ValueError(
+                f"the denoiser returns {tuple(answer.shape)} for x of shape {form.shape}: give one "
+                "that returns x0 of the same shape"
+            )
+
+    def at(self, level: float, progress: Progress | None, done: tuple[int, int]) -> np.ndarray:
+        """The answers at a level; a step of one call that keeps nothing but the answer."""
+        alpha, sigma = (np.asarray(x, np.float32) for x in alpha_sigma(np.asarray(level), "vp"))
+        row = Row(alpha, sigma, *(np.full(k, i, np.float32) for k, i in _ANSWER_ONLY))
+        x = np.concatenate([alpha * self.x0 + sign * sigma * self.eps for sign in (1, -1)])
+        answers = np.empty_like(x)
+        for part, index in self._batches(len(x)):
+            labels = None if self.labels is None else self.labels[index]
+            r = self.program.one_row(
+                self.arrays, labels, x[None, index], row, None, np.int32(0), stochastic=False
+            )
+            answers[part] = np.asarray(r[0])[: part.stop - part.start]
+            if progress:
+                progress(done[0] + part.stop, done[1])
+        return answers
+
+    def _batches(self, count: int) -> Iterator[tuple[slice, np.ndarray]]:
+        """Places, and the rows of a whole batch: the last one is filled up."""
+        for first in range(0, count, self.size):
+            part = slice(first, min(first + self.size, count))
+            yield part, np.minimum(np.arange(first, first + self.size), count - 1)
+
+
+_ANSWER_ONLY = (((1, 1), 0), (1, 1), (1, 0))  # shape and value of keep, pull and push
+
+
+class _Fit(NamedTuple):
+    """A straight line per direction [d] through all z, and the influence of each pair [n, d]."""
+
+    intercept: np.ndarray
+    slope: np.ndarray
+    rest: np.ndarray  # [2, n, d]
+    on_intercept: np.ndarray
+    on_slope: np.ndarray
+
+
+class _Pairs:
+    """Samples and noise in the eigenbasis, [n, d]."""
+
+    def __init__(self, spectrum: Spectrum, x0: np.ndarray, eps: np.ndarray) -> None:
+        self.spectrum = spectrum
+        self.mean = np.asarray(spectrum.mean, np.float64)
+        self.clean, self.noise = (
+            np.asarray(spectrum.project(x.astype(np.float64))) for x in (x0, eps)
+        )
+        self.clean = self.clean - self.mean
+
+    def measured(
+        self, answers: np.ndarray, s: float
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """The measured quantities [d] at a level, and their standard errors."""
+        lam, n = np.asarray(self.spectrum.eigenvalues, np.float64), len(self.clean)
+        wiener = lam / (lam + s**2)
+        z = self.clean + s * np.stack([self.noise, -self.noise])  # [2, n, d]
+        d = np.asarray(self.spectrum.project(answers.astype(np.float64)))
+        over = d.reshape(z.shape) - self.mean - wiener * z  # what is not Wiener's
+        fit = _line(z, over)
+        ideal = wiener * z - self.clean  # the error of Wiener's answers
+        error = ((over + ideal) ** 2).mean(0)
+        excess = (over * (over + 2 * ideal)).mean(0)
+        residual = (fit.rest**2).mean(0)
+        means = {"error": error, "excess": excess, "residual": residual}
+        values = {
+            "gain": wiener + fit.slope,
+            "bias": fit.intercept,
+            **{name: x.mean(0) for name, x in means.items()},
+        }
+        scale = np.sqrt(n / (n - 2))
+        errors = {
+            "gain": scale * np.sqrt((fit.on_slope**2).sum(0)),
+            "bias": scale * np.sqrt((fit.on_intercept**2).sum(0)),
+            **{name: x.std(0, ddof=1) / np.sqrt(n) for name, x in means.items()},
+        }
+        return values, errors
+
+
+def _line(z: np.ndarray, u: np.ndarray) -> _Fit:
+    """``u = intercept + slope z + rest`` [2, n, d] by least squares over both and all n."""
+    count, first, second = z[..., 0].size, z.sum((0, 1)), (z**2).sum((0, 1))
+    determinant = count * second - first**2
+
+    def solved(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return (second * a - first * b) / determinant, (count * b - first * a) / determinant
+
+    intercept, slope = solved(u.sum((0, 1)), (z * u).sum((0, 1)))
+    rest = u - intercept - slope * z
+    return _Fit(intercept, slope, rest, *solved(rest.sum(0), (z * rest).sum(0)))
