@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -49,3 +50,17 @@ def alpha_bar_range(given: Any) -> tuple[float, float]:
             f"such as {DEFAULT_ALPHA_BAR_RANGE}"
         )
     return noisy, clean
+
+
+def named_values(name: str, given: Iterable[str]) -> dict[str, Any]:
+    """``("eta=0.5",)`` as a mapping; values are numbers where they look like ones."""
+    found: dict[str, Any] = {}
+    for item in given:
+        key, equals, text = item.partition("=")
+        if not equals:
+            raise ValueError(f"{name} = {item!r}: give NAME=VALUE, such as eta=0.5")
+        try:
+            found[key] = json.loads(text)
+        except json.JSONDecodeError:
+            found[key] = text
+    return found

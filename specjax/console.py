@@ -85,10 +85,10 @@ def keep_compilations() -> None:
 
 
 @contextlib.contextmanager
-def progress(
-    label: str, unit: str, *, long: bool = False
-) -> Iterator[Callable[[int, int | None], None]]:
+def progress(label: str, unit: str, *, long: bool = False) -> Iterator[Callable[..., None]]:
     """A progress bar on standard error that disappears when it is done.
+
+    What it yields is called with the work done, all of it, and a note if there is one.
 
     Long work also shows its rate and the time left; where standard error is no terminal (the log
     of a cluster), as a line now and then.
@@ -107,8 +107,9 @@ def progress(
     ) as bar:
         task = bar.add_task(label, total=None, ahead="")
 
-        def update(done: int, total: int | None) -> None:
+        def update(done: int, total: int | None, note: str = "") -> None:
             ahead = pace.ahead(done, total) if long else ""
+            ahead += f", {note}" if note else ""
             bar.update(task, completed=done, total=total, ahead=ahead)
             if long and not console.is_terminal and pace.is_time():
                 of = f" of {total:,}" if total else ""

@@ -47,7 +47,7 @@ def save(path: str | os.PathLike[str], value: FitResult | NoiseSchedule | Spectr
         document = _schedule_document(value)
     else:
         document = _result_document(value)
-    document["checksum"] = _checksum(document)
+    document["checksum"] = checksum(document)
     text = json.dumps(document, indent=1, allow_nan=False)
     return write_atomically(path, (text + "\n").encode())
 
@@ -225,7 +225,8 @@ def _result_of(schedule: NoiseSchedule, document: Mapping[str, Any]) -> FitResul
     )
 
 
-def _checksum(document: Mapping[str, Any]) -> str:
+def checksum(document: Mapping[str, Any]) -> str:
+    """SHA-256 of the content of a JSON document, apart from its own field ``checksum``."""
     content = {k: v for k, v in document.items() if k != "checksum"}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
@@ -241,8 +242,8 @@ def _checked_document(content: bytes, path: Any) -> dict[str, Any]:
         ) from error
     if not isinstance(document, dict) or document.get("format") != "specjax.schedule":
         raise ValueError(f"{path} is JSON but not a specjax schedule file (no 'format' in it)")
-    _check_version(path, document.get("format_version"), SCHEDULE_FORMAT)
-    if document.get("checksum") != _checksum(document):
+    check_version(path, document.get("format_version"), SCHEDULE_FORMAT)
+    if document.get("checksum") != checksum(document):
         raise ValueError(
             f"{path} is corrupted: its checksum does not match its content; write it again, or "
             "give its sigmas as a plain list"
@@ -250,7 +251,8 @@ def _checked_document(content: bytes, path: Any) -> dict[str, Any]:
     return document
 
 
-def _check_version(path: Any, found: Any, known: int) -> None:
+def check_version(path: Any, found: Any, known: int) -> None:
+    """Refuse the format version of a file that is none, or newer than what is known here."""
     if not isinstance(found, int) or found < 1:
         raise ValueError(f"{path} has no valid format version")
     if found > known:
@@ -298,7 +300,7 @@ def _spectrum_of(content: bytes, path: Any) -> Spectrum:
         raise ValueError(f"{path} is not a spectrum file, or is truncated: {error}") from error
     if not isinstance(header, dict) or header.get("format") != "specjax.spectrum":
         raise ValueError(f"{path} is an npz file but not a specjax spectrum")
-    _check_version(path, header.get("format_version"), SPECTRUM_FORMAT)
+    check_version(path, header.get("format_version"), SPECTRUM_FORMAT)
     try:
         spectrum = _spectrum_from(arrays, header)
         fingerprint = header["fingerprint"]

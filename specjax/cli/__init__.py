@@ -17,9 +17,11 @@ from typing import Annotated
 import tyro
 
 from specjax.cli.fit import Compare, Fit
+from specjax.cli.sample import Sample
 from specjax.cli.show import Export, Show
 from specjax.cli.spectrum import SpectrumCommand
 from specjax.cli.sweep import Recommend, Sweep
+from specjax.cli.train import Train
 from specjax.console import fail, keep_compilations, one_line_errors
 
 Command = (
@@ -28,6 +30,8 @@ Command = (
     | Annotated[SpectrumCommand, tyro.conf.subcommand("spectrum", prefix_name=False)]
     | Annotated[Sweep, tyro.conf.subcommand("sweep", prefix_name=False)]
     | Annotated[Recommend, tyro.conf.subcommand("recommend", prefix_name=False)]
+    | Annotated[Train, tyro.conf.subcommand("train", prefix_name=False)]
+    | Annotated[Sample, tyro.conf.subcommand("sample", prefix_name=False)]
     | Annotated[Show, tyro.conf.subcommand("show", prefix_name=False)]
     | Annotated[Export, tyro.conf.subcommand("export", prefix_name=False)]
 )

@@ -10,6 +10,7 @@ import tyro
 
 from specjax import _check
 from specjax.cli.data import Data, GivenData
+from specjax.cli.processes import Processes
 from specjax.console import print_json, progress, status
 
 if TYPE_CHECKING:
@@ -24,27 +25,13 @@ class Sweep:
     """a TOML file with spectra, steps, samplers, losses, ..."""
     out: Annotated[str | None, tyro.conf.arg(aliases=["-o"])] = None
     """the results folder; by default the file's name without .toml"""
-    devices: int | None = None
-    """how many devices a CPU is cut into (by default one a core)"""
-    distributed: bool = False
-    """join the processes of a TPU pod slice or of SLURM, found by themselves"""
-    coordinator: str | None = None
-    """HOST:PORT of process 0, to join processes by hand"""
-    processes: int | None = None
-    """how many processes there are"""
-    process: int | None = None
-    """which one this is, from 0"""
+    processes: Processes = field(default_factory=Processes)
     json: bool = False
     """print JSON instead of tables"""
 
     def run(self) -> None:
         """Spectra, fits, table, picture."""
-        from specjax import cluster
-
-        cluster.use_all_cores(self.devices)
-        by_hand = (self.coordinator, self.processes, self.process)
-        if self.distributed or any(given is not None for given in by_hand):
-            cluster.join(*by_hand)
+        self.processes.join(a_device_a_core=True)
         from specjax.report_sweep import print_sweep, sweep_json
         from specjax.sweep import Sweep, sweep
         from specjax.sweep.files import read_sweep

@@ -1,0 +1,80 @@
+"""``specjax train``: a network on data, to a folder that ``sample`` and ``evaluate`` take."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import tyro
+
+from specjax import _check
+from specjax import data as datasets
+from specjax.cli.data import Reading, skipped
+from specjax.cli.processes import Processes
+from specjax.console import print_json, progress, status
+from specjax.nn.config import (
+    KeepingConfig,
+    ModelConfig,
+    NoiseConfig,
+    OptimiserConfig,
+    TrainConfig,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train a network on data. Started again, it goes on where it was ended."""
+
+    data: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA")]] = tyro.MISSING
+    """built-in set (digits, patches), tfds:NAME[/CONFIG][:SPLIT], .npy/.npz file of samples
+    [N, ...], or folder of images or of sound"""
+    out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = tyro.MISSING
+    """the folder of the run"""
+    reading: Reading = field(default_factory=Reading)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    keeping: KeepingConfig = field(default_factory=KeepingConfig)
+    processes: Processes = field(default_factory=Processes)
+    model_devices: int = 1
+    """over how many devices the parameters are spread; samples are spread over all"""
+    json: bool = False
+    """print JSON instead of a line"""
+
+    def run(self) -> None:
+        """Data, then training; then where it ended."""
+        config = TrainConfig(
+            model=self.model, noise=self.noise, optimiser=self.optimiser, keeping=self.keeping,
+            seed=self.reading.seed,
+        )  # fmt: skip
+        config.check()
+        _check.whole_number("model_devices", self.model_devices)
+        self.processes.join()
+        from specjax.nn.log import read_metrics
+        from specjax.nn.sharding import mesh_of
+        from specjax.nn.train import train
+
+        with status(f"opening {self.data}"):
+            opened = datasets.open(self.data, self.reading)
+        mesh = mesh_of(self.model_devices)
+        with progress("training", "steps", long=True) as update:
+            run = train(opened, self.out, config, mesh=mesh, progress=update)
+        if opened.skipped:
+            print(f"specjax: {skipped(opened, self.reading.limit)}", file=sys.stderr)
+        lines = read_metrics(run.folder)
+        losses = [line["validation_loss"] for line in lines if "validation_loss" in line]
+        if self.json:
+            print_json(
+                {
+                    "run": self.out,
+                    "steps": config.optimiser.steps,
+                    "best_step": run.step,
+                    "validation_loss": min(losses),
+                }
+            )
+        else:
+            print(
+                f"trained {config.optimiser.steps:,} steps, best at {run.step:,} "
+                f"(validation loss {min(losses):.4g}): {self.out}"
+            )

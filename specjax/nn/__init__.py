@@ -1,0 +1,63 @@
+"""Networks: a Flax UNet that is trained, kept and sampled.
+
+``import specjax`` does not load this package (nor Flax); ``specjax.nn`` does when it is used::
+
+    from specjax.nn import TrainConfig, open_run, train
+
+    train(specjax.data.open("digits"), "runs/digits")
+    denoise = open_run("runs/digits").denoiser()
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from specjax.nn.config import (
+        KeepingConfig,
+        ModelConfig,
+        NoiseConfig,
+        OptimiserConfig,
+        TrainConfig,
+    )
+    from specjax.nn.levels import NOISE_LEVELS, WEIGHTINGS
+    from specjax.nn.run import Run, open_run
+    from specjax.nn.targets import TARGETS, NetworkDenoiser
+    from specjax.nn.train import train
+    from specjax.nn.unet import UNet
+
+_PLACES = {
+    "config": ("KeepingConfig", "ModelConfig", "NoiseConfig", "OptimiserConfig", "TrainConfig"),
+    "levels": ("NOISE_LEVELS", "WEIGHTINGS"),
+    "run": ("Run", "open_run"),
+    "targets": ("TARGETS", "NetworkDenoiser"),
+    "train": ("train",),
+    "unet": ("UNet",),
+}
+
+__all__ = [
+    "NOISE_LEVELS",
+    "TARGETS",
+    "WEIGHTINGS",
+    "KeepingConfig",
+    "ModelConfig",
+    "NetworkDenoiser",
+    "NoiseConfig",
+    "OptimiserConfig",
+    "Run",
+    "TrainConfig",
+    "UNet",
+    "open_run",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Flax and orbax are loaded with the first name that needs them."""
+    for module, names in _PLACES.items():
+        if name in names:
+            found = getattr(importlib.import_module(f"specjax.nn.{module}"), name)
+            globals()[name] = found  # also where a module has that name
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

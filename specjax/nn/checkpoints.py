@@ -1,0 +1,218 @@
+"""Checkpoints by orbax: written in the background, the last and the best are kept.
+
+A checkpoint holds arrays by their place in the network ("down/0/block/conv_in/kernel"), in two
+items: ``ema``, which samples are drawn with, and ``training``, the rest; and the run's document
+with a checksum of every array. orbax writes into a temporary folder and renames it, so that a
+kill leaves the one before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
+
+from specjax.nn.document import RunDocument, document_of
+from specjax.nn.step import TrainState
+
+FOLDER = "checkpoints"
+_METRIC = "validation_loss"
+
+
+def named(tree: Any) -> dict[str, Any]:
+    """The arrays of a tree by their place in it."""
+    found, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in found}
+
+
+def unnamed(like: Any, arrays: dict[str, Any]) -> Any:
+    """A tree of the form of ``like`` from arrays by their place."""
+    return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in named(like)])
+
+
+class Checkpoints:
+    """The checkpoints of a run.
+
+    Args:
+      folder: of the run. document: what goes into each. read_only: nothing is written or removed.
+    """
+
+    def __init__(self, folder: Path, document: RunDocument | None = None, read_only: bool = False):
+        logging.getLogger("absl").setLevel(logging.ERROR)
+        self.folder = (folder / FOLDER).absolute()
+        self._document = document
+        best = BestN(get_metric_fn=lambda m: m[_METRIC], reverse=True, n=1)
+        options = ocp.CheckpointManagerOptions(
+            best_fn=lambda m: m[_METRIC],  # without it orbax does not keep the metrics
+            best_mode="min",
+            preservation_policy=AnyPreservationPolicy([LatestN(1), best]),
+            read_only=read_only,
+            create=not read_only,
+            cleanup_tmp_directories=not read_only,
+        )
+        handlers = {
+            "ema": ocp.StandardCheckpointHandler(),
+            "training": ocp.StandardCheckpointHandler(),
+            "run": ocp.JsonCheckpointHandler(),
+        }
+        self._manager = ocp.CheckpointManager(self.folder, options=options, item_handlers=handlers)
+
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        """What is being written is finished first."""
+        with _in_one_line(self.folder):
+            self._manager.close()
+
+    @property
+    def steps(self) -> list[int]:
+        """Of all that are there, rising."""
+        return sorted(self._manager.all_steps())
+
+    @property
+    def best(self) -> int | None:
+        """The step of the least validation loss."""
+        known = {}
+        for step in self.steps:
+            metrics = self._manager.metrics(step)
+            if metrics and _METRIC in metrics:
+                known[step] = metrics[_METRIC]
+        return min(known, key=lambda step: (known[step], -step)) if known else None
+
+    def save(self, state: TrainState, validation_loss: float) -> None:
+        """Begin to write a state; returns once it is copied."""
+        assert self._document is not None
+        rest = state._replace(ema=None)
+        items = {"ema": named(state.ema), "training": named(rest)}
+        checksums = {name: _checksums(arrays) for name, arrays in items.items()}
+        with _in_one_line(self.folder):
+            self._manager.save(
+                int(state.step),
+                args=ocp.args.Composite(
+                    run=ocp.args.JsonSave({"document": self._document.json(), "arrays": checksums}),
+                    **{name: ocp.args.StandardSave(arrays) for name, arrays in items.items()},
+                ),
+                metrics={_METRIC: validation_loss},
+            )
+
+    def wait(self) -> None:
+        """Until all is written."""
+        with _in_one_line(self.folder):
+            self._manager.wait_until_finished()
+
+    def chosen(self, step: int | str) -> int:
+        """The step of "last", "best" or a number.
+
+        Raises:
+          ValueError: if there is none.
+        """
+        steps = self.steps
+        if not steps:
+            raise ValueError(f"{self.folder} has no checkpoint yet: train on until the first")
+        if step == "last":
+            return steps[-1]
+        if step == "best":
+            return self.best or steps[-1]
+        if step not in steps:
+            raise ValueError(
+                f"step = {step!r}: choose last, best or one of {', '.join(map(str, steps))}"
+            )
+        return int(step)
+
+    def restore(self, step: int, like: TrainState) -> TrainState:
+        """A state with the shapes and shardings of ``like``."""
+        found = self._restore(step, {"ema": like.ema, "training": like._replace(ema=None)})
+        return found["training"]._replace(ema=found["ema"])
+
+    def restore_ema(self, step: int, like: Any) -> Any:
+        """The averaged parameters, with the shapes of ``like``."""
+        return self._restore(step, {"ema": like})["ema"]
+
+    def _restore(self, step: int, wanted: dict[str, Any]) -> dict[str, Any]:
+        """The items of a checkpoint, each as a tree of the form given."""
+        path = self.folder / str(step)
+        with _in_one_line(path, damaged=True):
+            about = self._manager.restore(step, args=ocp.args.Composite(run=ocp.args.JsonRestore()))
+            document_of(about["run"]["document"], path)
+            args = {}
+            for name, tree in wanted.items():
+                self._check_form(path, name, named(tree))
+                args[name] = ocp.args.StandardRestore(jax.tree.map(_abstract, named(tree)))
+            found = self._manager.restore(step, args=ocp.args.Composite(**args))
+            for name in wanted:
+                _check_whole(path, found[name], about["run"]["arrays"][name])
+        return {name: unnamed(tree, found[name]) for name, tree in wanted.items()}
+
+    def _check_form(self, path: Path, item: str, like: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another network, such as a later version's."""
+        there = self._manager.item_metadata(int(path.name))[item]
+        there = dict(getattr(there, "tree", there) or {})
+        missing = sorted(set(like) ^ set(there))
+        wrong = [k for k in like if k in there and tuple(there[k].shape) != tuple(like[k].shape)]
+        if missing or wrong:
+            name = (missing or wrong)[0]
+            raise ValueError(
+                f"{path} is of another network or version of specjax: {name} is "
+                f"{'not in both' if missing else f'of shape {tuple(there[name].shape)} in it'}"
+            )
+
+
+def _abstract(x: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=getattr(x, "sharding", None))
+
+
+def _checksums(arrays: dict[str, Any]) -> dict[str, int]:
+    """CRC-32 of the arrays that are whole in this process."""
+    return {
+        name: zlib.crc32(np.ascontiguousarray(x).tobytes())
+        for name, x in arrays.items()
+        if getattr(x, "is_fully_addressable", True)
+    }
+
+
+def _check_whole(path: Path, arrays: dict[str, Any], expected: dict[str, int]) -> None:
+    for name, crc in _checksums(arrays).items():
+        if expected.get(name, crc) != crc:
+            raise ValueError(f"{name} does not match its checksum")
+
+
+@contextlib.contextmanager
+def _in_one_line(path: Path, *, damaged: bool = False) -> Iterator[None]:
+    """What goes wrong in orbax and below, as a ValueError."""
+    try:
+        yield
+    except ValueError as error:
+        if not damaged or str(path) in str(error):
+            raise ValueError(_written(path, error)) from error
+        raise ValueError(_damaged(path, error)) from error
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except Exception as error:
+        raise ValueError(_damaged(path, error) if damaged else _written(path, error)) from error
+
+
+def _written(path: Path, error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    if str(path) in text and not isinstance(error, OSError):
+        return text
+    left = f", {shutil.disk_usage(path).free / 2**20:,.0f} MiB are free" if path.exists() else ""
+    return f"cannot write a checkpoint into {path}: {text[:300]}{left}; the one before is whole"
+
+
+def _damaged(path: Path, error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{path} is damaged: {text[:300]}; remove that folder to use the checkpoint before it"

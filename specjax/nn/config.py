@@ -1,0 +1,206 @@
+"""What a training run is told: the network, the noise levels, the optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from specjax import _check
+from specjax.nn.levels import WEIGHTINGS
+from specjax.nn.targets import TARGETS
+
+PRECISIONS = ("float32", "bfloat16")
+DECAYS = ("constant", "cosine")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The network."""
+
+    width: int = 32
+    """channels at the first resolution"""
+    multipliers: tuple[int, ...] = (1, 2)
+    """of the width, one for each resolution; every one halves the sides"""
+    blocks: int = 1
+    """residual blocks at each resolution"""
+    attention: tuple[int, ...] = ()
+    """longest sides at which blocks are followed by attention, such as 16 8"""
+    head: int = 64
+    """channels of an attention head"""
+    dropout: float = 0.0
+    """rate of dropout in the residual blocks"""
+    target: str = "f"
+    """what the network predicts: f (EDM), eps or v"""
+    conditional: bool = False
+    """learn samples of given classes, too (needs a labelled set)"""
+    spatial: int | None = None
+    """how many axes of a sample are sides; 1 for sound of several channels [T, C]"""
+
+    def check(self) -> None:
+        """Refuse what is not allowed."""
+        for name in ("width", "blocks", "head"):
+            _check.whole_number(name, getattr(self, name))
+        if not self.multipliers:
+            raise ValueError("multipliers = (): give at least one, such as 1 2")
+        for each in self.multipliers:
+            _check.whole_number("multipliers", each)
+        _check.one_of("target", self.target, TARGETS)
+        _rate("dropout", self.dropout)
+        if self.width % 4:
+            raise ValueError(f"width = {self.width}: give a multiple of 4")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseConfig:
+    """The noise levels that it learns."""
+
+    noise_levels: str = "edm"
+    """their distribution: edm (log-normal), uniform (in logsnr) or spectral (as dense as the
+    spectral schedule of the data)"""
+    noise_options: tuple[str, ...] = ()
+    """options of the distribution, such as mean=-1.2 std=1.2, or low=-12 high=12"""
+    weighting: str = "edm"
+    """how much a level counts: edm, eps, v, x0 or min_snr"""
+
+    def check(self) -> None:
+        """Refuse what is not allowed; the distribution checks its own."""
+        _check.one_of("weighting", self.weighting, WEIGHTINGS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimiserConfig:
+    """How it learns (AdamW)."""
+
+    steps: int = 2000
+    """parameter updates"""
+    batch: int = 128
+    """samples in one update, over all devices and processes"""
+    accumulate: int = 1
+    """parts that a batch is computed in, one after another, to save memory"""
+    learning_rate: float = 2e-3
+    """its peak"""
+    warmup: int = 100
+    """updates in which it rises from 0"""
+    decay: str = "cosine"
+    """after the warm-up: cosine (to 0 at the last step) or constant"""
+    weight_decay: float = 0.01
+    """of AdamW"""
+    beta2: float = 0.99
+    """decay of AdamW's second moment"""
+    clip: float = 1.0
+    """the longest gradient, in norm"""
+    ema: float = 0.995
+    """decay of the average of the parameters that samples are drawn with, after a warm-up"""
+    flip: bool = False
+    """turn half of the images left to right"""
+    drop_label: float = 0.1
+    """conditional: how often a label is not told"""
+    precision: str = "float32"
+    """of the computation, float32 or bfloat16; parameters are float32"""
+    validation: float = 0.05
+    """part of the samples held out, on which the best checkpoint is chosen"""
+
+    def check(self) -> None:
+        """Refuse what is not allowed."""
+        for name in ("steps", "batch", "accumulate"):
+            _check.whole_number(name, getattr(self, name))
+        _check.whole_number("warmup", self.warmup, 0)
+        for name in ("learning_rate", "clip"):
+            _check.positive(name, getattr(self, name))
+        _check.one_of("decay", self.decay, DECAYS)
+        _check.one_of("precision", self.precision, PRECISIONS)
+        for name in ("ema", "beta2", "drop_label", "validation"):
+            _rate(name, getattr(self, name))
+        if not self.weight_decay >= 0:
+            raise ValueError(f"weight_decay = {self.weight_decay!r}: give 0 or more")
+        if self.batch % self.accumulate:
+            raise ValueError(
+                f"batch = {self.batch} does not divide into accumulate = {self.accumulate} parts: "
+                "give a multiple"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeepingConfig:
+    """What is kept on the way; not part of what a run is."""
+
+    checkpoint_every: int = 500
+    """updates between checkpoints; the last and the best are kept"""
+    samples_every: int = 500
+    """updates between pictures of samples from one seed; 0 for none"""
+    log_every: int = 50
+    """updates between lines of metrics"""
+    sample_steps: int = 20
+    """steps of these samples, by DDIM along the spectral schedule"""
+    sample_count: int = 64
+    """how many"""
+
+    def check(self) -> None:
+        """Refuse what is not allowed."""
+        for name in ("checkpoint_every", "log_every", "sample_steps", "sample_count"):
+            _check.whole_number(name, getattr(self, name))
+        _check.whole_number("samples_every", self.samples_every, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A whole run."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    keeping: KeepingConfig = field(default_factory=KeepingConfig)
+    seed: int = 0
+
+    def check(self) -> None:
+        """Refuse what is not allowed.
+
+        Raises:
+          ValueError: one line that names it.
+        """
+        for part in (self.model, self.noise, self.optimiser, self.keeping):
+            part.check()
+        _check.whole_number("seed", self.seed, 0)
+
+    def document(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return {**asdict(self), **{"seed": int(self.seed)}}
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any]) -> TrainConfig:
+        """What :meth:`document` made.
+
+        Raises:
+          KeyError, TypeError: for the document of something else.
+        """
+        parts = {
+            "model": ModelConfig,
+            "noise": NoiseConfig,
+            "optimiser": OptimiserConfig,
+            "keeping": KeepingConfig,
+        }
+        made = {name: kind(**_tuples(kind, document[name])) for name, kind in parts.items()}
+        return cls(**made, seed=document["seed"])
+
+
+def differences(before: TrainConfig, now: TrainConfig) -> list[str]:
+    """Options that make another run, as "name = now (before in the run)"."""
+    found = [] if before.seed == now.seed else [f"seed = {now.seed} ({before.seed} in the run)"]
+    for group in ("model", "noise", "optimiser"):
+        was, new = getattr(before, group), getattr(now, group)
+        for one in fields(new):
+            if getattr(was, one.name) != getattr(new, one.name):
+                old = getattr(was, one.name)
+                found.append(f"{one.name} = {getattr(new, one.name)!r} ({old!r} in the run)")
+    return found
+
+
+def _tuples(kind: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists of JSON as the tuples that they were."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+
+
+def _rate(name: str, given: Any) -> None:
+    if not (isinstance(given, int | float) and 0 <= given < 1):
+        raise ValueError(f"{name} = {given!r}: give a number from 0 to below 1")

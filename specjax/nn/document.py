@@ -1,0 +1,128 @@
+"""``run.json``: what a run is, beside its checkpoints."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from specjax import io as files
+from specjax.nn.config import TrainConfig, differences
+
+RUN_FORMAT = 1
+_NAME = "run.json"
+_ROWS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class RunDocument:
+    """What a checkpoint needs to be used.
+
+    Attributes:
+      config: of the training. source: of the data, see :class:`specjax.data.Dataset`.
+      content: a fingerprint of the samples.
+      shape: of one sample as the data have it. classes: names, empty without labels.
+      sigma_data: root mean square of the data. versions: of the packages.
+    """
+
+    config: TrainConfig
+    source: Mapping[str, Any]
+    content: str
+    shape: tuple[int, ...]
+    classes: tuple[str, ...]
+    sigma_data: float
+    versions: Mapping[str, str]
+
+    def json(self) -> dict[str, Any]:
+        """As plain JSON with a checksum."""
+        document = {
+            "format": "specjax.run",
+            "format_version": RUN_FORMAT,
+            "config": files.plain(self.config.document()),
+            "data": files.plain(dict(self.source)),
+            "content": self.content,
+            "shape": list(self.shape),
+            "classes": list(self.classes),
+            "sigma_data": self.sigma_data,
+            "versions": dict(self.versions),
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        }
+        return {**document, "checksum": files.checksum(document)}
+
+    def check_same(self, before: RunDocument, folder: Path) -> None:
+        """Refuse to go on with a run of another configuration or of other data."""
+        other = differences(before.config, self.config)
+        if other:
+            raise ValueError(
+                f"{folder} holds a run of another configuration: {', '.join(other)}; give the "
+                "same options to go on with it, or another --out"
+            )
+        if before.content != self.content or before.shape != self.shape:
+            raise ValueError(
+                f"{folder} holds a run on other data ({before.source.get('name')}): give the same "
+                "data to go on with it, or another --out"
+            )
+
+
+def content_of(samples: Any) -> str:
+    """A fingerprint of an array: its form and some of its rows."""
+    rows = np.unique(np.linspace(0, len(samples) - 1, _ROWS).astype(int))
+    form = f"{samples.shape} {samples.dtype}".encode()
+    return hashlib.sha256(form + np.ascontiguousarray(samples[rows]).tobytes()).hexdigest()
+
+
+def write_document(folder: Path, document: RunDocument) -> None:
+    """Into the folder of the run."""
+    text = json.dumps(document.json(), indent=1, allow_nan=False)
+    files.write_atomically(folder / _NAME, (text + "\n").encode())
+
+
+def has_document(folder: Path) -> bool:
+    """Whether a folder is that of a run."""
+    return (folder / _NAME).is_file()
+
+
+def read_document(folder: Path) -> RunDocument:
+    """The document of a run.
+
+    Raises:
+      ValueError: if the folder is none of a run, or the document is damaged or of another version.
+    """
+    if not has_document(folder):
+        raise ValueError(
+            f"{folder} is not the folder of a run (no {_NAME} in it): train one by "
+            f"'specjax train DATA --out {folder}'"
+        )
+    path = folder / _NAME
+    try:
+        document = json.loads(files.read(path))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    return document_of(document, path)
+
+
+def document_of(document: Any, path: Any) -> RunDocument:
+    """What :meth:`RunDocument.json` made, once it is known to be whole and of this version."""
+    if not isinstance(document, dict) or document.get("format") != "specjax.run":
+        raise ValueError(f"{path} is not of a specjax run (no 'format' in it)")
+    files.check_version(path, document.get("format_version"), RUN_FORMAT)
+    if document.get("checksum") != files.checksum(document):
+        raise ValueError(f"{path} is damaged: its checksum does not match its content")
+    try:
+        return RunDocument(
+            config=TrainConfig.of_document(document["config"]),
+            source=document["data"],
+            content=document["content"],
+            shape=tuple(document["shape"]),
+            classes=tuple(document["classes"]),
+            sigma_data=document["sigma_data"],
+            versions=document["versions"],
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} lacks a field of a run: {error}") from error

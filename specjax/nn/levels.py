@@ -1,0 +1,99 @@
+"""Which noise levels a network is trained at, and how much each counts.
+
+A distribution is a quantile function from (0, 1) to logsnr, so that a batch can be stratified
+(2107.00630, appendix I.1): one random offset, then equal steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from inspect import signature
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import ndtri
+
+from specjax import _check
+from specjax.spectral import spectral
+from specjax.spectrum import Spectrum
+
+Quantile = Callable[[jax.Array], jax.Array]
+
+_TABLE = 1025
+
+
+class Distribution(NamedTuple):
+    """A row of the table: ``quantile(spectrum, **options)`` makes the quantile function."""
+
+    quantile: Callable[..., Quantile]
+    summary: str
+
+
+def _edm(spectrum: Spectrum, *, mean: float = -1.2, std: float = 1.2) -> Quantile:
+    _check.positive("std", std)
+    return lambda u: -2 * (mean + std * ndtri(u))
+
+
+def _uniform(spectrum: Spectrum, *, low: float = -12.0, high: float = 12.0) -> Quantile:
+    if not low < high:
+        raise ValueError(f"low = {low!r}, high = {high!r}: give low below high, in logsnr")
+    return lambda u: low + (high - low) * u
+
+
+def _spectral(
+    spectrum: Spectrum, *, loss: str = "w2", noisy: float = _check.DEFAULT_ALPHA_BAR_RANGE[0],
+    clean: float = 0.9999,
+) -> Quantile:  # fmt: skip
+    if not clean < 1:
+        raise ValueError(f"clean = {clean!r}: give an alpha_bar below 1")
+    found = spectral(spectrum, _TABLE - 1, loss=loss, alpha_bar_range=(noisy, clean))
+    times, table = np.linspace(0, 1, _TABLE), np.asarray(found.logsnr, np.float32)
+    return lambda u: jnp.interp(u, jnp.asarray(times, u.dtype), table)
+
+
+NOISE_LEVELS: Mapping[str, Distribution] = {
+    "edm": Distribution(_edm, "log s normal: mean, std (2206.00364, table 1)"),
+    "uniform": Distribution(_uniform, "logsnr uniform: low, high"),
+    "spectral": Distribution(_spectral, "density of the spectral schedule: loss, noisy, clean"),
+}
+
+
+def noise_levels(name: str, spectrum: Spectrum, options: Mapping[str, Any]) -> Quantile:
+    """The quantile function of a named distribution of logsnr.
+
+    Raises:
+      ValueError: for an unknown name or option, or a value that is not allowed.
+    """
+    made = NOISE_LEVELS[_check.one_of("noise_levels", name, NOISE_LEVELS)].quantile
+    known = [p for p in signature(made).parameters if p != "spectrum"]
+    for option in options:
+        _check.one_of(f"option of noise_levels {name!r}", option, known)
+    return made(spectrum, **options)
+
+
+def stratified(key: jax.Array, n: int) -> jax.Array:
+    """n numbers of (0, 1), one in each n-th of it."""
+    u = (jnp.arange(n) + jax.random.uniform(key)) / n
+    return jnp.clip(u, 1e-6, 1 - 1e-6)
+
+
+Weighting = Callable[[jax.Array, float], jax.Array]
+
+
+class Weight(NamedTuple):
+    """A row of the table: the weight of the squared error of x0 at s, for data of that RMS."""
+
+    weight: Weighting
+    summary: str
+
+
+WEIGHTINGS: Mapping[str, Weight] = {
+    "edm": Weight(lambda s, sd: (s**2 + sd**2) / (s * sd) ** 2, "errors of F count alike"),
+    "eps": Weight(lambda s, sd: 1 / s**2, "errors of the noise count alike"),
+    "v": Weight(lambda s, sd: 1 + 1 / s**2, "errors of v count alike"),
+    "x0": Weight(lambda s, sd: jnp.ones_like(s), "errors of the data count alike"),
+    "min_snr": Weight(lambda s, sd: jnp.minimum(1 / s**2, 5.0), "the smaller of snr and 5 "
+                      "(2303.09556)"),
+}  # fmt: skip

@@ -1,0 +1,51 @@
+"""The network of a configuration, and the task of training it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from specjax import _check
+from specjax.nn.document import RunDocument
+from specjax.nn.levels import noise_levels
+from specjax.nn.step import Task
+from specjax.nn.targets import NetworkDenoiser, network_shape
+from specjax.nn.unet import UNet
+from specjax.spectrum import Spectrum
+
+
+def network_of(document: RunDocument) -> tuple[Callable[[Any], NetworkDenoiser], Any]:
+    """From parameters to the denoiser that they make, and the parameters to begin with."""
+    config = document.config
+    model = config.model
+    shape = network_shape(document.shape, model.spatial)
+    dtype = jnp.bfloat16 if config.optimiser.precision == "bfloat16" else jnp.float32
+    unet = UNet(
+        shape, width=model.width, multipliers=model.multipliers, blocks=model.blocks,
+        attention=model.attention, head=model.head, dropout=model.dropout,
+        classes=len(document.classes), dtype=dtype, rngs=nnx.Rngs(config.seed),
+    )  # fmt: skip
+    graph, params = nnx.split(unet)
+
+    def denoiser(params: Any) -> NetworkDenoiser:
+        return NetworkDenoiser(params, graph, model.target, document.sigma_data, shape)
+
+    return denoiser, params
+
+
+def task_of(document: RunDocument, denoiser: Any, spectrum: Spectrum) -> Task:
+    """The task of training a denoiser on data of a spectrum."""
+    noise = document.config.noise
+    options = _check.named_values("noise_options", noise.noise_options)
+    quantile = noise_levels(noise.noise_levels, spectrum, options)
+    return Task(denoiser, len(document.classes), quantile, document.config)
+
+
+def root_mean_square(spectrum: Spectrum) -> float:
+    """Of the numbers of a sample: EDM's sigma_data, about 0 as the network sees it."""
+    total = np.sum(spectrum.weights * spectrum.eigenvalues) + np.sum(spectrum.mean_power)
+    return float(np.sqrt(total / np.sum(spectrum.weights)))

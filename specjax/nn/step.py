@@ -1,0 +1,167 @@
+"""One update of the parameters: the loss, its gradient, AdamW, the average."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from specjax.nn.config import OptimiserConfig, TrainConfig
+from specjax.nn.levels import WEIGHTINGS, Quantile, stratified
+from specjax.nn.loops import repeat
+from specjax.nn.targets import NetworkDenoiser
+
+
+class TrainState(NamedTuple):
+    """Everything that changes in training.
+
+    Attributes:
+      step: updates made []. params, ema: of the network. optimiser: of optax.
+      failed: the first step whose loss or gradient was not finite [], -1 while there is none.
+    """
+
+    step: jax.Array
+    params: Any
+    ema: Any
+    optimiser: Any
+    failed: jax.Array
+
+
+class Batch(NamedTuple):
+    """Samples [..., *sample] in the network's units and their labels [...], if there are any."""
+
+    samples: Any
+    labels: Any
+
+
+@dataclass(frozen=True)
+class Task:
+    """What an update needs besides the state.
+
+    Attributes:
+      denoiser: from parameters to the denoiser that they make.
+      classes: how many there are (0: the network is not conditional).
+      quantile: of the noise levels, see :mod:`specjax.nn.levels`.
+    """
+
+    denoiser: Callable[[Any], NetworkDenoiser]
+    classes: int
+    quantile: Quantile
+    config: TrainConfig
+
+
+def learning_rate(config: OptimiserConfig) -> Callable[[Any], Any]:
+    """The learning rate over updates: a linear warm-up, then its decay."""
+    warmup = min(config.warmup, config.steps)
+    peak = config.learning_rate
+    if config.decay == "constant":
+        after: Any = optax.constant_schedule(peak)
+    else:
+        after = optax.cosine_decay_schedule(peak, max(config.steps - warmup, 1))
+    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), after], [warmup])
+
+
+def optimiser(config: OptimiserConfig) -> optax.GradientTransformation:
+    """AdamW behind a clipped gradient."""
+    adamw = optax.adamw(learning_rate(config), b2=config.beta2, weight_decay=config.weight_decay)
+    return optax.chain(optax.clip_by_global_norm(config.clip), adamw)
+
+
+def begin(task: Task, params: Any) -> TrainState:
+    """The state before the first update."""
+    state = optimiser(task.config.optimiser).init(params)
+    ema = jax.tree.map(jnp.copy, params)
+    return TrainState(jnp.zeros((), jnp.int32), params, ema, state, jnp.full((), -1, jnp.int32))
+
+
+def update(task: Task, state: TrainState, batches: Batch) -> tuple[TrainState, dict[str, Any]]:
+    """Updates by batches [k, n, ...]: the state after them and metrics [k].
+
+    Randomness is a function of the seed and the step, over the whole batch: neither the devices
+    nor the parts that a batch is computed in change it.
+    """
+    return repeat(partial(_one_update, task), state, batches)
+
+
+def _one_update(task: Task, state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Any]]:
+    config = task.config.optimiser
+    key = jax.random.fold_in(jax.random.key(task.config.seed), state.step)
+    loss, gradient = _gradient(task, state.params, _noised(task, batch, key), key)
+    norm = optax.global_norm(gradient)
+    change, optimiser_state = optimiser(config).update(gradient, state.optimiser, state.params)
+    params = optax.apply_updates(state.params, change)
+    # An average over all updates at first, so that it forgets how it began.
+    decay = jnp.minimum(config.ema, (1 + state.step) / (10 + state.step))
+    ema = jax.tree.map(lambda e, p: e + (1 - decay) * (p - e), state.ema, params)
+    bad = ~(jnp.isfinite(loss) & jnp.isfinite(norm)) & (state.failed < 0)
+    failed = jnp.where(bad, state.step, state.failed)
+    metrics = {"loss": loss, "gradient_norm": norm}
+    return TrainState(state.step + 1, params, ema, optimiser_state, failed), metrics
+
+
+class _Noised(NamedTuple):
+    """A batch with its noise, levels and labels."""
+
+    clean: jax.Array
+    noise: jax.Array
+    logsnr: jax.Array
+    labels: jax.Array | None
+
+
+def _noised(task: Task, batch: Batch, key: jax.Array, *, training: bool = True) -> _Noised:
+    config = task.config.optimiser
+    for_noise, for_levels, for_flip, for_label = jax.random.split(key, 4)
+    clean, labels = batch.samples, batch.labels
+    n = len(clean)
+    if config.flip and training:
+        turned = jnp.flip(clean, axis=2)
+        left = jax.random.bernoulli(for_flip, shape=(n,) + (1,) * (clean.ndim - 1))
+        clean = jnp.where(left, turned, clean)
+    if labels is not None and training:
+        hidden = jax.random.bernoulli(for_label, config.drop_label, (n,))
+        labels = jnp.where(hidden, task.classes, labels)
+    noise = jax.random.normal(for_noise, clean.shape, clean.dtype)
+    return _Noised(clean, noise, task.quantile(stratified(for_levels, n)), labels)
+
+
+def _loss(task: Task, params: Any, noised: _Noised, key: jax.Array | None) -> jax.Array:
+    """The weighted squared error of x0, per number of a sample."""
+    sigma = jnp.exp(-noised.logsnr / 2)
+    wide = sigma.reshape(-1, *(1,) * (noised.clean.ndim - 1))
+    noisy = noised.clean + wide * noised.noise
+    denoiser = task.denoiser(params)
+    estimate = denoiser(noisy, jnp.ones_like(sigma), sigma, noised.labels, key=key)
+    error = jnp.mean((estimate - noised.clean) ** 2, axis=tuple(range(1, noisy.ndim)))
+    weight = WEIGHTINGS[task.config.noise.weighting].weight
+    return jnp.mean(weight(sigma, denoiser.sigma_data) * error)
+
+
+def _gradient(task: Task, params: Any, noised: _Noised, key: jax.Array) -> tuple[Any, Any]:
+    """The loss and its gradient, summed over the parts of a batch."""
+    parts = task.config.optimiser.accumulate
+    dropout = key if task.config.model.dropout else None
+    value_and_grad = jax.value_and_grad(partial(_loss, task))
+    if parts == 1:
+        return value_and_grad(params, noised, dropout)
+    # Every part has a share of each device's samples, and of all levels.
+    split = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, parts, *x.shape[1:]), 1, 0), noised)
+
+    def add(total: Any, part: tuple[_Noised, jax.Array]) -> tuple[Any, None]:
+        noised_part, i = part
+        own = None if dropout is None else jax.random.fold_in(dropout, i)
+        found = value_and_grad(params, noised_part, own)
+        return jax.tree.map(lambda a, b: a + b / parts, total, found), None
+
+    zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
+    return repeat(add, zero, (split, jnp.arange(parts)))[0]
+
+
+def validation_loss(task: Task, params: Any, batch: Batch) -> jax.Array:
+    """The loss [] on held-out samples with noise that is always the same."""
+    key = jax.random.fold_in(jax.random.key(task.config.seed), 2**31 - 1)
+    return _loss(task, params, _noised(task, batch, key, training=False), None)

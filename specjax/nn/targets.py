@@ -1,0 +1,112 @@
+"""What the network predicts, and the denoiser that it makes.
+
+A target is one of the adapters of :mod:`specjax.denoisers`; the network is always given logsnr.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from specjax._values import value
+from specjax.denoisers import Denoiser, Network, from_edm, from_eps, from_v, logsnr_level
+
+
+class Target(NamedTuple):
+    """A row of the table: ``denoiser(network, sigma_data)``."""
+
+    denoiser: Callable[[Network, float], Denoiser]
+    summary: str
+
+
+TARGETS: Mapping[str, Target] = {
+    "f": Target(
+        lambda network, sigma_data: from_edm(network, sigma_data=sigma_data, level=logsnr_level),
+        "EDM's F: noise at low levels of noise, data at high ones (2206.00364, table 1)",
+    ),
+    "eps": Target(lambda network, _: from_eps(network), "the noise (2006.11239)"),
+    "v": Target(lambda network, _: from_v(network), "alpha eps - sigma x0 (2202.00512)"),
+}
+
+
+def network_shape(shape: tuple[int, ...], spatial: int | None = None) -> tuple[int, ...]:
+    """The [*sides, channels] that the network sees of samples of a shape.
+
+    Args:
+      shape: of one sample as the data have it. spatial: how many of its axes are sides; by
+        default one of [T], two of [H, W] and of [H, W, C].
+
+    Raises:
+      ValueError: if there is no such network.
+
+    Example:
+      >>> network_shape((8, 8)), network_shape((400,)), network_shape((400, 2), spatial=1)
+      ((8, 8, 1), (400, 1), (400, 2))
+    """
+    sides = min(len(shape), 2) if spatial is None else spatial
+    if sides not in (1, 2) or len(shape) - sides not in (0, 1):
+        raise ValueError(
+            f"samples of shape {tuple(shape)} with spatial = {sides}: the network takes [T], "
+            "[H, W] or [H, W, C], and [T, C] with spatial = 1"
+        )
+    return tuple(shape) if len(shape) > sides else (*shape, 1)
+
+
+@value(data=["params"], static=["graph", "target", "sigma_data", "shape"])
+@dataclass(frozen=True, eq=False)
+class NetworkDenoiser:
+    """A network as a denoiser: ``denoise(x, alpha, sigma, labels=None) -> x0``; a pytree.
+
+    Attributes:
+      params: of the network. graph: its static part, from ``nnx.split``.
+      target: a name in TARGETS. sigma_data: root mean square of the data.
+      shape: [*sides, channels] of what the network sees.
+    """
+
+    params: Any
+    graph: Any
+    target: str
+    sigma_data: float
+    shape: tuple[int, ...]
+
+    def __call__(
+        self,
+        x: jax.Array,
+        alpha: jax.Array,
+        sigma: jax.Array,
+        labels: jax.Array | None = None,
+        *,
+        key: jax.Array | None = None,
+    ) -> jax.Array:
+        """``E[x0 | x]`` of x [n, *sample]; alpha and sigma are [] or [n]; a key means dropout."""
+        from flax import nnx
+
+        unet = nnx.merge(self.graph, self.params)
+
+        def network(scaled: jax.Array, logsnr: jax.Array) -> jax.Array:
+            return unet(scaled, logsnr, labels, key=key)
+
+        denoise = TARGETS[self.target].denoiser(network, self.sigma_data)
+        n = len(x)
+        levels = (n,) + (1,) * len(self.shape)
+        wide = (jnp.reshape(jnp.broadcast_to(jnp.asarray(v, x.dtype), (n,)), levels)
+                for v in (alpha, sigma))  # fmt: skip
+        estimate = denoise(x.reshape(n, *self.shape), *wide)
+        return jnp.asarray(estimate, x.dtype).reshape(x.shape)
+
+
+@value(data=["denoiser", "labels"])
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """A conditional network told the class of every sample, labels [n] or []; a pytree."""
+
+    denoiser: NetworkDenoiser
+    labels: Any
+
+    def __call__(self, x: jax.Array, alpha: jax.Array, sigma: jax.Array) -> jax.Array:
+        """``E[x0 | x, label]`` of x [n, *sample]."""
+        return self.denoiser(x, alpha, sigma, jnp.broadcast_to(self.labels, (len(x),)))

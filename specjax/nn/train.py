@@ -1,0 +1,322 @@
+"""Training: from a dataset to a folder of checkpoints, metrics and pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from specjax import io as files
+from specjax.data import Dataset
+from specjax.data.arrays import Collected, collect
+from specjax.nn import step as steps
+from specjax.nn.checkpoints import Checkpoints
+from specjax.nn.config import TrainConfig
+from specjax.nn.document import (
+    RunDocument,
+    content_of,
+    has_document,
+    read_document,
+    write_document,
+)
+from specjax.nn.feeding import Feed
+from specjax.nn.log import Log
+from specjax.nn.loops import on_cpu
+from specjax.nn.network import network_of, root_mean_square, task_of
+from specjax.nn.preview import Preview
+from specjax.nn.run import SPECTRUM, Run, open_run
+from specjax.nn.sharding import (
+    check_batch,
+    mesh_of,
+    of_parameters,
+    on_host,
+    place,
+    replicated,
+)
+from specjax.nn.step import Batch, TrainState
+from specjax.nn.stopping import Stop
+from specjax.spectrum import Spectrum
+
+Progress = Callable[[int, int, str], None]
+"""Called with (updates made, all of them, the latest metrics as text)."""
+
+_TOGETHER = 10
+"""Updates in one call of an accelerator."""
+
+_HELD_OUT = 1024
+"""Samples of the validation, at most."""
+
+_DENSE = 4096
+"""Dimensions up to which a run's spectrum is the exact one."""
+
+
+def train(
+    data: Dataset,
+    out: str | os.PathLike[str],
+    config: TrainConfig | None = None,
+    *,
+    spectrum: Spectrum | None = None,
+    mesh: Mesh | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Train a network; go on where an earlier start of the same was ended, at whatever moment.
+
+    On a CPU the parameters at the end are the same, bit for bit, as if it had never been ended.
+
+    Args:
+      data: from :func:`specjax.data.open`. out: the folder of the run. config: what is trained.
+      spectrum: of the data, if it is known; by default the exact one up to 4,096 dimensions, the
+        shift-invariant one beyond.
+      mesh: of the axes "data" and "model" (:func:`specjax.nn.sharding.mesh_of`); all devices by
+        default. progress: see :data:`Progress`.
+
+    Returns:
+      The run at its best checkpoint.
+
+    Raises:
+      ValueError: for a configuration that is not allowed or does not fit the data or the devices,
+        a folder with another run, a loss that is not finite, a full disk.
+      KeyboardInterrupt: after SIGINT or SIGTERM, with the last update in a checkpoint.
+    """
+    config = config or TrainConfig()
+    config.check()
+    folder = Path(out)
+    mesh = mesh_of() if mesh is None else mesh
+    check_batch(mesh, config.optimiser.batch, config.optimiser.accumulate)
+    collected = collect(data, cache=_prepared(folder) / "data.npy")
+    _check_data(config, data, collected)
+    document, spectrum = _begun(folder, config, data, collected, spectrum)
+    _Training(folder, document, spectrum, collected, mesh, progress).run()
+    return open_run(folder)
+
+
+def _prepared(folder: Path) -> Path:
+    """The folder of a run, made if it is not there."""
+    if folder.exists() and not has_document(folder) and any(folder.iterdir()):
+        kept = {entry.name for entry in folder.iterdir()} - {"data.npy", "data.about.npz", SPECTRUM}
+        if kept:
+            raise ValueError(
+                f"out = {str(folder)!r} holds other files ({sorted(kept)[0]}): give an empty "
+                "folder, or that of a run"
+            )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"cannot make the folder {folder}: {error.strerror or error}") from error
+    return folder
+
+
+def _check_data(config: TrainConfig, data: Dataset, collected: Collected) -> None:
+    """Refuse what does not fit the data."""
+    if config.model.conditional and collected.classes is None:
+        raise ValueError(
+            f"conditional = True, but {data.name} has no labels: leave it out, or give a labelled "
+            "set"
+        )
+    if config.optimiser.flip and len(collected.samples.shape) < 3:
+        raise ValueError("flip = True applies to images: leave it out for sound")
+    if len(collected.samples) < 2:
+        raise ValueError(f"{data.name} has {len(collected.samples)} sample(s): give more")
+
+
+def _begun(
+    folder: Path,
+    config: TrainConfig,
+    data: Dataset,
+    collected: Collected,
+    spectrum: Spectrum | None,
+) -> tuple[RunDocument, Spectrum]:
+    """The document and the spectrum of a run: those that are there, or new ones."""
+    before = read_document(folder) if has_document(folder) else None
+    if before is not None:
+        found = files.load(folder / SPECTRUM)
+        assert isinstance(found, Spectrum)
+        spectrum = found
+    elif spectrum is None:
+        known = Dataset(data.name, collected.samples, data.data_range, dict(data.source))
+        dense = math.prod(collected.samples.shape[1:]) <= _DENSE
+        spectrum = known.spectrum(method="exact" if dense else "shift-invariant")
+    document = RunDocument(
+        config=config,
+        source={**spectrum.source, **dict(data.source)} if spectrum.source else dict(data.source),
+        content=content_of(collected.samples),
+        shape=tuple(collected.samples.shape[1:]),
+        classes=(collected.classes or ()) if config.model.conditional else (),
+        sigma_data=root_mean_square(spectrum) if before is None else before.sigma_data,
+        versions=files.versions(),
+    )
+    if before is not None:
+        document.check_same(before, folder)
+        return before, spectrum
+    task_of(document, None, spectrum)  # refuses options of the noise levels
+    if jax.process_index() == 0:
+        files.save(folder / SPECTRUM, spectrum)
+        write_document(folder, document)
+    return document, spectrum
+
+
+@dataclass
+class _Training:
+    """The loop."""
+
+    folder: Path
+    document: RunDocument
+    spectrum: Spectrum
+    collected: Collected
+    mesh: Mesh
+    progress: Progress | None
+
+    def __post_init__(self) -> None:
+        self.config = self.document.config
+        denoiser, params = network_of(self.document)
+        self.denoiser = denoiser
+        self.task = task_of(self.document, denoiser, self.spectrum)
+        self.first = steps.begin(self.task, params)
+        self.shardings = of_parameters(self.mesh, self.first)
+        self.update = jax.jit(
+            partial(steps.update, self.task),
+            donate_argnums=0,
+            out_shardings=(self.shardings, replicated(self.mesh)),
+        )
+        self.validate = jax.jit(partial(steps.validation_loss, self.task))
+        self.feed, self.held_out = self._feeds()
+
+    def _feeds(self) -> tuple[Feed, Feed]:
+        """Samples to train on, and samples that are held out."""
+        config, (samples, labels, _) = self.config, self.collected
+        given = self.document.source.get("data_range")
+        data_range = None if given is None else (given[0], given[1])
+        count = len(samples)
+        order = np.random.default_rng([config.seed, 1]).permutation(count)
+        out = min(int(count * config.optimiser.validation), _HELD_OUT)
+        labels = labels if self.document.classes else None
+        feeds = [
+            Feed(samples, labels, np.sort(members), data_range, config.optimiser.batch, config.seed)
+            for members in (order[out:], order[:out] if out else order[:_HELD_OUT])
+        ]
+        return feeds[0], feeds[1]
+
+    def run(self) -> None:
+        """From the last checkpoint to the end."""
+        total = self.config.optimiser.steps
+        with Checkpoints(self.folder, self.document) as kept, Stop() as stop:
+            state = self._restored(kept)
+            begun = int(state.step)
+            if begun >= total:
+                return
+            with self._log(begun) as log:
+                self._go_on(state, begun, total, kept, log, stop)
+
+    def _restored(self, kept: Checkpoints) -> TrainState:
+        first = place(self.first, self.shardings)
+        return kept.restore(kept.steps[-1], first) if kept.steps else first
+
+    @contextlib.contextmanager
+    def _log(self, step: int) -> Iterator[Log | None]:
+        """Of the first process alone."""
+        if jax.process_index():
+            yield None
+            return
+        with Log(self.folder, step) as log:
+            yield log
+
+    def _go_on(
+        self, state: TrainState, begun: int, total: int, kept: Checkpoints, log: Log | None,
+        stop: Stop,
+    ) -> None:  # fmt: skip
+        keeping = self.config.keeping
+        together = 1 if on_cpu() else math.gcd(
+            _TOGETHER, total, begun, keeping.checkpoint_every, keeping.log_every,
+            keeping.samples_every,
+        )  # fmt: skip
+        preview = Preview(self.folder, self.document, self.spectrum, self.denoiser)
+        pace = _Pace(begun, self.config.optimiser.batch)
+        waiting: list[Any] = []
+        step = begun
+        for batches in self.feed.batches(self.mesh, begun, total, together):
+            state, metrics = self.update(state, batches)
+            step += together
+            waiting.append(metrics)
+            ending = step == total or stop.asked
+            if ending or step % keeping.log_every == 0:
+                self._report(log, step, total, state, waiting, pace, kept)
+                waiting = []
+            if ending or step % keeping.checkpoint_every == 0:
+                self._keep(kept, log, step, state)
+            if (
+                log
+                and keeping.samples_every
+                and (step == total or step % keeping.samples_every == 0)
+            ):
+                log.picture(step, preview.draw(step, on_host(state.ema)))
+            if stop.asked:
+                break
+        kept.wait()
+        if stop.asked:
+            raise KeyboardInterrupt
+
+    def _report(
+        self, log: Log | None, step: int, total: int, state: TrainState, waiting: list[Any],
+        pace: _Pace, kept: Checkpoints,
+    ) -> None:  # fmt: skip
+        """A line of metrics; stops at a loss that is not finite."""
+        gathered = [on_host(metrics) for metrics in waiting]
+        rate = steps.learning_rate(self.config.optimiser)
+        failed = int(on_host(state.failed))
+        if failed >= 0:
+            kept.wait()
+            good = f"step {kept.steps[-1]}" if kept.steps else "none"
+            raise ValueError(
+                f"the loss is not finite at step {failed}, learning rate {float(rate(failed)):.3g};"
+                f" last good checkpoint: {good}; train again with a lower --learning-rate or --clip"
+            )
+        numbers = {
+            name: float(np.mean(np.concatenate([m[name] for m in gathered])))
+            for name in gathered[0]
+        }
+        speed = pace.since(step)
+        numbers |= {"learning_rate": float(rate(step - 1)), **speed}
+        if log:
+            log.write(step, numbers)
+        if self.progress:
+            text = f"loss {numbers['loss']:.4f}, {speed['samples_per_second']:,.0f} samples/s"
+            self.progress(step, total, text)
+
+    def _keep(self, kept: Checkpoints, log: Log | None, step: int, state: TrainState) -> None:
+        """A checkpoint, once the state is known to be good, with its validation loss."""
+        if int(on_host(state.failed)) >= 0:
+            return  # told by the next report
+        loss = float(on_host(self.validate(state.ema, self._validation())))
+        if log:
+            log.write(step, {"validation_loss": loss})
+        kept.save(state, loss)
+
+    def _validation(self) -> Batch:
+        """The held-out samples, whole on every device."""
+        if not hasattr(self, "_held"):
+            rows = self.held_out.rows(self.held_out.members)
+            self._held = place(rows, jax.tree.map(lambda _: replicated(self.mesh), rows))
+        return self._held
+
+
+class _Pace:
+    """Updates and samples a second, since the last time that was asked for."""
+
+    def __init__(self, step: int, batch: int):
+        self.step, self.batch, self.time = step, batch, time.perf_counter()
+
+    def since(self, step: int) -> dict[str, float]:
+        now = time.perf_counter()
+        rate = (step - self.step) / max(now - self.time, 1e-9)
+        self.step, self.time = step, now
+        return {"steps_per_second": rate, "samples_per_second": rate * self.batch}
