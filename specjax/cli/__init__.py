@@ -22,6 +22,7 @@ from specjax.cli.show import Export, Show
 from specjax.cli.spectrum import SpectrumCommand
 from specjax.cli.sweep import Recommend, Sweep
 from specjax.cli.train import Train
+from specjax.cli.train_features import TrainFeatures
 from specjax.console import fail, keep_compilations, one_line_errors
 
 Command = (
@@ -31,6 +32,7 @@ Command = (
     | Annotated[Sweep, tyro.conf.subcommand("sweep", prefix_name=False)]
     | Annotated[Recommend, tyro.conf.subcommand("recommend", prefix_name=False)]
     | Annotated[Train, tyro.conf.subcommand("train", prefix_name=False)]
+    | Annotated[TrainFeatures, tyro.conf.subcommand("train-features", prefix_name=False)]
     | Annotated[Sample, tyro.conf.subcommand("sample", prefix_name=False)]
     | Annotated[Show, tyro.conf.subcommand("show", prefix_name=False)]
     | Annotated[Export, tyro.conf.subcommand("export", prefix_name=False)]
