@@ -1,1 +1,47 @@
-"""How far samples are from data."""
+"""How far samples are from data: distances, error bars, and real against real as the floor.
+
+The measures are pure functions of two arrays, generated samples and data; :data:`MEASURES` lists
+them. :func:`evaluate` takes several, with error bars and the floor of the same n::
+
+    found = specjax.evaluate.evaluate(samples, data)      # [m, *shape] or [seeds, m, *shape]
+    found.values["frechet"].value, found.values["frechet"].error, found.floor["frechet"].value
+"""
+
+from specjax.evaluate.bands import BandPower, band_power
+from specjax.evaluate.energy import energy_distance, polynomial_mmd
+from specjax.evaluate.estimates import Bands, Estimate, Evaluation
+from specjax.evaluate.evaluation import evaluate
+from specjax.evaluate.frechet import frechet, frechet_of_moments
+from specjax.evaluate.manifold import (
+    DensityCoverage,
+    PrecisionRecall,
+    density_coverage,
+    precision_recall,
+)
+from specjax.evaluate.measures import MEASURES, Measure
+from specjax.evaluate.reference import Reference
+from specjax.evaluate.sliced import sliced_wasserstein
+from specjax.evaluate.spaces import Features, principal
+
+__all__ = [
+    "MEASURES",
+    "BandPower",
+    "Bands",
+    "DensityCoverage",
+    "Estimate",
+    "Evaluation",
+    "Features",
+    "Measure",
+    "PrecisionRecall",
+    "Reference",
+    "band_power",
+    "density_coverage",
+    "energy_distance",
+    "evaluate",
+    "frechet",
+    "frechet_of_moments",
+    "polynomial_mmd",
+    "precision_recall",
+    "principal",
+    "sliced_wasserstein",
+]

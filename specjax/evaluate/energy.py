@@ -77,10 +77,10 @@ def polynomial_mmd(
     _check.whole_number("subsets", subsets)
     _check.whole_number("subset_size", subset_size, 2)
     rng = np.random.default_rng(seed)
-    found = [
-        _mmd(*(x[rng.choice(len(x), min(subset_size, len(x)), False)] for x in (a, b)), degree)
-        for _ in range(subsets)
-    ]
+    found = []
+    for _ in range(subsets):
+        some = [x[rng.choice(len(x), min(subset_size, len(x)), False)] for x in (a, b)]
+        found.append(_mmd(some[0], some[1], degree))
     return float(np.mean(found))
 
 

@@ -22,11 +22,16 @@ Block = tuple[slice, slice, np.ndarray]
 """Which rows of a, which of b, and a number for each pair of them."""
 
 
+class NotFiniteError(ValueError):
+    """Samples with NaN or infinite values."""
+
+
 def vectors(name: str, x: Any, least: int = 2) -> np.ndarray:
     """Samples [n, ...] as floats [n, d], not copied where they are floats.
 
     Raises:
-      ValueError: for fewer than ``least`` samples, NaN or infinite values, other than numbers.
+      ValueError: for fewer than ``least`` samples, NaN or infinite values
+        (:class:`NotFiniteError`), other than numbers.
     """
     x = np.asarray(x)
     if x.ndim < 1 or x.dtype.kind not in "fiub":
@@ -37,7 +42,7 @@ def vectors(name: str, x: Any, least: int = 2) -> np.ndarray:
     x = x if x.dtype in (np.float32, np.float64) else x.astype(np.float64)
     if not np.isfinite(x).all():
         bad = np.flatnonzero(~np.isfinite(x).all(1))
-        raise ValueError(
+        raise NotFiniteError(
             f"{name} has NaN or infinite values in {bad.size:,} of {len(x):,} samples (the first "
             f"is number {bad[0]}): a sampler diverged, or the file is damaged"
         )

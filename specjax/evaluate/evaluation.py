@@ -1,0 +1,127 @@
+"""Samples against data, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from specjax.evaluate.estimates import Evaluation
+from specjax.evaluate.measures import DEFAULT
+from specjax.evaluate.reference import MOST_SAMPLES, SPLITS, Progress, Reference
+from specjax.evaluate.spaces import Features
+
+
+def evaluate(
+    samples: Any,
+    data: Any,
+    *,
+    measures: Sequence[str] = DEFAULT,
+    features: Features | Sequence[Features] = (),
+    pca: int | None = None,
+    n: int | None = None,
+    splits: int = SPLITS,
+    seed: int = 0,
+    name: str = "samples",
+    progress: Progress | None = None,
+) -> Evaluation:
+    """How far generated samples are from data, with error bars, beside real against real.
+
+    The data are split at random into a reference and a held-out set of n samples each, ``splits``
+    times. The floor is held-out against reference; the value is n generated samples against the
+    same references, so both have the bias of the same n.
+
+    The error bar of several seeds' sets is the standard error of their mean; set i meets reference
+    i. That of a single set is the delete-half jackknife's (Shao and Wu 1989): the standard
+    deviation over ``splits`` random halves of the samples against halves of the references. The
+    floor's is the standard error over splits. None includes what other data would have given.
+
+    Args:
+      samples: one set [m, *shape], or several, one a seed: [seeds, m, *shape] or a list of sets.
+      data: [N, *shape], in the same units.
+      measures: names in :data:`MEASURES`.
+      features: maps of samples to features, on which those measures that suit are taken as well;
+        their columns are called "feature_frechet" and so on, of Inception's "fid".
+      pca: compare vectors by so many principal components of the data; by default all numbers of
+        samples of up to 2,048, and 512 components of larger ones. The spectrum, measured in bands,
+        always sees everything.
+      n: samples on either side of a comparison, at most half of the data and all of a set; by
+        default that, up to 10,000.
+      splits: random splits of the data, two or more.
+      seed: of the splits, of the samples drawn, and of random projections.
+      name: what the result is called. progress: called with (comparisons, their number).
+
+    Returns:
+      An :class:`Evaluation`; its ``n`` says what was compared.
+
+    Raises:
+      ValueError: for another shape, NaN, too few samples or data, an unknown measure.
+
+    Example:
+      >>> rng = np.random.default_rng(0)
+      >>> data, samples = rng.normal(size=(400, 4)), 2 * rng.normal(size=(3, 200, 4))
+      >>> found = evaluate(samples, data, measures=["frechet"])
+      >>> found.values["frechet"].value > 3.0 > 1.0 > found.floor["frechet"].value  # 4 (2 - 1)^2
+      True
+    """
+    data = np.asarray(data)
+    sets = _sets(samples, data.ndim)
+    fewest = min(len(one) for one in sets)
+    n = min(fewest, MOST_SAMPLES if n is None else n)
+    rounds = splits + (2 * splits if len(sets) == 1 else len(sets))
+    done = _Counter(progress, rounds)
+    reference = Reference.of(
+        data, n=n, measures=measures, features=_several(features), pca=pca, splits=splits,
+        seed=seed, progress=lambda before, total: done(),
+    )  # fmt: skip
+    return judged(reference, name, sets, done)
+
+
+def judged(
+    reference: Reference,
+    name: str,
+    sets: Sequence[np.ndarray],
+    done: Callable[[], None] = lambda: None,
+) -> Evaluation:
+    """Sets of samples, one a seed, beside data that are prepared: see :func:`evaluate`.
+
+    A set is looked at once it is its turn, so that a sequence may make it then.
+    """
+    found = []
+    if len(sets) > 1:
+        for number, one in enumerate(sets):
+            found.append(reference.compare(reference.mapped(one), number))
+            done()
+        return reference.evaluation(name, found)
+    halves, mapped = [], reference.mapped(sets[0])
+    for number in range(len(reference.splits)):
+        found.append(reference.compare(mapped, number))
+        done()
+        halves.append(reference.compare(mapped, number, half=True))
+        done()
+    return reference.evaluation(name, found, halves)
+
+
+def _sets(samples: Any, ndim: int) -> list[np.ndarray]:
+    """The sets of samples [m, *shape]."""
+    if isinstance(samples, list | tuple):
+        return [np.asarray(one) for one in samples]
+    samples = np.asarray(samples)
+    return list(samples) if samples.ndim == ndim + 1 else [samples]
+
+
+def _several(features: Features | Sequence[Features]) -> Sequence[Features]:
+    return (features,) if callable(features) else tuple(features)
+
+
+class _Counter:
+    """Tells the comparisons that are done, of all."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self.progress, self.total, self.done = progress, total, 0
+
+    def __call__(self) -> None:
+        self.done += 1
+        if self.progress:
+            self.progress(self.done, self.total)
