@@ -1,4 +1,4 @@
-"""Files: schedules as JSON, spectra as npz. No pickle; written atomically; with a checksum.
+"""Files: schedules as JSON, spectra and probes as npz. No pickle; atomic; with a checksum.
 
 A schedule file can be read with ``json`` and NumPy alone; :func:`load` also checks it.
 """
@@ -24,25 +24,36 @@ import numpy as np
 
 from specjax.basis import Basis, DenseBasis, FourierBasis
 from specjax.intervals import Intervals
+from specjax.probe import MEASURED, Probe
+from specjax.response import Measured
 from specjax.result import FitResult
 from specjax.schedule import NoiseSchedule
 from specjax.spectrum import Spectrum
 
-SCHEDULE_FORMAT = 1
+SCHEDULE_FORMAT = 2
+"""2 has nodes with a measured denoiser; a fit without one is still written as 1."""
+
+PROBE_FORMAT = 1
 SPECTRUM_FORMAT = 2
 """2 has intervals of the eigenvalues; a spectrum without them is still written as 1."""
 
 _PACKAGES = ("specjax", "jax", "jaxlib", "optax", "numpy")
 
 
-def save(path: str | os.PathLike[str], value: FitResult | NoiseSchedule | Spectrum) -> Path:
-    """Write a fit or a schedule (JSON) or a spectrum (.npz), whole or not at all.
+Saved = FitResult | NoiseSchedule | Spectrum | Probe
+
+
+def save(path: str | os.PathLike[str], value: Saved) -> Path:
+    """Write a fit or a schedule (JSON), a spectrum or a probe (.npz), whole or not at all.
 
     Raises:
-      ValueError: if the folder does not exist or cannot be written to, or the disk is full.
+      ValueError: if the folder does not exist or cannot be written to, or the disk is full; for
+        a spectrum with a probed denoiser.
     """
     if isinstance(value, Spectrum):
         return write_atomically(path, _spectrum_bytes(value))
+    if isinstance(value, Probe):
+        return write_atomically(path, _probe_bytes(value))
     if isinstance(value, NoiseSchedule):
         document = _schedule_document(value)
     else:
@@ -52,7 +63,7 @@ def save(path: str | os.PathLike[str], value: FitResult | NoiseSchedule | Spectr
     return write_atomically(path, (text + "\n").encode())
 
 
-def load(path: str | os.PathLike[str]) -> FitResult | NoiseSchedule | Spectrum:
+def load(path: str | os.PathLike[str]) -> Saved:
     """Read what :func:`save` wrote.
 
     Raises:
@@ -61,7 +72,7 @@ def load(path: str | os.PathLike[str]) -> FitResult | NoiseSchedule | Spectrum:
     """
     content = read(path)
     if content[:2] == b"PK":
-        return _spectrum_of(content, path)
+        return _npz_of(content, path)
     document = _checked_document(content, path)
     try:
         schedule = NoiseSchedule(np.array(document["logsnr"], np.float64))
@@ -154,7 +165,7 @@ def _schedule_document(schedule: NoiseSchedule) -> dict[str, Any]:
     ends_clean = schedule.ends_clean
     return {
         "format": "specjax.schedule",
-        "format_version": SCHEDULE_FORMAT,
+        "format_version": 1,
         "steps": schedule.steps,
         "order": "noisy to clean",
         "terminal": "denoised estimate (sigma = 0)" if ends_clean else "last level (sigma > 0)",
@@ -183,12 +194,19 @@ def _result_document(result: FitResult) -> dict[str, Any]:
         "seconds": round(result.seconds, 6),
         "baselines": {name: float(v) for name, v in result.baselines.items()},
     }
-    return {
+    document = {
         **_schedule_document(result.schedule),
         "fit": fit,
         "data": plain(result.source),
         "spectrum_nodes": {name: numbers(getattr(nodes, name)) for name in names},
     }
+    if nodes.denoiser is not None:
+        document["format_version"] = SCHEDULE_FORMAT
+        document["spectrum_nodes"]["denoiser"] = {
+            one.name: np.asarray(getattr(nodes.denoiser, one.name), np.float64).tolist()
+            for one in dataclasses.fields(nodes.denoiser)
+        }
+    return document
 
 
 def plain(value: Any) -> Any:
@@ -216,13 +234,21 @@ def _result_of(schedule: NoiseSchedule, document: Mapping[str, Any]) -> FitResul
         loss=fit["loss"],
         process=fit["process"],
         alpha_bar_range=tuple(fit["alpha_bar_range"]),
-        nodes=Spectrum(**document["spectrum_nodes"]),
+        nodes=_nodes_of(document["spectrum_nodes"]),
         node_value=nan if fit["node_value"] is None else fit["node_value"],
         baselines=fit["baselines"],
         source=document["data"],
         seed=fit["seed"],
         seconds=fit["seconds"],
     )
+
+
+def _nodes_of(columns: Mapping[str, Any]) -> Spectrum:
+    arrays: dict[str, Any] = {name: x for name, x in columns.items() if name != "denoiser"}
+    if "denoiser" not in columns:
+        return Spectrum(**arrays)
+    parts = {name: np.array(x, np.float64) for name, x in columns["denoiser"].items()}
+    return Spectrum(**arrays, denoiser=Measured(**parts))
 
 
 def checksum(document: Mapping[str, Any]) -> str:
@@ -262,18 +288,29 @@ def check_version(path: Any, found: Any, known: int) -> None:
         )
 
 
+_COLUMNS = ("eigenvalues", "mean", "weights", "mean_weights")
+
+
+def _npz(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
+    header["created"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    header["versions"] = versions()
+    buffer = io.BytesIO()
+    text = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    np.savez(buffer, header=text, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
 def _spectrum_bytes(spectrum: Spectrum) -> bytes:
-    arrays = {
-        name: np.asarray(getattr(spectrum, name))
-        for name in ("eigenvalues", "mean", "weights", "mean_weights")
-    }
+    if spectrum.denoiser is not None:
+        raise ValueError(
+            "the spectrum has a probed denoiser: save the probe, or the spectrum alone"
+        )
+    arrays = {name: np.asarray(getattr(spectrum, name)) for name in _COLUMNS}
     header: dict[str, Any] = {
         "format": "specjax.spectrum",
         "format_version": 1,
         "fingerprint": spectrum.fingerprint,
         "source": plain(spectrum.source or {}),
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "versions": versions(),
     }
     if isinstance(spectrum.basis, DenseBasis | FourierBasis):
         arrays["basis"] = np.asarray(spectrum.basis.vectors)
@@ -285,30 +322,53 @@ def _spectrum_bytes(spectrum: Spectrum) -> bytes:
         header["intervals"] = plain(dataclasses.asdict(spectrum.intervals))
         for name in ("lower", "upper"):
             arrays[f"intervals_{name}"] = header["intervals"].pop(name)
-    buffer = io.BytesIO()
-    text = np.frombuffer(json.dumps(header).encode(), np.uint8)
-    np.savez(buffer, header=text, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()
+    return _npz(header, arrays)
 
 
-def _spectrum_of(content: bytes, path: Any) -> Spectrum:
+def _probe_bytes(probe: Probe) -> bytes:
+    spectrum = probe.spectrum
+    header = {
+        "format": "specjax.probe",
+        "format_version": PROBE_FORMAT,
+        "fingerprint": probe.fingerprint,
+        "source": plain(probe.source),
+        "spectrum_source": plain(spectrum.source or {}),
+    }
+    columns = {f"spectrum_{name}": np.asarray(getattr(spectrum, name)) for name in _COLUMNS}
+    measured = {name: getattr(probe, name) for name in ("logsnr", *MEASURED)}
+    errors = {f"standard_error_{name}": probe.standard_errors[name] for name in MEASURED}
+    return _npz(header, {**columns, **measured, **errors})
+
+
+def _npz_of(content: bytes, path: Any) -> Spectrum | Probe:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(arrays.pop("header").tobytes())
     except Exception as error:
         raise ValueError(f"{path} is not a spectrum file, or is truncated: {error}") from error
-    if not isinstance(header, dict) or header.get("format") != "specjax.spectrum":
+    kind = header.get("format") if isinstance(header, dict) else None
+    if kind not in ("specjax.spectrum", "specjax.probe"):
         raise ValueError(f"{path} is an npz file but not a specjax spectrum")
-    check_version(path, header.get("format_version"), SPECTRUM_FORMAT)
+    is_probe = kind == "specjax.probe"
+    check_version(path, header.get("format_version"), PROBE_FORMAT if is_probe else SPECTRUM_FORMAT)
     try:
-        spectrum = _spectrum_from(arrays, header)
+        found = _probe_from(arrays, header) if is_probe else _spectrum_from(arrays, header)
         fingerprint = header["fingerprint"]
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} lacks a field of a spectrum file: {error}") from error
-    if spectrum.fingerprint != fingerprint:
+        name = "probe" if is_probe else "spectrum"
+        raise ValueError(f"{path} lacks a field of a {name} file: {error}") from error
+    if found.fingerprint != fingerprint:
         raise ValueError(f"{path} is corrupted: its fingerprint does not match its numbers")
-    return spectrum
+    return found
+
+
+def _probe_from(arrays: dict[str, np.ndarray], header: Mapping[str, Any]) -> Probe:
+    columns = {name: arrays[f"spectrum_{name}"] for name in _COLUMNS}
+    values = {name: arrays[name] for name in ("logsnr", *MEASURED)}
+    errors = {name: arrays[f"standard_error_{name}"] for name in MEASURED}
+    spectrum = Spectrum(**columns, source=header["spectrum_source"])  # type: ignore[arg-type]
+    return Probe(spectrum, **values, standard_errors=errors, source=header["source"])
 
 
 def _spectrum_from(arrays: dict[str, np.ndarray], header: Mapping[str, Any]) -> Spectrum:
@@ -323,4 +383,5 @@ def _spectrum_from(arrays: dict[str, np.ndarray], header: Mapping[str, Any]) -> 
     if header.get("intervals"):
         lower, upper = (arrays.pop(f"intervals_{name}") for name in ("lower", "upper"))
         intervals = Intervals(lower, upper, **header["intervals"])
-    return Spectrum(**arrays, basis=basis, source=header["source"], intervals=intervals)
+    columns: dict[str, Any] = arrays
+    return Spectrum(**columns, basis=basis, source=header["source"], intervals=intervals)

@@ -27,12 +27,14 @@ def read_schedule(text: str) -> FitResult | NoiseSchedule:
         raw = files.read(text)
         if raw[:2] == b"PK" or raw.lstrip()[:1] == b"{":
             found = files.load(text)
+            if isinstance(found, FitResult | NoiseSchedule):
+                return found
             if isinstance(found, Spectrum):
                 raise ValueError(
                     f"{text} is a spectrum file: give a schedule file ('specjax spectrum' shows "
                     "spectra)"
                 )
-            return found
+            raise ValueError(f"{text} is a probe of a denoiser: give a schedule file")
         content = raw.decode(errors="replace").strip().strip("[]()")
     try:
         sigmas = [float(word) for word in re.split(r"[\s,;]+", content.strip()) if word]
