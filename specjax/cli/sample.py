@@ -1,0 +1,248 @@
+"""``specjax sample``: what a trained network makes along any schedule."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import tyro
+
+from specjax import _check
+from specjax import io as files
+from specjax.cli.schedules import SPECTRAL, levels_of, schedule_for
+from specjax.console import print_json, progress, status
+from specjax.result import FitResult
+from specjax.schedule import NoiseSchedule
+from specjax.units import check_units
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
+    from specjax.nn.run import Run
+    from specjax.steps import SamplerPlan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Along:
+    """How samples come about: the schedule and the sampler."""
+
+    schedule: str | None = None
+    """a schedule file, a list of sigmas, the name of a family, or spectral (the default): the
+    closed-form schedule of the run's own spectrum"""
+    steps: int | None = None
+    """S, for a family and spectral (by default 50)"""
+    sampler: str | None = None
+    """ddim, ddpm, euler_ancestral, heun, dpmpp_2m, dpmpp_2m_sde or lms; by default that of the
+    schedule file, else ddim"""
+    sampler_options: tuple[str, ...] = ()
+    """the sampler's own options, such as eta=0.5"""
+    process: str | None = None
+    """vp or ve; by default that of the schedule file, else vp"""
+
+    def check(self) -> None:
+        """Refuse what can be refused before the run is read."""
+        if self.steps is not None:
+            _check.whole_number("steps", self.steps)
+        if self.schedule not in (None, SPECTRAL):
+            self.planned(schedule_for(self.schedule, self.steps, _no_spectrum))
+        else:
+            self.planned(NoiseSchedule.from_sigmas([1.0, 0.0]))
+
+    def found(self, run: Run, name: str) -> FitResult | NoiseSchedule:
+        """The schedule, of the units of the run."""
+        found = schedule_for(self.schedule, self.steps, lambda: run.spectrum)
+        learned = found.source if isinstance(found, FitResult) else None
+        check_units(learned, run.source, schedule=str(self.schedule), data=name)
+        return found
+
+    def choice(self, found: FitResult | NoiseSchedule) -> tuple[str, dict[str, Any], str]:
+        """Sampler, options and process: what is given goes before what the file says."""
+        of_file = found if isinstance(found, FitResult) else None
+        sampler = self.sampler or (of_file.sampler if of_file else "ddim")
+        options = _check.named_values("sampler_options", self.sampler_options)
+        if of_file and sampler == of_file.sampler:
+            options = {**of_file.sampler_options, **options}
+        return sampler, options, self.process or (of_file.process if of_file else "vp")
+
+    def planned(self, found: FitResult | NoiseSchedule) -> SamplerPlan:
+        """The plan along the schedule."""
+        from specjax.samplers import plan
+
+        sampler, options, process = self.choice(found)
+        return plan(sampler, levels_of(found), process, **options)
+
+
+def _no_spectrum() -> Any:
+    raise AssertionError("only the spectral schedule needs a spectrum")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """How many samples, of what, and how they are computed."""
+
+    n: int = 64
+    """how many samples"""
+    labels: tuple[int, ...] = ()
+    """classes, repeated in turn until there are n; by default the network is told none"""
+    seed: int = 0
+    """of the noise; sample i has the same noise whatever n, batch and devices"""
+    batch: int | None = None
+    """samples in one call of the network; by default what fits the memory"""
+    devices: int | None = None
+    """how many devices are used, by default all (a CPU is cut into that many)"""
+
+    def check(self) -> None:
+        """Refuse what can be refused before the run is read."""
+        from specjax.generate import check_seed
+
+        _check.whole_number("n", self.n)
+        check_seed(self.seed)
+        for name in ("batch", "devices"):
+            if getattr(self, name) is not None:
+                _check.whole_number(name, getattr(self, name))
+        if self.batch is not None and self.devices is not None:
+            self.check_batch(self.devices)
+
+    def check_batch(self, devices: int) -> None:
+        """Refuse a batch that does not divide over the devices."""
+        if self.batch is not None and self.batch % devices:
+            raise ValueError(
+                f"batch = {self.batch} does not divide over {devices} devices: give a multiple"
+            )
+
+    def of_run(self, run: Run, name: str) -> np.ndarray | None:
+        """The labels [n] of the samples, or None."""
+        if not self.labels:
+            return None
+        if not run.classes:
+            raise ValueError(f"labels: {name} was trained without classes; leave --labels out")
+        for label in self.labels:
+            if not 0 <= label < run.classes:
+                raise ValueError(f"labels = {label}: {name} has classes 0 to {run.classes - 1}")
+        return np.resize(np.asarray(self.labels, np.int32), self.n)
+
+    def mesh(self) -> Mesh | None:
+        """Over the devices of this process, where they are several."""
+        import jax
+
+        own = jax.local_devices()
+        if (self.devices or 1) > len(own):
+            raise ValueError(f"devices = {self.devices}: there are {len(own)}")
+        own = own[: self.devices]
+        return jax.sharding.Mesh(np.array(own), ("samples",)) if len(own) > 1 else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Samples of a trained network along any schedule: a picture, sounds or arrays."""
+
+    run_folder: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RUN")]] = tyro.MISSING
+    """a run folder by 'specjax train'"""
+    along: Annotated[Along, tyro.conf.arg(name="")] = Along()
+    drawing: Annotated[Drawing, tyro.conf.arg(name="")] = Drawing()
+    step: str = "best"
+    """which checkpoint: best (the least validation loss), last, or the number of its step"""
+    out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "samples.png"
+    """.png (one picture of all), .npz (arrays and how they were made), .npy, .wav (one sound), or
+    a new folder of numbered pictures or sounds"""
+    json: bool = False
+    """print JSON instead of text"""
+
+    def run(self) -> None:
+        """The run, the plan, the samples, the file."""
+        from specjax import cluster
+        from specjax.generate import generate
+        from specjax.sample_files import check_target, write_samples
+
+        self.drawing.check()
+        step = _step(self.step)
+        check_target(self.out, self.drawing.n)
+        self.along.check()
+        if self.drawing.devices is not None:
+            cluster.use_all_cores(self.drawing.devices)
+        from specjax.nn.run import open_run
+
+        mesh = self.drawing.mesh()
+        self.drawing.check_batch(mesh.size if mesh else 1)
+        with status(f"opening {self.run_folder}"):
+            run = open_run(self.run_folder, step)
+        check_target(self.out, self.drawing.n, run.shape, run.source)
+        found = self.along.found(run, self.run_folder)
+        labels = self.drawing.of_run(run, self.run_folder)
+        plan, begun = self.along.planned(found), time.perf_counter()
+        with progress("sampling", "samples", long=True) as update:
+            samples = generate(
+                plan, run.denoiser(), self.drawing.n, run.shape, seed=self.drawing.seed,
+                labels=labels, batch=self.drawing.batch, mesh=mesh, progress=update,
+            )  # fmt: skip
+        seconds = time.perf_counter() - begun
+        self._check_finite(samples)
+        facts = self._facts(run, found, plan, labels)
+        with status("writing"):
+            written = write_samples(self.out, samples, run.source, facts)
+        if self.json:
+            range_ = [float(samples.min()), float(samples.max())]
+            more = {"range": range_, "seconds": round(seconds, 3), "files": [str(written)]}
+            print_json({**facts, **more})
+        else:
+            _tell(facts, seconds, str(written))
+
+    def _check_finite(self, samples: np.ndarray) -> None:
+        bad = int((~np.isfinite(samples)).reshape(len(samples), -1).any(1).sum())
+        if bad:
+            raise ValueError(
+                f"{bad} of {len(samples)} samples are not finite, nothing was written: try another "
+                "checkpoint (--step) or a schedule within the levels that the network knows"
+            )
+
+    def _facts(
+        self, run: Run, found: FitResult | NoiseSchedule, plan: SamplerPlan, labels: Any
+    ) -> dict[str, Any]:
+        """What made the samples: enough to make them again."""
+        sampler, options, process = self.along.choice(found)
+        return {
+            "format": "specjax.samples",
+            "format_version": 1,
+            "run": self.run_folder,
+            "step": int(run.step),
+            "n": self.drawing.n,
+            "shape": list(run.shape),
+            "seed": self.drawing.seed,
+            "labels": None if labels is None else labels.tolist(),
+            "schedule": self.along.schedule or SPECTRAL,
+            "logsnr": files.numbers(levels_of(found).logsnr),
+            "sampler": sampler,
+            "sampler_options": options,
+            "process": process,
+            "calls": plan.calls,
+            "data": files.plain(run.source),
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "versions": files.versions(),
+        }
+
+
+def _step(text: str) -> str | int:
+    """``open_run``'s step."""
+    if text in ("last", "best"):
+        return text
+    if not text.isdecimal():
+        raise ValueError(f"step = {text!r}: give best, last or the number of a checkpoint")
+    return int(text)
+
+
+def _tell(facts: Mapping[str, Any], seconds: float, written: str) -> None:
+    options = ", ".join(f"{k} = {v}" for k, v in facts["sampler_options"].items())
+    rate = facts["n"] / max(seconds, 1e-9)
+    digits = max(0, 1 - math.floor(math.log10(rate)))
+    print(
+        f"{facts['n']:,} samples of {facts['run']} at step {facts['step']:,}: "
+        f"{facts['sampler']}{f' ({options})' if options else ''}, {facts['process']}, "
+        f"{facts['calls']} calls along {facts['schedule']}, seed {facts['seed']}; "
+        f"{seconds:.1f} s, {rate:,.{digits}f} a second with compilation"
+    )
+    print(f"wrote {written}")
