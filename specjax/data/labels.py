@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from specjax import _check
+
 ARRAYS = ("labels", "label", "y")
 """Names that an array of labels has in a .npz file, if it is not told."""
 
@@ -62,8 +64,10 @@ def of_files(root: Path, files: Sequence[Path], how: str | None) -> FileClasses 
         None for "folder" where every file is in one of several subfolders.
 
     Raises:
-      ValueError: if a file has no class of the kind that is asked for.
+      ValueError: for another word; if a file has no class of the kind that is asked for.
     """
+    if how is not None:
+        _check.one_of("label", how, ("folder", "prefix", NONE))
     if how == NONE:
         return None
     read = _before_underscore if how == "prefix" else _subfolder

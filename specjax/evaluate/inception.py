@@ -32,6 +32,8 @@ LAYER = "2048"
 
 _BATCH = 64
 
+_SAID = 160  # characters of an error that may list a thousand names
+
 
 @dataclass(frozen=True, eq=False)
 class Inception:
@@ -118,7 +120,7 @@ def open_inception(weights: str | os.PathLike[str], *, device: str | None = None
         # Weights are always given: without them torch-fidelity would download some.
         network = extractor("inception-v3-compat", [LAYER], feature_extractor_weights_path=buffer)
     except (RuntimeError, TypeError, AttributeError) as error:
-        said = str(error).split("\n")[0].strip()
+        said = " ".join(str(error).split())[:_SAID]
         raise ValueError(f"{path} has other weights than Inception's for the FID: {said}") from None
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return Inception(network.to(device).eval(), device, _source(path, content))
@@ -140,9 +142,10 @@ def _state(torch: Any, content: bytes, path: Path) -> Any:
     """The weights in a file. torch-fidelity would also run code that a file holds: not here."""
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can fail anywhere in its parser
-        said = " ".join(str(error).split())[:120] or type(error).__name__
-        raise ValueError(f"{path} is no file of weights, or is damaged: {said}") from None
+    except Exception:  # a damaged file can fail anywhere in its parser
+        raise ValueError(
+            f"{path} is no file of weights (PyTorch tensors and nothing else), or is damaged"
+        ) from None
     if not isinstance(state, Mapping):
         raise ValueError(f"{path} is no file of weights: it holds a {type(state).__name__}")
     return state
