@@ -114,7 +114,8 @@ class Probe:
         :func:`sweep`) then judges this denoiser.
 
         Args:
-          spectrum: if given, the result takes its place, and so must have its eigenvalues.
+          spectrum: if given, the result takes its place, and so must have its eigenvalues; those
+            that it has been floored to are floored here, too.
           name: what the error calls it.
 
         Raises:
@@ -127,14 +128,17 @@ class Probe:
           >>> float(sx.loss(found.attach(), sx.family("cosine", 5)).round(3))
           5.0
         """
+        base = self.spectrum
         if spectrum is not None:
-            _check_same(self.spectrum, spectrum, name)
+            least = float(np.asarray(spectrum.eigenvalues).min())
+            base = base if least <= 0 else base.floor(least)
+            _check_same(base, spectrum, name)
         known = {k: v for k, v in self.source.items() if k != "versions"}
         source = {
             **((spectrum or self.spectrum).source or {}),
             "denoiser": {**known, "fingerprint": self.fingerprint},
         }
-        return replace(self.spectrum, denoiser=self.response, source=source)
+        return replace(base, denoiser=self.response, source=source)
 
 
 def _check_same(probed: Spectrum, given: Spectrum, name: str) -> None:

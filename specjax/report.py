@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from rich.table import Table
 
 from specjax.compare import MOST_STEPS, Comparison, Row
 from specjax.grids import TrainingGrid
-from specjax.io import numbers
+from specjax.io import numbers, plain
 from specjax.losses import LOSSES
 from specjax.result import FitResult
 from specjax.schedule import NoiseSchedule
@@ -28,8 +29,17 @@ def _title(fit: FitResult, spectrum: Spectrum) -> str:
     return (
         f"{source.get('name', 'spectrum')} (d = {dimension:,}{samples}), "
         f"{fit.sampler}{_in_brackets(fit.sampler_options)}, {fit.process}, "
-        f"{fit.loss}: {LOSSES[fit.loss].summary}"
+        f"{fit.loss}: {LOSSES[fit.loss].summary}{_of_denoiser(source)}"
     )
+
+
+def _of_denoiser(source: Mapping[str, Any]) -> str:
+    """Whose denoiser it was fitted to, where it is not the ideal one."""
+    found = source.get("denoiser")
+    if found is None:
+        return ""
+    run = f" of {found['run']} at step {found['step']:,}" if "run" in found else ""
+    return f", the denoiser probed{run}"
 
 
 def _in_brackets(options: Any) -> str:
@@ -103,6 +113,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
         "iterations": fit.iterations,
         "seconds": fit.seconds,
         "data": {k: v for k, v in fit.source.items() if isinstance(v, str | int | float | None)},
+        "denoiser": plain(fit.source.get("denoiser")),
         "schedules": [
             {
                 "name": row.name,
@@ -157,6 +168,7 @@ def _about(fit: FitResult) -> dict[str, str]:
         "data": f"{source.get('name', 'unknown')}, {source.get('samples', '?')} samples, "
         f"range {source.get('data_range')}",
         "spectrum": str(source.get("fingerprint", "unknown"))[:16],
+        "denoiser": _of_denoiser(source).removeprefix(", the denoiser ") or "ideal",
         "sampler": f"{fit.sampler}{_in_brackets(fit.sampler_options)}, {fit.process}",
         "loss": f"{fit.loss} = {fit.value:.6g}"
         + (f" (best heuristic: {best[0]}, {best[1]:.6g})" if best else ""),

@@ -16,7 +16,9 @@ from typing import Annotated
 
 import tyro
 
+from specjax.cli.evaluate import EvaluateCommand
 from specjax.cli.fit import Compare, Fit
+from specjax.cli.probe import ProbeCommand
 from specjax.cli.sample import Sample
 from specjax.cli.show import Export, Show
 from specjax.cli.spectrum import SpectrumCommand
@@ -34,6 +36,8 @@ Command = (
     | Annotated[Train, tyro.conf.subcommand("train", prefix_name=False)]
     | Annotated[TrainFeatures, tyro.conf.subcommand("train-features", prefix_name=False)]
     | Annotated[Sample, tyro.conf.subcommand("sample", prefix_name=False)]
+    | Annotated[ProbeCommand, tyro.conf.subcommand("probe", prefix_name=False)]
+    | Annotated[EvaluateCommand, tyro.conf.subcommand("evaluate", prefix_name=False)]
     | Annotated[Show, tyro.conf.subcommand("show", prefix_name=False)]
     | Annotated[Export, tyro.conf.subcommand("export", prefix_name=False)]
 )

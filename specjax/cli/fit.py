@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from specjax import _check
+from specjax import io as files
 from specjax.cli.data import Data, GivenData
 from specjax.cli.schedules import levels_of, read_schedule
 from specjax.console import print_json, progress, status
@@ -17,6 +18,7 @@ from specjax.units import check_units
 
 if TYPE_CHECKING:
     from specjax.compare import Comparison
+    from specjax.probe import Probe
     from specjax.spectrum import Spectrum
 
 _CURVE_STEPS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120)
@@ -38,6 +40,8 @@ class Goal:
     """vp or ve"""
     restarts: int | None = None
     """how many of the best starts are followed (by default 1; 8 where several minima are likely)"""
+    denoiser: str | None = None
+    """a file by 'specjax probe': the network that will be sampled, in place of the ideal one"""
 
     def check(self, steps: int) -> None:
         """Refuse what can be refused before the data are read."""
@@ -50,6 +54,17 @@ class Goal:
             _check.whole_number("restarts", self.restarts)
         trial = NoiseSchedule.from_alpha_bar(_check.alpha_bar_range(self.alpha_bar_range))
         plan(self.sampler, trial, self.process, **sampler_options(self.sampler_options))
+
+    def probed(self) -> Probe | None:
+        """The measured denoiser, if one is given."""
+        from specjax.probe import Probe
+
+        if self.denoiser is None:
+            return None
+        found = files.load(self.denoiser)
+        if not isinstance(found, Probe):
+            raise ValueError(f"{self.denoiser} is no probe: give a file by 'specjax probe'")
+        return found
 
     def compared(
         self,
@@ -101,7 +116,6 @@ class Fit:
 
     def run(self) -> None:
         """Spectrum, fit, comparison; then the files; then the table."""
-        from specjax import io as files
         from specjax import report
         from specjax.plots.save import check_path
 
@@ -110,7 +124,10 @@ class Fit:
         files.check_folder(self.out)
         if self.plot is not None:
             files.check_folder(check_path(self.plot))
+        probed = self.goal.probed()
         spectrum = self.data.spectrum(self.data.open())
+        if probed is not None:
+            spectrum = probed.attach(spectrum, name=self.data.data)
         comparison = self.goal.compared(spectrum, self.steps, self.data.seed)
         result = replace(comparison.learned, baselines=comparison.baselines)
         with status("drawing" if self.plot else "writing"):
@@ -146,12 +163,15 @@ class Compare:
         for steps in self.steps:
             self.goal.check(steps)
         _check.whole_number("seed", self.data.seed, 0)
+        probed = self.goal.probed()
         given = {name: read_schedule(name) for name in self.schedules}
         opened = self.data.open()
         for name, schedule in given.items():
             learned = None if isinstance(schedule, NoiseSchedule) else schedule.source
             check_units(learned, opened.source, schedule=name, data=self.data.data)
         spectrum = self.data.spectrum(opened)
+        if probed is not None:
+            spectrum = probed.attach(spectrum, name=self.data.data)
         levels = {name: levels_of(schedule) for name, schedule in given.items()}
         found = [
             self.goal.compared(spectrum, steps, self.data.seed, levels) for steps in self.steps

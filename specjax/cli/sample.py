@@ -160,7 +160,7 @@ class Sample:
         from specjax.sample_files import check_target, write_samples
 
         self.drawing.check()
-        step = _step(self.step)
+        step = step_of(self.step)
         check_target(self.out, self.drawing.n)
         self.along.check()
         if self.drawing.devices is not None:
@@ -226,7 +226,7 @@ class Sample:
         }
 
 
-def _step(text: str) -> str | int:
+def step_of(text: str) -> str | int:
     """``open_run``'s step."""
     if text in ("last", "best"):
         return text

@@ -1,0 +1,139 @@
+"""``specjax probe``: what a trained network does to each eigenvalue, beside the ideal denoiser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import tyro
+
+from specjax import _check
+from specjax import data as datasets
+from specjax import io as files
+from specjax.cli.data import Reading
+from specjax.cli.sample import step_of
+from specjax.console import print_json, progress, status
+from specjax.units import check_units
+
+if TYPE_CHECKING:
+    from specjax.nn.run import Run
+    from specjax.probe import Probe
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeCommand:
+    """What a trained network does to each eigenvalue: a table, a file for 'fit --denoiser'."""
+
+    run_folder: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RUN")]] = tyro.MISSING
+    """a run folder by 'specjax train'"""
+    against: str | None = None
+    """the data to probe with, as DATA of 'fit' (best data that the network has not seen); by
+    default the built-in set that it was trained on"""
+    reading: Reading = field(default_factory=Reading)
+    step: str = "best"
+    """which checkpoint: best (the least validation loss), last, or the number of its step"""
+    n: int = 512
+    """samples drawn from the data, each used twice at each level"""
+    levels: int = 33
+    """how many noise levels, evenly in logsnr"""
+    logsnr_range: tuple[float, float] = (-12.0, 12.0)
+    """the noisy and the clean end of the levels"""
+    batch: int | None = None
+    """samples in one call of the network; by default what fits the memory"""
+    out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "probe.npz"
+    """the file to write (.npz)"""
+    plot: bool = False
+    """write a picture beside it, too (.png)"""
+    json: bool = False
+    """print JSON instead of tables"""
+
+    def run(self) -> None:
+        """The run, the data, the measurement; then the files; then the tables."""
+        from specjax import report_probe
+
+        step = step_of(self.step)
+        levels = self._levels()
+        out, picture = self._targets()
+        found = self._measured(step, levels)
+        with status("writing"):
+            if picture is not None:
+                _draw(found, picture)
+            files.save(out, found)
+        written = [str(path) for path in (out, picture) if path is not None]
+        if self.json:
+            print_json({**report_probe.facts(found), "files": written})
+        else:
+            report_probe.print_probe(found, written)
+
+    def _levels(self) -> np.ndarray:
+        """The levels, once every number is known to be an allowed one."""
+        _check.whole_number("seed", self.reading.seed, 0)
+        _check.whole_number("n", self.n, 3)
+        _check.whole_number("levels", self.levels, 2)
+        if self.batch is not None:
+            _check.whole_number("batch", self.batch)
+        noisy, clean = self.logsnr_range
+        if not -60 <= noisy < clean <= 60:
+            raise ValueError(
+                f"logsnr_range = {self.logsnr_range}: give NOISY CLEAN, rising, within -60 and 60"
+            )
+        return np.linspace(noisy, clean, self.levels)
+
+    def _targets(self) -> tuple[Path, Path | None]:
+        """Where the probe goes, and its picture."""
+        out = Path(self.out)
+        if out.suffix.lower() != ".npz":
+            raise ValueError(f"out = {self.out!r}: give the probe file a name that ends in .npz")
+        picture = out.with_suffix(".png") if self.plot else None
+        for path in filter(None, (out, picture)):
+            files.check_folder(path)
+        return out, picture
+
+    def _measured(self, step: str | int, levels: np.ndarray) -> Probe:
+        from specjax.data.arrays import collect, rescaled
+        from specjax.nn.run import open_run
+        from specjax.probe import probe
+
+        with status(f"opening {self.run_folder}"):
+            run = open_run(self.run_folder, step)
+            opened = self._data(run)
+        with progress("data", "samples", long=True) as update:
+            samples = collect(opened, progress=update).samples
+        if samples.shape[1:] != tuple(run.shape):
+            raise ValueError(
+                f"samples of {opened.name} have shape {samples.shape[1:]}, those of "
+                f"{self.run_folder} {tuple(run.shape)}: give data of that shape"
+            )
+        rows = np.random.default_rng(self.reading.seed).permutation(len(samples))[: self.n]
+        drawn = rescaled(samples[np.sort(rows)], opened.data_range)
+        with progress("probing", "answers", long=True) as update:
+            return probe(
+                run.denoiser(), drawn, run.spectrum, levels=levels, n=self.n, batch=self.batch,
+                seed=self.reading.seed, progress=update,
+                source={"run": self.run_folder, "step": int(run.step), "data": opened.name,
+                        "samples": len(samples), "versions": files.versions()},
+            )  # fmt: skip
+
+    def _data(self, run: Run) -> datasets.Dataset:
+        """What is given, or what the network was trained on, where that can be had again."""
+        if self.against is not None:
+            opened = datasets.open(self.against, self.reading)
+            check_units(run.source, opened.source, schedule=self.run_folder, data=str(self.against))
+            return opened
+        name = str(run.source.get("name"))
+        if name not in datasets.BUILTIN:
+            raise ValueError(
+                f"{self.run_folder} was trained on {name}, which is not built in: give it, or data "
+                "like it, by --against"
+            )
+        kept = {key: run.source[key] for key in ("limit", "seed") if key in run.source}
+        return datasets.open(name, **kept)
+
+
+def _draw(found: Probe, path: Path) -> None:
+    from specjax.plots import save_figure
+    from specjax.plots.probe_figure import probe_figure
+
+    save_figure(probe_figure(found), path)
