@@ -91,10 +91,11 @@ def test_the_distance_is_that_of_torch_fidelity(opened, n, features):
 def test_only_the_published_weights_give_the_fid(weights, opened, monkeypatch):
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     assert opened.source["sha256"] == digest
-    assert opened.name == "feature Fréchet (Inception with the weights random.pth)"
+    assert opened.distance_name == "feature Fréchet (Inception with the weights random.pth)"
+    assert not opened.is_inception
     assert inception.PUBLISHED in network.URL_INCEPTION_V3
     monkeypatch.setattr(inception, "PUBLISHED", digest[:8])
-    assert opened.name == "FID"
+    assert (opened.distance_name, opened.is_inception) == ("FID", True)
 
 
 def test_pixels_are_rounded_and_clipped():

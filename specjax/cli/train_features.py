@@ -57,10 +57,10 @@ class TrainFeatures:
     def _print(self, trained: ClassifierFeatures, written: str) -> None:
         source = trained.source
         if self.json:
-            print_json({"features": written, "name": trained.name, **source})
+            print_json({"features": written, "distance": trained.distance_name, **source})
             return
         print(
             f"{source['accuracy']:.2%} of {source['held_out']:,} held-out samples are classified "
             f"rightly ({len(trained.classes)} classes, learned from {source['learned_from']:,})"
         )
-        print(f"{written}: gives the {trained.name}")
+        print(f"{written}: gives the {trained.distance_name}")

@@ -41,9 +41,17 @@ class Features(Protocol):
 
     @property
     def name(self) -> str:
-        """What the Fréchet distance on them is called; "FID" is the name of Inception's alone."""
+        """What they are, in words."""
 
-    def __call__(self, samples: np.ndarray) -> np.ndarray:
+    @property
+    def distance_name(self) -> str:
+        """What the Fréchet distance on them is called."""
+
+    @property
+    def is_inception(self) -> bool:
+        """Whether that distance is the FID."""
+
+    def __call__(self, samples: Any) -> np.ndarray:
         """Features [n, f] (float32) of samples [n, *shape] in [-1, 1]."""
 
 
@@ -63,8 +71,18 @@ class ClassifierFeatures:
 
     @property
     def name(self) -> str:
-        """What the Fréchet distance on them is called, always: never FID."""
-        return f"feature Fréchet (classifier trained on {self.source['data']['name']})"
+        """What they are, in words."""
+        return f"classifier trained on {self.source['data']['name']}"
+
+    @property
+    def distance_name(self) -> str:
+        """What the Fréchet distance on them is called, always."""
+        return f"feature Fréchet ({self.name})"
+
+    @property
+    def is_inception(self) -> bool:
+        """Whether that distance is the FID: never."""
+        return False
 
     @property
     def shape(self) -> tuple[int, ...]:

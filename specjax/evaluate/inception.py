@@ -50,10 +50,18 @@ class Inception:
 
     @property
     def name(self) -> str:
-        """What the Fréchet distance is called: FID with the published weights, and only then."""
-        if self.source["sha256"].startswith(PUBLISHED):
-            return FID
-        return f"feature Fréchet (Inception with the weights {self.source['file']})"
+        """What they are, in words."""
+        return f"Inception with the weights {self.source['file']}"
+
+    @property
+    def distance_name(self) -> str:
+        """What the Fréchet distance on them is called: FID with the published weights alone."""
+        return FID if self.is_inception else f"feature Fréchet ({self.name})"
+
+    @property
+    def is_inception(self) -> bool:
+        """Whether that distance is the FID."""
+        return bool(self.source["sha256"].startswith(PUBLISHED))
 
     def __call__(self, samples: Any) -> np.ndarray:
         """Features [n, 2048] (float32) of images [n, H, W] or [n, H, W, 1 or 3] in [-1, 1].

@@ -1,0 +1,287 @@
+import json
+
+import jax
+import numpy as np
+import pytest
+from checks import one_line
+from flax import nnx
+from sklearn.datasets import load_digits
+
+from specjax import data
+from specjax.evaluate import classifier, features, training
+from specjax.evaluate.frechet import frechet
+from specjax.evaluate.grid import Form, grid, on_grid
+from specjax.evaluate.training_options import TrainOptions
+
+QUICK = TrainOptions(steps=300)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.open("digits")
+
+
+@pytest.fixture(scope="module")
+def trained(digits):
+    return training.train_features(digits, data.collect(digits), QUICK)
+
+
+@pytest.fixture(scope="module")
+def units(digits):
+    return data.rescaled(digits.samples, digits.data_range)
+
+
+# Training
+
+
+def test_digits_are_recognised(trained, units):
+    """Known of this set: a linear classifier reaches about 0.95, a good one 0.98 to 0.99."""
+    assert trained.source["accuracy"] > 0.97
+    assert trained.source["held_out"] == 359
+    target = load_digits().target
+    held, learned = training._split(1797, 0.2, 0)
+    assert trained.accuracy(units[held], target[held]) == trained.source["accuracy"]
+    assert not set(held) & set(learned)
+    assert len(held) + len(learned) == 1797
+
+
+def test_the_distance_has_its_name(trained):
+    assert trained.distance_name == "feature Fréchet (classifier trained on digits)"
+    assert not trained.is_inception
+    assert trained.classes == tuple("0123456789")
+
+
+def test_held_out_digits_are_as_far_as_learned_ones(trained, units):
+    """What was learned from must not look closer than what was not: samples are new, too."""
+    held, learned = training._split(1797, 0.2, 0)
+    rng, f = np.random.default_rng(0), trained(units)
+    between, among = [], []
+    for _ in range(8):
+        mine = rng.permutation(learned)
+        between.append(frechet(f[held], f[mine[:359]]))
+        among.append(frechet(f[mine[359:718]], f[mine[:359]]))
+    assert np.mean(between) < 1.5 * np.mean(among)
+    noisy = units + 0.5 * rng.standard_normal(units.shape, np.float32)
+    assert frechet(trained(noisy)[:359], f[359:718]) > 3 * np.mean(among)
+
+
+def test_a_seed_gives_the_same_again(digits):
+    options = TrainOptions(steps=8, width=8, features=5)
+    one, two, other = (
+        training.train_features(digits, data.collect(digits), options, seed=seed)
+        for seed in (1, 1, 2)
+    )
+    leaves = [classifier.flattened(each.parameters) for each in (one, two, other)]
+    for name in leaves[0]:
+        np.testing.assert_array_equal(leaves[0][name], leaves[1][name])
+    assert np.abs(leaves[0]["gather/kernel"] - leaves[2]["gather/kernel"]).max() > 0.01
+    assert one.source["accuracy"] == two.source["accuracy"]
+
+
+@pytest.mark.parametrize("kind", ["sound", "colour"])
+def test_other_forms_are_learned(kind):
+    """Two classes that differ in frequency (sound) or hue, not in mean or power."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(2, size=160)
+    phase = 2 * np.pi * rng.random((160, 1))
+    waves = np.sin(2 * np.pi * (3 + 3 * labels[:, None]) * np.arange(100) / 100 + phase)
+    if kind == "sound":
+        x = waves.astype(np.float32)
+    else:
+        x = (0.1 * rng.standard_normal((160, 9, 12, 3))).astype(np.float32)
+        x[np.arange(160), ..., 2 * labels] += 0.5
+    dataset = data.open(x).with_labels(labels)
+    options = TrainOptions(steps=40, width=8, batch=32, held_out=0.25)
+    found = training.train_features(dataset, data.collect(dataset), options)
+    assert found.source["accuracy"] > 0.9  # 0.5 by chance, of 40: five standard errors below
+    assert found(x[:3]).shape == (3, 64)
+
+
+def test_shifts_repeat_the_edges_and_flips_mirror():
+    options = TrainOptions(shift=2)
+    rows = np.arange(5 * 6, dtype=np.float32).reshape(1, 5, 6, 1).repeat(200, 0)
+    moved = training._moved(rows, options, np.random.default_rng(0))
+    padded = np.pad(rows[0, ..., 0], 2, mode="edge")
+    allowed = {padded[i : i + 5, j : j + 6].tobytes() for i in range(5) for j in range(5)}
+    assert {row[..., 0].tobytes() for row in moved} == allowed  # all 25, with 200 draws
+    flipped = training._moved(rows, TrainOptions(flip=True), np.random.default_rng(0))
+    both = {rows[0].tobytes(), rows[0, :, ::-1].tobytes()}
+    assert {row.tobytes() for row in flipped} == both
+    sound = np.arange(7, dtype=np.float32).reshape(1, 7, 1).repeat(50, 0)
+    shifted = training._moved(sound, TrainOptions(shift=1), np.random.default_rng(0))
+    wide = np.pad(sound[0, :, 0], 1, mode="edge")
+    assert {row[:, 0].tobytes() for row in shifted} == {wide[i : i + 7].tobytes() for i in range(3)}
+
+
+def test_batches_have_every_sample_once_a_round():
+    samples = np.arange(20.0, dtype=np.float32).reshape(20, 1)
+    learned = np.arange(3, 15)
+    batches = training._batches(samples, np.arange(20), learned, None, TrainOptions(batch=4), 0)
+    for _ in range(3):
+        seen = [next(batches) for _ in range(3)]
+        labels = np.concatenate([batch.labels for batch in seen])
+        assert sorted(labels) == learned.tolist()
+        found = np.concatenate([batch.samples for batch in seen])[:, 0, 0]
+        np.testing.assert_array_equal(found, labels)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"steps": 0}, "steps = 0: give a whole number"),
+        ({"features": 2.5}, "features = 2.5: give a whole number"),
+        ({"learning_rate": -1.0}, "learning_rate = -1.0: give a finite number above 0"),
+        ({"held_out": 1.0}, "held_out = 1.0: give a share between 0 and 1"),
+        ({"shift": 8}, "shift = 8: give less than 8, a side"),
+        ({"learning_rate": 1e30, "steps": 50}, "the loss is not finite by step 50"),
+    ],
+)
+def test_options_that_are_refused(digits, options, said):
+    options = TrainOptions(**{"width": 8, **options})
+    assert said in one_line(training.train_features, digits, data.collect(digits), options)
+
+
+def test_data_that_are_refused():
+    def refused(opened, **options):
+        found = data.collect(opened)
+        return one_line(training.train_features, opened, found, TrainOptions(**options))
+
+    assert "array has no labels: give digits" in refused(data.open(np.zeros((4, 3, 3))))
+    one = data.open(np.zeros((4, 3, 3))).with_labels([1, 1, 1, 1])
+    assert "array has one class" in refused(one)
+    deep = data.open(np.zeros((4, 3, 3, 3, 3))).with_labels([1, 2, 1, 1])
+    assert "the classifier takes sound [L], or images" in refused(deep)
+    sound = data.open(np.zeros((4, 9))).with_labels([1, 2, 1, 1])
+    assert "flip applies to images, not to sound" in refused(sound, flip=True)
+    few = data.open(np.zeros((4, 3, 3))).with_labels([1, 2, 1, 2])
+    assert "held_out = 0.01 of 4 samples" in refused(few, held_out=0.01)
+
+
+# Features
+
+
+def test_features_are_the_last_layer_but_one(trained, units):
+    """An independent pass in NumPy from the features on, and in Flax module by module before."""
+    definition, parameters = classifier.restored(
+        trained.form, classifier.flattened(trained.parameters)
+    )
+    model = nnx.merge(definition, nnx.State(parameters))
+    x = jax.numpy.asarray(units[:7, ..., None])
+    for block in model.blocks:
+        x = jax.nn.gelu(block.norm(block.conv(x)))
+    expected = np.asarray(jax.nn.gelu(model.gather(x.reshape(7, -1))))
+    np.testing.assert_allclose(trained(units[:7]), expected, rtol=1e-4, atol=1e-5)
+    last = trained.parameters["decide"]
+    odds = trained(units[:7]) @ last["kernel"] + last["bias"]
+    chances = np.exp(odds) / np.exp(odds).sum(1, keepdims=True)
+    np.testing.assert_allclose(trained.probabilities(units[:7]), chances, rtol=1e-4, atol=1e-6)
+    labels = np.array([0, 1, 2, 3, 4, 9, 6])
+    expected = (chances.argmax(1) == labels).mean()
+    assert trained.accuracy(units[:7], labels) == expected
+
+
+def test_batches_change_nothing_and_compile_once(trained, units, monkeypatch):
+    alone = np.concatenate([trained(units[i : i + 1]) for i in range(5)])
+    np.testing.assert_array_equal(trained(units[:5]), alone)
+    np.testing.assert_array_equal(trained(units[:600])[250:262], trained(units[250:262]))
+    run, _ = trained._compiled
+    assert run._cache_size() == 1
+    np.testing.assert_array_equal(trained(units[:5].astype(np.float64)), alone)
+
+
+def test_grids_of_samples():
+    assert grid((400,)) == ([400], 1)
+    assert grid((8, 9)) == ([8, 9], 1)
+    assert grid((8, 9, 3)) == ([8, 9], 3)
+    x = np.arange(2 * 6).reshape(2, 2, 3)
+    np.testing.assert_array_equal(on_grid(x, (2, 3))[..., 0], x)
+
+
+@pytest.mark.parametrize(
+    ("samples", "said"),
+    [
+        (np.zeros((3, 9, 8)), "samples have shape (3, 9, 8): the features take [n, 8, 8]"),
+        (np.zeros((0, 8, 8)), "samples have shape (0, 8, 8)"),
+        (np.zeros((3, 8, 8), np.uint8), "samples have dtype uint8: give floats in [-1, 1]"),
+        (np.full((3, 8, 8), 16.0), "a mean magnitude of 16: give units of [-1, 1]"),
+        (np.full((3, 8, 8), np.inf), "NaN or infinite"),
+    ],
+)
+def test_samples_that_are_refused(trained, samples, said):
+    assert said in one_line(trained, samples)
+
+
+def test_labels_of_another_number_are_refused(trained, units):
+    assert "labels has shape (3,): give [2]" in one_line(trained.accuracy, units[:2], [1, 2, 3])
+
+
+# Files
+
+
+def test_a_file_gives_the_same_features(trained, units, tmp_path):
+    path = features.save_features(tmp_path / "new", trained)
+    assert path == tmp_path / "new" / "features.npz"
+    features.save_features(tmp_path / "new", trained)  # a folder that is there
+    assert features.save_features(tmp_path / "x.npz", trained) == tmp_path / "x.npz"
+    for given in (path, tmp_path / "new", str(tmp_path / "x.npz")):
+        opened = features.open_features(given)
+        np.testing.assert_array_equal(opened(units[:9]), trained(units[:9]))
+        assert opened.distance_name == trained.distance_name
+        assert opened.form == trained.form
+    with np.load(path, allow_pickle=False) as archive:
+        header = json.loads(archive["header"].tobytes())
+    assert header["source"]["data"]["data_range"] == [0, 16]
+    assert header["source"]["data"]["name"] == "digits"
+    assert {"jax", "numpy", "specjax"} <= set(header["source"]["versions"])
+    assert header["source"]["options"]["steps"] == QUICK.steps
+
+
+def rewritten(path, **changes):
+    """The file with other arrays, or another header."""
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    header = json.loads(arrays["header"].tobytes())
+    for name, value in changes.items():
+        if name in header:
+            header[name] = value
+        else:
+            arrays[name.replace("__", "/")] = value
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    np.savez(path, **arrays)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda p: p.write_bytes(p.read_bytes()[:-99]), "is not a file of features, or is trunc"),
+        (lambda p: p.write_bytes(b""), "is not a file of features"),
+        (lambda p: np.savez(p, x=1), "is not a file of features"),
+        (lambda p: p.unlink(), "cannot read"),
+        (lambda p: rewritten(p, format="specjax.spectrum"), "has the format 'specjax.spectrum'"),
+        (lambda p: rewritten(p, format_version=2), "reads up to 1: upgrade specjax"),
+        (lambda p: rewritten(p, decide__bias=np.zeros(10, "f4")), "is corrupted: its checksum"),
+        (lambda p: rewritten(p, source={"data": {"name": "FID"}}), "is corrupted: its checksum"),
+        (lambda p: rewritten(p, checksum="sha256:0"), "is corrupted: its checksum"),
+    ],
+)
+def test_files_that_are_refused(trained, tmp_path, change, said):
+    path = features.save_features(tmp_path / "x.npz", trained)
+    change(path)
+    assert said in one_line(features.open_features, path)
+
+
+def test_parameters_of_another_form_are_refused(trained, tmp_path):
+    other = Form((8, 8), 10, features=32)
+    wrong = features.ClassifierFeatures(other, trained.parameters, trained.source)
+    path = features.save_features(tmp_path / "x.npz", wrong)
+    assert "the parameters are not those of" in one_line(features.open_features, path)
+
+
+def test_places_that_cannot_be_written(trained, tmp_path):
+    (tmp_path / "file").write_text("")
+    said = one_line(features.save_features, tmp_path / "file", trained)
+    assert "is a file: give a folder, or a name ending in .npz" in said
+    said = one_line(features.save_features, tmp_path / "none" / "x.npz", trained)
+    assert "does not exist; create it" in said
+    said = one_line(features.save_features, tmp_path / "none" / "folder", trained)
+    assert "does not exist; create it" in said
