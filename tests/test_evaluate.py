@@ -23,7 +23,7 @@ class Doubled(NamedTuple):
     """Features that are known exactly."""
 
     name: str = "twice"
-    distance_name: str = "Fréchet of twice"
+    distance_name: str = "feature Fréchet (twice)"
     is_inception: bool = False
 
     def __call__(self, samples):
@@ -128,13 +128,14 @@ def test_features_are_measured_beside_the_samples():
             all_numbers["feature_frechet"].value, 4 * all_numbers["frechet"].value, rtol=1e-9
         )
         assert all_numbers["feature_recall"].value == all_numbers["recall"].value
-    assert found.titles["feature_frechet"] == "Fréchet of twice"
+    assert found.titles["feature_frechet"] == "feature Fréchet (twice)"
+    assert found.titles["feature_recall"] == "recall (twice)"
     assert "feature_sliced" not in found.values
     assert not any("fid" in column for column in found.values)
 
 
 def test_only_inceptions_frechet_is_called_fid():
-    both = [Doubled(), Doubled("network", "FID", True)]
+    both = [Doubled(), Doubled("Inception", "FID", True)]
     found = evaluate(gaussian(50, seed=1), gaussian(100), measures=["frechet", "mmd"],
                      features=both)  # fmt: skip
     assert list(found.values) == [

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from specjax.evaluate.estimates import Evaluation
-from specjax.evaluate.measures import DEFAULT
-from specjax.evaluate.reference import MOST_SAMPLES, SPLITS, Progress, Reference
+from specjax.evaluate.measures import DEFAULT, check_measures
+from specjax.evaluate.reference import MOST_SAMPLES, SPLITS, Progress, Reference, samples_for
 from specjax.evaluate.spaces import Features
+from specjax.evaluate.tasks import tasks_for
 
 
 def evaluate(
@@ -33,9 +34,10 @@ def evaluate(
     same references, so both have the bias of the same n.
 
     The error bar of several seeds' sets is the standard error of their mean; set i meets reference
-    i. That of a single set is the delete-half jackknife's (Shao and Wu 1989): the standard
-    deviation over ``splits`` random halves of the samples against halves of the references. The
-    floor's is the standard error over splits. None includes what other data would have given.
+    i. A single set of 2 n samples or more is cut into such sets. That of fewer is the delete-half
+    jackknife's (Shao and Wu 1989): the standard deviation over ``splits`` random halves of the
+    samples against halves of the references. The floor's is the standard error over splits. None
+    includes what other data would have given.
 
     Args:
       samples: one set [m, *shape], or several, one a seed: [seeds, m, *shape] or a list of sets.
@@ -68,7 +70,10 @@ def evaluate(
     data = np.asarray(data)
     sets = _sets(samples, data.ndim)
     fewest = min(len(one) for one in sets)
-    n = min(fewest, MOST_SAMPLES if n is None else n)
+    tasks = tasks_for(check_measures(measures), {})
+    n = samples_for(len(data), min(fewest, MOST_SAMPLES if n is None else n), tasks)
+    if len(sets) == 1:
+        sets = in_sets(sets[0], n, seed)
     rounds = splits + (2 * splits if len(sets) == 1 else len(sets))
     done = _Counter(progress, rounds)
     reference = Reference.of(
@@ -101,6 +106,15 @@ def judged(
         halves.append(reference.compare(mapped, number, half=True))
         done()
     return reference.evaluation(name, found, halves)
+
+
+def in_sets(samples: np.ndarray, n: int, seed: int) -> list[np.ndarray]:
+    """Samples [m, ...] as disjoint random sets of n, at most ten; all of them if m < 2 n."""
+    count = min(len(samples) // n, 10)
+    if count < 2:
+        return [samples]
+    order = np.random.default_rng([seed, count]).permutation(len(samples))
+    return [samples[rows] for rows in order[: count * n].reshape(count, n)]
 
 
 def _sets(samples: Any, ndim: int) -> list[np.ndarray]:

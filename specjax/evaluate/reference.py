@@ -158,7 +158,7 @@ class Reference:
         return Evaluation(
             name, values, self.floor, titles, self._bands(found, halves), self.n,
             1 if halves else len(found), len(self.splits), self.spaces["vectors"].words,
-            "random halves" if halves else f"{len(found)} seeds", self.seed,
+            "random halves" if halves else f"{len(found)} sets", self.seed,
         )  # fmt: skip
 
     def unknown(self, name: str, seeds: int) -> Evaluation:

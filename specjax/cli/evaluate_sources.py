@@ -1,0 +1,265 @@
+"""SAMPLES of ``specjax evaluate``: a run that draws them along schedules, or samples in files."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from specjax import _check
+from specjax import data as datasets
+from specjax import io as files
+from specjax.cli.sample import Along, Drawing, step_of
+from specjax.cli.schedules import SPECTRAL, levels_of
+from specjax.console import progress, status
+from specjax.families import SCHEDULES
+from specjax.result import FitResult
+from specjax.schedule import NoiseSchedule
+
+if TYPE_CHECKING:
+    from specjax.evaluate import Evaluation, Reference
+    from specjax.nn.run import Run
+
+MakeReference = Callable[[int | None], "Reference"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedules:
+    """How a run draws samples (samples in files take none of these)."""
+
+    schedule: tuple[str, ...] = ()
+    """one or several: schedule files, lists of sigmas, names of families, or spectral (the
+    default); a row each"""
+    steps: tuple[int, ...] = ()
+    """one or several S, for families and spectral (by default 50)"""
+    sampler: str | None = None
+    """ddim, ddpm, euler_ancestral, heun, dpmpp_2m, dpmpp_2m_sde or lms; by default that of a
+    schedule file, else ddim"""
+    sampler_options: tuple[str, ...] = ()
+    """the sampler's own options, such as eta=0.5"""
+    process: str | None = None
+    """vp or ve; by default that of a schedule file, else vp"""
+    seeds: int = 3
+    """sets of n samples for each schedule, of which the error bars are"""
+    labels: tuple[int, ...] = ()
+    """classes, in turn, for a run that knows them; by default all"""
+    batch: int | None = None
+    """samples in one call of the network; by default what fits the memory"""
+    devices: int | None = None
+    """how many devices are used, by default all (a CPU is cut into that many)"""
+    step: str = "best"
+    """which checkpoint: best, last, or the number of its step"""
+
+    def check(self, samples: str) -> None:
+        """Refuse what can be refused before anything is read."""
+        if not is_run(samples):
+            for one in fields(self):
+                if getattr(self, one.name) != one.default:
+                    raise ValueError(
+                        f"--{one.name.replace('_', '-')} is for the folder of a run, which "
+                        f"{samples} is not: leave it out"
+                    )
+            return
+        _check.whole_number("seeds", self.seeds)
+        step_of(self.step)
+        self.drawing(1).check()
+        for along in self.alongs:
+            along.check()
+
+    @property
+    def alongs(self) -> list[Along]:
+        """Every schedule with every number of steps that it can have."""
+        texts = self.schedule or (SPECTRAL,)
+        any_steps = {text for text in texts if text in (SPECTRAL, *SCHEDULES)}
+        return [
+            Along(
+                schedule=text, steps=steps, sampler=self.sampler,
+                sampler_options=self.sampler_options, process=self.process,
+            )
+            for text in texts
+            for steps in (self.steps if text in any_steps or not any_steps else ()) or (None,)
+        ]  # fmt: skip
+
+    def drawing(self, n: int) -> Drawing:
+        """How n samples are drawn."""
+        return Drawing(n=n, labels=self.labels, batch=self.batch, devices=self.devices)
+
+
+class Source(Protocol):
+    """What is evaluated."""
+
+    @property
+    def facts(self) -> list[dict[str, Any]]:
+        """What made the samples of each row."""
+
+    def check(self, data: datasets.Dataset, name: str) -> None:
+        """Refuse data of another shape or in other units."""
+
+    def evaluated(self, reference_of: MakeReference, n: int | None) -> list[Evaluation]:
+        """The rows."""
+
+
+def is_run(path: str) -> bool:
+    """Whether there is a run folder of that name."""
+    return (Path(path) / "run.json").is_file()
+
+
+def open_source(path: str, schedules: Schedules) -> Source:
+    """The run, or the samples in a file or folder."""
+    if not is_run(path):
+        return FileSource.open(path)
+    if schedules.devices is not None:
+        from specjax import cluster
+
+        cluster.use_all_cores(schedules.devices)
+    from specjax.nn.run import open_run
+
+    with status(f"opening {path}"):
+        run = open_run(path, step_of(schedules.step))
+    found = [along.found(run, path) for along in schedules.alongs]
+    return RunSource(path, run, schedules, found)
+
+
+@dataclass(frozen=True, eq=False)
+class RunSource:
+    """A run and its schedules."""
+
+    path: str
+    run: Run
+    schedules: Schedules
+    found: list[FitResult | NoiseSchedule]
+
+    @property
+    def facts(self) -> list[dict[str, Any]]:
+        """What made the samples of each row."""
+        rows = []
+        for along, found in zip(self.schedules.alongs, self.found, strict=True):
+            sampler, options, process = along.choice(found)
+            rows.append({
+                "run": self.path, "step": int(self.run.step), "schedule": along.schedule,
+                "logsnr": files.numbers(levels_of(found).logsnr), "sampler": sampler,
+                "sampler_options": options, "process": process,
+                "calls": along.planned(found).calls, "data": dict(self.run.source),
+            })  # fmt: skip
+        return rows
+
+    def check(self, data: datasets.Dataset, name: str) -> None:
+        """Refuse data of another shape or in other units."""
+        _check_same(self.path, tuple(self.run.shape), self.run.source, data, name)
+
+    def evaluated(self, reference_of: MakeReference, n: int | None) -> list[Evaluation]:
+        """A row for each schedule."""
+        from specjax.evaluate.schedules import evaluate_schedules
+
+        mesh = self.schedules.drawing(1).mesh()
+        self.schedules.drawing(1).check_batch(mesh.size if mesh else 1)
+        reference = reference_of(n)
+        plans = {
+            f"{along.schedule} ({levels_of(found).steps} steps)": along.planned(found)
+            for along, found in zip(self.schedules.alongs, self.found, strict=True)
+        }
+        with progress("sampling and measuring", "samples", long=True) as update:
+            return evaluate_schedules(
+                plans, self.run.denoiser(), reference, seeds=self.schedules.seeds,
+                labels=self._labels(reference.n), batch=self.schedules.batch, mesh=mesh,
+                progress=update,
+            )  # fmt: skip
+
+    def _labels(self, n: int) -> np.ndarray | None:
+        """Classes in turn: all of a conditional run, if none are asked for."""
+        given = self.schedules.drawing(n).of_run(self.run, self.path)
+        if given is None and self.run.classes:
+            return np.arange(n, dtype=np.int32) % self.run.classes
+        return given
+
+
+@dataclass(frozen=True, eq=False)
+class FileSource:
+    """Samples that are there, with what is known about them."""
+
+    path: str
+    samples: np.ndarray
+    source: Mapping[str, Any]
+    header: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, path: str) -> FileSource:
+        """A file by 'specjax sample', or whatever data can be.
+
+        Raises:
+          ValueError: for what :func:`specjax.data.open` refuses, and NaN.
+        """
+        from specjax.evaluate.collect import collect, rows_kept
+
+        header = _header(path)
+        with status(f"opening {path}"):
+            opened = datasets.open(path, key="samples") if header else datasets.open(path)
+            most = rows_kept(tuple(opened.source["shape"]))
+            samples = collect(opened.samples, opened.data_range, most=most)
+        known = header.get("data", {}) if header else {}
+        if not header and opened.data_range is not None:
+            known = dict(opened.source)
+        return cls(path, samples, known, header or {})
+
+    @property
+    def facts(self) -> list[dict[str, Any]]:
+        """What made the samples of each row."""
+        return [{"file": self.path, "samples": len(self.samples), **self.header}]
+
+    def check(self, data: datasets.Dataset, name: str) -> None:
+        """Refuse data of another shape or in other units."""
+        _check_same(self.path, self.samples.shape[1:], self.source, data, name)
+
+    def evaluated(self, reference_of: MakeReference, n: int | None) -> list[Evaluation]:
+        """One row."""
+        from specjax.evaluate.evaluation import in_sets, judged
+        from specjax.evaluate.reference import MOST_SAMPLES
+
+        reference = reference_of(min(len(self.samples), n or MOST_SAMPLES))
+        sets = in_sets(self.samples, reference.n, reference.seed)
+        total, done = len(sets) if len(sets) > 1 else 2 * len(reference.splits), 0
+        with progress("measuring", "comparisons") as update:
+
+            def tell() -> None:
+                nonlocal done
+                done += 1
+                update(done, total)
+
+            return [judged(reference, self.path, sets, tell)]
+
+
+def _header(path: str) -> dict[str, Any] | None:
+    """What made the samples of a file by 'specjax sample'; None for other files."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if {"samples.npy", "header.npy"} > set(archive.namelist()):
+                return None
+            text = np.load(io.BytesIO(archive.read("header.npy")), allow_pickle=False).tobytes()
+        found = json.loads(text)
+        return found if found.get("format") == "specjax.samples" else None
+    except (OSError, ValueError, KeyError, AttributeError, zipfile.BadZipFile):
+        return None
+
+
+def _check_same(
+    path: str, shape: tuple[int, ...], source: Mapping[str, Any], data: datasets.Dataset, name: str
+) -> None:
+    other = tuple(data.source["shape"])
+    if shape != other:
+        raise ValueError(
+            f"{path} has samples of shape {shape}, {name} of shape {other}: give data of the same "
+            "shape (--against), or read them so (--size, --colour, --window)"
+        )
+    if "data_range" not in source:
+        return
+    mapped, own = source["data_range"] is not None, data.data_range is not None
+    if mapped != own:
+        words = {True: "in [-1, 1]", False: "in the units of their own"}
+        remedy = "read them with --data-range" if mapped else "read them without --data-range"
+        raise ValueError(f"{path} has samples {words[mapped]}, {name} {words[own]}: {remedy}")
