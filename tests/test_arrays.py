@@ -98,7 +98,9 @@ def test_a_cache_is_used_again(folder, tmp_path, monkeypatch):
     assert opened.skipped == [("a/bad.png", "is empty")]
 
 
-@pytest.mark.parametrize("change", ["added", "written", "option", "cut", "about", "labels"])
+@pytest.mark.parametrize(
+    "change", ["added", "written", "option", "cut", "empty", "about", "labels"]
+)
 def test_a_cache_of_something_else_is_renewed(folder, tmp_path, change):
     path, options = tmp_path / "x.npy", {}
     arrays.collect(data.open(folder), cache=path, memory_limit=0)
@@ -113,6 +115,8 @@ def test_a_cache_of_something_else_is_renewed(folder, tmp_path, change):
         options, expected = {"limit": 5}, ORDER[:5]
     elif change == "cut":
         path.write_bytes(path.read_bytes()[:-20])
+    elif change == "empty":
+        (tmp_path / "x.about.npz").write_bytes(b"")
     elif change == "about":
         (tmp_path / "x.about.npz").write_bytes(b"PK")
     else:

@@ -13,7 +13,7 @@ from specjax.evaluate.frechet import frechet
 from specjax.evaluate.grid import Form, grid, on_grid
 from specjax.evaluate.training_options import TrainOptions
 
-QUICK = TrainOptions(steps=300)
+QUICK = TrainOptions(steps=200, width=16)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_other_forms_are_learned(kind):
     rng = np.random.default_rng(0)
     labels = rng.integers(2, size=160)
     phase = 2 * np.pi * rng.random((160, 1))
-    waves = np.sin(2 * np.pi * (3 + 3 * labels[:, None]) * np.arange(100) / 100 + phase)
+    waves = np.sin(2 * np.pi * (3 + 3 * labels[:, None]) * np.arange(64) / 64 + phase)
     if kind == "sound":
         x = waves.astype(np.float32)
     else:

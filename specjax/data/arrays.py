@@ -213,13 +213,12 @@ def _reused(dataset: Dataset, path: Path) -> Collected | None:
         with np.load(_about(path)) as archive:
             about, labels = json.loads(str(archive["about"])), archive["labels"]
         samples: np.ndarray = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError, KeyError):
+        found, known = about["found"], about["format"] == CACHE_FORMAT and about["source"] == source
+    except Exception:  # none, or damaged, which can show anywhere in its parser: read again
         return None
-    if source is None or about["format"] != CACHE_FORMAT or about["source"] != source:
+    if source is None or not known or len(samples) != found["samples"]:
         return None
-    if len(samples) != about["found"]["samples"]:
-        return None
-    _tell(dataset.samples, about["found"])
+    _tell(dataset.samples, found)
     return Collected(samples, labels if dataset.classes else None, dataset.classes)
 
 
