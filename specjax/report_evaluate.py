@@ -16,7 +16,7 @@ from specjax.evaluate.measures import higher_is_better
 
 FLOOR = "real against real"
 
-_LOG_WIDTH = 120  # where there is no terminal to be wider than
+_LOG_WIDTH = 140  # where there is no terminal to be wider than
 _WIDTH = 9  # of a column: an error of seven letters
 
 
@@ -50,7 +50,8 @@ def print_evaluations(rows: Sequence[Evaluation], data: str, written: Sequence[s
     table.add_column("samples", overflow="fold")
     for column, title in first.titles.items():
         arrow = "↑" if higher_is_better(column) else "↓"
-        table.add_column(f"{title} {arrow}", justify="right", min_width=_WIDTH)
+        width = max(_WIDTH, *map(len, title.split()))
+        table.add_column(f"{title} {arrow}", justify="right", min_width=width)
     best = {column: _best(rows, column) for column in first.titles}
     for row in rows:
         cells = [_cell(row.values[column], row.name == best[column]) for column in first.titles]
@@ -83,13 +84,18 @@ def _cell(one: Estimate, best: bool = False) -> str:
 def _remarks(rows: Sequence[Evaluation]) -> list[str]:
     """What the numbers are of."""
     first = rows[0]
+    squared = [title for column, title in first.titles.items() if _is_squared(column)]
     lines = [
         f"± standard error over {first.error}, of the floor over {first.splits} random splits of "
         f"the data; both of n = {first.n:,} against n",
-        f"frechet and sliced are squared; vectors are {first.space}",
+        f"compared: {first.space}" + (f"; {' and '.join(squared)} squared" if squared else ""),
     ]
     if first.bands is not None and len(rows) == 1 and np.isfinite(first.bands.decibel).all():
         bands = zip(first.bands.frequency, first.bands.decibel, first.bands.error, strict=True)
         words = (f"{f:.3g}: {dB:+.2f} ± {error:.2f}" for f, dB, error in bands)
         lines.append("dB per band of cycles per sample: " + ", ".join(words))
     return lines
+
+
+def _is_squared(column: str) -> bool:
+    return column in ("sliced", "fid") or column.endswith("frechet")

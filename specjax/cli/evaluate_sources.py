@@ -122,6 +122,7 @@ def open_source(path: str, schedules: Schedules) -> Source:
 
     with status(f"opening {path}"):
         run = open_run(path, step_of(schedules.step))
+    schedules.drawing(1).of_run(run, path)
     found = [along.found(run, path) for along in schedules.alongs]
     return RunSource(path, run, schedules, found)
 
@@ -201,7 +202,10 @@ class FileSource:
         with status(f"opening {path}"):
             opened = datasets.open(path, key="samples") if header else datasets.open(path)
             most = rows_kept(tuple(opened.source["shape"]))
-            samples = collect(opened.samples, opened.data_range, most=most)
+            try:
+                samples = collect(opened.samples, opened.data_range, most=most)
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from error
         known = header.get("data", {}) if header else {}
         if not header and opened.data_range is not None:
             known = dict(opened.source)

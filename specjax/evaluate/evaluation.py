@@ -37,7 +37,8 @@ def evaluate(
     i. A single set of 2 n samples or more is cut into such sets. That of fewer is the delete-half
     jackknife's (Shao and Wu 1989): the standard deviation over ``splits`` random halves of the
     samples against halves of the references. The floor's is the standard error over splits. None
-    includes what other data would have given.
+    includes what other data would have given. Samples that know the data (copies, or a model fitted
+    to all of them) can be nearer to the reference than new data: below the floor.
 
     Args:
       samples: one set [m, *shape], or several, one a seed: [seeds, m, *shape] or a list of sets.
