@@ -104,9 +104,22 @@ def _sweep_limit(result: dict) -> str:
     )
 
 
+def _sampling_rows(result: dict) -> list[str]:
+    names = {"ddim": "DDIM", "ddpm": "DDPM", "dpmpp_2m": "DPM-Solver++(2M)"}
+    return [
+        f"| `generate`, {names[one['sampler']]}, one call of a UNet of "
+        f"{result['parameters'] / 1e6:.2f} M parameters on {result['batch']} digits "
+        f"| {_seconds(one['seconds_per_call'])} "
+        f"| the jitted network alone: {_seconds(one['bare_seconds_per_call'])} "
+        f"| **{100 * one['overhead_of_pairs']:+.1f} %** in the median of pairs ({_seconds(one['free_network_seconds_per_call'])} a "
+        "call with a network that costs nothing) | - |"
+        for one in result["rows"]
+    ]
+
+
 def table() -> str:
     fit, dimension, command = _read("fit"), _read("dimension"), _read("cli")
-    spectrum, sweep = _read("spectrum"), _read("sweep")
+    spectrum, sweep, sampling = _read("spectrum"), _read("sweep"), _read("sampling")
     computer = fit["machine"]
     lines = [
         "| what | time | peer | ratio | loss over the peer's |",
@@ -118,6 +131,7 @@ def table() -> str:
         _spectrum_row(spectrum),
         _from_dataset_row(spectrum),
         *_sweep_rows(sweep),
+        *_sampling_rows(sampling),
         "",
         f"Medians on {computer['cpu']}, {computer['cores']} cores, jax "
         f"{computer['versions']['jax']}; compile time apart "

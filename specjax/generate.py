@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from specjax import _check
 from specjax.programs import Program, noise, program_of
@@ -77,18 +77,18 @@ def generate(
     n, dtype = _check.whole_number("n", n), _float(dtype)
     key = jax.random.key(check_seed(seed))
     labels = None if labels is None else _labels(labels, n)
-    spread = _Spread(_checked_mesh(mesh))
-    size = batch_size(n, shape, plan.registers, batch, spread.ways, spread.device)
-    rows = Row(*(np.asarray(x, dtype) for x in plan.rows))
     program, arrays = program_of(denoise)
-    arrays = spread.whole(arrays)
-    loop = _on_cpu if spread.device.platform == "cpu" else _elsewhere
+    places = _Places(_checked_mesh(mesh), arrays)
+    arrays = [places.whole(x) for x in arrays]
+    size = batch_size(n, shape, plan.registers, batch, places.ways, places.device)
+    rows = Row(*(np.asarray(x, dtype) for x in plan.rows))
+    loop = _on_cpu if places.device.platform == "cpu" else _elsewhere
     samples = np.empty((n, *shape), dtype)
     for begun in range(0, n, size):
         numbers = np.arange(begun, begun + size)  # the last batch is filled up and cut
-        mine = None if labels is None else spread.cut(labels[np.minimum(numbers, n - 1)])
+        mine = None if labels is None else places.cut(labels[np.minimum(numbers, n - 1)])
         keys, r = _begin(
-            key, spread.cut(numbers.astype(np.uint32)), np.asarray(plan.start, dtype),
+            key, places.cut(numbers.astype(np.uint32)), np.asarray(plan.start, dtype),
             tuple(shape), plan.registers,
         )  # fmt: skip
         count = min(size, n - begun)
@@ -160,34 +160,46 @@ def _begin(
     return keys, first_registers(std * noise(keys, 0, shape, std.dtype), registers)
 
 
-class _Spread:
-    """Where arrays are put: on the default device, or over a mesh."""
+class _Places:
+    """Where a batch and the denoiser's arrays go.
 
-    def __init__(self, mesh: Mesh | None) -> None:
-        # Axes of the explicit type would ask every operation of a network for its sharding.
-        self.mesh = None if mesh is None else Mesh(mesh.devices, mesh.axis_names)
-        self.ways = 1 if mesh is None else mesh.shape[mesh.axis_names[0]]
-        self.device: Any = (
-            next(iter(jnp.zeros(()).devices())) if mesh is None else mesh.devices.flat[0]
-        )
+    All of it is put there, so that the registers are of one sharding from the first call on: of
+    another, the second call would be compiled again.
+    """
 
-    def cut(self, x: np.ndarray) -> Any:
+    def __init__(self, mesh: Mesh | None, arrays: list[Any]) -> None:
+        held = next((x.sharding for x in arrays if isinstance(x, jax.Array)), None)
+        self.ways = 1
+        self.batch: Any
+        if mesh is not None:
+            # Axes of the explicit type would ask every operation of a network for its sharding.
+            plain, axis = Mesh(mesh.devices, mesh.axis_names), mesh.axis_names[0]
+            self.ways, self.batch = mesh.shape[axis], NamedSharding(plain, PartitionSpec(axis))
+        elif isinstance(held, NamedSharding) and held.num_devices > 1:
+            self.batch = NamedSharding(held.mesh, PartitionSpec())
+        else:
+            devices = jnp.zeros(()).devices() if held is None else held.device_set
+            self.batch = SingleDeviceSharding(next(iter(devices)))
+
+    @property
+    def device(self) -> Any:
+        """One of the devices."""
+        return next(iter(self.batch.device_set))
+
+    def cut(self, x: np.ndarray) -> jax.Array:
         """An array [m, ...] along the first axis of the mesh."""
-        if self.mesh is None:
-            return x
-        spec = PartitionSpec(self.mesh.axis_names[0])
-        return jax.device_put(x, NamedSharding(self.mesh, spec))
+        return jax.device_put(x, self.batch)
 
-    def whole(self, arrays: list[Any]) -> list[Any]:
-        """Arrays on every device; those that are cut over the mesh stay so."""
-        if self.mesh is None:
-            return [jnp.asarray(x) for x in arrays]
-        return [jax.device_put(x, NamedSharding(self.mesh, self._spec(x))) for x in arrays]
-
-    def _spec(self, x: Any) -> PartitionSpec:
-        placed, axes = getattr(x, "sharding", None), self.mesh and self.mesh.axis_names
-        there = isinstance(placed, NamedSharding) and placed.mesh.axis_names == axes
-        return placed.spec if there else PartitionSpec()  # type: ignore[union-attr]
+    def whole(self, x: Any) -> jax.Array:
+        """An array on every device; one that is cut over them already stays so."""
+        held = getattr(x, "sharding", None)
+        if isinstance(self.batch, SingleDeviceSharding):
+            return jax.device_put(x, self.batch)
+        there = (
+            isinstance(held, NamedSharding) and held.mesh.axis_names == self.batch.mesh.axis_names
+        )
+        spec = held.spec if there else PartitionSpec()  # type: ignore[union-attr]
+        return jax.device_put(x, NamedSharding(self.batch.mesh, spec))
 
 
 def batch_size(

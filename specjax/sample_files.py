@@ -147,8 +147,10 @@ def write_samples(
       ValueError: as :func:`check_target`, and if the disk is full.
 
     Example:
-      >>> write_samples("x.npy", np.zeros((3, 8, 8))).name  # doctest: +SKIP
-      'x.npy'
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     np.load(write_samples(f"{folder}/x.npy", np.zeros((3, 8, 8)))).shape
+      (3, 8, 8)
     """
     samples, source = np.asarray(samples, np.float32), source or {}
     path = check_target(path, len(samples), samples.shape[1:], source)

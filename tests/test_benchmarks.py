@@ -15,7 +15,7 @@ def scripts(monkeypatch):
     yield
     for name in (
         "common", "peers", "bench_fit", "bench_dimension", "bench_cli", "bench_spectrum",
-        "bench_sweep",
+        "bench_sweep", "bench_sampling",
     ):  # fmt: skip
         sys.modules.pop(name, None)
 
@@ -81,6 +81,16 @@ def test_sweep_is_no_worse_than_slsqp(tmp_path):
     )
     assert result["converged"] == 1
     assert result["slsqp"]["loss_over_slsqp_largest"] < 1 + 1e-6
+
+
+@pytest.mark.slow
+def test_sampling(tmp_path):
+    import bench_sampling
+
+    size = ["--steps", "3", "--batch", "2", "--width", "4", "--repeat", "2"]
+    result = bench_sampling.main([*size, "--folder", str(tmp_path)])
+    assert [row["calls"] for row in result["rows"]] == [3, 3, 3]
+    assert (tmp_path / "sampling.json").exists()
 
 
 def tables():

@@ -217,6 +217,30 @@ def test_the_scan_of_accelerators_gives_the_same_with_one_compilation(monkeypatc
     np.testing.assert_allclose(got, want, rtol=RTOL, atol=ATOL)
 
 
+def compilations(caplog, call):
+    """How many programs of a denoiser XLA compiles during a call."""
+    caplog.clear()
+    with jax.log_compiles(), caplog.at_level("WARNING"):
+        call()
+    return sum("Finished XLA compilation of jit(one_row)" in m for m in caplog.messages)
+
+
+@pytest.mark.parametrize("place", ["default", "committed", "replicated"])
+def test_xla_compiles_once_wherever_the_parameters_are(caplog, place):
+    weights, device = jnp.full((3,), 0.5), jax.devices()[0]
+    if place == "committed":
+        weights = jax.device_put(weights, device)
+    mesh = jax.sharding.Mesh(np.array([device]), ("data",))
+    plan = sx.plan("dpmpp_2m_sde", SCHEDULE)
+
+    def draw():
+        denoise = Halving(weights, place)
+        generate(plan, denoise, 10, (3,), batch=4, mesh=mesh if place == "replicated" else None)
+
+    assert compilations(caplog, draw) == 1
+    assert compilations(caplog, draw) == 0
+
+
 class Halving(equinox.Module):
     w: jax.Array
     name: str  # no array, so part of the program
@@ -333,6 +357,9 @@ for mesh in (jax.sharding.Mesh(devices, ("data",)), jax.make_mesh((4, 2), ("data
     for batch in (None, 8):
         more = generate(plan, denoise, 19, (8, 8), mesh=mesh, batch=batch)
         np.testing.assert_allclose(more, one, rtol=1e-4, atol=1e-5)
+everywhere = jax.sharding.NamedSharding(jax.make_mesh((8,), ("data",)), jax.P())
+spread = jax.tree.map(lambda x: jax.device_put(x, everywhere), denoise)
+np.testing.assert_allclose(generate(plan, spread, 19, (8, 8)), one, rtol=1e-4, atol=1e-5)
 try:
     generate(plan, denoise, 19, (8, 8), mesh=jax.sharding.Mesh(devices, ("data",)), batch=12)
 except ValueError as error:
