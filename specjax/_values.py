@@ -74,9 +74,14 @@ def follows_the_rule(function: F) -> F:
 
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        if any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves((args, kwargs))):
+        leaves, structure = jax.tree.flatten((args, kwargs))
+        if any(isinstance(leaf, jax.Array) for leaf in leaves):
             return function(*args, **kwargs)
+        # Views: JAX 0.10 keeps the float32 form of an array that is a constant of some live program
+        # without x64 (a denoiser's eigenvalues), and would take it for the array itself here.
+        views = [x.view() if isinstance(x, np.ndarray) else x for x in leaves]
+        own_args, own_kwargs = jax.tree.unflatten(structure, views)
         with jax.enable_x64(True):
-            return jax.tree.map(np.asarray, function(*args, **kwargs))
+            return jax.tree.map(np.asarray, function(*own_args, **own_kwargs))
 
     return wrapped  # type: ignore[return-value]

@@ -110,7 +110,7 @@ class Probe:
     def attach(self, spectrum: Spectrum | None = None, *, name: str = "the spectrum") -> Spectrum:
         """The probed spectrum with this denoiser in place of the ideal one.
 
-        What takes a spectrum (:func:`transfer`, :func:`loss`, :func:`fit`, :func:`compare`,
+        What takes a spectrum (:func:`transfer`, :func:`loss`, :func:`fit`, :func:`compare`, but not
         :func:`sweep`) then judges this denoiser.
 
         Args:

@@ -74,9 +74,7 @@ class Measured:
         wiener = eigenvalues / (eigenvalues + s**2)
         excess = (gain - wiener) * np.hypot(s, scale) / answer
         values = np.stack([excess, bias / answer], axis=1)
-        # A copy: JAX 0.10 mistakes the dtype of an array that it gets twice, in a spectrum and
-        # here, if it is a constant of a program without x64, too.
-        return cls(np.array(eigenvalues), scale, logsnr, values, _slopes(logsnr, values))
+        return cls(eigenvalues, scale, logsnr, values, _slopes(logsnr, values))
 
     def affine(self, alpha: Array, sigma: Array) -> tuple[Array, Array, Array]:
         """``gain``, ``offset`` and ``bias`` [d]; traceable, and smooth in the level."""

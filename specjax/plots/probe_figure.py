@@ -95,6 +95,7 @@ def _draw_map(axes: Axes, probe: Probe) -> None:
     )  # fmt: skip
     axes.plot(-np.log(lam[order]), rank, color=INK, linewidth=1.4, label="$s^2 = \\lambda$")
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(lambda rank, _: f"{rank:,.0f}")
     axes.set_ylim(len(order) + 0.5, 0.5)
     axes.grid(visible=False)
     axes.set_title("Squared error over Wiener's, every direction")

@@ -94,6 +94,8 @@ class Sweep:
         for name, spectrum in dict(self.spectra).items():
             if not isinstance(spectrum, Spectrum):
                 raise ValueError(f"spectra has {spectrum!r} as {name!r}: give a Spectrum")
+            if spectrum.denoiser is not None:
+                raise ValueError(f"spectra has a probed denoiser in {name!r}: use fit for that one")
         sound, two_steps = Spectrum(np.ones(1)), NoiseSchedule(np.array([-1.0, 0.0, 1.0]))
         for (sampler, options), loss, process in itertools.product(
             self.samplers, self.losses, self.processes

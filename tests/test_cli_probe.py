@@ -1,0 +1,121 @@
+import json
+from types import SimpleNamespace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import specjax as sx
+
+DIGITS = sx.data.open("digits").spectrum()
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """A run on digits whose network is the ideal denoiser with 0.9 of the gain, and its mean."""
+    ideal = sx.wiener(DIGITS)
+    mean = np.asarray(DIGITS.lift(DIGITS.mean))
+
+    def denoise(x, alpha, sigma):
+        return jnp.asarray(mean + 0.9 * (ideal(x, alpha, sigma) - mean), x.dtype)
+
+    run = SimpleNamespace(
+        folder="runs/d", step=7, shape=(8, 8), classes=0, spectrum=DIGITS, source=DIGITS.source,
+        denoiser=lambda labels=None: denoise,
+    )  # fmt: skip
+    asked = []
+    monkeypatch.setattr("specjax.nn.run.open_run", lambda *args: asked.append(args) or run)
+    run.asked = asked
+    return run
+
+
+def test_probe_writes_what_it_finds_and_a_picture(run, trained, tmp_path):
+    code, out, err = run("probe", "runs/d", "--plot", "--n", 40, "--levels", 9, "--step", "last")
+    assert (code, err) == (0, "")
+    assert trained.asked == [("runs/d", "last")]
+    for word in ("runs/d at step 7", "40 samples of digits", "gain less Wiener's", "probe.npz"):
+        assert word in out
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["probe.npz", "probe.png"]
+    found = sx.load(tmp_path / "probe.npz")
+    np.testing.assert_allclose(found.gain, 0.9 * found.wiener_gain, atol=1e-4)
+    assert found.source["samples"] == 1797
+    assert (tmp_path / "probe.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_json_of_probe_holds_the_bands(run, trained):
+    code, out, _ = run("probe", "runs/d", "--json", "--n", 40, "--levels", 3)
+    document = json.loads(out)
+    assert (code, document["step"], document["dimension"]) == (0, 7, 64)
+    assert document["logsnr"] == [-12, 0, 12]
+    assert document["bands"][-1]["ranks"][1] == 61  # three directions of digits have no variance
+    first = document["bands"][0]
+    np.testing.assert_allclose(first["gain"], 0.9 * np.array(first["wiener_gain"]), atol=1e-4)
+
+
+def test_fit_takes_the_probe(run, trained, tmp_path):
+    assert run("probe", "runs/d", "--n", 40)[0] == 0
+    options = ("--denoiser", "probe.npz", "--steps", 3, "--restarts", 1)
+    code, out, _ = run("fit", "digits", "--plot", "None", *options)
+    assert code == 0
+    assert "the denoiser probed of runs/d at step 7" in out.replace("\n", " ")
+    result = sx.load(tmp_path / "schedule.json")
+    assert result.source["denoiser"]["run"] == "runs/d"
+    attached = sx.load(tmp_path / "probe.npz").attach(DIGITS)
+    np.testing.assert_allclose(result.value, sx.loss(attached, result.schedule), rtol=1e-9)
+    cosine = sx.family("cosine", 3, alpha_bar_range=result.alpha_bar_range)
+    np.testing.assert_allclose(result.baselines["cosine"], sx.loss(attached, cosine), rtol=1e-9)
+    code, out, _ = run("show", "schedule.json")
+    assert "denoiser: probed of runs/d at step 7" in out
+    for args, words in (
+        (("fit", "digits", "--limit", 500), "standard deviations differ"),
+        (("fit", "digits", "--floor", "-1"), "floor = -1"),
+    ):
+        code, _, err = run(*args, "--plot", "None", *options)
+        assert code == 2
+        assert words in err
+        assert err.count("\n") == 1
+    code, _, err = run("show", "probe.npz")
+    assert (code, "probe of a denoiser" in err) == (2, True)
+
+
+def test_fit_refuses_what_is_no_probe(run):
+    np.save("x.npy", np.random.default_rng(0).normal(size=(20, 3)))
+    code, _, err = run("fit", "x.npy", "--steps", 2, "--denoiser", "x.npy")
+    assert code == 2
+    assert err.startswith("specjax: x.npy")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--out", "probe.json"), "ends in .npz"),
+        (("--out", "no/probe.npz"), "does not exist"),
+        (("--n", 2), "at least 3"),
+        (("--levels", 1), "at least 2"),
+        (("--logsnr-range", 3, 1), "NOISY CLEAN"),
+        (("--step", "middle"), "best, last or the number"),
+        (("--against", "x.npy"), "shape (3,)"),
+        (("--against", "y.npy", "--data-range", 0, 1), "outside data_range"),
+        (("--against", "nothing.npy"), "nothing.npy"),
+    ],
+)
+def test_a_mistake_is_one_line(run, trained, tmp_path, options, words):
+    x = np.random.default_rng(0).uniform(size=(20, 3))
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", 4 + np.zeros((20, 8, 8)) + x[:, :1, None])
+    if options[:2] == ("--against", "x.npy"):
+        options = (*options, "--data-range", 0, 1)
+    code, out, err = run("probe", "runs/d", *options)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert err.count("\n") == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.npy", "y.npy"]
+
+
+def test_data_that_are_not_built_in_must_be_given(run, trained):
+    trained.source = {**DIGITS.source, "name": "mine.npy"}
+    code, _, err = run("probe", "runs/d")
+    assert code == 2
+    assert "trained on mine.npy" in err
+    assert "--against" in err
