@@ -53,7 +53,7 @@ class Train:
         self.processes.join()
         from specjax.nn.log import read_metrics
         from specjax.nn.sharding import mesh_of
-        from specjax.nn.train import train
+        from specjax.nn.training import train
 
         with status(f"opening {self.data}"):
             opened = datasets.open(self.data, self.reading)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from specjax.nn.levels import NOISE_LEVELS, WEIGHTINGS
     from specjax.nn.run import Run, open_run
     from specjax.nn.targets import TARGETS, NetworkDenoiser
-    from specjax.nn.train import train
+    from specjax.nn.training import train
     from specjax.nn.unet import UNet
 
 _PLACES = {
@@ -32,7 +32,7 @@ _PLACES = {
     "levels": ("NOISE_LEVELS", "WEIGHTINGS"),
     "run": ("Run", "open_run"),
     "targets": ("TARGETS", "NetworkDenoiser"),
-    "train": ("train",),
+    "training": ("train",),
     "unet": ("UNet",),
 }
 
@@ -58,6 +58,6 @@ def __getattr__(name: str) -> Any:
     for module, names in _PLACES.items():
         if name in names:
             found = getattr(importlib.import_module(f"specjax.nn.{module}"), name)
-            globals()[name] = found  # also where a module has that name
+            globals()[name] = found
             return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -20,6 +20,7 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
 from specjax.nn.document import RunDocument, document_of
@@ -48,7 +49,8 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, document: RunDocument | None = None, read_only: bool = False):
-        logging.getLogger("absl").setLevel(logging.ERROR)
+        for library in ("absl", "asyncio"):  # what matters of theirs is raised, too
+            logging.getLogger(library).setLevel(logging.CRITICAL)
         self.folder = (folder / FOLDER).absolute()
         self._document = document
         best = BestN(get_metric_fn=lambda m: m[_METRIC], reverse=True, n=1)
@@ -172,7 +174,12 @@ class Checkpoints:
 
 
 def _abstract(x: Any) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=getattr(x, "sharding", None))
+    """What to restore: on one device of this process where nothing else is said.
+
+    Else orbax wants the devices that have written it.
+    """
+    where = getattr(x, "sharding", None) or SingleDeviceSharding(jax.local_devices()[0])
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where)
 
 
 def _checksums(arrays: dict[str, Any]) -> dict[str, int]:

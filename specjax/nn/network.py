@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,23 +18,39 @@ from specjax.nn.unet import UNet
 from specjax.spectrum import Spectrum
 
 
-def network_of(document: RunDocument) -> tuple[Callable[[Any], NetworkDenoiser], Any]:
-    """From parameters to the denoiser that they make, and the parameters to begin with."""
+class Network(NamedTuple):
+    """A network without parameters.
+
+    Attributes:
+      denoiser: from parameters to the denoiser that they make.
+      form: the parameters' places, shapes and dtypes. begin: makes those to begin with.
+    """
+
+    denoiser: Callable[[Any], NetworkDenoiser]
+    form: Any
+    begin: Callable[[], Any]
+
+
+def network_of(document: RunDocument) -> Network:
+    """The network of a run."""
     config = document.config
     model = config.model
     shape = network_shape(document.shape, model.spatial)
     dtype = jnp.bfloat16 if config.optimiser.precision == "bfloat16" else jnp.float32
-    unet = UNet(
-        shape, width=model.width, multipliers=model.multipliers, blocks=model.blocks,
-        attention=model.attention, head=model.head, dropout=model.dropout,
-        classes=len(document.classes), dtype=dtype, rngs=nnx.Rngs(config.seed),
-    )  # fmt: skip
-    graph, params = nnx.split(unet)
+
+    def make() -> UNet:
+        return UNet(
+            shape, width=model.width, multipliers=model.multipliers, blocks=model.blocks,
+            attention=model.attention, head=model.head, dropout=model.dropout,
+            classes=len(document.classes), dtype=dtype, rngs=nnx.Rngs(config.seed),
+        )  # fmt: skip
+
+    graph, form = nnx.split(nnx.eval_shape(make))
 
     def denoiser(params: Any) -> NetworkDenoiser:
         return NetworkDenoiser(params, graph, model.target, document.sigma_data, shape)
 
-    return denoiser, params
+    return Network(denoiser, form, lambda: nnx.split(make())[1])
 
 
 def task_of(document: RunDocument, denoiser: Any, spectrum: Spectrum) -> Task:

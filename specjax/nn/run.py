@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from specjax import io as files
@@ -90,8 +91,8 @@ def open_run(path: str | os.PathLike[str], step: int | str | None = None) -> Run
         raise ValueError(f"{folder / SPECTRUM} is not a spectrum")
     with Checkpoints(folder, read_only=True) as checkpoints:
         chosen = checkpoints.chosen("best" if step is None else step)
-        denoiser, params = network_of(document)
-        ema = checkpoints.restore_ema(chosen, params)
+        network = network_of(document)
+        ema = checkpoints.restore_ema(chosen, network.form)
     return Run(
         folder=folder,
         step=chosen,
@@ -101,5 +102,5 @@ def open_run(path: str | os.PathLike[str], step: int | str | None = None) -> Run
         spectrum=spectrum,
         source=document.source,
         versions=document.versions,
-        network=denoiser(jax.tree.map(jax.numpy.asarray, ema)),
+        network=network.denoiser(jax.tree.map(jnp.asarray, ema)),
     )

@@ -79,6 +79,15 @@ def place(tree: Any, shardings: Any) -> Any:
     return jax.tree.map(put, tree, shardings)
 
 
+def placed_as(form: Any, shardings: Any) -> Any:
+    """Shapes and dtypes with where they shall lie."""
+    return jax.tree.map(
+        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+        form,
+        shardings,
+    )
+
+
 def on_host(tree: Any) -> Any:
     """Global arrays as NumPy arrays, whole in every process."""
 

@@ -92,7 +92,7 @@ def _one_update(task: Task, state: TrainState, batch: Batch) -> tuple[TrainState
     config = task.config.optimiser
     key = jax.random.fold_in(jax.random.key(task.config.seed), state.step)
     loss, gradient = _gradient(task, state.params, _noised(task, batch, key), key)
-    norm = optax.global_norm(gradient)
+    norm = optax.tree.norm(gradient)
     change, optimiser_state = optimiser(config).update(gradient, state.optimiser, state.params)
     params = optax.apply_updates(state.params, change)
     # An average over all updates at first, so that it forgets how it began.

@@ -41,6 +41,7 @@ from specjax.nn.sharding import (
     of_parameters,
     on_host,
     place,
+    placed_as,
     replicated,
 )
 from specjax.nn.step import Batch, TrainState
@@ -178,11 +179,12 @@ class _Training:
 
     def __post_init__(self) -> None:
         self.config = self.document.config
-        denoiser, params = network_of(self.document)
-        self.denoiser = denoiser
-        self.task = task_of(self.document, denoiser, self.spectrum)
-        self.first = steps.begin(self.task, params)
-        self.shardings = of_parameters(self.mesh, self.first)
+        network = network_of(self.document)
+        self.denoiser = network.denoiser
+        self.task = task_of(self.document, network.denoiser, self.spectrum)
+        self.begin = lambda: steps.begin(self.task, network.begin())
+        self.form = jax.eval_shape(partial(steps.begin, self.task), network.form)
+        self.shardings = of_parameters(self.mesh, self.form)
         self.update = jax.jit(
             partial(steps.update, self.task),
             donate_argnums=0,
@@ -218,8 +220,9 @@ class _Training:
                 self._go_on(state, begun, total, kept, log, stop)
 
     def _restored(self, kept: Checkpoints) -> TrainState:
-        first = place(self.first, self.shardings)
-        return kept.restore(kept.steps[-1], first) if kept.steps else first
+        if not kept.steps:
+            return place(self.begin(), self.shardings)
+        return kept.restore(kept.steps[-1], placed_as(self.form, self.shardings))
 
     @contextlib.contextmanager
     def _log(self, step: int) -> Iterator[Log | None]:
@@ -247,7 +250,8 @@ class _Training:
             state, metrics = self.update(state, batches)
             step += together
             waiting.append(metrics)
-            ending = step == total or stop.asked
+            asked = stop.asked
+            ending = step == total or asked
             if ending or step % keeping.log_every == 0:
                 self._report(log, step, total, state, waiting, pace, kept)
                 waiting = []
@@ -259,10 +263,10 @@ class _Training:
                 and (step == total or step % keeping.samples_every == 0)
             ):
                 log.picture(step, preview.draw(step, on_host(state.ema)))
-            if stop.asked:
+            if asked:
                 break
         kept.wait()
-        if stop.asked:
+        if step < total:
             raise KeyboardInterrupt
 
     def _report(
@@ -282,7 +286,7 @@ class _Training:
             )
         numbers = {
             name: float(np.mean(np.concatenate([m[name] for m in gathered])))
-            for name in gathered[0]
+            for name in ("loss", "gradient_norm")
         }
         speed = pace.since(step)
         numbers |= {"learning_rate": float(rate(step - 1)), **speed}

@@ -1,0 +1,86 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+import specjax as sx
+from specjax.nn.levels import NOISE_LEVELS, WEIGHTINGS, noise_levels, stratified
+from specjax.nn.targets import TARGETS
+
+SPECTRUM = sx.Spectrum.power_law(40, 1.5)
+
+
+def drawn(name, n=4000, **options):
+    u = stratified(jax.random.key(0), n)
+    return np.asarray(noise_levels(name, SPECTRUM, options)(u), np.float64)
+
+
+def test_edm_is_log_normal_in_s():
+    s = np.exp(-drawn("edm", mean=-0.4, std=1.5) / 2)
+    assert stats.kstest(np.log(s), stats.norm(-0.4, 1.5).cdf).statistic < 1e-3  # stratified
+
+
+def test_uniform_in_logsnr():
+    found = drawn("uniform", low=-3.0, high=5.0)
+    assert stats.kstest(found, stats.uniform(-3, 8).cdf).statistic < 1e-3
+
+
+def test_spectral_has_the_density_of_the_spectral_schedule():
+    """Between two of its levels lie as many as between any two others."""
+    schedule = sx.spectral(SPECTRUM, 10, alpha_bar_range=(4.0358e-5, 0.9999))
+    counts, _ = np.histogram(drawn("spectral", 10_000), np.asarray(schedule.logsnr))
+    np.testing.assert_allclose(counts, 1000, atol=3)
+
+
+def test_for_one_eigenvalue_the_spectral_density_is_the_cosine_schedules():
+    """lambda = 1: angles arctan(s) equally spread."""
+    levels = noise_levels("spectral", sx.Spectrum([1.0]), {})(stratified(jax.random.key(1), 500))
+    angle = np.sort(np.arctan(np.exp(-np.asarray(levels) / 2)))
+    np.testing.assert_allclose(np.diff(angle), np.diff(angle).mean(), rtol=0.02)
+
+
+def test_stratified_numbers_are_one_in_each_stratum():
+    u = np.asarray(stratified(jax.random.key(3), 64))
+    np.testing.assert_array_equal(np.sort((u * 64).astype(int)), np.arange(64))
+    assert u.min() > 0
+    assert u.max() < 1
+
+
+@pytest.mark.parametrize("target", ["f", "eps", "v"])
+def test_a_weighting_makes_errors_of_its_target_count_alike(target):
+    """A change of the network's answer by 1 changes the weighted squared error by 1."""
+    s, sd, x = jnp.array([0.01, 0.5, 30.0]), 0.7, jnp.array([0.3, -1.0, 2.0])
+    made = [
+        TARGETS[target].denoiser(lambda y, _, c=c: c * jnp.ones_like(y), sd) for c in (0.0, 1.0)
+    ]
+    change = made[1](x, 1.0, s) - made[0](x, 1.0, s)
+    weight = WEIGHTINGS["edm" if target == "f" else target].weight(s, sd)
+    np.testing.assert_allclose(weight * change**2, 1, rtol=2e-3)  # s = 0.01 cancels in float32
+
+
+def test_min_snr_bounds_the_ratio():
+    s = jnp.array([0.1, 0.5, 2.0])
+    np.testing.assert_allclose(WEIGHTINGS["min_snr"].weight(s, 0.5), [5, 4, 0.25], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "match"),
+    [
+        ("edn", {}, "did you mean 'edm'"),
+        ("edm", {"men": 1}, "did you mean 'mean'"),
+        ("edm", {"std": 0}, "std = 0"),
+        ("uniform", {"low": 3, "high": 3}, "low below high"),
+        ("spectral", {"loss": "w3"}, "loss = 'w3'"),
+        ("spectral", {"clean": 1.0}, "below 1"),
+    ],
+)
+def test_what_is_refused(name, options, match):
+    with pytest.raises(ValueError, match=match):
+        noise_levels(name, SPECTRUM, options)
+
+
+def test_every_row_says_what_it_is():
+    assert all(
+        row.summary for table in (NOISE_LEVELS, WEIGHTINGS, TARGETS) for row in table.values()
+    )

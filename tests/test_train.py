@@ -1,0 +1,362 @@
+"""Training from end to end, on a network so small that it learns little in seconds."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from checks import one_line
+
+import specjax as sx
+from specjax.nn import (
+    KeepingConfig,
+    ModelConfig,
+    OptimiserConfig,
+    TrainConfig,
+    open_run,
+    train,
+)
+from specjax.nn.checkpoints import Checkpoints, named
+from specjax.nn.log import read_metrics
+
+CONFIG = TrainConfig(
+    model=ModelConfig(width=8, multipliers=(1,)),
+    optimiser=OptimiserConfig(steps=40, batch=16, warmup=5),
+    keeping=KeepingConfig(
+        checkpoint_every=10, log_every=5, samples_every=20, sample_steps=2, sample_count=4
+    ),
+)
+DATA = sx.data.open("digits", limit=200)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    return train(DATA, folder, CONFIG)
+
+
+def parameters(folder, step="last"):
+    return named(open_run(folder, step).network.params)
+
+
+def assert_same_parameters(folder, other):
+    a, b = parameters(folder), parameters(other)
+    assert a.keys() == b.keys()
+    for name, value in a.items():
+        np.testing.assert_array_equal(value, b[name], err_msg=name)
+
+
+def test_what_a_run_leaves(trained):
+    lines = read_metrics(trained.folder)
+    assert [line["step"] for line in lines if "loss" in line] == list(range(5, 41, 5))
+    validation = {
+        line["step"]: line["validation_loss"] for line in lines if "validation_loss" in line
+    }
+    assert trained.step == min(validation, key=validation.get)
+    with Checkpoints(trained.folder, read_only=True) as kept:
+        assert kept.steps == sorted({trained.step, 40})
+    # AdamW's rate after a warm-up of 5 and a cosine over the other 35.
+    rates = {line["step"]: line["learning_rate"] for line in lines if "loss" in line}
+    assert rates[5] == pytest.approx(2e-3 * 4 / 5)
+    assert rates[40] == pytest.approx(1e-3 * (1 + np.cos(np.pi * 34 / 35)), rel=1e-4)
+    assert sorted(p.name for p in (trained.folder / "samples").iterdir()) == [
+        "0000020.png", "0000040.png",
+    ]  # fmt: skip
+    assert list((trained.folder / "tensorboard").glob("events*"))
+    assert (trained.shape, trained.classes, trained.source["name"]) == ((8, 8), 0, "digits")
+    assert trained.versions["jax"] == jax.__version__
+
+
+def test_sigma_data_is_the_root_mean_square(trained):
+    samples = np.asarray(DATA.samples, np.float64) / 8 - 1
+    # The covariance divides by N - 1.
+    assert trained.network.sigma_data == pytest.approx(np.sqrt(np.mean(samples**2)), rel=2e-3)
+
+
+def test_metrics_are_for_tensorboard_too(trained):
+    written = b"".join(p.read_bytes() for p in (trained.folder / "tensorboard").glob("events*"))
+    for name in (b"loss", b"validation_loss", b"samples_per_second", b"PNG"):
+        assert name in written
+
+
+def test_a_run_is_deterministic(trained, tmp_path):
+    train(DATA, tmp_path / "again", CONFIG)
+    assert_same_parameters(trained.folder, tmp_path / "again")
+
+
+# Another process that trains the same, and stops or is stopped.
+AGAIN = """
+import sys, os
+import specjax as sx
+from specjax.nn import *
+from specjax.nn.config import TrainConfig
+import json
+config = TrainConfig.of_document(json.loads(sys.argv[2]))
+{before}
+train(sx.data.open("digits", limit=200), sys.argv[1], config{options})
+"""
+
+
+def start(folder, config=CONFIG, *, before="", options="", **environment):
+    code = AGAIN.format(before=before, options=options)
+    document = json.dumps(config.document())
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(folder), document],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+SLOWLY = """
+import time
+import specjax.nn.training as module
+whole = module._Training._report
+def report(self, *args):
+    whole(self, *args)
+    time.sleep(0.3)
+module._Training._report = report
+"""
+
+
+@pytest.mark.parametrize("at", [12, 22, 31])
+def test_killed_at_any_moment_it_ends_with_the_same_bits(trained, tmp_path, at):
+    folder = tmp_path / "killed"
+    process = start(folder, before=SLOWLY)
+    began = time.monotonic()
+    while process.poll() is None and time.monotonic() - began < 120:
+        if any(line["step"] >= at for line in read_metrics(folder)):
+            break
+        time.sleep(0.02)
+    assert process.poll() is None, process.communicate()
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    with Checkpoints(folder, read_only=True) as kept:
+        assert not kept.steps or kept.steps[-1] < 40
+    train(DATA, folder, CONFIG)
+    assert_same_parameters(trained.folder, folder)
+    steps = [line["step"] for line in read_metrics(folder) if "loss" in line]
+    assert steps == list(range(5, 41, 5))  # no line twice
+
+
+def test_a_signal_ends_it_with_a_checkpoint_of_the_last_update(trained, tmp_path):
+    folder = tmp_path / "stopped"
+    seen = []
+
+    def progress(done, total, text):
+        seen.append(done)
+        if done == 15:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(DATA, folder, CONFIG, progress=progress)
+    with Checkpoints(folder, read_only=True) as kept:
+        assert kept.steps[-1] == 16
+    train(DATA, folder, CONFIG)
+    assert_same_parameters(trained.folder, folder)
+
+
+def test_eight_devices_train_what_one_does(trained, tmp_path):
+    short = replace(CONFIG, optimiser=replace(CONFIG.optimiser, steps=10))
+    one = train(DATA, tmp_path / "one", short)
+    options = ", mesh=mesh_of(2)"
+    process = start(
+        tmp_path / "eight", short, before="from specjax.nn.sharding import mesh_of",
+        options=options, JAX_NUM_CPU_DEVICES="8",
+    )  # fmt: skip
+    printed = process.communicate(timeout=300)
+    assert process.returncode == 0, printed
+    losses = [
+        [line["loss"] for line in read_metrics(folder) if "loss" in line]
+        for folder in (one.folder, tmp_path / "eight")
+    ]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
+    a, b = parameters(one.folder), parameters(tmp_path / "eight")
+    moved = np.sqrt(sum(np.sum(np.square(x)) for x in a.values()))
+    apart = np.sqrt(sum(np.sum(np.square(a[k] - b[k])) for k in a))
+    assert apart < 1e-4 * moved
+
+
+def refused(folder, config=CONFIG, data=DATA):
+    return one_line(train, data, folder, config)
+
+
+def changed(group, **changes):
+    return replace(CONFIG, **{group: replace(getattr(CONFIG, group), **changes)})
+
+
+def test_a_folder_with_another_run_is_refused(trained):
+    before = parameters(trained.folder)
+    message = refused(trained.folder, changed("optimiser", learning_rate=1e-3, batch=32))
+    assert "learning_rate = 0.001 (0.002 in the run)" in message
+    assert "batch = 32 (16 in the run)" in message
+    assert "other data" in refused(trained.folder, data=sx.data.open("digits", limit=201))
+    for name, value in parameters(trained.folder).items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_other_cadences_of_checkpoints_are_the_same_run(trained):
+    run = train(DATA, trained.folder, changed("keeping", checkpoint_every=7))
+    assert run.step == trained.step
+
+
+def test_a_folder_of_other_things_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("")
+    assert "thesis.tex" in refused(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("group", "changes", "match"),
+    [
+        ("model", {"width": 0}, "width = 0"),
+        ("model", {"width": 6}, "multiple of 4"),
+        ("model", {"multipliers": ()}, "multipliers"),
+        ("model", {"target": "epsilon"}, "target = 'epsilon'"),
+        ("model", {"dropout": 1.5}, "dropout = 1.5"),
+        ("model", {"spatial": 3}, "spatial = 3"),
+        ("noise", {"weighting": "snr"}, "weighting = 'snr'"),
+        ("noise", {"noise_levels": "linear"}, "noise_levels = 'linear'"),
+        ("noise", {"noise_options": ("mean",)}, "NAME=VALUE"),
+        ("noise", {"noise_options": ("low=1",)}, "'low' is unknown"),
+        ("optimiser", {"steps": 0}, "steps = 0"),
+        ("optimiser", {"batch": 16, "accumulate": 3}, "accumulate = 3"),
+        ("optimiser", {"learning_rate": float("nan")}, "learning_rate"),
+        ("optimiser", {"precision": "float16"}, "precision = 'float16'"),
+        ("keeping", {"checkpoint_every": 0}, "checkpoint_every = 0"),
+    ],
+)
+def test_what_is_not_allowed_is_refused_before_anything_is_written(tmp_path, group, changes, match):
+    assert match in refused(tmp_path / "run", changed(group, **changes))
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_a_set_without_labels_is_no_conditional_run(tmp_path):
+    data = sx.data.open(np.zeros((4, 8, 8), np.float32))
+    assert "has no labels" in refused(tmp_path / "run", changed("model", conditional=True), data)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    wild = changed("optimiser", learning_rate=1e12, clip=1e12, warmup=0)
+    message = refused(tmp_path / "run", replace(wild, optimiser=replace(wild.optimiser, steps=200)))
+    assert "not finite at step" in message
+    assert "learning rate 1e+12" in message
+    assert "last good checkpoint: " in message
+
+
+@pytest.fixture
+def copied(trained, tmp_path):
+    return Path(shutil.copytree(trained.folder, tmp_path / "copy"))
+
+
+def unopened(folder, step=None):
+    return one_line(open_run, folder, step)
+
+
+def opened(folder):
+    """(parameters, None), or (None, why not)."""
+    try:
+        return parameters(folder), None
+    except ValueError as error:
+        return None, str(error)
+
+
+# tensorstore leaves the reads that go on when one fails.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_damaged_checkpoint_is_refused(copied):
+    """Each file of an item, cut or with a bit turned, is noticed or does not matter."""
+    clean = parameters(copied)
+    noticed = 0
+    for path in sorted((copied / "checkpoints" / "40" / "ema").rglob("*")):
+        if not path.is_file() or path.stat().st_size < 200:
+            continue
+        content = path.read_bytes()
+        middle = len(content) // 2
+        for harm in (
+            content[:middle],
+            content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1 :],
+        ):
+            path.write_bytes(harm)
+            found, message = opened(copied)
+            if message:
+                assert "checkpoints/40" in message
+                noticed += 1
+                continue
+            for name, value in clean.items():
+                np.testing.assert_array_equal(value, found[name])
+        path.write_bytes(content)
+    assert noticed >= 2
+
+
+def test_another_version_is_refused(copied):
+    from specjax import io as files
+
+    path = copied / "run.json"
+    document = json.loads(path.read_text())
+    document["format_version"] = 99
+    document["checksum"] = files.checksum(document)
+    path.write_text(json.dumps(document))
+    assert "format version 99" in unopened(copied)
+    path.write_text("{")
+    assert "damaged" in unopened(copied)
+    document["format_version"] = 1
+    path.write_text(json.dumps(document))
+    assert "checksum" in unopened(copied)
+
+
+def test_a_checkpoint_of_another_network_is_refused(copied):
+    from specjax import io as files
+
+    path = copied / "run.json"
+    document = json.loads(path.read_text())
+    document["config"]["model"]["width"] = 16
+    document["checksum"] = files.checksum(document)
+    path.write_text(json.dumps(document))
+    assert "another network or version" in unopened(copied)
+
+
+def test_what_is_no_run_is_refused(tmp_path, trained):
+    assert "is not the folder of a run" in unopened(tmp_path)
+    assert "choose last, best or one of" in unopened(trained.folder, 17)
+
+
+def test_labels_of_a_run_without_classes(trained):
+    with pytest.raises(ValueError, match="without labels"):
+        trained.denoiser([1])
+
+
+def test_a_conditional_run_knows_its_classes(tmp_path):
+    config = changed("model", conditional=True)
+    config = replace(config, optimiser=replace(config.optimiser, steps=10))
+    run = train(DATA, tmp_path / "run", config)
+    assert (run.classes, run.class_names[3]) == (10, "3")
+    with pytest.raises(ValueError, match="from 0 to 9"):
+        run.denoiser([10])
+    x = np.zeros((2, 8, 8), np.float32)
+    assert run.denoiser([1, 2])(x, 1.0, 1.0).shape == x.shape
+
+
+@pytest.mark.slow
+def test_it_learns_32_images_by_heart(tmp_path):
+    """Samples of a long training are its images: no other loss says that all parts work."""
+    data = sx.data.open("digits", limit=32)
+    config = TrainConfig(
+        model=ModelConfig(width=32),
+        optimiser=OptimiserConfig(steps=1500, batch=32, validation=0.0),
+        keeping=KeepingConfig(checkpoint_every=1500, samples_every=0),
+    )
+    run = train(data, tmp_path / "run", config)
+    from specjax.generate import generate
+
+    plan = sx.plan("ddim", sx.spectral(run.spectrum, 30))
+    samples = generate(plan, run.denoiser(), 64, run.shape).reshape(64, -1)
+    images = np.asarray(data.samples).reshape(32, -1) / 8 - 1
+    distances = np.sqrt(((samples[:, None] - images[None]) ** 2).mean(-1)).min(1)
+    between = np.sqrt(((images[:, None] - images[None]) ** 2).mean(-1) + 9 * np.eye(32)).min(1)
+    assert np.median(distances) < 0.2 * np.median(between)
