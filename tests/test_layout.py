@@ -14,6 +14,8 @@ LAYERS = [
     "_values",
     "_check",
     "quadrature",
+    "grouping",
+    "response",
     "basis",
     "estimate",
     "mesh_sums",
@@ -42,18 +44,26 @@ LAYERS = [
     "families",
     "result",
     "sample",
+    "programs",
+    "generate",
+    "probe",
     "fit",
     "compare",
     "io",
     "cluster",
     "export",
+    "sample_files",
     "data",
     "sweep",
+    "nn",
+    "evaluate",
+    "report_probe",
     "plots",
     "report",
     "report_spectrum",
     "report_sweep",
     "report_recommend",
+    "report_evaluate",
     "console",
     "cli",
 ]
@@ -91,8 +101,8 @@ def test_modules_import_only_from_above(path):
 
 def test_importing_the_package_is_light():
     heavy = (
-        "flax", "matplotlib", "optax", "pandas", "PIL", "pyarrow", "rich", "sklearn", "soundfile",
-        "soxr", "tensorflow_datasets", "tyro",
+        "equinox", "flax", "matplotlib", "optax", "orbax", "pandas", "PIL", "pyarrow", "rich",
+        "sklearn", "soundfile", "soxr", "tensorboardX", "tensorflow_datasets", "torch", "tyro",
     )  # fmt: skip
     code = f"import sys, specjax; print(*[m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
