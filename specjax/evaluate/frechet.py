@@ -18,10 +18,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.linalg import eigh, svdvals
+from scipy.linalg import svdvals
+from scipy.linalg.lapack import dpstrf
 
-from specjax import estimate
 from specjax.evaluate.vectors import pair
+
+_NEGATIVE = 1e-6  # of the largest entry: what of a covariance no factor explains
 
 
 def frechet(a: Any, b: Any) -> float:
@@ -31,9 +33,8 @@ def frechet(a: Any, b: Any) -> float:
       a, b: [n, ...] and [m, ...], at least two samples each; n, m < d is fine.
 
     Returns:
-      A distance in squared units of the samples, 0 or more. Costs (n + m) d^2 for the covariances
-      and some 10 d^3 (16 GFLOP at d = 1,000), or n m d and n m^2 where both sets are smaller
-      than d.
+      A distance in squared units of the samples, 0 or more. Costs 2 (n + m) d^2 for the covariances
+      and some 10 d^3, or 2 n m d and some 4 n m^2 where both sets are smaller than d.
 
     Raises:
       ValueError: for NaN, fewer than two samples, different shapes.
@@ -86,13 +87,20 @@ def _trace_of_root(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _factor(covariance: np.ndarray) -> np.ndarray:
-    """``A`` [rank, d] with ``A^T A`` the covariance; eigenvalues that are rounding are left out."""
+    """``A`` [rank, d] with ``A^T A`` the covariance: Cholesky with pivots, up to rounding.
+
+    Its d^3 / 3 operations are a tenth of an eigendecomposition's.
+    """
     if not np.isfinite(covariance).all():
         raise ValueError("the covariance has NaN or infinite entries")
-    eigenvalues, eigenvectors = eigh(covariance, driver="evd", check_finite=False)
-    eigenvalues = estimate.clip_rounding(eigenvalues)
-    kept = eigenvalues > 0
-    return np.sqrt(eigenvalues[kept])[:, None] * eigenvectors[:, kept].T
+    upper, pivots, rank, _ = dpstrf(covariance)
+    found = np.zeros((rank, len(covariance)))
+    found[:, pivots - 1] = np.triu(upper)[:rank]
+    if np.abs(found.T @ found - covariance).max(initial=0.0) > _NEGATIVE * covariance.max():
+        raise ValueError(
+            "the covariance has a negative eigenvalue or is not symmetric: it is not a covariance"
+        )
+    return found
 
 
 def _deviations(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from specjax import _check, estimate
 
 MOST_DIMENSIONS = 2048
 """Samples of more numbers are compared by their principal components: as many as Inception's
-features, whose Fréchet distance takes about ten seconds on two cores."""
+features, whose Fréchet distance takes some seconds."""
 
 COMPONENTS = 512
 """Principal components of such samples; of natural images they hold some 98 % of the variance."""

@@ -2,8 +2,8 @@
 
 What compares all pairs never holds them all: a block is at most ``BLOCK`` rows by ``BLOCK`` rows
 in float64 (32 MiB), so that 50,000 samples of 3,072 numbers against 10,000 take their own memory
-and little more. The arithmetic is 2 n m d operations: that pair takes 3e12, about a minute on two
-cores; a set with itself takes half of that, since only the upper blocks are made.
+and little more. The arithmetic is 2 n m d operations: that pair takes 3e12, a minute or two on
+two cores; a set with itself takes half of that, since only the upper blocks are made.
 """
 
 from __future__ import annotations

@@ -6,8 +6,10 @@ matplotlib is imported when a picture is drawn, not before::
     save_figure(fit_figure(picture), "schedule.png")
     save_figure(spectrum_figure(spectrum), "spectrum.png")
     save_figure(sweep_figure(result.table), "sweep.png")
+    save_figure(bands_figure([evaluation]), "bands.png")
 """
 
+from specjax.plots.bands_figure import bands_figure
 from specjax.plots.figure import fit_figure
 from specjax.plots.picture import Drawn, FitPicture, LossCurve, fit_picture
 from specjax.plots.save import FORMATS, save_figure
@@ -19,6 +21,7 @@ __all__ = [
     "Drawn",
     "FitPicture",
     "LossCurve",
+    "bands_figure",
     "fit_figure",
     "fit_picture",
     "save_figure",
