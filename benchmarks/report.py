@@ -112,7 +112,8 @@ def _sampling_rows(result: dict) -> list[str]:
         f"| {_seconds(one['seconds_per_call'])} "
         f"| the jitted network alone: {_seconds(one['bare_seconds_per_call'])} "
         f"| **{100 * one['overhead_of_pairs']:+.1f} %** in the median of pairs "
-        f"({_seconds(one['free_network_seconds_per_call'])} a call with a network that costs nothing) | - |"
+        f"({_seconds(one['free_network_seconds_per_call'])} a call with a network "
+        "that costs nothing) | - |"
         for one in result["rows"]
     ]
 
