@@ -20,7 +20,7 @@ _WIDEST = 4
 
 
 class Classifier(nnx.Module):
-    """Pairs of convolutions, the second with a stride; then the features; then a line to classes.
+    """A convolution; some with a stride; then the features; then a line to the classes.
 
     Kernels are 3x3 with stride 2 for images, 9 with stride 4 for sound, which covers as much. The
     features are the activations (GELU) of the dense layer before the classes.
@@ -30,15 +30,14 @@ class Classifier(nnx.Module):
         sides, channels = grid(form.shape)
         spatial = len(sides)
         kernel, stride = (3, 2) if spatial == 2 else (9, 4)
-        blocks: list[Block] = []
         wide = form.width
-        while not blocks or max(sides) > _SMALLEST_SIDE:
+        blocks = [Block(channels, wide, (kernel,) * spatial, 1, rngs)]
+        while len(blocks) == 1 or max(sides) > _SMALLEST_SIDE:
             wider = min(2 * wide, _WIDEST * form.width)
-            blocks.append(Block(channels, wide, (kernel,) * spatial, 1, rngs))
             blocks.append(Block(wide, wider, (kernel,) * spatial, stride, rngs))
-            sides, channels, wide = [-(-side // stride) for side in sides], wider, wider
+            sides, wide = [-(-side // stride) for side in sides], wider
         self.blocks = nnx.List(blocks)
-        self.gather = nnx.Linear(math.prod(sides) * channels, form.features, rngs=rngs)
+        self.gather = nnx.Linear(math.prod(sides) * wide, form.features, rngs=rngs)
         self.decide = nnx.Linear(form.features, form.classes, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
