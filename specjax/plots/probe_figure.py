@@ -8,7 +8,7 @@ import numpy as np
 
 from specjax.plots.style import GUIDE, INK, RC, STRONG
 from specjax.probe import Probe
-from specjax.report_probe import Band, bands, title
+from specjax.probe_bands import Band, bands, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

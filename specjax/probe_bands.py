@@ -1,0 +1,83 @@
+"""Directions of a probe in bands of neighbouring eigenvalues, for tables and pictures."""
+
+from __future__ import annotations
+
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+
+from specjax.probe import Probe
+
+_BANDS = 5
+
+
+class Band(NamedTuple):
+    """Directions of neighbouring eigenvalues: ranks from ``first`` to ``last``, from 1.
+
+    ``gain``, ``wiener_gain``, ``gain_error`` [L] are averages over its directions (the last the
+    standard error, taking directions as independent); ``error``, ``wiener_error``, ``excess``
+    [L] sums.
+    """
+
+    first: int
+    last: int
+    eigenvalues: np.ndarray
+    gain: np.ndarray
+    wiener_gain: np.ndarray
+    gain_error: np.ndarray
+    error: np.ndarray
+    wiener_error: np.ndarray
+    excess: np.ndarray
+    excess_error: np.ndarray
+
+    @property
+    def ratio(self) -> np.ndarray:
+        """The error over Wiener's [L], by the excess, which is what is known well."""
+        return 1 + self.excess / self.wiener_error
+
+    @property
+    def name(self) -> str:
+        """The ranks and the variance."""
+        ranks = str(self.first) if self.first == self.last else f"{self.first} to {self.last}"
+        return f"{ranks} ({self.eigenvalues.mean():.2g})"
+
+
+def bands(probe: Probe, count: int = _BANDS) -> list[Band]:
+    """The directions in at most ``count`` bands, evenly over the logarithm of the rank.
+
+    Directions of no variance are left out.
+    """
+    lam = np.asarray(probe.spectrum.eigenvalues, np.float64)
+    order = np.argsort(-lam, kind="stable")[: int((lam > 0).sum())]
+    edges = np.unique(np.geomspace(1, len(order) + 1, count + 1).round().astype(int)) - 1
+    return [_band(probe, lam, order[a:b], int(a) + 1) for a, b in itertools.pairwise(edges)]
+
+
+def _band(probe: Probe, lam: np.ndarray, members: np.ndarray, first: int) -> Band:
+    def of(x: np.ndarray) -> np.ndarray:
+        return x[:, members]
+
+    gain_error, excess_error = (
+        np.linalg.norm(of(probe.standard_errors[name]), axis=1) for name in ("gain", "excess")
+    )
+    return Band(
+        first,
+        first + len(members) - 1,
+        lam[members],
+        of(probe.gain).mean(1),
+        of(probe.wiener_gain).mean(1),
+        gain_error / len(members),
+        of(probe.error).sum(1),
+        of(probe.wiener_error).sum(1),
+        of(probe.excess).sum(1),
+        excess_error,
+    )
+
+
+def title(probe: Probe) -> str:
+    """What was probed, in words."""
+    source = probe.source
+    of = f"{source['run']} at step {source['step']:,}" if "run" in source else "a denoiser"
+    data = source.get("data") or (probe.spectrum.source or {}).get("name")
+    return f"{of}, probed with {source['n']:,} samples of {data}" if data else of
