@@ -14,7 +14,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,28 +35,11 @@ _LARGEST_MEAN = 3.0
 """Mean magnitude above which samples cannot be in [-1, 1], even poor ones."""
 
 
-class Features(Protocol):
-    """A fixed map from samples to features, such as a classifier's last hidden layer."""
-
-    @property
-    def name(self) -> str:
-        """What they are, in words."""
-
-    @property
-    def distance_name(self) -> str:
-        """What the Fréchet distance on them is called."""
-
-    @property
-    def is_inception(self) -> bool:
-        """Whether that distance is the FID."""
-
-    def __call__(self, samples: Any) -> np.ndarray:
-        """Features [n, f] (float32) of samples [n, *shape] in [-1, 1]."""
-
-
 @dataclass(frozen=True, eq=False)
 class ClassifierFeatures:
     """The layer before the classes of a classifier that was trained on a labelled dataset.
+
+    They are :class:`specjax.evaluate.Features`.
 
     Attributes:
       form: of the network. parameters: nested by names, float32.
