@@ -3,6 +3,11 @@
 See the README for a tour; ``specjax.schedule`` states the conventions.
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
 from specjax import data
 from specjax.bootstrap import bootstrap
 from specjax.compare import Comparison, compare
@@ -10,6 +15,7 @@ from specjax.denoisers import from_edm, from_eps, from_v, wiener
 from specjax.export import export
 from specjax.families import SCHEDULES, family
 from specjax.fit import fit
+from specjax.generate import generate
 from specjax.grids import GRIDS, TrainingGrid
 from specjax.intervals import Intervals
 from specjax.io import load, save
@@ -17,6 +23,7 @@ from specjax.losses import LOSSES
 from specjax.moments import Moments
 from specjax.objective import loss
 from specjax.power_law import PowerLaw, power_law_fit
+from specjax.probe import Probe, probe
 from specjax.result import FitResult
 from specjax.sample import sample
 from specjax.samplers import SAMPLERS, plan
@@ -41,6 +48,7 @@ __all__ = [
     "Moments",
     "NoiseSchedule",
     "PowerLaw",
+    "Probe",
     "Recommendation",
     "SamplerPlan",
     "Spectrum",
@@ -59,10 +67,12 @@ __all__ = [
     "from_edm",
     "from_eps",
     "from_v",
+    "generate",
     "load",
     "loss",
     "plan",
     "power_law_fit",
+    "probe",
     "recommend",
     "sample",
     "save",
@@ -71,3 +81,10 @@ __all__ = [
     "transfer",
     "wiener",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """``specjax.nn`` and ``specjax.evaluate``, loaded (with Flax) when they are used."""
+    if name in ("evaluate", "nn"):
+        return importlib.import_module(f"specjax.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

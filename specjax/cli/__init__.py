@@ -1,4 +1,4 @@
-"""The command line: ``specjax fit|compare|spectrum|sweep|recommend|show|export``.
+"""The command line: ``specjax fit|compare|spectrum|sweep|recommend|train|sample|evaluate|...``.
 
 A user's mistake is one line on standard error and exit code 2; Ctrl-C is 130. Standard output
 holds the result (a table, or JSON with ``--json``), standard error progress and remarks.
@@ -42,18 +42,22 @@ Command = (
     | Annotated[Export, tyro.conf.subcommand("export", prefix_name=False)]
 )
 
+_DESCRIPTION = (
+    "Few-step diffusion sampling, learned from the spectrum of data; networks to prove it."
+)
+
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point of ``specjax``."""
-    with one_line_errors():
-        command = tyro.cli(
-            Command,
-            prog="specjax",
-            description="Learn few-step diffusion sampling schedules from the spectrum of data.",
-            args=argv,
-            config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
-        )
     try:
+        with one_line_errors():
+            command = tyro.cli(
+                Command,
+                prog="specjax",
+                description=_DESCRIPTION,
+                args=argv,
+                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+            )
         keep_compilations()
         command.run()
     except ValueError as error:

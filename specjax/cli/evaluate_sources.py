@@ -168,16 +168,10 @@ class RunSource:
         with progress("sampling and measuring", "samples", long=True) as update:
             return evaluate_schedules(
                 plans, self.run.denoiser(), reference, seeds=self.schedules.seeds,
-                labels=self._labels(reference.n), batch=self.schedules.batch, mesh=mesh,
+                labels=self.schedules.drawing(reference.n).of_run(self.run, self.path),
+                batch=self.schedules.batch, mesh=mesh,
                 progress=update,
             )  # fmt: skip
-
-    def _labels(self, n: int) -> np.ndarray | None:
-        """Classes in turn: all of a conditional run, if none are asked for."""
-        given = self.schedules.drawing(n).of_run(self.run, self.path)
-        if given is None and self.run.classes:
-            return np.arange(n, dtype=np.int32) % self.run.classes
-        return given
 
 
 @dataclass(frozen=True, eq=False)

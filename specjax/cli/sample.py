@@ -88,7 +88,7 @@ class Drawing:
     n: int = 64
     """how many samples"""
     labels: tuple[int, ...] = ()
-    """classes, repeated in turn until there are n; by default the network is told none"""
+    """classes of a conditional run, repeated in turn until there are n; by default all of them"""
     seed: int = 0
     """of the noise; sample i has the same noise whatever n, batch and devices"""
     batch: int | None = None
@@ -117,14 +117,14 @@ class Drawing:
 
     def of_run(self, run: Run, name: str) -> np.ndarray | None:
         """The labels [n] of the samples, or None."""
-        if not self.labels:
-            return None
-        if not run.classes:
+        if not run.classes and self.labels:
             raise ValueError(f"labels: {name} was trained without classes; leave --labels out")
         for label in self.labels:
             if not 0 <= label < run.classes:
                 raise ValueError(f"labels = {label}: {name} has classes 0 to {run.classes - 1}")
-        return np.resize(np.asarray(self.labels, np.int32), self.n)
+        if not run.classes:
+            return None
+        return np.resize(np.asarray(self.labels or range(run.classes), np.int32), self.n)
 
     def mesh(self) -> Mesh | None:
         """Over the devices of this process, where they are several."""
