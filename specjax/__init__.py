@@ -11,7 +11,7 @@ from typing import Any
 from specjax import data
 from specjax.bootstrap import bootstrap
 from specjax.compare import Comparison, compare
-from specjax.denoisers import from_edm, from_eps, from_v, wiener
+from specjax.denoisers import from_edm, from_eps, from_v, linearised, wiener
 from specjax.export import export
 from specjax.families import SCHEDULES, family
 from specjax.fit import fit
@@ -68,6 +68,7 @@ __all__ = [
     "from_eps",
     "from_v",
     "generate",
+    "linearised",
     "load",
     "loss",
     "plan",

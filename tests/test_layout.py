@@ -47,6 +47,7 @@ LAYERS = [
     "programs",
     "generate",
     "probe",
+    "probe_bands",
     "fit",
     "compare",
     "io",

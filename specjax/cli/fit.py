@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,6 +42,11 @@ class Goal:
     denoiser: str | None = None
     """a file by 'specjax probe': the network that will be sampled, in place of the ideal one"""
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of the sampler, by name."""
+        return _check.named_values("sampler_options", self.sampler_options)
+
     def check(self, steps: int) -> None:
         """Refuse what can be refused before the data are read."""
         from specjax.losses import LOSSES
@@ -53,7 +57,7 @@ class Goal:
         if self.restarts is not None:
             _check.whole_number("restarts", self.restarts)
         trial = NoiseSchedule.from_alpha_bar(_check.alpha_bar_range(self.alpha_bar_range))
-        plan(self.sampler, trial, self.process, **sampler_options(self.sampler_options))
+        plan(self.sampler, trial, self.process, **self.options)
 
     def probed(self) -> Probe | None:
         """The measured denoiser, if one is given."""
@@ -80,23 +84,9 @@ class Goal:
             return compare(
                 spectrum, steps, sampler=self.sampler, loss=self.loss, process=self.process,
                 alpha_bar_range=self.alpha_bar_range, restarts=self.restarts, seed=seed,
-                sampler_options=sampler_options(self.sampler_options), schedules=schedules,
+                sampler_options=self.options, schedules=schedules,
                 progress=lambda done, most, value: update(done, most),
             )  # fmt: skip
-
-
-def sampler_options(given: tuple[str, ...]) -> dict[str, Any]:
-    """``("eta=0.5",)`` as a mapping; values are numbers where they look like ones."""
-    options: dict[str, Any] = {}
-    for item in given:
-        name, equals, text = item.partition("=")
-        if not equals:
-            raise ValueError(f"sampler_options = {item!r}: give NAME=VALUE, such as eta=0.5")
-        try:
-            options[name] = json_module.loads(text)
-        except json_module.JSONDecodeError:
-            options[name] = text
-    return options
 
 
 @dataclass(frozen=True, kw_only=True)
