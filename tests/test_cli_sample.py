@@ -107,12 +107,13 @@ def test_a_schedule_file_says_sampler_and_process(sample, run, tmp_path):
 
 def test_labels_in_turn_and_batches(sample, tmp_path):
     one = ("--schedule", "2,0", "-o", "x.npy", "--n", 5)
-    assert sample(*one, classes=3)[0] == 0
-    told_none = np.load(tmp_path / "x.npy")
-    assert sample(*one, "--labels", 2, 0, "--batch", 2, classes=3)[0] == 0
-    told = np.load(tmp_path / "x.npy")
-    added = np.array([0.2, 0, 0.2, 0, 0.2])[:, None, None]
-    np.testing.assert_allclose(told, told_none + added, rtol=1e-5, atol=1e-6)
+    assert sample(*one, "--labels", 0, classes=3)[0] == 0
+    zeros = np.load(tmp_path / "x.npy")
+    for labels, added in ((("--labels", 2, 0), [0.2, 0, 0.2, 0, 0.2]), ((), [0, 0.1, 0.2, 0, 0.1])):
+        assert sample(*one, *labels, "--batch", 2, classes=3)[0] == 0
+        told = np.load(tmp_path / "x.npy")
+        expected = zeros + np.array(added)[:, None, None]
+        np.testing.assert_allclose(told, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_sound_is_numbered_files_of_16_bits(sample, tmp_path):
@@ -168,9 +169,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("options", "args", "message", "opened"), BAD, ids=[" ".join(b[1]) or str(b[0]) for b in BAD]
-)
+@pytest.mark.parametrize(("options", "args", "message", "opened"), BAD, ids=[bad[2] for bad in BAD])
 def test_a_mistake_is_one_line_and_writes_nothing(
     sample, tmp_path, options, args, message, opened
 ):  # fmt: skip

@@ -28,7 +28,7 @@ from specjax.nn.checkpoints import Checkpoints, named
 from specjax.nn.log import read_metrics
 
 CONFIG = TrainConfig(
-    model=ModelConfig(width=8, multipliers=(1,)),
+    model=ModelConfig(width=8, multipliers=(1,), conditional=True),
     optimiser=OptimiserConfig(steps=40, batch=16, warmup=5),
     keeping=KeepingConfig(
         checkpoint_every=10, log_every=5, samples_every=20, sample_steps=2, sample_count=4
@@ -71,7 +71,7 @@ def test_what_a_run_leaves(trained):
         "0000020.png", "0000040.png",
     ]  # fmt: skip
     assert list((trained.folder / "tensorboard").glob("events*"))
-    assert (trained.shape, trained.classes, trained.source["name"]) == ((8, 8), 0, "digits")
+    assert (trained.shape, trained.classes, trained.source["name"]) == ((8, 8), 10, "digits")
     assert trained.versions["jax"] == jax.__version__
 
 
@@ -85,11 +85,6 @@ def test_metrics_are_for_tensorboard_too(trained):
     written = b"".join(p.read_bytes() for p in (trained.folder / "tensorboard").glob("events*"))
     for name in (b"loss", b"validation_loss", b"samples_per_second", b"PNG"):
         assert name in written
-
-
-def test_a_run_is_deterministic(trained, tmp_path):
-    train(DATA, tmp_path / "again", CONFIG)
-    assert_same_parameters(trained.folder, tmp_path / "again")
 
 
 # Another process that trains the same, and stops or is stopped.
@@ -126,7 +121,9 @@ module._Training._report = report
 """
 
 
-@pytest.mark.parametrize("at", [12, 22, 31])
+@pytest.mark.parametrize(
+    "at", [pytest.param(12, marks=pytest.mark.slow), 22, pytest.param(31, marks=pytest.mark.slow)]
+)
 def test_killed_at_any_moment_it_ends_with_the_same_bits(trained, tmp_path, at):
     folder = tmp_path / "killed"
     process = start(folder, before=SLOWLY)
@@ -164,24 +161,23 @@ def test_a_signal_ends_it_with_a_checkpoint_of_the_last_update(trained, tmp_path
 
 
 def test_eight_devices_train_what_one_does(trained, tmp_path):
-    short = replace(CONFIG, optimiser=replace(CONFIG.optimiser, steps=10))
-    one = train(DATA, tmp_path / "one", short)
-    options = ", mesh=mesh_of(2)"
+    """To rounding, which Adam makes larger from step to step."""
+    folder = tmp_path / "eight"
     process = start(
-        tmp_path / "eight", short, before="from specjax.nn.sharding import mesh_of",
-        options=options, JAX_NUM_CPU_DEVICES="8",
+        folder, before="from specjax.nn.sharding import mesh_of", options=", mesh=mesh_of(2)",
+        JAX_NUM_CPU_DEVICES="8",
     )  # fmt: skip
     printed = process.communicate(timeout=300)
     assert process.returncode == 0, printed
     losses = [
-        [line["loss"] for line in read_metrics(folder) if "loss" in line]
-        for folder in (one.folder, tmp_path / "eight")
+        [line["loss"] for line in read_metrics(each) if "loss" in line]
+        for each in (trained.folder, folder)
     ]
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
-    a, b = parameters(one.folder), parameters(tmp_path / "eight")
-    moved = np.sqrt(sum(np.sum(np.square(x)) for x in a.values()))
+    a, b = parameters(trained.folder), parameters(folder)
+    length = np.sqrt(sum(np.sum(np.square(x)) for x in a.values()))
     apart = np.sqrt(sum(np.sum(np.square(a[k] - b[k])) for k in a))
-    assert apart < 1e-4 * moved
+    assert apart < 1e-4 * length
 
 
 def refused(folder, config=CONFIG, data=DATA):
@@ -239,7 +235,7 @@ def test_what_is_not_allowed_is_refused_before_anything_is_written(tmp_path, gro
 
 def test_a_set_without_labels_is_no_conditional_run(tmp_path):
     data = sx.data.open(np.zeros((4, 8, 8), np.float32))
-    assert "has no labels" in refused(tmp_path / "run", changed("model", conditional=True), data)
+    assert "has no labels" in refused(tmp_path / "run", data=data)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
@@ -259,39 +255,43 @@ def unopened(folder, step=None):
     return one_line(open_run, folder, step)
 
 
-def opened(folder):
-    """(parameters, None), or (None, why not)."""
-    try:
-        return parameters(folder), None
-    except ValueError as error:
-        return None, str(error)
+# In a process of its own: tensorstore leaves behind the reads that go on when one fails.
+DAMAGE = """
+import sys
+from pathlib import Path
+import numpy as np
+from specjax.nn import open_run
+from specjax.nn.checkpoints import named
+folder = Path(sys.argv[1])
+read = lambda: named(open_run(folder, "last").network.params)
+clean, noticed = read(), 0
+paths = [p for p in sorted((folder / "checkpoints" / "40" / "ema").rglob("*")) if p.is_file()]
+for path in sorted(paths, key=lambda p: p.stat().st_size)[-4:]:
+    whole = path.read_bytes()
+    half = len(whole) // 2
+    turned = whole[:half] + bytes([whole[half] ^ 4]) + whole[half + 1 :]
+    for harm in (whole[:half], turned):
+        path.write_bytes(harm)
+        try:
+            found = read()
+        except ValueError as error:
+            assert "checkpoints/40 is damaged" in str(error) and "\\n" not in str(error), error
+            noticed += 1
+        else:
+            assert all(np.array_equal(clean[name], found[name]) for name in clean), path
+    path.write_bytes(whole)
+print(noticed)
+"""
 
 
-# tensorstore leaves the reads that go on when one fails.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_damaged_checkpoint_is_refused(copied):
-    """Each file of an item, cut or with a bit turned, is noticed or does not matter."""
-    clean = parameters(copied)
-    noticed = 0
-    for path in sorted((copied / "checkpoints" / "40" / "ema").rglob("*")):
-        if not path.is_file() or path.stat().st_size < 200:
-            continue
-        content = path.read_bytes()
-        middle = len(content) // 2
-        for harm in (
-            content[:middle],
-            content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1 :],
-        ):
-            path.write_bytes(harm)
-            found, message = opened(copied)
-            if message:
-                assert "checkpoints/40" in message
-                noticed += 1
-                continue
-            for name, value in clean.items():
-                np.testing.assert_array_equal(value, found[name])
-        path.write_bytes(content)
-    assert noticed >= 2
+def test_damage_is_noticed_or_does_not_matter(trained, tmp_path):
+    copy = shutil.copytree(trained.folder, tmp_path / "copy")
+    done = subprocess.run(
+        [sys.executable, "-c", DAMAGE, str(copy)], capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 2
+    assert "Traceback" not in done.stderr
 
 
 def test_another_version_is_refused(copied):
@@ -326,20 +326,18 @@ def test_what_is_no_run_is_refused(tmp_path, trained):
     assert "choose last, best or one of" in unopened(trained.folder, 17)
 
 
-def test_labels_of_a_run_without_classes(trained):
-    with pytest.raises(ValueError, match="without labels"):
-        trained.denoiser([1])
-
-
-def test_a_conditional_run_knows_its_classes(tmp_path):
-    config = changed("model", conditional=True)
-    config = replace(config, optimiser=replace(config.optimiser, steps=10))
-    run = train(DATA, tmp_path / "run", config)
-    assert (run.classes, run.class_names[3]) == (10, "3")
+def test_labels_that_a_run_does_not_know(trained):
     with pytest.raises(ValueError, match="from 0 to 9"):
-        run.denoiser([10])
-    x = np.zeros((2, 8, 8), np.float32)
-    assert run.denoiser([1, 2])(x, 1.0, 1.0).shape == x.shape
+        trained.denoiser([10])
+    with pytest.raises(ValueError, match="without labels"):
+        replace(trained, class_names=()).denoiser([1])
+
+
+def test_a_run_knows_its_classes(trained):
+    assert (trained.classes, trained.class_names[3]) == (10, "3")
+    x = np.ones((2, 8, 8), np.float32)
+    told = jax.jit(lambda denoise, x: denoise(x, 1.0, 1.0))(trained.denoiser([3, 4]), x)
+    assert float(np.abs(told[0] - told[1]).max()) > 1e-4
 
 
 @pytest.mark.slow

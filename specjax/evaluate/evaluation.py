@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from specjax.data import Dataset
+from specjax.evaluate.collect import collect, rows_kept
 from specjax.evaluate.estimates import Evaluation
 from specjax.evaluate.measures import DEFAULT, check_measures
 from specjax.evaluate.reference import MOST_SAMPLES, SPLITS, Progress, Reference, samples_for
@@ -42,7 +44,7 @@ def evaluate(
 
     Args:
       samples: one set [m, *shape], or several, one a seed: [seeds, m, *shape] or a list of sets.
-      data: [N, *shape], in the same units.
+      data: [N, *shape], in the same units; or a dataset, of which many samples are a random part.
       measures: names in :data:`MEASURES`.
       features: maps of samples to features, on which those measures that suit are taken as well;
         their columns are called "feature_frechet" and so on, of Inception's "fid".
@@ -68,7 +70,7 @@ def evaluate(
       >>> found.values["frechet"].value > 3.0 > 1.0 > found.floor["frechet"].value  # 4 (2 - 1)^2
       True
     """
-    data = np.asarray(data)
+    data = _in_memory(data, seed)
     sets = _sets(samples, data.ndim)
     fewest = min(len(one) for one in sets)
     tasks = tasks_for(check_measures(measures), {})
@@ -82,6 +84,14 @@ def evaluate(
         seed=seed, progress=lambda before, total: done(),
     )  # fmt: skip
     return judged(reference, name, sets, done)
+
+
+def _in_memory(data: Any, seed: int) -> np.ndarray:
+    """Samples [N, *shape] in the network's units."""
+    if not isinstance(data, Dataset):
+        return np.asarray(data)
+    most = rows_kept(tuple(data.source["shape"]))
+    return collect(data.samples, data.data_range, most=most, seed=seed)
 
 
 def judged(

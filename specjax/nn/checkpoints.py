@@ -9,10 +9,11 @@ kill leaves the one before.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,10 +24,12 @@ import orbax.checkpoint as ocp
 from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
+from specjax import io as files
 from specjax.nn.document import RunDocument, document_of
 from specjax.nn.step import TrainState
 
 FOLDER = "checkpoints"
+SIZES = "checkpoints.json"
 _METRIC = "validation_loss"
 
 
@@ -52,7 +55,8 @@ class Checkpoints:
         for library in ("absl", "asyncio"):  # what matters of theirs is raised, too
             logging.getLogger(library).setLevel(logging.CRITICAL)
         self.folder = (folder / FOLDER).absolute()
-        self._document = document
+        self._sizes = self.folder.with_name(SIZES)
+        self._document, self._read_only = document, read_only
         best = BestN(get_metric_fn=lambda m: m[_METRIC], reverse=True, n=1)
         options = ocp.CheckpointManagerOptions(
             best_fn=lambda m: m[_METRIC],  # without it orbax does not keep the metrics
@@ -77,7 +81,8 @@ class Checkpoints:
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
         """What is being written is finished first."""
-        with _in_one_line(self.folder):
+        with _in_one_line(_not_written, self.folder):
+            self._finish()
             self._manager.close()
 
     @property
@@ -101,7 +106,8 @@ class Checkpoints:
         rest = state._replace(ema=None)
         items = {"ema": named(state.ema), "training": named(rest)}
         checksums = {name: _checksums(arrays) for name, arrays in items.items()}
-        with _in_one_line(self.folder):
+        with _in_one_line(_not_written, self.folder):
+            self._finish()
             self._manager.save(
                 int(state.step),
                 args=ocp.args.Composite(
@@ -113,8 +119,30 @@ class Checkpoints:
 
     def wait(self) -> None:
         """Until all is written."""
-        with _in_one_line(self.folder):
-            self._manager.wait_until_finished()
+        with _in_one_line(_not_written, self.folder):
+            self._finish()
+
+    def _finish(self) -> None:
+        """Wait for what is being written, and note the sizes of its files."""
+        self._manager.wait_until_finished()
+        if self._read_only or jax.process_index():
+            return
+        sizes = {str(step): _sizes(self.folder / str(step)) for step in self.steps}
+        text = json.dumps(sizes, sort_keys=True)
+        if not self._sizes.exists() or self._sizes.read_text() != text:
+            files.write_atomically(self._sizes, text.encode())
+
+    def _check_files(self, path: Path) -> None:
+        """Refuse a checkpoint with files missing or cut.
+
+        Orbax would, too, in thousands of lines. A kill may leave a checkpoint without a note.
+        """
+        noted = json.loads(self._sizes.read_text()) if self._sizes.exists() else {}
+        there = _sizes(path)
+        for name, size in noted.get(path.name, {}).items():
+            if there.get(name) != size:
+                found = there.get(name, "no")
+                raise ValueError(f"{name} has {found} bytes of {size}")
 
     def chosen(self, step: int | str) -> int:
         """The step of "last", "best" or a number.
@@ -147,30 +175,40 @@ class Checkpoints:
     def _restore(self, step: int, wanted: dict[str, Any]) -> dict[str, Any]:
         """The items of a checkpoint, each as a tree of the form given."""
         path = self.folder / str(step)
-        with _in_one_line(path, damaged=True):
+        with _in_one_line(_damaged, path):
+            self._check_files(path)
             about = self._manager.restore(step, args=ocp.args.Composite(run=ocp.args.JsonRestore()))
-            document_of(about["run"]["document"], path)
-            args = {}
-            for name, tree in wanted.items():
-                self._check_form(path, name, named(tree))
-                args[name] = ocp.args.StandardRestore(jax.tree.map(_abstract, named(tree)))
+            there = self._manager.item_metadata(step)
+        document_of(about["run"]["document"], path)
+        for name, tree in wanted.items():
+            _check_form(path, named(tree), there[name])
+        args = {
+            name: ocp.args.StandardRestore(jax.tree.map(_abstract, named(tree)))
+            for name, tree in wanted.items()
+        }
+        with _in_one_line(_damaged, path):
             found = self._manager.restore(step, args=ocp.args.Composite(**args))
             for name in wanted:
-                _check_whole(path, found[name], about["run"]["arrays"][name])
+                _check_whole(found[name], about["run"]["arrays"][name])
         return {name: unnamed(tree, found[name]) for name, tree in wanted.items()}
 
-    def _check_form(self, path: Path, item: str, like: dict[str, Any]) -> None:
-        """Refuse a checkpoint of another network, such as a later version's."""
-        there = self._manager.item_metadata(int(path.name))[item]
-        there = dict(getattr(there, "tree", there) or {})
-        missing = sorted(set(like) ^ set(there))
-        wrong = [k for k in like if k in there and tuple(there[k].shape) != tuple(like[k].shape)]
-        if missing or wrong:
-            name = (missing or wrong)[0]
+
+def _check_form(path: Path, like: dict[str, Any], metadata: Any) -> None:
+    """Refuse a checkpoint of another network, such as a later version's."""
+    there = dict(getattr(metadata, "tree", metadata) or {})
+    for name in sorted(set(like) | set(there)):
+        shapes = [tuple(x[name].shape) if name in x else "none" for x in (there, like)]
+        if shapes[0] != shapes[1]:
             raise ValueError(
-                f"{path} is of another network or version of specjax: {name} is "
-                f"{'not in both' if missing else f'of shape {tuple(there[name].shape)} in it'}"
+                f"{path} is of another network or version of specjax: {name} has shape {shapes[0]} "
+                f"in it, here {shapes[1]}"
             )
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Bytes of every file, by its place in the folder."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.stat().st_size for path in found}
 
 
 def _abstract(x: Any) -> jax.ShapeDtypeStruct:
@@ -191,35 +229,25 @@ def _checksums(arrays: dict[str, Any]) -> dict[str, int]:
     }
 
 
-def _check_whole(path: Path, arrays: dict[str, Any], expected: dict[str, int]) -> None:
+def _check_whole(arrays: dict[str, Any], expected: dict[str, int]) -> None:
     for name, crc in _checksums(arrays).items():
         if expected.get(name, crc) != crc:
             raise ValueError(f"{name} does not match its checksum")
 
 
 @contextlib.contextmanager
-def _in_one_line(path: Path, *, damaged: bool = False) -> Iterator[None]:
+def _in_one_line(say: Callable[[Path, str], str], path: Path) -> Iterator[None]:
     """What goes wrong in orbax and below, as a ValueError."""
     try:
         yield
-    except ValueError as error:
-        if not damaged or str(path) in str(error):
-            raise ValueError(_written(path, error)) from error
-        raise ValueError(_damaged(path, error)) from error
-    except (KeyboardInterrupt, SystemExit):
-        raise
     except Exception as error:
-        raise ValueError(_damaged(path, error) if damaged else _written(path, error)) from error
+        raise ValueError(say(path, " ".join(str(error).split())[:300])) from error
 
 
-def _written(path: Path, error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    if str(path) in text and not isinstance(error, OSError):
-        return text
-    left = f", {shutil.disk_usage(path).free / 2**20:,.0f} MiB are free" if path.exists() else ""
-    return f"cannot write a checkpoint into {path}: {text[:300]}{left}; the one before is whole"
+def _not_written(path: Path, error: str) -> str:
+    free = f", {shutil.disk_usage(path).free / 2**20:,.0f} MiB are free" if path.exists() else ""
+    return f"cannot write a checkpoint into {path}: {error}{free}; the one before is whole"
 
 
-def _damaged(path: Path, error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{path} is damaged: {text[:300]}; remove that folder to use the checkpoint before it"
+def _damaged(path: Path, error: str) -> str:
+    return f"{path} is damaged: {error}; remove that folder to use the checkpoint before it"

@@ -74,7 +74,7 @@ class OptimiserConfig:
 
     steps: int = 2000
     """parameter updates"""
-    batch: int = 128
+    batch: int = 64
     """samples in one update, over all devices and processes"""
     accumulate: int = 1
     """parts that a batch is computed in, one after another, to save memory"""
@@ -90,7 +90,7 @@ class OptimiserConfig:
     """decay of AdamW's second moment"""
     clip: float = 1.0
     """the longest gradient, in norm"""
-    ema: float = 0.995
+    ema: float = 0.998
     """decay of the average of the parameters that samples are drawn with, after a warm-up"""
     flip: bool = False
     """turn half of the images left to right"""

@@ -47,6 +47,11 @@ def over_batches(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(None, (DATA, MODEL)))
 
 
+def over_samples(mesh: Mesh) -> NamedSharding:
+    """Of one batch [n, ...]: n over all devices."""
+    return NamedSharding(mesh, PartitionSpec((DATA, MODEL)))
+
+
 def replicated(mesh: Mesh) -> NamedSharding:
     """The whole array on every device."""
     return NamedSharding(mesh, PartitionSpec())

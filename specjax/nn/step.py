@@ -161,7 +161,8 @@ def _gradient(task: Task, params: Any, noised: _Noised, key: jax.Array) -> tuple
     return repeat(add, zero, (split, jnp.arange(parts)))[0]
 
 
-def validation_loss(task: Task, params: Any, batch: Batch) -> jax.Array:
-    """The loss [] on held-out samples with noise that is always the same."""
+def validation_loss(task: Task, params: Any, batch: Batch, index: Any = 0) -> jax.Array:
+    """The loss [] on a numbered batch of held-out samples, whose noise is always the same."""
     key = jax.random.fold_in(jax.random.key(task.config.seed), 2**31 - 1)
-    return _loss(task, params, _noised(task, batch, key, training=False), None)
+    noised = _noised(task, batch, jax.random.fold_in(key, index), training=False)
+    return _loss(task, params, noised, None)

@@ -7,6 +7,23 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+import jax
+import numpy as np
+
+
+def anywhere(flag: bool, *, ask: bool) -> bool:
+    """Whether a flag is set in any process, so that all end together.
+
+    Where there are several, they are asked only if ``ask``, which all must say at once.
+    """
+    if jax.process_count() == 1:
+        return flag
+    if not ask:
+        return False
+    from jax.experimental.multihost_utils import process_allgather
+
+    return bool(process_allgather(np.array(flag)).any())
+
 
 class Stop:
     """Ctrl-C and SIGTERM (a cluster that wants the machine back) as a flag.

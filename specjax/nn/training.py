@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 import time
@@ -40,12 +41,14 @@ from specjax.nn.sharding import (
     mesh_of,
     of_parameters,
     on_host,
+    over_samples,
     place,
     placed_as,
     replicated,
 )
 from specjax.nn.step import Batch, TrainState
-from specjax.nn.stopping import Stop
+from specjax.nn.stopping import Stop, anywhere
+from specjax.nn.targets import network_shape
 from specjax.spectrum import Spectrum
 
 Progress = Callable[[int, int, str], None]
@@ -104,7 +107,9 @@ def train(
 def _prepared(folder: Path) -> Path:
     """The folder of a run, made if it is not there."""
     if folder.exists() and not has_document(folder) and any(folder.iterdir()):
-        kept = {entry.name for entry in folder.iterdir()} - {"data.npy", "data.about.npz", SPECTRUM}
+        # Those of another process that begins the same run, and what a kill has left, do not count.
+        there = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
+        kept = there - {"data.npy", "data.about.npz", SPECTRUM}
         if kept:
             raise ValueError(
                 f"out = {str(folder)!r} holds other files ({sorted(kept)[0]}): give an empty "
@@ -119,6 +124,7 @@ def _prepared(folder: Path) -> Path:
 
 def _check_data(config: TrainConfig, data: Dataset, collected: Collected) -> None:
     """Refuse what does not fit the data."""
+    network_shape(tuple(collected.samples.shape[1:]), config.model.spatial)
     if config.model.conditional and collected.classes is None:
         raise ValueError(
             f"conditional = True, but {data.name} has no labels: leave it out, or give a labelled "
@@ -250,19 +256,18 @@ class _Training:
             state, metrics = self.update(state, batches)
             step += together
             waiting.append(metrics)
-            asked = stop.asked
+            logging = step % keeping.log_every == 0
+            asked = anywhere(stop.asked, ask=logging)
             ending = step == total or asked
-            if ending or step % keeping.log_every == 0:
+            if ending or logging:
                 self._report(log, step, total, state, waiting, pace, kept)
                 waiting = []
             if ending or step % keeping.checkpoint_every == 0:
                 self._keep(kept, log, step, state)
-            if (
-                log
-                and keeping.samples_every
-                and (step == total or step % keeping.samples_every == 0)
-            ):
-                log.picture(step, preview.draw(step, on_host(state.ema)))
+            if keeping.samples_every and (step == total or step % keeping.samples_every == 0):
+                params = on_host(state.ema)  # all processes have a part in it
+                if log:
+                    log.picture(step, preview.draw(step, params))
             if asked:
                 break
         kept.wait()
@@ -300,17 +305,31 @@ class _Training:
         """A checkpoint, once the state is known to be good, with its validation loss."""
         if int(on_host(state.failed)) >= 0:
             return  # told by the next report
-        loss = float(on_host(self.validate(state.ema, self._validation())))
+        loss = self._validation_loss(state.ema)
         if log:
             log.write(step, {"validation_loss": loss})
         kept.save(state, loss)
 
-    def _validation(self) -> Batch:
-        """The held-out samples, whole on every device."""
-        if not hasattr(self, "_held"):
-            rows = self.held_out.rows(self.held_out.members)
-            self._held = place(rows, jax.tree.map(lambda _: replicated(self.mesh), rows))
-        return self._held
+    def _validation_loss(self, params: Any) -> float:
+        """On the held-out samples, a batch at a time; the noise is always the same."""
+        losses = [
+            on_host(self.validate(params, batch, i)) for i, batch in enumerate(self.validation)
+        ]
+        return float(np.mean(losses))
+
+    @functools.cached_property
+    def validation(self) -> list[Batch]:
+        """The held-out samples in batches of one size; a few may be left over."""
+        config, devices = self.config.optimiser, self.mesh.devices.size
+        members = self.held_out.members
+        size = min(len(members), config.batch // config.accumulate)
+        size = size // devices * devices or size
+        shared = over_samples(self.mesh) if size % devices == 0 else replicated(self.mesh)
+        found = []
+        for start in range(0, len(members) - size + 1, size):
+            rows = self.held_out.rows(members[start : start + size])
+            found.append(place(rows, jax.tree.map(lambda _: shared, rows)))
+        return found
 
 
 class _Pace:

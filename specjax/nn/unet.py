@@ -37,9 +37,9 @@ class UNet(nnx.Module):
         are float32.
 
     Example:
-      >>> unet = UNet((8, 8, 1), width=8, rngs=nnx.Rngs(0))
-      >>> unet(jnp.zeros((2, 8, 8, 1)), jnp.zeros(2)).shape
-      (2, 8, 8, 1)
+      >>> unet = nnx.eval_shape(lambda: UNet((8, 8, 1), width=8, rngs=nnx.Rngs(0)))
+      >>> sum(p.size for p in jax.tree.leaves(nnx.state(unet)))
+      62489
     """
 
     def __init__(
