@@ -20,6 +20,7 @@ def scripts(monkeypatch):
         sys.modules.pop(name, None)
 
 
+@pytest.mark.slow
 def test_fit_is_no_worse_than_its_peers(tmp_path):
     import bench_fit
 

@@ -22,6 +22,7 @@ def test_features_of_digits(run, tmp_path):
     assert f"{opened.source['accuracy']:.2%} of" in out
 
 
+@pytest.mark.slow
 def test_json(run, tmp_path):
     rng = np.random.default_rng(0)
     labels = rng.integers(2, size=50)

@@ -65,6 +65,7 @@ def test_held_out_digits_are_as_far_as_learned_ones(trained, units):
     assert frechet(trained(noisy)[:359], f[359:718]) > 3 * np.mean(among)
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_again(digits):
     options = TrainOptions(steps=8, width=8, features=5)
     one, two, other = (
@@ -78,6 +79,7 @@ def test_a_seed_gives_the_same_again(digits):
     assert one.source["accuracy"] == two.source["accuracy"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sound", "colour"])
 def test_other_forms_are_learned(kind):
     """Two classes that differ in frequency (sound) or hue, not in mean or power."""

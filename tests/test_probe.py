@@ -252,6 +252,7 @@ def test_gradients_are_finite_differences_and_smooth_at_a_level():
     np.testing.assert_allclose(batch[1], value(levels - 0.1), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_fit_to_the_ideal_denoiser_is_the_plain_fit():
     levels = np.linspace(-12, 12, 33)
     gain = wiener_gain(levels)
@@ -275,6 +276,7 @@ def test_a_fit_to_a_denoiser_is_better_for_it_than_the_plain_fit():
         assert loss(spectrum, NoiseSchedule(moved)) >= probed.value * (1 - 1e-9)
 
 
+@pytest.mark.slow
 def test_groups_of_directions_stand_for_all_of_them():
     d = 600
     lam, rng = np.geomspace(50, 1e-3, d), np.random.default_rng(1)

@@ -262,6 +262,7 @@ print("there", len(list(Folder(Path(out)).path.glob("parts/part-*"))))
 """
 
 
+@pytest.mark.slow
 def test_two_processes_of_four_devices(w2, tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))

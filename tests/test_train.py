@@ -143,6 +143,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(trained, tmp_path, at):
     assert steps == list(range(5, 41, 5))  # no line twice
 
 
+@pytest.mark.slow
 def test_a_signal_ends_it_with_a_checkpoint_of_the_last_update(trained, tmp_path):
     folder = tmp_path / "stopped"
     seen = []
@@ -160,6 +161,7 @@ def test_a_signal_ends_it_with_a_checkpoint_of_the_last_update(trained, tmp_path
     assert_same_parameters(trained.folder, folder)
 
 
+@pytest.mark.slow
 def test_eight_devices_train_what_one_does(trained, tmp_path):
     """To rounding, which Adam makes larger from step to step."""
     folder = tmp_path / "eight"

@@ -55,17 +55,17 @@ class RunDocument:
         }
         return {**document, "checksum": files.checksum(document)}
 
-    def check_same(self, before: RunDocument, folder: Path) -> None:
-        """Refuse to go on with a run of another configuration or of other data."""
-        other = differences(before.config, self.config)
+    def check_same(self, config: TrainConfig, content: str, folder: Path) -> None:
+        """Refuse to go on with another configuration or with other data."""
+        other = differences(self.config, config)
         if other:
             raise ValueError(
                 f"{folder} holds a run of another configuration: {', '.join(other)}; give the "
                 "same options to go on with it, or another --out"
             )
-        if before.content != self.content or before.shape != self.shape:
+        if content != self.content:
             raise ValueError(
-                f"{folder} holds a run on other data ({before.source.get('name')}): give the same "
+                f"{folder} holds a run on other data ({self.source.get('name')}): give the same "
                 "data to go on with it, or another --out"
             )
 

@@ -17,25 +17,19 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from specjax import io as files
 from specjax.data import Dataset
 from specjax.data.arrays import Collected, collect
 from specjax.nn import step as steps
 from specjax.nn.checkpoints import Checkpoints
 from specjax.nn.config import TrainConfig
-from specjax.nn.document import (
-    RunDocument,
-    content_of,
-    has_document,
-    read_document,
-    write_document,
-)
+from specjax.nn.document import RunDocument
 from specjax.nn.feeding import Feed
 from specjax.nn.log import Log
 from specjax.nn.loops import on_cpu
-from specjax.nn.network import network_of, root_mean_square, task_of
+from specjax.nn.network import network_of, task_of
 from specjax.nn.preview import Preview
-from specjax.nn.run import SPECTRUM, Run, open_run
+from specjax.nn.run import Run, open_run
+from specjax.nn.setup import CACHE, begun, check_data, prepared
 from specjax.nn.sharding import (
     check_batch,
     mesh_of,
@@ -48,7 +42,6 @@ from specjax.nn.sharding import (
 )
 from specjax.nn.step import Batch, TrainState
 from specjax.nn.stopping import Stop, anywhere
-from specjax.nn.targets import network_shape
 from specjax.spectrum import Spectrum
 
 Progress = Callable[[int, int, str], None]
@@ -59,9 +52,6 @@ _TOGETHER = 10
 
 _HELD_OUT = 1024
 """Samples of the validation, at most."""
-
-_DENSE = 4096
-"""Dimensions up to which a run's spectrum is the exact one."""
 
 
 def train(
@@ -97,79 +87,11 @@ def train(
     folder = Path(out)
     mesh = mesh_of() if mesh is None else mesh
     check_batch(mesh, config.optimiser.batch, config.optimiser.accumulate)
-    collected = collect(data, cache=_prepared(folder) / "data.npy")
-    _check_data(config, data, collected)
-    document, spectrum = _begun(folder, config, data, collected, spectrum)
+    check_data(config, data)
+    collected = collect(data, cache=prepared(folder) / CACHE)
+    document, spectrum = begun(folder, config, data, collected, spectrum)
     _Training(folder, document, spectrum, collected, mesh, progress).run()
     return open_run(folder)
-
-
-def _prepared(folder: Path) -> Path:
-    """The folder of a run, made if it is not there."""
-    if folder.exists() and not has_document(folder) and any(folder.iterdir()):
-        # Those of another process that begins the same run, and what a kill has left, do not count.
-        there = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
-        kept = there - {"data.npy", "data.about.npz", SPECTRUM}
-        if kept:
-            raise ValueError(
-                f"out = {str(folder)!r} holds other files ({sorted(kept)[0]}): give an empty "
-                "folder, or that of a run"
-            )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"cannot make the folder {folder}: {error.strerror or error}") from error
-    return folder
-
-
-def _check_data(config: TrainConfig, data: Dataset, collected: Collected) -> None:
-    """Refuse what does not fit the data."""
-    network_shape(tuple(collected.samples.shape[1:]), config.model.spatial)
-    if config.model.conditional and collected.classes is None:
-        raise ValueError(
-            f"conditional = True, but {data.name} has no labels: leave it out, or give a labelled "
-            "set"
-        )
-    if config.optimiser.flip and len(collected.samples.shape) < 3:
-        raise ValueError("flip = True applies to images: leave it out for sound")
-    if len(collected.samples) < 2:
-        raise ValueError(f"{data.name} has {len(collected.samples)} sample(s): give more")
-
-
-def _begun(
-    folder: Path,
-    config: TrainConfig,
-    data: Dataset,
-    collected: Collected,
-    spectrum: Spectrum | None,
-) -> tuple[RunDocument, Spectrum]:
-    """The document and the spectrum of a run: those that are there, or new ones."""
-    before = read_document(folder) if has_document(folder) else None
-    if before is not None:
-        found = files.load(folder / SPECTRUM)
-        assert isinstance(found, Spectrum)
-        spectrum = found
-    elif spectrum is None:
-        known = Dataset(data.name, collected.samples, data.data_range, dict(data.source))
-        dense = math.prod(collected.samples.shape[1:]) <= _DENSE
-        spectrum = known.spectrum(method="exact" if dense else "shift-invariant")
-    document = RunDocument(
-        config=config,
-        source={**spectrum.source, **dict(data.source)} if spectrum.source else dict(data.source),
-        content=content_of(collected.samples),
-        shape=tuple(collected.samples.shape[1:]),
-        classes=(collected.classes or ()) if config.model.conditional else (),
-        sigma_data=root_mean_square(spectrum) if before is None else before.sigma_data,
-        versions=files.versions(),
-    )
-    if before is not None:
-        document.check_same(before, folder)
-        return before, spectrum
-    task_of(document, None, spectrum)  # refuses options of the noise levels
-    if jax.process_index() == 0:
-        files.save(folder / SPECTRUM, spectrum)
-        write_document(folder, document)
-    return document, spectrum
 
 
 @dataclass

@@ -1,0 +1,101 @@
+"""The beginning of a run, or its going on: the folder, the document, the spectrum."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+
+from specjax import io as files
+from specjax.data import Dataset
+from specjax.data.arrays import Collected
+from specjax.nn.config import TrainConfig
+from specjax.nn.document import (
+    RunDocument,
+    content_of,
+    has_document,
+    read_document,
+    write_document,
+)
+from specjax.nn.network import root_mean_square, task_of
+from specjax.nn.run import SPECTRUM
+from specjax.nn.targets import network_shape
+from specjax.spectrum import Spectrum
+
+CACHE = "data.npy"
+
+_DENSE = 4096
+"""Dimensions up to which a run's spectrum is the exact one."""
+
+
+def prepared(folder: Path) -> Path:
+    """The folder of a run, made if it is not there."""
+    if folder.exists() and not has_document(folder) and any(folder.iterdir()):
+        # Those of another process that begins the same run, and what a kill has left, do not count.
+        there = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
+        kept = there - {CACHE, "data.about.npz", SPECTRUM}
+        if kept:
+            raise ValueError(
+                f"out = {str(folder)!r} holds other files ({sorted(kept)[0]}): give an empty "
+                "folder, or that of a run"
+            )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"cannot make the folder {folder}: {error.strerror or error}") from error
+    return folder
+
+
+def check_data(config: TrainConfig, data: Dataset) -> None:
+    """Refuse what does not fit the data, before they are read."""
+    shape = tuple(data.source["shape"])
+    network_shape(shape, config.model.spatial)
+    if config.model.conditional and data.classes is None:
+        raise ValueError(
+            f"conditional = True, but {data.name} has no labels: leave it out, or give a labelled "
+            "set"
+        )
+    if config.optimiser.flip and (len(shape) < 2 or config.model.spatial == 1):
+        raise ValueError("flip = True applies to images: leave it out for sound")
+
+
+def begun(
+    folder: Path,
+    config: TrainConfig,
+    data: Dataset,
+    collected: Collected,
+    spectrum: Spectrum | None,
+) -> tuple[RunDocument, Spectrum]:
+    """The document and the spectrum of a run: those that are there, or new ones."""
+    if has_document(folder):
+        return _again(folder, config, collected)
+    if spectrum is None:
+        known = Dataset(data.name, collected.samples, data.data_range, dict(data.source))
+        dense = math.prod(collected.samples.shape[1:]) <= _DENSE
+        spectrum = known.spectrum(method="exact" if dense else "shift-invariant")
+    document = RunDocument(
+        config=config,
+        source={**(spectrum.source or {}), **data.source},
+        content=content_of(collected.samples),
+        shape=tuple(collected.samples.shape[1:]),
+        classes=(collected.classes or ()) if config.model.conditional else (),
+        sigma_data=root_mean_square(spectrum),
+        versions=files.versions(),
+    )
+    task_of(document, None, spectrum)  # refuses options of the noise levels
+    if jax.process_index() == 0:
+        files.save(folder / SPECTRUM, spectrum)
+        write_document(folder, document)
+    return document, spectrum
+
+
+def _again(folder: Path, config: TrainConfig, collected: Collected) -> tuple[RunDocument, Spectrum]:
+    """Those of a run that goes on; what it keeps on the way may change."""
+    before = read_document(folder)
+    before.check_same(config, content_of(collected.samples), folder)
+    found = files.load(folder / SPECTRUM)
+    if not isinstance(found, Spectrum):
+        raise ValueError(f"{folder / SPECTRUM} is not a spectrum")
+    return replace(before, config=replace(before.config, keeping=config.keeping)), found
