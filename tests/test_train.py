@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -182,6 +183,25 @@ def test_eight_devices_train_what_one_does(trained, tmp_path):
     assert apart < 1e-4 * length
 
 
+@pytest.mark.slow
+def test_two_processes_train_what_one_does(trained, tmp_path):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    folder = tmp_path / "two"
+    both = [
+        start(folder, before=f"from specjax import cluster; cluster.join({address!r}, 2, {i})")
+        for i in range(2)
+    ]
+    said = [process.communicate(timeout=300) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    losses = [
+        [line["loss"] for line in read_metrics(each) if "loss" in line]
+        for each in (trained.folder, folder)
+    ]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
+
+
 def refused(folder, config=CONFIG, data=DATA):
     return one_line(train, data, folder, config)
 
@@ -251,6 +271,15 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
 @pytest.fixture
 def copied(trained, tmp_path):
     return Path(shutil.copytree(trained.folder, tmp_path / "copy"))
+
+
+def test_a_full_disk_is_told_before_anything_is_written(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    message = refused(tmp_path / "run")
+    assert "cannot write a checkpoint" in message
+    assert "0 MiB are free" in message
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
 
 
 def unopened(folder, step=None):

@@ -105,6 +105,7 @@ class Checkpoints:
         assert self._document is not None
         rest = state._replace(ema=None)
         items = {"ema": named(state.ema), "training": named(rest)}
+        self._check_space(sum(x.nbytes for arrays in items.values() for x in arrays.values()))
         checksums = {name: _checksums(arrays) for name, arrays in items.items()}
         with _in_one_line(_not_written, self.folder):
             self._finish()
@@ -116,6 +117,12 @@ class Checkpoints:
                 ),
                 metrics={_METRIC: validation_loss},
             )
+
+    def _check_space(self, needed: int) -> None:
+        """Refuse before it is begun what would not fit: half of it would be in the way."""
+        free = shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise ValueError(_not_written(self.folder, f"it takes {needed / 2**20:,.0f} MiB"))
 
     def wait(self) -> None:
         """Until all is written."""
@@ -246,7 +253,7 @@ def _in_one_line(say: Callable[[Path, str], str], path: Path) -> Iterator[None]:
 
 def _not_written(path: Path, error: str) -> str:
     free = f", {shutil.disk_usage(path).free / 2**20:,.0f} MiB are free" if path.exists() else ""
-    return f"cannot write a checkpoint into {path}: {error}{free}; the one before is whole"
+    return f"cannot write a checkpoint into {path}: {error}{free}; those before are whole"
 
 
 def _damaged(path: Path, error: str) -> str:
