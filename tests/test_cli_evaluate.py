@@ -101,6 +101,14 @@ def test_the_table_has_a_row_for_each_schedule_and_the_floor(command, tmp_path):
     assert shown.split()[3] == f"{floor['value']:.{len(shown.split()[3].split('.')[1])}f}"
 
 
+def test_what_is_asked_for_twice_is_one_row(command):
+    args = ("--n", 20, "--measures", "sliced", "--seeds", 1, "--json")
+    code, out, _ = command("r", "--schedule", "cosine", "cosine", "--steps", 2, 2, 3, *args)
+    assert code == 0
+    names = [row["name"] for row in json.loads(out)["rows"]]
+    assert names == ["cosine (2 steps)", "cosine (3 steps)"]
+
+
 def test_samples_in_a_file_are_one_row(command, tmp_path):
     code, out, _ = command("x.npy", "--json", "--measures", "sliced", "--plot", "x.pdf")
     assert code == 2  # nothing to draw

@@ -7,10 +7,12 @@ from checks import one_line
 from flax import nnx
 from sklearn.datasets import load_digits
 
+import specjax as sx
 from specjax import data
-from specjax.evaluate import classifier, features, training
+from specjax.evaluate import Reference, classifier, features, training
 from specjax.evaluate.frechet import frechet
 from specjax.evaluate.grid import Form, grid, on_grid
+from specjax.evaluate.schedules import evaluate_schedules
 from specjax.evaluate.training_options import TrainOptions
 
 QUICK = TrainOptions(steps=200, width=16)
@@ -205,12 +207,26 @@ def test_grids_of_samples():
         (np.zeros((3, 9, 8)), "samples have shape (3, 9, 8): the features take [n, 8, 8]"),
         (np.zeros((0, 8, 8)), "samples have shape (0, 8, 8)"),
         (np.zeros((3, 8, 8), np.uint8), "samples have dtype uint8: give floats in [-1, 1]"),
-        (np.full((3, 8, 8), 16.0), "a mean magnitude of 16: give units of [-1, 1]"),
         (np.full((3, 8, 8), np.inf), "NaN or infinite"),
     ],
 )
 def test_samples_that_are_refused(trained, samples, said):
     assert said in one_line(trained, samples)
+
+
+def test_data_in_other_units_are_refused_and_samples_that_diverged_are_rows(trained, units):
+    said = "a mean magnitude of 16: give units of [-1, 1]"
+    assert said in one_line(trained.check_units, np.full((3, 8, 8), 16.0))
+    assert said in one_line(Reference.of, np.full((30, 8, 8), 16.0), features=[trained])
+    reference = Reference.of(units, n=20, measures=["frechet"], features=[trained], splits=2)
+    plan = sx.plan("ddim", sx.NoiseSchedule.from_sigmas([1.0, 0.0]))
+    for far, is_known in ((50.0, True), (1e30, False)):
+        denoise = lambda x, a, s, far=far: 0 * x + far  # noqa: E731
+        (row,) = evaluate_schedules({"far": plan}, denoise, reference, seeds=2)
+        for column in ("frechet", "feature_frechet"):
+            known = np.isfinite(row.values[column].value)
+            assert known == is_known
+            assert not known or row.values[column].value > 4 * row.floor[column].value
 
 
 def test_labels_of_another_number_are_refused(trained, units):

@@ -74,17 +74,18 @@ class Schedules:
 
     @property
     def alongs(self) -> list[Along]:
-        """Every schedule with every number of steps that it can have."""
+        """Every schedule with every number of steps that it can have, once."""
         texts = self.schedule or (SPECTRAL,)
         any_steps = {text for text in texts if text in (SPECTRAL, *SCHEDULES)}
-        return [
+        found = (
             Along(
                 schedule=text, steps=steps, sampler=self.sampler,
                 sampler_options=self.sampler_options, process=self.process,
             )
             for text in texts
             for steps in (self.steps if text in any_steps or not any_steps else ()) or (None,)
-        ]  # fmt: skip
+        )  # fmt: skip
+        return list(dict.fromkeys(found))  # rows are told apart by their names
 
     def drawing(self, n: int) -> Drawing:
         """How n samples are drawn."""

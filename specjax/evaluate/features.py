@@ -32,7 +32,7 @@ FILE = "features.npz"
 
 _BATCH = 256
 _LARGEST_MEAN = 3.0
-"""Mean magnitude above which samples cannot be in [-1, 1], even poor ones."""
+"""Mean magnitude above which data cannot be in [-1, 1]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +79,23 @@ class ClassifierFeatures:
     def __call__(self, samples: Any) -> np.ndarray:
         """Features [n, f] (float32) of samples [n, *shape] in [-1, 1].
 
-        Values beyond [-1, 1], which generated samples can have, are taken as they are.
+        Values beyond [-1, 1], which generated samples can have, are taken as they are, however
+        far: whether data are in these units is for :meth:`check_units` to say.
 
         Raises:
-          ValueError: for samples of another shape, not finite, or in other units.
+          ValueError: for samples of another shape, or not finite.
         """
         return self._run(samples)[0]
+
+    def check_units(self, data: Any) -> None:
+        """Refuse data [n, *shape] that cannot be in [-1, 1]; generated samples may diverge.
+
+        Raises:
+          ValueError: for a mean magnitude above 3.
+        """
+        size = float(np.abs(np.asarray(data)).mean(dtype=np.float64))
+        if size > _LARGEST_MEAN:
+            raise ValueError(f"data have a mean magnitude of {size:.3g}: give units of [-1, 1]")
 
     def probabilities(self, samples: Any) -> np.ndarray:
         """The chance of each class [n, classes], arguments and errors as for the features."""
@@ -135,7 +146,7 @@ class ClassifierFeatures:
 
 
 def _checked(samples: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Samples [n, *shape] as float32, once they can be what the classifier knows."""
+    """Samples [n, *shape] as float32, finite."""
     array = np.asarray(samples)
     if array.shape[1:] != tuple(shape) or not len(array):
         raise ValueError(
@@ -143,12 +154,10 @@ def _checked(samples: Any, shape: tuple[int, ...]) -> np.ndarray:
         )
     if not np.issubdtype(array.dtype, np.floating):
         raise ValueError(f"samples have dtype {array.dtype}: give floats in [-1, 1]")
-    array = array.astype(np.float32, copy=False)
-    size = float(np.abs(array).mean(dtype=np.float64))
-    if not np.isfinite(size):
+    with np.errstate(over="ignore"):  # beyond float32 they are as good as infinite
+        array = array.astype(np.float32, copy=False)
+    if not np.isfinite(array).all():
         raise ValueError("samples have NaN or infinite values: features need finite ones")
-    if size > _LARGEST_MEAN:
-        raise ValueError(f"samples have a mean magnitude of {size:.3g}: give units of [-1, 1]")
     return array
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from specjax import _check
 from specjax.evaluate.estimates import Bands, Estimate, Evaluation
 from specjax.evaluate.measures import DEFAULT, Found, check_measures
-from specjax.evaluate.spaces import Features, Space, spaces_for
+from specjax.evaluate.spaces import Features, Space, check_units, spaces_for
 from specjax.evaluate.tasks import BANDS, Task, prefixed, tasks_for
 from specjax.evaluate.vectors import vectors
 
@@ -91,6 +91,8 @@ class Reference:
         drawn = _drawn(len(data), n, splits, seed)
         used, rows = np.unique(np.concatenate([np.concatenate(one) for one in drawn]),
                                return_inverse=True)  # fmt: skip
+        for one in named.values():
+            check_units(one, data)
         spaces = spaces_for(data, pca, named, seed)
         needed = {task.space for task in tasks}
         real = {name: spaces[name].map(data[used]) for name in needed}

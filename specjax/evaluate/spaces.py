@@ -40,6 +40,12 @@ class Features(Protocol):
         """Samples [n, *shape] in [-1, 1] to features [n, f]."""
 
 
+def check_units(features: Features, data: np.ndarray) -> None:
+    """Let features refuse data [N, *shape] of other units, where they can tell."""
+    if hasattr(features, "check_units"):
+        features.check_units(data)
+
+
 class Space(NamedTuple):
     """A map of samples, and what is said of it."""
 
