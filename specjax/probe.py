@@ -51,6 +51,7 @@ LEVELS = np.linspace(-12.0, 12.0, 33)
 MEASURED = ("gain", "bias", "error", "excess", "residual")
 """The fields of a :class:`Probe` that have a standard error."""
 
+_FEWEST = 3  # pairs, of which a line takes two
 _SAME = 1e-3  # of the standard deviations, in norm: what sums in float32 may differ by
 
 
@@ -178,14 +179,15 @@ def probe(
       samples: [N, *shape] in the network's units; best held out from its training.
       spectrum: with the basis in which to measure; without one samples are [N, d].
       levels: logsnr [L], increasing; by default 33 from -12 to 12.
-      n: samples drawn of the N (again where N is less), each used twice at each level.
+      n: samples drawn of the N (all of them where N is less), each used twice at each level.
       seed: of the draw and of the noise. batch: answers in one call; what fits by default.
-      labels: [N], classes of the samples, which the denoiser gets as a fourth argument.
+      labels: [N], the class of each sample, which the denoiser gets as a fourth argument.
       progress: see :data:`Progress`. source: what to keep of where the denoiser comes from.
 
     Raises:
-      ValueError: for samples of another shape than the basis, a spectrum without one, levels
-        that do not increase, a denoiser that returns another shape, NaN or infinite values.
+      ValueError: for samples of another shape than the basis, fewer than three, a spectrum
+        without a basis, another number of labels, levels that do not increase, a denoiser that
+        returns another shape, NaN or infinite values of the samples or the denoiser.
 
     Example:
       >>> spectrum = sx.Spectrum([4.0, 1.0])
@@ -195,13 +197,14 @@ def probe(
       True
     """
     levels = _checked_levels(levels)
-    n, seed = _check.whole_number("n", n, 3), _check.whole_number("seed", seed, 0)
+    n, seed = _check.whole_number("n", n, _FEWEST), _check.whole_number("seed", seed, 0)
     x = _checked_samples(samples, spectrum)
-    rng = np.random.default_rng(seed)
-    rows = np.sort(np.resize(rng.permutation(len(x)), n))
-    x0 = np.asarray(x[rows], np.float32)
+    labels = _checked_labels(labels, len(x))
+    n, rng = min(n, len(x)), np.random.default_rng(seed)  # a repeat would be no observation
+    rows = np.sort(rng.permutation(len(x))[:n])
+    x0 = _checked_finite(np.asarray(x[rows], np.float32))
     eps = rng.standard_normal(x0.shape, np.float32)
-    classes = None if labels is None else np.tile(np.asarray(labels)[rows], 2)
+    classes = None if labels is None else np.tile(labels[rows], 2)
     pairs = _Pairs(spectrum, x0, eps)
     answers = _Answers(denoise, x0, eps, classes, batch)
     found = []
@@ -232,13 +235,30 @@ def _checked_samples(samples: Any, spectrum: Spectrum) -> Any:
     basis = spectrum.basis
     shape = (spectrum.dimension,) if basis is None else tuple(basis.shape)
     samples = samples if hasattr(samples, "shape") else np.asarray(samples)
-    if tuple(samples.shape[1:]) != shape or len(samples) < 2:
+    if tuple(samples.shape[1:]) != shape or len(samples) < _FEWEST:
         which = " (it has no basis)" if basis is None else ""
         raise ValueError(
             f"samples have shape {tuple(samples.shape)}: the spectrum{which} needs [N, "
-            f"{', '.join(map(str, shape))}], at least two"
+            f"{', '.join(map(str, shape))}], at least three"
         )
     return samples
+
+
+def _checked_labels(labels: Any, count: int) -> np.ndarray | None:
+    if labels is None:
+        return None
+    found = np.asarray(labels)
+    if found.shape != (count,):
+        raise ValueError(
+            f"labels have shape {found.shape}: give one for each of the {count:,} samples"
+        )
+    return found
+
+
+def _checked_finite(x0: np.ndarray) -> np.ndarray:
+    if not np.isfinite(x0).all():
+        raise ValueError("samples hold NaN or infinite values: leave those samples out")
+    return x0
 
 
 class _Answers:

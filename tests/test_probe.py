@@ -141,6 +141,28 @@ def test_labels_go_with_their_samples():
     np.testing.assert_allclose(found.error, 0, atol=1e-12)
 
 
+def test_no_sample_counts_twice():
+    # All 12 are used, whatever n is above that; repeats would say 12/400 of the variance.
+    x = np.random.default_rng(0).normal(size=(12, 2)) * [2, 1]
+    spectrum = Spectrum([4.0, 1.0])
+    given = {"levels": [-1.0, 1.0]}
+    many, all_of_them = (probe(squashed, x, spectrum, n=n, **given) for n in (400, 12))
+    assert many.source["n"] == many.source["samples"] == 12
+    for name in MEASURED:
+        np.testing.assert_array_equal(getattr(many, name), getattr(all_of_them, name))
+        np.testing.assert_array_equal(many.standard_errors[name], all_of_them.standard_errors[name])
+    # At the clean end the denoiser's answers hardly know the noise: of x and -x alike the error
+    # is (tanh x - x)^2 of each sample, the standard error that of a mean of 12.
+    clean = probe(squashed, x, spectrum, n=400, levels=[25.0, 30.0])
+    square = (np.tanh(x) - x) ** 2
+    want = square.std(0, ddof=1) / np.sqrt(12)
+    np.testing.assert_allclose(clean.standard_errors["error"][-1], want, rtol=1e-3)
+
+
+def squashed(x, alpha, sigma):
+    return jnp.tanh(x / alpha)
+
+
 def test_progress_is_told():
     told = []
     x = np.random.default_rng(0).normal(size=(10, 2))
@@ -397,6 +419,10 @@ def test_the_file_of_a_fit_holds_the_denoiser(found, tmp_path):
         ({"levels": [0.0, np.inf]}, "finite numbers"),
         ({"n": 2}, "at least 3"),
         ({"seed": -1}, "seed = -1"),
+        ({"samples": np.zeros((2, 2, 4))}, "at least three"),
+        ({"samples": np.full((5, 2, 4), np.nan)}, "samples hold NaN"),
+        ({"labels": np.zeros(19_999, int)}, "one for each of the 20,000 samples"),
+        ({"labels": np.zeros(20_001, int)}, "one for each of the 20,000 samples"),
         ({"samples": np.zeros((5, 8))}, r"needs \[N, 2, 4\]"),
         ({"denoise": lambda x, a, s: x[..., :2]}, "the same shape"),
         ({"denoise": lambda x, a, s: x / 0}, "NaN or infinite values at logsnr = -9"),
