@@ -79,5 +79,8 @@ def title(probe: Probe) -> str:
     """What was probed, in words."""
     source = probe.source
     of = f"{source['run']} at step {source['step']:,}" if "run" in source else "a denoiser"
+    of += {"told": ", told the classes", "untold": ", not told the classes"}.get(
+        str(source.get("classes")), ""
+    )
     data = source.get("data") or (probe.spectrum.source or {}).get("name")
     return f"{of}, probed with {source['n']:,} samples of {data}" if data else of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,7 @@ import tyro
 from specjax import _check
 from specjax import data as datasets
 from specjax import io as files
-from specjax.cli.data import Reading
+from specjax.cli.data import Reading, skipped
 from specjax.cli.sample import step_of
 from specjax.console import print_json, progress, status
 from specjax.units import check_units
@@ -20,6 +21,12 @@ from specjax.units import check_units
 if TYPE_CHECKING:
     from specjax.nn.run import Run
     from specjax.probe import Probe
+
+_KEPT = ("data_range", "limit", "shard", "seed")
+"""Options that built-in sets are read with, as a run's source has them."""
+
+_NAMED = 5
+"""Classes that an error names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,28 +99,27 @@ class ProbeCommand:
         return out, picture
 
     def _measured(self, step: str | int, levels: np.ndarray) -> Probe:
-        from specjax.data.arrays import collect, rescaled
         from specjax.nn.run import open_run
         from specjax.probe import probe
 
         with status(f"opening {self.run_folder}"):
             run = open_run(self.run_folder, step)
             opened = self._data(run)
-        with progress("data", "samples", long=True) as update:
-            samples = collect(opened, progress=update).samples
-        if samples.shape[1:] != tuple(run.shape):
-            raise ValueError(
-                f"samples of {opened.name} have shape {samples.shape[1:]}, those of "
-                f"{self.run_folder} {tuple(run.shape)}: give data of that shape"
-            )
-        rows = np.random.default_rng(self.reading.seed).permutation(len(samples))[: self.n]
-        drawn = rescaled(samples[np.sort(rows)], opened.data_range)
+        self._check_shape(run, opened)
+        classes = self._classes(run, opened)
+        found = self._drawn(opened)
+        labels = None
+        if classes is not None and found.labels is not None:
+            labels = classes[found.labels]
+        source = {"run": self.run_folder, "step": int(run.step), "data": opened.name,
+                  "samples": found.total, "versions": files.versions()}  # fmt: skip
+        if run.classes:
+            source["classes"] = "untold" if labels is None else "told"
         with progress("probing", "answers", long=True) as update:
             return probe(
-                run.denoiser(), drawn, run.spectrum, levels=levels, n=self.n, batch=self.batch,
-                seed=self.reading.seed, progress=update,
-                source={"run": self.run_folder, "step": int(run.step), "data": opened.name,
-                        "samples": len(samples), "versions": files.versions()},
+                run.denoiser(), found.samples, run.spectrum, levels=levels, n=self.n,
+                batch=self.batch, seed=self.reading.seed, labels=labels, progress=update,
+                source=source,
             )  # fmt: skip
 
     def _data(self, run: Run) -> datasets.Dataset:
@@ -121,6 +127,7 @@ class ProbeCommand:
         if self.against is not None:
             opened = datasets.open(self.against, self.reading)
             check_units(run.source, opened.source, schedule=self.run_folder, data=str(self.against))
+            self._check_range(run, opened)
             return opened
         name = str(run.source.get("name"))
         if name not in datasets.BUILTIN:
@@ -128,8 +135,54 @@ class ProbeCommand:
                 f"{self.run_folder} was trained on {name}, which is not built in: give it, or data "
                 "like it, by --against"
             )
-        kept = {key: run.source[key] for key in ("limit", "seed") if key in run.source}
+        kept = {key: run.source[key] for key in _KEPT if run.source.get(key) is not None}
         return datasets.open(name, **kept)
+
+    def _check_range(self, run: Run, opened: datasets.Dataset) -> None:
+        """Refuse the data of the training in another range: the network knows them in its own."""
+        learned, now = (source.get("data_range") for source in (run.source, opened.source))
+        same = opened.source["name"] == run.source.get("name")
+        if same and learned is not None and list(learned) != list(now or ()):
+            raise ValueError(
+                f"{self.run_folder} was trained on {opened.name} read with data_range = "
+                f"{tuple(learned)}, here it is {tuple(now or ())}: give that one (--data-range)"
+            )
+
+    def _check_shape(self, run: Run, opened: datasets.Dataset) -> None:
+        shape = tuple(opened.source["shape"])
+        if shape != tuple(run.shape):
+            raise ValueError(
+                f"samples of {opened.name} have shape {shape}, those of "
+                f"{self.run_folder} {tuple(run.shape)}: give data of that shape"
+            )
+
+    def _classes(self, run: Run, opened: datasets.Dataset) -> np.ndarray | None:
+        """The network's number of each class of the data; None where it is not told any."""
+        if not run.classes:
+            return None
+        if opened.classes is None:
+            print(
+                f"specjax: {opened.name} has no labels (see --label): the network is not told "
+                "the classes",
+                file=sys.stderr,
+            )
+            return None
+        known = list(run.class_names)
+        for name in opened.classes:
+            if name not in known:
+                raise ValueError(
+                    f"{opened.name} has a class {name!r}, {self.run_folder} learned "
+                    f"{', '.join(known[:_NAMED])}{', ...' if len(known) > _NAMED else ''}: give "
+                    "data of those, or --label none for a network that is not told the classes"
+                )
+        return np.array([known.index(name) for name in opened.classes], np.int32)
+
+    def _drawn(self, opened: datasets.Dataset) -> datasets.Drawn:
+        with progress("data", "samples", long=True) as update:
+            found = datasets.drawn(opened, self.n, seed=self.reading.seed, progress=update)
+        if opened.skipped:
+            print(f"specjax: {skipped(opened, self.reading.limit)}", file=sys.stderr)
+        return found
 
 
 def _draw(found: Probe, path: Path) -> None:

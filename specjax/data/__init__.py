@@ -13,7 +13,18 @@ memory-mapped, folders and TFDS sets are read batch by batch.
 from specjax.data.arrays import Collected, collect, rescaled
 from specjax.data.builtin import BUILTIN
 from specjax.data.dataset import Dataset
+from specjax.data.drawing import Drawn, drawn
 from specjax.data.opening import open
 from specjax.data.options import Options
 
-__all__ = ["BUILTIN", "Collected", "Dataset", "Options", "collect", "open", "rescaled"]
+__all__ = [
+    "BUILTIN",
+    "Collected",
+    "Dataset",
+    "Drawn",
+    "Options",
+    "collect",
+    "drawn",
+    "open",
+    "rescaled",
+]
