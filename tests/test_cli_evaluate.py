@@ -168,6 +168,51 @@ def test_a_schedule_that_diverges_is_named_and_the_others_stay(command, monkeypa
     assert row.split()[3:] == ["-"] * 7
 
 
+def test_a_first_schedule_that_diverges_hides_nothing(command, monkeypatch):
+    def open_run(path, step):
+        return gaussian_run(path, step, lambda x, a, s: x / jnp.where(s > 0.9, 1.0, 0.0))
+
+    monkeypatch.setattr("specjax.nn.run.open_run", open_run)
+    args = ("--seeds", 1, "--n", 50, "--measures", "spectrum", "sliced")
+    code, out, _ = command("r", "--schedule", "10,1,0", "10,0", *args)
+    assert code == 0
+    assert "standard error over random halves" in out
+
+
+def test_one_set_in_two_ranges_is_refused(command, run, monkeypatch):
+    known = {"name": "data.npy", "data_range": [0, 2], "dtype": "float32"}
+    monkeypatch.setitem(globals(), "SOURCE", known)
+    code, _, err = command("r")
+    assert code == 2
+    assert "data.npy with data_range = (0, 2), data.npy is read with (-1, 1)" in err
+    assert "give --data-range 0 2" in err
+    for other in ({"name": "other.npy"}, {"dtype": "uint8"}):
+        monkeypatch.setitem(globals(), "SOURCE", {**known, **other})
+        assert command("r", "--n", 20, "--measures", "sliced", "--seeds", 1)[0] == 0
+
+
+def test_what_the_shape_rules_out_is_told_before_the_data_are_read(command, monkeypatch):
+    from specjax.evaluate.features import ClassifierFeatures
+    from specjax.evaluate.grid import Form
+    from specjax.evaluate.inception import Inception
+
+    named = {"data": {"name": "waves"}}
+    for one, message in (
+        (ClassifierFeatures(Form((8, 8), 2), {}, named), "(classifier trained on waves) take (8, "),
+        (Inception(None, "cpu", {"sha256": ""}), "Inception takes images [H, W]"),
+    ):
+        shape = SHAPE if one.__class__ is ClassifierFeatures else (4, 4, 2)
+        with pytest.raises(ValueError, match="samples have shape") as caught:
+            one.check_shape(shape)
+        assert message in str(caught.value)
+    opened = ClassifierFeatures(Form((8, 8), 2), {}, named)
+    monkeypatch.setattr("specjax.evaluate.features.open_features", lambda path: opened)
+    monkeypatch.setattr("specjax.evaluate.collect.collect", None)  # a call would fail
+    for args in (("--features", "f.npz"), ("--pca", 17)):
+        code, _, err = command("r", *args)
+        assert (code, err.count("\n")) == (2, 1)
+
+
 def test_a_conditional_run_is_asked_for_all_classes_in_turn(command, monkeypatch, tmp_path):
     def open_run(path, step):
         def denoise(x, alpha, sigma, labels=None):
@@ -195,7 +240,7 @@ def test_a_conditional_run_is_asked_for_all_classes_in_turn(command, monkeypatch
         (("x.npy", "--seeds", 2), "--seeds is for the folder of a run, which x.npy is not"),
         (("x.npy", "--measures", "fid"), "measures = 'fid' is unknown"),
         (("x.npy", "--splits", 1), "splits = 1"),
-        (("x.npy", "--pca", 17), "pca = 17 components of 600 samples of 16 numbers"),
+        (("x.npy", "--pca", 17), "pca = 17 components of samples of 16 numbers"),
         (("x.npy", "-o", "x.txt"), "ending in .json"),
         (("x.npy", "-o", "no/x.json"), "the folder no does not exist"),
         (("x.npy", "--plot", "x.gif"), "'.gif'"),

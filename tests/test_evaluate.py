@@ -89,6 +89,14 @@ def test_few_data_give_a_smaller_n_on_both_sides():
     assert evaluate(gaussian(30, seed=1), gaussian(81), measures=["frechet"]).n == 30
 
 
+def test_a_large_n_is_kept_of_a_dataset(monkeypatch):
+    monkeypatch.setattr("specjax.evaluate.collect.MOST_BYTES", 4 * 6 * 40)
+    data = sx.data.open(gaussian(300))
+    options = {"measures": ["sliced"], "splits": 2}
+    assert evaluate(gaussian(200, seed=1), data, **options).n == 20
+    assert evaluate(gaussian(200, seed=1), data, n=100, **options).n == 100
+
+
 def test_one_sets_error_is_about_the_spread_of_new_sets():
     data = gaussian(4000)
     alone = [
@@ -253,6 +261,9 @@ def test_a_schedule_that_diverges_is_a_row_without_numbers():
         (gaussian(50), gaussian(100), {"n": 0}, "n = 0"),
         (gaussian(50), gaussian(9), {}, "n = 4 of 9 data: give at least 8 samples"),
         (gaussian(2), gaussian(100), {}, "n = 2 of 100 data: give at least 8 samples"),
+        ([], gaussian(100), {}, "samples has no sets: give"),
+        ([1.0, 2.0], gaussian(100), {}, "samples = 1.0: give samples"),
+        (gaussian(50), 3.0, {}, "data = 3.0: give samples"),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_in_one_line(samples, data, options, message):

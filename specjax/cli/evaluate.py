@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json as json_module
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -53,6 +54,17 @@ class Measuring:
         for name in ("n", "pca"):
             if getattr(self, name) is not None:
                 _check.whole_number(name, getattr(self, name))
+
+    def check_shape(self, shape: tuple[int, ...], features: Sequence[Features]) -> None:
+        """Refuse samples of a shape that the features do not take, or that has too few numbers."""
+        for one in features:
+            if hasattr(one, "check_shape"):
+                one.check_shape(shape)
+        d = math.prod(shape)
+        if self.pca is not None and self.pca > d:
+            raise ValueError(
+                f"pca = {self.pca} components of samples of {d:,} numbers: give at most {d:,}"
+            )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -109,11 +121,12 @@ class EvaluateCommand:
     def run(self) -> None:
         """Samples and data, the floor, the rows; then the files; then the table."""
         self._check()
-        source = open_source(self.samples, self.schedules)
+        source = open_source(self.samples, self.schedules, self.measuring.n)
         with status(f"opening {self.against}"):
             opened = datasets.open(self.against, self.reading)
             features = self.measuring.opened()
         source.check(opened, self.against)
+        self.measuring.check_shape(tuple(opened.source["shape"]), features)
         real = self._real(opened)
         rows = source.evaluated(
             lambda n: self.measuring.reference(real, features, n, self.reading.seed),

@@ -111,10 +111,10 @@ def is_run(path: str) -> bool:
     return (Path(path) / "run.json").is_file()
 
 
-def open_source(path: str, schedules: Schedules) -> Source:
-    """The run, or the samples in a file or folder."""
+def open_source(path: str, schedules: Schedules, n: int | None = None) -> Source:
+    """The run, or the samples in a file or folder, of which n are compared."""
     if not is_run(path):
-        return FileSource.open(path)
+        return FileSource.open(path, n)
     if schedules.devices is not None:
         from specjax import cluster
 
@@ -185,8 +185,8 @@ class FileSource:
     header: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, path: str) -> FileSource:
-        """A file by 'specjax sample', or whatever data can be.
+    def open(cls, path: str, n: int | None = None) -> FileSource:
+        """A file by 'specjax sample', or whatever data can be; a random part of very many.
 
         Raises:
           ValueError: for what :func:`specjax.data.open` refuses, and NaN.
@@ -196,7 +196,7 @@ class FileSource:
         header = _header(path)
         with status(f"opening {path}"):
             opened = datasets.open(path, key="samples") if header else datasets.open(path)
-            most = rows_kept(tuple(opened.source["shape"]))
+            most = rows_kept(tuple(opened.source["shape"]), n)
             try:
                 samples = collect(opened.samples, opened.data_range, most=most)
             except ValueError as error:
@@ -257,8 +257,23 @@ def _check_same(
         )
     if "data_range" not in source:
         return
+    _check_range(path, source, data, name)
     mapped, own = source["data_range"] is not None, data.data_range is not None
     if mapped != own:
         words = {True: "in [-1, 1]", False: "in the units of their own"}
         remedy = "read them with --data-range" if mapped else "read them without --data-range"
         raise ValueError(f"{path} has samples {words[mapped]}, {name} {words[own]}: {remedy}")
+
+
+def _check_range(path: str, source: Mapping[str, Any], data: datasets.Dataset, name: str) -> None:
+    """Refuse one set in two ranges; files of one name and two dtypes are two sets."""
+    one = all(source.get(key) in (None, data.source.get(key)) for key in ("name", "dtype"))
+    first, second = source["data_range"], data.data_range
+    if not one or "name" not in source or first is None or second is None:
+        return
+    if tuple(first) != tuple(second):
+        low, high = first
+        raise ValueError(
+            f"{path} is of {source['name']} with data_range = ({low:g}, {high:g}), {name} is read "
+            f"with ({second[0]:g}, {second[1]:g}): give --data-range {low:g} {high:g}"
+        )

@@ -70,7 +70,7 @@ def evaluate(
       >>> found.values["frechet"].value > 3.0 > 1.0 > found.floor["frechet"].value  # 4 (2 - 1)^2
       True
     """
-    data = _in_memory(data, seed)
+    data = _in_memory(data, n, seed)
     sets = _sets(samples, data.ndim)
     fewest = min(len(one) for one in sets)
     tasks = tasks_for(check_measures(measures), {})
@@ -86,11 +86,11 @@ def evaluate(
     return judged(reference, name, sets, done)
 
 
-def _in_memory(data: Any, seed: int) -> np.ndarray:
+def _in_memory(data: Any, n: int | None, seed: int) -> np.ndarray:
     """Samples [N, *shape] in the network's units."""
     if not isinstance(data, Dataset):
-        return np.asarray(data)
-    most = rows_kept(tuple(data.source["shape"]))
+        return _rows("data", data)
+    most = rows_kept(tuple(data.source["shape"]), n)
     return collect(data.samples, data.data_range, most=most, seed=seed)
 
 
@@ -131,9 +131,20 @@ def in_sets(samples: np.ndarray, n: int, seed: int) -> list[np.ndarray]:
 def _sets(samples: Any, ndim: int) -> list[np.ndarray]:
     """The sets of samples [m, *shape]."""
     if isinstance(samples, list | tuple):
-        return [np.asarray(one) for one in samples]
-    samples = np.asarray(samples)
-    return list(samples) if samples.ndim == ndim + 1 else [samples]
+        sets = [_rows("samples", one) for one in samples]
+    else:
+        samples = _rows("samples", samples)
+        sets = list(samples) if samples.ndim == ndim + 1 else [samples]
+    if not sets:
+        raise ValueError("samples has no sets: give [m, *shape], or such a set for each seed")
+    return sets
+
+
+def _rows(name: str, given: Any) -> np.ndarray:
+    found = np.asarray(given)
+    if not found.ndim:
+        raise ValueError(f"{name} = {given!r}: give samples [n, *shape]")
+    return found
 
 
 def _several(features: Features | Sequence[Features]) -> Sequence[Features]:

@@ -87,6 +87,17 @@ class ClassifierFeatures:
         """
         return self._run(samples)[0]
 
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Refuse samples of another shape.
+
+        Raises:
+          ValueError: for those.
+        """
+        if tuple(shape) != self.shape:
+            raise ValueError(
+                f"samples have shape {tuple(shape)}: the features ({self.name}) take {self.shape}"
+            )
+
     def check_units(self, data: Any) -> None:
         """Refuse data [n, *shape] that cannot be in [-1, 1]; generated samples may diverge.
 

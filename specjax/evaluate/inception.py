@@ -63,6 +63,18 @@ class Inception:
         """Whether that distance is the FID."""
         return bool(self.source["sha256"].startswith(PUBLISHED))
 
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Refuse samples that are no images.
+
+        Raises:
+          ValueError: for those.
+        """
+        if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3)):
+            raise ValueError(
+                f"samples have shape {tuple(shape)}: Inception takes images [H, W], [H, W, 1] or "
+                "[H, W, 3]"
+            )
+
     def __call__(self, samples: Any) -> np.ndarray:
         """Features [n, 2048] (float32) of images [n, H, W] or [n, H, W, 1 or 3] in [-1, 1].
 

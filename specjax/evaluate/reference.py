@@ -164,10 +164,12 @@ class Reference:
         )  # fmt: skip
 
     def unknown(self, name: str, seeds: int) -> Evaluation:
-        """The evaluation of samples that are not finite: every number is NaN."""
+        """The evaluation of sets of samples that are not finite: every number is NaN."""
         nothing: dict[str, Any] = dict.fromkeys(self.columns, np.nan)
         if BANDS in self.measured[0]:
             nothing[BANDS] = self.measured[0][BANDS] * [[1], [np.nan], [1], [np.nan]]
+        if seeds == 1:  # its error would have been of halves, beside each split
+            return self.evaluation(name, [nothing] * len(self.splits), [nothing] * len(self.splits))
         return self.evaluation(name, [nothing] * seeds)
 
     @property
