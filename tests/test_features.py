@@ -123,10 +123,34 @@ def test_batches_have_every_sample_once_a_round():
     batches = training._batches(samples, np.arange(20), learned, None, TrainOptions(batch=4), 0)
     for _ in range(3):
         seen = [next(batches) for _ in range(3)]
+        assert {len(batch.labels) for batch in seen} == {4}
         labels = np.concatenate([batch.labels for batch in seen])
         assert sorted(labels) == learned.tolist()
         found = np.concatenate([batch.samples for batch in seen])[:, 0, 0]
         np.testing.assert_array_equal(found, labels)
+
+
+def test_what_a_round_leaves_begins_the_next():
+    samples, learned = np.zeros((13, 1), np.float32), np.arange(13)
+    batches = training._batches(samples, learned, learned, None, TrainOptions(batch=4), 0)
+    seen = np.concatenate([next(batches).labels for _ in range(13)])
+    np.testing.assert_array_equal(np.bincount(seen), [4] * 13)  # 13 batches of 4 are 4 rounds
+
+
+@pytest.mark.slow
+def test_few_channels_are_normalised_together():
+    norm = classifier.Block(1, 4, (3, 3), 1, nnx.Rngs(0)).norm
+    x = np.random.default_rng(0).normal(size=(2, 5, 5, 4)) * [1, 2, 3, 4]
+    flat = x.reshape(2, -1)
+    want = (flat - flat.mean(1, keepdims=True)) / flat.std(1, keepdims=True)
+    np.testing.assert_allclose(norm(jax.numpy.float32(x)).reshape(2, -1), want, atol=1e-4)
+
+
+def test_no_weight_decay_and_no_labels(digits):
+    TrainOptions(weight_decay=0.0).check((8, 8))
+    assert "weight_decay = -1" in one_line(TrainOptions(weight_decay=-1.0).check, (8, 8))
+    bare = data.collect(digits)._replace(labels=None)
+    assert "collected has no labels" in one_line(training.train_features, digits, bare, QUICK)
 
 
 @pytest.mark.parametrize(

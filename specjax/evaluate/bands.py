@@ -31,7 +31,8 @@ class BandPower(NamedTuple):
       frequency: [bands] geometric mean of the band's frequencies, in cycles per sample.
       generated, real: [bands] mean power of a frequency of the band, in squared units of the data.
       decibel: [bands] ``10 log10(generated / real)``.
-      rms: root of the mean square of ``decibel`` over bands: every octave counts alike.
+      rms: root of the mean square of ``decibel`` over bands, which count alike (a small grid leaves
+        some of the low ones empty), and the constant like one of them.
     """
 
     frequency: np.ndarray

@@ -49,13 +49,13 @@ class Classifier(nnx.Module):
 
 
 class Block(nnx.Module):
-    """A convolution, normalised in groups of at least eight channels."""
+    """A convolution, normalised in groups of eight channels or more; of fewer, all together."""
 
     def __init__(
         self, inputs: int, outputs: int, kernel: tuple[int, ...], stride: int, rngs: nnx.Rngs
     ):
         self.conv = nnx.Conv(inputs, outputs, kernel, (stride,) * len(kernel), rngs=rngs)
-        self.norm = nnx.GroupNorm(outputs, num_groups=math.gcd(outputs, outputs // 8), rngs=rngs)
+        self.norm = nnx.GroupNorm(outputs, num_groups=math.gcd(outputs, max(1, outputs // 8)), rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Samples [n, *sides, outputs] of samples [n, *sides, inputs]."""

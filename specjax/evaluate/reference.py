@@ -131,12 +131,12 @@ class Reference:
         """n of the mapped samples, drawn at random, beside the reference of a split.
 
         Args:
-          number: of the split, counted round. half: half of the samples beside half of the data.
+          number: of the split, counted round. half: only a random half of the same samples.
         """
         most = len(next(iter(mapped.values())))
         count = self.n // 2 if half else self.n
-        rows = np.random.default_rng([self.seed, number, 1 + half]).permutation(most)[:count]
-        reference = self.splits[number % len(self.splits)].reference[:count]
+        rows = np.random.default_rng([self.seed, number, 1]).permutation(most)[:count]
+        reference = self.splits[number % len(self.splits)].reference
         found: dict[str, Any] = {}
         for task in self.tasks:
             a, b = mapped[task.space][rows], self.real[task.space][reference]
@@ -149,12 +149,14 @@ class Reference:
         """What was compared, as an :class:`Evaluation`.
 
         Args:
-          found: of each seed's set; or of one set beside each split, and then ``halves`` are its
-            comparisons by half, of which the error bar is.
+          found: of each seed's set; or of one set beside each split, and then ``halves`` are those
+            of half of it beside the same reference. A half differs from the whole as a new set
+            does from another: the standard deviation of that is the error bar.
         """
         values = {column: Estimate.of([one[column] for one in found]) for column in self.columns}
         for column in self.columns if halves else ():
-            spread = np.std([one[column] for one in halves], ddof=1)
+            away = [half[column] - one[column] for half, one in zip(halves, found, strict=True)]
+            spread = np.std(away, ddof=1)
             values[column] = values[column]._replace(error=float(spread))
         titles = {column: task.title(column) for task in self.tasks for column in task.columns}
         return Evaluation(
@@ -187,7 +189,7 @@ class Reference:
             return None
         every = np.stack([one[BANDS] for one in found])
         frequency, generated, real, decibel = every.mean(0)
-        spread = np.stack([one[BANDS] for one in halves]) if halves else every
+        spread = np.stack([one[BANDS] for one in halves]) - every if halves else every
         error = spread[:, 3].std(0, ddof=1) if len(spread) > 1 else np.full_like(decibel, np.nan)
         floors = np.stack([one[BANDS][3] for one in self.measured])
         return Bands(

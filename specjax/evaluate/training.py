@@ -82,8 +82,8 @@ def check_labelled(dataset: Dataset) -> None:
 
 def _labels(dataset: Dataset, collected: Collected) -> tuple[np.ndarray, tuple[str, ...]]:
     check_labelled(dataset)
-    assert collected.labels is not None
-    assert collected.classes is not None
+    if collected.labels is None or collected.classes is None:
+        raise ValueError("collected has no labels: give what specjax.data.collect(dataset) gives")
     return collected.labels, collected.classes
 
 
@@ -111,13 +111,17 @@ def _batches(
     options: TrainOptions,
     seed: int,
 ) -> Iterator[Batch]:
-    """Batches without end; every sample once, in random order, before any comes again."""
+    """Batches without end, of rounds one after another: every sample once, in random order.
+
+    What a round leaves for less than a batch is the next batch's beginning.
+    """
     rng = np.random.default_rng((seed, 1))
     size = min(options.batch, len(learned))
+    waiting = learned[:0]
     while True:
-        order = rng.permutation(learned)
-        for start in range(0, len(order) - size + 1, size):
-            mine = np.sort(order[start : start + size])
+        waiting = np.append(waiting, rng.permutation(learned))
+        while len(waiting) >= size:
+            mine, waiting = np.sort(waiting[:size]), waiting[size:]
             rows = on_grid(rescaled(samples[mine], data_range), samples.shape[1:])
             yield Batch(_moved(rows, options, rng), labels[mine])
 

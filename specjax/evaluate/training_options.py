@@ -35,8 +35,9 @@ class TrainOptions:
         """Refuse values that are not allowed, before any work."""
         for name in ("features", "width", "steps", "batch"):
             _check.whole_number(name, getattr(self, name))
-        for name in ("learning_rate", "weight_decay"):
-            _check.positive(name, getattr(self, name))
+        _check.positive("learning_rate", self.learning_rate)
+        if self.weight_decay != 0:
+            _check.positive("weight_decay", self.weight_decay)
         if not 0 < self.held_out < 1:
             raise ValueError(f"held_out = {self.held_out!r}: give a share between 0 and 1")
         _check.whole_number("shift", self.shift, 0)
