@@ -32,7 +32,7 @@ def drawn(
 
     Each is drawn with the same chance: those with the smallest of as many random numbers, so that
     neither their number nor their order need be known. Of an array only those are read; batches
-    are read in one pass, of which about 2 n samples and one batch are held at a time.
+    are read in one pass, of which a batch and at most 3 n samples are held, twice that at times.
 
     Args:
       n: samples to draw. seed: of the choice, which is the same for an array and for batches.
