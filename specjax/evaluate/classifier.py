@@ -55,7 +55,8 @@ class Block(nnx.Module):
         self, inputs: int, outputs: int, kernel: tuple[int, ...], stride: int, rngs: nnx.Rngs
     ):
         self.conv = nnx.Conv(inputs, outputs, kernel, (stride,) * len(kernel), rngs=rngs)
-        self.norm = nnx.GroupNorm(outputs, num_groups=math.gcd(outputs, max(1, outputs // 8)), rngs=rngs)
+        groups = math.gcd(outputs, max(1, outputs // 8))
+        self.norm = nnx.GroupNorm(outputs, num_groups=groups, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Samples [n, *sides, outputs] of samples [n, *sides, inputs]."""

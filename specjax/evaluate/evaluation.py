@@ -41,8 +41,9 @@ def evaluate(
     half of the samples differs from all of them beside the same reference. For means it is right;
     the measures are none, and it is up to 2 times the spread of new sets near the floor, 1.1 to
     1.5 times far from it (recall 2, and more between n and 2 n samples). The floor's is the
-    standard error over splits. None includes what other data would have given. Samples that know the data (copies, or a model fitted
-    to all of them) can be nearer to the reference than new data: below the floor.
+    standard error over splits. None includes what other data would have given. Samples that know
+    the data (copies, or a model fitted to all of them) can be nearer to the reference than new
+    data: below the floor.
 
     Args:
       samples: one set [m, *shape], or several, one a seed: [seeds, m, *shape] or a list of sets.
