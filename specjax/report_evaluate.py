@@ -54,7 +54,10 @@ def print_evaluations(rows: Sequence[Evaluation], data: str, written: Sequence[s
         table.add_column(f"{title} {arrow}", justify="right", min_width=width)
     best = {column: _best(rows, column) for column in first.titles}
     for row in rows:
-        cells = [_cell(row.values[column], row.name == best[column]) for column in first.titles]
+        cells = [
+            _cell(row.values[column], row.name == best[column], _times(row, column))
+            for column in first.titles
+        ]
         table.add_row(escape(row.name), *cells)
     table.add_section()
     table.add_row(FLOOR, *(_cell(first.floor[column]) for column in first.titles), style="dim")
@@ -74,11 +77,17 @@ def _best(rows: Sequence[Evaluation], column: str) -> str | None:
     return min(known, key=lambda row: sign * row.values[column].value).name
 
 
-def _cell(one: Estimate, best: bool = False) -> str:
+def _cell(one: Estimate, best: bool = False, times: str = "") -> str:
     """The number above its error: a line of both would be too wide for seven of them."""
     value, _, error = with_error(one).partition(" ± ")
     value = f"[bold]{value}[/bold]" if best else value
-    return f"{value}\n± {error}" if error else value
+    return "\n".join([value, *([f"± {error}"] if error else []), *([times] if times else [])])
+
+
+def _times(row: Evaluation, column: str) -> str:
+    """A distance over its floor; nothing where that is no help."""
+    ratio = row.over_floor(column)
+    return "" if higher_is_better(column) or not math.isfinite(ratio) else f"{ratio:.3g} x"
 
 
 def _remarks(rows: Sequence[Evaluation]) -> list[str]:
@@ -90,6 +99,8 @@ def _remarks(rows: Sequence[Evaluation]) -> list[str]:
         f"the data; both of n = {first.n:,} against n",
         f"compared: {first.space}" + (f"; {' and '.join(squared)} squared" if squared else ""),
     ]
+    if any(_times(row, column) for row in rows for column in first.titles):
+        lines.append(f"x: times {FLOOR}, which is not 0 at finite n; samples of new data have 1 x")
     if first.bands is not None and len(rows) == 1 and np.isfinite(first.bands.decibel).all():
         bands = zip(first.bands.frequency, first.bands.decibel, first.bands.error, strict=True)
         words = (f"{f:.3g}: {dB:+.2f} ± {error:.2f}" for f, dB, error in bands)

@@ -96,7 +96,12 @@ def test_the_table_has_a_row_for_each_schedule_and_the_floor(command, tmp_path):
         "5 random splits", "all 16 numbers", "wrote evaluation.json",
     ):  # fmt: skip
         assert words in out
-    floor = json.loads((tmp_path / "evaluation.json").read_text())["rows"][0]["floor"]["frechet"]
+    row = json.loads((tmp_path / "evaluation.json").read_text())["rows"][0]
+    floor, times = row["floor"]["frechet"], row["over_floor"]
+    assert times["frechet"] == row["values"]["frechet"]["value"] / floor["value"]
+    assert times["energy"] is times["mmd"] is None  # their floor is 0 but for chance
+    distances = (f"{times[column]:.3g} x" for column in ("frechet", "spectrum_db", "sliced"))
+    assert " ".join(distances) in [" ".join(line.split()) for line in lines]
     shown = next(line for line in lines if line.strip().startswith("real against real"))
     assert shown.split()[3] == f"{floor['value']:.{len(shown.split()[3].split('.')[1])}f}"
 

@@ -5,6 +5,8 @@ them. :func:`evaluate` takes several, with error bars and the floor of the same 
 
     found = specjax.evaluate.evaluate(samples, data)      # [m, *shape] or [seeds, m, *shape]
     found.values["frechet"].value, found.values["frechet"].error, found.floor["frechet"].value
+
+:func:`evaluate_schedules` draws the samples itself, with any denoiser, along several schedules.
 """
 
 from specjax.evaluate.bands import BandPower, band_power
@@ -20,6 +22,7 @@ from specjax.evaluate.manifold import (
 )
 from specjax.evaluate.measures import MEASURES, Measure
 from specjax.evaluate.reference import Reference
+from specjax.evaluate.schedules import evaluate_schedules
 from specjax.evaluate.sliced import sliced_wasserstein
 from specjax.evaluate.spaces import Features, principal
 
@@ -38,6 +41,7 @@ __all__ = [
     "density_coverage",
     "energy_distance",
     "evaluate",
+    "evaluate_schedules",
     "frechet",
     "frechet_of_moments",
     "polynomial_mmd",

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from specjax.evaluate.measures import is_unbiased
+
 
 class Estimate(NamedTuple):
     """A number, its standard error, and the numbers that it is the mean of."""
@@ -78,9 +80,13 @@ class Evaluation:
     seed: int
 
     def over_floor(self, column: str) -> float:
-        """The value over the floor; of unbiased measures, whose floor is 0, that says nothing."""
+        """The value over the floor; NaN of unbiased measures, whose floor is 0 but for chance."""
         floor = self.floor[column].value
-        return self.values[column].value / floor if floor else float("nan")
+        known = floor and not is_unbiased(column)
+        return self.values[column].value / floor if known else float("nan")
+
+    def _ratios(self) -> np.ndarray:
+        return np.array([self.over_floor(column) for column in self.values])
 
     def as_json(self) -> dict[str, Any]:
         """The evaluation as plain numbers and words; None for what is not known."""
@@ -94,6 +100,7 @@ class Evaluation:
             "titles": dict(self.titles),
             "values": {column: _plain(one) for column, one in self.values.items()},
             "floor": {column: _plain(one) for column, one in self.floor.items()},
+            "over_floor": dict(zip(self.values, _listed(self._ratios()), strict=True)),
             "bands": bands,
         }
 

@@ -28,6 +28,7 @@ class Measure(NamedTuple):
       grid: needs samples in their own shape, not as vectors.
       features: also of use on features.
       least: samples that it needs.
+      unbiased: 0 on average between samples of one distribution, so that no ratio to it says much.
     """
 
     summary: str
@@ -37,6 +38,7 @@ class Measure(NamedTuple):
     grid: bool = False
     features: bool = False
     least: int = 2
+    unbiased: bool = False
 
 
 MEASURES: dict[str, Measure] = {
@@ -61,12 +63,14 @@ MEASURES: dict[str, Measure] = {
         "energy distance, unbiased",
         lambda a, b, seed: {"energy": energy_distance(a, b)},
         ("energy",),
+        unbiased=True,
     ),
     "mmd": Measure(
         "squared MMD of a cubic kernel, unbiased, as in the KID",
         lambda a, b, seed: {"mmd": polynomial_mmd(a, b)},
         ("mmd",),
         features=True,
+        unbiased=True,
     ),
     "precision_recall": Measure(
         "shares within the other's balls to the 3rd neighbour",
@@ -107,6 +111,13 @@ def higher_is_better(column: str) -> bool:
         column.endswith(name) and better == "higher"
         for row in MEASURES.values()
         for name, better in zip(row.columns, row.better, strict=True)
+    )
+
+
+def is_unbiased(column: str) -> bool:
+    """Whether the floor of a column is 0 but for chance, also on features."""
+    return any(
+        column.endswith(name) for row in MEASURES.values() if row.unbiased for name in row.columns
     )
 
 

@@ -52,6 +52,15 @@ def evaluate_schedules(
 
     Raises:
       ValueError: for what :func:`specjax.generate.generate` refuses.
+
+    Example:
+      >>> data = np.random.default_rng(0).normal(size=(400, 4))
+      >>> denoise = sx.wiener(sx.Spectrum.from_samples(data))  # or any denoise(x, alpha, sigma)
+      >>> plans = {f"{n} steps": sx.plan("ddpm", sx.family("cosine", n)) for n in (2, 20)}
+      >>> reference = Reference.of(data, measures=["frechet"])
+      >>> coarse, fine = evaluate_schedules(plans, denoise, reference)
+      >>> coarse.values["frechet"].value > fine.values["frechet"].value
+      True
     """
     _check.whole_number("seeds", seeds)
     options = {"labels": labels, "batch": batch, "mesh": mesh}
