@@ -142,6 +142,25 @@ def test_features_are_measured_beside_the_samples():
     assert not any("fid" in column for column in found.values)
 
 
+def test_features_are_made_in_batches_that_are_reported():
+    sizes, told = [], []
+
+    class Counted(Doubled):
+        def __call__(self, samples):
+            sizes.append(len(samples))
+            return super().__call__(samples)
+
+    options = {"measures": ["frechet"], "splits": 2}
+    found = evaluate(gaussian(1200, seed=1), gaussian(2600), features=Counted(), **options,
+                     progress=lambda *done: told.append(done))  # fmt: skip
+    assert max(sizes) <= 1024 < sum(sizes)
+    steps = 3 + 2 + 2 * 2  # batches of the data, splits, the samples and their halves beside each
+    assert told == [(done, steps) for done in range(1, steps + 1)]
+    np.testing.assert_allclose(
+        found.values["feature_frechet"].value, 4 * found.values["frechet"].value, rtol=1e-9
+    )
+
+
 def test_only_inceptions_frechet_is_called_fid():
     both = [Doubled(), Doubled("Inception", "FID", True)]
     found = evaluate(gaussian(50, seed=1), gaussian(100), measures=["frechet", "mmd"],

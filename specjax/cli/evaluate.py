@@ -92,7 +92,7 @@ class Measuring:
         """The data, with their floor."""
         from specjax.evaluate import Reference
 
-        with progress("real against real", "splits") as update:
+        with progress("real against real", "steps", long=True) as update:
             return Reference.of(
                 real, n=n, measures=self.names, features=features, pca=self.pca,
                 splits=self.splits, seed=seed, progress=update,

@@ -80,11 +80,10 @@ def evaluate(
     n = samples_for(len(data), min(fewest, MOST_SAMPLES if n is None else n), tasks)
     if len(sets) == 1:
         sets = in_sets(sets[0], n, seed)
-    rounds = splits + (2 * splits if len(sets) == 1 else len(sets))
-    done = _Counter(progress, rounds)
+    done = _Counter(progress, 2 * splits if len(sets) == 1 else len(sets))
     reference = Reference.of(
         data, n=n, measures=measures, features=_several(features), pca=pca, splits=splits,
-        seed=seed, progress=lambda before, total: done(),
+        seed=seed, progress=done.first,
     )  # fmt: skip
     return judged(reference, name, sets, done)
 
@@ -155,12 +154,19 @@ def _several(features: Features | Sequence[Features]) -> Sequence[Features]:
 
 
 class _Counter:
-    """Tells the comparisons that are done, of all."""
+    """Tells what is done of all: first the reference, then the rest, one by one."""
 
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self.progress, self.total, self.done = progress, total, 0
+    def __init__(self, progress: Progress | None, rest: int) -> None:
+        self.progress, self.rest, self.done, self.total = progress, rest, 0, rest
+
+    def first(self, done: int, total: int | None) -> None:
+        self.total = (total or 0) + self.rest
+        self._tell(done)
 
     def __call__(self) -> None:
-        self.done += 1
+        self._tell(self.done + 1)
+
+    def _tell(self, done: int) -> None:
+        self.done = done
         if self.progress:
             self.progress(self.done, self.total)

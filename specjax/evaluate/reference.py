@@ -11,6 +11,7 @@ with n generated samples, and the same R for both. n is at most half of the data
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -25,7 +26,7 @@ from specjax.evaluate.tasks import BANDS, Task, prefixed, tasks_for
 from specjax.evaluate.vectors import vectors
 
 Progress = Callable[[int, int | None], None]
-"""Called with the comparisons done and their number."""
+"""Called with the comparisons, and the batches mapped to features, done and their number."""
 
 SPLITS = 5
 MOST_SAMPLES = 10_000
@@ -95,14 +96,15 @@ class Reference:
             check_units(one, data)
         spaces = spaces_for(data, pca, named, seed)
         needed = {task.space for task in tasks}
-        real = {name: spaces[name].map(data[used]) for name in needed}
+        steps = sum(spaces[name].batches(len(used)) for name in needed) + splits
+        done, mine = _counted(progress, steps), data[used]
+        real = {name: spaces[name].mapped(mine, done) for name in needed}
         parts = tuple(Split(*pair) for pair in rows.reshape(splits, 2, n))
         made = cls(real, data.shape[1:], parts, tasks, spaces, n, seed, ())
         found = []
         for number in range(splits):
             found.append(made._floor(number))
-            if progress:
-                progress(number + 1, splits)
+            done()
         return cls(real, data.shape[1:], parts, tasks, spaces, n, seed, tuple(found))
 
     def _floor(self, number: int) -> Found:
@@ -125,7 +127,7 @@ class Reference:
                 "data of the same shape"
             )
         vectors("samples", samples, self.n)
-        return {name: self.spaces[name].map(samples) for name in self.real}
+        return {name: self.spaces[name].mapped(samples) for name in self.real}
 
     def compare(self, mapped: Mapping[str, np.ndarray], number: int, half: bool = False) -> Found:
         """n of the mapped samples, drawn at random, beside the reference of a split.
@@ -212,6 +214,12 @@ def samples_for(data: int, n: int | None, tasks: Sequence[Task] = ()) -> int:
             "as many data, which are split in two"
         )
     return min(asked, data // 2)
+
+
+def _counted(progress: Progress | None, total: int) -> Callable[[], None]:
+    """What reports one step more whenever it is called."""
+    steps = itertools.count(1)
+    return lambda: progress(next(steps), total) if progress else None
 
 
 def _drawn(data: int, n: int, splits: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -18,6 +18,9 @@ features, whose Fréchet distance takes some seconds."""
 COMPONENTS = 512
 """Principal components of such samples; of natural images they hold some 98 % of the variance."""
 
+_BATCH = 1024
+"""Samples whose features are made at once, between two reports of progress."""
+
 _DENSE = 4096  # samples or numbers in one, up to which a decomposition is exact
 
 
@@ -47,10 +50,25 @@ def check_units(features: Features, data: np.ndarray) -> None:
 
 
 class Space(NamedTuple):
-    """A map of samples, and what is said of it."""
+    """A map of samples, what is said of it, and how many it takes at once (None: all)."""
 
     map: Callable[[np.ndarray], np.ndarray]
     words: str
+    batch: int | None = None
+
+    def mapped(self, x: np.ndarray, done: Callable[[], None] = lambda: None) -> np.ndarray:
+        """The map of samples [n, *shape], in batches; ``done`` is called after each."""
+        if self.batch is None:
+            return self.map(x)
+        parts = []
+        for start in range(0, len(x), self.batch):
+            parts.append(self.map(x[start : start + self.batch]))
+            done()
+        return np.concatenate(parts)
+
+    def batches(self, n: int) -> int:
+        """How often ``done`` is called for n samples."""
+        return 0 if self.batch is None else -(-n // self.batch)
 
 
 class Principal(NamedTuple):
@@ -122,7 +140,7 @@ def spaces_for(
     if pca is None and d > MOST_DIMENSIONS:
         pca = min(COMPONENTS, len(data))
     found = {"grid": Space(lambda x: x, "samples"), "vectors": _vectors(data, pca, seed)}
-    return found | {prefix: Space(one, one.name) for prefix, one in features.items()}
+    return found | {prefix: Space(one, one.name, _BATCH) for prefix, one in features.items()}
 
 
 def _vectors(data: np.ndarray, pca: int | None, seed: int) -> Space:
