@@ -1,6 +1,7 @@
 """Evaluations: value, error bar and floor."""
 
 import json
+import tracemalloc
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 import specjax as sx
 from specjax.evaluate import MEASURES, Reference, evaluate, frechet, principal
+from specjax.evaluate.collect import collect
 from specjax.evaluate.evaluation import judged as compared
 from specjax.evaluate.schedules import evaluate_schedules
 
@@ -96,6 +98,20 @@ def test_a_large_n_is_kept_of_a_dataset(monkeypatch):
     options = {"measures": ["sliced"], "splits": 2}
     assert evaluate(gaussian(200, seed=1), data, **options).n == 20
     assert evaluate(gaussian(200, seed=1), data, n=100, **options).n == 100
+
+
+def test_a_random_part_is_that_of_the_smallest_numbers_and_in_memory_twice():
+    whole, sizes = gaussian(1500, 1024).astype(np.float32), (1, 49, *[50] * 29)
+    ends = np.cumsum(sizes)
+    batches = (whole[end - size : end] for end, size in zip(ends, sizes, strict=True))
+    tracemalloc.start()
+    found = collect(batches, most=250, seed=3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    ranks = np.random.default_rng(3).random(1500)
+    np.testing.assert_array_equal(found, whole[np.sort(np.argsort(ranks)[:250])])
+    assert peak < 3 * found.nbytes  # with a batch in float64, 0.4 of them
+    np.testing.assert_array_equal(collect(whole, most=2000), whole)
 
 
 def test_one_sets_error_is_about_the_spread_of_new_sets():

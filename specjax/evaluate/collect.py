@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from typing import Any
 
@@ -13,7 +14,7 @@ MOST_ROWS = 50_000
 """Data that are kept at most, five times the n that is taken of plenty."""
 
 MOST_BYTES = 2 * 2**30
-"""What they take at most, unless the n that is asked for needs more."""
+"""What they take at most, unless the n that is asked for needs more; twice that while reading."""
 
 
 def rows_kept(shape: tuple[int, ...], n: int | None = None) -> int:
@@ -46,23 +47,39 @@ def collect(
       >>> collect(np.array([[0], [255]], np.uint8), (0, 255), most=10)
       array([[-1.], [ 1.]], dtype=float32)
     """
-    rng, kept, ranks, waiting = np.random.default_rng(seed), [], [], 0
+    rng, least = np.random.default_rng(seed), _Least(most)
     for piece in estimate.pieces(samples, data_range, progress):
-        kept.append(piece.astype(np.float32))
-        ranks.append(rng.random(len(piece)))
-        waiting += len(piece)
-        if waiting > 2 * most:
-            kept, ranks = _least(kept, ranks, most)
-            waiting = most
-    return _least(kept, ranks, most)[0][0]
+        least.add(piece, rng.random(len(piece)))
+    return least.in_order()
 
 
-def _least(
-    kept: list[np.ndarray], ranks: list[np.ndarray], most: int
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """The samples with the smallest ranks, in order; as lists of one array."""
-    every, of = np.concatenate(kept), np.concatenate(ranks)
-    if len(of) <= most:
-        return [every], [of]
-    chosen = np.sort(np.argpartition(of, most - 1)[:most])
-    return [every[chosen]], [of[chosen]]
+class _Least:
+    """The samples with the smallest ranks so far, each in memory once."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.read = most, 0
+        self.rows: list[np.ndarray] = []  # views of what was copied from each piece
+        self.numbers: list[int] = []  # of the samples in the rows
+        self.heap: list[tuple[float, int]] = []  # (-rank, row): the largest rank first
+
+    def add(self, piece: np.ndarray, ranks: np.ndarray) -> None:
+        """Samples [n, *shape] and their ranks [n]."""
+        room = min(self.most - len(self.rows), len(piece))
+        if room:
+            self._fill(piece[:room], ranks[:room])
+        for i in np.flatnonzero(ranks[room:] < -self.heap[0][0]) + room:
+            if ranks[i] < -self.heap[0][0]:  # the largest may have gone since
+                _, row = self.heap[0]
+                self.rows[row][...], self.numbers[row] = piece[i], self.read + int(i)
+                heapq.heapreplace(self.heap, (-float(ranks[i]), row))
+        self.read += len(piece)
+
+    def _fill(self, piece: np.ndarray, ranks: np.ndarray) -> None:
+        for i, row in enumerate(piece.astype(np.float32)):
+            heapq.heappush(self.heap, (-float(ranks[i]), len(self.rows)))
+            self.rows.append(row)
+            self.numbers.append(self.read + i)
+
+    def in_order(self) -> np.ndarray:
+        """The samples, as they came."""
+        return np.stack([self.rows[row] for row in np.argsort(self.numbers)])
