@@ -39,6 +39,7 @@ def gaussian_run(path, step, denoise=None, classes=0):
     return SimpleNamespace(
         step=7, shape=SHAPE, classes=classes, spectrum=spectrum, source=SOURCE,
         denoiser=lambda: denoise or estimate,
+        config=SimpleNamespace(model=SimpleNamespace(spatial=None)),
     )  # fmt: skip
 
 
@@ -128,6 +129,29 @@ def test_samples_in_a_file_are_one_row(command, tmp_path):
     assert row["error"] == "random halves"
     assert document["files"] == ["evaluation.json", "x.png"]
     assert (tmp_path / "x.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_sound_of_several_channels_is_no_image(command, monkeypatch, tmp_path):
+    from specjax.evaluate import band_power
+
+    args = ("--measures", "spectrum", "--json")
+    row = json.loads(command("x.npy", *args, "--spatial", 1)[1])["rows"][0]
+    x, data = np.load(tmp_path / "x.npy"), np.load(tmp_path / "data.npy")
+    want = band_power(x, data, spatial=1)
+    np.testing.assert_allclose(row["bands"]["frequency"], want.frequency)
+    assert row["values"] != json.loads(command("x.npy", *args)[1])["rows"][0]["values"]
+
+    def open_run(path, step):
+        run = gaussian_run(path, step)
+        run.config.model.spatial = 1
+        return run
+
+    monkeypatch.setattr("specjax.nn.run.open_run", open_run)
+    rows = json.loads(command("r", *args, "--n", 20, "--seeds", 1)[1])["rows"]
+    np.testing.assert_allclose(rows[0]["bands"]["frequency"], want.frequency)
+    code, _, err = command("x.npy", "--spatial", 3)
+    assert code == 2
+    assert "with spatial = 3" in err
 
 
 def test_a_file_by_sample_needs_no_key_and_knows_its_units(command, run, tmp_path):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import specjax as sx
-from specjax.evaluate import MEASURES, Reference, evaluate, frechet, principal
+from specjax.evaluate import MEASURES, Reference, band_power, evaluate, frechet, principal
 from specjax.evaluate.collect import collect
+from specjax.evaluate.evaluation import in_sets
 from specjax.evaluate.evaluation import judged as compared
 from specjax.evaluate.schedules import evaluate_schedules
 
@@ -186,6 +187,16 @@ def test_only_inceptions_frechet_is_called_fid():
     ]  # fmt: skip
     assert found.titles["fid"] == "FID"
     assert [column for column, title in found.titles.items() if "FID" in title] == ["fid"]
+
+
+def test_the_spectrum_of_several_channels_of_sound_is_that_of_one_axis():
+    a, b = (np.random.default_rng(i).normal(size=(40, 16, 2)) for i in range(2))
+    found = evaluate(a, b, measures=["spectrum"], n=20, spatial=1)
+    reference = Reference.of(b, measures=["spectrum"], n=20, spatial=1)
+    rows = np.random.default_rng([0, 0, 1]).permutation(20)
+    mine = in_sets(a, 20, 0)[0][rows]
+    want = band_power(mine, b[reference.splits[0].reference], spatial=1)
+    np.testing.assert_allclose(found.values["spectrum_db"].each[0], want.rms, rtol=1e-9)
 
 
 def test_principal_components_are_those_of_the_covariance():

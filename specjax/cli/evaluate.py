@@ -20,6 +20,7 @@ from specjax import io as files
 from specjax.cli.data import Reading, skipped
 from specjax.cli.evaluate_sources import Schedules, Source, open_source
 from specjax.console import print_json, progress, status
+from specjax.shift import spatial_axes
 
 if TYPE_CHECKING:
     from specjax.evaluate import Evaluation, Features, Reference
@@ -42,6 +43,9 @@ class Measuring:
     samples of up to 2,048, and 512 components of larger ones"""
     features: str | None = None
     """a folder by 'specjax train-features': Frechet distance and more on those features, too"""
+    spatial: int | None = None
+    """axes of a sample that are sides, by default as the run was trained: 1 for sound of several
+    channels"""
     inception_weights: str | None = None
     """Inception's weights file (pt_inception-2015-12-05-6726825d.pth), for the FID"""
 
@@ -51,7 +55,7 @@ class Measuring:
 
         check_measures(self.names)
         _check.whole_number("splits", self.splits, 2)
-        for name in ("n", "pca"):
+        for name in ("n", "pca", "spatial"):
             if getattr(self, name) is not None:
                 _check.whole_number(name, getattr(self, name))
 
@@ -60,6 +64,8 @@ class Measuring:
         for one in features:
             if hasattr(one, "check_shape"):
                 one.check_shape(shape)
+        if self.spatial is not None:
+            spatial_axes(shape, self.spatial)
         d = math.prod(shape)
         if self.pca is not None and self.pca > d:
             raise ValueError(
@@ -87,7 +93,13 @@ class Measuring:
         return found
 
     def reference(
-        self, real: np.ndarray, features: Sequence[Features], n: int | None, seed: int
+        self,
+        real: np.ndarray,
+        features: Sequence[Features],
+        n: int | None,
+        *,
+        seed: int,
+        spatial: int | None,
     ) -> Reference:
         """The data, with their floor."""
         from specjax.evaluate import Reference
@@ -95,7 +107,7 @@ class Measuring:
         with progress("real against real", "steps", long=True) as update:
             return Reference.of(
                 real, n=n, measures=self.names, features=features, pca=self.pca,
-                splits=self.splits, seed=seed, progress=update,
+                splits=self.splits, seed=seed, spatial=spatial, progress=update,
             )  # fmt: skip
 
 
@@ -126,10 +138,13 @@ class EvaluateCommand:
             opened = datasets.open(self.against, self.reading)
             features = self.measuring.opened()
         source.check(opened, self.against)
+        spatial = self.measuring.spatial or source.spatial
         self.measuring.check_shape(tuple(opened.source["shape"]), features)
         real = self._real(opened)
         rows = source.evaluated(
-            lambda n: self.measuring.reference(real, features, n, self.reading.seed),
+            lambda n: self.measuring.reference(
+                real, features, n, seed=self.reading.seed, spatial=spatial
+            ),
             self.measuring.n,
         )
         self._remark(rows)

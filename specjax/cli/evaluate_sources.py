@@ -96,6 +96,10 @@ class Source(Protocol):
     """What is evaluated."""
 
     @property
+    def spatial(self) -> int | None:
+        """How many axes of a sample are sides, if that is known."""
+
+    @property
     def facts(self) -> list[dict[str, Any]]:
         """What made the samples of each row."""
 
@@ -136,6 +140,11 @@ class RunSource:
     run: Run
     schedules: Schedules
     found: list[FitResult | NoiseSchedule]
+
+    @property
+    def spatial(self) -> int | None:
+        """How many axes of a sample are sides, if the training was told."""
+        return self.run.config.model.spatial
 
     @property
     def facts(self) -> list[dict[str, Any]]:
@@ -183,6 +192,7 @@ class FileSource:
     samples: np.ndarray
     source: Mapping[str, Any]
     header: Mapping[str, Any] = field(default_factory=dict)
+    spatial: int | None = None
 
     @classmethod
     def open(cls, path: str, n: int | None = None) -> FileSource:

@@ -26,6 +26,7 @@ def evaluate(
     n: int | None = None,
     splits: int = SPLITS,
     seed: int = 0,
+    spatial: int | None = None,
     name: str = "samples",
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -58,6 +59,8 @@ def evaluate(
         default that, up to 10,000.
       splits: random splits of the data, two or more.
       seed: of the splits, of the samples drawn, and of random projections.
+      spatial: axes of a sample that are sides; 1 for sound of several channels [L, C], which is
+        taken for an image by default. It matters to the spectrum.
       name: what the result is called. progress: called with (comparisons, their number).
 
     Returns:
@@ -83,7 +86,7 @@ def evaluate(
     done = _Counter(progress, 2 * splits if len(sets) == 1 else len(sets))
     reference = Reference.of(
         data, n=n, measures=measures, features=_several(features), pca=pca, splits=splits,
-        seed=seed, progress=done.first,
+        seed=seed, spatial=spatial, progress=done.first,
     )  # fmt: skip
     return judged(reference, name, sets, done)
 

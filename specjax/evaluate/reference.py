@@ -69,6 +69,7 @@ class Reference:
         pca: int | None = None,
         splits: int = SPLITS,
         seed: int = 0,
+        spatial: int | None = None,
         progress: Progress | None = None,
     ) -> Reference:
         """Prepare data, and measure their floor.
@@ -77,7 +78,8 @@ class Reference:
           data: [N, *shape], in the units of the samples to come.
           n: samples on either side of a comparison; half of the data and 10,000 are the most, and
             what is taken by default.
-          measures, features, pca, splits, seed, progress: see :func:`specjax.evaluate.evaluate`.
+          measures, features, pca, splits, seed, spatial, progress: see
+            :func:`specjax.evaluate.evaluate`.
 
         Raises:
           ValueError: for an unknown measure, too few data, NaN, too many components.
@@ -94,7 +96,7 @@ class Reference:
                                return_inverse=True)  # fmt: skip
         for one in named.values():
             check_units(one, data)
-        spaces = spaces_for(data, pca, named, seed)
+        spaces = spaces_for(data, pca, named, seed, spatial)
         needed = {task.space for task in tasks}
         steps = sum(spaces[name].batches(len(used)) for name in needed) + splits
         done, mine = _counted(progress, steps), data[used]

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.linalg import svd
 
 from specjax import _check, estimate
+from specjax.shift import spatial_axes
 
 MOST_DIMENSIONS = 2048
 """Samples of more numbers are compared by their principal components: as many as Inception's
@@ -133,14 +134,25 @@ def principal(x: Any, k: int, *, seed: int = 0) -> Principal:
 
 
 def spaces_for(
-    data: np.ndarray, pca: int | None, features: Mapping[str, Features], seed: int
+    data: np.ndarray,
+    pca: int | None,
+    features: Mapping[str, Features],
+    seed: int,
+    spatial: int | None = None,
 ) -> dict[str, Space]:
     """The spaces by name: "grid", "vectors", and that of each of the features by its prefix."""
     d = math.prod(data.shape[1:])
     if pca is None and d > MOST_DIMENSIONS:
         pca = min(COMPONENTS, len(data))
-    found = {"grid": Space(lambda x: x, "samples"), "vectors": _vectors(data, pca, seed)}
+    found = {"grid": _grid(data.shape[1:], spatial), "vectors": _vectors(data, pca, seed)}
     return found | {prefix: Space(one, one.name, _BATCH) for prefix, one in features.items()}
+
+
+def _grid(shape: tuple[int, ...], spatial: int | None) -> Space:
+    """Samples in their shape; sound of several channels [L, C] as an image [L, 1, C]."""
+    if spatial is not None and spatial_axes(shape, spatial) == 1 and len(shape) == 2:
+        return Space(lambda x: x[:, :, None], "samples")
+    return Space(lambda x: x, "samples")
 
 
 def _vectors(data: np.ndarray, pca: int | None, seed: int) -> Space:
