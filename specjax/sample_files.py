@@ -168,6 +168,11 @@ def write_samples(
     return _write_folder(path, contents, ".wav" if is_sound(source) else ".png")
 
 
+def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> Path:
+    """A picture as a PNG, whole or not at all."""
+    return files.write_atomically(path, _png(picture))
+
+
 def _png(picture: np.ndarray) -> bytes:
     from PIL import Image
 

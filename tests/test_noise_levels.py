@@ -40,6 +40,14 @@ def test_for_one_eigenvalue_the_spectral_density_is_the_cosine_schedules():
     np.testing.assert_allclose(np.diff(angle), np.diff(angle).mean(), rtol=0.02)
 
 
+def test_a_schedule_file_gives_its_density(tmp_path):
+    result = sx.fit(SPECTRUM, 5)
+    sx.save(tmp_path / "schedule.json", result)
+    levels = np.asarray(result.schedule.logsnr)[:-1]  # the last is +inf
+    counts, _ = np.histogram(drawn("schedule", 4000, file=str(tmp_path / "schedule.json")), levels)
+    np.testing.assert_allclose(counts, 1000, atol=3)
+
+
 def test_stratified_numbers_are_one_in_each_stratum():
     u = np.asarray(stratified(jax.random.key(3), 64))
     np.testing.assert_array_equal(np.sort((u * 64).astype(int)), np.arange(64))
@@ -70,6 +78,8 @@ def test_min_snr_bounds_the_ratio():
         ("edn", {}, "did you mean 'edm'"),
         ("edm", {"men": 1}, "did you mean 'mean'"),
         ("edm", {"std": 0}, "std = 0"),
+        ("uniform", {"low": "x"}, "low = 'x': give a number"),
+        ("schedule", {"file": "nothing.json"}, "cannot read nothing.json"),
         ("uniform", {"low": 3, "high": 3}, "low below high"),
         ("spectral", {"loss": "w3"}, "loss = 'w3'"),
         ("spectral", {"clean": 1.0}, "below 1"),

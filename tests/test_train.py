@@ -27,6 +27,8 @@ from specjax.nn import (
 )
 from specjax.nn.checkpoints import Checkpoints, named
 from specjax.nn.log import read_metrics
+from specjax.nn.preview import picture
+from specjax.nn.stopping import alone
 
 CONFIG = TrainConfig(
     model=ModelConfig(width=8, multipliers=(1,), conditional=True),
@@ -162,13 +164,23 @@ def test_a_signal_ends_it_with_a_checkpoint_of_the_last_update(trained, tmp_path
     assert_same_parameters(trained.folder, folder)
 
 
+# Parameters of any size are cut, and some are.
+CUT = """
+import jax
+import specjax.nn.sharding as sharding
+from specjax.nn.sharding import mesh_of
+sharding._SMALL = 0
+cut = sharding.of_parameters(mesh_of(2), {"a": jax.ShapeDtypeStruct((3, 4), "float32")})
+assert tuple(cut["a"].spec) == (None, "model"), cut
+"""
+
+
 @pytest.mark.slow
 def test_eight_devices_train_what_one_does(trained, tmp_path):
     """To rounding, which Adam makes larger from step to step."""
     folder = tmp_path / "eight"
     process = start(
-        folder, before="from specjax.nn.sharding import mesh_of", options=", mesh=mesh_of(2)",
-        JAX_NUM_CPU_DEVICES="8",
+        folder, before=CUT, options=", mesh=mesh_of(2)", JAX_NUM_CPU_DEVICES="8"
     )  # fmt: skip
     printed = process.communicate(timeout=300)
     assert process.returncode == 0, printed
@@ -239,6 +251,8 @@ def test_a_folder_of_other_things_is_refused(tmp_path):
         ("model", {"target": "epsilon"}, "target = 'epsilon'"),
         ("model", {"dropout": 1.5}, "dropout = 1.5"),
         ("model", {"spatial": 3}, "spatial = 3"),
+        ("model", {"attention": (16,)}, "attention = 16: the network's longest sides are 8"),
+        ("noise", {"noise_options": ("mean=abc",)}, "mean = 'abc': give a number"),
         ("noise", {"weighting": "snr"}, "weighting = 'snr'"),
         ("noise", {"noise_levels": "linear"}, "noise_levels = 'linear'"),
         ("noise", {"noise_options": ("mean",)}, "NAME=VALUE"),
@@ -280,6 +294,32 @@ def test_a_full_disk_is_told_before_anything_is_written(tmp_path, monkeypatch):
     assert "cannot write a checkpoint" in message
     assert "0 MiB are free" in message
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_a_folder_that_is_being_trained_is_refused(copied):
+    with alone(copied):
+        assert "is being trained by another process" in refused(
+            copied, changed("optimiser", steps=40)
+        )
+
+
+def test_labels_and_units_belong_to_the_data_of_a_run(trained):
+    other = DATA.with_labels(np.zeros(200, int))
+    assert "other data" in refused(trained.folder, data=other)
+    assert "other data" in refused(
+        trained.folder, data=sx.data.open("digits", limit=200, data_range=(0, 32))
+    )
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8, 4), (3, 8, 8, 3), (3, 40, 2), (3, 40, 1)])
+def test_samples_of_any_form_have_a_picture(shape):
+    """Of the mean of four channels as of that mean; and nothing stops at NaN."""
+    samples = np.random.default_rng(0).uniform(-1, 1, shape)
+    pixels = picture(samples)
+    assert pixels.dtype == np.uint8
+    if shape[-1] in (2, 4):
+        np.testing.assert_array_equal(pixels, picture(samples.mean(-1, keepdims=True)))
+    assert picture(np.full(shape, np.nan)).shape == pixels.shape
 
 
 def unopened(folder, step=None):

@@ -9,9 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import specjax as sx
+from specjax.nn import loops
 from specjax.nn.config import OptimiserConfig, TrainConfig
 from specjax.nn.feeding import Feed
 from specjax.nn.step import Batch, Task, begin, learning_rate, update, validation_loss
+from specjax.nn.training import chunks
 
 STEADY = OptimiserConfig(
     steps=400, batch=64, warmup=0, decay="constant", learning_rate=0.02, weight_decay=0.0, clip=1e9
@@ -83,6 +86,48 @@ def test_several_updates_in_a_call_are_those_of_several_calls():
         np.testing.assert_allclose(one["loss"][0], metrics["loss"][k], rtol=1e-5)
     np.testing.assert_allclose(state.params["a"], together.params["a"], rtol=1e-5)
     assert int(together.step) == 3
+
+
+def test_the_loop_of_an_accelerator_does_the_same(monkeypatch):
+    batches = drawn(16, k=3)
+    chosen = task(accumulate=2)
+    unrolled, _ = jax.jit(partial(update, chosen))(begin(chosen, parameters(0.1)), batches)
+    monkeypatch.setattr(loops, "on_cpu", lambda: False)
+    looped, metrics = jax.jit(partial(update, chosen))(begin(chosen, parameters(0.1)), batches)
+    assert metrics["loss"].shape == (3,)
+    np.testing.assert_allclose(looped.params["a"], unrolled.params["a"], rtol=1e-5)
+    np.testing.assert_allclose(looped.ema["a"], unrolled.ema["a"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("begun", [0, 7])
+def test_calls_end_where_something_is_due(begun):
+    sizes = chunks(begun, 75, [25, 30])
+    ends = begun + np.cumsum(sizes)
+    assert set(sizes) <= {1, 10}
+    assert ends[-1] == 75
+    assert {25, 30, 50, 60} <= set(ends.tolist())
+    assert chunks(0, 20_000, [500, 50]) == [10] * 2000
+
+
+def test_training_and_sampling_draw_different_noise():
+    """From one seed: the noise of the first updates is no start of a sample, nor dropout's."""
+    seen = []
+
+    class Listening(Gain):
+        def __call__(self, x, alpha, sigma, labels=None, *, key=None):
+            jax.debug.callback(lambda x: seen.append(np.asarray(x)), x)
+            return super().__call__(x, alpha, sigma, labels)
+
+    chosen = replace(task(), denoiser=Listening)
+    batch = Batch(jnp.zeros((1, 16, 4)), None)
+    jax.block_until_ready(update(chosen, begin(chosen, parameters()), batch))
+    jax.effects_barrier()
+    plan = sx.plan("ddim", sx.NoiseSchedule.from_sigmas([1.0, 0.0]))
+    starts = []
+    sx.generate(plan, lambda x, a, s: jax.debug.callback(starts.append, x) or x, 16, (4,))
+    jax.effects_barrier()
+    noise, start = np.ravel(seen[0]), np.ravel(starts[0])
+    assert np.abs(noise[:, None] - start[None] / start.std() * noise.std()).min(1).max() > 1e-3
 
 
 def test_the_loss_is_the_weighted_error():

@@ -154,6 +154,26 @@ def test_the_size_of_the_cifar_network_is_that_of_ddpm():
     assert 35e6 < count < 40e6
 
 
+def test_attention_is_at_the_sides_that_are_asked_for():
+    """28, 14, 7, 4: two blocks on the way down and three on the way up at each of two of them."""
+    unet = nnx.eval_shape(
+        lambda: UNet((28, 28, 1), width=8, multipliers=(1, 1, 1, 1), attention=(14, 7),
+                     rngs=nnx.Rngs(0))
+    )  # fmt: skip
+
+    def attending(parts):
+        return [p.attention is not None for p in parts if hasattr(p, "attention")]
+
+    assert attending(unet.down) == [False] * 2 + [True] * 4 + [False] * 2
+    assert attending(unet.up) == [False] * 3 + [True] * 6 + [False] * 3
+
+
+def test_heads_divide_the_channels():
+    attention = drawn(lambda: Attention(56, 16, dtype=jnp.float32, rngs=nnx.Rngs(0)))
+    assert attention.heads == 2  # 3 heads would not
+    assert answer(attention, jnp.ones((1, 4, 56))).shape == (1, 4, 56)
+
+
 def test_labels_reach_the_network():
     graph, params = nnx.split(unet_of(classes=3))
     network = NetworkDenoiser(params, graph, "f", 0.5, (8, 8, 1))

@@ -14,6 +14,7 @@ import os
 import sys
 from typing import Annotated
 
+import jax
 import tyro
 
 from specjax.cli.evaluate import EvaluateCommand
@@ -67,3 +68,9 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        sys.exit(fail(f"{error.filename or 'a file'}: {error.strerror or error}"))
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        sys.exit(fail(f"the device's memory is full; give a smaller --batch: {str(error)[:200]}"))

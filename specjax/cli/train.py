@@ -51,6 +51,8 @@ class Train:
         config.check()
         _check.whole_number("model_devices", self.model_devices)
         self.processes.join()
+        import jax
+
         from specjax.nn.log import read_metrics
         from specjax.nn.sharding import mesh_of
         from specjax.nn.training import train
@@ -60,21 +62,24 @@ class Train:
         mesh = mesh_of(self.model_devices)
         with progress("training", "steps", long=True) as update:
             run = train(opened, self.out, config, mesh=mesh, progress=update)
+        if jax.process_index():  # the first process tells
+            return
         if opened.skipped:
             print(f"specjax: {skipped(opened, self.reading.limit)}", file=sys.stderr)
         lines = read_metrics(run.folder)
-        losses = [line["validation_loss"] for line in lines if "validation_loss" in line]
+        known = {line["step"]: line.get("validation_loss") for line in lines}
+        loss = known.get(run.step)
         if self.json:
             print_json(
                 {
                     "run": self.out,
                     "steps": config.optimiser.steps,
                     "best_step": run.step,
-                    "validation_loss": min(losses),
+                    "validation_loss": loss,
                 }
             )
         else:
             print(
                 f"trained {config.optimiser.steps:,} steps, best at {run.step:,} "
-                f"(validation loss {min(losses):.4g}): {self.out}"
+                f"(validation loss {'unknown' if loss is None else f'{loss:.4g}'}): {self.out}"
             )

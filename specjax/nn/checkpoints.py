@@ -55,8 +55,9 @@ class Checkpoints:
         for library in ("absl", "asyncio"):  # what matters of theirs is raised, too
             logging.getLogger(library).setLevel(logging.CRITICAL)
         self.folder = (folder / FOLDER).absolute()
-        self._sizes = self.folder.with_name(SIZES)
-        self._document, self._read_only = document, read_only
+        self._notes = self.folder.with_name(SIZES)
+        self._document = document
+        self._saved: list[int] = []
         best = BestN(get_metric_fn=lambda m: m[_METRIC], reverse=True, n=1)
         options = ocp.CheckpointManagerOptions(
             best_fn=lambda m: m[_METRIC],  # without it orbax does not keep the metrics
@@ -117,6 +118,7 @@ class Checkpoints:
                 ),
                 metrics={_METRIC: validation_loss},
             )
+            self._saved.append(int(state.step))
 
     def _check_space(self, needed: int) -> None:
         """Refuse before it is begun what would not fit: half of it would be in the way."""
@@ -132,21 +134,25 @@ class Checkpoints:
     def _finish(self) -> None:
         """Wait for what is being written, and note the sizes of its files."""
         self._manager.wait_until_finished()
-        if self._read_only or jax.process_index():
+        if not self._saved or jax.process_index():
             return
-        sizes = {str(step): _sizes(self.folder / str(step)) for step in self.steps}
-        text = json.dumps(sizes, sort_keys=True)
-        if not self._sizes.exists() or self._sizes.read_text() != text:
-            files.write_atomically(self._sizes, text.encode())
+        noted = self._noted()
+        for step in self._saved:  # what was there before may be damaged
+            noted[str(step)] = _sizes(self.folder / str(step))
+        there = set(map(str, self.steps))
+        text = json.dumps({step: noted[step] for step in sorted(noted) if step in there})
+        files.write_atomically(self._notes, text.encode())
+
+    def _noted(self) -> dict[str, dict[str, int]]:
+        return json.loads(self._notes.read_text()) if self._notes.exists() else {}
 
     def _check_files(self, path: Path) -> None:
         """Refuse a checkpoint with files missing or cut.
 
         Orbax would, too, in thousands of lines. A kill may leave a checkpoint without a note.
         """
-        noted = json.loads(self._sizes.read_text()) if self._sizes.exists() else {}
         there = _sizes(path)
-        for name, size in noted.get(path.name, {}).items():
+        for name, size in self._noted().get(path.name, {}).items():
             if there.get(name) != size:
                 found = there.get(name, "no")
                 raise ValueError(f"{name} has {found} bytes of {size}")
@@ -229,11 +235,12 @@ def _abstract(x: Any) -> jax.ShapeDtypeStruct:
 
 def _checksums(arrays: dict[str, Any]) -> dict[str, int]:
     """CRC-32 of the arrays that are whole in this process."""
-    return {
-        name: zlib.crc32(np.ascontiguousarray(x).tobytes())
+    whole = {
+        name: x.addressable_data(0) if x.is_fully_replicated else x
         for name, x in arrays.items()
-        if getattr(x, "is_fully_addressable", True)
+        if x.is_fully_replicated or x.is_fully_addressable
     }
+    return {name: zlib.crc32(np.ascontiguousarray(x).tobytes()) for name, x in whole.items()}
 
 
 def _check_whole(arrays: dict[str, Any], expected: dict[str, int]) -> None:

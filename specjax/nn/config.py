@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from specjax import _check
+from specjax.generate import check_seed
 from specjax.nn.levels import WEIGHTINGS
 from specjax.nn.targets import TARGETS
 
@@ -56,10 +57,11 @@ class NoiseConfig:
     """The noise levels that it learns."""
 
     noise_levels: str = "edm"
-    """their distribution: edm (log-normal), uniform (in logsnr) or spectral (as dense as the
-    spectral schedule of the data)"""
+    """their distribution: edm (log-normal), uniform (in logsnr), spectral (as dense as the
+    spectral schedule of the data) or schedule (as the levels in a schedule file)"""
     noise_options: tuple[str, ...] = ()
-    """options of the distribution, such as mean=-1.2 std=1.2, or low=-12 high=12"""
+    """options of the distribution, such as mean=-1.2 std=1.2, low=-12 high=12, or
+    file=schedule.json"""
     weighting: str = "edm"
     """how much a level counts: edm, eps, v, x0 or min_snr"""
 
@@ -136,6 +138,12 @@ class KeepingConfig:
     sample_count: int = 64
     """how many"""
 
+    @property
+    def cadences(self) -> list[int]:
+        """All of the numbers of updates after which something is due."""
+        every = (self.checkpoint_every, self.samples_every, self.log_every)
+        return [each for each in every if each]
+
     def check(self) -> None:
         """Refuse what is not allowed."""
         for name in ("checkpoint_every", "log_every", "sample_steps", "sample_count"):
@@ -161,7 +169,7 @@ class TrainConfig:
         """
         for part in (self.model, self.noise, self.optimiser, self.keeping):
             part.check()
-        _check.whole_number("seed", self.seed, 0)
+        check_seed(self.seed)
 
     def document(self) -> dict[str, Any]:
         """As plain JSON."""

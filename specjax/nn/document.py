@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from specjax import io as files
+from specjax.data.arrays import Collected
 from specjax.nn.config import TrainConfig, differences
 
 RUN_FORMAT = 1
 _NAME = "run.json"
-_ROWS = 64
+_ROWS = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +71,15 @@ class RunDocument:
             )
 
 
-def content_of(samples: Any) -> str:
-    """A fingerprint of an array: its form and some of its rows."""
+def content_of(data: Collected, data_range: Any) -> str:
+    """A fingerprint: the form, the range, many of the rows, the labels and their names."""
+    samples = data.samples
     rows = np.unique(np.linspace(0, len(samples) - 1, _ROWS).astype(int))
-    form = f"{samples.shape} {samples.dtype}".encode()
-    return hashlib.sha256(form + np.ascontiguousarray(samples[rows]).tobytes()).hexdigest()
+    digest = hashlib.sha256(f"{samples.shape} {samples.dtype} {data_range}".encode())
+    digest.update(np.ascontiguousarray(samples[rows]).tobytes())
+    if data.labels is not None:
+        digest.update(repr(data.classes).encode() + np.asarray(data.labels, "<i4").tobytes())
+    return digest.hexdigest()
 
 
 def write_document(folder: Path, document: RunDocument) -> None:

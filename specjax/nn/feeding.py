@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,12 @@ from specjax.nn.step import Batch
 
 _AHEAD = 2
 """Batches that are made ready while the device computes."""
+
+
+@functools.lru_cache(maxsize=4)
+def _order(seed: int, number: int, count: int) -> np.ndarray:
+    """Of a pass over all samples."""
+    return np.random.default_rng([seed, number]).permutation(count)
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class Feed:
         passes, within = np.divmod(places, count)
         found = np.empty_like(places)
         for each in np.unique(passes):
-            order = np.random.default_rng([self.seed, int(each)]).permutation(count)
+            order = _order(self.seed, int(each), count)
             mine = passes == each
             found[mine] = self.members[order[within[mine]]]
         return found
@@ -57,8 +64,8 @@ class Feed:
         samples[in_file_order] = rescaled(self.samples[indices[in_file_order]], self.data_range)
         return Batch(samples, None if self.labels is None else self.labels[indices])
 
-    def batches(self, mesh: Mesh, start: int, stop: int, together: int) -> Iterator[Batch]:
-        """Global arrays [together, batch, ...] for the updates from start to stop."""
+    def batches(self, mesh: Mesh, start: int, sizes: Sequence[int]) -> Iterator[Batch]:
+        """Global arrays [size, batch, ...] for the updates from start on."""
         waiting: queue.Queue[Any] = queue.Queue(_AHEAD)
         ended = threading.Event()
 
@@ -73,9 +80,11 @@ class Feed:
 
         def make() -> None:
             try:
-                for step in range(start, stop, together):
-                    if not offer(self._together(mesh, range(step, step + together))):
+                step = start
+                for size in sizes:
+                    if not offer(self._together(mesh, range(step, step + size))):
                         return
+                    step += size
                 offer(None)
             except BaseException as error:
                 offer(error)

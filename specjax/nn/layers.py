@@ -99,7 +99,8 @@ class Attention(nnx.Module):
     """Self-attention over all places."""
 
     def __init__(self, channels: int, head: int, *, dtype: Any, rngs: nnx.Rngs):
-        self.heads = max(1, channels // head)
+        most = max(1, channels // head)
+        self.heads = next(heads for heads in range(most, 0, -1) if channels % heads == 0)
         self.norm = norm(channels, rngs)
         self.qkv = nnx.Linear(channels, 3 * channels, dtype=dtype, rngs=rngs)
         zeros = nnx.initializers.zeros_init()

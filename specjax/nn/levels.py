@@ -16,6 +16,7 @@ import numpy as np
 from jax.scipy.special import ndtri
 
 from specjax import _check
+from specjax import io as files
 from specjax.spectral import spectral
 from specjax.spectrum import Spectrum
 
@@ -49,7 +50,21 @@ def _spectral(
     if not clean < 1:
         raise ValueError(f"clean = {clean!r}: give an alpha_bar below 1")
     found = spectral(spectrum, _TABLE - 1, loss=loss, alpha_bar_range=(noisy, clean))
-    times, table = np.linspace(0, 1, _TABLE), np.asarray(found.logsnr, np.float32)
+    return _of_levels(np.asarray(found.logsnr))
+
+
+def _schedule(spectrum: Spectrum, *, file: str = "") -> Quantile:
+    found = files.load(file)
+    levels = np.asarray(getattr(getattr(found, "schedule", found), "logsnr", ()), np.float64)
+    levels = levels[np.isfinite(levels)]
+    if len(levels) < 2:
+        raise ValueError(f"file = {file!r}: give a schedule file with two finite levels or more")
+    return _of_levels(levels)
+
+
+def _of_levels(logsnr: np.ndarray) -> Quantile:
+    """As dense as levels that follow one another at equal times."""
+    times, table = np.linspace(0, 1, len(logsnr)), np.asarray(logsnr, np.float32)
     return lambda u: jnp.interp(u, jnp.asarray(times, u.dtype), table)
 
 
@@ -57,6 +72,7 @@ NOISE_LEVELS: Mapping[str, Distribution] = {
     "edm": Distribution(_edm, "log s normal: mean, std (2206.00364, table 1)"),
     "uniform": Distribution(_uniform, "logsnr uniform: low, high"),
     "spectral": Distribution(_spectral, "density of the spectral schedule: loss, noisy, clean"),
+    "schedule": Distribution(_schedule, "density of the levels in a schedule file: file"),
 }
 
 
@@ -67,9 +83,11 @@ def noise_levels(name: str, spectrum: Spectrum, options: Mapping[str, Any]) -> Q
       ValueError: for an unknown name or option, or a value that is not allowed.
     """
     made = NOISE_LEVELS[_check.one_of("noise_levels", name, NOISE_LEVELS)].quantile
-    known = [p for p in signature(made).parameters if p != "spectrum"]
-    for option in options:
+    known = {k: p for k, p in signature(made).parameters.items() if k != "spectrum"}
+    for option, given in options.items():
         _check.one_of(f"option of noise_levels {name!r}", option, known)
+        if isinstance(known[option].default, float) and not isinstance(given, int | float):
+            raise ValueError(f"{option} = {given!r}: give a number")
     return made(spectrum, **options)
 
 

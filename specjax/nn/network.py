@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -16,6 +17,9 @@ from specjax.nn.step import Task
 from specjax.nn.targets import NetworkDenoiser, network_shape
 from specjax.nn.unet import UNet
 from specjax.spectrum import Spectrum
+
+_PARAMETERS = 2**32 - 3
+"""What the key is for, see :mod:`specjax.nn.step`."""
 
 
 class Network(NamedTuple):
@@ -39,10 +43,11 @@ def network_of(document: RunDocument) -> Network:
     dtype = jnp.bfloat16 if config.optimiser.precision == "bfloat16" else jnp.float32
 
     def make() -> UNet:
+        key = jax.random.fold_in(jax.random.key(config.seed), _PARAMETERS)
         return UNet(
             shape, width=model.width, multipliers=model.multipliers, blocks=model.blocks,
             attention=model.attention, head=model.head, dropout=model.dropout,
-            classes=len(document.classes), dtype=dtype, rngs=nnx.Rngs(config.seed),
+            classes=len(document.classes), dtype=dtype, rngs=nnx.Rngs(key),
         )  # fmt: skip
 
     graph, form = nnx.split(nnx.eval_shape(make))

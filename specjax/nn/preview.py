@@ -10,7 +10,8 @@ import numpy as np
 
 from specjax.generate import generate
 from specjax.nn.document import RunDocument
-from specjax.sample_files import grid
+from specjax.nn.targets import network_shape
+from specjax.sample_files import grid, write_picture
 from specjax.samplers import plan
 from specjax.spectral import spectral
 from specjax.spectrum import Spectrum
@@ -30,8 +31,6 @@ class Preview:
 
     def draw(self, step: int, params: Any) -> np.ndarray:
         """Samples of parameters, as a picture on disk; its pixels [H, W] or [H, W, 3]."""
-        from PIL import Image
-
         count = self.document.config.keeping.sample_count
         classes = len(self.document.classes)
         labels = np.arange(count) % classes if classes else None
@@ -39,18 +38,25 @@ class Preview:
             self.plan, self.denoiser(params), count, self.document.shape,
             seed=self.document.config.seed, labels=labels,
         )  # fmt: skip
-        pixels = _picture(samples)
+        spatial = self.document.config.model.spatial
+        pixels = picture(samples.reshape(count, *network_shape(samples.shape[1:], spatial)))
         self.folder.mkdir(exist_ok=True)
-        Image.fromarray(pixels).save(self.folder / f"{step:07d}.png")
+        write_picture(self.folder / f"{step:07d}.png", pixels)
         return pixels
 
 
-def _picture(samples: np.ndarray) -> np.ndarray:
-    """Images as a grid; sound as waves, one below the other."""
-    if samples.ndim > 2:
+def picture(samples: np.ndarray) -> np.ndarray:
+    """Samples [n, *sides, C] of any form: images as a grid, sound as waves.
+
+    Of other channels than one or three their mean is drawn; what is not finite is black.
+    """
+    samples = np.nan_to_num(samples, nan=-1.0, posinf=1.0, neginf=-1.0)
+    if samples.shape[-1] not in (1, 3) or samples.ndim == 3:
+        samples = samples.mean(-1, keepdims=True)
+    if samples.ndim == 4:
         return grid(samples)
-    height, width = 32, samples.shape[1]
-    pixels = np.full((len(samples), height, width), -1.0, np.float32)
-    rows = np.rint((1 - np.clip(samples, -1, 1)) / 2 * (height - 1)).astype(int)
-    pixels[np.arange(len(samples))[:, None], rows, np.arange(width)] = 1.0
+    height, (count, width, _) = 32, samples.shape
+    pixels = np.full((count, height, width), -1.0, np.float32)
+    rows = np.rint((1 - np.clip(samples[..., 0], -1, 1)) / 2 * (height - 1)).astype(int)
+    pixels[np.arange(count)[:, None], rows, np.arange(width)] = 1.0
     return grid(pixels)

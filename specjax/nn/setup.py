@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import jax
+import numpy as np
 
+from specjax import _check
 from specjax import io as files
 from specjax.data import Dataset
 from specjax.data.arrays import Collected
-from specjax.nn.config import TrainConfig
+from specjax.nn.config import ModelConfig, TrainConfig
 from specjax.nn.document import (
     RunDocument,
     content_of,
@@ -19,9 +21,11 @@ from specjax.nn.document import (
     read_document,
     write_document,
 )
-from specjax.nn.network import root_mean_square, task_of
+from specjax.nn.levels import noise_levels
+from specjax.nn.network import root_mean_square
 from specjax.nn.run import SPECTRUM
 from specjax.nn.targets import network_shape
+from specjax.nn.unet import sides_of_levels
 from specjax.spectrum import Spectrum
 
 CACHE = "data.npy"
@@ -51,7 +55,10 @@ def prepared(folder: Path) -> Path:
 def check_data(config: TrainConfig, data: Dataset) -> None:
     """Refuse what does not fit the data, before they are read."""
     shape = tuple(data.source["shape"])
-    network_shape(shape, config.model.spatial)
+    *sides, _ = network_shape(shape, config.model.spatial)
+    _check_attention(config.model, max(sides))
+    options = _check.named_values("noise_options", config.noise.noise_options)
+    noise_levels(config.noise.noise_levels, Spectrum(np.array([1.0, 0.5])), options)
     if config.model.conditional and data.classes is None:
         raise ValueError(
             f"conditional = True, but {data.name} has no labels: leave it out, or give a labelled "
@@ -59,6 +66,15 @@ def check_data(config: TrainConfig, data: Dataset) -> None:
         )
     if config.optimiser.flip and (len(shape) < 2 or config.model.spatial == 1):
         raise ValueError("flip = True applies to images: leave it out for sound")
+
+
+def _check_attention(model: ModelConfig, longest: int) -> None:
+    there = sides_of_levels(longest, len(model.multipliers))
+    for side in model.attention:
+        if side not in there:
+            raise ValueError(
+                f"attention = {side}: the network's longest sides are {', '.join(map(str, there))}"
+            )
 
 
 def begun(
@@ -70,7 +86,7 @@ def begun(
 ) -> tuple[RunDocument, Spectrum]:
     """The document and the spectrum of a run: those that are there, or new ones."""
     if has_document(folder):
-        return _again(folder, config, collected)
+        return _again(folder, config, content_of(collected, data.data_range))
     if spectrum is None:
         known = Dataset(data.name, collected.samples, data.data_range, dict(data.source))
         dense = math.prod(collected.samples.shape[1:]) <= _DENSE
@@ -78,23 +94,22 @@ def begun(
     document = RunDocument(
         config=config,
         source={**(spectrum.source or {}), **data.source},
-        content=content_of(collected.samples),
+        content=content_of(collected, data.data_range),
         shape=tuple(collected.samples.shape[1:]),
         classes=(collected.classes or ()) if config.model.conditional else (),
         sigma_data=root_mean_square(spectrum),
         versions=files.versions(),
     )
-    task_of(document, None, spectrum)  # refuses options of the noise levels
     if jax.process_index() == 0:
         files.save(folder / SPECTRUM, spectrum)
         write_document(folder, document)
     return document, spectrum
 
 
-def _again(folder: Path, config: TrainConfig, collected: Collected) -> tuple[RunDocument, Spectrum]:
+def _again(folder: Path, config: TrainConfig, content: str) -> tuple[RunDocument, Spectrum]:
     """Those of a run that goes on; what it keeps on the way may change."""
     before = read_document(folder)
-    before.check_same(config, content_of(collected.samples), folder)
+    before.check_same(config, content, folder)
     found = files.load(folder / SPECTRUM)
     if not isinstance(found, Spectrum):
         raise ValueError(f"{folder / SPECTRUM} is not a spectrum")

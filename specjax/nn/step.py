@@ -55,6 +55,10 @@ class Task:
     config: TrainConfig
 
 
+_NOISE, _VALIDATION = 2**32 - 1, 2**32 - 2
+"""What keys are for: beyond the numbers of samples, whose keys are made of the same seed."""
+
+
 def learning_rate(config: OptimiserConfig) -> Callable[[Any], Any]:
     """The learning rate over updates: a linear warm-up, then its decay."""
     warmup = min(config.warmup, config.steps)
@@ -83,15 +87,17 @@ def update(task: Task, state: TrainState, batches: Batch) -> tuple[TrainState, d
     """Updates by batches [k, n, ...]: the state after them and metrics [k].
 
     Randomness is a function of the seed and the step, over the whole batch: neither the devices
-    nor the parts that a batch is computed in change it.
+    nor the parts that a batch is computed in change it (but for dropout).
     """
     return repeat(partial(_one_update, task), state, batches)
 
 
 def _one_update(task: Task, state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Any]]:
     config = task.config.optimiser
-    key = jax.random.fold_in(jax.random.key(task.config.seed), state.step)
-    loss, gradient = _gradient(task, state.params, _noised(task, batch, key), key)
+    root = jax.random.fold_in(jax.random.key(task.config.seed), _NOISE)
+    for_batch, for_dropout = jax.random.split(jax.random.fold_in(root, state.step))
+    noised = _noised(task, batch, for_batch)
+    loss, gradient = _gradient(task, state.params, noised, for_dropout)
     norm = optax.tree.norm(gradient)
     change, optimiser_state = optimiser(config).update(gradient, state.optimiser, state.params)
     params = optax.apply_updates(state.params, change)
@@ -163,6 +169,6 @@ def _gradient(task: Task, params: Any, noised: _Noised, key: jax.Array) -> tuple
 
 def validation_loss(task: Task, params: Any, batch: Batch, index: Any = 0) -> jax.Array:
     """The loss [] on a numbered batch of held-out samples, whose noise is always the same."""
-    key = jax.random.fold_in(jax.random.key(task.config.seed), 2**31 - 1)
+    key = jax.random.fold_in(jax.random.key(task.config.seed), _VALIDATION)
     noised = _noised(task, batch, jax.random.fold_in(key, index), training=False)
     return _loss(task, params, noised, None)

@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 import jax
 import numpy as np
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep a second training out of a folder as long as this one lives, however it ends.
+
+    Where the system has no such locks (Windows) nothing is kept out.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with open(folder / ".lock", "w") as file:
+        if jax.process_index() == 0:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(
+                    f"{folder} is being trained by another process: wait for it, or give another "
+                    "--out"
+                ) from None
+        yield
 
 
 def anywhere(flag: bool, *, ask: bool) -> bool:

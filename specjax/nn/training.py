@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,12 +16,13 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from specjax import cluster
 from specjax.data import Dataset
 from specjax.data.arrays import Collected, collect
 from specjax.nn import step as steps
 from specjax.nn.checkpoints import Checkpoints
 from specjax.nn.config import TrainConfig
-from specjax.nn.document import RunDocument
+from specjax.nn.document import RunDocument, has_document
 from specjax.nn.feeding import Feed
 from specjax.nn.log import Log
 from specjax.nn.loops import on_cpu
@@ -41,7 +41,7 @@ from specjax.nn.sharding import (
     replicated,
 )
 from specjax.nn.step import Batch, TrainState
-from specjax.nn.stopping import Stop, anywhere
+from specjax.nn.stopping import Stop, alone, anywhere
 from specjax.spectrum import Spectrum
 
 Progress = Callable[[int, int, str], None]
@@ -88,6 +88,8 @@ def train(
     mesh = mesh_of() if mesh is None else mesh
     check_batch(mesh, config.optimiser.batch, config.optimiser.accumulate)
     check_data(config, data)
+    if jax.process_index():  # the first process begins, the others do as it has done
+        cluster.wait_for(lambda: has_document(folder))
     collected = collect(data, cache=prepared(folder) / CACHE)
     document, spectrum = begun(folder, config, data, collected, spectrum)
     _Training(folder, document, spectrum, collected, mesh, progress).run()
@@ -139,7 +141,7 @@ class _Training:
     def run(self) -> None:
         """From the last checkpoint to the end."""
         total = self.config.optimiser.steps
-        with Checkpoints(self.folder, self.document) as kept, Stop() as stop:
+        with alone(self.folder), Checkpoints(self.folder, self.document) as kept, Stop() as stop:
             state = self._restored(kept)
             begun = int(state.step)
             if begun >= total:
@@ -166,17 +168,15 @@ class _Training:
         stop: Stop,
     ) -> None:  # fmt: skip
         keeping = self.config.keeping
-        together = 1 if on_cpu() else math.gcd(
-            _TOGETHER, total, begun, keeping.checkpoint_every, keeping.log_every,
-            keeping.samples_every,
-        )  # fmt: skip
+        sizes = [1] * (total - begun) if on_cpu() else chunks(begun, total, keeping.cadences)
         preview = Preview(self.folder, self.document, self.spectrum, self.denoiser)
         pace = _Pace(begun, self.config.optimiser.batch)
         waiting: list[Any] = []
         step = begun
-        for batches in self.feed.batches(self.mesh, begun, total, together):
-            state, metrics = self.update(state, batches)
-            step += together
+        batches = self.feed.batches(self.mesh, begun, sizes)
+        for size, batch in zip(sizes, batches, strict=True):
+            state, metrics = self.update(state, batch)
+            step += size
             waiting.append(metrics)
             logging = step % keeping.log_every == 0
             asked = anywhere(stop.asked, ask=logging)
@@ -252,6 +252,23 @@ class _Training:
             rows = self.held_out.rows(members[start : start + size])
             found.append(place(rows, jax.tree.map(lambda _: shared, rows)))
         return found
+
+
+def chunks(begun: int, total: int, cadences: Sequence[int]) -> list[int]:
+    """How many updates go into each call, so that calls end where something is due.
+
+    Ten, or one where something is due earlier: two programs.
+
+    Example:
+      >>> chunks(0, 23, [21])
+      [10, 10, 1, 1, 1]
+    """
+    found, step = [], begun
+    while step < total:
+        due = min([total - step, *(each - step % each for each in cadences)])
+        found.append(_TOGETHER if due >= _TOGETHER else 1)
+        step += found[-1]
+    return found
 
 
 class _Pace:

@@ -71,15 +71,14 @@ class UNet(nnx.Module):
         self.enter = conv(channels, width, spatial, **form)
         down: list[Any] = []
         up: list[Any] = []
-        wide, longest, skips = width, max(sides), [width]
+        wide, skips, longest = width, [width], sides_of_levels(max(sides), len(multipliers))
         for level, multiplier in enumerate(multipliers):
             if level:
                 down.append(Downsample(wide, spatial, **form))
                 skips.append(wide)
-                longest = -(-longest // 2)
             for _ in range(blocks):
                 joined, wide = wide, width * multiplier
-                down.append(Stage(block(joined, wide), attend(wide, longest)))
+                down.append(Stage(block(joined, wide), attend(wide, longest[level])))
                 skips.append(wide)
         self.middle = nnx.List(
             [Stage(block(wide, wide), Attention(wide, head, **form) if attention else None),
@@ -89,10 +88,9 @@ class UNet(nnx.Module):
             for _ in range(blocks + 1):
                 joined = wide + skips.pop()
                 wide = width * multiplier
-                up.append(Stage(block(joined, wide), attend(wide, longest)))
+                up.append(Stage(block(joined, wide), attend(wide, longest[level])))
             if level:
                 up.append(Upsample(wide, spatial, **form))
-                longest = longest * 2
         self.down, self.up = nnx.List(down), nnx.List(up)
         self.leave_norm = norm(wide, rngs)
         self.leave = conv(wide, channels, spatial, zero=True, **form)
@@ -131,6 +129,14 @@ class UNet(nnx.Module):
                 x = part(jnp.concatenate([x, skips.pop()], -1), features, next(keys))
         out = self.leave(nnx.silu(self.leave_norm(x)).astype(self.dtype))
         return out.astype(jnp.float32)
+
+
+def sides_of_levels(longest: int, levels: int) -> list[int]:
+    """The longest side at each resolution: halves, rounded up."""
+    found = [longest]
+    while len(found) < levels:
+        found.append(-(-found[-1] // 2))
+    return found
 
 
 class Stage(nnx.Module):
