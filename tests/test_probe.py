@@ -284,6 +284,7 @@ def test_a_fit_to_the_ideal_denoiser_is_the_plain_fit():
     np.testing.assert_allclose(probed.schedule.logsnr, plain.schedule.logsnr, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_fit_to_a_denoiser_is_better_for_it_than_the_plain_fit():
     gain, bias = measured(gain_factor=0.7)
     spectrum = Spectrum(LAM, MU, denoiser=Measured.from_levels(LAM, LEVELS, gain, bias))

@@ -113,7 +113,7 @@ def check_row_beside_a_fit(row):
     assert row["converged"] == single.converged
 
 
-@pytest.mark.parametrize("made", ["w2", "kl"])
+@pytest.mark.parametrize("made", ["w2", pytest.param("kl", marks=pytest.mark.slow)])
 def test_rows_are_single_fits(made, request):
     rows = rows_of(request.getfixturevalue(made))
     for row in rows:

@@ -26,8 +26,10 @@ from specjax.nn import (
     train,
 )
 from specjax.nn.checkpoints import Checkpoints, named
+from specjax.nn.document import read_document
 from specjax.nn.log import read_metrics
 from specjax.nn.preview import picture
+from specjax.nn.step import TrainState
 from specjax.nn.stopping import alone
 
 CONFIG = TrainConfig(
@@ -287,13 +289,15 @@ def copied(trained, tmp_path):
     return Path(shutil.copytree(trained.folder, tmp_path / "copy"))
 
 
-def test_a_full_disk_is_told_before_anything_is_written(tmp_path, monkeypatch):
+def test_a_full_disk_is_told_before_anything_is_written(trained, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    message = refused(tmp_path / "run")
+    state = TrainState(np.int32(3), {"a": np.ones(500)}, {"a": np.ones(500)}, {}, np.int32(-1))
+    with Checkpoints(tmp_path, read_document(trained.folder)) as kept:
+        message = one_line(kept.save, state, 1.0)
     assert "cannot write a checkpoint" in message
-    assert "0 MiB are free" in message
-    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+    assert "it takes 0 MiB, 0 MiB are free" in message
+    assert not list((tmp_path / "checkpoints").iterdir())
 
 
 def test_a_folder_that_is_being_trained_is_refused(copied):

@@ -81,8 +81,9 @@ def test_several_updates_in_a_call_are_those_of_several_calls():
     batches = drawn(16, k=3)
     together, metrics = jax.jit(partial(update, task()))(begin(task(), parameters(0.1)), batches)
     state = begin(task(), parameters(0.1))
+    once = jax.jit(partial(update, task()))
     for k in range(3):
-        state, one = update(task(), state, Batch(batches.samples[k : k + 1], None))
+        state, one = once(state, Batch(batches.samples[k : k + 1], None))
         np.testing.assert_allclose(one["loss"][0], metrics["loss"][k], rtol=1e-5)
     np.testing.assert_allclose(state.params["a"], together.params["a"], rtol=1e-5)
     assert int(together.step) == 3

@@ -38,7 +38,7 @@ def answer(module, *args):
     [((9, 7, 3), jnp.float32), ((25, 2), jnp.float32), ((25, 2), jnp.bfloat16)],
 )
 def test_sides_channels_and_dtypes(shape, dtype):
-    unet = unet_of(shape, multipliers=(1, 2, 2), attention=(-(-shape[0] // 2),), dtype=dtype)
+    unet = unet_of(shape, multipliers=(1, 2), blocks=1, attention=(-(-shape[0] // 2),), dtype=dtype)
     assert all(p.dtype == jnp.float32 for p in jax.tree.leaves(nnx.state(unet)))
     x = jax.random.normal(jax.random.key(1), (3, *shape))
     out = answer(unet, x, jnp.array([-5.0, 0.0, 5.0]))
@@ -53,7 +53,10 @@ def test_sides_channels_and_dtypes(shape, dtype):
 
 def test_bfloat16_computes_what_float32_does():
     x = jax.random.normal(jax.random.key(1), (4, 8, 8, 1))
-    exact, rounded = (answer(unet_of(dtype=dtype), x, 1.0) for dtype in (jnp.float32, jnp.bfloat16))
+    exact, rounded = (
+        answer(unet_of(multipliers=(1,), dtype=dtype), x, 1.0)
+        for dtype in (jnp.float32, jnp.bfloat16)
+    )
     error = jnp.sqrt(jnp.mean((exact - rounded) ** 2) / jnp.mean(exact**2))
     assert 1e-4 < error < 0.05  # eight bits of mantissa through some twenty layers
 
@@ -175,7 +178,7 @@ def test_heads_divide_the_channels():
 
 
 def test_labels_reach_the_network():
-    graph, params = nnx.split(unet_of(classes=3))
+    graph, params = nnx.split(unet_of(multipliers=(1,), classes=3))
     network = NetworkDenoiser(params, graph, "f", 0.5, (8, 8, 1))
     call = jax.jit(lambda d, *args: d(*args))
     x = jax.random.normal(jax.random.key(0), (3, 8, 8))
