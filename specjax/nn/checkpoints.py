@@ -9,6 +9,7 @@ kill leaves the one before.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import shutil
@@ -29,7 +30,7 @@ from specjax.nn.document import RunDocument, document_of
 from specjax.nn.step import TrainState
 
 FOLDER = "checkpoints"
-SIZES = "checkpoints.json"
+FILES = "checkpoints.json"
 _METRIC = "validation_loss"
 
 
@@ -55,7 +56,7 @@ class Checkpoints:
         for library in ("absl", "asyncio"):  # what matters of theirs is raised, too
             logging.getLogger(library).setLevel(logging.CRITICAL)
         self.folder = (folder / FOLDER).absolute()
-        self._notes = self.folder.with_name(SIZES)
+        self._notes = self.folder.with_name(FILES)
         self._document = document
         self._saved: list[int] = []
         best = BestN(get_metric_fn=lambda m: m[_METRIC], reverse=True, n=1)
@@ -132,30 +133,32 @@ class Checkpoints:
             self._finish()
 
     def _finish(self) -> None:
-        """Wait for what is being written, and note the sizes of its files."""
+        """Wait for what is being written, and note its files."""
         self._manager.wait_until_finished()
         if not self._saved or jax.process_index():
             return
         noted = self._noted()
         for step in self._saved:  # what was there before may be damaged
-            noted[str(step)] = _sizes(self.folder / str(step))
+            noted[str(step)] = _files(self.folder / str(step))
         there = set(map(str, self.steps))
         text = json.dumps({step: noted[step] for step in sorted(noted) if step in there})
         files.write_atomically(self._notes, text.encode())
 
-    def _noted(self) -> dict[str, dict[str, int]]:
+    def _noted(self) -> dict[str, dict[str, list[int]]]:
         return json.loads(self._notes.read_text()) if self._notes.exists() else {}
 
     def _check_files(self, path: Path) -> None:
-        """Refuse a checkpoint with files missing or cut.
+        """Refuse a checkpoint with files missing, cut or changed.
 
         Orbax would, too, in thousands of lines. A kill may leave a checkpoint without a note.
         """
-        there = _sizes(path)
-        for name, size in self._noted().get(path.name, {}).items():
-            if there.get(name) != size:
-                found = there.get(name, "no")
+        there = _files(path)
+        for name, (size, crc) in self._noted().get(path.name, {}).items():
+            found, found_crc = there.get(name, ["no", None])
+            if found != size:
                 raise ValueError(f"{name} has {found} bytes of {size}")
+            if found_crc != crc:
+                raise ValueError(f"{name} does not match its checksum")
 
     def chosen(self, step: int | str) -> int:
         """The step of "last", "best" or a number.
@@ -218,10 +221,17 @@ def _check_form(path: Path, like: dict[str, Any], metadata: Any) -> None:
             )
 
 
-def _sizes(folder: Path) -> dict[str, int]:
-    """Bytes of every file, by its place in the folder."""
-    found = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.stat().st_size for path in found}
+def _files(folder: Path) -> dict[str, list[int]]:
+    """Bytes and CRC-32 of every file, by its place in the folder."""
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): [path.stat().st_size, _crc(path)] for path in found}
+
+
+def _crc(path: Path) -> int:
+    with path.open("rb") as file:
+        return functools.reduce(
+            lambda crc, part: zlib.crc32(part, crc), iter(lambda: file.read(2**24), b""), 0
+        )
 
 
 def _abstract(x: Any) -> jax.ShapeDtypeStruct:
