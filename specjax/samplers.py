@@ -248,7 +248,7 @@ SAMPLERS = {
 }
 
 
-def _intervals(logsnr: Array, process: str, idle: Array | int) -> Intervals:
+def intervals(logsnr: Array, process: str, idle: Array | int) -> Intervals:
     """The steps between levels [S + 1], with the width of a step to s = 0 replaced by 1."""
     xp = namespace(logsnr)
     now, after = logsnr[:-1], logsnr[1:]
@@ -309,8 +309,13 @@ def plan_of_levels(
     So one compilation serves several S: ``idle`` may be traced, and the levels before the first
     that counts may be anything that rises.
     """
-    t = _intervals(logsnr, process, idle)
-    xp, rows = t.xp, SAMPLERS[sampler].rows(t, **options)
+    t = intervals(logsnr, process, idle)
+    return plan_of_rows(SAMPLERS[sampler].rows(t, **options), t, process, idle)
+
+
+def plan_of_rows(rows: Rows, t: Intervals, process: str, idle: Array | int = 0) -> SamplerPlan:
+    """The plan of a process from rows in scaled coordinates."""
+    xp = t.xp
 
     def scale(logsnr: Array) -> Array:
         """[K, H]: alpha for the registers that hold samples, 1 for the others."""

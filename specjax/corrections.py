@@ -1,0 +1,111 @@
+"""What a plan does with the answers of its calls, as numbers that can be learned.
+
+In scaled coordinates, with the last estimates ``d_0, d_1, ...`` (``d_0`` the newest) and noise
+levels s, s' before and after a step of logsnr width h::
+
+    x' = r x + (1 - r) (w_0 d_0 + w_1 d_1 + ...) + p z,     w_0 = 1 - w_1 - ...
+    r = e^c s' / s,     p = g s' sqrt(1 - e^-h)
+
+Whatever c and w, a denoiser that always gives the same answer is ended at. ``c = w_1 = g = 0`` is
+DDIM, ``c = -h/2, g = 1`` DDPM with the posterior variance (eta = 1), ``w_1 = -h / (2 h_before)``
+DPM-Solver++(2M). A last step to s = 0 has r = 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from specjax import _check
+from specjax._values import Array, namespace, value
+from specjax.samplers import SAMPLERS, Intervals, Rows, intervals, plan_of_rows
+from specjax.steps import SamplerPlan
+
+MOST_MEMORY = 2
+"""Past estimates that a plan may lean on."""
+
+
+@value(data=["ratio", "weights", "noise"])
+@dataclass(frozen=True, eq=False)
+class Corrections:
+    """The numbers of the S steps of a plan, see the module.
+
+    Attributes:
+      ratio: c [S]. weights: w_1, w_2, ... [S, M] of the M estimates before the newest.
+      noise: g [S], or None for a plan without noise.
+    """
+
+    ratio: Array
+    weights: Array
+    noise: Array | None = None
+
+    @property
+    def memory(self) -> int:
+        """M: how many past estimates are remembered."""
+        return int(self.weights.shape[-1])
+
+    def remembering(self, memory: int) -> Corrections:
+        """The same steps with weights [S, memory]; what is added is 0."""
+        xp, steps = namespace(self.weights), self.weights.shape[0]
+        extra = xp.zeros((steps, max(memory - self.memory, 0)), self.weights.dtype)
+        return replace(self, weights=xp.concatenate([self.weights, extra], 1)[:, :memory])
+
+
+def corrections_of(sampler: str, t: Intervals, **options: float) -> Corrections:
+    """Those of a sampler that makes one call a step and remembers estimates."""
+    rows = SAMPLERS[sampler].rows(t, **options)
+    xp, ratio = t.xp, rows.keep[:, 0, 0]
+    rest = xp.where(t.last, 1.0, 1 - ratio)[:, None]
+    c = xp.log(xp.where(t.last, 1.0, ratio)) + xp.where(t.last, 0.0, t.h / 2)
+    return Corrections(c, rows.keep[:, 0, 1:] / rest, _gain(t, rows) if rows.stochastic else None)
+
+
+def _gain(t: Intervals, rows: Rows) -> Array:
+    unit = t.s_next * t.xp.sqrt(-t.xp.expm1(-t.h))
+    return t.xp.where(t.last, 0.0, rows.push[:, 0] / t.xp.where(t.last, 1.0, unit))
+
+
+def corrected_rows(t: Intervals, by: Corrections) -> Rows:
+    """The rows of S steps; registers: the sample, then the M last estimates."""
+    xp, memory = t.xp, by.memory
+    ratio = xp.where(t.last, 0.0, xp.exp(by.ratio - t.h / 2))
+    blend = 1 - ratio
+    known = t.age[:, None] > xp.arange(memory)
+    weights = xp.where(known, by.weights, 0.0)
+    zeros = xp.zeros((*ratio.shape, 1 + memory), ratio.dtype)
+    top = xp.concatenate([ratio[:, None], blend[:, None] * weights], 1)
+    shift = xp.eye(1 + memory, k=-1, dtype=ratio.dtype)  # register j takes what j - 1 held
+    shift = shift * (xp.arange(1 + memory) > 1)[:, None]
+    keep = xp.concatenate(
+        [top[:, None], xp.broadcast_to(shift[1:], (*ratio.shape, memory, 1 + memory))], 1
+    )
+    newest = xp.eye(1 + memory, dtype=ratio.dtype)[min(1, memory)] * (memory > 0)
+    pull = newest + xp.concatenate([(blend * (1 - weights.sum(1)))[:, None], zeros[:, 1:]], 1)
+    push = zeros
+    if by.noise is not None:
+        unit = t.s_next * xp.sqrt(-xp.expm1(-t.h))
+        push = xp.concatenate([xp.where(t.last, 0.0, by.noise * unit)[:, None], zeros[:, 1:]], 1)
+    return Rows(
+        t.now, t.now, t.after, keep, pull, push, (True,) + (False,) * memory,
+        stochastic=by.noise is not None,
+    )  # fmt: skip
+
+
+def corrected_plan(logsnr: Array, by: Corrections, process: str) -> SamplerPlan:
+    """The plan of levels [S + 1] and corrections; traceable in both."""
+    t = intervals(logsnr, process, 0)
+    return plan_of_rows(corrected_rows(t, by), t, process)
+
+
+def check_learnable(sampler: str) -> str:
+    """The sampler, if its steps are of this form."""
+    _check.one_of("sampler", sampler, SAMPLERS)
+    if sampler not in LEARNABLE:
+        raise ValueError(
+            f"sampler = {sampler!r}: only its levels can be learned (groups = ('levels',)); whole "
+            f"plans are learned from {', '.join(sorted(LEARNABLE))}"
+        )
+    return sampler
+
+
+LEARNABLE = ("ddim", "ddpm", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_sde")
+"""Samplers of one call a step whose past is estimates."""
