@@ -1,6 +1,6 @@
-"""Files: schedules as JSON, spectra and probes as npz. No pickle; atomic; with a checksum.
+"""Files: schedules and plans as JSON, spectra and probes as npz. Atomic, checked, no pickle.
 
-A schedule file can be read with ``json`` and NumPy alone; :func:`load` also checks it.
+A schedule or plan file can be read with ``json`` and NumPy alone; :func:`load` also checks it.
 """
 
 from __future__ import annotations
@@ -8,59 +8,59 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import hashlib
 import io
 import json
 import os
-import platform
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from specjax import plan_file, schedule_file
 from specjax.basis import Basis, DenseBasis, FourierBasis
+from specjax.documents import check_version as check_version
+from specjax.documents import checked_document, text_of
+from specjax.documents import checksum as checksum
+from specjax.documents import numbers as numbers
+from specjax.documents import plain as plain
+from specjax.documents import versions as versions
 from specjax.intervals import Intervals
+from specjax.plan_file import plan_document, plan_of
+from specjax.plan_result import PlanResult
 from specjax.probe import MEASURED, Probe
-from specjax.response import Measured
 from specjax.result import FitResult
 from specjax.schedule import NoiseSchedule
+from specjax.schedule_file import schedule_document, schedule_of
 from specjax.spectrum import Spectrum
-
-SCHEDULE_FORMAT = 2
-"""2 has nodes with a measured denoiser; a fit without one is still written as 1."""
 
 PROBE_FORMAT = 1
 SPECTRUM_FORMAT = 2
 """2 has intervals of the eigenvalues; a spectrum without them is still written as 1."""
 
-_PACKAGES = ("specjax", "jax", "jaxlib", "optax", "numpy")
+_FORMATS = {
+    schedule_file.FORMAT: schedule_file.VERSION,
+    plan_file.FORMAT: plan_file.VERSION,
+}
 
-
-Saved = FitResult | NoiseSchedule | Spectrum | Probe
+Saved = FitResult | NoiseSchedule | PlanResult | Spectrum | Probe
 
 
 def save(path: str | os.PathLike[str], value: Saved) -> Path:
-    """Write a fit or a schedule (JSON), a spectrum or a probe (.npz), whole or not at all.
+    """Write a fit, a schedule or a plan (JSON), a spectrum or a probe (.npz), whole or not at all.
 
     Raises:
       ValueError: if the folder does not exist or cannot be written to, or the disk is full; for
-        a spectrum with a probed denoiser.
+        a spectrum with a probed denoiser, and a plan of numbers that are not finite.
     """
     if isinstance(value, Spectrum):
         return write_atomically(path, _spectrum_bytes(value))
     if isinstance(value, Probe):
         return write_atomically(path, _probe_bytes(value))
-    if isinstance(value, NoiseSchedule):
-        document = _schedule_document(value)
-    else:
-        document = _result_document(value)
-    document["checksum"] = checksum(document)
-    text = json.dumps(document, indent=1, allow_nan=False)
-    return write_atomically(path, (text + "\n").encode())
+    made = plan_document if isinstance(value, PlanResult) else schedule_document
+    return write_atomically(path, text_of(made(value)))  # type: ignore[arg-type]
 
 
 def load(path: str | os.PathLike[str]) -> Saved:
@@ -73,12 +73,13 @@ def load(path: str | os.PathLike[str]) -> Saved:
     content = read(path)
     if content[:2] == b"PK":
         return _npz_of(content, path)
-    document = _checked_document(content, path)
+    document = checked_document(content, path, _FORMATS)
+    is_plan = document["format"] == plan_file.FORMAT
     try:
-        schedule = NoiseSchedule(np.array(document["logsnr"], np.float64))
-        return schedule if "fit" not in document else _result_of(schedule, document)
+        return plan_of(document, path) if is_plan else schedule_of(document)
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} lacks a field of a schedule file: {error}") from error
+        kind = "plan" if is_plan else "schedule"
+        raise ValueError(f"{path} lacks a field of a {kind} file: {error}") from error
 
 
 def is_spectrum(path: str | os.PathLike[str]) -> bool:
@@ -145,147 +146,6 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:
     with atomically(path) as temporary, open(temporary, "wb") as file:
         file.write(content)
     return Path(path)
-
-
-def numbers(array: Any) -> list[float | str]:
-    """A list for strict JSON: +inf as "inf", which ``numpy.array(..., float)`` reads back."""
-    return ["inf" if np.isposinf(x) else float(x) for x in np.asarray(array, np.float64)]
-
-
-def versions() -> dict[str, str]:
-    """Versions of the packages that a result depends on."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
-
-
-def _schedule_document(schedule: NoiseSchedule) -> dict[str, Any]:
-    ends_clean = schedule.ends_clean
-    return {
-        "format": "specjax.schedule",
-        "format_version": 1,
-        "steps": schedule.steps,
-        "order": "noisy to clean",
-        "terminal": "denoised estimate (sigma = 0)" if ends_clean else "last level (sigma > 0)",
-        "logsnr": numbers(schedule.logsnr),
-        "alpha_bar": numbers(schedule.alpha_bar),
-        "sigmas": numbers(schedule.sigmas),
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "versions": versions(),
-    }
-
-
-def _result_document(result: FitResult) -> dict[str, Any]:
-    nodes = result.nodes
-    names = ("eigenvalues", "mean", "weights", "mean_weights")
-    fit = {
-        "sampler": result.sampler,
-        "sampler_options": dict(result.sampler_options),
-        "process": result.process,
-        "alpha_bar_range": list(result.alpha_bar_range),
-        "loss": result.loss,
-        "value": result.value if result.finite else None,
-        "node_value": result.node_value if np.isfinite(result.node_value) else None,
-        "converged": result.converged,
-        "iterations": result.iterations,
-        "seed": result.seed,
-        "seconds": round(result.seconds, 6),
-        "baselines": {name: float(v) for name, v in result.baselines.items()},
-    }
-    document = {
-        **_schedule_document(result.schedule),
-        "fit": fit,
-        "data": plain(result.source),
-        "spectrum_nodes": {name: numbers(getattr(nodes, name)) for name in names},
-    }
-    if nodes.denoiser is not None:
-        document["format_version"] = SCHEDULE_FORMAT
-        document["spectrum_nodes"]["denoiser"] = {
-            one.name: np.asarray(getattr(nodes.denoiser, one.name), np.float64).tolist()
-            for one in dataclasses.fields(nodes.denoiser)
-        }
-    return document
-
-
-def plain(value: Any) -> Any:
-    """Mappings, sequences and NumPy scalars as strict JSON."""
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    if isinstance(value, np.generic):
-        return value.item()
-    return value
-
-
-def _result_of(schedule: NoiseSchedule, document: Mapping[str, Any]) -> FitResult:
-    fit = document["fit"]
-    nan = float("nan")
-    return FitResult(
-        schedule=schedule,
-        value=nan if fit["value"] is None else fit["value"],
-        converged=fit["converged"],
-        finite=fit["value"] is not None,
-        history=np.full(fit["iterations"] + 1, nan),
-        sampler=fit["sampler"],
-        sampler_options=fit["sampler_options"],
-        loss=fit["loss"],
-        process=fit["process"],
-        alpha_bar_range=tuple(fit["alpha_bar_range"]),
-        nodes=_nodes_of(document["spectrum_nodes"]),
-        node_value=nan if fit["node_value"] is None else fit["node_value"],
-        baselines=fit["baselines"],
-        source=document["data"],
-        seed=fit["seed"],
-        seconds=fit["seconds"],
-    )
-
-
-def _nodes_of(columns: Mapping[str, Any]) -> Spectrum:
-    arrays: dict[str, Any] = {name: x for name, x in columns.items() if name != "denoiser"}
-    if "denoiser" not in columns:
-        return Spectrum(**arrays)
-    parts = {name: np.array(x, np.float64) for name, x in columns["denoiser"].items()}
-    return Spectrum(**arrays, denoiser=Measured(**parts))
-
-
-def checksum(document: Mapping[str, Any]) -> str:
-    """SHA-256 of the content of a JSON document, apart from its own field ``checksum``."""
-    content = {k: v for k, v in document.items() if k != "checksum"}
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
-
-
-def _checked_document(content: bytes, path: Any) -> dict[str, Any]:
-    try:
-        document = json.loads(content)
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{path} is not a schedule file, or is truncated: {error}; write it again by "
-            "'specjax fit'"
-        ) from error
-    if not isinstance(document, dict) or document.get("format") != "specjax.schedule":
-        raise ValueError(f"{path} is JSON but not a specjax schedule file (no 'format' in it)")
-    check_version(path, document.get("format_version"), SCHEDULE_FORMAT)
-    if document.get("checksum") != checksum(document):
-        raise ValueError(
-            f"{path} is corrupted: its checksum does not match its content; write it again, or "
-            "give its sigmas as a plain list"
-        )
-    return document
-
-
-def check_version(path: Any, found: Any, known: int) -> None:
-    """Refuse the format version of a file that is none, or newer than what is known here."""
-    if not isinstance(found, int) or found < 1:
-        raise ValueError(f"{path} has no valid format version")
-    if found > known:
-        raise ValueError(
-            f"{path} has format version {found}, this specjax reads up to {known}: "
-            "upgrade specjax to read it"
-        )
 
 
 _COLUMNS = ("eigenvalues", "mean", "weights", "mean_weights")

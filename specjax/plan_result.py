@@ -10,7 +10,7 @@ import numpy as np
 
 from specjax.corrections import Corrections, corrected_plan
 from specjax.samplers import plan as plan_of_sampler
-from specjax.schedule import NoiseSchedule
+from specjax.schedule import NoiseSchedule, check_process
 from specjax.steps import SamplerPlan
 
 
@@ -71,6 +71,7 @@ class PlanResult:
 
         (Apart from the first level, where VP starts from unit noise and VE from noise of sigma.)
         """
+        check_process(process)
         if self.corrections is None:
             return plan_of_sampler(
                 self.sampler, self.schedule, process, **dict(self.sampler_options)

@@ -96,7 +96,7 @@ def damaged(path, change):
         (lambda d: d["logsnr"].__setitem__(1, d["logsnr"][1] + 1e-9), "corrupted: its checksum"),
         (lambda d: d.update(format_version=3), "has format version 3.*upgrade"),
         (lambda d: d.update(format_version="x"), "no valid format version"),
-        (lambda d: d.update(format="other"), "not a specjax schedule file"),
+        (lambda d: d.update(format="other"), "not a specjax schedule or plan file"),
         (lambda d: d.pop("checksum"), "corrupted"),
     ],
 )

@@ -1,0 +1,95 @@
+"""The document of a schedule file: levels, and the fit that they come from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from specjax.documents import levels_document, numbers, plain
+from specjax.response import Measured
+from specjax.result import FitResult
+from specjax.schedule import NoiseSchedule
+from specjax.spectrum import Spectrum
+
+FORMAT = "specjax.schedule"
+VERSION = 2
+"""2 has nodes with a measured denoiser; a fit without one is still written as 1."""
+
+
+def schedule_document(value: FitResult | NoiseSchedule) -> dict[str, Any]:
+    """The document of a fit or of bare levels."""
+    if isinstance(value, FitResult):
+        return _result_document(value)
+    return levels_document(FORMAT, 1, value)
+
+
+def schedule_of(document: Mapping[str, Any]) -> FitResult | NoiseSchedule:
+    """What a document holds."""
+    schedule = NoiseSchedule(np.array(document["logsnr"], np.float64))
+    return schedule if "fit" not in document else _result_of(schedule, document)
+
+
+def _result_document(result: FitResult) -> dict[str, Any]:
+    nodes = result.nodes
+    names = ("eigenvalues", "mean", "weights", "mean_weights")
+    fit = {
+        "sampler": result.sampler,
+        "sampler_options": dict(result.sampler_options),
+        "process": result.process,
+        "alpha_bar_range": list(result.alpha_bar_range),
+        "loss": result.loss,
+        "value": result.value if result.finite else None,
+        "node_value": result.node_value if np.isfinite(result.node_value) else None,
+        "converged": result.converged,
+        "iterations": result.iterations,
+        "seed": result.seed,
+        "seconds": round(result.seconds, 6),
+        "baselines": {name: float(v) for name, v in result.baselines.items()},
+    }
+    document = {
+        **levels_document(FORMAT, 1, result.schedule),
+        "fit": fit,
+        "data": plain(result.source),
+        "spectrum_nodes": {name: numbers(getattr(nodes, name)) for name in names},
+    }
+    if nodes.denoiser is not None:
+        document["format_version"] = VERSION
+        document["spectrum_nodes"]["denoiser"] = {
+            one.name: np.asarray(getattr(nodes.denoiser, one.name), np.float64).tolist()
+            for one in dataclasses.fields(nodes.denoiser)
+        }
+    return document
+
+
+def _result_of(schedule: NoiseSchedule, document: Mapping[str, Any]) -> FitResult:
+    fit = document["fit"]
+    nan = float("nan")
+    return FitResult(
+        schedule=schedule,
+        value=nan if fit["value"] is None else fit["value"],
+        converged=fit["converged"],
+        finite=fit["value"] is not None,
+        history=np.full(fit["iterations"] + 1, nan),
+        sampler=fit["sampler"],
+        sampler_options=fit["sampler_options"],
+        loss=fit["loss"],
+        process=fit["process"],
+        alpha_bar_range=tuple(fit["alpha_bar_range"]),
+        nodes=_nodes_of(document["spectrum_nodes"]),
+        node_value=nan if fit["node_value"] is None else fit["node_value"],
+        baselines=fit["baselines"],
+        source=document["data"],
+        seed=fit["seed"],
+        seconds=fit["seconds"],
+    )
+
+
+def _nodes_of(columns: Mapping[str, Any]) -> Spectrum:
+    arrays: dict[str, Any] = {name: x for name, x in columns.items() if name != "denoiser"}
+    if "denoiser" not in columns:
+        return Spectrum(**arrays)
+    parts = {name: np.array(x, np.float64) for name, x in columns["denoiser"].items()}
+    return Spectrum(**arrays, denoiser=Measured(**parts))
