@@ -1,0 +1,302 @@
+"""Plans in diffusers: ``pipe.scheduler = PlanScheduler.from_file("plan.json")``.
+
+The scheduler works on the VP sample that diffusers' networks see, and calls them at timesteps
+that are interpolated on their training grid. It takes ``pip install 'specjax[interop]'``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.schedulers.scheduling_utils import SchedulerMixin
+from diffusers.utils import BaseOutput
+from diffusers.utils.torch_utils import randn_tensor
+
+from specjax import _check
+from specjax.corrections import LEARNABLE
+from specjax.grids import TrainingGrid
+from specjax.interop.rows import advance, is_noisy, open_plan
+from specjax.plan_file import on_host, rows_document
+from specjax.plan_result import PlanResult
+from specjax.schedule import alpha_sigma
+
+PREDICTIONS = ("epsilon", "v_prediction", "sample")
+
+
+@dataclass
+class PlanSchedulerOutput(BaseOutput):
+    """What :meth:`PlanScheduler.step` returns.
+
+    Attributes:
+      prev_sample: the sample before the next call. pred_original_sample: the estimate of x0.
+    """
+
+    prev_sample: torch.Tensor
+    pred_original_sample: torch.Tensor | None = None
+
+
+class PlanScheduler(SchedulerMixin, ConfigMixin):
+    """A plan as a scheduler of diffusers; make it by :meth:`from_file` or :meth:`from_plan`.
+
+    Its configuration holds the plan's numbers, so ``save_pretrained`` and ``from_pretrained`` need
+    no plan file.
+
+    Args:
+      plan: rows in VP, see :func:`specjax.plan_file.rows_document`, with ``steps``, the ``sampler``
+        and the ``process`` that it was made from, and whether its ``past`` are estimates.
+      num_train_timesteps, beta_start, beta_end, beta_schedule, trained_betas: the training grid
+        of the network. prediction_type: what it answers: "epsilon", "v_prediction" or "sample".
+
+    Raises:
+      ValueError: without a plan, and for a grid or prediction that does not exist.
+    """
+
+    order = 1
+
+    @register_to_config
+    def __init__(
+        self,
+        plan: Mapping[str, Any] | None = None,
+        num_train_timesteps: int = 1000,
+        beta_start: float = 0.0001,
+        beta_end: float = 0.02,
+        beta_schedule: str = "linear",
+        trained_betas: Any = None,
+        prediction_type: str = "epsilon",
+    ) -> None:
+        if plan is None:
+            raise ValueError("plan = None: make the scheduler by PlanScheduler.from_file(path)")
+        _check.one_of("prediction_type", prediction_type, PREDICTIONS)
+        self._step_index: int | None = None
+        self._begin_index: int | None = None
+        self._past: list[torch.Tensor] = []
+        self._grid = TrainingGrid.from_config(
+            "of the network",
+            {
+                "num_train_timesteps": num_train_timesteps,
+                "beta_start": beta_start,
+                "beta_end": beta_end,
+                "beta_schedule": beta_schedule,
+                "trained_betas": trained_betas,
+            },
+        )
+        self._rows, self._prediction = plan, prediction_type
+        self.set_timesteps()
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | os.PathLike[str],
+        config: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> PlanScheduler:
+        """The scheduler of a plan file; arguments as in :meth:`from_plan`."""
+        return cls.from_plan(open_plan(path), config, **options)
+
+    @classmethod
+    def from_plan(
+        cls, plan: PlanResult, config: Mapping[str, Any] | None = None, **options: Any
+    ) -> PlanScheduler:
+        """The scheduler of a plan.
+
+        Levels outside the network's range are clipped to it, with a warning: the network would
+        see a clamped timestep there.
+
+        Args:
+          plan: what learning returned.
+          config: ``pipe.scheduler.config``, of which the training grid and the kind of prediction
+            are taken.
+          options: these by name, see the class; they go before config. By default those of
+            ``DDPMScheduler``.
+
+        Raises:
+          ValueError: for an unknown option, a config without a training grid (flow matching), or
+            a plan whose levels are all outside of it.
+        """
+        settings = _settings(cls, config, options)
+        grid = TrainingGrid.from_config("of the network", settings)
+        plan = on_host(open_plan(plan))
+        clipped, remarks = grid.clip(plan.schedule)
+        if remarks:
+            warnings.warn(f"PlanScheduler: {'; '.join(remarks)}", stacklevel=2)
+            plan = replace(plan, schedule=clipped)
+        settings.pop("rescale_betas_zero_snr", None)
+        return cls(plan=_numbers(plan), **{**settings, "num_train_timesteps": grid.size})
+
+    def __len__(self) -> int:
+        return self._grid.size
+
+    @property
+    def init_noise_sigma(self) -> float:
+        """Standard deviation of the noise that a sample starts from."""
+        return float(self._rows["start"])
+
+    @property
+    def step_index(self) -> int | None:
+        """The number of the next call; None before the first."""
+        return self._step_index
+
+    @property
+    def begin_index(self) -> int | None:
+        """Where a pipeline begins, if it said so."""
+        return self._begin_index
+
+    def set_begin_index(self, begin_index: int = 0) -> None:
+        """Begin at a later call (image to image)."""
+        self._begin_index = begin_index
+
+    def set_timesteps(
+        self, num_inference_steps: int | None = None, device: str | torch.device | None = None
+    ) -> None:
+        """Make ready for a new sample.
+
+        Args:
+          num_inference_steps: S of the plan, or None. device: of ``timesteps``.
+
+        Raises:
+          ValueError: for another number of steps than the plan's.
+        """
+        steps = self._rows["steps"]
+        if num_inference_steps not in (None, steps):
+            raise ValueError(
+                f"num_inference_steps = {num_inference_steps}: the plan has {steps} steps; give "
+                f"{steps}, or learn a plan of {num_inference_steps}"
+            )
+        s = np.array(self._rows["sigma"]) / np.array(self._rows["alpha"])
+        timesteps = np.asarray(self._grid.timestep_of_sigma(s), np.float32)
+        self.timesteps = torch.from_numpy(timesteps).to(device)
+        self.num_inference_steps = steps
+        self._step_index = self._begin_index = None
+        self._past = []
+
+    def scale_model_input(
+        self, sample: torch.Tensor, timestep: float | torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The sample as it is: in VP the network sees it so."""
+        return sample
+
+    def step(
+        self,
+        model_output: torch.Tensor,
+        timestep: float | torch.Tensor,
+        sample: torch.Tensor,
+        generator: Any = None,
+        return_dict: bool = True,
+    ) -> PlanSchedulerOutput | tuple[torch.Tensor, torch.Tensor]:
+        """One row of the plan, after a call of the network.
+
+        Args:
+          model_output: of the network on ``sample`` [n, ...] at ``timestep``, which matters in
+            the first call alone, to find where to begin.
+          generator: of the noise of a plan with noise. return_dict: or a tuple.
+
+        Raises:
+          ValueError: behind the last call; for a timestep that the plan does not have; for a
+            start in the middle of a plan whose past is not estimates.
+        """
+        k = self._number_of(timestep)
+        x = sample if sample.dtype == torch.float64 else sample.to(torch.float32)
+        d = self._estimate(k, x, model_output.to(x.dtype))
+        z = None
+        if is_noisy(self._rows, k):
+            z = randn_tensor(
+                model_output.shape, generator=generator, device=model_output.device,
+                dtype=model_output.dtype,
+            ).to(x.dtype)  # fmt: skip
+        r = advance([x, *self._remembered(k, d)], self._rows, k, d, z)
+        self._past, self._step_index = r[1:], k + 1
+        before = r[0].to(model_output.dtype)
+        return PlanSchedulerOutput(before, d) if return_dict else (before, d)
+
+    def add_noise(
+        self, original_samples: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
+    ) -> torch.Tensor:
+        """``alpha x0 + sigma eps`` in VP, at timesteps [n] of the training grid."""
+        logsnr = self._grid.logsnr_at(timesteps.detach().cpu().numpy().astype(np.float64))
+        alpha, sigma = (
+            torch.from_numpy(np.asarray(scale))
+            .to(original_samples.device, original_samples.dtype)
+            .reshape(-1, *[1] * (original_samples.ndim - 1))
+            for scale in alpha_sigma(logsnr, "vp")
+        )
+        return alpha * original_samples + sigma * noise
+
+    def _estimate(self, k: int, x: torch.Tensor, answer: torch.Tensor) -> torch.Tensor:
+        """x0 from the network's answer (2006.11239, eq. 15; 2202.00512, appendix D)."""
+        alpha, sigma = self._rows["alpha"][k], self._rows["sigma"][k]
+        if self._prediction == "epsilon":
+            return (x - sigma * answer) / alpha
+        return answer if self._prediction == "sample" else alpha * x - sigma * answer
+
+    def _number_of(self, timestep: float | torch.Tensor) -> int:
+        """Which call it is: one after another, from where the pipeline began."""
+        calls = len(self._rows["alpha"])
+        if self._step_index is None:
+            self._step_index = self._begin_index
+        if self._step_index is None:
+            apart = (self.timesteps.cpu() - float(timestep)).abs()
+            self._step_index = int(apart.argmin())
+            if apart[self._step_index] > 1:
+                raise ValueError(
+                    f"timestep = {float(timestep):g} is none of the plan's: take those of "
+                    "scheduler.timesteps"
+                )
+        if self._step_index >= calls:
+            raise ValueError(
+                f"all {calls} calls of the plan are done: call set_timesteps() before a new sample"
+            )
+        return self._step_index
+
+    def _remembered(self, k: int, d: torch.Tensor) -> list[torch.Tensor]:
+        """The registers behind the sample; where sampling begins later, the first estimate."""
+        if self._past:
+            return self._past
+        others = len(self._rows["pull"][0]) - 1
+        if k and others and not self._rows["past_is_estimates"]:
+            raise ValueError(
+                f"a plan of {self._rows['sampler']} cannot begin at call {k}: begin at its start "
+                "(strength = 1)"
+            )
+        return [d if k else torch.zeros_like(d)] * others
+
+
+def _settings(
+    cls: type[PlanScheduler], config: Mapping[str, Any] | None, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The arguments of the class apart from the plan."""
+    known = [name for name in inspect.signature(cls.__init__).parameters if name != "self"][1:]
+    for name in options:
+        _check.one_of("option", name, known)
+    config = dict(config or {})
+    if config and not {"beta_schedule", "trained_betas"} & {*config, *options}:
+        raise ValueError(
+            f"config of {config.get('_class_name', 'a scheduler')} has no beta_schedule (flow "
+            "matching or EDM): plans run here on networks of a training grid of betas"
+        )
+    kept = (*known, "rescale_betas_zero_snr")
+    found = {name: config[name] for name in kept if config.get(name) is not None}
+    return {**found, **options}
+
+
+def _numbers(plan: PlanResult) -> dict[str, Any]:
+    """What a configuration keeps of a plan.
+
+    A plan of VE starts from noise of its first sigma; times alpha that is VP's sigma.
+    """
+    rows = rows_document(plan.plan_in("vp"))
+    return {
+        **rows,
+        "start": rows["start"] if plan.process == "vp" else rows["sigma"][0],
+        "steps": plan.steps,
+        "sampler": plan.sampler,
+        "process": plan.process,
+        "past_is_estimates": plan.corrections is not None or plan.sampler in LEARNABLE,
+    }

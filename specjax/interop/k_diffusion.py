@@ -1,0 +1,99 @@
+"""Plans for programs on k-diffusion: a sampler with the arguments of its ``sample_*``."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from specjax._values import namespace
+from specjax.interop.rows import Rows, advance, is_noisy, open_plan
+from specjax.plan_file import on_host, rows_document
+from specjax.plan_result import PlanResult
+
+
+def sample_plan(
+    model: Callable[..., Any],
+    x: Any,
+    plan: PlanResult | str | os.PathLike[str],
+    extra_args: Mapping[str, Any] | None = None,
+    callback: Callable[[dict[str, Any]], None] | None = None,
+    disable: bool | None = None,
+    noise_sampler: Callable[[Any, Any], Any] | None = None,
+) -> Any:
+    """Samples along a plan, as ``k_diffusion.sampling.sample_euler`` along sigmas.
+
+    A plan of either process runs, in the scale of VE.
+
+    Args:
+      model: ``(x, sigma, **extra_args) -> denoised``, sigma a vector [n].
+      x: [n, ...], noise times the plan's first sigma: a torch tensor, or an array of NumPy or JAX.
+      plan: what learning returned, or the path of a plan file.
+      callback: called after every call of the model with its number "i", "x", "sigma",
+        "sigma_hat" (the same) and "denoised".
+      disable: the progress bar (None: where there is no terminal).
+      noise_sampler: ``(sigma, sigma_next) -> unit noise`` like x, for plans with noise; by
+        default torch's ``randn_like``.
+
+    Returns:
+      Samples like x, at the plan's last level.
+
+    Raises:
+      ValueError: if the plan is none, or needs noise that nothing draws.
+    """
+    result = on_host(open_plan(plan))
+    rows = rows_document(result.plan_in("ve"))
+    sigmas = [*rows["sigma"], float(result.schedule.sigmas[-1])]
+    draw = noise_sampler or _noise_like(x, rows)
+    r = [x, *([0 * x] * (len(rows["pull"][0]) - 1))]
+    with _without_gradients(x):
+        for k in _counted(len(sigmas) - 1, disable):
+            level = _vector(x, sigmas[k])
+            d = model(r[0], level, **(extra_args or {}))
+            if callback is not None:
+                callback({
+                    "x": r[0], "i": k, "sigma": level[0], "sigma_hat": level[0], "denoised": d,
+                })  # fmt: skip
+            z = draw(level[0], _vector(x, sigmas[k + 1])[0]) if is_noisy(rows, k) else None
+            r = advance(r, rows, k, d, z)
+    return r[0]
+
+
+def _vector(x: Any, sigma: float) -> Any:
+    """sigma [n], of the library, dtype and device of x."""
+    if hasattr(x, "new_ones"):
+        return x.new_ones([x.shape[0]]) * sigma
+    return namespace(x).full(x.shape[0], sigma, x.dtype)
+
+
+def _torch_of(x: Any) -> Any:
+    """torch, if x is one of its tensors; it is not imported for others."""
+    torch = sys.modules.get("torch")
+    return torch if torch is not None and isinstance(x, torch.Tensor) else None
+
+
+def _without_gradients(x: Any) -> Any:
+    torch = _torch_of(x)
+    return contextlib.nullcontext() if torch is None else torch.no_grad()
+
+
+def _noise_like(x: Any, rows: Rows) -> Callable[[Any, Any], Any]:
+    torch = _torch_of(x)
+    if torch is None and rows["stochastic"]:
+        raise ValueError(
+            f"noise_sampler = None: the plan adds noise, and x is a {type(x).__name__}; give "
+            "noise_sampler(sigma, sigma_next) -> unit noise of the shape of x"
+        )
+    return lambda sigma, sigma_next: torch.randn_like(x)
+
+
+def _counted(calls: int, disable: bool | None) -> Iterable[int]:
+    """The numbers of the calls, with tqdm's bar where it is installed."""
+    try:
+        bar = importlib.import_module("tqdm").trange
+    except ModuleNotFoundError:
+        return range(calls)
+    return bar(calls, disable=disable)

@@ -1,0 +1,59 @@
+"""A plan over arrays of any library (torch among them): the equation of :mod:`specjax.steps`.
+
+Coefficients are Python's numbers, which keep the dtype and the device of what they multiply, and
+registers a list. ``rows`` is what a plan file calls "plan", see :mod:`specjax.plan_file`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from specjax.io import load
+from specjax.plan_result import PlanResult
+
+Rows = Mapping[str, Any]
+
+
+def open_plan(plan: PlanResult | str | os.PathLike[str]) -> PlanResult:
+    """A plan as it is, or the one in a file.
+
+    Raises:
+      ValueError: if it is neither.
+    """
+    if isinstance(plan, PlanResult):
+        return plan
+    if not isinstance(plan, str | os.PathLike):
+        raise ValueError(
+            f"plan = {type(plan).__name__}: give what specjax.learn returned, or the path of a "
+            "plan file"
+        )
+    found = load(plan)
+    if not isinstance(found, PlanResult):
+        raise ValueError(
+            f"{plan} is a file of specjax, but no plan: give one by 'specjax learn' (the levels of "
+            "a schedule go to other programs by 'specjax export')"
+        )
+    return found
+
+
+def is_noisy(rows: Rows, k: int) -> bool:
+    """Whether call k pushes noise."""
+    return any(rows["push"][k])
+
+
+def advance(r: Sequence[Any], rows: Rows, k: int, d: Any, z: Any) -> list[Any]:
+    """The registers after call k: ``keep r + pull d + push z``, see :func:`specjax.advance`.
+
+    Args:
+      r: H arrays. d: the estimate. z: unit noise, or None where the call pushes none.
+    """
+
+    def register(keep: Sequence[float], pull: float, push: float) -> Any:
+        terms = [(pull, d), *zip(keep, r, strict=True), (push, z)]
+        used = [c * x for c, x in terms if c != 0]
+        return sum(used[1:], used[0]) if used else 0 * d
+
+    table = zip(rows["keep"][k], rows["pull"][k], rows["push"][k], strict=True)
+    return [register(*row) for row in table]

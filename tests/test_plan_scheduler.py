@@ -1,0 +1,321 @@
+"""Plans as a scheduler of diffusers, alone and inside its pipelines."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from checks import by_default, one_line
+from test_interop import documented
+from test_plan_file import learned, untouched
+
+import specjax as sx
+from specjax.schedule import alpha_sigma
+
+torch = pytest.importorskip("torch", reason="needs torch: pip install 'specjax[interop]'")
+diffusers = pytest.importorskip("diffusers", reason="needs it: pip install 'specjax[interop]'")
+PlanScheduler = pytest.importorskip("specjax.interop.diffusers").PlanScheduler
+
+# NumPy 2 on torch tensors, inside diffusers.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+F32 = 2.0**-23
+STEP = 4e-5  # relative: diffusers' float32 sigmas and timesteps
+NETWORK = 2e-5  # of the largest number: a UNet and samples of float32 over 4 calls
+SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+LEVELS = sx.NoiseSchedule([-4.5, -1.0, 1.0, 3.0, np.inf])  # within every grid
+
+
+def plan_of(**changes):
+    """A learned plan with noise and two remembered estimates."""
+    return learned(**{"schedule": LEVELS, **changes})
+
+
+def estimate(x, alpha, sigma):
+    """A denoiser of torch tensors that is not linear."""
+    s = sigma / alpha
+    return x / alpha / (1 + s**2 + (x / alpha) ** 2) ** 0.5
+
+
+def network_of(kind, config=None):
+    """``(x, t) -> answer`` of the same denoiser; t is a timestep of the training grid."""
+    grid = sx.TrainingGrid.from_config("grid", config or {})
+
+    def network(x, t):
+        alpha, sigma = (float(a) for a in alpha_sigma(grid.logsnr_at(np.float64(t)), "vp"))
+        x0 = estimate(x, alpha, sigma)
+        eps = (x - alpha * x0) / sigma
+        return {"epsilon": eps, "sample": x0, "v_prediction": alpha * eps - sigma * x0}[kind]
+
+    return network
+
+
+def through(scheduler, network, x, **options):
+    """What a pipeline does."""
+    x = x * scheduler.init_noise_sigma
+    for t in scheduler.timesteps:
+        answer = network(scheduler.scale_model_input(x, t), t)
+        x = scheduler.step(answer, t, x, **options).prev_sample
+    return x
+
+
+def unit(seed=0, shape=(3, 4), dtype=torch.float64):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def directly(result, tmp_path, denoise, noise):
+    """The plan in VP by the reader in the docs."""
+    path = sx.save(tmp_path / "direct.json", replace(result, process="vp"))
+    return documented()(path, denoise, noise)
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
+@pytest.mark.parametrize("sampler", [None, "heun", "lms"])
+def test_it_runs_the_rows_of_the_plan(tmp_path, kind, sampler):
+    result = plan_of() if sampler is None else replace(untouched(sampler), schedule=LEVELS)
+    path = sx.save(tmp_path / "plan.json", result)
+    scheduler = PlanScheduler.from_file(path, prediction_type=kind)
+    found = through(scheduler, network_of(kind), unit(), generator=torch.Generator().manual_seed(7))
+    draws, first = torch.Generator().manual_seed(7), [unit()]
+
+    def noise():
+        made = first.pop() if first else torch.randn((3, 4), generator=draws, dtype=torch.float64)
+        return made.numpy()
+
+    wanted = directly(result, tmp_path, estimate, noise)
+    # Timesteps are float32: of 1000, they are off by 3e-5, and levels by a hundredth of it.
+    np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-5, atol=1e-5)
+    assert len(scheduler.timesteps) == result.plan.calls
+    assert len(scheduler) == 1000
+
+
+def test_a_plan_of_ddim_is_eulers_along_its_sigmas():
+    for process, spacing in (("vp", "leading"), ("ve", "linspace")):
+        result = untouched("ddim")
+        result = replace(result, schedule=LEVELS, process=process)
+        euler = diffusers.EulerDiscreteScheduler(**SD, timestep_spacing=spacing)
+        euler.set_timesteps(sigmas=list(LEVELS.sigmas))
+        own = PlanScheduler.from_plan(result, euler.config)
+        own.set_timesteps(4)
+        network = network_of("epsilon", SD)
+        np.testing.assert_allclose(own.timesteps, euler.timesteps, rtol=1e-3)  # its float32 table
+        wanted = through(euler, network, unit())
+        found = through(own, network, unit())
+        np.testing.assert_allclose(found, wanted, rtol=STEP, atol=STEP)
+        alpha = alpha_sigma(LEVELS.logsnr[0], "vp")[0]
+        assert own.init_noise_sigma == pytest.approx(alpha * float(euler.init_noise_sigma))
+
+
+def small_unet():
+    torch.manual_seed(0)
+    return diffusers.UNet2DModel(
+        sample_size=8, in_channels=1, out_channels=1, layers_per_block=1, norm_num_groups=4,
+        block_out_channels=(8, 16), down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"), attention_head_dim=4,
+    ).eval()  # fmt: skip
+
+
+def watched(scheduler, monkeypatch):
+    """What its steps return: pipelines clamp in the end."""
+    seen, step = [], scheduler.step
+
+    def watch(*args, **kwargs):
+        seen.append(step(*args, **kwargs).prev_sample)
+        return type("Output", (), {"prev_sample": seen[-1]})
+
+    monkeypatch.setattr(scheduler, "step", watch)
+    return seen
+
+
+def direct_unet(unet, result, tmp_path, kind, seed, config=None):
+    """The same UNet and noise along the plan, in NumPy."""
+    grid = sx.TrainingGrid.from_config("grid", config or {})
+    draws = torch.Generator().manual_seed(seed)
+
+    def denoise(x, alpha, sigma):
+        t = torch.tensor(np.float32(grid.timestep_of_sigma(sigma / alpha)))
+        with torch.no_grad():
+            answer = unet(torch.tensor(x, dtype=torch.float32), t).sample.numpy()
+        if kind == "sample":
+            return answer
+        return (x - sigma * answer) / alpha if kind == "epsilon" else alpha * x - sigma * answer
+
+    return directly(
+        result, tmp_path, denoise, lambda: torch.randn((2, 1, 8, 8), generator=draws).numpy()
+    )
+
+
+@pytest.mark.parametrize("kind", by_default(["epsilon", "v_prediction", "sample"], 0))
+def test_inside_a_pipeline_the_images_are_those_of_the_plan(tmp_path, monkeypatch, kind):
+    unet, result = small_unet(), plan_of()
+    pipe = diffusers.DDPMPipeline(unet, diffusers.DDPMScheduler(prediction_type=kind))
+    pipe.set_progress_bar_config(disable=True)
+    path = sx.save(tmp_path / "plan.json", result)
+    pipe.scheduler = PlanScheduler.from_file(path, config=pipe.scheduler.config)
+    seen = watched(pipe.scheduler, monkeypatch)
+    images = pipe(
+        batch_size=2, num_inference_steps=4, generator=torch.Generator().manual_seed(5),
+        output_type="np",
+    ).images  # fmt: skip
+    wanted = direct_unet(unet, result, tmp_path, kind, seed=5)
+    assert len(seen) == 4
+    atol = NETWORK * np.abs(wanted).max()
+    np.testing.assert_allclose(seen[-1].numpy(), wanted, rtol=0, atol=atol)
+    clamped = (wanted / 2 + 0.5).clip(0, 1).transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(images, clamped, rtol=0, atol=atol)
+    assert images.std() > 0.05
+
+
+@pytest.mark.slow
+def test_a_pipeline_is_saved_with_its_plan(tmp_path):
+    unet, result = small_unet(), plan_of(process="ve")
+    pipe = diffusers.DDPMPipeline(unet, PlanScheduler.from_plan(result))
+    pipe.set_progress_bar_config(disable=True)
+    pipe.save_pretrained(tmp_path / "pipe")
+    back = diffusers.DDPMPipeline.from_pretrained(tmp_path / "pipe")
+    back.set_progress_bar_config(disable=True)
+    assert type(back.scheduler) is PlanScheduler
+    options = {"num_inference_steps": 4, "output_type": "np"}
+    one, other = (
+        p(generator=torch.Generator().manual_seed(1), **options).images for p in (pipe, back)
+    )
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.slow
+def test_latents_of_a_plan_of_ve_start_from_its_first_sigma(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    vae = diffusers.VQModel(
+        in_channels=1, out_channels=1, latent_channels=1, norm_num_groups=4,
+        block_out_channels=(8,), num_vq_embeddings=8,
+    ).eval()  # fmt: skip
+    unet, result = small_unet(), plan_of(process="ve", corrections=None, sampler="dpmpp_2m")
+    pipe = diffusers.LDMPipeline(vae, unet, PlanScheduler.from_plan(result, SD))
+    pipe.set_progress_bar_config(disable=True)
+    seen = watched(pipe.scheduler, monkeypatch)
+    pipe(2, generator=torch.Generator().manual_seed(2), num_inference_steps=4, output_type="np")
+    sigma = alpha_sigma(LEVELS.logsnr[0], "vp")[1]
+    draws = torch.Generator().manual_seed(2)
+    start = sigma * torch.randn((2, 1, 8, 8), generator=draws).numpy()
+    grid = sx.TrainingGrid.from_config("sd", SD)
+    path = sx.save(tmp_path / "vp.json", replace(result, process="vp"))
+
+    def denoise(x, alpha, sigma):
+        t = torch.tensor(np.float32(grid.timestep_of_sigma(sigma / alpha)))
+        with torch.no_grad():
+            eps = unet(torch.tensor(x, dtype=torch.float32), t).sample.numpy()
+        return (x - sigma * eps) / alpha
+
+    wanted = documented()(path, denoise, lambda: start)
+    atol = NETWORK * np.abs(wanted).max()
+    np.testing.assert_allclose(seen[-1].numpy(), wanted, rtol=0, atol=atol)
+
+
+def test_it_is_saved_and_loaded_with_the_plan_in_its_configuration(tmp_path):
+    betas = np.linspace(1e-4, 0.03, 500)
+    made = PlanScheduler.from_plan(plan_of(), trained_betas=betas.tolist())
+    made.save_pretrained(tmp_path)
+    text = (tmp_path / "scheduler_config.json").read_text()
+    json.loads(text, parse_constant=lambda constant: pytest.fail(constant))
+    back = PlanScheduler.from_pretrained(tmp_path)
+    assert set(made.config) - set(back.config) <= {"_use_default_values"}
+    assert all(back.config[name] == made.config[name] for name in back.config)
+    assert back.config.num_train_timesteps == 500
+    assert len(back) == 500
+    np.testing.assert_array_equal(back.timesteps, made.timesteps)
+    one, other = (
+        through(s, network_of("epsilon"), unit(), generator=torch.Generator().manual_seed(0))
+        for s in (made, back)
+    )
+    np.testing.assert_array_equal(one, other)
+    again = PlanScheduler.from_config(made.config)
+    np.testing.assert_array_equal(again.timesteps, made.timesteps)
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "dpmpp_2m"])
+def test_beginning_in_the_middle_is_the_plan_of_the_rest(tmp_path, sampler):
+    result = replace(untouched(sampler), schedule=LEVELS)
+    scheduler = PlanScheduler.from_plan(result)
+    for begin in (None, 2):  # told by the pipeline, or found by the timestep
+        scheduler.set_timesteps(4)
+        if begin is not None:
+            scheduler.set_begin_index(begin)
+        x0, network = unit(1), network_of("epsilon")
+        x = scheduler.add_noise(x0, unit(2), scheduler.timesteps[2:3].repeat(3))
+        for t in scheduler.timesteps[2:]:
+            x = scheduler.step(network(x, t), t, x).prev_sample
+        rest = replace(result, schedule=sx.NoiseSchedule(LEVELS.logsnr[2:]))
+        alpha, sigma = alpha_sigma(LEVELS.logsnr[2], "vp")
+        start = alpha * x0.numpy() + sigma * unit(2).numpy()
+        wanted = directly(rest, tmp_path, estimate, lambda start=start: start)
+        np.testing.assert_allclose(x, wanted, rtol=1e-5, atol=1e-5)
+    assert scheduler.step_index == 4
+
+
+def test_a_plan_that_remembers_slopes_begins_at_its_start():
+    scheduler = PlanScheduler.from_plan(replace(untouched("lms"), schedule=LEVELS))
+    scheduler.set_begin_index(1)
+    message = one_line(scheduler.step, unit(), scheduler.timesteps[1], unit())
+    assert "a plan of lms cannot begin at call 1" in message
+
+
+def test_noise_is_added_as_by_the_scheduler_of_the_training():
+    other = diffusers.DDPMScheduler()
+    own = PlanScheduler.from_plan(plan_of(), other.config)
+    t = torch.tensor([0, 500, 999])
+    found, wanted = (s.add_noise(unit(1), unit(2), t) for s in (own, other))
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)  # its float32 table
+
+
+def test_half_precision_is_computed_in_single():
+    scheduler = PlanScheduler.from_plan(plan_of(corrections=None, sampler="ddim"))
+    x, eps = unit().to(torch.float16), unit(1).to(torch.float16)
+    out = scheduler.step(eps, scheduler.timesteps[0], x)
+    before, d = scheduler.from_plan(plan_of(corrections=None, sampler="ddim")).step(
+        eps.double(), scheduler.timesteps[0], x.double(), return_dict=False
+    )
+    assert (out.prev_sample.dtype, out.pred_original_sample.dtype) == (torch.float16, torch.float32)
+    np.testing.assert_allclose(out.prev_sample, before, rtol=2.0**-10)
+    np.testing.assert_allclose(out.pred_original_sample, d, rtol=4 * F32)
+
+
+def test_levels_outside_the_networks_range_are_clipped_and_said():
+    wide = plan_of(schedule=sx.NoiseSchedule([-9.0, -1.0, 1.0, 8.0, np.inf]))
+    with pytest.warns(UserWarning, match=r"2 level\(s\) clipped to the range of grid .* 0.02917"):
+        scheduler = PlanScheduler.from_plan(wide, SD)
+    np.testing.assert_allclose(scheduler.timesteps[[0, -1]], [999, 0], atol=1e-3)
+    sigmas = np.array(scheduler.config.plan["sigma"]) / np.array(scheduler.config.plan["alpha"])
+    grid = sx.TrainingGrid.from_config("sd", SD)
+    np.testing.assert_allclose(sigmas[[0, -1]], grid.sigma_range[::-1], rtol=1e-12)
+    outside = plan_of(schedule=sx.NoiseSchedule([-20.0, -19.0, -18.0, -17.0, -16.0]))
+    assert "lies outside the range" in one_line(PlanScheduler.from_plan, outside)
+
+
+FLOW = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "message"),
+    [
+        (FLOW, {}, "config of FlowMatchEulerDiscreteScheduler has no beta_schedule"),
+        ({**SD, "rescale_betas_zero_snr": True}, {}, "puts its end at pure noise"),
+        ({**SD, "prediction_type": "flow_prediction"}, {}, "prediction_type = 'flow_prediction'"),
+        (None, {"beta_stop": 1}, "option = 'beta_stop'"),
+        (None, {"beta_schedule": "sigmoid"}, "beta_schedule = 'sigmoid'"),
+        (None, {"trained_betas": [0.1, 2.0]}, "betas outside (0, 1)"),
+    ],
+)
+def test_networks_that_cannot_be_served_are_named(config, options, message):
+    assert message in one_line(PlanScheduler.from_plan, plan_of(), config, **options)
+
+
+def test_mistakes_are_one_line():
+    scheduler = PlanScheduler.from_plan(plan_of())
+    message = one_line(scheduler.set_timesteps, 50)
+    assert "num_inference_steps = 50: the plan has 4 steps; give 4" in message
+    assert "none of the plan's" in one_line(scheduler.step, unit(), 20.0, unit())
+    scheduler.set_timesteps(4)
+    through(scheduler, network_of("epsilon"), unit())
+    message = one_line(scheduler.step, unit(), scheduler.timesteps[-1], unit())
+    assert "all 4 calls of the plan are done" in message
+    assert "PlanScheduler.from_file(path)" in one_line(PlanScheduler)
