@@ -1,0 +1,130 @@
+"""What S calls of the denoiser can reach at best on Gaussian data.
+
+In scaled coordinates y = x / alpha a call at the noise level s answers
+``lambda / (lambda + s^2) y`` where the data have mean 0 and variance lambda. So S calls, a last
+step that ends at estimates, and whatever sums of past samples and estimates in between, multiply
+the starting noise by ::
+
+    g(lambda) = c lambda (lambda + z_1) ... (lambda + z_{S-1}) / ((lambda + p_1) ... (lambda + p_S))
+
+with p_k = s_k^2, and sampling is perfect where ``g = sqrt(lambda)``. The least error of a plan
+without noise is that of the best g: of type (S - 1, S) approximation of ``1 / sqrt(lambda)``. With
+u = sqrt(lambda) and the 2 S points u_i where such a g is exact ::
+
+    g / u = (1 - t) / (1 + t),     t(u) = prod (u - u_i) / (u + u_i)
+
+so that the least maximum of ``|t|`` is Zolotarev's third problem. Poles and zeros of the best g are
+real, negative and alternate (Hermite and Biehler): one register is enough.
+
+Plans whose coefficients sum to one, as all of specjax, have ``c = g(inf)``: the standard deviation
+of y at their start. They cannot choose scale and first level apart; ``noisy`` is the limit with a
+fixed start, which a corrected plan attains. Far above the data that start costs about one call.
+"""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import numpy as np
+
+from specjax import _check
+from specjax.gain_descent import Problem, begun, descended, in_float64, loss_at, packed, unpacked
+from specjax.losses import check_loss
+from specjax.rational import Gain, zolotarev
+from specjax.schedule import check_process
+from specjax.spectrum import Spectrum
+
+__all__ = ["Gain", "best", "gaussian", "plan_numbers", "zolotarev"]
+
+_NODES = 96  # of the spectrum while descending, at least
+
+
+def gaussian(
+    spectrum: Spectrum,
+    steps: int,
+    loss: str = "w2",
+    *,
+    noisy: float | None = None,
+    process: str = "vp",
+) -> float:
+    """The loss that no plan of S calls without noise falls below, see :func:`best`.
+
+    Example:
+      >>> spectrum = Spectrum([4.0, 1.0, 0.1])
+      >>> gaussian(spectrum, 2) < 1e-20 < gaussian(spectrum, 1)  # 2 S variances can be exact
+      True
+    """
+    return best(spectrum, steps, loss, noisy=noisy, process=process).error
+
+
+def best(
+    spectrum: Spectrum,
+    steps: int,
+    loss: str = "w2",
+    *,
+    noisy: float | None = None,
+    process: str = "vp",
+) -> Gain:
+    """The gain of S calls with the least loss on a spectrum, by descents from many starts.
+
+    Of the gains that are positive on the spectrum every stationary one is exact at 2 S points
+    (2 S - 2 with ``noisy``), since its tangents are a Chebyshev system.
+
+    Args:
+      noisy: alpha_bar of the first level where it is fixed. The scale is then that of the start
+        of the process, and the gain that of a plan, see :func:`plan_numbers`. None: any start.
+      process: "vp" (unit noise at the start) or "ve" (noise of the first sigma).
+
+    Returns:
+      A :class:`Gain` whose ``error`` is the loss. ``g / c`` is also what is lost of the data's
+      mean; this part counts where ``noisy`` is given, and is left out where it is None.
+
+    Raises:
+      ValueError: for an unknown loss or process, ``noisy`` outside (0, 1), a loss that is infinite
+        on the spectrum, and a spectrum with a measured denoiser.
+    """
+    steps = _check.whole_number("steps", steps)
+    check_loss(loss, spectrum)
+    check_process(process)
+    if spectrum.denoiser is not None:
+        raise ValueError(
+            "the spectrum has a measured denoiser: limits are of the ideal one, give "
+            "dataclasses.replace(spectrum, denoiser=None)"
+        )
+    start = None if noisy is None else _start(noisy, process)
+    whole = in_float64(spectrum)
+    size = max(4, 1 << (steps - 1).bit_length())
+    few = in_float64(whole.quadrature(max(_NODES, 12 * size)))
+    problem = Problem(few, np.arange(1, size) < steps, start is not None, start or (0.0, 0.0))
+    thetas = np.stack([packed(one, size, start) for one in begun(few, steps, loss, start)])
+    with jax.enable_x64(True):
+        found = np.concatenate([thetas, descended(problem, thetas, loss)])
+        losses = [float(loss_at(problem._replace(spectrum=whole), x, loss)) for x in found]
+        chosen = int(np.nanargmin(losses))
+        paired, zeros, pole, scale = map(np.asarray, unpacked(problem, found[chosen]))
+    poles = np.append(pole, paired[: steps - 1])
+    return Gain(_falling(poles), _falling(zeros[: steps - 1]), float(scale), losses[chosen])
+
+
+def plan_numbers(gain: Gain) -> tuple[np.ndarray, np.ndarray]:
+    """Levels (logsnr) [S + 1] and corrections c [S] of the ratios, of a plan with that gain.
+
+    :func:`specjax.corrections.corrected_plan` has it, if ``scale`` is its start's: for a gain of
+    :func:`best` with ``noisy``, in the same process.
+    """
+    logsnr = np.append(-np.log(gain.poles), np.inf)
+    ratio = np.log(gain.zeros / gain.poles[:-1]) + np.diff(logsnr[:-1]) / 2
+    return logsnr, np.append(ratio, 0.0)
+
+
+def _start(noisy: float, process: str) -> tuple[float, float]:
+    """The logarithms of the first pole s^2 and of the standard deviation of y at the start."""
+    if not (isinstance(noisy, float | np.floating) and 0 < noisy < 1):
+        raise ValueError(f"noisy = {noisy!r}: give alpha_bar of the first level, between 0 and 1")
+    pole = math.log1p(-noisy) - math.log(noisy)
+    return pole, pole / 2 if process == "ve" else -math.log(noisy) / 2
+
+
+def _falling(x: np.ndarray) -> np.ndarray:
+    return np.sort(x)[::-1]
