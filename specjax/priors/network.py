@@ -1,0 +1,71 @@
+"""The last rung: a network itself, or any other denoiser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import numpy as np
+
+from specjax._values import Array, value
+from specjax.priors.contract import Prior, fingerprint_of
+from specjax.spectrum import Spectrum
+
+
+@value(data=["denoise"], static=["shape"], host=["spectrum", "held_out", "source"])
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Any denoiser as a prior, on samples [n, *shape] in the data's own space.
+
+    One that is a pytree (:class:`specjax.denoisers.Adapted` of a module, a trained network's
+    denoiser) gives its arrays as leaves; any other callable is one leaf, no array.
+
+    Args:
+      denoise: ``(x, alpha, sigma) -> x0``. shape: of one sample.
+      spectrum: of the data it was trained on. held_out: another prior to judge by.
+      source: provenance.
+
+    Example:
+      >>> prior = Network(sx.wiener(sx.Spectrum([3.0, 1.0])), (2,))
+      >>> prior(np.array([[2.0, 2.0]]), 1.0, 1.0)
+      array([[1.5, 1. ]])
+    """
+
+    kind: ClassVar[str] = "network"
+    denoise: Callable[..., Array]
+    shape: tuple[int, ...]
+    spectrum: Spectrum | None = None
+    held_out: Prior | None = None
+    source: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not callable(self.denoise):
+            raise ValueError(
+                f"denoise of type {type(self.denoise).__name__}: give (x, alpha, sigma) -> x0"
+            )
+        shape = tuple(self.shape)
+        if not shape or not all(isinstance(n, int | np.integer) and n > 0 for n in shape):
+            raise ValueError(f"shape = {self.shape!r}: give that of one sample, such as (8, 8)")
+        object.__setattr__(self, "shape", tuple(int(n) for n in shape))
+        object.__setattr__(self, "source", dict(self.source or {}))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the arrays it holds, and of its name: a plain function shows no more."""
+        arrays = [x for x in jax.tree.leaves(self.denoise) if isinstance(x, jax.Array | np.ndarray)]
+        function = getattr(self.denoise, "__qualname__", type(self.denoise).__qualname__)
+        return fingerprint_of(f"{self.kind} {function} {self.shape}", arrays)
+
+    def __call__(self, x: Array, alpha: Array, sigma: Array) -> Array:
+        """What the network takes for ``E[x0 | x]`` of x [n, *shape]."""
+        return self.denoise(x, alpha, sigma)
+
+    def project(self, x: Array) -> Array:
+        """Samples as they are."""
+        return x
+
+    def lift(self, c: Array) -> Array:
+        """Samples as they are."""
+        return c

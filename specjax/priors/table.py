@@ -1,0 +1,74 @@
+"""The rungs by name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from specjax import _check
+from specjax.data.arrays import collect
+from specjax.data.dataset import Dataset
+from specjax.priors.contract import Prior
+from specjax.priors.empirical import Empirical
+from specjax.priors.gaussian import Gaussian
+from specjax.priors.mixture import Mixture
+from specjax.priors.scale_mixture import ScaleMixture
+
+
+class Rung(NamedTuple):
+    """A row of the table: the class, whose ``from_samples`` makes it of data."""
+
+    prior: Any
+    summary: str
+
+
+PRIORS: Mapping[str, Rung] = {
+    "gaussian": Rung(Gaussian, "mean and covariance: a linear denoiser"),
+    "scale_mixture": Rung(ScaleMixture, "one covariance, a contrast that varies"),
+    "mixture": Rung(Mixture, "a Gaussian mixture"),
+    "empirical": Rung(Empirical, "the finite dataset itself, each sample widened"),
+}
+
+
+def prior_of(
+    kind: str,
+    data: Any,
+    *,
+    held_out: float = 0.5,
+    seed: int = 0,
+    data_range: tuple[float, float] | None = None,
+    source: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Prior:
+    """The prior of a kind, made of samples.
+
+    Args:
+      kind: a name in :data:`PRIORS`.
+      data: samples [N, ...], batches of them, or a :class:`specjax.data.Dataset`, whose range and
+        provenance are then its own.
+      held_out: the fraction kept aside, of which ``.held_out`` is made. seed: of the split.
+      data_range: (low, high) of samples that are mapped to [-1, 1].
+      source: provenance beside what is known.
+      options: of the kind, see its ``from_samples``.
+
+    Raises:
+      ValueError: for an unknown kind, options of another one, a range beside a dataset, and what
+        ``from_samples`` refuses.
+
+    Example:
+      >>> prior = prior_of("gaussian", sx.data.open("digits"))
+      >>> prior.shape, prior.source["samples"], prior.held_out.source["samples"]
+      ((64,), 899, 898)
+    """
+    make = PRIORS[_check.one_of("kind", kind, PRIORS)].prior.from_samples
+    known = [name for name in inspect.signature(make).parameters if name != "x"]
+    for name in options:
+        if name not in known:
+            raise ValueError(f"{name} is no option of {kind!r}: it takes {', '.join(known)}")
+    if isinstance(data, Dataset):
+        if data_range is not None:
+            raise ValueError("data_range is given, but a dataset has its own: leave it out")
+        data_range, source = data.data_range, {**data.source, **(source or {})}
+        data = collect(data).samples
+    return make(data, held_out=held_out, seed=seed, data_range=data_range, source=source, **options)
