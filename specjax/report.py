@@ -13,6 +13,9 @@ from specjax.compare import MOST_STEPS, Comparison, Row
 from specjax.grids import TrainingGrid
 from specjax.io import numbers, plain
 from specjax.losses import LOSSES
+from specjax.plan_file import corrections_document
+from specjax.plan_result import PlanResult
+from specjax.report_plan import about_plan, correction_table
 from specjax.result import FitResult
 from specjax.schedule import NoiseSchedule
 from specjax.spectrum import Spectrum
@@ -140,11 +143,11 @@ def _forms(schedule: NoiseSchedule, grid: TrainingGrid) -> dict[str, np.ndarray]
     }
 
 
-def print_show(found: FitResult | NoiseSchedule, grid: TrainingGrid) -> None:
-    """The table of ``specjax show``."""
+def print_show(found: FitResult | NoiseSchedule | PlanResult, grid: TrainingGrid) -> None:
+    """The table of ``specjax show``, and of a plan's corrections."""
     console = _console()
     schedule = found if isinstance(found, NoiseSchedule) else found.schedule
-    if isinstance(found, FitResult):
+    if not isinstance(found, NoiseSchedule):
         for name, text in _about(found).items():
             console.print(f"{name}: {text}")
     end = "noise-free" if schedule.ends_clean else "noisy: a 0 is not among its sigmas"
@@ -159,14 +162,24 @@ def print_show(found: FitResult | NoiseSchedule, grid: TrainingGrid) -> None:
         cells = ("-" if np.isnan(column[k]) else f"{column[k]:.6g}" for column in columns.values())
         table.add_row(str(k), *cells)
     console.print(table)
+    if isinstance(found, PlanResult) and found.corrections is not None:
+        console.print(correction_table(found.corrections))
 
 
-def _about(fit: FitResult) -> dict[str, str]:
+def _about(found: FitResult | PlanResult) -> dict[str, str]:
+    source = found.source
+    data = (
+        f"{source.get('name', 'unknown')}, {source.get('samples', '?')} samples, "
+        f"range {source.get('data_range')}"
+    )
+    more = about_plan(found) if isinstance(found, PlanResult) else _about_fit(found)
+    return {"data": data, **more}
+
+
+def _about_fit(fit: FitResult) -> dict[str, str]:
     source = fit.source
     best = min(fit.baselines.items(), key=lambda item: item[1], default=None)
     return {
-        "data": f"{source.get('name', 'unknown')}, {source.get('samples', '?')} samples, "
-        f"range {source.get('data_range')}",
         "spectrum": str(source.get("fingerprint", "unknown"))[:16],
         "denoiser": _of_denoiser(source).removeprefix(", the denoiser ") or "ideal",
         "sampler": f"{fit.sampler}{_in_brackets(fit.sampler_options)}, {fit.process}",
@@ -176,12 +189,15 @@ def _about(fit: FitResult) -> dict[str, str]:
     }
 
 
-def show_json(found: FitResult | NoiseSchedule, grid: TrainingGrid) -> dict[str, Any]:
+def show_json(found: FitResult | NoiseSchedule | PlanResult, grid: TrainingGrid) -> dict[str, Any]:
     """A schedule in every form, for machines."""
     schedule = found if isinstance(found, NoiseSchedule) else found.schedule
     forms = {
         name: [None if isinstance(x, float) and np.isnan(x) else x for x in numbers(column)]
         for name, column in _forms(schedule, grid).items()
     }
-    about = _about(found) if isinstance(found, FitResult) else {}
-    return {"about": about, "steps": schedule.steps, "levels": forms}
+    about = {} if isinstance(found, NoiseSchedule) else _about(found)
+    shown: dict[str, Any] = {"about": about, "steps": schedule.steps, "levels": forms}
+    if isinstance(found, PlanResult):
+        shown["corrections"] = corrections_document(found.corrections)
+    return shown

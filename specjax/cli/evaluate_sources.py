@@ -14,13 +14,10 @@ import numpy as np
 
 from specjax import _check
 from specjax import data as datasets
-from specjax import io as files
 from specjax.cli.sample import Along, Drawing, step_of
-from specjax.cli.schedules import SPECTRAL, levels_of
+from specjax.cli.schedules import SPECTRAL, Found, is_plan, levels_of
 from specjax.console import progress, status
 from specjax.families import SCHEDULES
-from specjax.result import FitResult
-from specjax.schedule import NoiseSchedule
 
 if TYPE_CHECKING:
     from specjax.evaluate import Evaluation, Reference
@@ -34,13 +31,13 @@ class Schedules:
     """How a run draws samples (samples in files take none of these)."""
 
     schedule: tuple[str, ...] = ()
-    """one or several: schedule files, lists of sigmas, names of families, or spectral (the
-    default); a row each"""
+    """one or several: schedule files, plan files, lists of sigmas, names of families, or spectral
+    (the default); a row each"""
     steps: tuple[int, ...] = ()
     """one or several S, for families and spectral (by default 50)"""
     sampler: str | None = None
     """ddim, ddpm, euler_ancestral, heun, dpmpp_2m, dpmpp_2m_sde or lms; by default that of a
-    schedule file, else ddim"""
+    schedule file, else ddim; beside plans, of the other schedules"""
     sampler_options: tuple[str, ...] = ()
     """the sampler's own options, such as eta=0.5"""
     process: str | None = None
@@ -76,11 +73,13 @@ class Schedules:
     def alongs(self) -> list[Along]:
         """Every schedule with every number of steps that it can have, once."""
         texts = self.schedule or (SPECTRAL,)
+        own: dict[str, Any] = {"sampler": self.sampler, "sampler_options": self.sampler_options}
         any_steps = {text for text in texts if text in (SPECTRAL, *SCHEDULES)}
+        plans = {text for text in texts if is_plan(text)}
         found = (
             Along(
-                schedule=text, steps=steps, sampler=self.sampler,
-                sampler_options=self.sampler_options, process=self.process,
+                schedule=text, steps=steps, process=self.process,
+                **({} if text in plans and plans < set(texts) else own),
             )
             for text in texts
             for steps in (self.steps if text in any_steps or not any_steps else ()) or (None,)
@@ -139,7 +138,7 @@ class RunSource:
     path: str
     run: Run
     schedules: Schedules
-    found: list[FitResult | NoiseSchedule]
+    found: list[Found]
 
     @property
     def spatial(self) -> int | None:
@@ -149,16 +148,9 @@ class RunSource:
     @property
     def facts(self) -> list[dict[str, Any]]:
         """What made the samples of each row."""
-        rows = []
-        for along, found in zip(self.schedules.alongs, self.found, strict=True):
-            sampler, options, process = along.choice(found)
-            rows.append({
-                "run": self.path, "step": int(self.run.step), "schedule": along.schedule,
-                "logsnr": files.numbers(levels_of(found).logsnr), "sampler": sampler,
-                "sampler_options": options, "process": process,
-                "calls": along.planned(found).calls, "data": dict(self.run.source),
-            })  # fmt: skip
-        return rows
+        known = {"run": self.path, "step": int(self.run.step), "data": dict(self.run.source)}
+        pairs = zip(self.schedules.alongs, self.found, strict=True)
+        return [{**known, **along.facts(found)} for along, found in pairs]
 
     def check(self, data: datasets.Dataset, name: str) -> None:
         """Refuse data of another shape or in other units."""

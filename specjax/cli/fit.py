@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,8 +11,9 @@ import tyro
 from specjax import _check
 from specjax import io as files
 from specjax.cli.data import Data, GivenData
-from specjax.cli.schedules import levels_of, read_schedule
+from specjax.cli.schedules import levels_of, read_schedule, source_of
 from specjax.console import print_json, progress, status
+from specjax.plan_result import PlanResult
 from specjax.schedule import NoiseSchedule
 from specjax.units import check_units
 
@@ -139,7 +141,8 @@ class Compare:
     steps: tuple[int, ...] = tyro.MISSING
     """one or several S"""
     schedules: tuple[str, ...] = ()
-    """schedule files, or lists of sigmas (text files, or "14.6,1.2,0" in place)"""
+    """schedule files, plan files (their levels), or lists of sigmas (text files, or "14.6,1.2,0" in
+    place)"""
     goal: Goal = field(default_factory=Goal)
     json: bool = False
     """print JSON instead of tables"""
@@ -157,8 +160,12 @@ class Compare:
         given = {name: read_schedule(name) for name in self.schedules}
         opened = self.data.open()
         for name, schedule in given.items():
-            learned = None if isinstance(schedule, NoiseSchedule) else schedule.source
-            check_units(learned, opened.source, schedule=name, data=self.data.data)
+            check_units(source_of(schedule), opened.source, schedule=name, data=self.data.data)
+            if isinstance(schedule, PlanResult):
+                print(
+                    f"specjax: {name} is a plan: its levels are compared under {self.goal.sampler}",
+                    file=sys.stderr,
+                )
         spectrum = self.data.spectrum(opened)
         if probed is not None:
             spectrum = probed.attach(spectrum, name=self.data.data)

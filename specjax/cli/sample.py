@@ -14,8 +14,10 @@ import tyro
 
 from specjax import _check
 from specjax import io as files
-from specjax.cli.schedules import SPECTRAL, levels_of, schedule_for
+from specjax.cli.schedules import SPECTRAL, Found, levels_of, schedule_for, source_of
 from specjax.console import print_json, progress, status
+from specjax.plan_file import corrections_document
+from specjax.plan_result import PlanResult
 from specjax.result import FitResult
 from specjax.schedule import NoiseSchedule
 from specjax.units import check_units
@@ -32,8 +34,9 @@ class Along:
     """How samples come about: the schedule and the sampler."""
 
     schedule: str | None = None
-    """a schedule file, a list of sigmas, the name of a family, or spectral (the default): the
-    closed-form schedule of the run's own spectrum"""
+    """a schedule file, a plan file (which says what is done with the network's answers, too), a
+    list of sigmas, the name of a family, or spectral (the default): the closed-form schedule of
+    the run's own spectrum"""
     steps: int | None = None
     """S, for a family and spectral (by default 50)"""
     sampler: str | None = None
@@ -53,15 +56,17 @@ class Along:
         else:
             self.planned(NoiseSchedule.from_sigmas([1.0, 0.0]))
 
-    def found(self, run: Run, name: str) -> FitResult | NoiseSchedule:
+    def found(self, run: Run, name: str) -> Found:
         """The schedule, of the units of the run."""
         found = schedule_for(self.schedule, self.steps, lambda: run.spectrum)
-        learned = found.source if isinstance(found, FitResult) else None
-        check_units(learned, run.source, schedule=str(self.schedule), data=name)
+        check_units(source_of(found), run.source, schedule=str(self.schedule), data=name)
         return found
 
-    def choice(self, found: FitResult | NoiseSchedule) -> tuple[str, dict[str, Any], str]:
+    def choice(self, found: Found) -> tuple[str, dict[str, Any], str]:
         """Sampler, options and process: what is given goes before what the file says."""
+        if isinstance(found, PlanResult):
+            self._check_beside(found)
+            return found.sampler, dict(found.sampler_options), self.process or found.process
         of_file = found if isinstance(found, FitResult) else None
         sampler = self.sampler or (of_file.sampler if of_file else "ddim")
         options = _check.named_values("sampler_options", self.sampler_options)
@@ -69,12 +74,42 @@ class Along:
             options = {**of_file.sampler_options, **options}
         return sampler, options, self.process or (of_file.process if of_file else "vp")
 
-    def planned(self, found: FitResult | NoiseSchedule) -> SamplerPlan:
-        """The plan along the schedule."""
+    def _check_beside(self, plan: PlanResult) -> None:
+        """Refuse what a plan already says; another process is but another scale of it."""
+        if self.sampler not in (None, plan.sampler):
+            given = f"sampler = {self.sampler!r}"
+        elif self.sampler_options:
+            given = f"sampler_options = {' '.join(self.sampler_options)}"
+        else:
+            return
+        raise ValueError(
+            f"{given} beside {self.schedule}, a plan, which says what is done with the network's "
+            "answers: leave it out, or give the plan's sigmas as a list"
+        )
+
+    def planned(self, found: Found) -> SamplerPlan:
+        """The plan along the schedule, or that of the file."""
         from specjax.samplers import plan
 
         sampler, options, process = self.choice(found)
+        if isinstance(found, PlanResult):
+            return found.plan_in(process)
         return plan(sampler, levels_of(found), process, **options)
+
+    def facts(self, found: Found) -> dict[str, Any]:
+        """The plan that is run: enough to make it again."""
+        sampler, options, process = self.choice(found)
+        facts = {
+            "schedule": self.schedule or SPECTRAL,
+            "logsnr": files.numbers(levels_of(found).logsnr),
+            "sampler": sampler,
+            "sampler_options": options,
+            "process": process,
+            "calls": self.planned(found).calls,
+        }
+        if isinstance(found, PlanResult):
+            facts["corrections"] = corrections_document(found.corrections)
+        return facts
 
 
 def _no_spectrum() -> Any:
@@ -182,7 +217,7 @@ class Sample:
             )  # fmt: skip
         seconds = time.perf_counter() - begun
         self._check_finite(samples)
-        facts = self._facts(run, found, plan, labels)
+        facts = self._facts(run, found, labels)
         with status("writing"):
             written = write_samples(self.out, samples, run.source, facts)
         if self.json:
@@ -200,11 +235,8 @@ class Sample:
                 "checkpoint (--step) or a schedule within the levels that the network knows"
             )
 
-    def _facts(
-        self, run: Run, found: FitResult | NoiseSchedule, plan: SamplerPlan, labels: Any
-    ) -> dict[str, Any]:
+    def _facts(self, run: Run, found: Found, labels: Any) -> dict[str, Any]:
         """What made the samples: enough to make them again."""
-        sampler, options, process = self.along.choice(found)
         return {
             "format": "specjax.samples",
             "format_version": 1,
@@ -214,12 +246,7 @@ class Sample:
             "shape": list(run.shape),
             "seed": self.drawing.seed,
             "labels": None if labels is None else labels.tolist(),
-            "schedule": self.along.schedule or SPECTRAL,
-            "logsnr": files.numbers(levels_of(found).logsnr),
-            "sampler": sampler,
-            "sampler_options": options,
-            "process": process,
-            "calls": plan.calls,
+            **self.along.facts(found),
             "data": files.plain(run.source),
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "versions": files.versions(),
@@ -241,7 +268,8 @@ def _tell(facts: Mapping[str, Any], seconds: float, written: str) -> None:
     digits = max(0, 1 - math.floor(math.log10(rate)))
     print(
         f"{facts['n']:,} samples of {facts['run']} at step {facts['step']:,}: "
-        f"{facts['sampler']}{f' ({options})' if options else ''}, {facts['process']}, "
+        f"{facts['sampler']}{f' ({options})' if options else ''}"
+        f"{' corrected' if facts.get('corrections') else ''}, {facts['process']}, "
         f"{facts['calls']} calls along {facts['schedule']}, seed {facts['seed']}; "
         f"{seconds:.1f} s, {rate:,.{digits}f} a second with compilation"
     )

@@ -1,14 +1,18 @@
-"""Schedules as the commands take them: files, lists of sigmas, lists in place."""
+"""Schedules as the commands take them: files (plans among them), lists of sigmas, in place too."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from specjax import _check
 from specjax import io as files
 from specjax.families import SCHEDULES, family
+from specjax.plan_file import FORMAT as PLAN
+from specjax.plan_result import PlanResult
 from specjax.result import FitResult
 from specjax.schedule import NoiseSchedule
 from specjax.spectral import spectral
@@ -19,15 +23,18 @@ SPECTRAL = "spectral"
 
 DEFAULT_STEPS = 50
 
+Found = FitResult | NoiseSchedule | PlanResult
+"""A plan brings what is done with the denoiser's answers, a fit the sampler, a schedule levels."""
 
-def read_schedule(text: str) -> FitResult | NoiseSchedule:
-    """A schedule file, or a list of sigmas in a text file or in place."""
+
+def read_schedule(text: str) -> Found:
+    """A schedule or plan file, or a list of sigmas in a text file or in place."""
     content = text if re.fullmatch(r"[\s\d.eE+,;-]*[,;\s][\s\d.eE+,;-]*", text) else ""
     if not content:
         raw = files.read(text)
         if raw[:2] == b"PK" or raw.lstrip()[:1] == b"{":
             found = files.load(text)
-            if isinstance(found, FitResult | NoiseSchedule):
+            if isinstance(found, Found):
                 return found
             if isinstance(found, Spectrum):
                 raise ValueError(
@@ -40,19 +47,32 @@ def read_schedule(text: str) -> FitResult | NoiseSchedule:
         sigmas = [float(word) for word in re.split(r"[\s,;]+", content.strip()) if word]
     except ValueError:
         raise ValueError(
-            f"{text} is not a schedule file (JSON by 'specjax fit') nor a list of sigmas"
+            f"{text} is not a schedule file (JSON by 'specjax fit'), nor a plan file (by 'specjax "
+            "learn'), nor a list of sigmas"
         ) from None
     return NoiseSchedule.from_sigmas(sigmas)
 
 
-def levels_of(found: FitResult | NoiseSchedule) -> NoiseSchedule:
+def is_plan(text: str) -> bool:
+    """Whether there is a plan file of that name; its numbers are not checked."""
+    try:
+        found = json.loads(Path(text).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and found.get("format") == PLAN
+
+
+def levels_of(found: Found) -> NoiseSchedule:
     """The levels alone."""
     return found if isinstance(found, NoiseSchedule) else found.schedule
 
 
-def schedule_for(
-    text: str | None, steps: int | None, spectrum: Callable[[], Spectrum]
-) -> FitResult | NoiseSchedule:
+def source_of(found: Found) -> Mapping[str, Any] | None:
+    """The data that it was learned on, where it was learned."""
+    return None if isinstance(found, NoiseSchedule) else found.source
+
+
+def schedule_for(text: str | None, steps: int | None, spectrum: Callable[[], Spectrum]) -> Found:
     """What ``--schedule`` and ``--steps`` ask for: a file, a list, a family or ``spectral``.
 
     Args:

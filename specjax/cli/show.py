@@ -1,4 +1,4 @@
-"""``specjax show`` and ``specjax export``: what is in a schedule file, and in other forms."""
+"""``specjax show`` and ``specjax export``: what is in a schedule or plan, and in other forms."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from specjax.console import print_json
 
 @dataclass(frozen=True, kw_only=True)
 class Show:
-    """What is in a schedule file, in every form."""
+    """What is in a schedule or plan file, in every form."""
 
     file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE")]] = tyro.MISSING
-    """a schedule file, or a list of sigmas"""
+    """a schedule file, a plan file, or a list of sigmas"""
     grid: str = "ddpm"
     """the training grid of the timesteps: ddpm, sd or cosine"""
     json: bool = False
@@ -38,12 +38,12 @@ class Show:
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """A schedule in the form of another program."""
+    """A schedule in the form of another program; the rows of a plan in plain forms."""
 
     file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE")]] = tyro.MISSING
-    """a schedule file, or a list of sigmas"""
+    """a schedule file, a plan file, or a list of sigmas"""
     to: str = tyro.MISSING
-    """diffusers, k-diffusion, comfyui, csv, npz or json"""
+    """diffusers, k-diffusion, comfyui, csv, npz or json; a plan: csv, npz or json"""
     grid: str = "ddpm"
     """the training grid of the network: ddpm, sd, cosine, or none for a continuous level"""
     shift: float = 1.0

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from specjax import _check
-from specjax.export import diffusers, plain, sigma_lists
+from specjax.export import diffusers, plain, plans, sigma_lists
 from specjax.export.form import Request, Written
 from specjax.grids import TrainingGrid, check_grid
+from specjax.plan_result import PlanResult
 from specjax.result import FitResult
 from specjax.schedule import NoiseSchedule
 
@@ -21,20 +22,24 @@ __all__ = ["TARGETS", "Export", "Target", "export"]
 
 
 class Target(NamedTuple):
-    """A row of the table: what writes it, the usual ending of its file, a line."""
+    """A row of the table: what writes it, the usual ending of its file, a line.
+
+    ``write_plan`` writes the rows of a plan; without it, a target takes levels alone.
+    """
 
     write: Callable[[Request], Written]
     suffix: str
     summary: str
+    write_plan: Callable[[PlanResult], Written] | None = None
 
 
 TARGETS = {
     "diffusers": Target(diffusers.write, ".json", "sigmas, timesteps and flow sigmas, as JSON"),
     "k-diffusion": Target(sigma_lists.write_k_diffusion, ".json", "sigmas and the sample_* to run"),
     "comfyui": Target(sigma_lists.write_comfyui, ".txt", "the text of a ManualSigmas node"),
-    "csv": Target(plain.write_csv, ".csv", "a row per level"),
-    "npz": Target(plain.write_npz, ".npz", "NumPy arrays without pickle"),
-    "json": Target(plain.write_json, ".json", "plain lists"),
+    "csv": Target(plain.write_csv, ".csv", "a row per level", plans.write_csv),
+    "npz": Target(plain.write_npz, ".npz", "NumPy arrays without pickle", plans.write_npz),
+    "json": Target(plain.write_json, ".json", "plain lists", plans.write_json),
 }
 
 
@@ -56,7 +61,7 @@ class Export:
 
 
 def export(
-    schedule: FitResult | NoiseSchedule,
+    schedule: FitResult | NoiseSchedule | PlanResult,
     target: str,
     *,
     grid: str | TrainingGrid | None = "ddpm",
@@ -65,7 +70,8 @@ def export(
     """A schedule in the form of another program.
 
     Args:
-      schedule: a fit's result, or a bare schedule (without sampler, and so without losses).
+      schedule: a fit's result, or a bare schedule (without sampler, and so without losses); a
+        plan goes with its rows, in the plain forms ("csv", "npz", "json").
       target: a name in :data:`TARGETS`.
       grid: the noise levels that the network was trained on: a name in
         :data:`specjax.grids.GRIDS`, one's own, or None for a network of continuous level.
@@ -78,14 +84,18 @@ def export(
       adds the noise-free end itself.
 
     Raises:
-      ValueError: for an unknown target or grid, a schedule outside the grid, or for
-        "diffusers" one of more steps than the grid has levels.
+      ValueError: for an unknown target or grid, a schedule outside the grid, for "diffusers"
+        one of more steps than the grid has levels, or a plan with corrections where their target
+        takes levels alone.
 
     Example:
       >>> export(NoiseSchedule.from_sigmas([14.6, 1.0, 0.001, 0.0]), "comfyui", grid=None).content
       '14.6, 1.0, 0.001, 0.0\\n'
     """
     row = TARGETS[_check.one_of("target", target, TARGETS)]
+    if isinstance(schedule, PlanResult) and schedule.corrections is not None:
+        content, notes = _write_plan(row, target, schedule)
+        return Export(target, content, row.suffix, tuple(notes))
     request = Request(
         schedule if isinstance(schedule, NoiseSchedule) else schedule.schedule,
         None if isinstance(schedule, NoiseSchedule) else schedule,
@@ -94,3 +104,13 @@ def export(
     )
     content, notes = row.write(request)
     return Export(target, content, row.suffix, tuple(notes))
+
+
+def _write_plan(row: Target, target: str, plan: PlanResult) -> Written:
+    if row.write_plan is None:
+        forms = ", ".join(name for name, one in TARGETS.items() if one.write_plan)
+        raise ValueError(
+            f"target = {target!r}: takes levels alone, which without the plan's coefficients are "
+            f"another sampler; run the plan by specjax.interop (docs/plans.md), or give {forms}"
+        )
+    return row.write_plan(plan)

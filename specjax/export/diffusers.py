@@ -38,6 +38,7 @@ from specjax.export.form import (
 )
 from specjax.grids import TrainingGrid
 from specjax.objective import Objective, objective
+from specjax.plan_result import PlanResult
 from specjax.result import FitResult
 from specjax.schedule import NoiseSchedule
 from specjax.spectrum import Spectrum
@@ -196,9 +197,9 @@ def _losses(chosen: Objective, nodes: Spectrum, levels: jax.Array) -> jax.Array:
     return jax.vmap(lambda one: jnp.asarray(chosen.value(nodes, NoiseSchedule(one))))(levels)
 
 
-def _loss_of(result: FitResult | None) -> LossOf | None:
+def _loss_of(result: FitResult | PlanResult | None) -> LossOf | None:
     """The losses of many schedules under the result's sampler, on its nodes, in float64."""
-    if result is None:
+    if not isinstance(result, FitResult):
         return None
     nodes = result.nodes
     chosen = objective(nodes, result.sampler, result.sampler_options, result.loss, result.process)

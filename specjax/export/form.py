@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from specjax.grids import TrainingGrid
+from specjax.plan_result import PlanResult
 from specjax.result import FitResult
 from specjax.schedule import NoiseSchedule
 
@@ -24,10 +25,13 @@ NO_SAMPLER_NOTE = "a bare schedule: no sampler is recorded, and the best schedul
 
 
 class Request(NamedTuple):
-    """An export that was asked for; ``grid`` is None for networks of continuous level."""
+    """An export that was asked for; ``grid`` is None for networks of continuous level.
+
+    ``result`` says of which sampler the levels are; a plan stands here where it is levels alone.
+    """
 
     schedule: NoiseSchedule
-    result: FitResult | None
+    result: FitResult | PlanResult | None
     grid: TrainingGrid | None
     shift: float
 
@@ -59,9 +63,14 @@ class Request(NamedTuple):
             **known,
             "sampler": self.sampler,
             "sampler_options": self.options,
-            "loss": self.result.loss,
+            **self._judged(),
             "value": float(self.result.value) if np.isfinite(self.result.value) else None,
         }
+
+    def _judged(self) -> dict[str, Any]:
+        if isinstance(self.result, PlanResult):
+            return {"objective": dict(self.result.objective)}
+        return {"loss": self.result.loss} if self.result else {}
 
 
 @dataclass(frozen=True)

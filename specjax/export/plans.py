@@ -1,0 +1,65 @@
+"""Plain forms of a plan: the rows that run, in its own process (see ``docs/plans.md``).
+
+d <- denoise(r[0], alpha, sigma);  r <- keep r + pull d + push z
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import numpy as np
+
+from specjax.export.form import Written
+from specjax.plan_file import ROWS, on_host, rows_document
+from specjax.plan_result import PlanResult
+
+VERSION = 1
+
+
+def write_csv(result: PlanResult) -> Written:
+    """A header and a row per call: ``keep_i_j`` is what register i takes of register j."""
+    rows = rows_document(on_host(result).plan)
+    columns = {}
+    for name in ROWS:
+        array = np.array(rows[name])
+        for index in np.ndindex(array.shape[1:]):
+            columns["_".join([name, *map(str, index)])] = array[:, *index]
+    lines = [",".join(["call", *columns])]
+    for k in range(len(rows["alpha"])):
+        lines.append(",".join([str(k), *(repr(float(column[k])) for column in columns.values())]))
+    return "\n".join(lines) + "\n", [_note(result, rows)]
+
+
+def write_npz(result: PlanResult) -> Written:
+    """Arrays without pickle: ``numpy.load(file)["keep"]``; ``about`` is JSON text."""
+    rows = rows_document(on_host(result).plan)
+    arrays: dict[str, Any] = {name: np.array(rows[name]) for name in (*ROWS, "start")}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays, about=np.array(json.dumps(_about(result, rows))))
+    return buffer.getvalue(), [_note(result, rows)]
+
+
+def write_json(result: PlanResult) -> Written:
+    """Plain lists in strict JSON."""
+    rows = rows_document(on_host(result).plan)
+    lists = {name: rows[name] for name in (*ROWS, "start")}
+    document = {"format": "specjax-rows", "version": VERSION, **_about(result, rows), **lists}
+    return json.dumps(document, indent=2, allow_nan=False) + "\n", [_note(result, rows)]
+
+
+def _about(result: PlanResult, rows: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "steps": result.steps,
+        "process": result.process,
+        "sampler": result.sampler,
+        "stochastic": rows["stochastic"],
+    }
+
+
+def _note(result: PlanResult, rows: dict[str, Any]) -> str:
+    return (
+        f"rows of a plan in {result.process}: r[0] starts from noise of standard deviation "
+        f"{rows['start']:.6g}, other registers from 0; r <- keep r + pull d + push z"
+    )
