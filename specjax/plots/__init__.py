@@ -7,10 +7,12 @@ matplotlib is imported when a picture is drawn, not before::
     save_figure(spectrum_figure(spectrum), "spectrum.png")
     save_figure(sweep_figure(result.table), "sweep.png")
     save_figure(bands_figure([evaluation]), "bands.png")
+    save_figure(learn_figure([plan_result]), "plan.png")
 """
 
 from specjax.plots.bands_figure import bands_figure
 from specjax.plots.figure import fit_figure
+from specjax.plots.learn_figure import learn_figure
 from specjax.plots.picture import Drawn, FitPicture, LossCurve, fit_picture
 from specjax.plots.save import FORMATS, save_figure
 from specjax.plots.spectrum_figure import spectrum_figure
@@ -24,6 +26,7 @@ __all__ = [
     "bands_figure",
     "fit_figure",
     "fit_picture",
+    "learn_figure",
     "save_figure",
     "spectrum_figure",
     "sweep_figure",
