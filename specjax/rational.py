@@ -44,7 +44,7 @@ def zolotarev(lambda_min: float, lambda_max: float, steps: int) -> Gain:
     No plan of S calls without noise is better at its worst eigenvalue. With kappa = lambda_max /
     lambda_min, K of the modulus sqrt(1 - 1 / kappa) and K' of sqrt(1 / kappa), the error tends to
     ``4 exp(-2 pi S K' / K)`` as S grows, so to about ``4 exp(-pi^2 S / log(4 sqrt(kappa)))`` for
-    large kappa (Zolotarev 1877; Petrushev and Popov 1987, section 4.3; Gawlik 2019, 1804.11325).
+    large kappa (Zolotarev 1877; Petrushev and Popov 1987; Gawlik 2019, 1804.11325).
     Poles and zeros are ``lambda_min sc(j K / (2 S))^2``, j odd and even.
 
     Args:
@@ -97,8 +97,8 @@ def _interval(low: float, high: float) -> tuple[float, float]:
 def _sc(j: np.ndarray, parts: int, ratio: float) -> np.ndarray:
     """``sc(j K / parts)`` = tan(am) for the parameter m = 1 - ratio, 0 < j < parts.
 
-    Small ratios by theta series in the complementary nome (DLMF 22.2.9 with Jacobi's imaginary
-    transformation, 22.6.1), where m = 1 - ratio would have lost them; the upper half of the
+    Small ratios by theta series in the complementary nome (DLMF 22.2.4 with Jacobi's imaginary
+    transformation, table 22.6.1), where m = 1 - ratio would have lost them; the upper half of the
     interval by ``sc(K - u) = 1 / (sqrt(ratio) sc(u))``.
     """
     near = np.minimum(j, parts - j)
