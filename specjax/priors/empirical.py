@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -12,7 +13,6 @@ import numpy as np
 
 from specjax import _check
 from specjax._values import Array, follows_the_rule, value
-from specjax.basis import DenseBasis
 from specjax.priors.attention import average
 from specjax.priors.contract import LOG_TWO_PI, fingerprint_of, own, scaled
 from specjax.priors.kernel_width import choose_width
@@ -22,14 +22,11 @@ from specjax.spectrum import Spectrum
 PIECE = 4096
 """Samples of the dataset that are taken at once; up to so many there is one piece."""
 
-SPECTRUM_DIMENSION = 4096
-"""Beyond it the eigenvalues of the dataset are not sought."""
-
 
 @value(
     data=["offsets", "half_squares", "centre", "kernel_width"],
     static=["shape", "piece"],
-    host=["spectrum", "held_out", "source"],
+    host=["held_out", "source"],
 )
 @dataclass(frozen=True, eq=False)
 class Empirical:
@@ -46,7 +43,6 @@ class Empirical:
       offsets: [N, D], flattened samples less ``centre`` [D], their mean.
       half_squares: [N], ``|offsets|^2 / 2``. kernel_width: [], ``h``.
       shape: of one sample. piece: the most of them that are taken at once.
-      spectrum: that of the density, ``h^2`` on every eigenvalue; None beyond 4,096 numbers.
       held_out: the same of data kept aside. source: provenance.
     """
 
@@ -57,7 +53,6 @@ class Empirical:
     kernel_width: Array
     shape: tuple[int, ...]
     piece: int = PIECE
-    spectrum: Spectrum | None = None
     held_out: Empirical | None = None
     source: Mapping[str, Any] | None = None
 
@@ -112,18 +107,27 @@ class Empirical:
         flat = x.reshape(len(x), -1)
         centre = flat.mean(0, dtype=np.float64).astype(x.dtype)
         offsets = flat - centre
-        half_squares = np.einsum("nd,nd->n", offsets, offsets) / 2
+        half_squares = np.einsum("nd,nd->n", offsets, offsets, dtype=np.float64) / 2
         width = about["kernel_width"]
-        spectrum = _spectrum(x, width, about)
         return cls(
             offsets, half_squares.astype(x.dtype), centre, np.asarray(width, x.dtype), x.shape[1:],
-            piece, spectrum, held_out, about,
+            piece, held_out, about,
         )  # fmt: skip
 
     @property
     def samples(self) -> Array:
         """The dataset [N, *shape]."""
         return (self.offsets + self.centre).reshape(-1, *self.shape)
+
+    @functools.cached_property
+    def spectrum(self) -> Spectrum:
+        """That of the density: of the samples (over N), and ``h^2`` on every eigenvalue.
+
+        Found when it is first asked for: of 3,072 numbers it takes seconds.
+        """
+        found = Spectrum.from_samples(self.samples, source=self.source)
+        width, biased = float(self.kernel_width), 1 - 1 / len(self.offsets)
+        return replace(found, eigenvalues=found.eigenvalues * biased + width**2)
 
     @property
     def fingerprint(self) -> str:
@@ -136,17 +140,15 @@ class Empirical:
         """``E[x0 | x]`` of x [..., *shape]; alpha and sigma are []."""
         y, s = scaled(x, alpha, sigma)
         flat = self._flat(y)
-        _, precision = self._level(s)
-        mean, _ = self._average(flat, precision)
-        # h^2 / t^2 as it stands: for h = 0 it is 0 at all levels, for s = 0 otherwise 1.
-        found = mean + own(self.kernel_width, y) ** 2 * precision * (flat - mean)
+        mean, _ = self._average(flat, self._level(s)[1])
+        found = mean + self._kept(s) * (flat - mean)
         return (found + own(self.centre, y)).reshape(y.shape).astype(jnp.asarray(x).dtype)
 
     @follows_the_rule
     def log_density(self, x: Array, s: Array = 0.0) -> Array:  # type: ignore[assignment]
         """``log p_s(x)`` [...] of x [..., *shape], data with noise of standard deviation s.
 
-        Where h and s are both 0 there is no density.
+        There is none where h and s are both 0.
         """
         y, s = scaled(x, 1.0, s)  # type: ignore[arg-type]
         flat = self._flat(y)
@@ -159,10 +161,20 @@ class Empirical:
     def _flat(self, y: Array) -> Array:
         return y.reshape(-1, self.offsets.shape[1]) - own(self.centre, y)
 
+    def _kept(self, s: Array) -> Array:
+        """``h^2 / t^2``: how much of its own place a sample of the kernels keeps."""
+        kernel = own(self.kernel_width, s) ** 2
+        least = 10 * jnp.finfo(s.dtype).tiny ** 0.5  # its square, in a derivative, is not 0
+        return kernel / jnp.maximum(kernel + s**2, least)
+
     def _level(self, s: Array) -> tuple[Array, Array]:
-        """``t^2`` and ``1 / t^2``, whose square is finite too (a derivative needs it)."""
-        total = own(self.kernel_width, s) ** 2 + s**2
-        variance = jnp.maximum(total, 10 * jnp.finfo(s.dtype).tiny ** 0.5)
+        """``t^2`` and ``1 / t^2``, of the least t whose logits the dtype can tell from rounding.
+
+        Below it (for h = 0) one sample has all the weight, at any t.
+        """
+        limits = jnp.finfo(s.dtype)
+        least = 2 * limits.eps * own(self.half_squares, s).mean() + limits.tiny**0.5
+        variance = jnp.maximum(own(self.kernel_width, s) ** 2 + s**2, least)
         return variance, 1 / variance
 
     def _average(self, y: Array, precision: Array) -> tuple[Array, Array]:
@@ -192,15 +204,3 @@ def _chosen(parts: Parts) -> dict[str, Any]:
     fitted, judges = (x.reshape(len(x), -1) for x in parts.judged())
     width, likelihood = choose_width(fitted, judges)
     return {"kernel_width": width, "held_out_log_likelihood": likelihood}
-
-
-def _spectrum(x: np.ndarray, width: float, about: dict[str, Any]) -> Spectrum | None:
-    """That of the widened samples: their own covariance (over N) and the kernel's."""
-    dimension = math.prod(x.shape[1:])
-    if dimension > SPECTRUM_DIMENSION:
-        return None
-    own_spectrum = Spectrum.from_samples(x)
-    eigenvalues = np.asarray(own_spectrum.eigenvalues) * (1 - 1 / len(x)) + width**2
-    basis = own_spectrum.basis
-    assert isinstance(basis, DenseBasis)
-    return Spectrum(eigenvalues, own_spectrum.mean, basis=basis, source=about)
