@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from checks import one_line
+from checks import by_default, one_line
 from jax.test_util import check_grads
 from scipy.integrate import quad
 from scipy.stats import multivariate_normal, norm
@@ -45,6 +45,21 @@ def noisy(alpha, sigma, seed=1):
     return alpha * rng.normal(size=(4, 3)) + sigma * rng.normal(size=(4, 3))
 
 
+# Compiled once for each form of a prior: one operation after the other takes seconds.
+compiled = jax.jit(lambda prior, x, alpha, sigma: prior(x, alpha, sigma))
+compiled_density = jax.jit(lambda prior, x, s: prior.log_density(x, s))
+
+
+def denoised(prior, *at):
+    with jax.enable_x64(True):
+        return np.asarray(compiled(prior, *at))
+
+
+def log_density(prior, *at):
+    with jax.enable_x64(True):
+        return np.asarray(compiled_density(prior, *at))
+
+
 def slope(f, x, step=1e-5):
     """Of f [n] at x [n, d], by central differences."""
     steps = step * np.eye(x.shape[1])
@@ -56,8 +71,8 @@ def slope(f, x, step=1e-5):
 def test_tweedie(name, alpha, sigma):
     prior, x, s = MADE[name], noisy(alpha, sigma), sigma / alpha
     y = x / alpha
-    want = y + s**2 * slope(lambda y: prior.log_density(y, s), y)
-    np.testing.assert_allclose(prior(x, alpha, sigma), want, rtol=1e-6, atol=1e-7)
+    want = y + s**2 * slope(lambda y: log_density(prior, y, s), y)
+    np.testing.assert_allclose(denoised(prior, x, alpha, sigma), want, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", MADE)
@@ -70,20 +85,18 @@ def test_derivatives_are_finite_differences(name):
             check_grads(prior, (x, alpha, sigma), order=1, modes=modes, eps=1e-6)
 
 
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", by_default(list(MADE), 1, 3, 4))
 def test_float32_and_jit_follow_the_sample(name):
     prior, x = MADE[name], noisy(0.8, 0.6)
     want = prior(x, 0.8, 0.6)
     assert want.dtype == np.float64
     assert isinstance(want, np.ndarray)
-    assert prior(x.astype("f4"), np.float64(0.8), 0.6).dtype == np.float32
-    compiled = jax.jit(lambda p, x, a, s: p(x, a, s))  # the prior's numbers are arguments
-    for got in (prior(jnp.asarray(x), 0.8, 0.6), compiled(prior, jnp.asarray(x), 0.8, 0.6)):
-        assert got.dtype == np.float32
-        np.testing.assert_allclose(got, want, rtol=RTOL["float32"], atol=RTOL["float32"])
+    got = compiled(prior, jnp.asarray(x), np.float64(0.8), 0.6)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, want, rtol=RTOL["float32"], atol=RTOL["float32"])
     with jax.enable_x64(True):
         single = jax.jit(prior)(jnp.asarray(x, "f4"), 0.8, 0.6)
-        double = jax.jit(prior)(jnp.asarray(x), 0.8, 0.6)
+        double = compiled(prior, jnp.asarray(x), 0.8, 0.6)
     assert single.dtype == np.float32
     np.testing.assert_allclose(double, want, rtol=RTOL["float64"])
     assert prior.fingerprint == jax.tree.map(np.asarray, prior).fingerprint
@@ -126,7 +139,8 @@ def test_the_posterior_mean_is_the_integral(name):
     for alpha, sigma in LEVELS:
         for x in (-1.0, 0.3):
             want = integrals(density, x, alpha, sigma)
-            np.testing.assert_allclose(prior(np.array([[x]]), alpha, sigma), [[want]], rtol=1e-6)
+            got = denoised(prior, np.array([[x]]), alpha, sigma)
+            np.testing.assert_allclose(got, [[want]], rtol=1e-6)
 
 
 def test_gaussian_is_wiener_and_one_scale_is_gaussian():
@@ -134,10 +148,10 @@ def test_gaussian_is_wiener_and_one_scale_is_gaussian():
     want = sx.wiener(SPECTRUM)(x, 0.8, 0.6)
     np.testing.assert_allclose(Gaussian(SPECTRUM)(x, 0.8, 0.6), want, rtol=1e-12)
     one = ScaleMixture(SPECTRUM, [1.0], [1.0])
-    np.testing.assert_allclose(one(x, 0.8, 0.6), want, rtol=1e-12)
+    np.testing.assert_allclose(denoised(one, x, 0.8, 0.6), want, rtol=1e-12)
     law = multivariate_normal(np.asarray(SPECTRUM.mean), np.diag(SPECTRUM.eigenvalues + 0.25))
     for prior in (one, Gaussian(SPECTRUM)):
-        np.testing.assert_allclose(prior.log_density(x, 0.5), law.logpdf(x), rtol=1e-12)
+        np.testing.assert_allclose(log_density(prior, x, 0.5), law.logpdf(x), rtol=1e-12)
 
 
 def test_a_probed_spectrum_answers_with_what_was_probed():
@@ -154,7 +168,7 @@ def test_a_probed_spectrum_answers_with_what_was_probed():
         gain = lam / (lam + 1.69 * s2)
         want = mean + gain * (x / alpha - mean) + 0.2 * s2 / (1 + s2)
         # A cubic spline over knots 0.25 apart.
-        np.testing.assert_allclose(prior(x, alpha, sigma), want, atol=1e-4)
+        np.testing.assert_allclose(denoised(prior, x, alpha, sigma), want, atol=1e-4)
 
 
 def test_one_full_component_is_a_gaussian():
@@ -162,9 +176,9 @@ def test_one_full_component_is_a_gaussian():
     whole = prior.spectrum
     x = noisy(0.8, 0.6)
     want = sx.wiener(whole)(x, 0.8, 0.6)
-    np.testing.assert_allclose(prior(x, 0.8, 0.6), want, rtol=1e-10)
+    np.testing.assert_allclose(denoised(prior, x, 0.8, 0.6), want, rtol=1e-10)
     law = multivariate_normal(MEANS[0], FULL[0])
-    np.testing.assert_allclose(prior.log_density(x), law.logpdf(x), rtol=1e-10)
+    np.testing.assert_allclose(log_density(prior, x, 0.0), law.logpdf(x), rtol=1e-10)
 
 
 def test_scales_and_mixtures_at_no_noise():
@@ -174,7 +188,7 @@ def test_scales_and_mixtures_at_no_noise():
         ScaleMixture(flat, [0.5, 2.0], [0.5, 0.5]),
         Mixture.from_covariances([0.5, 0.5], [[0.0, 2.0], [0.5, 2.0]], [[1.0, 0.0]] * 2),
     ):
-        np.testing.assert_allclose(prior(x, 1.0, 0.0), x, rtol=1e-6)
+        np.testing.assert_allclose(denoised(prior, x, 1.0, 0.0), x, rtol=1e-6)
         slopes = jax.jit(jax.grad(lambda x, s, p=prior: p(x, 1.0, s).sum(), (0, 1)))(x, 0.0)
         assert all(np.isfinite(g).all() for g in slopes)
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from specjax import _check
 from specjax._values import Array, follows_the_rule, value
+from specjax.priors.components import checked, decomposed, whole_spectrum
 from specjax.priors.contract import LOG_TWO_PI, fingerprint_of, own, scaled
 from specjax.priors.mixture_fit import choose_components, fit_mixture
 from specjax.priors.parts import Parts, parts_of
-from specjax.priors.scale_mixture import check_probabilities
 from specjax.spectrum import Spectrum
 
 FULL_DIMENSION = 256
@@ -83,10 +83,10 @@ class Mixture:
           >>> prior(np.array([[0.5]]), 1.0, 1.0).round(4)  # tanh(0.5)
           array([[0.4621]])
         """
-        weights, means, covariances = _checked(weights, means, covariances)
-        values, vectors = _decomposed(covariances)
+        weights, means, covariances = checked(weights, means, covariances)
+        values, vectors = decomposed(covariances)
         if spectrum is None:
-            spectrum = _whole(weights, means, covariances)
+            spectrum = whole_spectrum(weights, means, covariances)
         return cls(weights, means, values, vectors, spectrum, source=dict(source or {}))
 
     @classmethod
@@ -153,7 +153,7 @@ class Mixture:
                  "converged": bool(model.converged_)}  # fmt: skip
         if judges is not None:
             about["held_out_log_likelihood"] = float(model.score(spectrum.project(judges)))
-        values, vectors = _decomposed(model.covariances_)
+        values, vectors = decomposed(model.covariances_)
         values = np.maximum(values, least)  # it is their least, but for rounding
         return cls(
             model.weights_, model.means_, values, vectors, spectrum, spectrum, held_out, about
@@ -231,47 +231,3 @@ def _chosen(parts: Parts, covariance: str, floor: float, seed: int) -> int:
     spectrum, least = _coordinates(fitted, floor)
     c, others = (np.asarray(spectrum.project(x), np.float64) for x in (fitted, judges))
     return choose_components(c, others, covariance, least, seed)
-
-
-def _checked(
-    weights: Any, means: Any, covariances: Any
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    given = (np.asarray(a, np.float64) for a in (weights, means, covariances))
-    weights, means, covariances = given
-    if means.ndim != 2 or weights.shape != means.shape[:1] or not means.size:
-        raise ValueError(
-            f"means has shape {means.shape} and weights {weights.shape}: give [K, d] and [K]"
-        )
-    k, d = means.shape
-    if covariances.shape not in ((k, d), (k, d, d)):
-        raise ValueError(
-            f"covariances has shape {covariances.shape}: give {(k, d, d)}, or {(k, d)} for "
-            "diagonal ones"
-        )
-    for name, array in (("means", means), ("covariances", covariances)):
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name} has NaN or infinite values")
-    check_probabilities("weights", weights)
-    return weights, means, covariances
-
-
-def _decomposed(covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Eigenvalues [K, d] and vectors [K, d, d], or None of diagonal ones."""
-    values, vectors = covariances, None
-    if covariances.ndim == 3:
-        scale = np.abs(covariances).max()
-        if np.abs(covariances - covariances.swapaxes(1, 2)).max() > 1e-6 * scale:
-            raise ValueError("covariances are not symmetric")
-        values, vectors = np.linalg.eigh(covariances)
-    if values.min() < -1e-6 * np.abs(values).max():
-        raise ValueError(f"covariances have a negative eigenvalue, {values.min():.3g}")
-    return np.maximum(values, 0.0), vectors
-
-
-def _whole(weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> Spectrum:
-    """The spectrum of all components together."""
-    if covariances.ndim == 2:
-        covariances = covariances[:, :, None] * np.eye(covariances.shape[1])
-    mean = weights @ means
-    between = (weights[:, None] * (means - mean)).T @ (means - mean)
-    return Spectrum.from_covariance(np.tensordot(weights, covariances, 1) + between, mean)

@@ -17,6 +17,7 @@ import numpy as np
 from specjax import _check
 from specjax._values import Array, as_float_array, concrete, follows_the_rule, value
 from specjax.priors import scale_fit
+from specjax.priors.components import check_probabilities
 from specjax.priors.contract import LOG_TWO_PI, fingerprint_of, own, scaled
 from specjax.priors.parts import Parts, parts_of
 from specjax.spectrum import Spectrum
@@ -44,7 +45,7 @@ class ScaleMixture:
     Example:
       >>> prior = ScaleMixture(sx.Spectrum([1.0, 0.5]), [0.5, 1.5], [0.5, 0.5])
       >>> prior(np.array([3.0, 0.0]), 1.0, 1.0).round(3)
-      array([1.698, 0.   ])
+      array([1.548, 0.   ])
     """
 
     kind: ClassVar[str] = "scale_mixture"
@@ -167,12 +168,6 @@ class ScaleMixture:
     def lift(self, c: Array) -> Array:
         """Coefficients [..., d] to samples."""
         return self.spectrum.lift(c)
-
-
-def check_probabilities(name: str, given: np.ndarray | None) -> None:
-    """Refuse probabilities below zero or with another sum than one; None are tracers."""
-    if given is not None and not ((given >= 0).all() and abs(given.sum() - 1) < 1e-5):
-        raise ValueError(f"{name} = {given.tolist()}: give numbers of at least 0 with sum 1")
 
 
 def _chosen(parts: Parts) -> int:
