@@ -8,9 +8,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from specjax import data
+from specjax import data, limits, priors
 from specjax.bootstrap import bootstrap
 from specjax.compare import Comparison, compare
+from specjax.corrections import Corrections
 from specjax.denoisers import from_edm, from_eps, from_v, linearised, wiener
 from specjax.export import export
 from specjax.families import SCHEDULES, family
@@ -19,9 +20,11 @@ from specjax.generate import generate
 from specjax.grids import GRIDS, TrainingGrid
 from specjax.intervals import Intervals
 from specjax.io import load, save
+from specjax.learning import learn
 from specjax.losses import LOSSES
 from specjax.moments import Moments
 from specjax.objective import loss
+from specjax.plan_result import PlanResult
 from specjax.power_law import PowerLaw, power_law_fit
 from specjax.probe import Probe, probe
 from specjax.result import FitResult
@@ -43,10 +46,12 @@ __all__ = [
     "SAMPLERS",
     "SCHEDULES",
     "Comparison",
+    "Corrections",
     "FitResult",
     "Intervals",
     "Moments",
     "NoiseSchedule",
+    "PlanResult",
     "PowerLaw",
     "Probe",
     "Recommendation",
@@ -68,11 +73,14 @@ __all__ = [
     "from_eps",
     "from_v",
     "generate",
+    "learn",
+    "limits",
     "linearised",
     "load",
     "loss",
     "plan",
     "power_law_fit",
+    "priors",
     "probe",
     "recommend",
     "sample",

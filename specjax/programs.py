@@ -64,33 +64,42 @@ _PROGRAMS: weakref.WeakKeyDictionary[Any, Program] = weakref.WeakKeyDictionary()
 """Of callables without arrays of their own, as long as they live."""
 
 
-def program_of(denoise: Callable[..., Any]) -> tuple[Program, list[Any]]:
-    """The program of a denoiser, and the arrays that it takes."""
+class Shell(NamedTuple):
+    """What is left of a denoiser without its arrays; hashable if the rest of it is."""
+
+    structure: Any
+    rest: tuple[Any, ...]  # (type, leaf), as 1, 1.0 and True are equal; None where an array is
+
+    def __call__(self, arrays: list[Any]) -> Callable[..., Any]:
+        """The denoiser with arrays in their places."""
+        left = iter(arrays)
+        leaves = [next(left) if kept is None else kept[1] for kept in self.rest]
+        return jax.tree.unflatten(self.structure, leaves)
+
+
+def split(denoise: Callable[..., Any]) -> tuple[Shell, list[Any]]:
+    """The shell of a denoiser, and its arrays: arguments of what is compiled, no constants."""
     leaves, structure = jax.tree.flatten(denoise)
-    given = tuple(isinstance(leaf, jax.Array | np.ndarray) for leaf in leaves)
-    if not any(given):
-        return _of_callable(denoise), []
-    arrays = [leaf for leaf, array in zip(leaves, given, strict=True) if array]
-    # With their types: 1, 1.0 and True are equal.
+    given = [isinstance(leaf, jax.Array | np.ndarray) for leaf in leaves]
     rest = tuple(
         None if array else (type(leaf), leaf) for leaf, array in zip(leaves, given, strict=True)
     )
+    return Shell(structure, rest), [x for x, array in zip(leaves, given, strict=True) if array]
+
+
+def program_of(denoise: Callable[..., Any]) -> tuple[Program, list[Any]]:
+    """The program of a denoiser, and the arrays that it takes."""
+    shell, arrays = split(denoise)
+    if not arrays:
+        return _of_callable(denoise), []
     try:
-        return _of_structure(structure, rest), arrays
+        return _of_shell(shell), arrays
     except TypeError:  # something in it has no hash
         return _of_callable(denoise), []
 
 
-@functools.lru_cache(maxsize=32)
-def _of_structure(structure: Any, rest: tuple[Any, ...]) -> Program:
-    """One for all pytrees of a structure, whatever is in their arrays."""
-
-    def denoiser_of(arrays: list[Any]) -> Callable[..., Any]:
-        left = iter(arrays)
-        leaves = [next(left) if static is None else static[1] for static in rest]
-        return jax.tree.unflatten(structure, leaves)
-
-    return _program(denoiser_of)
+_of_shell = functools.lru_cache(maxsize=32)(_program)
+"""One program for all denoisers of a shell, whatever is in their arrays."""
 
 
 def _of_callable(denoise: Callable[..., Any]) -> Program:

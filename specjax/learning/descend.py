@@ -1,0 +1,126 @@
+"""The loop of learning: evaluations on what is learned on, looks at what is held out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from specjax._values import Array
+from specjax.descent import Method
+from specjax.learning.form import Form
+from specjax.learning.judge import Judge
+from specjax.learning.prepare import Bench
+
+Progress = Callable[[int, int, float], None]
+"""Called with (evaluations done, most, the best held-out value so far)."""
+
+_LOOK = 10  # evaluations between two looks at what is held out
+_PATIENCE = 3  # looks without a gain before it ends
+_GAIN = 2e-3  # of the value, a logarithm, that counts as one
+_TOLERANCE = 1e-3  # of the largest entry of the gradient
+
+
+class Found(NamedTuple):
+    """The best parameters [n] by what is held out, their values, and all looks [looks, 2]."""
+
+    parameters: np.ndarray
+    train: float
+    held_out: float
+    history: np.ndarray
+
+
+class _Task(NamedTuple):
+    form: Form
+    method: Method
+
+
+def descend(
+    form: Form, method: Method, bench: Bench, start: np.ndarray, ends: np.ndarray, most: int,
+    progress: Progress | None,
+) -> Found:  # fmt: skip
+    """Learn from parameters [n] on."""
+    dtype = np.float64 if bench.exact else np.float32
+    whole, ends = np.asarray(start, dtype), np.asarray(ends, dtype)
+    task = _Task(form, method)
+    held_out = float(value_of(form, bench.held_out, whole, ends))
+    state = _begin(task, bench.learnt, whole, ends, most)
+    looks = [(float(value_of(form, bench.learnt, whole, ends)), held_out)]
+    best = Found(whole, *looks[0], np.zeros((0, 2)))
+    waited = 0
+    while waited < _PATIENCE and _wants_more(task, state, most):
+        state = _advance(task, bench.learnt, whole, ends, state, most)
+        now = np.asarray(_filled(form, whole, state.theta))
+        looks.append((float(state.value), float(value_of(form, bench.held_out, now, ends))))
+        gained = looks[-1][1] < best.held_out - _GAIN
+        waited = 0 if gained else waited + 1
+        if looks[-1][1] < best.held_out:
+            best = Found(now, *looks[-1], best.history)
+        if progress:
+            progress(int(state.iteration), most, best.held_out)
+    return best._replace(history=np.array(looks))
+
+
+def value_of(form: Form, judge: Judge, parameters: Array, ends: Array) -> jax.Array:
+    """The objective [] of parameters [n]."""
+    return (_value if judge.by_calls else _compiled_value)(form, judge, parameters, ends)
+
+
+def _value(form: Form, judge: Judge, parameters: Array, ends: Array) -> jax.Array:
+    return judge.value(plan_of(form, parameters, ends))
+
+
+plan_of = jax.jit(lambda form, parameters, ends: form.plan(parameters, ends), static_argnums=0)
+_compiled_value = jax.jit(_value, static_argnums=0)
+
+
+def _filled(form: Form, whole: Array, theta: Array) -> Array:
+    """All parameters: those that are learned, and those that stay."""
+    return jnp.asarray(whole).at[np.flatnonzero(form.free)].set(theta)
+
+
+def _function(form: Form, judge: Judge, whole: Array, ends: Array) -> Callable[..., jax.Array]:
+    return lambda theta: jnp.asarray(_value(form, judge, _filled(form, whole, theta), ends))
+
+
+def _started(task: _Task, judge: Judge, whole: Array, ends: Array, most: int) -> Any:
+    chosen = np.flatnonzero(task.form.free)
+    whole = jnp.asarray(whole)
+    scale = jnp.asarray(task.form.scale(whole))[chosen]
+    return task.method.begin(_function(task.form, judge, whole, ends), whole[chosen], scale, most)
+
+
+def _moved(task: _Task, judge: Judge, whole: Array, ends: Array, state: Any, until: Any) -> Any:
+    function = _function(task.form, judge, whole, ends)
+    return jax.lax.while_loop(
+        lambda s: task.method.wants_more(s, _TOLERANCE, until),
+        lambda s: task.method.advance(function, s),
+        state,
+    )
+
+
+_started_compiled = jax.jit(_started, static_argnums=(0, 4))
+_moved_compiled = jax.jit(_moved, static_argnums=0)
+
+
+def _begin(task: _Task, judge: Judge, whole: Array, ends: Array, most: int) -> Any:
+    start = _started if judge.by_calls else _started_compiled
+    return start(task, judge, whole, ends, most)
+
+
+def _wants_more(task: _Task, state: Any, most: int) -> bool:
+    return bool(task.method.wants_more(state, _TOLERANCE, most))
+
+
+def _advance(task: _Task, judge: Judge, whole: Array, ends: Array, state: Any, most: int) -> Any:
+    """Up to ``_LOOK`` more evaluations; one by one where each call is a program of its own."""
+    until = min(int(state.iteration) + _LOOK, most)
+    if not judge.by_calls:
+        return _moved_compiled(task, judge, whole, ends, state, until)
+    function = _function(task.form, judge, whole, ends)
+    while int(state.iteration) < until and _wants_more(task, state, most):
+        state = task.method.advance(function, state)
+    return state

@@ -1,0 +1,191 @@
+"""From a prior to the two judges of a learning: one to learn by, one held out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from specjax import _check
+from specjax._values import Array
+from specjax.learning.judge import Judge, keys_of
+from specjax.learning.teacher import fine
+from specjax.losses import check_loss
+from specjax.priors import Gaussian, Network
+from specjax.priors.contract import Prior
+from specjax.programs import split
+from specjax.spectrum import Spectrum
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
+LEARNT, HELD_OUT = "learned on", "held out"
+
+
+class Request(NamedTuple):
+    """How a prior is to be judged; see :func:`specjax.learning.learn` for the fields."""
+
+    objective: tuple[tuple[str, float], ...]
+    loss: str
+    ends: tuple[float, float]
+    n: int
+    batch: int | None
+    mesh: Mesh | None
+    data: np.ndarray | None
+    tolerance: float
+    cache: Path | None
+    seed: int
+
+
+class Bench(NamedTuple):
+    """What a plan is learned on, and what decides; ``facts`` of the teachers."""
+
+    learnt: Judge
+    held_out: Judge
+    facts: dict[str, Any]
+
+    @property
+    def exact(self) -> bool:
+        """Whether all is in closed form, in float64."""
+        return dict(self.learnt.weights).keys() == {"transfer"}
+
+    def precision(self) -> contextlib.AbstractContextManager[Any]:
+        """What to compute in: float64 where all is in closed form."""
+        return jax.enable_x64(True) if self.exact else contextlib.nullcontext()
+
+
+def prior_from(given: Any) -> Prior:
+    """A prior, or what one can be made of: a spectrum, or a trained network's run.
+
+    Raises:
+      ValueError: for anything else.
+    """
+    if isinstance(given, Spectrum):
+        return Gaussian(given)
+    if all(hasattr(given, name) for name in ("kind", "shape", "fingerprint", "held_out")):
+        return given
+    if all(hasattr(given, name) for name in ("denoiser", "shape", "spectrum")):
+        return Network(given.denoiser(), given.shape, given.spectrum, source=given.source)
+    raise ValueError(
+        f"prior of type {type(given).__name__}: give a spectrum, a prior of specjax.priors (a "
+        "denoiser of yours as priors.Network(denoise, shape)) or a run by specjax.nn.open_run"
+    )
+
+
+def bench_of(prior: Prior, request: Request, progress: Callable[[str], Any] | None) -> Bench:
+    """Both judges, with fine solutions where the objective asks for them.
+
+    Raises:
+      ValueError: if a term cannot be computed, or the teacher has not converged.
+    """
+    names = dict(request.objective)
+    if "transfer" in names:
+        if prior.spectrum is None:
+            raise ValueError(
+                "objective 'transfer' needs the spectrum of the data: the prior has none"
+            )
+        check_loss(request.loss, prior.spectrum)
+    aside = prior.held_out or prior
+    data = _halves(request, prior)
+    facts: dict[str, Any] = {}
+    return Bench(
+        learnt=_judge(prior, request, LEARNT, data[0], facts, progress),
+        held_out=_judge(aside, request, HELD_OUT, data[1], facts, progress),
+        facts=facts,
+    )
+
+
+def _halves(request: Request, prior: Prior) -> tuple[Array | None, Array | None]:
+    """Data to learn on and data held out, in the prior's coordinates."""
+    if request.data is None or "energy" not in dict(request.objective):
+        return None, None
+    if len(request.data) < 4:
+        raise ValueError(
+            f"data has {len(request.data)} samples: an energy distance needs at least 4"
+        )
+    order = np.random.default_rng(request.seed).permutation(len(request.data))
+    own = np.asarray(prior.project(np.asarray(request.data)[order]), np.float32)
+    if own.shape[1:] != prior.shape:
+        raise ValueError(f"data has samples of shape {own.shape[1:]}, the prior {prior.shape}")
+    return own[: len(own) // 2], own[len(own) // 2 :]
+
+
+def _judge(
+    prior: Prior, request: Request, name: str, data: Array | None, facts: dict[str, Any],
+    progress: Callable[[str], Any] | None,
+) -> Judge:  # fmt: skip
+    names = dict(request.objective)
+    samples = bool({"teacher", "energy"} & set(names))
+    shell, arrays = split(prior) if samples else (None, [])
+    place = _placed(request.mesh)
+    judge = Judge(
+        arrays=[place(x, whole=True) for x in arrays],
+        noise=place(_noise(prior, request, name) if samples else np.zeros((0, 1), np.float32)),
+        keys=place(keys_of(_seed(request, name, 1), request.n if samples else 0)),
+        target=None,
+        data=None if data is None else place(data, whole=True),
+        spectrum=_nodes(prior.spectrum) if "transfer" in names else None,
+        shell=shell,  # type: ignore[arg-type]
+        weights=request.objective,
+        loss=request.loss,
+        batch=request.batch,
+        by_calls=prior.kind == "network" and jax.default_backend() == "cpu",
+    )
+
+    def solved(by: Judge, what: str) -> np.ndarray:
+        update = progress(f"fine solutions, {what}") if progress else None
+        found = fine(prior, by, request.ends, request.tolerance, request.cache, update)
+        facts[what] = {"steps": found.steps, "change": found.change}
+        return found.samples
+
+    if "teacher" in names:
+        judge = replace(judge, target=place(solved(judge, name)))
+    if "energy" in names and data is None:
+        other = replace(judge, noise=place(_noise(prior, request, f"other {name}")))
+        judge = replace(judge, data=place(solved(other, f"{name}, other noise"), whole=True))
+    return judge
+
+
+def _seed(request: Request, name: str, what: int) -> int:
+    stream = 2 * (name.startswith("other")) + (name.endswith(HELD_OUT))
+    return int(np.random.SeedSequence((request.seed, stream, what)).generate_state(1)[0])
+
+
+def _noise(prior: Prior, request: Request, name: str) -> jax.Array:
+    key = jax.random.key(np.uint32(_seed(request, name, 0)))
+    return jax.random.normal(key, (request.n, *prior.shape), jnp.float32)
+
+
+def _nodes(spectrum: Spectrum | None) -> Spectrum:
+    assert spectrum is not None
+    return replace(spectrum.quadrature(), basis=None)
+
+
+def _placed(mesh: Mesh | None) -> Callable[..., Any]:
+    """Puts an array on the devices, cut along its first axis or whole."""
+    from jax.sharding import NamedSharding, PartitionSpec
+
+    def place(x: Any, whole: bool = False) -> Any:
+        if mesh is None:
+            return jnp.asarray(x) if isinstance(x, np.ndarray) else x
+        spec = PartitionSpec() if whole else PartitionSpec(mesh.axis_names[0])
+        return jax.device_put(x, NamedSharding(mesh, spec))
+
+    return place
+
+
+def check_noises(n: int, batch: int | None, mesh: Mesh | None) -> int:
+    """The number of noises, if it can be cut into batches and over devices."""
+    n = _check.whole_number("n", n, 2)
+    if batch is not None and n % _check.whole_number("batch", batch):
+        raise ValueError(f"n = {n} is no multiple of batch = {batch}: give one")
+    ways = 1 if mesh is None else mesh.shape[mesh.axis_names[0]]
+    if (batch or n) % ways:
+        raise ValueError(f"{batch or n} noises at once do not divide over {ways} devices")
+    return n
