@@ -20,7 +20,7 @@ from specjax.generate import generate
 from specjax.grids import GRIDS, TrainingGrid
 from specjax.intervals import Intervals
 from specjax.io import load, save
-from specjax.learning import learn
+from specjax.learning import learn, learn_all, verdicts
 from specjax.losses import LOSSES
 from specjax.moments import Moments
 from specjax.objective import loss
@@ -74,6 +74,7 @@ __all__ = [
     "from_v",
     "generate",
     "learn",
+    "learn_all",
     "limits",
     "linearised",
     "load",
@@ -88,6 +89,7 @@ __all__ = [
     "spectral",
     "sweep",
     "transfer",
+    "verdicts",
     "wiener",
 ]
 

@@ -19,12 +19,11 @@ import numpy as np
 
 from specjax import _check
 from specjax.descent import BFGS
-from specjax.generate import check_seed
 from specjax.learning.descend import Found, Progress, descend, plan_of, value_of
 from specjax.learning.form import GROUPS, Form, form_of, pack, unpack
 from specjax.learning.heuristics import DETERMINISTIC, Heuristic, heuristics
-from specjax.learning.judge import check_objective, terms_of
-from specjax.learning.prepare import Bench, Request, bench_of, check_noises, prior_from
+from specjax.learning.judge import terms_of
+from specjax.learning.prepare import Bench, Request, bench_of, prior_from, request_of
 from specjax.learning.teacher import check_answers
 from specjax.learning.warm import parameters_after
 from specjax.optimizers import with_optax
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     from jax.sharding import Mesh
 
 LEARNED = "learned"
-NOISES = {"network": 256}
-"""Noises that a plan is learned on, where they are not 512."""
 
 
 class _Start(NamedTuple):
@@ -119,13 +116,10 @@ def learn(
         name: form_of(steps, name, sampler_options or {}, memory, groups, ends[1] == 1, process)
         for name in samplers
     }
-    chosen = _objective(objective, prior.kind, any(form.stochastic for form in forms.values()))
-    request = Request(
-        objective=chosen, loss=loss, ends=ends,
-        n=check_noises(n or NOISES.get(prior.kind, 512), batch, mesh), batch=batch, mesh=mesh,
-        data=None if data is None else np.asarray(data),
-        tolerance=_check.positive("teacher_tolerance", teacher_tolerance),
-        cache=None if cache is None else Path(cache), seed=check_seed(seed),
+    request = request_of(
+        prior, any(form.stochastic for form in forms.values()), objective=objective, loss=loss,
+        data=data, alpha_bar_range=ends, n=n, batch=batch, mesh=mesh,
+        teacher_tolerance=teacher_tolerance, cache=cache, seed=seed,
     )  # fmt: skip
     _check.whole_number("max_iterations", max_iterations)
     bench = bench_of(prior, request, teaching)
@@ -147,24 +141,9 @@ def learn(
             found = found._replace(parameters=fall_back.parameters, held_out=fall_back.value)
         return _result(
             first.form, found, bench, limits,
-            process=process, prior=prior.kind, objective=dict(chosen), kept=kept,
+            process=process, prior=prior.kind, objective=dict(request.objective), kept=kept,
             baselines=baselines, source=_source(prior, request, bench), seed=seed, began=began,
         )  # fmt: skip
-
-
-def _objective(
-    given: Mapping[str, float] | None, kind: str, stochastic: bool
-) -> tuple[tuple[str, float], ...]:
-    """The weights of the terms: what is given, or what suits the rung."""
-    if given is None:
-        exact = kind in ("gaussian", "probed")
-        given = {"transfer" if exact else "energy" if stochastic else "teacher": 1.0}
-    if stochastic and "teacher" in given:
-        raise ValueError(
-            "objective 'teacher' compares samples of the same noise: for a sampler with noise take "
-            "'transfer' or 'energy'"
-        )
-    return check_objective(given)
 
 
 def _judged(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,7 +14,8 @@ import numpy as np
 
 from specjax import _check
 from specjax._values import Array
-from specjax.learning.judge import Judge, keys_of
+from specjax.generate import check_seed
+from specjax.learning.judge import Judge, check_objective, keys_of
 from specjax.learning.teacher import fine
 from specjax.losses import check_loss
 from specjax.priors import Gaussian, Network
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from jax.sharding import Mesh
 
 LEARNT, HELD_OUT = "learned on", "held out"
+
+NOISES = {"network": 256}
+"""Noises that a plan is learned on, where they are not 512."""
 
 
 class Request(NamedTuple):
@@ -41,6 +45,61 @@ class Request(NamedTuple):
     tolerance: float
     cache: Path | None
     seed: int
+
+
+def request_of(
+    prior: Prior,
+    stochastic: bool,
+    *,
+    objective: Mapping[str, float] | None = None,
+    loss: str = "w2",
+    data: Any = None,
+    alpha_bar_range: tuple[float, float] = _check.DEFAULT_ALPHA_BAR_RANGE,
+    n: int | None = None,
+    batch: int | None = None,
+    mesh: Mesh | None = None,
+    teacher_tolerance: float = 0.01,
+    cache: str | Path | None = None,
+    seed: int = 0,
+) -> Request:
+    """What is asked for, checked; what is not, as it suits the rung and plans with noise."""
+    return Request(
+        objective=_objective(objective, prior.kind, stochastic),
+        loss=loss,
+        ends=_check.alpha_bar_range(alpha_bar_range),
+        n=_noises(NOISES.get(prior.kind, 512) if n is None else n, batch, mesh),
+        batch=batch,
+        mesh=mesh,
+        data=None if data is None else np.asarray(data),
+        tolerance=_check.positive("teacher_tolerance", teacher_tolerance),
+        cache=None if cache is None else Path(cache),
+        seed=check_seed(seed),
+    )
+
+
+def _objective(
+    given: Mapping[str, float] | None, kind: str, stochastic: bool
+) -> tuple[tuple[str, float], ...]:
+    if given is None:
+        exact = kind in ("gaussian", "probed")
+        given = {"transfer" if exact else "energy" if stochastic else "teacher": 1.0}
+    if stochastic and "teacher" in given:
+        raise ValueError(
+            "objective 'teacher' compares samples of the same noise: for a sampler with noise take "
+            "'transfer' or 'energy'"
+        )
+    return check_objective(given)
+
+
+def _noises(n: int, batch: int | None, mesh: Mesh | None) -> int:
+    """The number of noises, if it can be cut into batches and over devices."""
+    n = _check.whole_number("n", n, 2)
+    if batch is not None and n % _check.whole_number("batch", batch):
+        raise ValueError(f"n = {n} is no multiple of batch = {batch}: give one")
+    ways = 1 if mesh is None else mesh.shape[mesh.axis_names[0]]
+    if (batch or n) % ways:
+        raise ValueError(f"{batch or n} noises at once do not divide over {ways} devices")
+    return n
 
 
 class Bench(NamedTuple):
@@ -178,14 +237,3 @@ def _placed(mesh: Mesh | None) -> Callable[..., Any]:
         return jax.device_put(x, NamedSharding(mesh, spec))
 
     return place
-
-
-def check_noises(n: int, batch: int | None, mesh: Mesh | None) -> int:
-    """The number of noises, if it can be cut into batches and over devices."""
-    n = _check.whole_number("n", n, 2)
-    if batch is not None and n % _check.whole_number("batch", batch):
-        raise ValueError(f"n = {n} is no multiple of batch = {batch}: give one")
-    ways = 1 if mesh is None else mesh.shape[mesh.axis_names[0]]
-    if (batch or n) % ways:
-        raise ValueError(f"{batch or n} noises at once do not divide over {ways} devices")
-    return n

@@ -1,0 +1,110 @@
+"""Plans of several steps, on several rungs of the ladder of priors, each from the ones before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from specjax import _check
+from specjax.learning.judge import terms_of
+from specjax.learning.learn import learn
+from specjax.learning.prepare import bench_of, prior_from, request_of
+from specjax.plan_result import PlanResult
+
+_LAST_RUNG = ("objective", "data", "batch", "mesh", "n", "cache")
+"""Options of :func:`learn` that rungs below the last one do not get."""
+
+_JUDGING = (
+    "objective", "loss", "data", "alpha_bar_range", "n", "batch", "mesh", "teacher_tolerance",
+    "cache", "seed",
+)  # fmt: skip
+
+
+class Verdict(NamedTuple):
+    """What a plan is worth on some rung: the value of the rung's objective, held out."""
+
+    steps: int
+    plan: str
+    on: str
+    value: float
+
+
+def learn_all(
+    priors: Sequence[Any],
+    steps: Sequence[int],
+    *,
+    start: Sequence[PlanResult] = (),
+    known: Mapping[int, PlanResult] | None = None,
+    learned: Callable[[PlanResult], None] | None = None,
+    **options: Any,
+) -> list[PlanResult]:
+    """Learn plans of every S on every rung.
+
+    A plan starts from the best of the heuristics, the plan of the rung below, and that of fewer
+    steps on its own rung.
+
+    Args:
+      priors: the rungs, as :func:`learn` takes them, from the least to the most that is known.
+      steps: one or several S. start: more plans to start from.
+      known: plans of the last rung that need not be learned again, by S.
+      learned: called with each plan as it is learned.
+      options: of :func:`learn`; objective, data, n, batch, mesh and cache go to the last rung, the
+        others take their own.
+
+    Returns:
+      The plans, S by S and rung by rung, the known ones among them.
+
+    Example:
+      >>> priors = [sx.Spectrum.power_law(16, 2.0)]
+      >>> [result.steps for result in sx.learn_all(priors, [2, 3])]
+      [2, 3]
+    """
+    rungs = [prior_from(one) for one in priors]
+    if not rungs or not steps:
+        raise ValueError("priors and steps: give at least one of each")
+    counts = sorted({_check.whole_number("steps", one) for one in steps})
+    found: list[PlanResult] = []
+    before: dict[int, PlanResult] = {}
+    for count in counts:
+        below: PlanResult | None = None
+        for rung, prior in enumerate(rungs):
+            last = rung == len(rungs) - 1
+            result = (known or {}).get(count) if last else None
+            if result is None:
+                starts = [one for one in (below, before.get(rung), *start) if one is not None]
+                own = options if last else _without(options, _LAST_RUNG)
+                result = learn(prior, count, start=starts, **own)
+                if learned:
+                    learned(result)
+            before[rung] = below = result
+            found.append(result)
+    return found
+
+
+def verdicts(results: Sequence[PlanResult], priors: Sequence[Any], **options: Any) -> list[Verdict]:
+    """Every plan judged on every rung, beside the best heuristic of the rung.
+
+    Args:
+      results, priors, options: of :func:`learn_all`, all of them.
+    """
+    rungs = [prior_from(one) for one in priors]
+    found = []
+    for rung, prior in enumerate(rungs):
+        own = {name: x for name, x in options.items() if name in _JUDGING}
+        if rung < len(rungs) - 1:
+            own = _without(own, _LAST_RUNG)
+        request = request_of(prior, results[0].plan.stochastic, **own)
+        bench = bench_of(prior, request, None)
+        with bench.precision():
+            for one in results:
+                value = bench.held_out.total(terms_of(bench.held_out, one.plan))
+                found.append(Verdict(one.steps, one.prior, prior.kind, float(value)))
+        for one in results:
+            if one.prior == prior.kind and one.baselines:
+                name = min(one.baselines, key=one.baselines.__getitem__)
+                found.append(Verdict(one.steps, name, prior.kind, one.baselines[name]))
+    return found
+
+
+def _without(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: x for name, x in options.items() if name not in names}
