@@ -76,12 +76,19 @@ def keep_compilations() -> None:
 
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "specjax"
+    cache = cache_folder()
+    if cache is not None:
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+def cache_folder(name: str = "") -> Path | None:
+    """Where things are kept between runs, if it can be written to."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "specjax" / name
     with contextlib.suppress(OSError):
         cache.mkdir(parents=True, exist_ok=True)
-        if os.access(cache, os.W_OK):
-            jax.config.update("jax_compilation_cache_dir", str(cache))
-            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        return cache if os.access(cache, os.W_OK) else None
+    return None
 
 
 @contextlib.contextmanager

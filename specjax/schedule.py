@@ -132,6 +132,12 @@ class NoiseSchedule:
         return bool(np.isposinf(np.asarray(self.logsnr)[..., -1]).all())
 
 
+def alpha_bar_range_of(schedule: NoiseSchedule) -> tuple[float, float]:
+    """The two ends (noisy, clean) of a schedule."""
+    alpha_bar = np.asarray(schedule.alpha_bar, np.float64)
+    return float(alpha_bar[0]), float(alpha_bar[-1])
+
+
 def _check_levels(levels: np.ndarray) -> None:
     if np.isnan(levels).any() or np.isinf(levels[:-1]).any() or levels[-1] == -np.inf:
         raise ValueError(

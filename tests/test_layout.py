@@ -77,6 +77,7 @@ LAYERS = [
     "report_sweep",
     "report_recommend",
     "report_evaluate",
+    "report_learn",
     "console",
     "cli",
 ]

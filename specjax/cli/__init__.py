@@ -1,4 +1,4 @@
-"""The command line: ``specjax fit|compare|spectrum|sweep|recommend|train|sample|evaluate|...``.
+"""The command line: ``specjax fit|compare|spectrum|sweep|recommend|learn|train|sample|evaluate|...``.
 
 A user's mistake is one line on standard error and exit code 2; Ctrl-C is 130. Standard output
 holds the result (a table, or JSON with ``--json``), standard error progress and remarks.
@@ -19,6 +19,7 @@ import tyro
 
 from specjax.cli.evaluate import EvaluateCommand
 from specjax.cli.fit import Compare, Fit
+from specjax.cli.learn import LearnCommand
 from specjax.cli.probe import ProbeCommand
 from specjax.cli.sample import Sample
 from specjax.cli.show import Export, Show
@@ -34,6 +35,7 @@ Command = (
     | Annotated[SpectrumCommand, tyro.conf.subcommand("spectrum", prefix_name=False)]
     | Annotated[Sweep, tyro.conf.subcommand("sweep", prefix_name=False)]
     | Annotated[Recommend, tyro.conf.subcommand("recommend", prefix_name=False)]
+    | Annotated[LearnCommand, tyro.conf.subcommand("learn", prefix_name=False)]
     | Annotated[Train, tyro.conf.subcommand("train", prefix_name=False)]
     | Annotated[TrainFeatures, tyro.conf.subcommand("train-features", prefix_name=False)]
     | Annotated[Sample, tyro.conf.subcommand("sample", prefix_name=False)]

@@ -14,16 +14,13 @@ from specjax import _check
 from specjax import data as datasets
 from specjax import io as files
 from specjax.cli.data import Reading, skipped
+from specjax.cli.run_data import data_of_run
 from specjax.cli.sample import step_of
 from specjax.console import print_json, progress, status
-from specjax.units import check_units
 
 if TYPE_CHECKING:
     from specjax.nn.run import Run
     from specjax.probe import Probe
-
-_KEPT = ("data_range", "limit", "shard", "seed")
-"""Options that built-in sets are read with, as a run's source has them."""
 
 _NAMED = 5
 """Classes that an error names."""
@@ -104,8 +101,7 @@ class ProbeCommand:
 
         with status(f"opening {self.run_folder}"):
             run = open_run(self.run_folder, step)
-            opened = self._data(run)
-        self._check_shape(run, opened)
+            opened = data_of_run(run, self.run_folder, self.against, self.reading)
         classes = self._classes(run, opened)
         found = self._drawn(opened)
         labels = None
@@ -121,40 +117,6 @@ class ProbeCommand:
                 batch=self.batch, seed=self.reading.seed, labels=labels, progress=update,
                 source=source,
             )  # fmt: skip
-
-    def _data(self, run: Run) -> datasets.Dataset:
-        """What is given, or what the network was trained on, where that can be had again."""
-        if self.against is not None:
-            opened = datasets.open(self.against, self.reading)
-            check_units(run.source, opened.source, schedule=self.run_folder, data=str(self.against))
-            self._check_range(run, opened)
-            return opened
-        name = str(run.source.get("name"))
-        if name not in datasets.BUILTIN:
-            raise ValueError(
-                f"{self.run_folder} was trained on {name}, which is not built in: give it, or data "
-                "like it, by --against"
-            )
-        kept = {key: run.source[key] for key in _KEPT if run.source.get(key) is not None}
-        return datasets.open(name, **kept)
-
-    def _check_range(self, run: Run, opened: datasets.Dataset) -> None:
-        """Refuse the data of the training in another range: the network knows them in its own."""
-        learned, now = (source.get("data_range") for source in (run.source, opened.source))
-        same = opened.source["name"] == run.source.get("name")
-        if same and learned is not None and list(learned) != list(now or ()):
-            raise ValueError(
-                f"{self.run_folder} was trained on {opened.name} read with data_range = "
-                f"{tuple(learned)}, here it is {tuple(now or ())}: give that one (--data-range)"
-            )
-
-    def _check_shape(self, run: Run, opened: datasets.Dataset) -> None:
-        shape = tuple(opened.source["shape"])
-        if shape != tuple(run.shape):
-            raise ValueError(
-                f"samples of {opened.name} have shape {shape}, those of "
-                f"{self.run_folder} {tuple(run.shape)}: give data of that shape"
-            )
 
     def _classes(self, run: Run, opened: datasets.Dataset) -> np.ndarray | None:
         """The network's number of each class of the data; None where it is not told any."""

@@ -21,12 +21,17 @@ _JUDGING = (
 
 
 class Verdict(NamedTuple):
-    """What a plan is worth on some rung: the value of the rung's objective, held out."""
+    """What a plan is worth on some rung, held out.
+
+    ``plan`` is the rung that it was learned on, or the name of a heuristic plan; ``on`` the rung
+    that judges, by ``objective`` (the weights of its terms).
+    """
 
     steps: int
     plan: str
     on: str
     value: float
+    objective: Mapping[str, float]
 
 
 def learn_all(
@@ -46,7 +51,8 @@ def learn_all(
     Args:
       priors: the rungs, as :func:`learn` takes them, from the least to the most that is known.
       steps: one or several S. start: more plans to start from.
-      known: plans of the last rung that need not be learned again, by S.
+      known: plans of the last rung that need not be learned again, by S; the rungs below are left
+        out there.
       learned: called with each plan as it is learned.
       options: of :func:`learn`; objective, data, n, batch, mesh and cache go to the last rung, the
         others take their own.
@@ -65,19 +71,20 @@ def learn_all(
     counts = sorted({_check.whole_number("steps", one) for one in steps})
     found: list[PlanResult] = []
     before: dict[int, PlanResult] = {}
+    top = len(rungs) - 1
     for count in counts:
+        if known and count in known:
+            before[top] = known[count]
+            found.append(known[count])
+            continue
         below: PlanResult | None = None
         for rung, prior in enumerate(rungs):
-            last = rung == len(rungs) - 1
-            result = (known or {}).get(count) if last else None
-            if result is None:
-                starts = [one for one in (below, before.get(rung), *start) if one is not None]
-                own = options if last else _without(options, _LAST_RUNG)
-                result = learn(prior, count, start=starts, **own)
-                if learned:
-                    learned(result)
-            before[rung] = below = result
+            starts = [one for one in (below, before.get(rung), *start) if one is not None]
+            own = options if rung == top else _without(options, _LAST_RUNG)
+            before[rung] = below = result = learn(prior, count, start=starts, **own)
             found.append(result)
+            if learned:
+                learned(result)
     return found
 
 
@@ -95,14 +102,16 @@ def verdicts(results: Sequence[PlanResult], priors: Sequence[Any], **options: An
             own = _without(own, _LAST_RUNG)
         request = request_of(prior, results[0].plan.stochastic, **own)
         bench = bench_of(prior, request, None)
+        weights = dict(request.objective)
         with bench.precision():
             for one in results:
-                value = bench.held_out.total(terms_of(bench.held_out, one.plan))
-                found.append(Verdict(one.steps, one.prior, prior.kind, float(value)))
+                value = float(bench.held_out.total(terms_of(bench.held_out, one.plan)))
+                found.append(Verdict(one.steps, one.prior, prior.kind, value, weights))
         for one in results:
             if one.prior == prior.kind and one.baselines:
                 name = min(one.baselines, key=one.baselines.__getitem__)
-                found.append(Verdict(one.steps, name, prior.kind, one.baselines[name]))
+                value = one.baselines[name]
+                found.append(Verdict(one.steps, name, prior.kind, value, weights))
     return found
 
 

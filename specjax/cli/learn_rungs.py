@@ -1,0 +1,181 @@
+"""The rungs of ``specjax learn``: what is known of DATA, or of the data of a RUN, and its network."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import numpy as np
+import tyro
+
+from specjax import _check
+from specjax import data as datasets
+from specjax import io as files
+from specjax.cli.data import Reading, skipped
+from specjax.cli.evaluate_sources import is_run
+from specjax.cli.run_data import data_of_run
+from specjax.cli.sample import step_of
+from specjax.console import progress, status
+from specjax.spectrum import Spectrum
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
+    from specjax.nn.run import Run
+    from specjax.priors import Prior
+
+NETWORK = "network"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rungs:
+    """What plans are learned through."""
+
+    data: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA|RUN")]] = tyro.MISSING
+    """built-in set (digits, patches), tfds:NAME[/CONFIG][:SPLIT], .npy/.npz file of samples
+    [N, ...], folder of images or of sound, a spectrum file, or a run folder by 'specjax train'"""
+    reading: Reading = field(default_factory=Reading)
+    prior: tuple[str, ...] = ()
+    """one or several rungs, from the least to the most that is known, of gaussian, scale_mixture,
+    mixture, empirical and, of a run, network; plans of the last one are written; by default
+    gaussian empirical, and network for a run"""
+    against: str | None = None
+    """the data of a run, as DATA; by default the built-in set that it was trained on"""
+    held_out: float = 0.5
+    """the part of the data by which plans are judged, and with which none is learned"""
+    kernel_width: float | None = None
+    """of the empirical rung; by default what makes the held-out data most likely"""
+    step: str = "best"
+    """of a run, which checkpoint: best, last, or the number of its step"""
+    samples: int = 16
+    """of a run, how many samples of each plan the picture shows"""
+    devices: int | None = None
+    """of a run, over how many devices the noises are cut, by default all (a CPU is cut into that
+    many)"""
+
+    @property
+    def seed(self) -> int:
+        """The seed of the command."""
+        return self.reading.seed
+
+    def check(self) -> None:
+        """Refuse what can be refused before anything is read."""
+        from specjax.priors import PRIORS
+
+        _check.whole_number("seed", self.seed, 0)
+        _check.whole_number("samples", self.samples)
+        for name in self.prior:
+            _check.one_of("prior", name, (*PRIORS, NETWORK))
+        if len(set(self.prior)) < len(self.prior):
+            raise ValueError(f"prior = {' '.join(self.prior)}: name each rung once")
+        if not 0 <= self.held_out < 1:
+            raise ValueError(f"held_out = {self.held_out}: give a part of the data, such as 0.5")
+        step_of(self.step)
+        if not is_run(self.data):
+            self._check_no_run()
+        elif NETWORK in self.prior[:-1]:
+            raise ValueError("prior: the network is the last rung")
+
+    def _check_no_run(self) -> None:
+        if NETWORK in self.prior:
+            raise ValueError(f"prior = network: {self.data} is no run folder by 'specjax train'")
+        for name in ("against", "devices"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name} applies to a run, {self.data} is none: leave it out")
+
+
+class Ladder(NamedTuple):
+    """The rungs, and what goes with them.
+
+    ``run`` is that of the network, ``data`` what an energy distance is to, ``mesh`` of the devices.
+    """
+
+    priors: list[Prior]
+    run: Run | None
+    data: np.ndarray | None
+    mesh: Mesh | None
+
+    @property
+    def on_network(self) -> bool:
+        """Whether the last rung is a network."""
+        return self.priors[-1].kind == NETWORK
+
+
+def ladder_of(rungs: Rungs) -> Ladder:
+    """The rungs, with progress."""
+    if is_run(rungs.data):
+        return _of_run(rungs)
+    if files.is_spectrum(rungs.data):
+        return _of_spectrum(rungs)
+    with status(f"opening {rungs.data}"):
+        opened = datasets.open(rungs.data, rungs.reading)
+    names = rungs.prior or ("gaussian", "empirical")
+    return Ladder(_of_data(rungs, names, opened), None, None, None)
+
+
+def _of_spectrum(rungs: Rungs) -> Ladder:
+    from specjax.priors import Gaussian
+
+    if rungs.prior not in ((), ("gaussian",)):
+        raise ValueError(
+            f"prior = {' '.join(rungs.prior)}: of {rungs.data}, a spectrum file, only gaussian is "
+            "known; give the data"
+        )
+    found = files.load(rungs.data)
+    assert isinstance(found, Spectrum)
+    return Ladder([Gaussian(found)], None, None, None)
+
+
+def _of_run(rungs: Rungs) -> Ladder:
+    from specjax import cluster
+    from specjax.priors import Network
+
+    if rungs.devices is not None:
+        cluster.use_all_cores(_check.whole_number("devices", rungs.devices))
+    from specjax.nn.run import open_run
+
+    with status(f"opening {rungs.data}"):
+        run = open_run(rungs.data, step_of(rungs.step))
+    names = rungs.prior or ("gaussian", "empirical", NETWORK)
+    found: list[Prior] = []
+    below = [name for name in names if name != NETWORK]
+    if below:
+        with status("opening the data of the run"):
+            opened = data_of_run(run, rungs.data, rungs.against, rungs.reading)
+        found = _of_data(rungs, below, opened)
+    if NETWORK in names:
+        about = {**run.source, "run": rungs.data, "step": int(run.step)}
+        found.append(Network(run.denoiser(), run.shape, run.spectrum, source=about))
+    return Ladder(found, run, None, _mesh(rungs.devices))
+
+
+def _of_data(rungs: Rungs, names: Any, opened: datasets.Dataset) -> list[Prior]:
+    """The rungs that are made of data, each fitted once."""
+    from specjax.priors import prior_of
+
+    with progress("data", "samples", long=True) as update:
+        collected = datasets.collect(opened, progress=update)
+    if opened.skipped:
+        print(f"specjax: {skipped(opened, rungs.reading.limit)}", file=sys.stderr)
+    whole = replace(opened, samples=collected.samples)
+    found = []
+    for name in names:
+        options: Mapping[str, Any] = {}
+        if name == "empirical" and rungs.kernel_width is not None:
+            options = {"kernel_width": rungs.kernel_width}
+        with status(f"what is known of the data: {name}"):
+            found.append(prior_of(name, whole, held_out=rungs.held_out, seed=rungs.seed, **options))
+    return found
+
+
+def _mesh(devices: int | None) -> Mesh | None:
+    """Over the devices of this process, where they are several."""
+    import jax
+
+    own = jax.local_devices()
+    if (devices or 1) > len(own):
+        raise ValueError(f"devices = {devices}: there are {len(own)}")
+    own = own[:devices]
+    return jax.sharding.Mesh(np.array(own), ("samples",)) if len(own) > 1 else None
