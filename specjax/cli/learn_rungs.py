@@ -14,7 +14,7 @@ from specjax import _check
 from specjax import data as datasets
 from specjax import io as files
 from specjax.cli.data import Reading, skipped
-from specjax.cli.evaluate_sources import is_run
+from specjax.cli.evaluate_sources import is_run as is_run_folder
 from specjax.cli.run_data import data_of_run
 from specjax.cli.sample import step_of
 from specjax.console import progress, status
@@ -84,6 +84,11 @@ class Rungs:
         for name in ("against", "devices"):
             if getattr(self, name) is not None:
                 raise ValueError(f"{name} applies to a run, {self.data} is none: leave it out")
+
+
+def is_run(name: str) -> bool:
+    """Whether that is a run; a built-in set goes before a folder of its name (``./digits``)."""
+    return name not in datasets.BUILTIN and is_run_folder(name)
 
 
 class Ladder(NamedTuple):

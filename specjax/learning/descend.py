@@ -43,8 +43,7 @@ def descend(
     progress: Progress | None,
 ) -> Found:  # fmt: skip
     """Learn from parameters [n] on."""
-    dtype = np.float64 if bench.exact else np.float32
-    whole, ends = np.asarray(start, dtype), np.asarray(ends, dtype)
+    whole, ends = np.asarray(start, bench.dtype), np.asarray(ends, bench.dtype)
     task = _Task(form, method)
     held_out = float(value_of(form, bench.held_out, whole, ends))
     state = _begin(task, bench.learnt, whole, ends, most)

@@ -25,7 +25,7 @@ from specjax.corrections import (
     corrections_of,
 )
 from specjax.monotone import levels_of, theta_of
-from specjax.samplers import check_sampler, intervals, plan_of_levels
+from specjax.samplers import SAMPLERS, check_sampler, intervals, plan_of_levels
 from specjax.schedule import check_process
 from specjax.steps import SamplerPlan
 
@@ -117,8 +117,8 @@ def form_of(
       memory: None is the sampler's own, or 1 where weights are learned. groups: of :data:`GROUPS`.
 
     Raises:
-      ValueError: for an unknown group, none, a sampler whose levels alone can be learned, a memory
-        above two, below the sampler's or beside frozen weights.
+      ValueError: for an unknown group, none or some without a parameter, a sampler whose levels
+        alone can be learned, a memory above two, below the sampler's or beside frozen weights.
     """
     check_sampler(sampler, dict(options))
     check_process(process)
@@ -127,14 +127,19 @@ def form_of(
     chosen = tuple(name for name in GROUPS if name in groups)
     if not chosen:
         raise ValueError(f"groups = {tuple(groups)}: give at least one of {', '.join(GROUPS)}")
-    fixed = tuple(sorted(options.items()))
-    form = Form(steps, sampler, fixed, 0, chosen, ends_clean, process, False)
+    fixed, t = tuple(sorted(options.items())), intervals(np.arange(steps + 1.0), process, 0)
+    stochastic = SAMPLERS[sampler].rows(t, **dict(options)).stochastic
+    form = Form(steps, sampler, fixed, 0, chosen, ends_clean, process, stochastic)
     if not form.corrects:
         return form
     check_learnable(sampler)
-    own = corrections_of(sampler, intervals(np.arange(steps + 1.0), process, 0), **dict(options))
-    remembered = _memory(memory, sampler, own.memory, "weights" in chosen)
-    return form._replace(memory=remembered, stochastic=own.noise is not None)
+    own = corrections_of(sampler, t, **dict(options)).memory
+    form = form._replace(memory=_memory(memory, sampler, own, "weights" in chosen))
+    if not any(form.sizes[name] for name in chosen):
+        raise ValueError(
+            f"groups = {chosen}: {sampler} in {steps} steps has none of these; learn others too"
+        )
+    return form
 
 
 def _memory(given: int | None, sampler: str, own: int, learned: bool) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +28,11 @@ TERMS = {
 }
 
 
+_PIECE = 1024  # rows of the distances within the data at once
+
+
 @value(
-    data=["arrays", "noise", "keys", "target", "data", "spectrum"],
+    data=["arrays", "noise", "keys", "target", "data", "data_spread", "spectrum"],
     static=["shell", "weights", "loss", "batch", "by_calls"],
 )
 @dataclass(frozen=True, eq=False)
@@ -39,7 +43,8 @@ class Judge:
       arrays, shell: of the prior, see :func:`specjax.programs.split`.
       noise: [n, *shape], unit noise to start from. keys: [n], of the noise of the steps.
       target: [n, *shape], the fine solution from the same noise, or None.
-      data: [m, *shape], what outputs should be distributed as, or None.
+      data: [m, *shape], what outputs should be distributed as, or None. data_spread: [], the mean
+        distance of its pairs, see :func:`spread_of`.
       spectrum: for the closed-form transfer, or None.
       weights: (term, weight) of the logarithms. loss: a name in LOSSES, of the transfer.
       batch: samples in one call, or None for all.
@@ -52,6 +57,7 @@ class Judge:
     keys: Array
     target: Array | None
     data: Array | None
+    data_spread: Array | None
     spectrum: Spectrum | None
     shell: Shell
     weights: tuple[tuple[str, float], ...]
@@ -61,11 +67,33 @@ class Judge:
 
     def outputs(self, plan: SamplerPlan) -> jax.Array:
         """Samples [n, *shape] by a plan, differentiable in it."""
-        run = _by_calls if self.by_calls else _scanned
+        if self.by_calls:
+            made = jnp.stack([_last(r)[0] for r in self.called(plan)])
+        elif self.batch in (None, len(self.noise)):
+            return self._scanned(plan, self.noise, self.keys)
+        else:
+            made = jax.lax.map(lambda part: self._scanned(plan, *part), self._parts())
+        return jnp.swapaxes(made, 0, 1).reshape(self.noise.shape)
+
+    def called(self, plan: SamplerPlan) -> Iterator[Iterator[jax.Array]]:
+        """For each part of the noise the registers [H, batch, *shape] after each call of a plan."""
+        for part in zip(*self._parts(), strict=True):
+            yield _by_calls(self.shell, self.arrays, plan, *part)
+
+    def _parts(self) -> tuple[jax.Array, jax.Array]:
+        """Noise [parts, batch, *shape] and its keys [parts, batch].
+
+        Part i has every parts-th from the i-th on, so that each has its share of each device.
+        """
         size = self.batch or len(self.noise)
-        parts = [slice(begun, begun + size) for begun in range(0, len(self.noise), size)]
-        made = [run(self.shell, self.arrays, plan, self.noise[p], self.keys[p]) for p in parts]
-        return made[0] if len(made) == 1 else jnp.concatenate(made)
+        noise = jnp.reshape(self.noise, (size, -1, *self.noise.shape[1:]))
+        return jnp.swapaxes(noise, 0, 1), jnp.swapaxes(jnp.reshape(self.keys, (size, -1)), 0, 1)
+
+    def _scanned(self, plan: SamplerPlan, noise: Array, keys: Array) -> jax.Array:
+        """All calls as one scan; what happens inside a call is computed again going backwards."""
+        denoise = jax.checkpoint(lambda x, alpha, sigma: self.shell(self.arrays)(x, alpha, sigma))
+        pushed = functools.partial(_noise_of, keys, noise) if plan.stochastic else None
+        return scan_rows(denoise, _begin(plan, noise), _rows(plan, noise.dtype), pushed)[0]
 
     def terms(self, plan: SamplerPlan) -> dict[str, jax.Array]:
         """The terms [] of a plan by name, positive."""
@@ -79,7 +107,8 @@ class Judge:
             if self.target is not None and "teacher" in names:
                 found["teacher"] = _squared_distance(samples, self.target)
             if self.data is not None and "energy" in names:
-                found["energy"] = _energy(samples, self.data)
+                assert self.data_spread is not None
+                found["energy"] = _energy(samples, self.data, self.data_spread)
         return found
 
     def value(self, plan: SamplerPlan) -> jax.Array:
@@ -123,7 +152,7 @@ def _begin(plan: SamplerPlan, noise: Array) -> jax.Array:
     return first_registers(first, plan.registers)
 
 
-def _noise_of(keys: Array, k: Any, like: Array) -> jax.Array:
+def _noise_of(keys: Array, like: Array, k: Any) -> jax.Array:
     """Unit noise [n, *shape] of row k."""
 
     def one(key: jax.Array) -> jax.Array:
@@ -132,29 +161,20 @@ def _noise_of(keys: Array, k: Any, like: Array) -> jax.Array:
     return jax.vmap(one)(jnp.asarray(keys))
 
 
-def _scanned(
-    shell: Shell, arrays: list[Array], plan: SamplerPlan, noise: Array, keys: Array
-) -> jax.Array:
-    """All calls as one scan; what happens inside a call is computed again going backwards."""
-    denoise = jax.checkpoint(lambda x, alpha, sigma: shell(arrays)(x, alpha, sigma))
-
-    def pushed(k: Any) -> jax.Array:
-        return _noise_of(keys, k, noise)
-
-    rows = _rows(plan, noise.dtype)
-    return scan_rows(denoise, _begin(plan, noise), rows, pushed if plan.stochastic else None)[0]
-
-
 def _by_calls(
     shell: Shell, arrays: list[Array], plan: SamplerPlan, noise: Array, keys: Array
-) -> jax.Array:
-    """The same, call by call; between calls the registers alone are kept."""
+) -> Iterator[jax.Array]:
+    """The registers [H, n, *shape] after each call: all that is kept for the way back."""
     rows, r = _rows(plan, noise.dtype), _begin(plan, noise)
     for k in range(plan.calls):
         row = Row(*(x[k] for x in rows))
-        z = _noise_of(keys, k, noise) if plan.stochastic else None
+        z = _noise_of(keys, noise, k) if plan.stochastic else None
         r = _one_call(shell, arrays, r, row, z)
-    return r[0]
+        yield r
+
+
+def _last(many: Iterator[jax.Array]) -> jax.Array:
+    return collections.deque(many, maxlen=1)[0]
 
 
 @functools.partial(jax.jit, static_argnames="shell")
@@ -176,12 +196,21 @@ def _squared_distance(a: jax.Array, b: Array) -> jax.Array:
 
 
 @jax.jit
-def _energy(a: jax.Array, b: Array) -> jax.Array:
-    """``2 E|x - y| - E|x - x'| - E|y - y'|`` of all pairs, never negative."""
+def _energy(a: jax.Array, b: Array, spread: Array) -> jax.Array:
+    """``2 E|x - y| - E|x - x'| - E|y - y'|`` of all pairs, never negative; the last is given."""
     a, b = (x.reshape(len(x), -1) for x in (a, jnp.asarray(b)))
-    return 2 * _mean_distance(a, b) - _mean_distance(a, a) - _mean_distance(b, b)
+    return 2 * _mean_distance(a, b) - _mean_distance(a, a) - spread
 
 
+def spread_of(data: Array) -> jax.Array:
+    """``E|y - y'|`` [] of all pairs of data [m, *shape]: known once, in pieces that fit."""
+    flat = jnp.reshape(data, (len(data), -1))
+    pieces = [flat[begun : begun + _PIECE] for begun in range(0, len(flat), _PIECE)]
+    sums = [_mean_distance(piece, flat) * len(piece) for piece in pieces]
+    return jnp.stack(sums).sum() / len(flat)
+
+
+@jax.jit
 def _mean_distance(a: jax.Array, b: jax.Array) -> jax.Array:
     inner = jnp.matmul(a, b.T, precision="highest")
     squared = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * inner

@@ -118,10 +118,11 @@ def learn(
     }
     request = request_of(
         prior, any(form.stochastic for form in forms.values()), objective=objective, loss=loss,
-        data=data, alpha_bar_range=ends, n=n, batch=batch, mesh=mesh,
+        data=data, process=process, alpha_bar_range=ends, n=n, batch=batch, mesh=mesh,
         teacher_tolerance=teacher_tolerance, cache=cache, seed=seed,
     )  # fmt: skip
     _check.whole_number("max_iterations", max_iterations)
+    given = _plans(start)
     bench = bench_of(prior, request, teaching)
     method = BFGS if optimizer is None else with_optax(optimizer)
     limits = alpha_bar_to_logsnr(ends)
@@ -129,8 +130,7 @@ def learn(
         known = heuristics(prior, steps, samplers, sampler_options or {}, ends)
         baselines = _judged(known, bench, process, max(form.memory for form in forms.values()))
         name = _best(baselines, known, bench, process)
-        fall_back = _from_heuristic(name, known[name], forms, baselines[name])
-        given = [start] if isinstance(start, PlanResult) else list(start)
+        fall_back = _from_heuristic(name, known[name], forms, baselines[name], bench)
         first = _first(fall_back, given, forms, bench, limits)
         found = descend(
             first.form, method, bench, first.parameters, limits, max_iterations, progress
@@ -160,9 +160,10 @@ def _best(
     baselines: Mapping[str, float], known: Mapping[str, Heuristic], bench: Bench, process: str
 ) -> str:
     finite = {name: x for name, x in baselines.items() if math.isfinite(x)}
+    for name in baselines.keys() - finite.keys():
+        if not bench.exact:
+            check_answers(bench.held_out, known[name].plan(process, 0))
     if not finite:
-        for one in known.values():
-            check_answers(bench.held_out, one.plan(process, 0))
         raise ValueError(
             "no heuristic plan has a finite objective: try another one, or other ends "
             "(alpha_bar_range)"
@@ -170,9 +171,19 @@ def _best(
     return min(finite, key=finite.__getitem__)
 
 
-def _from_heuristic(name: str, one: Heuristic, forms: Mapping[str, Form], value: float) -> _Start:
+def _plans(start: PlanResult | Sequence[PlanResult]) -> list[PlanResult]:
+    given = [start] if isinstance(start, PlanResult) else list(start)
+    for one in given:
+        if not isinstance(one, PlanResult):
+            raise ValueError(f"start of type {type(one).__name__}: give plans that learn returned")
+    return given
+
+
+def _from_heuristic(
+    name: str, one: Heuristic, forms: Mapping[str, Form], value: float, bench: Bench
+) -> _Start:
     form = forms[one.sampler]
-    logsnr = np.asarray(one.schedule.logsnr, np.float64)
+    logsnr = np.asarray(one.schedule.logsnr, bench.dtype)  # levels' least distance is the dtype's
     return _Start(name, form, np.asarray(pack(form, logsnr, None)), value)
 
 
@@ -184,7 +195,7 @@ def _first(
     found = [fall_back]
     for one in given:
         form = forms.get(one.sampler, fall_back.form)
-        parameters = parameters_after(one, form)
+        parameters = parameters_after(one, form, bench.dtype)
         if parameters is not None:
             value = float(value_of(form, bench.held_out, parameters, ends))
             found.append(_Start(f"{one.prior}, {one.steps} steps", form, parameters, value))
@@ -201,8 +212,7 @@ def _result(
     form: Form, found: Found, bench: Bench, ends: np.ndarray, *, prior: str, began: float,
     **about: Any,
 ) -> PlanResult:  # fmt: skip
-    dtype = np.float64 if bench.exact else np.float32
-    parameters, ends = np.asarray(found.parameters, dtype), np.asarray(ends, dtype)
+    parameters, ends = (np.asarray(x, bench.dtype) for x in (found.parameters, ends))
     logsnr, by = jax.tree.map(lambda x: np.asarray(x, np.float64), unpack(form, parameters, ends))
     terms = terms_of(bench.held_out, plan_of(form, parameters, ends))
     return PlanResult(

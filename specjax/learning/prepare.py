@@ -13,14 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from specjax import _check
+from specjax import io as files
 from specjax._values import Array
 from specjax.generate import check_seed
-from specjax.learning.judge import Judge, check_objective, keys_of
-from specjax.learning.teacher import fine
+from specjax.learning.judge import Judge, check_objective, keys_of, spread_of
+from specjax.learning.teacher import Teaching, fine
 from specjax.losses import check_loss
 from specjax.priors import Gaussian, Network
 from specjax.priors.contract import Prior
 from specjax.programs import split
+from specjax.schedule import check_process
 from specjax.spectrum import Spectrum
 
 if TYPE_CHECKING:
@@ -37,13 +39,11 @@ class Request(NamedTuple):
 
     objective: tuple[tuple[str, float], ...]
     loss: str
-    ends: tuple[float, float]
     n: int
     batch: int | None
     mesh: Mesh | None
     data: np.ndarray | None
-    tolerance: float
-    cache: Path | None
+    teaching: Teaching
     seed: int
 
 
@@ -54,6 +54,7 @@ def request_of(
     objective: Mapping[str, float] | None = None,
     loss: str = "w2",
     data: Any = None,
+    process: str = "vp",
     alpha_bar_range: tuple[float, float] = _check.DEFAULT_ALPHA_BAR_RANGE,
     n: int | None = None,
     batch: int | None = None,
@@ -66,13 +67,16 @@ def request_of(
     return Request(
         objective=_objective(objective, prior.kind, stochastic),
         loss=loss,
-        ends=_check.alpha_bar_range(alpha_bar_range),
         n=_noises(NOISES.get(prior.kind, 512) if n is None else n, batch, mesh),
         batch=batch,
         mesh=mesh,
         data=None if data is None else np.asarray(data),
-        tolerance=_check.positive("teacher_tolerance", teacher_tolerance),
-        cache=None if cache is None else Path(cache),
+        teaching=Teaching(
+            check_process(process),
+            _check.alpha_bar_range(alpha_bar_range),
+            _check.positive("teacher_tolerance", teacher_tolerance),
+            None if cache is None else _folder(cache),
+        ),
         seed=check_seed(seed),
     )
 
@@ -102,6 +106,12 @@ def _noises(n: int, batch: int | None, mesh: Mesh | None) -> int:
     return n
 
 
+def _folder(cache: str | Path) -> Path:
+    """The folder of the cache, if files can be written there."""
+    files.check_folder(Path(cache) / "teacher.npz")
+    return Path(cache)
+
+
 class Bench(NamedTuple):
     """What a plan is learned on, and what decides; ``facts`` of the teachers."""
 
@@ -113,6 +123,11 @@ class Bench(NamedTuple):
     def exact(self) -> bool:
         """Whether all is in closed form, in float64."""
         return dict(self.learnt.weights).keys() == {"transfer"}
+
+    @property
+    def dtype(self) -> Any:
+        """Of parameters and levels."""
+        return np.float64 if self.exact else np.float32
 
     def precision(self) -> contextlib.AbstractContextManager[Any]:
         """What to compute in: float64 where all is in closed form."""
@@ -143,15 +158,11 @@ def bench_of(prior: Prior, request: Request, progress: Callable[[str], Any] | No
     Raises:
       ValueError: if a term cannot be computed, or the teacher has not converged.
     """
-    names = dict(request.objective)
-    if "transfer" in names:
-        if prior.spectrum is None:
-            raise ValueError(
-                "objective 'transfer' needs the spectrum of the data: the prior has none"
-            )
-        check_loss(request.loss, prior.spectrum)
     aside = prior.held_out or prior
-    data = _halves(request, prior)
+    if "transfer" in dict(request.objective):
+        for one in (prior, aside):
+            _check_transfer(one, request.loss)
+    data = _halves(request, prior, aside)
     facts: dict[str, Any] = {}
     return Bench(
         learnt=_judge(prior, request, LEARNT, data[0], facts, progress),
@@ -160,8 +171,16 @@ def bench_of(prior: Prior, request: Request, progress: Callable[[str], Any] | No
     )
 
 
-def _halves(request: Request, prior: Prior) -> tuple[Array | None, Array | None]:
-    """Data to learn on and data held out, in the prior's coordinates."""
+def _check_transfer(prior: Prior, loss: str) -> None:
+    if prior.spectrum is None:
+        raise ValueError("objective 'transfer' needs the spectrum of the data: the prior has none")
+    check_loss(loss, prior.spectrum)
+
+
+def _halves(
+    request: Request, prior: Prior, aside: Prior
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Data to learn on and data held out, each in the coordinates of its prior."""
     if request.data is None or "energy" not in dict(request.objective):
         return None, None
     if len(request.data) < 4:
@@ -169,10 +188,26 @@ def _halves(request: Request, prior: Prior) -> tuple[Array | None, Array | None]
             f"data has {len(request.data)} samples: an energy distance needs at least 4"
         )
     order = np.random.default_rng(request.seed).permutation(len(request.data))
-    own = np.asarray(prior.project(np.asarray(request.data)[order]), np.float32)
-    if own.shape[1:] != prior.shape:
-        raise ValueError(f"data has samples of shape {own.shape[1:]}, the prior {prior.shape}")
-    return own[: len(own) // 2], own[len(own) // 2 :]
+    half = len(order) // 2
+    chosen = ((prior, order[:half]), (aside, order[half:]))
+    learnt, held_out = (_projected(one, request.data[rows]) for one, rows in chosen)
+    return learnt, held_out
+
+
+def _projected(prior: Prior, data: np.ndarray) -> np.ndarray:
+    """Samples [n, *shape] in a prior's coordinates."""
+    try:
+        own = np.asarray(prior.project(data), np.float32)
+    except (TypeError, ValueError):  # of a basis, for another number of pixels
+        own = None
+    if own is None or own.shape[1:] != prior.shape:
+        raise ValueError(
+            f"data has samples of shape {data.shape[1:]}, which is not what the prior is of: give "
+            "samples in the data's own space"
+        )
+    if not np.isfinite(own).all():
+        raise ValueError("data has NaN or infinite values: leave these samples out")
+    return own
 
 
 def _judge(
@@ -188,7 +223,8 @@ def _judge(
         noise=place(_noise(prior, request, name) if samples else np.zeros((0, 1), np.float32)),
         keys=place(keys_of(_seed(request, name, 1), request.n if samples else 0)),
         target=None,
-        data=None if data is None else place(data, whole=True),
+        data=None,
+        data_spread=None,
         spectrum=_nodes(prior.spectrum) if "transfer" in names else None,
         shell=shell,  # type: ignore[arg-type]
         weights=request.objective,
@@ -199,15 +235,18 @@ def _judge(
 
     def solved(by: Judge, what: str) -> np.ndarray:
         update = progress(f"fine solutions, {what}") if progress else None
-        found = fine(prior, by, request.ends, request.tolerance, request.cache, update)
+        found = fine(prior, by, request.teaching, update)
         facts[what] = {"steps": found.steps, "change": found.change}
         return found.samples
 
     if "teacher" in names:
         judge = replace(judge, target=place(solved(judge, name)))
-    if "energy" in names and data is None:
-        other = replace(judge, noise=place(_noise(prior, request, f"other {name}")))
-        judge = replace(judge, data=place(solved(other, f"{name}, other noise"), whole=True))
+    if "energy" in names:
+        if data is None:
+            other = replace(judge, noise=place(_noise(prior, request, f"other {name}")))
+            data = solved(other, f"{name}, other noise")
+        placed = place(data, whole=True)
+        judge = replace(judge, data=placed, data_spread=spread_of(placed))
     return judge
 
 
@@ -233,6 +272,8 @@ def _placed(mesh: Mesh | None) -> Callable[..., Any]:
     def place(x: Any, whole: bool = False) -> Any:
         if mesh is None:
             return jnp.asarray(x) if isinstance(x, np.ndarray) else x
+        if whole and isinstance(x, jax.Array) and x.sharding.device_set == set(mesh.devices.flat):
+            return x  # a network that is there already, cut as its owner likes it
         spec = PartitionSpec() if whole else PartitionSpec(mesh.axis_names[0])
         return jax.device_put(x, NamedSharding(mesh, spec))
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from specjax.learning.form import Form, pack
 from specjax.plan_result import PlanResult
 
 
-def parameters_after(start: PlanResult, form: Form) -> np.ndarray | None:
-    """The parameters [n] of S steps after a plan of S' steps.
+def parameters_after(start: PlanResult, form: Form, dtype: Any) -> np.ndarray | None:
+    """The parameters [n] of S steps after a plan of S' steps, as a dtype that they are used in.
 
     Levels, and what is corrected beyond the sampler, are interpolated over the time k / S; the
     corrections, of which there are more now, get smaller by S' / S. None where the plan is of
@@ -20,11 +22,11 @@ def parameters_after(start: PlanResult, form: Form) -> np.ndarray | None:
         return None
     if by is not None and form.corrects and (by.noise is not None) != form.stochastic:
         return None
-    levels = np.asarray(start.schedule.logsnr, np.float64)
+    levels = np.asarray(start.schedule.logsnr, dtype)
     old = pack(before, levels, by)
     if form.steps == start.steps:
         return old
-    new = pack(form, _resampled(levels, form.steps, form.ends_clean), None)
+    new = pack(form, _resampled(levels, form.steps, form.ends_clean).astype(dtype), None)
     parts = {name: np.asarray(x) for name, x in before.parts(old).items() if name != "levels"}
     added = [_interpolated(x, start.steps, form.steps).reshape(-1) for x in parts.values()]
     return new + np.concatenate([np.zeros(form.sizes["levels"]), *added])
