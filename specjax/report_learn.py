@@ -12,6 +12,8 @@ from rich.table import Table
 from specjax.learning import TERMS, Verdict
 from specjax.plan_result import PlanResult
 
+_HEURISTICS = 6  # heuristic plans in a table
+
 
 def learned_json(found: Sequence[PlanResult], judged: Sequence[Verdict]) -> dict[str, Any]:
     """The plans of the last rung, and every verdict."""
@@ -75,6 +77,10 @@ def _table(result: PlanResult, judged: Sequence[Verdict], rungs: Sequence[str]) 
     for plan in sorted(plans, key=order):
         name = f"learned on {plan}" if plan in rungs else plan
         table.add_row(name, *(_cell(cells.get((plan, rung))) for rung in rungs))
+    best = sorted(result.baselines.items(), key=lambda item: item[1])
+    for name, value in best[1:_HEURISTICS]:
+        made = Verdict(result.steps, name, rungs[-1], value, result.objective)
+        table.add_row(name, *("" for _ in rungs[1:]), _cell(made))
     return table
 
 

@@ -117,8 +117,6 @@ class LearnCommand:
             files.check_folder(check_path(self.plot))
         ladder = ladder_of(self.rungs)
         options = {**self.learning.options, "seed": self.rungs.seed}
-        if ladder.data is not None:
-            options["data"] = ladder.data
         request = self._request(ladder.priors)
         known = self._known(request)
         if ladder.on_network:

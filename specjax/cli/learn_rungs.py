@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from specjax.priors import Prior
 
 NETWORK = "network"
+_OF_RUN = ("probed", NETWORK)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +40,8 @@ class Rungs:
     reading: Reading = field(default_factory=Reading)
     prior: tuple[str, ...] = ()
     """one or several rungs, from the least to the most that is known, of gaussian, scale_mixture,
-    mixture, empirical and, of a run, network; plans of the last one are written; by default
-    gaussian empirical, and network for a run"""
+    mixture, empirical and, of a run, probed (its network as 'specjax probe' sees it) and network;
+    plans of the last one are written; by default gaussian empirical, and network for a run"""
     against: str | None = None
     """the data of a run, as DATA; by default the built-in set that it was trained on"""
     held_out: float = 0.5
@@ -67,7 +68,7 @@ class Rungs:
         _check.whole_number("seed", self.seed, 0)
         _check.whole_number("samples", self.samples)
         for name in self.prior:
-            _check.one_of("prior", name, (*PRIORS, NETWORK))
+            _check.one_of("prior", name, (*PRIORS, *_OF_RUN))
         if len(set(self.prior)) < len(self.prior):
             raise ValueError(f"prior = {' '.join(self.prior)}: name each rung once")
         if not 0 <= self.held_out < 1:
@@ -79,8 +80,9 @@ class Rungs:
             raise ValueError("prior: the network is the last rung")
 
     def _check_no_run(self) -> None:
-        if NETWORK in self.prior:
-            raise ValueError(f"prior = network: {self.data} is no run folder by 'specjax train'")
+        for name in _OF_RUN:
+            if name in self.prior:
+                raise ValueError(f"prior = {name}: {self.data} is no run folder by 'specjax train'")
         for name in ("against", "devices"):
             if getattr(self, name) is not None:
                 raise ValueError(f"{name} applies to a run, {self.data} is none: leave it out")
@@ -92,14 +94,10 @@ def is_run(name: str) -> bool:
 
 
 class Ladder(NamedTuple):
-    """The rungs, and what goes with them.
-
-    ``run`` is that of the network, ``data`` what an energy distance is to, ``mesh`` of the devices.
-    """
+    """The rungs, the run of the network, and the devices over which its noises are cut."""
 
     priors: list[Prior]
     run: Run | None
-    data: np.ndarray | None
     mesh: Mesh | None
 
     @property
@@ -116,8 +114,9 @@ def ladder_of(rungs: Rungs) -> Ladder:
         return _of_spectrum(rungs)
     with status(f"opening {rungs.data}"):
         opened = datasets.open(rungs.data, rungs.reading)
+    whole = _whole(rungs, opened)
     names = rungs.prior or ("gaussian", "empirical")
-    return Ladder(_of_data(rungs, names, opened), None, None, None)
+    return Ladder([_of_data(rungs, name, whole) for name in names], None, None)
 
 
 def _of_spectrum(rungs: Rungs) -> Ladder:
@@ -130,12 +129,11 @@ def _of_spectrum(rungs: Rungs) -> Ladder:
         )
     found = files.load(rungs.data)
     assert isinstance(found, Spectrum)
-    return Ladder([Gaussian(found)], None, None, None)
+    return Ladder([Gaussian(found)], None, None)
 
 
 def _of_run(rungs: Rungs) -> Ladder:
     from specjax import cluster
-    from specjax.priors import Network
 
     if rungs.devices is not None:
         cluster.use_all_cores(_check.whole_number("devices", rungs.devices))
@@ -144,35 +142,49 @@ def _of_run(rungs: Rungs) -> Ladder:
     with status(f"opening {rungs.data}"):
         run = open_run(rungs.data, step_of(rungs.step))
     names = rungs.prior or ("gaussian", "empirical", NETWORK)
-    found: list[Prior] = []
-    below = [name for name in names if name != NETWORK]
-    if below:
+    whole = None
+    if names != (NETWORK,):
         with status("opening the data of the run"):
             opened = data_of_run(run, rungs.data, rungs.against, rungs.reading)
-        found = _of_data(rungs, below, opened)
-    if NETWORK in names:
+        whole = _whole(rungs, opened)
+    return Ladder([_of_name(rungs, name, whole, run) for name in names], run, _mesh(rungs.devices))
+
+
+def _of_name(rungs: Rungs, name: str, whole: datasets.Dataset | None, run: Run) -> Prior:
+    """A rung of a run."""
+    from specjax.priors import Gaussian, Network
+    from specjax.probe import probe
+
+    if name == NETWORK:
         about = {**run.source, "run": rungs.data, "step": int(run.step)}
-        found.append(Network(run.denoiser(), run.shape, run.spectrum, source=about))
-    return Ladder(found, run, None, _mesh(rungs.devices))
+        return Network(run.denoiser(), run.shape, run.spectrum, source=about)
+    assert whole is not None
+    if name != "probed":
+        return _of_data(rungs, name, whole)
+    samples = datasets.rescaled(whole.samples, whole.data_range)
+    with progress("probing", "answers", long=True) as update:
+        found = probe(run.denoiser(), samples, run.spectrum, seed=rungs.seed, progress=update)
+    return Gaussian(found.attach())
 
 
-def _of_data(rungs: Rungs, names: Any, opened: datasets.Dataset) -> list[Prior]:
-    """The rungs that are made of data, each fitted once."""
-    from specjax.priors import prior_of
-
+def _whole(rungs: Rungs, opened: datasets.Dataset) -> datasets.Dataset:
+    """All samples as one array."""
     with progress("data", "samples", long=True) as update:
         collected = datasets.collect(opened, progress=update)
     if opened.skipped:
         print(f"specjax: {skipped(opened, rungs.reading.limit)}", file=sys.stderr)
-    whole = replace(opened, samples=collected.samples)
-    found = []
-    for name in names:
-        options: Mapping[str, Any] = {}
-        if name == "empirical" and rungs.kernel_width is not None:
-            options = {"kernel_width": rungs.kernel_width}
-        with status(f"what is known of the data: {name}"):
-            found.append(prior_of(name, whole, held_out=rungs.held_out, seed=rungs.seed, **options))
-    return found
+    return replace(opened, samples=collected.samples)
+
+
+def _of_data(rungs: Rungs, name: str, whole: datasets.Dataset) -> Prior:
+    """A rung that is made of data."""
+    from specjax.priors import prior_of
+
+    options: Mapping[str, Any] = {}
+    if name == "empirical" and rungs.kernel_width is not None:
+        options = {"kernel_width": rungs.kernel_width}
+    with status(f"what is known of the data: {name}"):
+        return prior_of(name, whole, held_out=rungs.held_out, seed=rungs.seed, **options)
 
 
 def _mesh(devices: int | None) -> Mesh | None:
