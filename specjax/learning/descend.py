@@ -19,9 +19,9 @@ Progress = Callable[[int, int, float], None]
 """Called with (evaluations done, most, the best held-out value so far)."""
 
 _LOOK = 10  # evaluations between two looks at what is held out
-_PATIENCE = 3  # looks without a gain before it ends
 _GAIN = 2e-3  # of the value, a logarithm, that counts as one
-_TOLERANCE = 1e-3  # of the largest entry of the gradient
+_PATIENCE = {np.dtype("float64"): 10, np.dtype("float32"): 3}  # looks without one before it ends
+_TOLERANCE = {np.dtype("float64"): 1e-6, np.dtype("float32"): 1e-3}  # of the gradient's largest entry
 
 
 class Found(NamedTuple):
@@ -50,7 +50,7 @@ def descend(
     looks = [(float(value_of(form, bench.learnt, whole, ends)), held_out)]
     best = Found(whole, *looks[0], np.zeros((0, 2)))
     waited = 0
-    while waited < _PATIENCE and _wants_more(task, state, most):
+    while waited < _PATIENCE[whole.dtype] and _wants_more(task, state, most):
         state = _advance(task, bench.learnt, whole, ends, state, most)
         now = np.asarray(_filled(form, whole, state.theta))
         looks.append((float(state.value), float(value_of(form, bench.held_out, now, ends))))
@@ -95,7 +95,7 @@ def _started(task: _Task, judge: Judge, whole: Array, ends: Array, most: int) ->
 def _moved(task: _Task, judge: Judge, whole: Array, ends: Array, state: Any, until: Any) -> Any:
     function = _function(task.form, judge, whole, ends)
     return jax.lax.while_loop(
-        lambda s: task.method.wants_more(s, _TOLERANCE, until),
+        lambda s: _wants_more(task, s, until),
         lambda s: task.method.advance(function, s),
         state,
     )
@@ -110,8 +110,8 @@ def _begin(task: _Task, judge: Judge, whole: Array, ends: Array, most: int) -> A
     return start(task, judge, whole, ends, most)
 
 
-def _wants_more(task: _Task, state: Any, most: int) -> bool:
-    return bool(task.method.wants_more(state, _TOLERANCE, most))
+def _wants_more(task: _Task, state: Any, until: Any) -> jax.Array:
+    return task.method.wants_more(state, _TOLERANCE[np.dtype(state.theta.dtype)], until)
 
 
 def _advance(task: _Task, judge: Judge, whole: Array, ends: Array, state: Any, most: int) -> Any:
