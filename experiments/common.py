@@ -1,0 +1,59 @@
+"""What every experiment shares: where and with what it ran, results as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from specjax.io import versions, write_atomically
+
+WORK = Path("build")
+"""For what is not committed: checkpoints, plans, solutions. Relative to where it is started."""
+
+
+def circumstances() -> dict[str, Any]:
+    """Commit, versions and machine; the load tells whether other work shared it."""
+    import jax
+    import scipy
+    import sklearn
+
+    more = {"scipy": scipy.__version__, "scikit_learn": sklearn.__version__}
+    return {
+        "commit": _commit(),
+        "versions": {**versions(), **more},
+        "machine": {
+            "cores": os.cpu_count(),
+            "load": round(os.getloadavg()[0], 2),
+            "system": f"{platform.system()} {platform.machine()}",
+            "devices": [device.device_kind for device in jax.devices()],
+        },
+    }
+
+
+def _commit() -> str:
+    """Of the checkout that it runs in; "-dirty" where the code differs from it."""
+    here = Path(__file__).parent.parent
+    command = ["git", "describe", "--always", "--abbrev=12", "--exclude=*"]
+    try:
+        found = subprocess.run(command, cwd=here, capture_output=True, text=True, check=True)
+        changed = subprocess.run(
+            ["git", "diff", "--quiet", "HEAD", "--", "specjax", "experiments/*.py"], cwd=here
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip() + "-dirty" * bool(changed.returncode)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A result, or nothing where there is none yet."""
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """The whole file or none of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, (json.dumps(value, indent=1) + "\n").encode())

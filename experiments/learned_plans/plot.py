@@ -1,0 +1,76 @@
+"""The pictures, from the results: ``python -m experiments.learned_plans.plot``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.common import read_json
+from experiments.learned_plans.judging import FINE
+from experiments.learned_plans.tables import HERE, Judged, judged
+from specjax.plots import save_figure
+from specjax.plots.style import GUIDE, LEARNED, MUTED, RC
+
+
+def distances_figure(rows: list[Judged]) -> Figure:
+    """A panel for each row and S: every column's distance with its standard error."""
+    figure = Figure(figsize=(6.2 * 2, 3.6 * -(-len(rows) // 2)), layout="constrained")
+    panels = figure.subplots(-(-len(rows) // 2), 2, squeeze=False).ravel()
+    for axes, one in zip(panels, rows, strict=False):
+        _distances(axes, one)
+    for axes in panels[len(rows) :]:
+        axes.set_visible(False)
+    return figure
+
+
+def _distances(axes: Axes, one: Judged) -> None:
+    shown = list(one.shown.items())[::-1]
+    for y, (title, name) in enumerate(shown):
+        found = one.of(name)
+        colour = GUIDE if name == FINE else LEARNED if title.startswith("plan") else MUTED[0]
+        error = found.error if np.isfinite(found.error) else 0.0
+        axes.errorbar(found.mean, y, xerr=error, fmt="o", color=colour, markersize=5)
+    axes.axvline(one.of(FINE).mean, color=GUIDE, linewidth=1, linestyle=":")
+    axes.set_yticks(range(len(shown)), [title for title, _ in shown], fontsize=7.5)
+    axes.set_xscale("log")
+    axes.set_title(one.title, fontsize=8.5)
+    axes.set_xlabel("Fréchet distance (squared) in pixels")
+
+
+def plans_figure(results: Path, seed: int = 0) -> Figure:
+    """Levels and corrections of the ratios of each row's plans, of one seed."""
+    found = [(p.stem, read_json(p)["steps"]) for p in sorted(results.glob(f"*-{seed}.json"))]
+    count = max(len(steps) for _, steps in found)
+    figure = Figure(figsize=(5 * count * 2, 3.4 * len(found)), layout="constrained")
+    panels = figure.subplots(len(found), 2 * count, squeeze=False)
+    for row, (name, steps) in zip(panels, found, strict=True):
+        for k, (s, one) in enumerate(steps.items()):
+            _plans(row[2 * k], row[2 * k + 1], one["learning"], f"{name.split('-')[0]}, S = {s}")
+    panels[0, 0].legend(fontsize=6)
+    return figure
+
+
+def _plans(levels: Axes, ratios: Axes, learning: dict, title: str) -> None:
+    for i, (name, facts) in enumerate(learning.items()):
+        style = {"color": MUTED[i % len(MUTED)], "linewidth": 1.2, "marker": "o", "markersize": 3}
+        levels.plot(facts["logsnr"], label=name, **style)
+        if facts["ratios"]:
+            ratios.plot(facts["ratios"], **style)
+    levels.set_title(f"{title}: levels (logsnr)", fontsize=8.5)
+    ratios.set_title(f"{title}: corrections c of the ratios", fontsize=8.5)
+
+
+def main(results: Path = HERE / "results", folder: Path = HERE) -> None:
+    """Write ``distances.png`` and ``plans.png``."""
+    import matplotlib
+
+    with matplotlib.rc_context(RC):
+        save_figure(distances_figure(list(judged(results))), folder / "distances.png")
+        save_figure(plans_figure(results), folder / "plans.png")
+
+
+if __name__ == "__main__":
+    main()
