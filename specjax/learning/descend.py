@@ -18,10 +18,25 @@ from specjax.learning.prepare import Bench
 Progress = Callable[[int, int, float], None]
 """Called with (evaluations done, most, the best held-out value so far)."""
 
-_LOOK = 10  # evaluations between two looks at what is held out
 _GAIN = 2e-3  # of the value, a logarithm, that counts as one
-_PATIENCE = {np.dtype("float64"): 10, np.dtype("float32"): 3}  # looks without one before it ends
-_TOLERANCE = {np.dtype("float64"): 1e-6, np.dtype("float32"): 1e-3}  # of the gradient's largest entry
+_TOLERANCE = {np.dtype("float64"): 1e-6, np.dtype("float32"): 1e-3}  # of the gradient, at most
+
+
+class _Pace(NamedTuple):
+    """Evaluations between two looks at what is held out, and looks without a gain to the end."""
+
+    look: int
+    patience: int
+
+
+_CLOSED_FORM, _SAMPLES, _NETWORK = _Pace(10, 10), _Pace(10, 3), _Pace(5, 3)
+
+
+def _pace(bench: Bench) -> _Pace:
+    """The dearer an evaluation, the sooner it ends."""
+    if bench.exact:
+        return _CLOSED_FORM
+    return _NETWORK if bench.learnt.by_calls else _SAMPLES
 
 
 class Found(NamedTuple):
@@ -49,9 +64,10 @@ def descend(
     state = _begin(task, bench.learnt, whole, ends, most)
     looks = [(float(value_of(form, bench.learnt, whole, ends)), held_out)]
     best = Found(whole, *looks[0], np.zeros((0, 2)))
-    waited = 0
-    while waited < _PATIENCE[whole.dtype] and _wants_more(task, state, most):
-        state = _advance(task, bench.learnt, whole, ends, state, most)
+    waited, pace = 0, _pace(bench)
+    while waited < pace.patience and _wants_more(task, state, most):
+        until = min(int(state.iteration) + pace.look, most)
+        state = _advance(task, bench.learnt, whole, ends, state, until)
         now = np.asarray(_filled(form, whole, state.theta))
         looks.append((float(state.value), float(value_of(form, bench.held_out, now, ends))))
         gained = looks[-1][1] < best.held_out - _GAIN
@@ -114,12 +130,11 @@ def _wants_more(task: _Task, state: Any, until: Any) -> jax.Array:
     return task.method.wants_more(state, _TOLERANCE[np.dtype(state.theta.dtype)], until)
 
 
-def _advance(task: _Task, judge: Judge, whole: Array, ends: Array, state: Any, most: int) -> Any:
-    """Up to ``_LOOK`` more evaluations; one by one where each call is a program of its own."""
-    until = min(int(state.iteration) + _LOOK, most)
+def _advance(task: _Task, judge: Judge, whole: Array, ends: Array, state: Any, until: int) -> Any:
+    """Up to so many evaluations in all; one by one where each call is a program of its own."""
     if not judge.by_calls:
         return _moved_compiled(task, judge, whole, ends, state, until)
     function = _function(task.form, judge, whole, ends)
-    while int(state.iteration) < until and _wants_more(task, state, most):
+    while _wants_more(task, state, until):
         state = task.method.advance(function, state)
     return state
