@@ -84,7 +84,8 @@ def test_published_numbers():
     schedule = levels(1.0)
     h = np.diff(schedule.logsnr[:-1])
     ddim = as_corrections("ddim", {}, schedule, "vp")
-    assert np.abs(ddim.ratio).max() < 1e-12 and ddim.weights.shape == (6, 0)
+    assert np.abs(ddim.ratio).max() < 1e-12
+    assert ddim.weights.shape == (6, 0)
     posterior = as_corrections("ddpm", {}, schedule, "vp")
     np.testing.assert_allclose(posterior.ratio[:-1], -h / 2, rtol=1e-9)
     np.testing.assert_allclose(posterior.noise, [1, 1, 1, 1, 1, 0], rtol=1e-9)

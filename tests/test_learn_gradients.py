@@ -1,0 +1,263 @@
+"""The objective of learning: its terms, and its gradient through every rung of the ladder."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from checks import by_default, one_line
+
+import specjax as sx
+from specjax.evaluate import energy_distance
+from specjax.learning.descend import plan_of
+from specjax.learning.form import form_of, pack, unpack
+from specjax.learning.judge import Judge, check_objective, keys_of, spread_of
+from specjax.priors import Empirical, Gaussian, Mixture, Network, ScaleMixture
+from specjax.programs import split
+from specjax.response import Measured
+from specjax.schedule import alpha_bar_to_logsnr
+
+ENDS = (4e-5, 1.0)
+GROUPS = ("levels", "ratios", "weights", "noise")
+STEPS, N = 3, 6
+STEP, RTOL = 1e-4, 2e-6  # of central differences in float64: their error is about the step squared
+
+SPECTRUM = sx.Spectrum([3.0, 0.5, 0.05], [0.4, -0.6, 0.0])
+DATA = np.random.default_rng(7).standard_normal((10, 3)) * [1.7, 0.7, 0.2] + [0.4, -0.6, 0.0]
+
+
+def probed():
+    at = np.linspace(-12, 12, 9)
+    s2 = np.exp(-at)[:, None]
+    lam = np.asarray(SPECTRUM.eigenvalues)
+    gain = lam * (1 + 0.1 * np.sin(at)[:, None]) / (lam + s2)
+    bias = 0.05 * np.cos(at)[:, None] * [1.0, -1.0, 0.5]
+    return Gaussian(replace(SPECTRUM, denoiser=Measured.from_levels(lam, at, gain, bias)))
+
+
+def convolution(x, params):
+    for kernel in params:
+        x = jnp.tanh(
+            jax.lax.conv_general_dilated(
+                x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+            )
+        )
+    return x
+
+
+def network(params, x, alpha, sigma):
+    """A small convolution that bends Wiener's answer for variance 1; params are leaves."""
+    y, s = x / alpha, sigma / alpha
+    return y / (1 + s**2) + convolution(y / jnp.sqrt(1 + s**2), params) / (1 + s)
+
+
+def net(dtype=np.float64):
+    rng = np.random.default_rng(5)
+    shapes = ((3, 3, 1, 2), (3, 3, 2, 1))
+    params = [(rng.standard_normal(shape) / 3).astype(dtype) for shape in shapes]
+    return Network(jax.tree_util.Partial(network, params), (4, 4, 1))
+
+
+COVARIANCES = [[1.0, 0.3, 0.1], [0.2, 0.6, 0.1]]
+MEANS = [[1.0, 0.0, 0.1], [-1.0, 0.5, 0.0]]
+RUNGS = {
+    "gaussian": lambda: Gaussian(SPECTRUM),
+    "probed": probed,
+    "scale_mixture": lambda: ScaleMixture(SPECTRUM, [0.3, 1.7], [0.5, 0.5]),
+    "mixture": lambda: Mixture.from_covariances([0.4, 0.6], MEANS, COVARIANCES),
+    "empirical": lambda: Empirical.from_samples(DATA, 0.3, held_out=0),
+    "pieces": lambda: Empirical.from_samples(DATA, 0.3, held_out=0, piece=4),
+    "network": net,
+}
+
+
+def judge_of(prior, weights, *, by_calls=False, batch=None, dtype=np.float64):
+    """A judge of made-up noise, target and data; all of a dtype."""
+    rng, (shell, arrays) = np.random.default_rng(0), split(prior)
+    noise, target, data = (
+        jnp.asarray(rng.standard_normal((n, *prior.shape)), dtype) for n in (N, N, 7)
+    )
+    arrays = [jnp.asarray(x) for x in arrays]
+    spectrum = SPECTRUM if prior.spectrum is None else replace(prior.spectrum, basis=None)
+    return Judge(
+        arrays, noise, keys_of(1, N), target, data, spread_of(data), spectrum, shell,
+        check_objective(weights), "w2", batch, by_calls,
+    )  # fmt: skip
+
+
+def parameters(form, seed=2):
+    """Parameters [n] of a plan somewhat off its sampler's."""
+    levels = np.asarray(sx.family("cosine", STEPS, alpha_bar_range=ENDS).logsnr)
+    theta = np.asarray(pack(form, levels, None))
+    return theta + 0.2 * np.random.default_rng(seed).standard_normal(theta.size)
+
+
+def form_for(sampler, memory=2, groups=GROUPS):
+    return form_of(STEPS, sampler, {}, memory, groups, True, "vp")
+
+
+def objective(form, judge):
+    ends = alpha_bar_to_logsnr(ENDS)
+    return lambda theta: judge.value(plan_of(form, theta, ends))
+
+
+def check_gradient(form, judge):
+    both = jax.jit(jax.value_and_grad(objective(form, judge)))
+    theta, rng = jnp.asarray(parameters(form)), np.random.default_rng(3)
+    _, slope = both(theta)
+    assert slope.dtype == np.float64
+    assert np.abs(slope).max() > 1e-3
+    for _ in range(3):
+        way = rng.standard_normal(theta.size)
+        high, low = (float(both(theta + e * way)[0]) for e in (STEP, -STEP))
+        expected = (high - low) / (2 * STEP)
+        assert abs(float(slope @ way) - expected) < RTOL * (1 + abs(expected))
+
+
+ALL_TERMS = {"transfer": 0.3, "teacher": 1.0, "energy": 0.5}
+
+
+@pytest.mark.parametrize("rung", by_default(RUNGS, 1, 2, 3, 5, 6))
+def test_the_gradient_agrees_with_finite_differences_through_every_rung(rung):
+    with jax.enable_x64(True):
+        check_gradient(form_for("dpmpp_2m"), judge_of(RUNGS[rung](), ALL_TERMS))
+
+
+def test_and_of_each_term_by_itself_and_with_noise():
+    with jax.enable_x64(True):
+        prior = RUNGS["scale_mixture"]()
+        check_gradient(form_for("ddim", 1), judge_of(prior, {"teacher": 1.0}))
+        stochastic = form_for("dpmpp_2m_sde", 1)
+        check_gradient(stochastic, judge_of(prior, {"energy": 1.0, "transfer": 0.5}))
+
+
+def test_calls_one_by_one_give_the_gradient_of_the_scan():
+    # Two compiled forms of the same sum, float64: rounding.
+    with jax.enable_x64(True):
+        form, judge = form_for("dpmpp_2m_sde", 1), judge_of(net(), {"energy": 1.0})
+        theta = jnp.asarray(parameters(form))
+        value, slope = jax.jit(jax.value_and_grad(objective(form, judge)))(theta)
+        for by_calls, batch in ((True, 2), (False, 3)):
+            other = replace(judge, by_calls=by_calls, batch=batch)
+            again, its = jax.jit(jax.value_and_grad(objective(form, other)))(theta)
+            assert abs(again - value) < 1e-12 * (1 + abs(value))
+            np.testing.assert_allclose(its, slope, rtol=1e-9, atol=1e-11)
+
+
+def test_no_half_of_the_work_is_in_another_precision():
+    form, judge = form_for("dpmpp_2m"), judge_of(net(np.float32), ALL_TERMS, dtype=np.float32)
+    judge = replace(judge, spectrum=SPECTRUM)
+    theta = jnp.asarray(parameters(form), jnp.float32)
+    text = str(jax.make_jaxpr(jax.value_and_grad(objective(form, judge)))(theta))
+    assert "f64" not in text
+    with jax.enable_x64(True):  # a program of float32 stays one
+        samples = judge.outputs(plan_of(form, np.asarray(theta), alpha_bar_to_logsnr(ENDS)))
+    assert samples.dtype == np.float32
+
+
+def run_plan(plan, prior, noise):
+    """The equation of a plan, in NumPy, call by call."""
+    r = [np.asarray(plan.start * noise), *[np.zeros_like(noise)] * (plan.registers - 1)]
+    for k in range(plan.calls):
+        d = np.asarray(prior(r[0], plan.alpha[k], plan.sigma[k]))
+        r = [
+            sum(plan.keep[k, i, j] * r[j] for j in range(len(r))) + plan.pull[k, i] * d
+            for i in range(len(r))
+        ]
+    return r[0]
+
+
+def test_the_terms_are_what_they_say():
+    prior, form = RUNGS["mixture"](), form_for("dpmpp_2m")
+    with jax.enable_x64(True):
+        judge = judge_of(prior, ALL_TERMS)
+        plan = jax.tree.map(np.asarray, plan_of(form, parameters(form), alpha_bar_to_logsnr(ENDS)))
+        terms = {name: float(x) for name, x in judge.terms(plan).items()}
+        value = float(judge.value(plan))
+        noise, target, data = (np.asarray(x) for x in (judge.noise, judge.target, judge.data))
+    made = run_plan(plan, prior, noise)
+    assert abs(terms["teacher"] - np.mean(((made - target) ** 2).sum(1))) < 1e-10 * N
+
+    def pairs(a, b):  # of a sample with itself, too
+        return np.mean(np.linalg.norm(a[:, None] - b, axis=-1))
+
+    within = pairs(made, made), pairs(data, data)
+    assert abs(terms["energy"] - (2 * pairs(made, data) - sum(within))) < 1e-10
+    # The unbiased distance leaves a sample's distance to itself out: n / (n - 1) of each spread.
+    unbiased = 2 * pairs(made, data) - within[0] * N / (N - 1) - within[1] * 7 / 6
+    assert abs(unbiased - energy_distance(made, data)) < 1e-10
+    moments = sx.transfer(plan, prior.spectrum)
+    lam, mu = np.asarray(prior.spectrum.eigenvalues), np.asarray(prior.spectrum.mean)
+    w2 = np.sum((np.sqrt(lam) - moments.std) ** 2 + ((moments.mean_gain - 1) * mu) ** 2)
+    assert abs(terms["transfer"] - w2) < 1e-9 * w2
+    logs = sum(weight * np.log(terms[name]) for name, weight in ALL_TERMS.items())
+    assert abs(value - logs) < 1e-12 * (1 + abs(logs))
+
+
+def test_the_spread_of_data_is_the_same_in_pieces():
+    x = np.random.default_rng(0).standard_normal((1500, 2, 2)).astype(np.float32)  # over 1,024
+    flat = x.reshape(len(x), -1).astype(np.float64)
+    squared = (flat**2).sum(1)[:, None] + (flat**2).sum(1) - 2 * flat @ flat.T
+    expected = np.sqrt(np.maximum(squared, 0)).mean()
+    assert abs(float(spread_of(jnp.asarray(x))) / expected - 1) < 1e-6
+
+
+FORMS = [
+    ("ddim", GROUPS, None, 1.0),
+    ("ddim", ("levels", "ratios"), None, 0.9999),
+    ("dpmpp_2m", GROUPS, 2, 1.0),
+    ("ddpm", GROUPS, 1, 0.9999),
+    ("heun", ("levels",), None, 1.0),
+]
+
+
+@pytest.mark.parametrize(("sampler", "groups", "memory", "clean"), by_default(FORMS, 1, 2, 3, 4))
+def test_parameters_and_plans_are_inverse_to_each_other(sampler, groups, memory, clean):
+    form = form_of(4, sampler, {}, memory, groups, clean == 1, "vp")
+    rng, ends = np.random.default_rng(1), alpha_bar_to_logsnr((4e-5, clean))
+    with jax.enable_x64(True):
+        theta = rng.standard_normal(sum(form.sizes.values()))
+        logsnr, by = jax.tree.map(np.asarray, unpack(form, theta, ends))
+        again = pack(form, logsnr, by)
+        second, its = unpack(form, again, ends)
+    np.testing.assert_allclose(second[:-1], logsnr[:-1], rtol=1e-9, atol=1e-9)
+    if by is None:
+        return
+    for name in ("ratio", "weights", "noise"):
+        if getattr(by, name) is not None:
+            np.testing.assert_allclose(getattr(its, name), getattr(by, name), atol=1e-9)
+    # With fixed ends the scale of all gaps together is free, and noise of the last step to 0 is.
+    fixed = theta[len(theta) - sum(form.sizes.values()) + form.sizes["levels"] :]
+    found = np.asarray(again)[form.sizes["levels"] :]
+    counts = np.ones(len(fixed), bool)
+    counts[-1] = clean < 1 or not form.stochastic
+    np.testing.assert_allclose(found[counts], fixed[counts], atol=1e-8)
+
+
+def test_zero_is_the_samplers_own_plan():
+    form = form_of(4, "dpmpp_2m", {}, 2, GROUPS, True, "ve")
+    schedule = sx.family("karras", 4, alpha_bar_range=ENDS)
+    theta = pack(form, np.asarray(schedule.logsnr), None)
+    np.testing.assert_array_equal(theta[form.sizes["levels"] :], 0)
+    with jax.enable_x64(True):
+        found = plan_of(form, theta, alpha_bar_to_logsnr(ENDS))
+    expected = sx.plan("dpmpp_2m", schedule, "ve")
+    np.testing.assert_allclose(found.keep[:, 0, 0], expected.keep[:, 0, 0], atol=1e-9)
+    np.testing.assert_allclose(found.pull[:, 0], expected.pull[:, 0], rtol=1e-9)
+
+
+def test_what_cannot_be_learned_is_refused():
+    def of(sampler, options, memory, groups):
+        return one_line(form_of, 3, sampler, options, memory, groups, True, "vp")
+
+    assert "levels, noise, ratios, weights" in of("ddim", {}, None, ("level",))
+    assert "at least one of levels" in of("ddim", {}, None, ())
+    assert "only its levels can be learned" in of("heun", {}, None, ("levels", "ratios"))
+    assert "ddim in 3 steps has none of these" in of("ddim", {}, None, ("noise",))
+    assert "memory = 3" in of("ddim", {}, 3, GROUPS)
+    assert "leans on 1 to 2 past estimates" in of("dpmpp_2m", {}, 0, GROUPS)
+    assert "with frozen weights leans on 0 to 0" in of("ddim", {}, 1, ("levels", "ratios"))
+    assert "memory = True" in of("ddim", {}, True, GROUPS)
+    assert "eta = 2" in of("ddim", {"eta": 2}, None, ("levels",))
+    assert "has no option 'eta'" in of("heun", {"eta": 1}, None, ("levels",))
