@@ -1,0 +1,133 @@
+"""``specjax learn`` as it is typed."""
+
+import json
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+
+import specjax as sx
+from specjax.compare import heuristics
+from specjax.evaluate.frechet import frechet
+
+QUICK = ("--n", 64, "--max-iterations", 20)
+
+
+@pytest.fixture
+def refused(run, tmp_path):
+    """What is refused, in one line, with nothing left behind."""
+
+    def command(*args):
+        before = sorted(tmp_path.iterdir())
+        code, out, err = run("learn", *args)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert sorted(tmp_path.iterdir()) == before
+        return err
+
+    return command
+
+
+def test_plans_up_the_ladder_and_again(run, tmp_path):
+    args = ("learn", "digits", "--steps", 2, 3, *QUICK, "--plot", "None", "--json")
+    code, out, _ = run(*args)
+    assert code == 0
+    found = json.loads(out)
+    assert found["files"] == ["plan-2.json", "plan-3.json"]
+    values = {(v["steps"], v["plan"], v["on"]): v["value"] for v in found["verdicts"]}
+    half = sx.priors.prior_of("empirical", sx.data.open("digits")).held_out
+    key = jax.random.key(0)
+    noise = np.random.default_rng(5).normal(size=(400, 8, 8)).astype(np.float32)
+    for plan in found["plans"]:
+        steps = plan["steps"]
+        result = sx.load(tmp_path / f"plan-{steps}.json")
+        assert (
+            result.value
+            == plan["value"]
+            == pytest.approx(values[steps, "empirical", "empirical"], abs=1e-3)
+        )
+        assert plan["value"] < min(plan["baselines"].values())
+        # On each rung its own plan is the better one.
+        assert values[steps, "gaussian", "gaussian"] < values[steps, "empirical", "gaussian"]
+        # And so it is for the other half of the data, from other noise.
+        best = min(plan["baselines"], key=plan["baselines"].get)
+        sampler, family = best.split()
+        levels = heuristics(half.spectrum, "w2", (4.0358e-5, 1.0))[family](steps)
+        distance = [
+            frechet(np.asarray(sx.sample(one, half, key, noise.shape, start=noise)), half.samples)
+            for one in (result.plan, sx.plan(sampler, levels))
+        ]
+        assert distance[0] < distance[1]
+    code, out, err = run(*args)
+    assert json.loads(out)["plans"] == found["plans"]
+    assert "plan-2.json is there, learned in the same way: kept" in err
+
+
+def test_the_table_and_the_picture(run, tmp_path):
+    code, out, _ = run("learn", "digits", "--steps", 2, "--prior", "gaussian", "-o", "g.json")
+    assert code == 0
+    assert "learned on gaussian" in out
+    assert "wrote g.json, plan.png" in out
+    assert (tmp_path / "plan.png").read_bytes()[:4] == b"\x89PNG"
+    result = sx.load(tmp_path / "g.json")
+    noisy = float(result.schedule.alpha_bar[0])
+    held_out = sx.priors.prior_of("gaussian", sx.data.open("digits")).held_out.spectrum
+    limit = sx.limits.gaussian(held_out, 2, noisy=noisy)
+    assert limit < np.exp(result.value) < 1.2 * limit
+
+
+def test_through_the_network_of_a_run(run, tmp_path, monkeypatch):
+    """Whose network is the ideal denoiser of digits."""
+    opened = sx.data.open("digits")
+    spectrum = opened.spectrum()
+    made = SimpleNamespace(
+        step=7, shape=(8, 8), classes=0, spectrum=spectrum, source=dict(opened.source),
+        denoiser=lambda: sx.wiener(spectrum),
+    )  # fmt: skip
+    monkeypatch.setattr("specjax.nn.run.open_run", lambda path, step: made)
+    monkeypatch.setattr("specjax.cli.learn_rungs.is_run_folder", lambda name: name == "r")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    args = ("learn", "r", "--steps", 2, *QUICK, "--prior", "probed", "network", "--samples", 4)
+    code, out, _ = run(*args)
+    assert code == 0
+    assert "learned on probed" in out
+    assert "learned on network" in out
+    result = sx.load(tmp_path / "plan.json")
+    assert result.prior == "network"
+    assert result.value < min(result.baselines.values())
+    assert len(list((tmp_path / "cache" / "specjax" / "teachers").iterdir())) == 2
+
+
+def test_one_line_for_each_mistake(refused, tmp_path):
+    (tmp_path / "other.json").write_text("{}")
+    levels = tmp_path / "levels.json"
+    sx.save(levels, sx.family("karras", 3))
+    for args, words in {
+        ("nowhere", "--steps", 3): "neither a file nor a built-in set",
+        ("digits", "--steps", 0): "give a whole number of at least 1",
+        ("digits", "--steps", 3, "--prior", "guess"): "prior = 'guess' is unknown",
+        ("digits", "--steps", 3, "--prior", "network"): "is no run folder",
+        ("digits", "--steps", 3, "--prior", "mixture", "mixture"): "name each rung once",
+        ("digits", "--steps", 3, "--against", "patches"): "against applies to a run",
+        ("digits", "--steps", 3, "--held-out", 1): "give a part of the data",
+        ("digits", "--steps", 3, "--sampler", "heun"): "only its levels can be learned",
+        ("digits", "--steps", 3, "--groups", "colours"): "groups = 'colours' is unknown",
+        ("digits", "--steps", 3, "--memory", 3): "leans on 0 to 2 past estimates",
+        ("digits", "--steps", 3, "--objective", "beauty=1"): "objective = 'beauty' is unknown",
+        ("digits", "--steps", 3, "--objective", "teacher=-1"): "give a finite number above 0",
+        ("digits", "--steps", 3, "--start", "nowhere.json"): "cannot read nowhere.json",
+        ("digits", "--steps", 3, "--start", "levels.json"): "levels.json is no plan",
+        ("digits", "--steps", 3, "--out", "nowhere/plan.json"): "does not exist",
+        ("digits", "--steps", 3, "--plot", "plan.mp3"): "give .png, .pdf, .svg",
+        ("digits", "--steps", 3, "--n", 7, "--batch", 2): "no multiple of batch",
+        ("digits", "--steps", 3, "--alpha-bar-range", 1, 0.5): "alpha_bar_range",
+        ("digits", "--steps", 3, "--sampler", "ddpm", "--objective", "teacher=1"): "same noise",
+    }.items():
+        assert words in refused(*args), args
+
+
+def test_a_teacher_that_does_not_converge(refused):
+    args = ("digits", "--steps", 2, "--n", 4, "--prior", "empirical", "--teacher-tolerance", 1e-9)
+    message = refused(*args)
+    assert "the teacher has not converged: from 256 to 512 steps" in message
+    assert "teacher_tolerance (now 1e-09)" in message
