@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from experiments.common import read_json
 from experiments.learned_plans.judging import FINE
@@ -36,8 +37,9 @@ def _distances(axes: Axes, one: Judged) -> None:
     axes.axvline(one.of(FINE).mean, color=GUIDE, linewidth=1, linestyle=":")
     axes.set_yticks(range(len(shown)), [title for title, _ in shown], fontsize=7.5)
     axes.set_xscale("log")
-    axes.set_title(one.title, fontsize=8.5)
-    axes.set_xlabel("Fréchet distance (squared) in pixels")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_title(one.title.replace(", kernel", ",\nkernel"), fontsize=8.5)
+    axes.set_xlabel("Fréchet distance (squared) in pixels", fontsize=8.5)
 
 
 def plans_figure(results: Path, seed: int = 0) -> Figure:

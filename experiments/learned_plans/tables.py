@@ -63,8 +63,8 @@ class Judged(NamedTuple):
 
     @property
     def measure(self) -> str:
-        """The measure by which columns are compared: of a wide kernel to what it stands for."""
-        return "own" if self.width == LIKELY else "frechet"
+        """The measure by which columns are compared: to what the denoiser stands for, if known."""
+        return "own" if "own" in self.columns[FINE] else "frechet"
 
     @property
     def heuristics(self) -> list[str]:
@@ -114,7 +114,7 @@ def table_of(one: Judged) -> list[str]:
     lines = [
         f"### {one.title}",
         "",
-        f"{seeds} seeds.",
+        f"{seeds} seed{'s' * (seeds > 1)}.",
         "",
         "| | " + " | ".join(_MEASURES[m] for m in measures) + " |",
         "|---|" + "---|" * len(measures),

@@ -1,0 +1,68 @@
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def beside_the_package(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    yield
+    for name in [x for x in sys.modules if x.split(".")[0] == "experiments"]:
+        del sys.modules[name]
+
+
+def smallest(tmp_path, *rows):
+    from experiments.learned_plans.run import main
+
+    folders = ["--results", str(tmp_path / "results"), "--work", str(tmp_path / "work")]
+    main(["--smallest", "--rows", *rows, *folders])
+    return {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("results/*.json")}
+
+
+def test_the_smallest_run_of_learned_plans_goes_on_where_it_was_ended(tmp_path, capsys):
+    first = smallest(tmp_path, "digits")
+    assert first.keys() == {"digits-0"}
+    judged = first["digits-0"]["steps"]["3"]["judged"]["0.05"]
+    assert {"ddim cosine", "dpmpp_2m karras", "gaussian", "empirical @ 0.05"} <= judged.keys()
+    assert all(np.isfinite(list(one.values())).all() for one in judged.values())
+    assert "learned" in capsys.readouterr().out
+    assert smallest(tmp_path, "digits") == first
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.slow
+def test_all_rows_are_drawn_and_told(tmp_path):
+    from experiments.learned_plans import plot, tables
+
+    found = smallest(tmp_path, "digits", "patches", "network")
+    assert found.keys() == {"digits-0", "patches-0", "network-0"}
+    assert {"probed", "network"} <= found["network-0"]["steps"]["3"]["judged"]["network"].keys()
+    readme = tmp_path / "README.md"
+    readme.write_text("\n".join(tables.MARKS))
+    tables.main(tmp_path / "results", readme)
+    plot.main(tmp_path / "results", tmp_path)
+    assert readme.read_text().count("plan: empirical @ 0.05") == 3
+    assert {x.name for x in tmp_path.glob("*.png")} == {"distances.png", "plans.png"}
+
+
+def test_the_tables_of_learned_plans_are_those_of_the_results(tmp_path):
+    from experiments.learned_plans import tables
+
+    there = (tables.HERE / "README.md").read_text()
+    copy = tmp_path / "README.md"
+    copy.write_text(there)
+    tables.main(readme=copy)
+    assert copy.read_text() == there
+
+
+def test_an_estimate_is_a_mean_and_its_standard_error():
+    from experiments.learned_plans.tables import estimate
+
+    found = estimate([1.0, 2.0, 3.0, 6.0])  # deviations -2, -1, 0, 3: variance 14 / 3
+    assert found.mean == 3.0
+    assert found.error == pytest.approx((14 / 3 / 4) ** 0.5, rel=1e-12)
