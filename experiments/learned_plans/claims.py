@@ -1,0 +1,102 @@
+"""The claims under test and what was measured: ``python -m experiments.learned_plans.claims``.
+
+Writes this experiment's lines of the table in ``experiments/README.md``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from experiments.common import read_json
+from experiments.learned_plans.config import ROWS
+from experiments.learned_plans.judging import FINE
+from experiments.learned_plans.tables import HERE, Estimate, Judged, estimate, judged
+
+README = HERE.parent / "README.md"
+MARKS = ("<!-- learned_plans -->", "<!-- end of learned_plans -->")
+COMMAND = "`python -m experiments.learned_plans.run --rows {}`"
+LIMITS = {"digits": ("empirical", 5.0), "network": ("network", 180.0)}
+"""Seconds in which a plan of 5 calls should be learned."""
+
+
+def default_of(one: Judged) -> str:
+    """The plan that ``sx.learn`` gives for the denoiser that judges: named before any result."""
+    return "network" if one.row == "network" else f"empirical @ {one.width}"
+
+
+def _best(one: Judged, sampler: str = "") -> str:
+    return next(name for name in one.heuristics if name.startswith(sampler))
+
+
+def _line(claim: str, holds: bool, text: str, row: str) -> str:
+    return f"| {claim} | {'yes' if holds else '**no**'} | {text} | {COMMAND.format(row)} |"
+
+
+def _within(a: Estimate, b: Estimate) -> bool:
+    return a.mean <= b.mean
+
+
+def lines_of(results: Path) -> list[str]:
+    """The claims of every row that has been judged."""
+    every = list(judged(results))
+    found = []
+    for one in every:
+        plan, best = default_of(one), _best(one)
+        mine, other = one.of(plan), one.of(best)
+        found.append(_line(
+            f"{one.title}: the learned plan beats every heuristic", _within(mine, other),
+            f"{mine}; best heuristic ({best}) {other}; fine {one.of(FINE)}", one.row,
+        ))  # fmt: skip
+        found += [*_fewer(one, every), _ladder(one)]
+    return found + _times(results)
+
+
+def _ladder(one: Judged) -> str:
+    """Whether plans learned elsewhere carry over."""
+    best = one.of(_best(one))
+    plans = [x for x in one.columns if x not in one.heuristics and x != FINE]
+    worse = [f"{x} {one.of(x)}" for x in plans if not _within(one.of(x), best)]
+    claim = f"{one.title}: plans learned on any other rung or width beat every heuristic, too"
+    text = f"best heuristic {best}; worse: {', '.join(worse) or 'none'}"
+    return _line(claim, not worse, text, one.row)
+
+
+def _fewer(one: Judged, every: list[Judged]) -> list[str]:
+    """5 calls against DPM-Solver++(2M)'s best at 8."""
+    more = [x for x in every if (x.row, x.width, x.steps) == (one.row, one.width, 8)]
+    if one.steps != 5 or not more:
+        return []
+    rival = _best(more[0], "dpmpp_2m")
+    mine, other = one.of(default_of(one)), more[0].of(rival)
+    claim = f"{one.title}: at least as good as DPM-Solver++(2M) along its best schedule at 8"
+    return [_line(claim, _within(mine, other), f"{mine}; {rival} at 8: {other}", one.row)]
+
+
+def _times(results: Path) -> list[str]:
+    found = []
+    for row, (name, most) in LIMITS.items():
+        seeds = [read_json(path) for path in sorted(results.glob(f"{row}-*.json"))]
+        known = [one["steps"]["5"]["learning"] for one in seeds if "5" in one["steps"]]
+        facts = [
+            x
+            for learning in known
+            for key, x in learning.items()
+            if key.split(" @ ")[0] == name and x["seconds"] and (x["compiled"] or row == "network")
+        ]
+        if facts:
+            seconds = estimate([x["seconds"] for x in facts])
+            claim = f"{ROWS[row]}: 5 calls are learned in {most:.0f} s (2 cores, shared)"
+            found.append(_line(claim, seconds.mean <= most, f"{seconds} s", row))
+    return found
+
+
+def main(results: Path = HERE / "results", readme: Path = README) -> None:
+    """Write the lines between the marks."""
+    before, rest = readme.read_text().split(MARKS[0])
+    after = rest.split(MARKS[1])[1]
+    table = "\n".join([MARKS[0], *lines_of(results), MARKS[1]])
+    readme.write_text(before + table + after)
+
+
+if __name__ == "__main__":
+    main()
