@@ -18,18 +18,21 @@ from specjax.learning.prepare import Bench
 Progress = Callable[[int, int, float], None]
 """Called with (evaluations done, most, the best held-out value so far)."""
 
-_GAIN = 2e-3  # of the value, a logarithm, that counts as one
 _TOLERANCE = {np.dtype("float64"): 1e-6, np.dtype("float32"): 1e-3}  # of the gradient, at most
 
 
 class _Pace(NamedTuple):
-    """Evaluations between two looks at what is held out, and looks without a gain to the end."""
+    """Evaluations between two looks at what is held out, and looks without a gain to the end.
+
+    ``gain`` of the value, a logarithm, counts as one.
+    """
 
     look: int
     patience: int
+    gain: float
 
 
-_CLOSED_FORM, _SAMPLES, _NETWORK = _Pace(10, 10), _Pace(10, 3), _Pace(5, 3)
+_CLOSED_FORM, _SAMPLES, _NETWORK = _Pace(10, 10, 2e-3), _Pace(10, 3, 2e-3), _Pace(5, 3, 0.01)
 
 
 def _pace(bench: Bench) -> _Pace:
@@ -70,7 +73,7 @@ def descend(
         state = _advance(task, bench.learnt, whole, ends, state, until)
         now = np.asarray(_filled(form, whole, state.theta))
         looks.append((float(state.value), float(value_of(form, bench.held_out, now, ends))))
-        gained = looks[-1][1] < best.held_out - _GAIN
+        gained = looks[-1][1] < best.held_out - pace.gain
         waited = 0 if gained else waited + 1
         if looks[-1][1] < best.held_out:
             best = Found(now, *looks[-1], best.history)
