@@ -195,6 +195,14 @@ def test_the_terms_are_what_they_say():
     assert abs(value - logs) < 1e-12 * (1 + abs(logs))
 
 
+def test_samples_that_are_not_finite_have_no_distance():
+    # One that counted as near would make a plan that blows up the best of all.
+    judge = judge_of(RUNGS["mixture"](), {"energy": 1.0}, dtype=np.float32)
+    for bad in (np.nan, np.inf):
+        wild = replace(judge, noise=judge.noise.at[2, 1].set(bad))
+        assert np.isnan(wild.value(sx.plan("ddim", sx.family("cosine", STEPS))))
+
+
 def test_the_spread_of_data_is_the_same_in_pieces():
     x = np.random.default_rng(0).standard_normal((1500, 2, 2)).astype(np.float32)  # over 1,024
     flat = x.reshape(len(x), -1).astype(np.float64)

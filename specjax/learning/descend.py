@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -95,6 +96,7 @@ plan_of = jax.jit(lambda form, parameters, ends: form.plan(parameters, ends), st
 _compiled_value = jax.jit(_value, static_argnums=0)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def _filled(form: Form, whole: Array, theta: Array) -> Array:
     """All parameters: those that are learned, and those that stay."""
     return jnp.asarray(whole).at[np.flatnonzero(form.free)].set(theta)

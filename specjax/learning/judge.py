@@ -67,12 +67,13 @@ class Judge:
 
     def outputs(self, plan: SamplerPlan) -> jax.Array:
         """Samples [n, *shape] by a plan, differentiable in it."""
+        if self.batch in (None, len(self.noise)):
+            return self._outputs(plan, self.noise, self.keys)
         if self.by_calls:
-            made = jnp.stack([_last(r)[0] for r in self.called(plan)])
-        elif self.batch in (None, len(self.noise)):
-            return self._scanned(plan, self.noise, self.keys)
+            parts = zip(*self._parts(), strict=True)
+            made = jnp.stack([self._outputs(plan, *part) for part in parts])
         else:
-            made = jax.lax.map(lambda part: self._scanned(plan, *part), self._parts())
+            made = jax.lax.map(lambda part: self._outputs(plan, *part), self._parts())
         return jnp.swapaxes(made, 0, 1).reshape(self.noise.shape)
 
     def called(self, plan: SamplerPlan) -> Iterator[Iterator[jax.Array]]:
@@ -89,11 +90,17 @@ class Judge:
         noise = jnp.reshape(self.noise, (size, -1, *self.noise.shape[1:]))
         return jnp.swapaxes(noise, 0, 1), jnp.swapaxes(jnp.reshape(self.keys, (size, -1)), 0, 1)
 
+    def _outputs(self, plan: SamplerPlan, noise: Array, keys: Array) -> jax.Array:
+        if self.by_calls:
+            return _last(_by_calls(self.shell, self.arrays, plan, noise, keys))[0]
+        return self._scanned(plan, noise, keys)
+
     def _scanned(self, plan: SamplerPlan, noise: Array, keys: Array) -> jax.Array:
         """All calls as one scan; what happens inside a call is computed again going backwards."""
         denoise = jax.checkpoint(lambda x, alpha, sigma: self.shell(self.arrays)(x, alpha, sigma))
         pushed = functools.partial(_noise_of, keys, noise) if plan.stochastic else None
-        return scan_rows(denoise, _begin(plan, noise), _rows(plan, noise.dtype), pushed)[0]
+        begun = _begin(plan.start, noise, plan.registers)
+        return scan_rows(denoise, begun, _rows(plan, noise.dtype), pushed)[0]
 
     def terms(self, plan: SamplerPlan) -> dict[str, jax.Array]:
         """The terms [] of a plan by name, positive."""
@@ -117,11 +124,17 @@ class Judge:
 
     def total(self, terms: Mapping[str, Array]) -> jax.Array:
         """The objective [] of the terms."""
-        return jnp.stack([weight * _log(terms[name]) for name, weight in self.weights]).sum()
+        return _total(self.weights, dict(terms))
 
 
-def _log(x: Array) -> jax.Array:
-    return jnp.log(jnp.maximum(x, jnp.finfo(x.dtype).tiny))
+@functools.partial(jax.jit, static_argnames="weights")
+def _total(weights: tuple[tuple[str, float], ...], terms: dict[str, Array]) -> jax.Array:
+    logs = (weight * jnp.log(_positive(terms[name])) for name, weight in weights)
+    return jnp.stack(list(logs)).sum()
+
+
+def _positive(x: Array) -> jax.Array:
+    return jnp.maximum(x, jnp.finfo(x.dtype).tiny)
 
 
 def terms_of(judge: Judge, plan: SamplerPlan) -> dict[str, jax.Array]:
@@ -143,15 +156,24 @@ def check_objective(objective: Mapping[str, float]) -> tuple[tuple[str, float], 
 
 
 def _rows(plan: SamplerPlan, dtype: Any) -> Row:
-    """Known numbers stay NumPy's, of which slices are free."""
     return Row(*(x.astype(dtype) for x in plan.rows))
 
 
-def _begin(plan: SamplerPlan, noise: Array) -> jax.Array:
-    first = jnp.asarray(plan.start, noise.dtype) * noise
-    return first_registers(first, plan.registers)
+def _row_by_row(plan: SamplerPlan, dtype: Any) -> list[Row]:
+    """Its K rows. Known numbers stay NumPy's, of which slices are free."""
+    rows = _rows(plan, dtype)
+    return [Row(*(x[k] for x in rows)) for k in range(plan.calls)]
 
 
+_compiled_row_by_row = jax.jit(_row_by_row, static_argnames="dtype")
+
+
+@functools.partial(jax.jit, static_argnames="registers")
+def _begin(start: Array, noise: Array, registers: int) -> jax.Array:
+    return first_registers(jnp.asarray(start, noise.dtype) * noise, registers)
+
+
+@jax.jit
 def _noise_of(keys: Array, like: Array, k: Any) -> jax.Array:
     """Unit noise [n, *shape] of row k."""
 
@@ -165,9 +187,10 @@ def _by_calls(
     shell: Shell, arrays: list[Array], plan: SamplerPlan, noise: Array, keys: Array
 ) -> Iterator[jax.Array]:
     """The registers [H, n, *shape] after each call: all that is kept for the way back."""
-    rows, r = _rows(plan, noise.dtype), _begin(plan, noise)
-    for k in range(plan.calls):
-        row = Row(*(x[k] for x in rows))
+    known = isinstance(plan.keep, np.ndarray)
+    rows = (_row_by_row if known else _compiled_row_by_row)(plan, noise.dtype)
+    r = _begin(plan.start, noise, plan.registers)
+    for k, row in enumerate(rows):
         z = _noise_of(keys, noise, k) if plan.stochastic else None
         r = _one_call(shell, arrays, r, row, z)
         yield r
@@ -214,8 +237,8 @@ def spread_of(data: Array) -> jax.Array:
 def _mean_distance(a: jax.Array, b: jax.Array) -> jax.Array:
     inner = jnp.matmul(a, b.T, precision="highest")
     squared = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * inner
-    apart = squared > 1e-6 * ((a**2).sum(1).mean() + (b**2).sum(1).mean())
-    return jnp.where(apart, jnp.sqrt(jnp.where(apart, squared, 1)), 0).mean()
+    near = squared <= 1e-6 * ((a**2).sum(1).mean() + (b**2).sum(1).mean())  # not so for NaN
+    return jnp.where(near, 0, jnp.sqrt(jnp.where(near, 1, squared))).mean()
 
 
 def keys_of(seed: int, n: int) -> jax.Array:

@@ -136,7 +136,8 @@ def learn(
             first.form, method, bench, first.parameters, limits, max_iterations, progress
         )
         kept = LEARNED
-        if not found.held_out < fall_back.value:
+        moved = not np.array_equal(found.parameters, fall_back.parameters.astype(bench.dtype))
+        if not (moved and found.held_out < fall_back.value):
             kept, first = fall_back.name, fall_back
             found = found._replace(parameters=fall_back.parameters, held_out=fall_back.value)
         return _result(

@@ -176,7 +176,8 @@ def _bytes(found: Fine, key: str) -> bytes:
 def _read(path: Path | None, key: str) -> Fine | None:
     """What is kept; None where there is nothing, or not the whole of it."""
     try:
-        with np.load(path or "", allow_pickle=False) as file:
+        content = b"" if path is None else path.read_bytes()
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
             if str(file["key"]) != key:
                 return None
             steps, change = int(file["steps"]), float(file["change"])
