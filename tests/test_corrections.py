@@ -41,7 +41,19 @@ def levels(clean, steps=6):
 
 def nonlinear(x, alpha, sigma):
     s = sigma / alpha
-    return jnp.tanh(1.5 * x / alpha / (1 + s)) + 0.1 * jnp.cos(x / alpha) / (1 + s**2)
+    xp = jnp if isinstance(x, jax.Array) else np
+    return xp.tanh(1.5 * x / alpha / (1 + s)) + 0.1 * xp.cos(x / alpha) / (1 + s**2)
+
+
+def run(plan, denoise, start, noise):
+    """The equation of a plan, in NumPy."""
+    r = np.zeros((plan.registers, *np.shape(start)))
+    r[0] = plan.start * start
+    for k in range(plan.calls):
+        d = denoise(r[0], plan.alpha[k], plan.sigma[k])
+        r = np.tensordot(plan.keep[k], r, 1) + np.multiply.outer(plan.pull[k], d)
+        r = r + np.multiply.outer(plan.push[k], noise[k])
+    return r[0]
 
 
 def as_corrections(sampler, options, schedule, process, memory=None):
@@ -58,21 +70,29 @@ def test_a_sampler_is_its_corrections(sampler, options, process, clean):
     schedule = levels(clean)
     own = sx.plan(sampler, schedule, process, **options)
     expected = sx.transfer(own, SPECTRUM)
-    start = np.random.default_rng(0).standard_normal((3, 4))
+    start, *noise = np.random.default_rng(0).standard_normal((7, 12))
+    drawn = run(own, nonlinear, start, noise)
+    for memory in (None, 2):
+        by = as_corrections(sampler, options, schedule, process, memory)
+        plan = corrected_plan(schedule.logsnr, by, process)
+        assert plan.stochastic == own.stochastic
+        found = sx.transfer(plan, SPECTRUM)
+        for name in ("gain", "mean_gain", "variance"):
+            np.testing.assert_allclose(
+                getattr(found, name), getattr(expected, name), rtol=ROUNDING, atol=1e-14
+            )
+        again = run(plan, nonlinear, start, noise)
+        np.testing.assert_allclose(again, drawn, rtol=ROUNDING, atol=1e-12)
+
+
+def test_and_so_is_what_sample_draws():
+    schedule = levels(1.0)
+    by = as_corrections("dpmpp_2m_sde", {}, schedule, "vp", 2)
+    plans = sx.plan("dpmpp_2m_sde", schedule), corrected_plan(schedule.logsnr, by, "vp")
     with jax.enable_x64(True):
         key = jax.random.key(1)
-        drawn = sx.sample(own, nonlinear, key, (3, 4), start=start)
-        for memory in (None, 2):
-            by = as_corrections(sampler, options, schedule, process, memory)
-            plan = corrected_plan(schedule.logsnr, by, process)
-            assert plan.stochastic == own.stochastic
-            found = sx.transfer(plan, SPECTRUM)
-            for name in ("gain", "mean_gain", "variance"):
-                np.testing.assert_allclose(
-                    getattr(found, name), getattr(expected, name), rtol=ROUNDING, atol=1e-14
-                )
-            again = sx.sample(plan, nonlinear, key, (3, 4), start=start)
-            np.testing.assert_allclose(again, drawn, rtol=ROUNDING, atol=1e-12)
+        own, again = (sx.sample(plan, nonlinear, key, (3, 4)) for plan in plans)
+    np.testing.assert_allclose(again, own, rtol=ROUNDING, atol=1e-12)
 
 
 def test_all_others_call_twice_a_step_or_remember_slopes():
@@ -92,15 +112,6 @@ def test_published_numbers():
     two = as_corrections("dpmpp_2m", {}, schedule, "vp")
     np.testing.assert_allclose(two.weights[1:-1, 0], -h[1:] / (2 * h[:-1]), rtol=1e-9)
     np.testing.assert_allclose(two.weights[[0, -1], 0], 0, atol=1e-15)
-
-
-def run(plan, answers, start, noise):
-    """The equation of a plan, in NumPy: answers [K] of the denoiser, whatever it is asked."""
-    r = np.zeros(plan.registers)
-    r[0] = plan.start * start
-    for k in range(plan.calls):
-        r = plan.keep[k] @ r + plan.pull[k] * answers[k] + plan.push[k] * noise[k]
-    return r[0]
 
 
 NUMBER = st.floats(-3, 3)
@@ -124,12 +135,12 @@ def test_a_constant_answer_is_reached_whatever_the_corrections(made, process, an
     noise = np.random.default_rng(0).standard_normal(steps)
     clean = np.append(logsnr[:-1], np.inf)
     plan = corrected_plan(clean, by, process)
-    found = run(plan, np.full(steps, answer), start, noise)
+    found = run(plan, lambda *level: answer, start, noise)
     assert abs(found - answer) < 1e-9
     # An end with noise: without pushes, y - answer shrinks by the product of e^c s' / s.
     still = Corrections(by.ratio, by.weights)
     plan = corrected_plan(logsnr, still, process)
-    found = run(plan, np.full(steps, answer), start, noise)
+    found = run(plan, lambda *level: answer, start, noise)
     s, vp = np.exp(-logsnr / 2), process == "vp"
     alpha = 1 / np.sqrt(1 + s**2) if vp else np.ones_like(s)
     begin = start / alpha[0] if vp else start * s[0]

@@ -5,12 +5,16 @@ import os
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 from checks import one_line
 
 import specjax as sx
 from specjax.learning import prepare
+from specjax.learning.descend import plan_of
+from specjax.learning.form import form_of
+from specjax.learning.prepare import bench_of, request_of
 from specjax.priors import Empirical, Gaussian, Network
 
 SPECTRUM = sx.Spectrum([4.0, 1.0, 0.1])
@@ -87,13 +91,18 @@ import json, sys
 import jax, jax.numpy as jnp, numpy as np
 import specjax as sx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from specjax.learning.descend import plan_of
+from specjax.learning.form import form_of
 from specjax.learning.prepare import bench_of, request_of
 from specjax.priors import Empirical, Network
 
 mesh = Mesh(np.array(jax.devices()), ("batch",))
-data, options = np.load(sys.argv[1]), json.loads(sys.argv[2])
-result = sx.learn(Empirical.from_samples(data, 0.3), 2, **options, mesh=mesh, batch=16)
-found = {"learned": [result.value, result.train_value], "baselines": result.baselines}
+prior = Empirical.from_samples(np.load(sys.argv[1]), 0.3)
+judge = bench_of(prior, request_of(prior, False, n=32, mesh=mesh, batch=16), None).learnt
+form = form_of(2, "ddim", {}, 0, ("levels", "ratios"), True, "vp")
+ends, theta = np.array([-10.0, np.inf]), jnp.asarray([4.0, 0.2, 0.0])
+value = lambda theta, judge: judge.value(plan_of(form, theta, ends))
+found = {"value": [x.tolist() for x in jax.jit(jax.value_and_grad(value))(theta, judge)]}
 
 def denoise(params, x, alpha, sigma):
     return jnp.tanh(x / alpha @ params) / (1 + sigma / alpha)
@@ -117,17 +126,20 @@ print(json.dumps(found))
 
 def test_eight_devices_are_as_one(tmp_path):
     np.save(tmp_path / "x.npy", DATA)
-    options = {"n": 32, "max_iterations": 15, "sampler": "ddim"}
     flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
     done = subprocess.run(
-        [sys.executable, "-c", ON_EIGHT_DEVICES, str(tmp_path / "x.npy"), json.dumps(options)],
+        [sys.executable, "-c", ON_EIGHT_DEVICES, str(tmp_path / "x.npy")],
         env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    found, alone = json.loads(done.stdout), sx.learn(EMPIRICAL, 2, **options)
-    # Sums in another order, float32; then fifteen evaluations that follow each other.
-    assert found["baselines"] == pytest.approx(alone.baselines, abs=2e-5)
-    assert found["learned"] == pytest.approx([alone.value, alone.train_value], abs=5e-3)
+    found = json.loads(done.stdout)
+    judge = bench_of(EMPIRICAL, request_of(EMPIRICAL, False, n=32), None).learnt
+    form = form_of(2, "ddim", {}, 0, ("levels", "ratios"), True, "vp")
+    ends, theta = np.array([-10.0, np.inf]), np.array([4.0, 0.2, 0.0], np.float32)
+    value, slope = jax.jit(jax.value_and_grad(lambda x: judge.value(plan_of(form, x, ends))))(theta)
+    # Sums in another order, float32.
+    assert found["value"][0] == pytest.approx(float(value), abs=1e-5)
+    assert found["value"][1] == pytest.approx(slope.tolist(), abs=1e-4)
     np.testing.assert_allclose(found["cut"], found["whole"], atol=1e-5)
     assert (found["whole stays cut"], found["cut stays cut"]) == (False, True)
     assert found["whole noise"] == 8
