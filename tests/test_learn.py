@@ -1,5 +1,7 @@
 """Learning plans: what is reached, what is never lost, and what decides."""
 
+from dataclasses import dataclass
+
 import jax
 import numpy as np
 import pytest
@@ -323,3 +325,27 @@ def test_one_step_and_progress(empirical):
     }  # fmt: skip
     steps = [now for what, *now in solved if what.endswith("held out")]
     assert steps[-1][0] == steps[-1][1]
+
+
+@pytest.mark.slow
+def test_learning_works_where_jax_is_in_float64(empirical):
+    # Samples stay float32; the closed-form term beside them has the spectrum's digits.
+    with jax.enable_x64(True):
+        result = sx.learn(empirical, 2, n=16, objective={"teacher": 1.0, "transfer": 0.5})
+    assert result.value <= min(result.baselines.values())
+
+
+@dataclass
+class Unhashable:
+    """A denoiser of a kind that Python gives no hash."""
+
+    variance: float
+
+    def __call__(self, x, alpha, sigma):
+        return alpha * self.variance * x / (alpha**2 * self.variance + sigma**2)
+
+
+def test_a_denoiser_without_a_hash_is_one_too():
+    prior = Network(Unhashable(2.0), (3,))
+    result = sx.learn(prior, 2, n=8, max_iterations=2, sampler="ddim")
+    assert result.value <= min(result.baselines.values())

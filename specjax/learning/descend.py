@@ -103,7 +103,11 @@ def _filled(form: Form, whole: Array, theta: Array) -> Array:
 
 
 def _function(form: Form, judge: Judge, whole: Array, ends: Array) -> Callable[..., jax.Array]:
-    return lambda theta: jnp.asarray(_value(form, judge, _filled(form, whole, theta), ends))
+    def value(theta: jax.Array) -> jax.Array:
+        found = _value(form, judge, _filled(form, whole, theta), ends)
+        return jnp.asarray(found, theta.dtype)  # a spectrum may be of more digits than the samples
+
+    return value
 
 
 def _started(task: _Task, judge: Judge, whole: Array, ends: Array, most: int) -> Any:

@@ -21,7 +21,7 @@ from specjax.learning.teacher import Teaching, fine
 from specjax.losses import check_loss
 from specjax.priors import Gaussian, Network
 from specjax.priors.contract import Prior
-from specjax.programs import split
+from specjax.programs import Shell, split
 from specjax.schedule import check_process
 from specjax.spectrum import Spectrum
 
@@ -216,7 +216,7 @@ def _judge(
 ) -> Judge:  # fmt: skip
     names = dict(request.objective)
     samples = bool({"teacher", "energy"} & set(names))
-    shell, arrays = split(prior) if samples else (None, [])
+    shell, arrays = _split(prior) if samples else (None, [])
     place = _placed(request.mesh)
     judge = Judge(
         arrays=[place(x, whole=True) for x in arrays],
@@ -248,6 +248,16 @@ def _judge(
         placed = place(data, whole=True)
         judge = replace(judge, data=placed, data_spread=spread_of(placed))
     return judge
+
+
+def _split(prior: Prior) -> tuple[Shell, list[Any]]:
+    """What is static of a prior, and its arrays; as a whole static where a part has no hash."""
+    shell, arrays = split(prior)
+    try:
+        hash(shell)
+    except TypeError:
+        return split(prior.__call__)
+    return shell, arrays
 
 
 def _seed(request: Request, name: str, what: int) -> int:
