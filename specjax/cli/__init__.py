@@ -1,4 +1,4 @@
-"""The command line: ``specjax fit|compare|spectrum|sweep|recommend|learn|train|sample|evaluate|...``.
+"""The command line: ``specjax fit|compare|spectrum|sweep|learn|train|sample|evaluate|...``.
 
 A user's mistake is one line on standard error and exit code 2; Ctrl-C is 130. Standard output
 holds the result (a table, or JSON with ``--json``), standard error progress and remarks.

@@ -1,4 +1,4 @@
-"""``specjax learn``: whole plans, learned through what is known of the data or through a network."""
+"""``specjax learn``: whole plans, learned through what is known of data or through a network."""
 
 from __future__ import annotations
 

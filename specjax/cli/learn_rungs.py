@@ -1,4 +1,4 @@
-"""The rungs of ``specjax learn``: what is known of DATA, or of the data of a RUN, and its network."""
+"""The rungs of ``specjax learn``: what is known of DATA, or of a RUN's data, and its network."""
 
 from __future__ import annotations
 

@@ -38,8 +38,8 @@ def data_of_run(run: Run, name: str, against: str | None, reading: Reading) -> d
     shape = tuple(opened.source["shape"])
     if shape != tuple(run.shape):
         raise ValueError(
-            f"samples of {opened.name} have shape {shape}, those of {name} {tuple(run.shape)}: give "
-            "data of that shape"
+            f"samples of {opened.name} have shape {shape}, those of {name} {tuple(run.shape)}: "
+            "give data of that shape"
         )
     return opened
 

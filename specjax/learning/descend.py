@@ -66,12 +66,15 @@ def descend(
     task = _Task(form, method)
     held_out = float(value_of(form, bench.held_out, whole, ends))
     state = _begin(task, bench.learnt, whole, ends, most)
-    looks = [(float(value_of(form, bench.learnt, whole, ends)), held_out)]
-    best = Found(whole, *looks[0], np.zeros((0, 2)))
+    looks: list[tuple[float, float]] = []
+    best = Found(whole, np.nan, held_out, np.zeros((0, 2)))
     waited, pace = 0, _pace(bench)
     while waited < pace.patience and _wants_more(task, state, most):
         until = min(int(state.iteration) + pace.look, most)
         state = _advance(task, bench.learnt, whole, ends, state, until)
+        if not looks:  # the value at the start is the first of its history
+            looks.append((float(state.history[0]), held_out))
+            best = best._replace(train=looks[0][0])
         now = np.asarray(_filled(form, whole, state.theta))
         looks.append((float(state.value), float(value_of(form, bench.held_out, now, ends))))
         gained = looks[-1][1] < best.held_out - pace.gain
@@ -80,6 +83,9 @@ def descend(
             best = Found(now, *looks[-1], best.history)
         if progress:
             progress(int(state.iteration), most, best.held_out)
+    if not looks:  # nothing to learn
+        looks.append((float(value_of(form, bench.learnt, whole, ends)), held_out))
+        best = best._replace(train=looks[0][0])
     return best._replace(history=np.array(looks))
 
 

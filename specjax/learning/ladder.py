@@ -15,8 +15,8 @@ _LAST_RUNG = ("objective", "data", "batch", "mesh", "n", "cache")
 """Options of :func:`learn` that rungs below the last one do not get."""
 
 _JUDGING = (
-    "objective", "loss", "data", "alpha_bar_range", "n", "batch", "mesh", "teacher_tolerance",
-    "cache", "seed",
+    "objective", "loss", "data", "process", "alpha_bar_range", "n", "batch", "mesh",
+    "teacher_tolerance", "cache", "seed",
 )  # fmt: skip
 
 
