@@ -349,3 +349,11 @@ def test_a_denoiser_without_a_hash_is_one_too():
     prior = Network(Unhashable(2.0), (3,))
     result = sx.learn(prior, 2, n=8, max_iterations=2, sampler="ddim")
     assert result.value <= min(result.baselines.values())
+
+
+def test_without_a_name_only_samplers_that_take_the_rest_are_tried():
+    spectrum = sx.Spectrum.power_law(4, 2.0)
+    result = sx.learn(spectrum, 2, memory=0, max_iterations=20)
+    assert result.sampler == "ddim"
+    assert result.corrections.memory == 0
+    assert not any(name.startswith("dpmpp_2m") for name in result.baselines)

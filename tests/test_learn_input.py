@@ -44,7 +44,7 @@ BAD = [
     ({"groups": ("level",)}, "did you mean 'levels'"),
     ({"sampler": "ddim", "groups": ("noise",)}, "has none of these"),
     ({"memory": 3}, "memory = 3"),
-    ({"memory": 0}, "memory = 0"),
+    ({"sampler": "dpmpp_2m", "memory": 0}, "memory = 0"),
     ({"objective": {}}, "give a weight for one of transfer"),
     ({"objective": {"teacher": 0}}, "objective['teacher'] = 0"),
     ({"objective": {"teachers": 1.0}}, "did you mean 'teacher'"),

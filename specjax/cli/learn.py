@@ -68,14 +68,14 @@ class Learning:
 
     def check(self) -> None:
         """Refuse what can be refused before anything is read."""
-        from specjax.learning.form import form_of
-        from specjax.learning.heuristics import DETERMINISTIC
+        from specjax.learning.form import forms_of
         from specjax.learning.judge import check_objective
         from specjax.losses import LOSSES
 
         given = self.options
-        for name in (self.sampler,) if self.sampler else DETERMINISTIC:
-            form_of(2, name, given["sampler_options"], self.memory, self.groups, True, self.process)
+        forms_of(
+            2, self.sampler, given["sampler_options"], self.memory, self.groups, True, self.process
+        )
         if given["objective"] is not None:
             check_objective(given["objective"])
         _check.one_of("loss", self.loss, LOSSES)

@@ -29,6 +29,9 @@ from specjax.samplers import SAMPLERS, check_sampler, intervals, plan_of_levels
 from specjax.schedule import check_process
 from specjax.steps import SamplerPlan
 
+DETERMINISTIC = ("ddim", "dpmpp_2m")
+"""The samplers that are tried where none is asked for."""
+
 GROUPS = ("levels", "ratios", "weights", "noise")
 _SCALE = 0.05  # of a correction's step: the expected inverse curvature of log(loss)
 
@@ -105,6 +108,26 @@ class Form(NamedTuple):
         sizes = self.sizes
         levels = jnp.full(sizes.pop("levels"), self.steps / 5, parameters.dtype)
         return jnp.concatenate([levels, jnp.full(sum(sizes.values()), _SCALE, parameters.dtype)])
+
+
+def forms_of(
+    steps: int, sampler: str | None, options: Mapping[str, Any], memory: int | None,
+    groups: Sequence[str], ends_clean: bool, process: str,
+) -> dict[str, Form]:  # fmt: skip
+    """The form of each sampler that can be the start; of None those that take the rest.
+
+    Raises:
+      ValueError: as :func:`form_of`, for the first sampler, if there is none.
+    """
+    found, errors = {}, []
+    for name in (sampler,) if sampler else DETERMINISTIC:
+        try:
+            found[name] = form_of(steps, name, options, memory, groups, ends_clean, process)
+        except ValueError as error:
+            errors.append(error)
+    if not found:
+        raise errors[0]
+    return found
 
 
 def form_of(

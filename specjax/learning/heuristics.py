@@ -15,9 +15,6 @@ from specjax.samplers import intervals, plan_of_levels
 from specjax.schedule import NoiseSchedule
 from specjax.steps import SamplerPlan
 
-DETERMINISTIC = ("ddim", "dpmpp_2m")
-"""The samplers that are tried where none is asked for."""
-
 
 class Heuristic(NamedTuple):
     """A sampler along a schedule of some family."""

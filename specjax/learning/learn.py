@@ -20,8 +20,8 @@ import numpy as np
 from specjax import _check
 from specjax.descent import BFGS
 from specjax.learning.descend import Found, Progress, descend, plan_of, value_of
-from specjax.learning.form import GROUPS, Form, form_of, pack, unpack
-from specjax.learning.heuristics import DETERMINISTIC, Heuristic, heuristics
+from specjax.learning.form import GROUPS, Form, forms_of, pack, unpack
+from specjax.learning.heuristics import Heuristic, heuristics
 from specjax.learning.judge import terms_of
 from specjax.learning.prepare import Bench, Request, bench_of, prior_from, request_of
 from specjax.learning.teacher import check_answers
@@ -111,11 +111,8 @@ def learn(
     began = time.perf_counter()
     steps, prior = _check.whole_number("steps", steps), prior_from(prior)
     ends = _check.alpha_bar_range(alpha_bar_range)
-    samplers = (sampler,) if sampler else DETERMINISTIC
-    forms = {
-        name: form_of(steps, name, sampler_options or {}, memory, groups, ends[1] == 1, process)
-        for name in samplers
-    }
+    forms = forms_of(steps, sampler, sampler_options or {}, memory, groups, ends[1] == 1, process)
+    samplers = tuple(forms)
     request = request_of(
         prior, any(form.stochastic for form in forms.values()), objective=objective, loss=loss,
         data=data, process=process, alpha_bar_range=ends, n=n, batch=batch, mesh=mesh,
