@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
+from checks import by_default
 
 import specjax as sx
 from specjax.compare import heuristics
@@ -27,32 +28,34 @@ def refused(run, tmp_path):
     return command
 
 
-def test_plans_up_the_ladder_and_again(run, tmp_path):
-    args = ("learn", "digits", "--steps", 2, 3, *QUICK, "--plot", "None", "--json")
+@pytest.mark.parametrize("steps", by_default([((2, 3),), ((2,),)], 1))
+def test_plans_up_the_ladder_and_again(run, tmp_path, steps):
+    args = ("learn", "digits", "--steps", *steps, *QUICK, "--plot", "None", "--json")
     code, out, _ = run(*args)
     assert code == 0
     found = json.loads(out)
-    assert found["files"] == ["plan-2.json", "plan-3.json"]
+    files = ["plan.json"] if len(steps) == 1 else ["plan-2.json", "plan-3.json"]
+    assert found["files"] == files
     values = {(v["steps"], v["plan"], v["on"]): v["value"] for v in found["verdicts"]}
     half = sx.priors.prior_of("empirical", sx.data.open("digits")).held_out
     key = jax.random.key(0)
     noise = np.random.default_rng(5).normal(size=(400, 8, 8)).astype(np.float32)
     fine = sx.plan("dpmpp_2m", sx.spectral(half.spectrum, 128))
-    for plan in found["plans"]:
-        steps = plan["steps"]
-        result = sx.load(tmp_path / f"plan-{steps}.json")
+    for plan, file in zip(found["plans"], files, strict=True):
+        count = plan["steps"]
+        result = sx.load(tmp_path / file)
         assert (
             result.value
             == plan["value"]
-            == pytest.approx(values[steps, "empirical", "empirical"], abs=1e-3)
+            == pytest.approx(values[count, "empirical", "empirical"], abs=1e-3)
         )
         assert plan["value"] < min(plan["baselines"].values())
         # On each rung its own plan is the better one.
-        assert values[steps, "gaussian", "gaussian"] < values[steps, "empirical", "gaussian"]
+        assert values[count, "gaussian", "gaussian"] < values[count, "empirical", "gaussian"]
         # And so it is for the other half of the data, from other noise.
         best = min(plan["baselines"], key=plan["baselines"].get)
         sampler, family = best.split()
-        levels = heuristics(half.spectrum, "w2", (4.0358e-5, 1.0))[family](steps)
+        levels = heuristics(half.spectrum, "w2", (4.0358e-5, 1.0))[family](count)
         ends = [
             np.asarray(sx.sample(one, half, key, noise.shape, start=noise))
             for one in (result.plan, sx.plan(sampler, levels), fine)
@@ -62,7 +65,7 @@ def test_plans_up_the_ladder_and_again(run, tmp_path):
         assert learned == pytest.approx(np.exp(plan["value"]), rel=0.3)  # 64 noises, 400 noises
     code, out, err = run(*args)
     assert json.loads(out)["plans"] == found["plans"]
-    assert "plan-2.json is there, learned in the same way: kept" in err
+    assert f"{files[0]} is there, learned in the same way: kept" in err
 
 
 def test_the_table_and_the_picture(run, tmp_path):

@@ -88,7 +88,7 @@ def test_moments_are_finite(sampler, options, steps, data):
 
 
 # Each case is a compilation of a second or two: here one sampler of each kind of step.
-CASES = [(i, 3, "float64") for i in (1, 6, 9, 13)] + [(9, 3, "float32")]
+CASES = [(6, 3, "float64"), (13, 3, "float64"), (9, 3, "float32")]
 SLOW = [(i, n, dtype) for i in range(len(TABLE)) for n in (3, 64, 1000) for dtype in DECADES]
 
 

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from checks import by_default
 from flax import nnx
 
 from specjax.denoisers import logsnr_level
@@ -35,7 +36,7 @@ def answer(module, *args):
 
 @pytest.mark.parametrize(
     ("shape", "dtype"),
-    [((9, 7, 3), jnp.float32), ((25, 2), jnp.float32), ((25, 2), jnp.bfloat16)],
+    by_default([((9, 7, 3), jnp.float32), ((25, 2), jnp.float32), ((25, 2), jnp.bfloat16)], 0, 2),
 )
 def test_sides_channels_and_dtypes(shape, dtype):
     unet = unet_of(shape, multipliers=(1, 2), blocks=1, attention=(-(-shape[0] // 2),), dtype=dtype)
