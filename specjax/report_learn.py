@@ -63,7 +63,7 @@ def print_learned(
 def _table(result: PlanResult, judged: Sequence[Verdict], rungs: Sequence[str]) -> Table:
     table = Table(title=f"S = {result.steps}, by noise (and data) not learned on",
                   title_justify="left")  # fmt: skip
-    table.add_column("plan")
+    table.add_column("plan", no_wrap=True)
     cells = {(one.plan, one.on): one for one in judged}
     for rung in rungs:
         of = next(" x ".join(one.objective) for one in judged if one.on == rung)
