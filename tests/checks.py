@@ -1,5 +1,7 @@
 """Checks that several test files make."""
 
+import itertools
+
 import pytest
 
 
@@ -20,3 +22,13 @@ def by_default(cases, *kept):
         values = case if isinstance(case, tuple) else (case,)
         marked.append(pytest.param(*values, marks=() if i in kept else pytest.mark.slow))
     return marked
+
+
+def inside_and_apart(boxes, figure):
+    """Texts (words, box in pixels) lie inside a figure, and none on another."""
+    for text, box in boxes:
+        assert min(box.x0, box.y0) >= 0, text
+        assert box.x1 <= figure.bbox.x1, text
+        assert box.y1 <= figure.bbox.y1, text
+    pairs = itertools.combinations(boxes, 2)
+    assert [(a, b) for (a, one), (b, other) in pairs if one.overlaps(other)] == []

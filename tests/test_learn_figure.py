@@ -1,11 +1,10 @@
-import itertools
 import subprocess
 import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from checks import by_default, one_line
+from checks import by_default, inside_and_apart, one_line
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
 
@@ -212,12 +211,7 @@ def test_no_text_overlaps_another_or_leaves_the_picture(steps, pictures):
     figure = learn_figure([many(s) for s in steps], heuristics, dict.fromkeys(steps, 1e-7), samples)
     found = boxes(figure)
     assert len(found) > 25
-    for text, box in found:
-        assert min(box.x0, box.y0) >= 0, text
-        assert box.x1 <= figure.bbox.x1, text
-        assert box.y1 <= figure.bbox.y1, text
-    pairs = itertools.combinations(found, 2)
-    assert [(a, b) for (a, one), (b, other) in pairs if one.overlaps(other)] == []
+    inside_and_apart(found, figure)
 
 
 # Files

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from checks import inside_and_apart
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
 from matplotlib.image import imread
@@ -271,12 +272,7 @@ def test_no_text_overlaps_another_or_leaves_the_picture(steps):
     )
     found = boxes(figure)
     assert len(found) > 40
-    for text, box in found:
-        assert min(box.x0, box.y0) >= 0, text
-        assert box.x1 <= figure.bbox.x1, text
-        assert box.y1 <= figure.bbox.y1, text
-    pairs = itertools.combinations(found, 2)
-    assert [(a, b) for (a, one), (b, other) in pairs if one.overlaps(other)] == []
+    inside_and_apart(found, figure)
 
 
 # Files

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from checks import by_default
+from checks import by_default, inside_and_apart
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
 from matplotlib.text import Text
@@ -285,12 +285,7 @@ def test_no_text_leaves_the_picture_or_lies_on_another(spectra, losses):
             ticks = [t for t in axis.get_ticklabels() if low <= t.get_position()[place] <= high]
             texts += ticks
     boxes = [(t.get_text(), Text.get_window_extent(t)) for t in texts if t.get_text()]
-    for text, box in boxes:
-        assert min(box.x0, box.y0) >= 0, text
-        assert box.x1 <= figure.bbox.x1, text
-        assert box.y1 <= figure.bbox.y1, text
-    pairs = itertools.combinations(boxes, 2)
-    assert [(a, b) for (a, one), (b, other) in pairs if one.overlaps(other)] == []
+    inside_and_apart(boxes, figure)
 
 
 @pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
