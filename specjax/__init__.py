@@ -13,6 +13,7 @@ from specjax.bootstrap import bootstrap
 from specjax.compare import Comparison, compare
 from specjax.corrections import Corrections
 from specjax.denoisers import from_edm, from_eps, from_v, linearised, wiener
+from specjax.effective import effective
 from specjax.export import export
 from specjax.families import SCHEDULES, family
 from specjax.fit import fit
@@ -23,6 +24,8 @@ from specjax.io import load, save
 from specjax.learning import learn, learn_all, verdicts
 from specjax.losses import LOSSES
 from specjax.moments import Moments
+from specjax.noise import NoiseSpectrum
+from specjax.noise_families import NOISES, noise_spectrum
 from specjax.objective import loss
 from specjax.plan_result import PlanResult
 from specjax.power_law import PowerLaw, power_law_fit
@@ -43,6 +46,7 @@ __version__ = "0.1.0"
 __all__ = [
     "GRIDS",
     "LOSSES",
+    "NOISES",
     "SAMPLERS",
     "SCHEDULES",
     "Comparison",
@@ -51,6 +55,7 @@ __all__ = [
     "Intervals",
     "Moments",
     "NoiseSchedule",
+    "NoiseSpectrum",
     "PlanResult",
     "PowerLaw",
     "Probe",
@@ -66,6 +71,7 @@ __all__ = [
     "check_units",
     "compare",
     "data",
+    "effective",
     "export",
     "family",
     "fit",
@@ -79,6 +85,7 @@ __all__ = [
     "linearised",
     "load",
     "loss",
+    "noise_spectrum",
     "plan",
     "power_law_fit",
     "priors",

@@ -9,8 +9,10 @@ from functools import partial
 from typing import Any
 
 from specjax import _check
+from specjax.effective import effective
 from specjax.families import SCHEDULES, family
 from specjax.fit import Progress, fit
+from specjax.noise import NoiseSpectrum
 from specjax.objective import Objective, objective
 from specjax.result import FitResult
 from specjax.schedule import NoiseSchedule
@@ -57,6 +59,7 @@ def compare(
     process: str = "vp",
     alpha_bar_range: tuple[float, float] = _check.DEFAULT_ALPHA_BAR_RANGE,
     sampler_options: Mapping[str, Any] | None = None,
+    noise: NoiseSpectrum | None = None,
     schedules: Mapping[str, NoiseSchedule] | None = None,
     learned: FitResult | None = None,
     progress: Progress | None = None,
@@ -65,7 +68,7 @@ def compare(
     """The learned schedule beside every family pinned to the same ends.
 
     Args:
-      spectrum to alpha_bar_range, sampler_options, fit_options: as in :func:`fit`.
+      spectrum to alpha_bar_range, sampler_options, noise, fit_options: as in :func:`fit`.
       schedules: more schedules by name, anybody's, taken as they are.
       learned: a fit to reuse.
 
@@ -77,6 +80,7 @@ def compare(
       >>> table.rows[0].name
       'learned'
     """
+    spectrum = effective(spectrum, noise)
     if learned is None:
         learned = fit(
             spectrum, steps, sampler=sampler, loss=loss, process=process,

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from specjax._values import Array, follows_the_rule, value
+from specjax.noise import NoiseSpectrum
 from specjax.response import wiener_gain
 from specjax.spectrum import Spectrum
 
@@ -34,7 +35,8 @@ Network = Callable[..., Array]
 def wiener(spectrum: Spectrum) -> Denoiser:
     """The ideal denoiser of a Gaussian, for samples in the data's own space.
 
-    A spectrum without a basis is taken to be in its eigenbasis: samples are [..., d].
+    A spectrum without a basis is taken to be in its eigenbasis: samples are [..., d]. That of
+    :func:`effective` gives the ideal denoiser under its noise.
     """
 
     @follows_the_rule
@@ -43,7 +45,7 @@ def wiener(spectrum: Spectrum) -> Denoiser:
         estimate = gain * spectrum.project(x) + offset * _own(spectrum.mean)
         return spectrum.lift(estimate).astype(x.dtype)
 
-    return denoise
+    return within(denoise, spectrum.noise)
 
 
 def linearised(spectrum: Spectrum) -> Denoiser:
@@ -61,7 +63,29 @@ def linearised(spectrum: Spectrum) -> Denoiser:
         estimate = gain * spectrum.project(x) + offset * jnp.asarray(spectrum.mean) + bias
         return spectrum.lift(estimate).astype(x.dtype)
 
-    return denoise
+    return within(denoise, spectrum.noise)
+
+
+def within(denoise: Denoiser, noise: NoiseSpectrum | None) -> Denoiser:
+    """The denoiser that leaves directions without noise as they are: ``x0 = x / alpha`` there.
+
+    Itself, where the noise has all directions.
+    """
+    return denoise if noise is None or not noise.omitted else Within(denoise, noise)
+
+
+@value(data=["denoise", "noise"])
+@dataclass(frozen=True, eq=False)
+class Within:
+    """See :func:`within`; a pytree if the denoiser is one."""
+
+    denoise: Denoiser
+    noise: NoiseSpectrum
+
+    def __call__(self, x: Array, alpha: Array, sigma: Array, *more: Any, **options: Any) -> Array:
+        """``E[x0 | x]``."""
+        known = x / alpha
+        return known + self.noise.supported(self.denoise(x, alpha, sigma, *more, **options) - known)
 
 
 def _own(x: Array) -> Array:

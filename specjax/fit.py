@@ -20,7 +20,10 @@ import numpy as np
 from specjax import _check
 from specjax._values import Array, follows_the_rule
 from specjax.descent import BFGS, Method, descend
+from specjax.effective import effective
+from specjax.losses import LOSSES, weighted
 from specjax.monotone import levels_of
+from specjax.noise import NoiseSpectrum
 from specjax.objective import objective
 from specjax.optimizers import with_optax
 from specjax.problem import Problem, Shape, closed_form, curvature, log_loss, shared_steps, starts
@@ -57,6 +60,7 @@ def fit(
     process: str = "vp",
     alpha_bar_range: tuple[float, float] = _check.DEFAULT_ALPHA_BAR_RANGE,
     sampler_options: Mapping[str, Any] | None = None,
+    noise: NoiseSpectrum | None = None,
     optimizer: optax.GradientTransformation | None = None,
     max_iterations: int = 500,
     restarts: int | None = None,
@@ -74,6 +78,8 @@ def fit(
       loss: a name in LOSSES. process: "vp" or "ve".
       alpha_bar_range: the two ends (noisy, clean). With ``clean = 1.0`` the last step returns
         the denoised estimate and the last noisy level is learned too.
+      noise: of the forward process, isotropic by default; the spectrum is then that of the data. A
+        spectrum by :func:`effective` is under its own.
       optimizer: any optax transformation; BFGS from a good estimate of the Hessian by default.
       max_iterations: per start. restarts: how many of the best starts are followed; by default 1,
         but 8 on a clustered spectrum (two neighbouring eigenvalues more than a factor of 30
@@ -100,10 +106,11 @@ def fit(
     began = time.perf_counter()
     steps = _check.whole_number("steps", steps)
     ends = _check.alpha_bar_range(alpha_bar_range)
+    spectrum = effective(spectrum, noise)
     chosen = objective(spectrum, sampler, sampler_options, loss, process)
-    small = replace(spectrum, basis=None)
+    small = replace(weighted(spectrum, LOSSES[loss]), basis=None)
     if nodes is not None:
-        small = spectrum.quadrature(_check.whole_number("nodes", nodes))
+        small = small.quadrature(_check.whole_number("nodes", nodes))
     task = _Task(
         shape=Shape(chosen, shared_steps(steps), ends_clean=ends[1] == 1),
         method=BFGS if optimizer is None else with_optax(optimizer),
@@ -135,6 +142,7 @@ def fit(
         nodes=small,
         node_value=float(best),
         source={**(spectrum.source or {}), "fingerprint": spectrum.fingerprint},
+        noise=spectrum.noise,
         seed=seed,
         seconds=time.perf_counter() - began,
     )

@@ -18,7 +18,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from specjax import _check
-from specjax.programs import Program, noise, program_of
+from specjax.denoisers import within
+from specjax.noise import NoiseSpectrum, anisotropic
+from specjax.programs import Program, drawn, program_of
 from specjax.sample import first_registers
 from specjax.steps import Row, SamplerPlan
 
@@ -40,6 +42,7 @@ def generate(
     labels: Any = None,
     batch: int | None = None,
     mesh: Mesh | None = None,
+    noise: NoiseSpectrum | None = None,
     progress: Progress | None = None,
     dtype: Any = np.float32,
 ) -> np.ndarray:
@@ -58,6 +61,8 @@ def generate(
       batch: samples in one call; by default what fits half of the free memory of a device, taking
         a network's for 2,000 samples each, at most 256 on a CPU and 1,024 elsewhere.
       mesh: of this process's devices; a batch is cut along its first axis.
+      noise: of the forward process that the denoiser knows; isotropic by default. In directions
+        without noise samples stay 0.
       progress: see :data:`Progress`. dtype: of the samples.
 
     Returns:
@@ -77,6 +82,7 @@ def generate(
     n, dtype = _check.whole_number("n", n), _float(dtype)
     key = jax.random.key(check_seed(seed))
     labels = None if labels is None else _labels(labels, n)
+    noise, denoise = _checked_noise(noise, tuple(shape)), within(denoise, noise)
     program, arrays = program_of(denoise)
     places = _Places(_checked_mesh(mesh), arrays)
     arrays = [places.whole(x) for x in arrays]
@@ -89,10 +95,10 @@ def generate(
         mine = None if labels is None else places.cut(labels[np.minimum(numbers, n - 1)])
         keys, r = _begin(
             key, places.cut(numbers.astype(np.uint32)), np.asarray(plan.start, dtype),
-            tuple(shape), plan.registers,
+            tuple(shape), plan.registers, noise,
         )  # fmt: skip
         count = min(size, n - begun)
-        task = _Task(program, arrays, mine, keys, rows, plan.stochastic)
+        task = _Task(program, arrays, mine, keys, rows, noise, plan.stochastic)
         done = _Done(progress, begun, count, n)
         r = loop(task, r, done)
         samples[begun : begun + count] = np.asarray(r[0])[:count]
@@ -108,6 +114,7 @@ class _Task(NamedTuple):
     labels: Any  # [m] or None
     keys: jax.Array  # [m]
     rows: Row
+    noise: NoiseSpectrum | None
     stochastic: bool
 
 
@@ -138,8 +145,9 @@ def _on_cpu(task: _Task, r: jax.Array, done: _Done) -> jax.Array:
             done(k / calls)
         row = Row(*(x[k] for x in task.rows))
         r = task.program.one_row(
-            task.arrays, task.labels, r, row, task.keys, np.int32(k), stochastic=task.stochastic
-        )
+            task.arrays, task.labels, r, row, task.keys, np.int32(k), task.noise,
+            stochastic=task.stochastic,
+        )  # fmt: skip
         jax.block_until_ready(r)
     return r
 
@@ -147,17 +155,19 @@ def _on_cpu(task: _Task, r: jax.Array, done: _Done) -> jax.Array:
 def _elsewhere(task: _Task, r: jax.Array, done: _Done) -> jax.Array:
     """The same on an accelerator, at once: one scan, without a dispatch between two calls."""
     return task.program.all_rows(
-        task.arrays, task.labels, r, task.rows, task.keys, stochastic=task.stochastic
-    )
+        task.arrays, task.labels, r, task.rows, task.keys, task.noise,
+        stochastic=task.stochastic,
+    )  # fmt: skip
 
 
 @functools.partial(jax.jit, static_argnames=("shape", "registers"))
 def _begin(
-    key: jax.Array, numbers: jax.Array, std: jax.Array, shape: tuple[int, ...], registers: int
-) -> tuple[jax.Array, jax.Array]:
+    key: jax.Array, numbers: jax.Array, std: jax.Array, shape: tuple[int, ...], registers: int,
+    noise: NoiseSpectrum | None,
+) -> tuple[jax.Array, jax.Array]:  # fmt: skip
     """The keys [m] of numbered samples, and their registers [H, m, *shape] at the start."""
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
-    return keys, first_registers(std * noise(keys, 0, shape, std.dtype), registers)
+    return keys, first_registers(std * drawn(keys, 0, shape, std.dtype, noise), registers)
 
 
 class _Places:
@@ -238,6 +248,13 @@ def _checked_mesh(mesh: Mesh | None) -> Mesh | None:
             "process its part of the samples"
         )
     return mesh
+
+
+def _checked_noise(noise: NoiseSpectrum | None, shape: tuple[int, ...]) -> NoiseSpectrum | None:
+    """The noise, if it is of samples of this shape; None where it is isotropic."""
+    if noise is not None and noise.shape != shape:
+        raise ValueError(f"the noise is of samples of shape {noise.shape}, these are {shape}")
+    return anisotropic(noise)
 
 
 def check_seed(seed: int) -> int:

@@ -30,7 +30,7 @@ import numpy as np
 
 from specjax import _check
 from specjax.gain_descent import Problem, begun, descended, in_float64, loss_at, packed, unpacked
-from specjax.losses import check_loss
+from specjax.losses import check_loss, weighted
 from specjax.rational import Gain, zolotarev
 from specjax.schedule import check_process
 from specjax.spectrum import Spectrum
@@ -85,7 +85,7 @@ def best(
         on the spectrum, and a spectrum with a measured denoiser.
     """
     steps = _check.whole_number("steps", steps)
-    check_loss(loss, spectrum)
+    spectrum = weighted(spectrum, check_loss(loss, spectrum))
     check_process(process)
     if spectrum.denoiser is not None:
         raise ValueError(

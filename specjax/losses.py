@@ -8,6 +8,7 @@ add one, add a row to LOSSES.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -31,6 +32,8 @@ class Loss(NamedTuple):
     summary: str
     quadratic: bool = True
     needs_positive: bool = False
+    in_data_units: bool = False
+    """Whether it scales with the variance of the data; the others have no unit."""
 
 
 def _log_excess(a: Array, b: Array) -> Array:
@@ -71,6 +74,7 @@ LOSSES = {
         lambda lam, m: jnp.ones_like(lam),
         lambda lam: lam,
         "squared 2-Wasserstein distance",
+        in_data_units=True,
     ),
     "kl": Loss(
         _kl,
@@ -92,6 +96,7 @@ LOSSES = {
         lambda lam: 2 * lam,
         "sum of |lambda - V|",
         quadratic=False,
+        in_data_units=True,
     ),
     "relative": Loss(
         lambda lam, m: (1 - m.std / _root(lam)) ** 2,
@@ -118,8 +123,25 @@ def check_loss(loss: str, spectrum: Spectrum) -> Loss:
     return found
 
 
+def weighted(spectrum: Spectrum, loss: Loss) -> Spectrum:
+    """The same loss of isotropic noise: with the noise's variances in the weights.
+
+    Under a noise eigenvalues are in its units; a loss in data units counts a direction by the
+    variance that the noise has there (:mod:`specjax.effective`).
+    """
+    variance = spectrum.noise_variance
+    if variance is None:
+        return spectrum
+    scale = variance if loss.in_data_units else 1
+    return replace(
+        spectrum, weights=spectrum.weights * scale, mean_weights=spectrum.mean_weights * scale,
+        noise_variance=None,
+    )  # fmt: skip
+
+
 def evaluate(loss: Loss, moments: Transfer, spectrum: Spectrum) -> Array:
-    """The value [] of a loss on a spectrum."""
+    """The value [] of a loss on a spectrum, in units of the data."""
+    spectrum = weighted(spectrum, loss)
     lam = jnp.asarray(spectrum.eigenvalues)
     spread = jnp.asarray(spectrum.weights) * loss.spread(lam, moments)
     if moments.drift is None:

@@ -300,8 +300,9 @@ class _Answers:
         for part, index in self._batches(len(x)):
             labels = None if self.labels is None else self.labels[index]
             r = self.program.one_row(
-                self.arrays, labels, x[None, index], row, None, np.int32(0), stochastic=False
-            )
+                self.arrays, labels, x[None, index], row, None, np.int32(0), None,
+                stochastic=False,
+            )  # fmt: skip
             answers[part] = np.asarray(r[0])[: part.stop - part.start]
             if progress:
                 progress(done[0] + part.stop, done[1])

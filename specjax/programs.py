@@ -14,24 +14,27 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from specjax.noise import NoiseSpectrum, colored
 from specjax.sample import call_row, scan_rows
 from specjax.steps import Row
 
 
-def noise(keys: jax.Array, index: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    """Unit noise [m, *shape] of one time: index 0 is the start, k + 1 the row k."""
+def drawn(
+    keys: jax.Array, index: Any, shape: tuple[int, ...], dtype: Any, noise: NoiseSpectrum | None
+) -> jax.Array:
+    """Noise [m, *shape] of one time: index 0 is the start, k + 1 the row k."""
 
     def of_sample(key: jax.Array) -> jax.Array:
         return jax.random.normal(jax.random.fold_in(key, index), shape, dtype)
 
-    return jax.vmap(of_sample)(keys)
+    return colored(noise, jax.vmap(of_sample)(keys))
 
 
 class Program(NamedTuple):
     """The compiled forms of one denoiser; each compiles once per shape."""
 
-    one_row: Callable[..., jax.Array]  # (arrays, labels, r, row, keys, k, stochastic) -> r
-    all_rows: Callable[..., jax.Array]  # (arrays, labels, r, rows, keys, stochastic) -> r
+    one_row: Callable[..., jax.Array]  # (arrays, labels, r, row, keys, k, noise, stochastic) -> r
+    all_rows: Callable[..., jax.Array]  # (arrays, labels, r, rows, keys, noise, stochastic) -> r
 
 
 def _program(denoiser_of: Callable[[list[Any]], Callable[..., Any]]) -> Program:
@@ -43,16 +46,17 @@ def _program(denoiser_of: Callable[[list[Any]], Callable[..., Any]]) -> Program:
 
     def one_row(
         arrays: list[Any], labels: Any, r: jax.Array, row: Row, keys: jax.Array, k: Any,
-        stochastic: bool,
+        noise: NoiseSpectrum | None, stochastic: bool,
     ) -> jax.Array:  # fmt: skip
-        z = noise(keys, k + 1, r.shape[2:], r.dtype) if stochastic else None
+        z = drawn(keys, k + 1, r.shape[2:], r.dtype, noise) if stochastic else None
         return call_row(bound(arrays, labels), r, row, z)
 
     def all_rows(
-        arrays: list[Any], labels: Any, r: jax.Array, rows: Row, keys: jax.Array, stochastic: bool
-    ) -> jax.Array:
+        arrays: list[Any], labels: Any, r: jax.Array, rows: Row, keys: jax.Array,
+        noise: NoiseSpectrum | None, stochastic: bool,
+    ) -> jax.Array:  # fmt: skip
         def of_row(k: jax.Array) -> jax.Array:
-            return noise(keys, k + 1, r.shape[2:], r.dtype)
+            return drawn(keys, k + 1, r.shape[2:], r.dtype, noise)
 
         return scan_rows(bound(arrays, labels), r, rows, of_row if stochastic else None)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from specjax.noise import NoiseSpectrum
 from specjax.schedule import NoiseSchedule
 from specjax.spectrum import Spectrum
 
@@ -28,6 +29,7 @@ class FitResult:
       node_value: the loss on those nodes; its distance to ``value`` is the quadrature's error.
       baselines: losses of heuristic schedules on the same spectrum, by name.
       source: where the spectrum comes from, with its fingerprint.
+      noise: of the forward process; None is isotropic.
       seed, seconds: of the fit (``seconds`` includes compilation).
     """
 
@@ -45,6 +47,7 @@ class FitResult:
     sampler_options: Mapping[str, Any] = field(default_factory=dict)
     baselines: Mapping[str, float] = field(default_factory=dict)
     source: Mapping[str, Any] = field(default_factory=dict)
+    noise: NoiseSpectrum | None = None
     seed: int = 0
     seconds: float = 0.0
 

@@ -12,7 +12,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from specjax.denoisers import Denoiser
+from specjax.denoisers import Denoiser, within
+from specjax.noise import NoiseSpectrum, anisotropic, colored
 from specjax.steps import Row, SamplerPlan, advance
 
 
@@ -23,6 +24,7 @@ def sample(
     shape: tuple[int, ...],
     *,
     start: jax.Array | None = None,
+    noise: NoiseSpectrum | None = None,
     dtype: Any = None,
 ) -> jax.Array:
     """Samples drawn by a plan: the scan of :func:`advance` over its rows.
@@ -30,7 +32,9 @@ def sample(
     Args:
       plan: K rows. denoise: ``(x, alpha, sigma) -> x0`` on arrays of ``shape``.
       key: a typed PRNG key; the result is a function of it. shape: of the samples [...].
-      start: unit noise [...] to start from; drawn from the key by default.
+      start: white noise [...] to start from; drawn from the key by default.
+      noise: of the forward process, on the last axes of the samples; isotropic by default. In
+        directions without noise samples stay 0.
       dtype: of the samples; JAX's default float by default.
 
     Returns:
@@ -53,13 +57,14 @@ def sample(
     if start.shape != tuple(shape):
         raise ValueError(f"start has shape {start.shape}, the samples {tuple(shape)}")
     rows = Row(*(jnp.asarray(x, dtype) for x in plan.rows))
+    noise, denoise = anisotropic(noise), within(denoise, noise)
 
-    def noise(k: jax.Array) -> jax.Array:
-        return jax.random.normal(jax.random.fold_in(key, k), shape, dtype)
+    def pushed(k: jax.Array) -> jax.Array:
+        return colored(noise, jax.random.normal(jax.random.fold_in(key, k), shape, dtype))
 
-    first = jnp.asarray(plan.start, dtype) * jnp.asarray(start, dtype)
+    first = jnp.asarray(plan.start, dtype) * colored(noise, jnp.asarray(start, dtype))
     filled = first_registers(first, plan.registers)
-    return scan_rows(denoise, filled, rows, noise if plan.stochastic else None)[0]
+    return scan_rows(denoise, filled, rows, pushed if plan.stochastic else None)[0]
 
 
 def first_registers(first: jax.Array, registers: int) -> jax.Array:

@@ -19,7 +19,7 @@ import numpy as np
 
 from specjax import _check
 from specjax._values import Array, follows_the_rule
-from specjax.losses import LOSSES, Loss
+from specjax.losses import LOSSES, Loss, weighted
 from specjax.schedule import NoiseSchedule, alpha_bar_to_logsnr
 from specjax.spectrum import Spectrum
 
@@ -112,7 +112,8 @@ def spectral(
     found = LOSSES[_check.one_of("loss", loss, LOSSES)]
     steps = _check.whole_number("steps", steps)
     noisy, clean = alpha_bar_to_logsnr(_check.alpha_bar_range(alpha_bar_range))
-    levels = follows_the_rule(padded_levels)(spectrum.quadrature(), found, steps, noisy, clean)
+    nodes = weighted(spectrum, found).quadrature()
+    levels = follows_the_rule(padded_levels)(nodes, found, steps, noisy, clean)
     return NoiseSchedule(levels[: steps + 1])
 
 

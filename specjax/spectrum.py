@@ -24,11 +24,15 @@ from specjax.shift import shift_invariant
 if TYPE_CHECKING:
     from jax.sharding import Mesh
 
+    from specjax.noise import NoiseSpectrum
+
 
 @value(
-    data=["eigenvalues", "mean", "weights", "mean_weights", "basis", "denoiser"],
-    host=["source", "intervals"],
-)
+    data=[
+        "eigenvalues", "mean", "weights", "mean_weights", "basis", "denoiser", "noise_variance",
+    ],
+    host=["source", "intervals", "noise"],
+)  # fmt: skip
 @dataclass(frozen=True, eq=False)
 class Spectrum:
     """Eigenvalues of the data's covariance and the mean in its eigenbasis.
@@ -43,6 +47,9 @@ class Spectrum:
       intervals: of the eigenvalues, from :func:`bootstrap`; kept as ``source`` is.
       denoiser: what the denoiser of this data does to each eigenvalue, from :meth:`Probe.attach`;
         the ideal one where it is None.
+      noise_variance: [d], that of the forward noise in each direction, whose standard deviation
+        is then the unit of eigenvalues and mean, see :func:`effective`; None for isotropic noise.
+      noise: the noise itself; kept as ``source`` is.
 
     Raises:
       ValueError: for eigenvalues that are negative, not finite or all zero, or other shapes.
@@ -60,6 +67,8 @@ class Spectrum:
     source: Mapping[str, Any] | None = None
     intervals: Intervals | None = None
     denoiser: Measured | None = None
+    noise_variance: Array | None = None
+    noise: NoiseSpectrum | None = None
 
     def __post_init__(self) -> None:
         eigenvalues = as_float_array(self.eigenvalues)
@@ -227,7 +236,7 @@ class Spectrum:
         """SHA-256 of the numbers (not of the basis), to tell spectra apart."""
         digest = hashlib.sha256()
         arrays = (self.eigenvalues, self.mean, self.weights, self.mean_weights)
-        for array in (*arrays, *jax.tree.leaves(self.denoiser)):
+        for array in (*arrays, *jax.tree.leaves((self.denoiser, self.noise_variance))):
             digest.update(np.asarray(array, "<f8").tobytes())
         return digest.hexdigest()
 
@@ -252,6 +261,8 @@ class Spectrum:
           16
         """
         _check.whole_number("nodes", nodes)
+        if self.noise_variance is not None:
+            raise ValueError("under a noise the weights depend on the loss: see losses.weighted")
         if self.dimension <= nodes:
             return replace(self, basis=None, intervals=None)
         rules = self.__dict__.setdefault("_rules", {})  # computed once for an immutable value
@@ -272,7 +283,7 @@ class Spectrum:
         own, probed = (np.asarray(x.eigenvalues, np.float64) for x in (self, self.denoiser))
         ratio = made.gains @ probed / np.maximum(made.gains @ own, np.finfo(float).tiny)  # a floor
         denoiser = self.denoiser.combined(made.eigenvalues * ratio, made.gains, made.biases)
-        return Spectrum(*made[:4], source=self.source, denoiser=denoiser)
+        return Spectrum(*made[:4], source=self.source, denoiser=denoiser, noise=self.noise)
 
     def _quadrature(self, nodes: int) -> Spectrum:
         lam = np.asarray(self.eigenvalues, np.float64)
@@ -304,7 +315,7 @@ class Spectrum:
         ]
         xp, dtype = namespace(self.eigenvalues), self.eigenvalues.dtype
         lam, mean, weights, mean_weights = (xp.asarray(part, dtype) for part in parts)
-        return Spectrum(lam, mean, weights, mean_weights, source=self.source)
+        return Spectrum(lam, mean, weights, mean_weights, source=self.source, noise=self.noise)
 
     def project(self, x: Array) -> Array:
         """Samples [..., *shape] to coefficients [..., d]; samples [..., d] without a basis."""

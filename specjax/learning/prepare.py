@@ -18,7 +18,7 @@ from specjax._values import Array
 from specjax.generate import check_seed
 from specjax.learning.judge import Judge, check_objective, keys_of, spread_of
 from specjax.learning.teacher import Teaching, fine
-from specjax.losses import check_loss
+from specjax.losses import LOSSES, check_loss, weighted
 from specjax.priors import Gaussian, Network
 from specjax.priors.contract import Prior
 from specjax.programs import Shell, split
@@ -225,7 +225,7 @@ def _judge(
         target=None,
         data=None,
         data_spread=None,
-        spectrum=_nodes(prior.spectrum) if "transfer" in names else None,
+        spectrum=_nodes(prior.spectrum, request.loss) if "transfer" in names else None,
         shell=shell,  # type: ignore[arg-type]
         weights=request.objective,
         loss=request.loss,
@@ -270,9 +270,9 @@ def _noise(prior: Prior, request: Request, name: str) -> jax.Array:
     return jax.random.normal(key, (request.n, *prior.shape), jnp.float32)
 
 
-def _nodes(spectrum: Spectrum | None) -> Spectrum:
+def _nodes(spectrum: Spectrum | None, loss: str) -> Spectrum:
     assert spectrum is not None
-    return replace(spectrum.quadrature(), basis=None)
+    return replace(weighted(spectrum, LOSSES[loss]).quadrature(), basis=None)
 
 
 def _placed(mesh: Mesh | None) -> Callable[..., Any]:

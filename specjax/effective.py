@@ -1,0 +1,224 @@
+"""The spectrum that a noise leaves: everything of the isotropic case, for noise with a spectrum.
+
+Through ``T^-1`` the noise is white and the data have the covariance
+``T^-1 Sigma T^-1 = U' diag(lambda') U'^T``: the generalised eigenproblem of (Sigma, N). Where both
+share a basis, ``lambda' = lambda / nu``. A spectrum of these *effective* eigenvalues, whose basis
+maps samples to whitened coefficients ``U'^T T^-1 x`` and back, is what the isotropic theory holds
+for word for word: transfer functions, closed forms, fits, probes and priors need nothing else.
+
+Distances in data units: if the whitened coefficients of data and samples are c and c', the samples
+are ``T U' c``, and with the data coupled to them coefficient by coefficient
+
+    ``E |x - x'|^2 = sum_k nu_k E (c_k - c'_k)^2``,    ``nu_k = |T u'_k|^2``.
+
+So ``w2`` and ``l1``, which have the unit of the data, count a direction ``nu_k`` times, and the
+others (``kl``, ``kl_reverse``, ``relative``), which have none, once. Where Sigma and N share a
+basis ``w2`` is the squared Wasserstein distance. Where they do not it is the cost of that coupling,
+an upper bound of it (with the mean's error without the products between directions); the KL
+divergence is exact either way.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from specjax._values import Array, namespace, value
+from specjax.basis import Basis, DenseBasis, FourierBasis, _product
+from specjax.noise import NoiseSpectrum
+from specjax.spectrum import Spectrum
+
+_MOST_DENSE = 6000
+_ROUNDING = 1e-12  # of the largest eigenvalue
+
+
+@value(data=["inner", "scale", "kept"], static=["shape"])
+@dataclass(frozen=True, eq=False)
+class ScaledBasis:
+    """A basis whose coefficients are in units of the noise's standard deviation.
+
+    Attributes:
+      inner: the orthonormal basis, None for coefficients as they are. scale: [d], of the noise.
+      kept: [k], the directions that have noise. shape: of one sample.
+    """
+
+    inner: Basis | None
+    scale: Array
+    kept: np.ndarray
+    shape: tuple[int, ...]
+
+    def project(self, x: Array) -> Array:
+        """Samples [..., *shape] to whitened coefficients [..., k]."""
+        c = x if self.inner is None else self.inner.project(x)
+        xp = namespace(c, self.scale)
+        return xp.take(c, self.kept, axis=-1) / xp.asarray(self.scale, c.dtype)[self.kept]
+
+    def lift(self, c: Array) -> Array:
+        """Whitened coefficients [..., k] to samples, 0 in directions without noise."""
+        xp, d = namespace(c, self.scale), self.scale.shape[0]
+        scaled = c * xp.asarray(self.scale, c.dtype)[self.kept]
+        place = np.full(d, len(self.kept))
+        place[np.asarray(self.kept)] = np.arange(len(self.kept))
+        wide = xp.concatenate([scaled, xp.zeros((*c.shape[:-1], 1), c.dtype)], axis=-1)
+        whole = xp.take(wide, place, axis=-1)
+        return whole if self.inner is None else self.inner.lift(whole)
+
+
+@value(data=["down", "up"], static=["shape"])
+@dataclass(frozen=True, eq=False)
+class ObliqueBasis:
+    """Directions that are orthonormal for the noise's covariance, not for the data's.
+
+    Attributes:
+      down: [d, k], ``T^-1 U'``. up: [d, k], ``T U'``. shape: of one sample.
+    """
+
+    down: Array
+    up: Array
+    shape: tuple[int, ...]
+
+    def project(self, x: Array) -> Array:
+        """``U'^T T^-1 x``."""
+        return _product(x.reshape(*x.shape[: x.ndim - len(self.shape)], -1), self.down)
+
+    def lift(self, c: Array) -> Array:
+        """``T U' c``."""
+        return _product(c, self.up.T).reshape(*c.shape[:-1], *self.shape)
+
+
+def effective(spectrum: Spectrum, noise: NoiseSpectrum | None) -> Spectrum:
+    """The spectrum of data under a noise: eigenvalues ``lambda / nu``, distances in data units.
+
+    Args:
+      spectrum: d eigenvalues of the data. noise: on the same samples; None or isotropic noise
+        returns the spectrum itself.
+
+    Returns:
+      A spectrum that :func:`fit`, :func:`transfer`, :func:`wiener`, :func:`probe` and all others
+      take, with ``noise`` and ``noise_variance`` [k], see :mod:`specjax.effective`. Directions
+      without noise are left out: ``noise.omitted`` says how many.
+
+    Raises:
+      ValueError: for noise on other samples, in the data's own basis of other data, or in another
+        basis than that of a spectrum that has none; a spectrum that is under a noise already, has a
+        probed denoiser, or is too large for the generalised eigenproblem.
+
+    Example:
+      >>> noise = NoiseSpectrum([2.0, 1.0], (2,), basis="data")
+      >>> effective(Spectrum([4.0, 1.0]), noise).eigenvalues
+      array([1., 1.])
+    """
+    if noise is None or noise.isotropic:
+        return spectrum
+    _check_spectrum(spectrum, noise)
+    scale = _shared(spectrum, noise)
+    if scale is None:
+        return _generalised(spectrum, noise)
+    kept = np.flatnonzero(np.asarray(scale) > 0)
+    chosen = scale[kept]
+    return Spectrum(
+        spectrum.eigenvalues[kept] / chosen**2,
+        spectrum.mean[kept] / chosen,
+        spectrum.weights[kept],
+        spectrum.mean_weights[kept],
+        basis=ScaledBasis(spectrum.basis, scale, kept, noise.shape),
+        source=spectrum.source,
+        noise_variance=chosen**2,
+        noise=noise,
+    )
+
+
+def _check_spectrum(spectrum: Spectrum, noise: NoiseSpectrum) -> None:
+    if spectrum.noise is not None or spectrum.noise_variance is not None:
+        raise ValueError("the spectrum is under a noise already: give that of the data")
+    if spectrum.denoiser is not None:
+        raise ValueError("the spectrum has a probed denoiser: probe it under the noise")
+    basis = spectrum.basis
+    shape = (spectrum.dimension,) if basis is None else tuple(basis.shape)
+    fits = shape == noise.shape or (basis is None and spectrum.dimension == math.prod(noise.shape))
+    if not fits or math.prod(noise.shape) != spectrum.dimension:
+        raise ValueError(
+            f"the noise is of samples of shape {noise.shape}, the spectrum of {shape} with "
+            f"{spectrum.dimension:,} eigenvalues: give noise of the data's shape and a spectrum "
+            "with all its directions"
+        )
+    if basis is None and noise.basis != "data":
+        raise ValueError(
+            f"the spectrum has no basis, the noise is in the {noise.basis!r} basis: give a "
+            "spectrum of samples, or noise in the basis 'data'"
+        )
+    own = noise.own
+    if noise.basis == "data" and own is not None and own is not basis and not _same(own, basis):
+        raise ValueError(
+            "the noise is in the eigenbasis of other data: make it with this spectrum's"
+        )
+
+
+def _same(a: Any, b: Any) -> bool:
+    if type(a) is not type(b):
+        return False
+    return a.vectors.shape == b.vectors.shape and bool(np.allclose(a.vectors, b.vectors, atol=1e-6))
+
+
+def _shared(spectrum: Spectrum, noise: NoiseSpectrum) -> Array | None:
+    """The weights [d] in the order of the eigenvalues, where both have one basis."""
+    basis = spectrum.basis
+    if noise.basis == "data":
+        return noise.weights
+    if not (isinstance(basis, FourierBasis) and noise.basis == "fourier"):
+        return None
+    if basis.grid != noise.grid:
+        return None
+    weights, grid = noise.weights, len(noise.grid)
+    channels = basis.vectors.shape[-1]
+    if weights.ndim > grid:
+        alike = channels == 1 or _alike(weights)
+        if not alike:
+            return None  # channels that differ do not share the eigenvectors over channels
+        weights = weights[..., 0]
+    xp = namespace(weights)
+    return xp.repeat(weights.reshape(-1), channels)
+
+
+def _alike(weights: Array) -> bool:
+    known = np.asarray(weights)
+    return bool((known == known[..., :1]).all())
+
+
+def _generalised(spectrum: Spectrum, noise: NoiseSpectrum) -> Spectrum:
+    """By the eigendecomposition of ``T^-1 Sigma T^-1`` on the directions that have noise."""
+    d = spectrum.dimension
+    if d > _MOST_DENSE:
+        raise ValueError(
+            f"noise and data have different bases, and {d:,} dimensions are too many for their "
+            "generalised eigenproblem: take the shift-invariant spectrum (method "
+            "'shift-invariant') with noise in the basis 'fourier'"
+        )
+    if not np.all(np.asarray(spectrum.weights) == np.asarray(spectrum.weights)[0]):
+        raise ValueError("the spectrum's directions have different weights: give one without")
+    units = np.asarray(spectrum.lift(np.eye(d)), np.float64)  # rows: eigenvectors as samples
+    known = replace(noise, weights=np.asarray(noise.weights, np.float64))
+    white = known.whiten(units).reshape(d, -1)
+    matrix = (white.T * np.asarray(spectrum.eigenvalues, np.float64)) @ white
+    support = known.supported(np.eye(d).reshape(d, *noise.shape)).reshape(d, d)
+    above = 4 * np.trace(matrix) + 1.0
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2 + above * (np.eye(d) - support))
+    kept = slice(d - noise.omitted - 1, None, -1) if noise.omitted else slice(None, None, -1)
+    values, vectors = values[kept], vectors[:, kept]
+    values = np.where(values < _ROUNDING * values.max(), np.maximum(values, 0), values)
+    as_samples = vectors.T.reshape(-1, *noise.shape)
+    up = known.color(as_samples).reshape(len(values), -1).T
+    down = known.whiten(as_samples).reshape(len(values), -1).T
+    mean = down.T @ np.asarray(spectrum.lift(spectrum.mean), np.float64).ravel()
+    weight = np.full(len(values), np.asarray(spectrum.weights)[0])
+    basis = ObliqueBasis(down, up, noise.shape)
+    return Spectrum(
+        values, mean, weight, basis=basis, source=spectrum.source, noise=noise,
+        noise_variance=(up**2).sum(0),
+    )  # fmt: skip
+
+
+__all__ = ["DenseBasis", "ObliqueBasis", "ScaledBasis", "effective"]

@@ -1,0 +1,279 @@
+"""Noise with a spectrum: anisotropic Gaussian forward processes (2510.09660).
+
+``eps = T xi`` with ``xi ~ N(0, I)`` and ``T = F^T diag(w) F``, F an orthonormal transform of the
+samples, so that the noise has the covariance ``N = F^T diag(w^2) F`` and
+``x = alpha x0 + sigma eps``. Isotropic noise is ``w = 1``. Where ``w`` vanishes the process leaves
+the data as they are: such directions are *omitted*.
+
+Nothing else of a sampler changes: its steps are linear, so noise that starts it and that it adds
+is T times white noise, and the data and the noise seen through ``T^-1`` are those of the isotropic
+process (:mod:`specjax.effective`).
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from specjax import _check
+from specjax._values import Array, as_float_array, concrete, follows_the_rule, namespace, value
+from specjax.basis import Basis
+from specjax.noise_bases import BASES, grid_of, mirrored, transformed
+
+_SAME = 1e-5  # of the largest weight: what files and dtypes may differ by
+_MOST_RATIO = 1e6  # of the largest weight to the smallest: beyond it float32 has no digits left
+
+
+@value(data=["weights", "own"], static=["shape", "basis", "spatial"], host=["source"])
+@dataclass(frozen=True, eq=False)
+class NoiseSpectrum:
+    """The standard deviations of the forward noise, direction by direction.
+
+    Args:
+      weights: w, not negative, as they are: on the grid of frequencies [*grid], or [*grid, C] where
+        channels differ; in the data's own basis [d]. :func:`noise_spectrum` makes those of named
+        families.
+      shape: of one sample: its grid and then at most one axis of channels, each of which has noise
+        of its own.
+      basis: "fourier", "cosine" (the DCT-II) or "data" (the eigenbasis of the data).
+      spatial: how many axes of a sample are the grid, by default one of [L], two of [H, W] and
+        [H, W, C].
+      own: the eigenbasis for "data"; None for a spectrum without a basis.
+      source: where the weights come from; kept in files, not by transformations.
+
+    Raises:
+      ValueError: for weights that are negative, not finite or all zero, of another shape, or
+        different at k and -k; weights that span more than six decades.
+
+    Example:
+      >>> noise = NoiseSpectrum([2.0, 1.0, 0.0, 1.0], (4,))
+      >>> noise.color(np.ones(4)), noise.variance
+      (array([2., 2., 2., 2.]), np.float64(1.5))
+    """
+
+    weights: Array
+    shape: tuple[int, ...]
+    basis: str = "fourier"
+    spatial: int | None = None
+    own: Basis | None = None
+    source: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        _check.one_of("basis", self.basis, BASES)
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        object.__setattr__(self, "weights", as_float_array(self.weights))
+        if self.basis != "data":
+            object.__setattr__(self, "spatial", len(grid_of(self.shape, self.spatial)))
+        known = concrete(self.weights)
+        self._check_shape()
+        if known is not None:
+            _check_weights(known)
+            self._check_real(known)
+
+    def _check_shape(self) -> None:
+        found = tuple(self.weights.shape)
+        allowed = [(math.prod(self.shape),)] if self.basis == "data" else [self.grid, self.shape]
+        if found not in allowed:
+            words = " or ".join(map(str, dict.fromkeys(allowed)))
+            raise ValueError(
+                f"weights has shape {found}: noise in the basis {self.basis!r} of samples of shape "
+                f"{self.shape} takes {words}"
+            )
+        if self.own is not None and tuple(self.own.shape) != self.shape:
+            raise ValueError(
+                f"own is a basis of samples of shape {tuple(self.own.shape)}, the noise is of "
+                f"{self.shape}"
+            )
+
+    def _check_real(self, weights: np.ndarray) -> None:
+        """Noise is real where the weights at k and -k are the same."""
+        if self.basis != "fourier":
+            return
+        gap = np.abs(weights - mirrored(weights, len(self.grid))).max()
+        if gap > _SAME * weights.max():
+            raise ValueError(
+                "weights differ between a frequency k and -k: real noise needs the same at both"
+            )
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """The sizes of the axes that have frequencies."""
+        return self.shape[: self.spatial] if self.spatial else self.shape
+
+    @functools.cached_property
+    def isotropic(self) -> bool:
+        """Whether all weights are known to be 1: white noise."""
+        known = concrete(self.weights)
+        return known is not None and bool((known == 1).all())
+
+    @functools.cached_property
+    def omitted(self) -> int:
+        """How many of the d directions have no noise; 0 while the weights are traced."""
+        known = concrete(self.weights)
+        return 0 if known is None else int((self.per_direction(known) == 0).sum())
+
+    @property
+    def variance(self) -> Array:
+        """The mean variance of a number of the noise []."""
+        return (self.weights**2).mean()
+
+    def per_direction(self, weights: Array | None = None) -> Array:
+        """The weights of all directions [d], in the order of a flattened sample."""
+        w = self.weights if weights is None else weights
+        if self.basis == "data":
+            return w
+        xp = namespace(w)
+        full = w if w.shape == self.shape else w[..., None]
+        return xp.broadcast_to(full, self.shape).ravel()
+
+    def color(self, white: Array) -> Array:
+        """``T white`` of [..., *shape]: noise of this spectrum from white noise."""
+        return white if self.isotropic else self._times(self.weights, white)
+
+    def whiten(self, x: Array) -> Array:
+        """``T^-1 x`` of [..., *shape]; 0 in directions without noise."""
+        return x if self.isotropic else self._times(_inverse(self.weights), x)
+
+    def supported(self, x: Array) -> Array:
+        """The part of x [..., *shape] in directions that have noise."""
+        known = concrete(self.weights)
+        if known is not None and (known > 0).all():
+            return x
+        return self._times((self.weights > 0).astype(self.weights.dtype), x)
+
+    def score(self, x: Array, x0: Array, alpha: Array, sigma: Array) -> Array:
+        """The score of x from an estimate of x0: ``-N^-1 E[eps | x] / sigma``.
+
+        ``E[eps | x] = (x - alpha x0) / sigma``. With omitted directions it is the score of what the
+        others have, at the x that these have.
+        """
+        return -self.whiten(self.whiten(x - alpha * x0)) / sigma**2
+
+    def _times(self, weights: Array, x: Array) -> Array:
+        if tuple(x.shape[x.ndim - len(self.shape) :]) != self.shape:
+            raise ValueError(f"x has shape {tuple(x.shape)}: the noise is of [..., {self.shape}]")
+        return _multiplied(self, weights, x)
+
+    def document(self) -> dict[str, Any]:
+        """What a file keeps: the family and its parameters, or the weights."""
+        known = dict(self.source or {})
+        if "family" not in known:
+            known["weights"] = np.asarray(self.weights, np.float64).tolist()
+        place = {"basis": self.basis, "shape": list(self.shape), "spatial": self.spatial}
+        return {**known, **place, "fingerprint": self.fingerprint}
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of basis, shape and weights, to four digits."""
+        weights = np.asarray(self.per_direction(np.asarray(self.weights, np.float64)))
+        rounded = np.char.mod("%.4e", weights).tobytes()
+        return hashlib.sha256(f"{self.basis} {self.shape}".encode() + rounded).hexdigest()
+
+    @property
+    def name(self) -> str:
+        """In words, for tables and errors."""
+        source = self.source or {}
+        family = str(source.get("family", "weights of its own"))
+        given = ", ".join(f"{k} {_brief(v)}" for k, v in (source.get("parameters") or {}).items())
+        place = "" if self.basis == "fourier" else f" in the {self.basis} basis"
+        return family.replace("_", "-") + (f" ({given})" if given else "") + place
+
+
+def _brief(x: Any) -> str:
+    return " ".join(f"{v:g}" for v in np.ravel(x)) if np.ndim(x) else f"{x:g}"
+
+
+def _inverse(weights: Array) -> Array:
+    xp = namespace(weights)
+    there = weights > 0
+    return xp.where(there, 1 / xp.where(there, weights, 1), 0)
+
+
+def _multiplied(noise: NoiseSpectrum, weights: Array, x: Array) -> Array:
+    """``F^T diag(weights) F x`` in the dtype of x."""
+    xp = namespace(weights, x)
+    weights = xp.asarray(weights, x.dtype)
+    if noise.basis != "data":
+        axes = len(noise.grid)
+        return transformed(noise.basis, weights, x, axes, len(noise.shape) - axes)
+    if noise.own is None:
+        flat = x.reshape(*x.shape[: x.ndim - len(noise.shape)], -1)
+        return (weights * flat).reshape(x.shape)
+    return noise.own.lift(weights * noise.own.project(x)).astype(x.dtype)
+
+
+def _check_weights(weights: np.ndarray) -> None:
+    if not np.isfinite(weights).all():
+        raise ValueError("weights of the noise have NaN or infinite values")
+    if (weights < 0).any():
+        raise ValueError(
+            f"weights of the noise have {int((weights < 0).sum())} negative value(s), the least "
+            f"{weights.min():.3g}: standard deviations are not negative"
+        )
+    if not weights.any():
+        raise ValueError("weights of the noise are all zero: there is no noise")
+    least = weights[weights > 0].min()
+    if weights.max() > _MOST_RATIO * least:
+        raise ValueError(
+            f"weights of the noise go from {least:.3g} to {weights.max():.3g}: give weights within "
+            f"a factor of {_MOST_RATIO:g}, or 0 for a band without noise"
+        )
+
+
+def same_noise(a: NoiseSpectrum | None, b: NoiseSpectrum | None) -> bool:
+    """Whether two noises have the same covariance, up to rounding; None is isotropic."""
+    a, b = anisotropic(a), anisotropic(b)
+    if a is None or b is None:
+        return a is b
+    if (a.basis, a.shape) != (b.basis, b.shape):
+        return False
+    u, v = (np.asarray(one.per_direction(), np.float64) for one in (a, b))
+    return bool(np.abs(u - v).max() <= _SAME * max(u.max(), v.max()))
+
+
+def check_noise(
+    made: NoiseSpectrum | None, used: NoiseSpectrum | None, *, what: str, where: str
+) -> None:
+    """Refuse a schedule, plan or probe made for one noise where there is another.
+
+    Args:
+      made: the noise of ``what``; used: that of ``where``. None is isotropic.
+
+    Raises:
+      ValueError: if they differ.
+    """
+    if same_noise(made, used):
+        return
+    first, second = ("isotropic" if one is None else one.name for one in (made, used))
+    raise ValueError(
+        f"{what} was made for {first} noise, {where} has {second} noise: make it again for the "
+        "same noise"
+    )
+
+
+def anisotropic(noise: NoiseSpectrum | None) -> NoiseSpectrum | None:
+    """The noise, or None where it is isotropic: what compiled programs are given."""
+    return None if noise is None or noise.isotropic else noise
+
+
+def colored(noise: NoiseSpectrum | None, white: jax.Array) -> jax.Array:
+    """White noise [..., *shape] given its spectrum, None being isotropic."""
+    return white if noise is None else jnp.asarray(noise.color(white))
+
+
+@follows_the_rule
+def covariance(noise: NoiseSpectrum) -> Array:
+    """N [d, d] over flattened samples."""
+    d = math.prod(noise.shape)
+    columns = noise.color(
+        noise.color(jnp.eye(d, dtype=noise.weights.dtype).reshape(d, *noise.shape))
+    )
+    return columns.reshape(d, d)
