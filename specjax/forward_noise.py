@@ -10,7 +10,7 @@ import numpy as np
 
 from specjax import _check
 from specjax.basis import Basis
-from specjax.noise import NoiseSpectrum
+from specjax.noise import NoiseSpectrum, check_weights
 from specjax.noise_bases import BASES
 from specjax.noise_families import NOISES, noise_spectrum
 
@@ -140,8 +140,8 @@ class ForwardNoise:
         if not np.issubdtype(found.dtype, np.floating):
             raise ValueError(f"{self.noise} holds {found.dtype}: give weights as floats")
         if not self.noise_as_is:
-            whole = NoiseSpectrum(found, shape, self.noise_basis)  # says what is wrong with it
-            found = found / np.sqrt(whole.variance)
+            check_weights(found)
+            found = found / np.sqrt(np.mean(found**2))
         return np.asarray(found, np.float64)
 
 
@@ -154,4 +154,5 @@ def forward_noise_of(document: Mapping[str, Any]) -> ForwardNoise:
     known = {one.name for one in fields(ForwardNoise)}
     if set(document) - known:
         raise TypeError(f"unknown options of the noise: {sorted(set(document) - known)}")
-    return ForwardNoise(**{k: tuple(v) if isinstance(v, list) else v for k, v in document.items()})
+    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in document.items()}
+    return ForwardNoise(**given)

@@ -75,7 +75,7 @@ class NoiseSpectrum:
         known = concrete(self.weights)
         self._check_shape()
         if known is not None:
-            _check_weights(known)
+            check_weights(known)
             self._check_real(known)
 
     def _check_shape(self) -> None:
@@ -210,7 +210,8 @@ def _multiplied(noise: NoiseSpectrum, weights: Array, x: Array) -> Array:
     return noise.own.lift(weights * noise.own.project(x)).astype(x.dtype)
 
 
-def _check_weights(weights: np.ndarray) -> None:
+def check_weights(weights: np.ndarray) -> None:
+    """Refuse weights that are no standard deviations of some noise."""
     if not np.isfinite(weights).all():
         raise ValueError("weights of the noise have NaN or infinite values")
     if (weights < 0).any():
