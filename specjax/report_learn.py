@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -66,7 +66,7 @@ def _table(result: PlanResult, judged: Sequence[Verdict], rungs: Sequence[str]) 
     table.add_column("plan", no_wrap=True)
     cells = {(one.plan, one.on): one for one in judged}
     for rung in rungs:
-        of = next(" x ".join(one.objective) for one in judged if one.on == rung)
+        of = next(_product(one.objective) for one in judged if one.on == rung)
         table.add_column(f"{rung}: {of}", justify="right")
     plans = dict.fromkeys(one.plan for one in judged)
 
@@ -82,6 +82,12 @@ def _table(result: PlanResult, judged: Sequence[Verdict], rungs: Sequence[str]) 
         made = Verdict(result.steps, name, rungs[-1], value, result.objective)
         table.add_row(name, *("" for _ in rungs[1:]), _cell(made))
     return table
+
+
+def _product(objective: Mapping[str, float]) -> str:
+    """The terms with their weights, such as ``teacher x transfer^0.1``."""
+    powers = (name if x == 1 else f"{name}^{x:g}" for name, x in objective.items())
+    return " x ".join(powers)
 
 
 def _cell(one: Verdict | None) -> str:

@@ -62,7 +62,7 @@ def test_plans_up_the_ladder_and_again(run, tmp_path, steps):
         ]
         learned, heuristic = (((x - ends[2]) ** 2).sum((1, 2)).mean() for x in ends[:2])
         assert learned < heuristic
-        assert learned == pytest.approx(np.exp(plan["value"]), rel=0.3)  # 64 noises, 400 noises
+        assert learned == pytest.approx(plan["terms"]["teacher"], rel=0.3)  # 64 noises, 400 noises
     code, out, err = run(*args)
     assert json.loads(out)["plans"] == found["plans"]
     assert f"{files[0]} is there, learned in the same way: kept" in err

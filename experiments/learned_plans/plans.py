@@ -14,6 +14,9 @@ from experiments.learned_plans.subjects import exact, samples_of
 GAUSSIAN_SHARE = 0.1
 """The weight of the transfer loss in "+ gaussian"."""
 
+TEACHER: dict[str, Any] = {"objective": {"teacher": 1.0}}
+"""The plain columns' objective: sx.learn adds a share of the transfer loss by default."""
+
 _KNOWN: set[tuple[Any, ...]] = set()
 """What this process has learned before, and so has compiled."""
 
@@ -28,16 +31,16 @@ class Rung(NamedTuple):
 def rungs_of(row: str, seed: int, config: Config) -> dict[str, Rung]:
     """The columns that need no network, by name; "@" stands before the kernel's width."""
     found = {
-        kind: Rung(_fitted(kind, row, seed, config), {})
+        kind: Rung(_fitted(kind, row, seed, config), {} if kind == "gaussian" else TEACHER)
         for kind in ("gaussian", "scale_mixture", "mixture")
     }
     both = {"teacher": 1.0, "transfer": GAUSSIAN_SHARE}
     for width in config.widths:
         prior = _exact(row, width, seed, config)
-        found[f"empirical @ {width}"] = Rung(prior, {})
+        found[f"empirical @ {width}"] = Rung(prior, TEACHER)
         found[f"empirical + gaussian @ {width}"] = Rung(prior, {"objective": both})
         if width == LIKELY:
-            found[f"empirical, memory 2 @ {width}"] = Rung(prior, {"memory": 2})
+            found[f"empirical, memory 2 @ {width}"] = Rung(prior, {**TEACHER, "memory": 2})
     return {name: found[name] for name in config.columns or found}
 
 

@@ -41,7 +41,7 @@ class Learning:
     """past estimates that a step leans on, up to 2; by default the sampler's own, or 1"""
     objective: tuple[str, ...] = ()
     """on the last rung: weights of the logarithms of transfer, teacher and energy, such as
-    teacher=1 transfer=0.2"""
+    teacher=1 transfer=0.2; by default as docs/plans.md says of each rung"""
     loss: str = "w2"
     """of the transfer: w2, kl, kl_reverse, l1 or relative"""
     process: str = "vp"
@@ -66,16 +66,21 @@ class Learning:
         found["objective"] = _check.named_values("objective", self.objective) or None
         return found
 
+    def is_stochastic(self) -> bool:
+        """Whether plans have noise; refuses names that do not fit together."""
+        from specjax.learning.form import forms_of
+
+        options = self.options["sampler_options"]
+        forms = forms_of(2, self.sampler, options, self.memory, self.groups, True, self.process)
+        return any(form.stochastic for form in forms.values())
+
     def check(self) -> None:
         """Refuse what can be refused before anything is read."""
-        from specjax.learning.form import forms_of
         from specjax.learning.judge import check_objective
         from specjax.losses import LOSSES
 
         given = self.options
-        forms_of(
-            2, self.sampler, given["sampler_options"], self.memory, self.groups, True, self.process
-        )
+        self.is_stochastic()
         if given["objective"] is not None:
             check_objective(given["objective"])
         _check.one_of("loss", self.loss, LOSSES)
@@ -170,8 +175,11 @@ class LearnCommand:
     def _request(self, priors: Sequence[Any]) -> dict[str, Any]:
         """What a plan depends on, as a plan file keeps it."""
         from specjax.documents import plain
+        from specjax.learning.prepare import objective_of
 
         asked = {one.name: getattr(self.learning, one.name) for one in fields(self.learning)}
+        given, noisy = self.learning.options["objective"], self.learning.is_stochastic()
+        asked["objective"] = dict(objective_of(given, priors[-1], noisy))
         rungs = [f"{one.kind} {one.fingerprint}" for one in priors]
         start = [files.checksum({"file": Path(x).read_text()}) for x in self.start]
         return plain({**asked, "rungs": rungs, "seed": self.rungs.seed, "start": start})

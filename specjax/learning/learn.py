@@ -82,8 +82,9 @@ def learn(
         sampler has, are what :func:`fit` learns.
       memory: past estimates that a step leans on, up to 2; None is the sampler's own, or 1.
       objective: weights of "transfer", "teacher" and "energy", see :data:`TERMS`. By default the
-        transfer loss for a Gaussian, the distance to the teacher for another prior, the energy
-        distance for a sampler with noise. loss: of the transfer, a name in LOSSES.
+        transfer loss for a Gaussian, the distance to the teacher for a network, with a tenth of the
+        transfer loss for other priors of which there is a spectrum, and the energy distance for a
+        sampler with noise. loss: of the transfer, a name in LOSSES.
       data: [N, *shape] for "energy", in the data's own space; half of them are held out.
       process: "vp" or "ve". alpha_bar_range: the two ends (noisy, clean).
       start: plans learned before, of other steps or on another rung, to start from if they are
@@ -113,13 +114,13 @@ def learn(
     ends = _check.alpha_bar_range(alpha_bar_range)
     forms = forms_of(steps, sampler, sampler_options or {}, memory, groups, ends[1] == 1, process)
     samplers = tuple(forms)
+    _check.whole_number("max_iterations", max_iterations)
+    given = _plans(start)
     request = request_of(
         prior, any(form.stochastic for form in forms.values()), objective=objective, loss=loss,
         data=data, process=process, alpha_bar_range=ends, n=n, batch=batch, mesh=mesh,
         teacher_tolerance=teacher_tolerance, cache=cache, seed=seed,
     )  # fmt: skip
-    _check.whole_number("max_iterations", max_iterations)
-    given = _plans(start)
     bench = bench_of(prior, request, teaching)
     method = BFGS if optimizer is None else with_optax(optimizer)
     limits = alpha_bar_to_logsnr(ends)
