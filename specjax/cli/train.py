@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -15,11 +15,15 @@ from specjax.cli.processes import Processes
 from specjax.console import print_json, progress, status
 from specjax.nn.config import (
     KeepingConfig,
+    LossConfig,
     ModelConfig,
     NoiseConfig,
     OptimiserConfig,
     TrainConfig,
 )
+
+if TYPE_CHECKING:
+    from specjax.nn.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +38,7 @@ class Train:
     reading: Reading = field(default_factory=Reading)
     model: ModelConfig = field(default_factory=ModelConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     keeping: KeepingConfig = field(default_factory=KeepingConfig)
     processes: Processes = field(default_factory=Processes)
@@ -45,8 +50,8 @@ class Train:
     def run(self) -> None:
         """Data, then training; then where it ended."""
         config = TrainConfig(
-            model=self.model, noise=self.noise, optimiser=self.optimiser, keeping=self.keeping,
-            seed=self.reading.seed,
+            model=self.model, noise=self.noise, loss=self.loss, optimiser=self.optimiser,
+            keeping=self.keeping, seed=self.reading.seed,
         )  # fmt: skip
         config.check()
         _check.whole_number("model_devices", self.model_devices)
@@ -66,9 +71,14 @@ class Train:
             return
         if opened.skipped:
             print(f"specjax: {skipped(opened, self.reading.limit)}", file=sys.stderr)
-        lines = read_metrics(run.folder)
+        self._tell(run, config, read_metrics(run.folder))
+
+    def _tell(self, run: Run, config: TrainConfig, lines: list[dict[str, Any]]) -> None:
+        """Where it ended, and what the terms took."""
+        from specjax.nn.terms import shares
+
         known = {line["step"]: line.get("validation_loss") for line in lines}
-        loss = known.get(run.step)
+        loss, weights, costs = known.get(run.step), config.loss.weights, shares(lines, config.loss)
         if self.json:
             print_json(
                 {
@@ -76,10 +86,20 @@ class Train:
                     "steps": config.optimiser.steps,
                     "best_step": run.step,
                     "validation_loss": loss,
+                    "terms": {
+                        name: {"weight": weights[name], "share_of_step_time": costs[name]}
+                        for name in weights
+                    },
                 }
             )
-        else:
-            print(
-                f"trained {config.optimiser.steps:,} steps, best at {run.step:,} "
-                f"(validation loss {'unknown' if loss is None else f'{loss:.4g}'}): {self.out}"
+            return
+        print(
+            f"trained {config.optimiser.steps:,} steps, best at {run.step:,} "
+            f"(validation loss {'unknown' if loss is None else f'{loss:.4g}'}): {self.out}"
+        )
+        if costs:
+            told = (
+                f"{name} {'unknown' if share is None else f'{100 * share:.2g} %'}"
+                for name, share in costs.items()
             )
+            print(f"of a step's time, the terms took: {', '.join(told)}")

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from specjax.nn.config import (
         KeepingConfig,
+        LossConfig,
         ModelConfig,
         NoiseConfig,
         OptimiserConfig,
         TrainConfig,
     )
+    from specjax.nn.frequency_losses import FREQUENCY_LOSSES
     from specjax.nn.levels import NOISE_LEVELS, WEIGHTINGS
     from specjax.nn.run import Run, open_run
     from specjax.nn.targets import TARGETS, NetworkDenoiser
@@ -28,19 +30,25 @@ if TYPE_CHECKING:
     from specjax.nn.unet import UNet
 
 _PLACES = {
-    "config": ("KeepingConfig", "ModelConfig", "NoiseConfig", "OptimiserConfig", "TrainConfig"),
+    "config": (
+        "KeepingConfig", "LossConfig", "ModelConfig", "NoiseConfig", "OptimiserConfig",
+        "TrainConfig",
+    ),
+    "frequency_losses": ("FREQUENCY_LOSSES",),
     "levels": ("NOISE_LEVELS", "WEIGHTINGS"),
     "run": ("Run", "open_run"),
     "targets": ("TARGETS", "NetworkDenoiser"),
     "training": ("train",),
     "unet": ("UNet",),
-}
+}  # fmt: skip
 
 __all__ = [
+    "FREQUENCY_LOSSES",
     "NOISE_LEVELS",
     "TARGETS",
     "WEIGHTINGS",
     "KeepingConfig",
+    "LossConfig",
     "ModelConfig",
     "NetworkDenoiser",
     "NoiseConfig",

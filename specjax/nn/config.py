@@ -1,15 +1,18 @@
-"""What a training run is told: the network, the noise levels, the optimiser."""
+"""What a training run is told: the network, the noise levels, the loss, the optimiser."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from specjax import _check
 from specjax.generate import check_seed
+from specjax.nn.frequency_losses import FREQUENCY_LOSSES, TERM_LEVELS
 from specjax.nn.levels import WEIGHTINGS
 from specjax.nn.targets import TARGETS
+from specjax.nn.wavelets import check_wavelet
 
 PRECISIONS = ("float32", "bfloat16")
 DECAYS = ("constant", "cosine")
@@ -68,6 +71,50 @@ class NoiseConfig:
     def check(self) -> None:
         """Refuse what is not allowed; the distribution checks its own."""
         _check.one_of("weighting", self.weighting, WEIGHTINGS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """What is learned besides the squared error: frequencies of the estimate of x0."""
+
+    terms: tuple[str, ...] = ()
+    """terms that see frequencies, each with its weight, such as amplitude=0.1 wavelet=0.05:
+    amplitude, amplitude_phase (Fourier), wavelet; a weight of 0 only logs the term"""
+    term_levels: str = "signal"
+    """how much a noise level counts for them: signal (as much as the noisy sample tells of the
+    data: sd^2 / (s^2 + sd^2)), edm or x0"""
+    term_warmup: int = 500
+    """updates in which their weights rise from 0"""
+    wavelet: str = "haar"
+    """of the term wavelet: haar, bior1.3 or another discrete wavelet of PyWavelets"""
+    wavelet_scales: int = 2
+    """of the term wavelet: how often the sides are halved"""
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weight of each term, by its name."""
+        return {name: float(w) for name, w in _check.named_values("terms", self.terms).items()}
+
+    def only(self, term: str) -> LossConfig:
+        """The same with one of the terms."""
+        return replace(self, terms=(f"{term}={self.weights[term]!r}",))
+
+    def check(self) -> None:
+        """Refuse what is not allowed; whether samples have so many scales is seen with them."""
+        for item in self.terms:
+            if "=" not in item:
+                raise ValueError(f"terms = {item!r}: give NAME=WEIGHT, such as amplitude=0.1")
+        given = _check.named_values("terms", self.terms)
+        if len(given) < len(self.terms):
+            raise ValueError(f"terms = {' '.join(self.terms)}: give each term once")
+        for name, weight in given.items():
+            _check.one_of("terms", name, FREQUENCY_LOSSES)
+            _weight(name, weight)
+        _check.one_of("term_levels", self.term_levels, TERM_LEVELS)
+        _check.whole_number("term_warmup", self.term_warmup, 0)
+        _check.whole_number("wavelet_scales", self.wavelet_scales)
+        if "wavelet" in given:
+            check_wavelet(self.wavelet)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +204,7 @@ class TrainConfig:
 
     model: ModelConfig = field(default_factory=ModelConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     keeping: KeepingConfig = field(default_factory=KeepingConfig)
     seed: int = 0
@@ -167,7 +215,7 @@ class TrainConfig:
         Raises:
           ValueError: one line that names it.
         """
-        for part in (self.model, self.noise, self.optimiser, self.keeping):
+        for part in (self.model, self.noise, self.loss, self.optimiser, self.keeping):
             part.check()
         check_seed(self.seed)
 
@@ -177,7 +225,7 @@ class TrainConfig:
 
     @classmethod
     def of_document(cls, document: Mapping[str, Any]) -> TrainConfig:
-        """What :meth:`document` made.
+        """What :meth:`document` made; a group that was not known then is as by default.
 
         Raises:
           KeyError, TypeError: for the document of something else.
@@ -185,17 +233,19 @@ class TrainConfig:
         parts = {
             "model": ModelConfig,
             "noise": NoiseConfig,
+            "loss": LossConfig,
             "optimiser": OptimiserConfig,
             "keeping": KeepingConfig,
         }
-        made = {name: kind(**_tuples(kind, document[name])) for name, kind in parts.items()}
+        given = {"loss": {}, **document}
+        made = {name: kind(**_tuples(kind, given[name])) for name, kind in parts.items()}
         return cls(**made, seed=document["seed"])
 
 
 def differences(before: TrainConfig, now: TrainConfig) -> list[str]:
     """Options that make another run, as "name = now (before in the run)"."""
     found = [] if before.seed == now.seed else [f"seed = {now.seed} ({before.seed} in the run)"]
-    for group in ("model", "noise", "optimiser"):
+    for group in ("model", "noise", "loss", "optimiser"):
         was, new = getattr(before, group), getattr(now, group)
         for one in fields(new):
             if getattr(was, one.name) != getattr(new, one.name):
@@ -212,3 +262,9 @@ def _tuples(kind: Any, given: Mapping[str, Any]) -> dict[str, Any]:
 def _rate(name: str, given: Any) -> None:
     if not (isinstance(given, int | float) and 0 <= given < 1):
         raise ValueError(f"{name} = {given!r}: give a number from 0 to below 1")
+
+
+def _weight(term: str, given: Any) -> None:
+    number = isinstance(given, int | float) and not isinstance(given, bool)
+    if not (number and 0 <= given < math.inf):
+        raise ValueError(f"terms: {term} = {given!r}: give a finite weight of 0 or more")

@@ -25,6 +25,7 @@ from specjax.nn.levels import noise_levels
 from specjax.nn.network import root_mean_square
 from specjax.nn.run import SPECTRUM
 from specjax.nn.targets import network_shape
+from specjax.nn.terms import check_terms
 from specjax.nn.unet import sides_of_levels
 from specjax.spectrum import Spectrum
 
@@ -57,6 +58,7 @@ def check_data(config: TrainConfig, data: Dataset) -> None:
     shape = tuple(data.source["shape"])
     *sides, _ = network_shape(shape, config.model.spatial)
     _check_attention(config.model, max(sides))
+    check_terms(config.loss, tuple(sides))
     options = _check.named_values("noise_options", config.noise.noise_options)
     noise_levels(config.noise.noise_levels, Spectrum(np.array([1.0, 0.5])), options)
     if config.model.conditional and data.classes is None:

@@ -1,4 +1,9 @@
-"""One update of the parameters: the loss, its gradient, AdamW, the average."""
+"""One update of the parameters: the loss, its gradient, AdamW, the average.
+
+The plain loss is the weighted squared error of x0; frequency terms (:mod:`specjax.nn.terms`) may be
+added to what is minimised. They are logged beside it, and validation is by the plain loss alone, so
+that runs with and without them can be compared.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +20,7 @@ from specjax.nn.config import OptimiserConfig, TrainConfig
 from specjax.nn.levels import WEIGHTINGS, Quantile, stratified
 from specjax.nn.loops import repeat
 from specjax.nn.targets import NetworkDenoiser
+from specjax.nn.terms import ramp, term_values, weighted
 
 
 class TrainState(NamedTuple):
@@ -86,6 +92,9 @@ def begin(task: Task, params: Any) -> TrainState:
 def update(task: Task, state: TrainState, batches: Batch) -> tuple[TrainState, dict[str, Any]]:
     """Updates by batches [k, n, ...]: the state after them and metrics [k].
 
+    The metrics are the plain loss, each term without its weight ("loss_amplitude"), and the norm of
+    the gradient of their weighted sum.
+
     Randomness is a function of the seed and the step, over the whole batch: neither the devices
     nor the parts that a batch is computed in change it (but for dropout).
     """
@@ -97,16 +106,16 @@ def _one_update(task: Task, state: TrainState, batch: Batch) -> tuple[TrainState
     root = jax.random.fold_in(jax.random.key(task.config.seed), _NOISE)
     for_batch, for_dropout = jax.random.split(jax.random.fold_in(root, state.step))
     noised = _noised(task, batch, for_batch)
-    loss, gradient = _gradient(task, state.params, noised, for_dropout)
+    losses, gradient = _gradient(task, state, noised, for_dropout)
     norm = optax.tree.norm(gradient)
     change, optimiser_state = optimiser(config).update(gradient, state.optimiser, state.params)
     params = optax.apply_updates(state.params, change)
     # An average over all updates at first, so that it forgets how it began.
     decay = jnp.minimum(config.ema, (1 + state.step) / (10 + state.step))
     ema = jax.tree.map(lambda e, p: e + (1 - decay) * (p - e), state.ema, params)
-    bad = ~(jnp.isfinite(loss) & jnp.isfinite(norm)) & (state.failed < 0)
+    bad = ~(jnp.isfinite(losses["loss"]) & jnp.isfinite(norm)) & (state.failed < 0)
     failed = jnp.where(bad, state.step, state.failed)
-    metrics = {"loss": loss, "gradient_norm": norm}
+    metrics = {**losses, "gradient_norm": norm}
     return TrainState(state.step + 1, params, ema, optimiser_state, failed), metrics
 
 
@@ -135,40 +144,76 @@ def _noised(task: Task, batch: Batch, key: jax.Array, *, training: bool = True) 
     return _Noised(clean, noise, task.quantile(stratified(for_levels, n)), labels)
 
 
-def _loss(task: Task, params: Any, noised: _Noised, key: jax.Array | None) -> jax.Array:
-    """The weighted squared error of x0, per number of a sample."""
+class _Estimate(NamedTuple):
+    """What the network says of a noised batch: x0 [n, *sample], at levels sigma [n]."""
+
+    x0: jax.Array
+    sigma: jax.Array
+    denoiser: NetworkDenoiser
+
+
+def _estimate(task: Task, params: Any, noised: _Noised, key: jax.Array | None) -> _Estimate:
     sigma = jnp.exp(-noised.logsnr / 2)
     wide = sigma.reshape(-1, *(1,) * (noised.clean.ndim - 1))
     noisy = noised.clean + wide * noised.noise
     denoiser = task.denoiser(params)
-    estimate = denoiser(noisy, jnp.ones_like(sigma), sigma, noised.labels, key=key)
-    error = jnp.mean((estimate - noised.clean) ** 2, axis=tuple(range(1, noisy.ndim)))
+    x0 = denoiser(noisy, jnp.ones_like(sigma), sigma, noised.labels, key=key)
+    return _Estimate(x0, sigma, denoiser)
+
+
+def _plain(task: Task, noised: _Noised, found: _Estimate) -> jax.Array:
+    """The weighted squared error of x0, per number of a sample."""
+    error = jnp.mean((found.x0 - noised.clean) ** 2, axis=tuple(range(1, found.x0.ndim)))
     weight = WEIGHTINGS[task.config.noise.weighting].weight
-    return jnp.mean(weight(sigma, denoiser.sigma_data) * error)
+    return jnp.mean(weight(found.sigma, found.denoiser.sigma_data) * error)
 
 
-def _gradient(task: Task, params: Any, noised: _Noised, key: jax.Array) -> tuple[Any, Any]:
-    """The loss and its gradient, summed over the parts of a batch."""
+Losses = dict[str, jax.Array]
+
+
+def _loss(
+    task: Task, step: jax.Array, params: Any, noised: _Noised, key: jax.Array | None
+) -> tuple[jax.Array, Losses]:
+    """What is minimised, and what it is made of: the plain loss and the terms."""
+    found = _estimate(task, params, noised, key)
+    plain = _plain(task, noised, found)
+    config = task.config.loss
+    if not config.weights:
+        return plain, {"loss": plain}
+    shape = (-1, *found.denoiser.shape)
+    samples = found.x0.reshape(shape), noised.clean.reshape(shape)
+    terms = term_values(config, *samples, found.sigma, found.denoiser.sigma_data)
+    named = {f"loss_{name}": value for name, value in terms.items()}
+    return plain + weighted(config, terms, ramp(config, step)), {"loss": plain, **named}
+
+
+def _gradient(task: Task, state: TrainState, noised: _Noised, key: jax.Array) -> tuple[Losses, Any]:
+    """The losses and the gradient, summed over the parts of a batch."""
     parts = task.config.optimiser.accumulate
     dropout = key if task.config.model.dropout else None
-    value_and_grad = jax.value_and_grad(partial(_loss, task))
+    gradient = jax.grad(partial(_loss, task, state.step), has_aux=True)
+
+    def found(part: _Noised, own: jax.Array | None) -> tuple[Losses, Any]:
+        change, losses = gradient(state.params, part, own)
+        return losses, change
+
     if parts == 1:
-        return value_and_grad(params, noised, dropout)
+        return found(noised, dropout)
     # Every part has a share of each device's samples, and of all levels.
     split = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, parts, *x.shape[1:]), 1, 0), noised)
 
     def add(total: Any, part: tuple[_Noised, jax.Array]) -> tuple[Any, None]:
         noised_part, i = part
         own = None if dropout is None else jax.random.fold_in(dropout, i)
-        found = value_and_grad(params, noised_part, own)
-        return jax.tree.map(lambda a, b: a + b / parts, total, found), None
+        return jax.tree.map(lambda a, b: a + b / parts, total, found(noised_part, own)), None
 
-    zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
+    names = ("loss", *(f"loss_{name}" for name in task.config.loss.weights))
+    zero = ({name: jnp.zeros(()) for name in names}, jax.tree.map(jnp.zeros_like, state.params))
     return repeat(add, zero, (split, jnp.arange(parts)))[0]
 
 
 def validation_loss(task: Task, params: Any, batch: Batch, index: Any = 0) -> jax.Array:
-    """The loss [] on a numbered batch of held-out samples, whose noise is always the same."""
+    """The plain loss [] on a numbered batch of held-out samples, with always the same noise."""
     key = jax.random.fold_in(jax.random.key(task.config.seed), _VALIDATION)
     noised = _noised(task, batch, jax.random.fold_in(key, index), training=False)
-    return _loss(task, params, noised, None)
+    return _plain(task, noised, _estimate(task, params, noised, None))

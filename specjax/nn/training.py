@@ -42,6 +42,8 @@ from specjax.nn.sharding import (
 )
 from specjax.nn.step import Batch, TrainState
 from specjax.nn.stopping import Stop, alone, anywhere
+from specjax.nn.targets import network_shape
+from specjax.nn.terms import TermCost, ramp
 from specjax.spectrum import Spectrum
 
 Progress = Callable[[int, int, str], None]
@@ -122,6 +124,7 @@ class _Training:
         )
         self.validate = jax.jit(partial(steps.validation_loss, self.task))
         self.feed, self.held_out = self._feeds()
+        self.cost: TermCost | None = None
 
     def _feeds(self) -> tuple[Feed, Feed]:
         """Samples to train on, and samples that are held out."""
@@ -211,17 +214,40 @@ class _Training:
                 f"the loss is not finite at step {failed}, learning rate {float(rate(failed)):.3g};"
                 f" last good checkpoint: {good}; train again with a lower --learning-rate or --clip"
             )
+        names = sorted(gathered[0], key=lambda name: (not name.startswith("loss"), name))
         numbers = {
-            name: float(np.mean(np.concatenate([m[name] for m in gathered])))
-            for name in ("loss", "gradient_norm")
+            name: float(np.mean(np.concatenate([m[name] for m in gathered]))) for name in names
         }
         speed = pace.since(step)
         numbers |= {"learning_rate": float(rate(step - 1)), **speed}
+        if self.config.loss.weights:
+            numbers |= self._of_terms(step, speed["steps_per_second"])
+            pace.go_on()
         if log:
             log.write(step, numbers)
         if self.progress:
             text = f"loss {numbers['loss']:.4f}, {speed['samples_per_second']:,.0f} samples/s"
             self.progress(step, total, text)
+
+    def _of_terms(self, step: int, steps_per_second: float) -> dict[str, float]:
+        """How much of their weights counts, and the part of a step's time that each takes.
+
+        That is not known of the first lines, as they have compilation in their time.
+        """
+        numbers = {"term_ramp": float(ramp(self.config.loss, step - 1))}
+        if self.cost is None:
+            self.cost = self._cost()
+            return numbers
+        seconds = self.cost.seconds()
+        shares = {f"share_{name}": each * steps_per_second for name, each in seconds.items()}
+        return numbers | shares
+
+    def _cost(self) -> TermCost:
+        config = self.config.optimiser
+        return TermCost(
+            self.config.loss, network_shape(self.document.shape, self.config.model.spatial),
+            batch=config.batch // config.accumulate, parts=config.accumulate, mesh=self.mesh,
+        )  # fmt: skip
 
     def _keep(self, kept: Checkpoints, log: Log | None, step: int, state: TrainState) -> None:
         """A checkpoint, once the state is known to be good, with its validation loss."""
@@ -282,3 +308,7 @@ class _Pace:
         rate = (step - self.step) / max(now - self.time, 1e-9)
         self.step, self.time = step, now
         return {"steps_per_second": rate, "samples_per_second": rate * self.batch}
+
+    def go_on(self) -> None:
+        """Leave out the time since the last answer."""
+        self.time = time.perf_counter()
