@@ -84,8 +84,8 @@ class Within:
 
     def __call__(self, x: Array, alpha: Array, sigma: Array, *more: Any, **options: Any) -> Array:
         """``E[x0 | x]``."""
-        known = x / alpha
-        return known + self.noise.supported(self.denoise(x, alpha, sigma, *more, **options) - known)
+        estimate = self.denoise(x, alpha, sigma, *more, **options)
+        return self.noise.supported(estimate) + self.noise.left_out(x) / alpha
 
 
 def _own(x: Array) -> Array:

@@ -149,6 +149,10 @@ class NoiseSpectrum:
             return x
         return self._times((self.weights > 0).astype(self.weights.dtype), x)
 
+    def left_out(self, x: Array) -> Array:
+        """The part of x [..., *shape] in directions without noise, exact where it is small."""
+        return self._times((self.weights == 0).astype(self.weights.dtype), x)
+
     def score(self, x: Array, x0: Array, alpha: Array, sigma: Array) -> Array:
         """The score of x from an estimate of x0: ``-N^-1 E[eps | x] / sigma``.
 
