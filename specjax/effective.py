@@ -26,12 +26,16 @@ from typing import Any
 
 import numpy as np
 
-from specjax._values import Array, namespace, value
+from specjax._values import Array, concrete, namespace, value
 from specjax.basis import Basis, DenseBasis, FourierBasis, _product
 from specjax.noise import NoiseSpectrum
 from specjax.spectrum import Spectrum
 
 _MOST_DENSE = 6000
+_TRACED = (
+    "the noise is traced, and has another basis than the data: differentiate on a spectrum in its "
+    "basis, the shift-invariant one for 'fourier'"
+)
 _ROUNDING = 1e-12  # of the largest eigenvalue
 
 
@@ -116,8 +120,11 @@ def effective(spectrum: Spectrum, noise: NoiseSpectrum | None) -> Spectrum:
     _check_spectrum(spectrum, noise)
     scale = _shared(spectrum, noise)
     if scale is None:
+        if concrete(noise.weights) is None:
+            raise ValueError(_TRACED)
         return _generalised(spectrum, noise)
-    kept = np.flatnonzero(np.asarray(scale) > 0)
+    known = concrete(scale)  # while it is traced, all directions have noise
+    kept = np.arange(len(scale)) if known is None else np.flatnonzero(known > 0)
     chosen = scale[kept]
     return Spectrum(
         spectrum.eigenvalues[kept] / chosen**2,
@@ -184,8 +191,8 @@ def _shared(spectrum: Spectrum, noise: NoiseSpectrum) -> Array | None:
 
 
 def _alike(weights: Array) -> bool:
-    known = np.asarray(weights)
-    return bool((known == known[..., :1]).all())
+    known = concrete(weights)
+    return known is not None and bool((known == known[..., :1]).all())
 
 
 def _generalised(spectrum: Spectrum, noise: NoiseSpectrum) -> Spectrum:
