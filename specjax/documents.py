@@ -58,9 +58,14 @@ def levels_document(kind: str, format_version: int, schedule: NoiseSchedule) -> 
         "logsnr": numbers(schedule.logsnr),
         "alpha_bar": numbers(schedule.alpha_bar),
         "sigmas": numbers(schedule.sigmas),
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "versions": versions(),
+        **made_now(),
     }
+
+
+def made_now() -> dict[str, Any]:
+    """When and by what a file is made."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {"created": now, "versions": versions()}
 
 
 def checksum(document: Mapping[str, Any]) -> str:

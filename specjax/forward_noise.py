@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from specjax import _check
-from specjax.basis import Basis
+from specjax import io as files
+from specjax.basis import Basis, FourierBasis
 from specjax.noise import NoiseSpectrum, check_weights
 from specjax.noise_bases import BASES
 from specjax.noise_families import NOISES, noise_spectrum
+from specjax.spectrum import Spectrum
 
 ISOTROPIC = "isotropic"
 
@@ -31,8 +33,9 @@ class ForwardNoise:
     """The spectrum of the forward noise."""
 
     noise: str = ISOTROPIC
-    """isotropic (white), power-law, exponential, two-band, or a .npy file of weights (standard
-    deviations) on the grid of frequencies"""
+    """isotropic (white), power-law, exponential, two-band, a .npy file of weights (standard
+    deviations) on the grid of frequencies, or a .json file by specjax: a noise, or the schedule or
+    plan whose noise it is"""
     noise_exponent: float | None = None
     """power-law: a of w = (r + r0)^a, r the radial frequency from 0 to 1 (by default -0.06)"""
     noise_r0: float | None = None
@@ -67,7 +70,9 @@ class ForwardNoise:
         _check.one_of("noise_basis", self.noise_basis, BASES)
         self._check_family()
         trial = (8,) if self.noise_basis == "data" else (64, 64)
-        if not self._is_file:
+        if self._is_saved:
+            self._saved()
+        elif not self._is_file:
             noise_spectrum(self._family, trial, **self._options(omit=None))
             if self.noise_omit is not None:
                 noise_spectrum("isotropic", (64, 64), omit=self.noise_omit)
@@ -81,8 +86,13 @@ class ForwardNoise:
           spatial: how many axes are sides. own: the data's eigenbasis, for the basis "data".
 
         Raises:
-          ValueError: as :class:`NoiseSpectrum` does, and for a file that cannot be read.
+          ValueError: as :class:`NoiseSpectrum` does, and for a file that cannot be read, or of
+            noise on other samples.
         """
+        if self.white:
+            return None
+        if self._is_saved:
+            return self._of_file(shape, own)
         place: dict[str, Any] = {"basis": self.noise_basis}
         if self.noise_basis == "data":
             place["own"] = own
@@ -94,9 +104,45 @@ class ForwardNoise:
             found = noise_spectrum(self._family, shape, **{**self._options(), **place})
         return None if found.isotropic else found
 
+    def on(self, spectrum: Spectrum) -> NoiseSpectrum | None:
+        """The noise on the samples of a spectrum; None where it is isotropic.
+
+        Raises:
+          ValueError: as :meth:`spectrum` does.
+        """
+        basis = spectrum.basis
+        shape = (spectrum.dimension,) if basis is None else tuple(basis.shape)
+        spatial = basis.spatial if isinstance(basis, FourierBasis) else None
+        return self.spectrum(shape, spatial=spatial, own=basis)
+
+    @property
+    def _is_saved(self) -> bool:
+        return self.noise.endswith(".json")
+
     @property
     def _is_file(self) -> bool:
-        return self.noise.endswith(".npy")
+        return self.noise.endswith((".npy", ".json"))
+
+    def _saved(self) -> NoiseSpectrum:
+        """The noise of a file by specjax, which says all of it."""
+        found = files.load(self.noise)
+        found = found if isinstance(found, NoiseSpectrum) else getattr(found, "noise", None)
+        if found is None:
+            raise ValueError(f"noise = {self.noise}: that file is of isotropic noise; leave it out")
+        if self.noise_as_is or self.noise_basis not in ("fourier", found.basis):
+            raise ValueError(
+                f"noise = {self.noise} is {found.name} noise: leave out noise_basis and noise_as_is"
+            )
+        return found
+
+    def _of_file(self, shape: tuple[int, ...], own: Basis | None) -> NoiseSpectrum:
+        found = self._saved()
+        if found.shape != tuple(shape):
+            raise ValueError(
+                f"noise = {self.noise} is on samples of shape {found.shape}, these are of "
+                f"{tuple(shape)}: give noise of the same shape"
+            )
+        return replace(found, own=own) if found.basis == "data" else found
 
     @property
     def _family(self) -> str:

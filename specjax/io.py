@@ -1,6 +1,6 @@
-"""Files: schedules and plans as JSON, spectra and probes as npz. Atomic, checked, no pickle.
+"""Files: schedules, plans, noises as JSON; spectra, probes as npz. Atomic, checked, no pickle.
 
-A schedule or plan file can be read with ``json`` and NumPy alone; :func:`load` also checks it.
+A JSON file can be read with ``json`` and NumPy alone; :func:`load` also checks it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from specjax import plan_file, schedule_file
+from specjax import noise_file, plan_file, schedule_file
 from specjax.basis import Basis, DenseBasis, FourierBasis
 from specjax.documents import check_version as check_version
 from specjax.documents import checked_document, text_of
@@ -28,6 +28,8 @@ from specjax.documents import numbers as numbers
 from specjax.documents import plain as plain
 from specjax.documents import versions as versions
 from specjax.intervals import Intervals
+from specjax.noise import NoiseSpectrum, anisotropic
+from specjax.noise_file import noise_document, noise_field, noise_in
 from specjax.plan_file import plan_document, plan_of
 from specjax.plan_result import PlanResult
 from specjax.probe import MEASURED, Probe
@@ -36,31 +38,40 @@ from specjax.schedule import NoiseSchedule
 from specjax.schedule_file import schedule_document, schedule_of
 from specjax.spectrum import Spectrum
 
-PROBE_FORMAT = 1
+PROBE_FORMAT = 2
+"""2 has a noise; a probe without one is still written as 1."""
+
 SPECTRUM_FORMAT = 2
 """2 has intervals of the eigenvalues; a spectrum without them is still written as 1."""
 
 _FORMATS = {
     schedule_file.FORMAT: schedule_file.VERSION,
     plan_file.FORMAT: plan_file.VERSION,
+    noise_file.FORMAT: noise_file.VERSION,
 }
 
-Saved = FitResult | NoiseSchedule | PlanResult | Spectrum | Probe
+Saved = FitResult | NoiseSchedule | PlanResult | NoiseSpectrum | Spectrum | Probe
 
 
 def save(path: str | os.PathLike[str], value: Saved) -> Path:
-    """Write a fit, a schedule or a plan (JSON), a spectrum or a probe (.npz), whole or not at all.
+    """Write a fit, schedule, plan or noise (JSON), a spectrum or probe (.npz), whole or not at all.
 
     Raises:
       ValueError: if the folder does not exist or cannot be written to, or the disk is full; for
-        a spectrum with a probed denoiser, and a plan of numbers that are not finite.
+        a spectrum with a probed denoiser or under a noise, and a plan of numbers that are not
+        finite.
     """
     if isinstance(value, Spectrum):
         return write_atomically(path, _spectrum_bytes(value))
     if isinstance(value, Probe):
         return write_atomically(path, _probe_bytes(value))
-    made = plan_document if isinstance(value, PlanResult) else schedule_document
-    return write_atomically(path, text_of(made(value)))  # type: ignore[arg-type]
+    return write_atomically(path, text_of(_document(value)))
+
+
+def _document(value: FitResult | NoiseSchedule | PlanResult | NoiseSpectrum) -> dict[str, Any]:
+    if isinstance(value, PlanResult):
+        return plan_document(value)
+    return noise_document(value) if isinstance(value, NoiseSpectrum) else schedule_document(value)
 
 
 def load(path: str | os.PathLike[str]) -> Saved:
@@ -74,12 +85,24 @@ def load(path: str | os.PathLike[str]) -> Saved:
     if content[:2] == b"PK":
         return _npz_of(content, path)
     document = checked_document(content, path, _FORMATS)
-    is_plan = document["format"] == plan_file.FORMAT
+    kind = document["format"].removeprefix("specjax.")
     try:
-        return plan_of(document, path) if is_plan else schedule_of(document)
+        return _value(document, path)
     except (KeyError, TypeError, AttributeError) as error:
-        kind = "plan" if is_plan else "schedule"
         raise ValueError(f"{path} lacks a field of a {kind} file: {error}") from error
+
+
+def _value(
+    document: Mapping[str, Any], path: Any
+) -> FitResult | NoiseSchedule | PlanResult | NoiseSpectrum:
+    if document["format"] == plan_file.FORMAT:
+        return plan_of(document, path)
+    if document["format"] == schedule_file.FORMAT:
+        return schedule_of(document, path)
+    noise = noise_in({"noise": document["noise"]}, path)
+    if noise is None:
+        raise KeyError("noise")
+    return noise
 
 
 def is_spectrum(path: str | os.PathLike[str]) -> bool:
@@ -165,6 +188,11 @@ def _spectrum_bytes(spectrum: Spectrum) -> bytes:
         raise ValueError(
             "the spectrum has a probed denoiser: save the probe, or the spectrum alone"
         )
+    if spectrum.noise is not None or spectrum.noise_variance is not None:
+        raise ValueError(
+            "the spectrum is under a noise: save that of the data, and the noise in a file of its "
+            "own"
+        )
     arrays = {name: np.asarray(getattr(spectrum, name)) for name in _COLUMNS}
     header: dict[str, Any] = {
         "format": "specjax.spectrum",
@@ -187,14 +215,17 @@ def _spectrum_bytes(spectrum: Spectrum) -> bytes:
 
 def _probe_bytes(probe: Probe) -> bytes:
     spectrum = probe.spectrum
-    header = {
+    header: dict[str, Any] = {
         "format": "specjax.probe",
-        "format_version": PROBE_FORMAT,
+        "format_version": 1,
         "fingerprint": probe.fingerprint,
         "source": plain(probe.source),
         "spectrum_source": plain(spectrum.source or {}),
     }
     columns = {f"spectrum_{name}": np.asarray(getattr(spectrum, name)) for name in _COLUMNS}
+    if spectrum.noise_variance is not None:
+        header |= {"format_version": PROBE_FORMAT, **noise_field(anisotropic(spectrum.noise))}
+        columns["spectrum_noise_variance"] = np.asarray(spectrum.noise_variance)
     measured = {name: getattr(probe, name) for name in ("logsnr", *MEASURED)}
     errors = {f"standard_error_{name}": probe.standard_errors[name] for name in MEASURED}
     return _npz(header, {**columns, **measured, **errors})
@@ -213,7 +244,7 @@ def _npz_of(content: bytes, path: Any) -> Spectrum | Probe:
     is_probe = kind == "specjax.probe"
     check_version(path, header.get("format_version"), PROBE_FORMAT if is_probe else SPECTRUM_FORMAT)
     try:
-        found = _probe_from(arrays, header) if is_probe else _spectrum_from(arrays, header)
+        found = _probe_from(arrays, header, path) if is_probe else _spectrum_from(arrays, header)
         fingerprint = header["fingerprint"]
     except (KeyError, TypeError, AttributeError) as error:
         name = "probe" if is_probe else "spectrum"
@@ -223,11 +254,13 @@ def _npz_of(content: bytes, path: Any) -> Spectrum | Probe:
     return found
 
 
-def _probe_from(arrays: dict[str, np.ndarray], header: Mapping[str, Any]) -> Probe:
-    columns = {name: arrays[f"spectrum_{name}"] for name in _COLUMNS}
+def _probe_from(arrays: dict[str, np.ndarray], header: Mapping[str, Any], path: Any) -> Probe:
+    columns: dict[str, Any] = {name: arrays[f"spectrum_{name}"] for name in _COLUMNS}
+    columns["noise_variance"] = arrays.get("spectrum_noise_variance")
+    columns["noise"] = noise_in(header, path)
     values = {name: arrays[name] for name in ("logsnr", *MEASURED)}
     errors = {name: arrays[f"standard_error_{name}"] for name in MEASURED}
-    spectrum = Spectrum(**columns, source=header["spectrum_source"])  # type: ignore[arg-type]
+    spectrum = Spectrum(**columns, source=header["spectrum_source"])
     return Probe(spectrum, **values, standard_errors=errors, source=header["source"])
 
 

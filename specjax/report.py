@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from specjax.io import numbers, plain
 from specjax.losses import LOSSES
 from specjax.plan_file import corrections_document
 from specjax.plan_result import PlanResult
+from specjax.report_noise import noise_lines, noise_name
 from specjax.report_plan import about_plan, correction_table
 from specjax.result import FitResult
 from specjax.schedule import NoiseSchedule
@@ -29,10 +31,13 @@ def _title(fit: FitResult, spectrum: Spectrum) -> str:
     source = spectrum.source or {}
     samples = f", {source['samples']:,} samples" if "samples" in source else ""
     dimension = source.get("dimension", spectrum.dimension)
+    if spectrum.noise is not None:
+        dimension = math.prod(spectrum.noise.shape)  # those that are omitted, too
     return (
         f"{source.get('name', 'spectrum')} (d = {dimension:,}{samples}), "
         f"{fit.sampler}{_in_brackets(fit.sampler_options)}, {fit.process}, "
         f"{fit.loss}: {LOSSES[fit.loss].summary}{_of_denoiser(source)}"
+        + ("" if spectrum.noise is None else f", {spectrum.noise.name} noise")
     )
 
 
@@ -55,8 +60,17 @@ def _needed(row: Row) -> str:
     return f"> {MOST_STEPS}" if row.steps_needed is None else str(row.steps_needed)
 
 
-def print_fit(comparison: Comparison, spectrum: Spectrum, written: list[str]) -> None:
-    """The table of ``specjax fit``, the state of the fit, and what was written."""
+def print_fit(
+    comparison: Comparison,
+    spectrum: Spectrum,
+    written: list[str],
+    noise: dict[str, Any] | None = None,
+) -> None:
+    """The table of ``specjax fit``, the state of the fit, and what was written.
+
+    Args:
+      noise: of :func:`noise_facts`, where it is not isotropic.
+    """
     fit, console = comparison.learned, _console()
     table = Table(title=_title(fit, spectrum), title_justify="left")
     table.add_column("schedule")
@@ -68,6 +82,8 @@ def print_fit(comparison: Comparison, spectrum: Spectrum, written: list[str]) ->
         style = "bold" if row.name == "learned" else None
         table.add_row(row.name, f"{row.value:.5g}", f"{ratio:.4g}x", _needed(row), style=style)
     console.print(table)
+    for line in noise_lines(noise):
+        console.print(line, markup=False)
     console.print(_state(fit))
     console.print("wrote " + ", ".join(written))
 
@@ -83,7 +99,9 @@ def _state(fit: FitResult) -> str:
     )
 
 
-def print_comparisons(found: list[Comparison], spectrum: Spectrum) -> None:
+def print_comparisons(
+    found: list[Comparison], spectrum: Spectrum, noise: dict[str, Any] | None = None
+) -> None:
     """The table of ``specjax compare``: a row a schedule, a column an S."""
     table = Table(title=_title(found[0].learned, spectrum), title_justify="left")
     table.add_column("schedule")
@@ -97,13 +115,15 @@ def print_comparisons(found: list[Comparison], spectrum: Spectrum) -> None:
         table.add_row(name, *cells, style="bold" if row.name == "learned" else None)
     console = _console()
     console.print(table)
+    for line in noise_lines(noise):
+        console.print(line, markup=False)
     for one in found:
         if not one.learned.converged:
             console.print(f"S = {one.learned.steps}: {_state(one.learned)}")
 
 
-def comparison_json(comparison: Comparison) -> dict[str, Any]:
-    """A comparison for machines."""
+def comparison_json(comparison: Comparison, noise: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A comparison for machines; ``noise`` is null where it is isotropic."""
     fit = comparison.learned
     return {
         "steps": fit.steps,
@@ -117,6 +137,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
         "seconds": fit.seconds,
         "data": {k: v for k, v in fit.source.items() if isinstance(v, str | int | float | None)},
         "denoiser": plain(fit.source.get("denoiser")),
+        "noise": noise,
         "schedules": [
             {
                 "name": row.name,
@@ -172,8 +193,9 @@ def _about(found: FitResult | PlanResult) -> dict[str, str]:
         f"{source.get('name', 'unknown')}, {source.get('samples', '?')} samples, "
         f"range {source.get('data_range')}"
     )
+    noise = {"noise": noise_name(getattr(found, "noise", None))}
     more = about_plan(found) if isinstance(found, PlanResult) else _about_fit(found)
-    return {"data": data, **more}
+    return {"data": data, **noise, **more}
 
 
 def _about_fit(fit: FitResult) -> dict[str, str]:

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 
 from specjax.documents import levels_document, numbers, plain
+from specjax.noise import anisotropic
+from specjax.noise_file import noise_field, noise_in
 from specjax.response import Measured
 from specjax.result import FitResult
 from specjax.schedule import NoiseSchedule
 from specjax.spectrum import Spectrum
 
 FORMAT = "specjax.schedule"
-VERSION = 2
-"""2 has nodes with a measured denoiser; a fit without one is still written as 1."""
+VERSION = 3
+"""2 has nodes with a measured denoiser, 3 a noise; a fit without either is still written as 1."""
 
 
 def schedule_document(value: FitResult | NoiseSchedule) -> dict[str, Any]:
@@ -26,10 +28,10 @@ def schedule_document(value: FitResult | NoiseSchedule) -> dict[str, Any]:
     return levels_document(FORMAT, 1, value)
 
 
-def schedule_of(document: Mapping[str, Any]) -> FitResult | NoiseSchedule:
-    """What a document holds."""
+def schedule_of(document: Mapping[str, Any], path: Any = "the file") -> FitResult | NoiseSchedule:
+    """What a document holds; ``path`` is named in errors."""
     schedule = NoiseSchedule(np.array(document["logsnr"], np.float64))
-    return schedule if "fit" not in document else _result_of(schedule, document)
+    return schedule if "fit" not in document else _result_of(schedule, document, path)
 
 
 def _result_document(result: FitResult) -> dict[str, Any]:
@@ -56,15 +58,18 @@ def _result_document(result: FitResult) -> dict[str, Any]:
         "spectrum_nodes": {name: numbers(getattr(nodes, name)) for name in names},
     }
     if nodes.denoiser is not None:
-        document["format_version"] = VERSION
+        document["format_version"] = 2
         document["spectrum_nodes"]["denoiser"] = {
             one.name: np.asarray(getattr(nodes.denoiser, one.name), np.float64).tolist()
             for one in dataclasses.fields(nodes.denoiser)
         }
+    noise = anisotropic(result.noise)
+    if noise is not None:
+        document |= {"format_version": VERSION, **noise_field(noise)}
     return document
 
 
-def _result_of(schedule: NoiseSchedule, document: Mapping[str, Any]) -> FitResult:
+def _result_of(schedule: NoiseSchedule, document: Mapping[str, Any], path: Any) -> FitResult:
     fit = document["fit"]
     nan = float("nan")
     return FitResult(
@@ -82,6 +87,7 @@ def _result_of(schedule: NoiseSchedule, document: Mapping[str, Any]) -> FitResul
         node_value=nan if fit["node_value"] is None else fit["node_value"],
         baselines=fit["baselines"],
         source=document["data"],
+        noise=noise_in(document, path),
         seed=fit["seed"],
         seconds=fit["seconds"],
     )

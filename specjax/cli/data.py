@@ -14,6 +14,8 @@ from specjax import _check
 from specjax import data as datasets
 from specjax import io as files
 from specjax.console import progress, status
+from specjax.forward_noise import ForwardNoise
+from specjax.noise import NoiseSpectrum
 from specjax.spectrum import Spectrum
 
 if TYPE_CHECKING:
@@ -104,6 +106,24 @@ class Data:
             )
         found = files.load(self.data)
         assert isinstance(found, Spectrum)
+        return found
+
+    def noise(
+        self, opened: Spectrum | datasets.Dataset, choice: ForwardNoise
+    ) -> NoiseSpectrum | None:
+        """The noise on what was opened, without the data's eigenbasis; None is isotropic.
+
+        For checks: noise that the data's spectrum cannot take is refused before it is estimated.
+        """
+        if isinstance(opened, Spectrum):
+            return choice.on(opened)
+        shape, method = tuple(opened.source["shape"]), self.estimating.method or "exact"
+        found = choice.spectrum(shape, spatial=self.estimating.spatial)
+        if found is not None and method == "low-rank":
+            raise ValueError(
+                f"noise = {choice.noise}: a low-rank spectrum has no basis; give --method exact or "
+                "shift-invariant"
+            )
         return found
 
     def _given(self) -> Iterator[str]:

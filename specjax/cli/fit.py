@@ -11,14 +11,19 @@ import tyro
 from specjax import _check
 from specjax import io as files
 from specjax.cli.data import Data, GivenData
-from specjax.cli.schedules import levels_of, read_schedule, source_of
+from specjax.cli.schedules import levels_of, noise_of, read_schedule, source_of
 from specjax.console import print_json, progress, status
+from specjax.effective import effective
+from specjax.forward_noise import ForwardNoise
+from specjax.noise import check_noise
 from specjax.plan_result import PlanResult
 from specjax.schedule import NoiseSchedule
 from specjax.units import check_units
 
 if TYPE_CHECKING:
+    from specjax.cli.schedules import Found
     from specjax.compare import Comparison
+    from specjax.data import Dataset
     from specjax.probe import Probe
     from specjax.spectrum import Spectrum
 
@@ -72,6 +77,14 @@ class Goal:
             raise ValueError(f"{self.denoiser} is no probe: give a file by 'specjax probe'")
         return found
 
+    def attached(self, spectrum: Spectrum, probed: Probe | None, data: str) -> Spectrum:
+        """The spectrum with the measured denoiser, if one is given and is of the same noise."""
+        if probed is None:
+            return spectrum
+        made, used = probed.spectrum.noise, spectrum.noise
+        check_noise(made, used, what=f"the probe {self.denoiser}", where="the fit")
+        return probed.attach(spectrum, name=data)
+
     def compared(
         self,
         spectrum: Spectrum,
@@ -99,6 +112,7 @@ class Fit:
     steps: int = tyro.MISSING
     """S, the number of denoiser calls of a one-call-per-step sampler"""
     goal: Goal = field(default_factory=Goal)
+    noise: ForwardNoise = field(default_factory=ForwardNoise)
     out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "schedule.json"
     """the schedule file to write"""
     plot: str | None = "schedule.png"
@@ -110,16 +124,19 @@ class Fit:
         """Spectrum, fit, comparison; then the files; then the table."""
         from specjax import report
         from specjax.plots.save import check_path
+        from specjax.report_noise import noise_facts
 
         self.goal.check(self.steps)
+        self.noise.check()
         _check.whole_number("seed", self.data.seed, 0)
         files.check_folder(self.out)
         if self.plot is not None:
             files.check_folder(check_path(self.plot))
-        probed = self.goal.probed()
-        spectrum = self.data.spectrum(self.data.open())
-        if probed is not None:
-            spectrum = probed.attach(spectrum, name=self.data.data)
+        probed, opened = self.goal.probed(), self.data.open()
+        self.data.noise(opened, self.noise)
+        spectrum = under(self.noise, self.data.spectrum(opened))
+        noise = noise_facts(spectrum, self.goal.loss)
+        spectrum = self.goal.attached(spectrum, probed, self.data.data)
         comparison = self.goal.compared(spectrum, self.steps, self.data.seed)
         result = replace(comparison.learned, baselines=comparison.baselines)
         with status("drawing" if self.plot else "writing"):
@@ -128,9 +145,9 @@ class Fit:
             files.save(self.out, result)
         written = [self.out, *([self.plot] if self.plot else [])]
         if self.json:
-            print_json({**report.comparison_json(comparison), "files": written})
+            print_json({**report.comparison_json(comparison, noise), "files": written})
         else:
-            report.print_fit(comparison, spectrum, written)
+            report.print_fit(comparison, spectrum, written, noise)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,39 +161,57 @@ class Compare:
     """schedule files, plan files (their levels), or lists of sigmas (text files, or "14.6,1.2,0" in
     place)"""
     goal: Goal = field(default_factory=Goal)
+    noise: ForwardNoise = field(default_factory=ForwardNoise)
     json: bool = False
     """print JSON instead of tables"""
 
     def run(self) -> None:
         """A fit and a comparison for every S."""
         from specjax import report
+        from specjax.report_noise import noise_facts
 
         if not self.steps:
             raise ValueError("steps = (): give at least one whole number")
         for steps in self.steps:
             self.goal.check(steps)
+        self.noise.check()
         _check.whole_number("seed", self.data.seed, 0)
         probed = self.goal.probed()
         given = {name: read_schedule(name) for name in self.schedules}
         opened = self.data.open()
-        for name, schedule in given.items():
-            check_units(source_of(schedule), opened.source, schedule=name, data=self.data.data)
-            if isinstance(schedule, PlanResult):
-                print(
-                    f"specjax: {name} is a plan: its levels are compared under {self.goal.sampler}",
-                    file=sys.stderr,
-                )
-        spectrum = self.data.spectrum(opened)
-        if probed is not None:
-            spectrum = probed.attach(spectrum, name=self.data.data)
+        self._check_schedules(given, opened)
+        spectrum = under(self.noise, self.data.spectrum(opened))
+        noise = noise_facts(spectrum, self.goal.loss)
+        spectrum = self.goal.attached(spectrum, probed, self.data.data)
         levels = {name: levels_of(schedule) for name, schedule in given.items()}
         found = [
             self.goal.compared(spectrum, steps, self.data.seed, levels) for steps in self.steps
         ]
         if self.json:
-            print_json({"comparisons": [report.comparison_json(one) for one in found]})
+            print_json({"comparisons": [report.comparison_json(one, noise) for one in found]})
         else:
-            report.print_comparisons(found, spectrum)
+            report.print_comparisons(found, spectrum, noise)
+
+    def _check_schedules(self, given: dict[str, Found], opened: Spectrum | Dataset) -> None:
+        """Refuse schedules of other units or of another noise; say that a plan is levels here."""
+        noise = self.data.noise(opened, self.noise)
+        for name, schedule in given.items():
+            check_units(source_of(schedule), opened.source, schedule=name, data=self.data.data)
+            if not isinstance(schedule, NoiseSchedule):
+                check_noise(noise_of(schedule), noise, what=name, where="the comparison")
+            if isinstance(schedule, PlanResult):
+                print(
+                    f"specjax: {name} is a plan: its levels are compared under {self.goal.sampler}",
+                    file=sys.stderr,
+                )
+
+
+def under(noise: ForwardNoise, spectrum: Spectrum) -> Spectrum:
+    """The spectrum of the data under the noise that is asked for."""
+    if noise.white:
+        return spectrum
+    with status("solving for the spectrum under the noise"):
+        return effective(spectrum, noise.on(spectrum))
 
 
 def _draw(path: str, spectrum: Spectrum, comparison: Comparison) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from specjax import _check
 from specjax import io as files
 from specjax.families import SCHEDULES, family
+from specjax.noise import NoiseSpectrum
 from specjax.plan_file import FORMAT as PLAN
 from specjax.plan_result import PlanResult
 from specjax.result import FitResult
@@ -36,6 +37,8 @@ def read_schedule(text: str) -> Found:
             found = files.load(text)
             if isinstance(found, Found):
                 return found
+            if isinstance(found, NoiseSpectrum):
+                raise ValueError(f"{text} is a noise file: give a schedule file, it as --noise")
             if isinstance(found, Spectrum):
                 raise ValueError(
                     f"{text} is a spectrum file: give a schedule file ('specjax spectrum' shows "
@@ -65,6 +68,11 @@ def is_plan(text: str) -> bool:
 def levels_of(found: Found) -> NoiseSchedule:
     """The levels alone."""
     return found if isinstance(found, NoiseSchedule) else found.schedule
+
+
+def noise_of(found: Found) -> NoiseSpectrum | None:
+    """The noise that it was learned for; None is isotropic."""
+    return None if isinstance(found, NoiseSchedule) else getattr(found, "noise", None)
 
 
 def source_of(found: Found) -> Mapping[str, Any] | None:

@@ -135,7 +135,8 @@ def _draw_ratio(axes: Axes, picture: FitPicture) -> None:
         _plain_numbers(axes.yaxis)
     zeros = int((picture.eigenvalues <= 0).sum())
     left_out = f"; {zeros} zero{'s' * (zeros > 1)} left out" if zeros else ""
-    axes.set_xlabel(f"eigenvalue (variance of the data in {picture.units}{left_out})")
+    of = f"of the data in {picture.units}" if picture.noise is None else "of data over noise, λ / ν"
+    axes.set_xlabel(f"eigenvalue (variance {of}{left_out})")
     axes.set_ylabel("generated / true std")
     axes.set_title("Standard deviation per eigenvalue (1 = exact)")
 
@@ -209,7 +210,8 @@ def _title(figure: Figure, picture: FitPicture) -> None:
     steps = f"{picture.steps} step{'s' * (picture.steps > 1)}"
     figure.suptitle(
         f"{picture.data}: {steps} of {picture.sampler} ({picture.process}), "
-        f"fitted to {picture.loss} = {_number(fitted.loss, 4)}",
+        f"fitted to {picture.loss} = {_number(fitted.loss, 4)}"
+        + ("" if picture.noise is None else f"\n{picture.noise} noise"),
         fontsize=14, fontweight="bold", color=INK, x=0.02, ha="left",
     )  # fmt: skip
 

@@ -50,7 +50,8 @@ class FitPicture:
       schedules: in the order of the legend. learned: the name of the one to bring out.
       data, sampler, process, loss: their names, for the titles.
       over_steps: curves for any of the schedules; without one the loss at S alone is drawn.
-      units: of the data.
+      units: of the data. noise: the name of the forward noise, of whose variance eigenvalues are
+        then multiples; None where it is isotropic.
     """
 
     eigenvalues: np.ndarray
@@ -62,6 +63,7 @@ class FitPicture:
     loss: str
     over_steps: Sequence[LossCurve] = ()
     units: str = "network units"
+    noise: str | None = None
 
     @property
     def brought_out(self) -> Drawn:
@@ -123,4 +125,5 @@ def fit_picture(
         loss=loss,
         over_steps=over_steps,
         units="[-1, 1] units" if source.get("data_range") else "network units",
+        noise=None if spectrum.noise is None else spectrum.noise.name,
     )
