@@ -19,6 +19,9 @@ is fitted by least squares. Then
 
 Each sample is used with ``+eps`` and ``-eps``, and with the same eps at every level: the slope
 does not see what is even in eps, the bias not what is odd, and the curves over levels are smooth.
+Under a noise with a spectrum (that of :func:`specjax.effective`) eps has it, directions without
+noise are known and left out, and the rest holds of whitened coefficients and effective eigenvalues.
+
 Standard errors are those of least squares with unequal variances, a pair being one observation
 (White's estimator, by clusters); they hold for each number by itself.
 """
@@ -35,7 +38,9 @@ import numpy as np
 
 from specjax import _check
 from specjax._values import Array
+from specjax.denoisers import within
 from specjax.generate import batch_size
+from specjax.noise import check_noise
 from specjax.programs import program_of
 from specjax.response import Measured
 from specjax.schedule import alpha_sigma
@@ -60,7 +65,8 @@ class Probe:
     """What a denoiser does to each eigenvalue [d] at each level [L], see the module.
 
     Attributes:
-      spectrum: d eigenvalues, without the basis.
+      spectrum: d eigenvalues, without the basis; its ``noise`` and ``noise_variance`` are those
+        it was probed under.
       logsnr: [L], increasing.
       gain: [L, d], of ``y``. bias: [L, d]. error, excess, residual: [L, d], squared.
       standard_errors: [L, d] of each, by its name.
@@ -120,7 +126,7 @@ class Probe:
           name: what the error calls it.
 
         Raises:
-          ValueError: if the spectrum is not the one that was probed.
+          ValueError: if the spectrum is not the one that was probed, or under another noise.
 
         Example:
           >>> spectrum = sx.Spectrum([4.0, 1.0])
@@ -131,6 +137,7 @@ class Probe:
         """
         base = self.spectrum
         if spectrum is not None:
+            check_noise(self.spectrum.noise, spectrum.noise, what="the probe", where=name)
             least = float(np.asarray(spectrum.eigenvalues).min())
             base = base if least <= 0 else base.floor(least)
             _check_same(base, spectrum, name)
@@ -177,7 +184,8 @@ def probe(
     Args:
       denoise: ``(x, alpha, sigma) -> x0`` on batches [m, *shape] (float32).
       samples: [N, *shape] in the network's units; best held out from its training.
-      spectrum: with the basis in which to measure; without one samples are [N, d].
+      spectrum: with the basis in which to measure; without one samples are [N, d]. That of
+        :func:`specjax.effective` for a denoiser that is to be probed under a noise.
       levels: logsnr [L], increasing; by default 33 from -12 to 12.
       n: samples drawn of the N (all of them where N is less), each used twice at each level.
       seed: of the draw and of the noise. batch: answers in one call; what fits by default.
@@ -204,9 +212,11 @@ def probe(
     rows = np.sort(rng.permutation(len(x))[:n])
     x0 = _checked_finite(np.asarray(x[rows], np.float32))
     eps = rng.standard_normal(x0.shape, np.float32)
+    if spectrum.noise is not None:
+        eps = np.asarray(spectrum.noise.color(eps), np.float32)
     classes = None if labels is None else np.tile(labels[rows], 2)
     pairs = _Pairs(spectrum, x0, eps)
-    answers = _Answers(denoise, x0, eps, classes, batch)
+    answers = _Answers(within(denoise, spectrum.noise), x0, eps, classes, batch)
     found = []
     for k, level in enumerate(levels):
         steps = (k * 2 * n, len(levels) * 2 * n)

@@ -75,6 +75,12 @@ def _band(probe: Probe, lam: np.ndarray, members: np.ndarray, first: int) -> Ban
     )
 
 
+def noise_of(probe: Probe) -> str | None:
+    """The noise it was probed under, in words; None for white noise."""
+    noise = probe.spectrum.noise
+    return None if noise is None else f"under {noise.name} noise; variances are over the noise's"
+
+
 def title(probe: Probe) -> str:
     """What was probed, in words."""
     source = probe.source

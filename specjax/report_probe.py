@@ -10,7 +10,7 @@ from rich.table import Table
 
 from specjax.io import numbers, plain
 from specjax.probe import Probe
-from specjax.probe_bands import Band, bands, title
+from specjax.probe_bands import Band, bands, noise_of, title
 
 _COLUMNS = 7
 
@@ -19,6 +19,7 @@ def facts(probe: Probe) -> dict[str, Any]:
     """What ``specjax probe`` says, for machines."""
     return {
         **plain(probe.source),
+        **({"noise": probe.spectrum.noise.name} if probe.spectrum.noise is not None else {}),
         "dimension": probe.spectrum.dimension,
         "fingerprint": probe.fingerprint,
         "logsnr": numbers(probe.logsnr),
@@ -38,6 +39,8 @@ def print_probe(probe: Probe, written: list[str]) -> None:
     found = bands(probe)
     shown = np.unique(np.linspace(0, len(probe.logsnr) - 1, _COLUMNS).round().astype(int))
     console.print(title(probe))
+    if noise := noise_of(probe):
+        console.print(noise)
     gains = [[f"{x:+.3f}" for x in (band.gain - band.wiener_gain)[shown]] for band in found]
     console.print(_table("gain less Wiener's", probe, shown, found, gains))
     errors = [[f"{x:.3g}x" for x in band.ratio[shown]] for band in found]

@@ -38,7 +38,7 @@ def gaussian_run(path, step, denoise=None, classes=0):
 
     return SimpleNamespace(
         step=7, shape=SHAPE, classes=classes, spectrum=spectrum, source=SOURCE,
-        denoiser=lambda: denoise or estimate,
+        denoiser=lambda: denoise or estimate, noise=None, effective=spectrum,
         config=SimpleNamespace(model=SimpleNamespace(spatial=None)),
     )  # fmt: skip
 

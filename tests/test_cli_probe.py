@@ -23,7 +23,7 @@ def trained(monkeypatch):
 
     run = SimpleNamespace(
         folder="runs/d", step=7, shape=(8, 8), classes=0, spectrum=DIGITS, source=DIGITS.source,
-        denoiser=lambda labels=None: denoise,
+        denoiser=lambda labels=None: denoise, noise=None, effective=DIGITS,
     )  # fmt: skip
     asked = []
     monkeypatch.setattr("specjax.nn.run.open_run", lambda *args: asked.append(args) or run)

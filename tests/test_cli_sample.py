@@ -24,7 +24,7 @@ def gaussian_run(shape=(4, 4), source=DIGITS, classes=0, denoise=None):
 
     return SimpleNamespace(
         step=700, shape=shape, classes=classes, spectrum=spectrum, source=source,
-        denoiser=lambda: denoise or estimate,
+        denoiser=lambda: denoise or estimate, noise=None, effective=spectrum,
     )  # fmt: skip
 
 

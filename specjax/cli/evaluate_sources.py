@@ -14,7 +14,7 @@ import numpy as np
 
 from specjax import _check
 from specjax import data as datasets
-from specjax.cli.sample import Along, Drawing, step_of
+from specjax.cli.sample import Along, Drawing, noise_facts, step_of
 from specjax.cli.schedules import SPECTRAL, Found, is_plan, levels_of
 from specjax.console import progress, status
 from specjax.families import SCHEDULES
@@ -148,7 +148,10 @@ class RunSource:
     @property
     def facts(self) -> list[dict[str, Any]]:
         """What made the samples of each row."""
-        known = {"run": self.path, "step": int(self.run.step), "data": dict(self.run.source)}
+        known = {
+            "run": self.path, "step": int(self.run.step), "data": dict(self.run.source),
+            "noise": noise_facts(self.run.noise),
+        }  # fmt: skip
         pairs = zip(self.schedules.alongs, self.found, strict=True)
         return [{**known, **along.facts(found)} for along, found in pairs]
 
@@ -171,8 +174,7 @@ class RunSource:
             return evaluate_schedules(
                 plans, self.run.denoiser(), reference, seeds=self.schedules.seeds,
                 labels=self.schedules.drawing(reference.n).of_run(self.run, self.path),
-                batch=self.schedules.batch, mesh=mesh,
-                progress=update,
+                batch=self.schedules.batch, mesh=mesh, noise=self.run.noise, progress=update,
             )  # fmt: skip
 
 

@@ -113,7 +113,7 @@ class ProbeCommand:
             source["classes"] = "untold" if labels is None else "told"
         with progress("probing", "answers", long=True) as update:
             return probe(
-                run.denoiser(), found.samples, run.spectrum, levels=levels, n=self.n,
+                run.denoiser(), found.samples, run.effective, levels=levels, n=self.n,
                 batch=self.batch, seed=self.reading.seed, labels=labels, progress=update,
                 source=source,
             )  # fmt: skip

@@ -16,6 +16,7 @@ from specjax import _check
 from specjax import io as files
 from specjax.cli.schedules import SPECTRAL, Found, levels_of, schedule_for, source_of
 from specjax.console import print_json, progress, status
+from specjax.noise import NoiseSpectrum, check_noise
 from specjax.plan_file import corrections_document
 from specjax.plan_result import PlanResult
 from specjax.result import FitResult
@@ -57,9 +58,12 @@ class Along:
             self.planned(NoiseSchedule.from_sigmas([1.0, 0.0]))
 
     def found(self, run: Run, name: str) -> Found:
-        """The schedule, of the units of the run."""
-        found = schedule_for(self.schedule, self.steps, lambda: run.spectrum)
+        """The schedule, of the units and the noise of the run."""
+        found = schedule_for(self.schedule, self.steps, lambda: run.effective)
         check_units(source_of(found), run.source, schedule=str(self.schedule), data=name)
+        if not isinstance(found, NoiseSchedule):  # plain levels are of no noise
+            made = getattr(found, "noise", None)
+            check_noise(made, run.noise, what=str(self.schedule), where=name)
         return found
 
     def choice(self, found: Found) -> tuple[str, dict[str, Any], str]:
@@ -213,7 +217,8 @@ class Sample:
         with progress("sampling", "samples", long=True) as update:
             samples = generate(
                 plan, run.denoiser(), self.drawing.n, run.shape, seed=self.drawing.seed,
-                labels=labels, batch=self.drawing.batch, mesh=mesh, progress=update,
+                labels=labels, batch=self.drawing.batch, mesh=mesh, noise=run.noise,
+                progress=update,
             )  # fmt: skip
         seconds = time.perf_counter() - begun
         self._check_finite(samples)
@@ -247,10 +252,16 @@ class Sample:
             "seed": self.drawing.seed,
             "labels": None if labels is None else labels.tolist(),
             **self.along.facts(found),
+            "noise": noise_facts(run.noise),
             "data": files.plain(run.source),
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "versions": files.versions(),
         }
+
+
+def noise_facts(noise: NoiseSpectrum | None) -> dict[str, str] | None:
+    """What is said of a run's noise; the run has all of it. None where it is white."""
+    return None if noise is None else {"name": noise.name, "fingerprint": noise.fingerprint}
 
 
 def step_of(text: str) -> str | int:
@@ -264,13 +275,14 @@ def step_of(text: str) -> str | int:
 
 def _tell(facts: Mapping[str, Any], seconds: float, written: str) -> None:
     options = ", ".join(f"{k} = {v}" for k, v in facts["sampler_options"].items())
-    rate = facts["n"] / max(seconds, 1e-9)
+    noise, rate = facts["noise"], facts["n"] / max(seconds, 1e-9)
     digits = max(0, 1 - math.floor(math.log10(rate)))
     print(
         f"{facts['n']:,} samples of {facts['run']} at step {facts['step']:,}: "
         f"{facts['sampler']}{f' ({options})' if options else ''}"
         f"{' corrected' if facts.get('corrections') else ''}, {facts['process']}, "
-        f"{facts['calls']} calls along {facts['schedule']}, seed {facts['seed']}; "
+        f"{facts['calls']} calls along {facts['schedule']}, "
+        f"{noise['name'] + ' noise, ' if noise else ''}seed {facts['seed']}; "
         f"{seconds:.1f} s, {rate:,.{digits}f} a second with compilation"
     )
     print(f"wrote {written}")

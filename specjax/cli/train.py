@@ -13,6 +13,7 @@ from specjax import data as datasets
 from specjax.cli.data import Reading, skipped
 from specjax.cli.processes import Processes
 from specjax.console import print_json, progress, status
+from specjax.forward_noise import ISOTROPIC, ForwardNoise
 from specjax.nn.config import (
     KeepingConfig,
     LossConfig,
@@ -38,6 +39,7 @@ class Train:
     reading: Reading = field(default_factory=Reading)
     model: ModelConfig = field(default_factory=ModelConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
+    forward: ForwardNoise = field(default_factory=ForwardNoise)
     loss: LossConfig = field(default_factory=LossConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     keeping: KeepingConfig = field(default_factory=KeepingConfig)
@@ -50,8 +52,8 @@ class Train:
     def run(self) -> None:
         """Data, then training; then where it ended."""
         config = TrainConfig(
-            model=self.model, noise=self.noise, loss=self.loss, optimiser=self.optimiser,
-            keeping=self.keeping, seed=self.reading.seed,
+            model=self.model, noise=self.noise, forward=self.forward, loss=self.loss,
+            optimiser=self.optimiser, keeping=self.keeping, seed=self.reading.seed,
         )  # fmt: skip
         config.check()
         _check.whole_number("model_devices", self.model_devices)
@@ -86,6 +88,7 @@ class Train:
                     "steps": config.optimiser.steps,
                     "best_step": run.step,
                     "validation_loss": loss,
+                    "noise": ISOTROPIC if run.noise is None else run.noise.name,
                     "terms": {
                         name: {"weight": weights[name], "share_of_step_time": costs[name]}
                         for name in weights
@@ -93,8 +96,9 @@ class Train:
                 }
             )
             return
+        under = "" if run.noise is None else f" under {run.noise.name} noise"
         print(
-            f"trained {config.optimiser.steps:,} steps, best at {run.step:,} "
+            f"trained {config.optimiser.steps:,} steps{under}, best at {run.step:,} "
             f"(validation loss {'unknown' if loss is None else f'{loss:.4g}'}): {self.out}"
         )
         if costs:

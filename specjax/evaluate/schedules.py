@@ -13,6 +13,7 @@ from specjax.evaluate.evaluation import judged
 from specjax.evaluate.reference import Progress, Reference
 from specjax.evaluate.vectors import NotFiniteError
 from specjax.generate import generate
+from specjax.noise import NoiseSpectrum
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -31,6 +32,7 @@ def evaluate_schedules(
     labels: Any = None,
     batch: int | None = None,
     mesh: Mesh | None = None,
+    noise: NoiseSpectrum | None = None,
     progress: Progress | None = None,
 ) -> list[Evaluation]:
     """For each plan and each seed: n samples, measured against the reference.
@@ -39,8 +41,8 @@ def evaluate_schedules(
     plans differ by less than their error bars suggest, which hold for each alone.
 
     Args:
-      plans: by name. denoise: as in :func:`specjax.generate.generate`, as are labels [n], batch
-        and mesh.
+      plans: by name. denoise: as in :func:`specjax.generate.generate`, as are labels [n],
+        batch, mesh and noise.
       reference: the data, with their floor and n. Its ``seed`` is that of the first set of
         samples, the next ones follow.
       seeds: how many sets of n samples; of one set the error bar is the jackknife's.
@@ -63,7 +65,7 @@ def evaluate_schedules(
       True
     """
     _check.whole_number("seeds", seeds)
-    options = {"labels": labels, "batch": batch, "mesh": mesh}
+    options = {"labels": labels, "batch": batch, "mesh": mesh, "noise": noise}
     total, found = len(plans) * seeds * reference.n, []
     for number, (name, plan) in enumerate(plans.items()):
         before = number * seeds * reference.n

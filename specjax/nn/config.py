@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from specjax import _check
+from specjax.forward_noise import ForwardNoise
 from specjax.generate import check_seed
 from specjax.nn.frequency_losses import FREQUENCY_LOSSES, TERM_LEVELS
 from specjax.nn.levels import WEIGHTINGS
@@ -204,6 +205,7 @@ class TrainConfig:
 
     model: ModelConfig = field(default_factory=ModelConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
+    forward: ForwardNoise = field(default_factory=ForwardNoise)
     loss: LossConfig = field(default_factory=LossConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     keeping: KeepingConfig = field(default_factory=KeepingConfig)
@@ -215,8 +217,11 @@ class TrainConfig:
         Raises:
           ValueError: one line that names it.
         """
-        for part in (self.model, self.noise, self.loss, self.optimiser, self.keeping):
-            part.check()
+        groups = (
+            self.model, self.noise, self.forward, self.loss, self.optimiser, self.keeping,
+        )  # fmt: skip
+        for group in groups:
+            group.check()
         check_seed(self.seed)
 
     def document(self) -> dict[str, Any]:
@@ -230,14 +235,15 @@ class TrainConfig:
         Raises:
           KeyError, TypeError: for the document of something else.
         """
-        parts = {
+        parts: dict[str, Any] = {
             "model": ModelConfig,
             "noise": NoiseConfig,
+            "forward": ForwardNoise,
             "loss": LossConfig,
             "optimiser": OptimiserConfig,
             "keeping": KeepingConfig,
         }
-        given = {"loss": {}, **document}
+        given = {"loss": {}, "forward": {}, **document}
         made = {name: kind(**_tuples(kind, given[name])) for name, kind in parts.items()}
         return cls(**made, seed=document["seed"])
 
@@ -245,7 +251,7 @@ class TrainConfig:
 def differences(before: TrainConfig, now: TrainConfig) -> list[str]:
     """Options that make another run, as "name = now (before in the run)"."""
     found = [] if before.seed == now.seed else [f"seed = {now.seed} ({before.seed} in the run)"]
-    for group in ("model", "noise", "loss", "optimiser"):
+    for group in ("model", "noise", "forward", "loss", "optimiser"):
         was, new = getattr(before, group), getattr(now, group)
         for one in fields(new):
             if getattr(was, one.name) != getattr(new, one.name):

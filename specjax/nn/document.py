@@ -15,8 +15,13 @@ import numpy as np
 from specjax import io as files
 from specjax.data.arrays import Collected
 from specjax.nn.config import TrainConfig, differences
+from specjax.noise import NoiseSpectrum
+from specjax.noise_families import noise_of_document
+from specjax.spectrum import Spectrum
 
-RUN_FORMAT = 1
+RUN_FORMAT = 2
+"""2 has noise with a spectrum; a run with white noise is still written as 1."""
+
 _NAME = "run.json"
 _ROWS = 1024
 
@@ -30,6 +35,8 @@ class RunDocument:
       content: a fingerprint of the samples.
       shape: of one sample as the data have it. classes: names, empty without labels.
       sigma_data: root mean square of the data. versions: of the packages.
+      noise: that of the forward process, as :meth:`NoiseSpectrum.document` writes it; None for
+        white noise.
     """
 
     config: TrainConfig
@@ -39,12 +46,13 @@ class RunDocument:
     classes: tuple[str, ...]
     sigma_data: float
     versions: Mapping[str, str]
+    noise: Mapping[str, Any] | None = None
 
     def json(self) -> dict[str, Any]:
         """As plain JSON with a checksum."""
         document = {
             "format": "specjax.run",
-            "format_version": RUN_FORMAT,
+            "format_version": 1 if self.noise is None else RUN_FORMAT,
             "config": files.plain(self.config.document()),
             "data": files.plain(dict(self.source)),
             "content": self.content,
@@ -54,7 +62,20 @@ class RunDocument:
             "versions": dict(self.versions),
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
+        if self.noise is not None:
+            document["noise"] = files.plain(dict(self.noise))
         return {**document, "checksum": files.checksum(document)}
+
+    def forward_noise(self, spectrum: Spectrum) -> NoiseSpectrum | None:
+        """The noise of the forward process, None where it is white.
+
+        Args:
+          spectrum: of the data, in whose eigenbasis the noise may be.
+
+        Raises:
+          ValueError: if it has other weights than were written.
+        """
+        return None if self.noise is None else noise_of(self.noise, spectrum)
 
     def check_same(self, config: TrainConfig, content: str, folder: Path) -> None:
         """Refuse to go on with another configuration or with other data."""
@@ -69,6 +90,12 @@ class RunDocument:
                 f"{folder} holds a run on other data ({self.source.get('name')}): give the same "
                 "data to go on with it, or another --out"
             )
+
+
+def noise_of(document: Mapping[str, Any], spectrum: Spectrum) -> NoiseSpectrum:
+    """The noise of a document; that in the data's own basis gets it from their spectrum."""
+    own = spectrum.basis if document["basis"] == "data" else None
+    return noise_of_document(document, own)
 
 
 def content_of(data: Collected, data_range: Any) -> str:
@@ -128,6 +155,7 @@ def document_of(document: Any, path: Any) -> RunDocument:
             classes=tuple(document["classes"]),
             sigma_data=document["sigma_data"],
             versions=document["versions"],
+            noise=document.get("noise"),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} lacks a field of a run: {error}") from error

@@ -17,6 +17,8 @@ from jax.scipy.special import ndtri
 
 from specjax import _check
 from specjax import io as files
+from specjax.noise import check_noise
+from specjax.schedule import NoiseSchedule
 from specjax.spectral import spectral
 from specjax.spectrum import Spectrum
 
@@ -59,6 +61,9 @@ def _schedule(spectrum: Spectrum, *, file: str = "") -> Quantile:
     levels = levels[np.isfinite(levels)]
     if len(levels) < 2:
         raise ValueError(f"file = {file!r}: give a schedule file with two finite levels or more")
+    if not isinstance(found, NoiseSchedule):  # plain levels are of no noise
+        made = getattr(found, "noise", None)
+        check_noise(made, spectrum.noise, what=f"file = {file!r}", where="the training")
     return _of_levels(levels)
 
 

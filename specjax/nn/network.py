@@ -59,11 +59,12 @@ def network_of(document: RunDocument) -> Network:
 
 
 def task_of(document: RunDocument, denoiser: Any, spectrum: Spectrum) -> Task:
-    """The task of training a denoiser on data of a spectrum."""
-    noise = document.config.noise
-    options = _check.named_values("noise_options", noise.noise_options)
-    quantile = noise_levels(noise.noise_levels, spectrum, options)
-    return Task(denoiser, len(document.classes), quantile, document.config)
+    """The task of training a denoiser on data of a spectrum, under its noise if it has one."""
+    levels, noise = document.config.noise, spectrum.noise
+    options = _check.named_values("noise_options", levels.noise_options)
+    quantile = noise_levels(levels.noise_levels, spectrum, options)
+    omits = noise is not None and noise.omitted > 0
+    return Task(denoiser, len(document.classes), quantile, document.config, noise, omits)
 
 
 def root_mean_square(spectrum: Spectrum) -> float:

@@ -20,13 +20,14 @@ FOLDER = "samples"
 
 
 class Preview:
-    """Draws samples by DDIM along the spectral schedule of the data."""
+    """Draws samples by DDIM along the spectral schedule of the data under the run's noise."""
 
     def __init__(
         self, folder: Path, document: RunDocument, spectrum: Spectrum,
         denoiser: Callable[[Any], Any],
     ):  # fmt: skip
         self.folder, self.document, self.denoiser = folder / FOLDER, document, denoiser
+        self.noise = spectrum.noise
         self.plan = plan("ddim", spectral(spectrum, document.config.keeping.sample_steps))
 
     def draw(self, step: int, params: Any) -> np.ndarray:
@@ -36,7 +37,7 @@ class Preview:
         labels = np.arange(count) % classes if classes else None
         samples = generate(
             self.plan, self.denoiser(params), count, self.document.shape,
-            seed=self.document.config.seed, labels=labels,
+            seed=self.document.config.seed, labels=labels, noise=self.noise,
         )  # fmt: skip
         spatial = self.document.config.model.spatial
         pixels = picture(samples.reshape(count, *network_shape(samples.shape[1:], spatial)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,11 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from specjax import io as files
+from specjax.effective import effective
 from specjax.nn.checkpoints import Checkpoints
 from specjax.nn.config import TrainConfig
 from specjax.nn.document import read_document
 from specjax.nn.network import network_of
 from specjax.nn.targets import Labelled, NetworkDenoiser
+from specjax.noise import NoiseSpectrum
 from specjax.spectrum import Spectrum
 
 SPECTRUM = "spectrum.npz"
@@ -32,6 +35,8 @@ class Run:
       shape: of one sample as the data have it. class_names: empty without labels.
       spectrum, source: of the data. versions: of the packages that trained it.
       network: the denoiser; its parameters are an average over the training.
+      noise: that of the forward process it learned, which its samples start from
+        (``generate(..., noise=run.noise)``); None for white noise.
     """
 
     folder: Path
@@ -43,6 +48,12 @@ class Run:
     source: Mapping[str, Any]
     versions: Mapping[str, str]
     network: NetworkDenoiser
+    noise: NoiseSpectrum | None = None
+
+    @functools.cached_property
+    def effective(self) -> Spectrum:
+        """The spectrum under the run's noise, which schedules and probes of it need."""
+        return effective(self.spectrum, self.noise)
 
     @property
     def classes(self) -> int:
@@ -103,4 +114,5 @@ def open_run(path: str | os.PathLike[str], step: int | str | None = None) -> Run
         source=document.source,
         versions=document.versions,
         network=network.denoiser(jax.tree.map(jnp.asarray, ema)),
+        noise=document.forward_noise(spectrum),
     )

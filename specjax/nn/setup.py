@@ -11,8 +11,10 @@ import numpy as np
 
 from specjax import _check
 from specjax import io as files
+from specjax.basis import DenseBasis
 from specjax.data import Dataset
 from specjax.data.arrays import Collected
+from specjax.effective import effective
 from specjax.nn.config import ModelConfig, TrainConfig
 from specjax.nn.document import (
     RunDocument,
@@ -27,6 +29,7 @@ from specjax.nn.run import SPECTRUM
 from specjax.nn.targets import network_shape
 from specjax.nn.terms import check_terms
 from specjax.nn.unet import sides_of_levels
+from specjax.noise import NoiseSpectrum, check_noise
 from specjax.spectrum import Spectrum
 
 CACHE = "data.npy"
@@ -53,14 +56,21 @@ def prepared(folder: Path) -> Path:
     return folder
 
 
-def check_data(config: TrainConfig, data: Dataset) -> None:
-    """Refuse what does not fit the data, before they are read."""
+def check_data(config: TrainConfig, data: Dataset, spectrum: Spectrum | None = None) -> None:
+    """Refuse what does not fit the data, before they are read.
+
+    Args:
+      spectrum: of the data, where it is known already.
+    """
     shape = tuple(data.source["shape"])
     *sides, _ = network_shape(shape, config.model.spatial)
     _check_attention(config.model, max(sides))
     check_terms(config.loss, tuple(sides))
     options = _check.named_values("noise_options", config.noise.noise_options)
-    noise_levels(config.noise.noise_levels, Spectrum(np.array([1.0, 0.5])), options)
+    noise = _noise(config, shape, None)
+    _check_basis(noise, math.prod(shape), spectrum)
+    trial = Spectrum(np.array([1.0, 0.5]), noise=noise)
+    noise_levels(config.noise.noise_levels, trial, options)
     if config.model.conditional and data.classes is None:
         raise ValueError(
             f"conditional = True, but {data.name} has no labels: leave it out, or give a labelled "
@@ -68,6 +78,31 @@ def check_data(config: TrainConfig, data: Dataset) -> None:
         )
     if config.optimiser.flip and (len(shape) < 2 or config.model.spatial == 1):
         raise ValueError("flip = True applies to images: leave it out for sound")
+
+
+def _noise(
+    config: TrainConfig, shape: tuple[int, ...], spectrum: Spectrum | None
+) -> NoiseSpectrum | None:
+    """The noise that is asked for; in the data's own basis once their spectrum is known."""
+    own = None if spectrum is None else spectrum.basis
+    return config.forward.spectrum(shape, spatial=config.model.spatial, own=own)
+
+
+def _check_basis(noise: NoiseSpectrum | None, d: int, spectrum: Spectrum | None) -> None:
+    """Refuse noise in a basis for which the data's spectrum does not serve."""
+    exact = d <= _DENSE if spectrum is None else isinstance(spectrum.basis, DenseBasis)
+    if noise is None or exact:
+        return
+    if noise.basis == "data":
+        raise ValueError(
+            f"noise_basis = 'data' needs the exact spectrum of the data, which samples of {d:,} "
+            f"numbers do not have by default (up to {_DENSE:,}): give 'fourier' or 'cosine'"
+        )
+    if spectrum is None and noise.basis != "fourier":
+        raise ValueError(
+            f"noise_basis = {noise.basis!r} needs the exact spectrum of the data, which samples "
+            f"of {d:,} numbers do not have by default (up to {_DENSE:,}): give 'fourier'"
+        )
 
 
 def _check_attention(model: ModelConfig, longest: int) -> None:
@@ -86,26 +121,33 @@ def begun(
     collected: Collected,
     spectrum: Spectrum | None,
 ) -> tuple[RunDocument, Spectrum]:
-    """The document and the spectrum of a run: those that are there, or new ones."""
+    """The document and the spectrum of a run: those that are there, or new ones.
+
+    The spectrum is that of the data under the run's noise.
+    """
     if has_document(folder):
         return _again(folder, config, content_of(collected, data.data_range))
     if spectrum is None:
         known = Dataset(data.name, collected.samples, data.data_range, dict(data.source))
         dense = math.prod(collected.samples.shape[1:]) <= _DENSE
         spectrum = known.spectrum(method="exact" if dense else "shift-invariant")
+    shape = tuple(collected.samples.shape[1:])
+    noise = _noise(config, shape, spectrum)
+    under_noise = effective(spectrum, noise)  # refuses here what it does not take
     document = RunDocument(
         config=config,
         source={**(spectrum.source or {}), **data.source},
         content=content_of(collected, data.data_range),
-        shape=tuple(collected.samples.shape[1:]),
+        shape=shape,
         classes=(collected.classes or ()) if config.model.conditional else (),
         sigma_data=root_mean_square(spectrum),
         versions=files.versions(),
+        noise=None if noise is None else noise.document(),
     )
     if jax.process_index() == 0:
         files.save(folder / SPECTRUM, spectrum)
         write_document(folder, document)
-    return document, spectrum
+    return document, under_noise
 
 
 def _again(folder: Path, config: TrainConfig, content: str) -> tuple[RunDocument, Spectrum]:
@@ -115,4 +157,8 @@ def _again(folder: Path, config: TrainConfig, content: str) -> tuple[RunDocument
     found = files.load(folder / SPECTRUM)
     if not isinstance(found, Spectrum):
         raise ValueError(f"{folder / SPECTRUM} is not a spectrum")
-    return replace(before, config=replace(before.config, keeping=config.keeping)), found
+    noise = before.forward_noise(found)
+    given = _noise(config, before.shape, found)
+    check_noise(noise, given, what=f"the run in {folder}", where="this training")
+    document = replace(before, config=replace(before.config, keeping=config.keeping))
+    return document, effective(found, noise)

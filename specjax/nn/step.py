@@ -8,7 +8,7 @@ that runs with and without them can be compared.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,11 +16,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from specjax.denoisers import Within
 from specjax.nn.config import OptimiserConfig, TrainConfig
 from specjax.nn.levels import WEIGHTINGS, Quantile, stratified
 from specjax.nn.loops import repeat
 from specjax.nn.targets import NetworkDenoiser
 from specjax.nn.terms import ramp, term_values, weighted
+from specjax.noise import NoiseSpectrum, colored
 
 
 class TrainState(NamedTuple):
@@ -53,12 +55,27 @@ class Task:
       denoiser: from parameters to the denoiser that they make.
       classes: how many there are (0: the network is not conditional).
       quantile: of the noise levels, see :mod:`specjax.nn.levels`.
+      noise: its spectrum; None for white noise. omits: whether it leaves directions out, in which
+        the data are known and nothing is learned.
     """
 
     denoiser: Callable[[Any], NetworkDenoiser]
     classes: int
     quantile: Quantile
     config: TrainConfig
+    noise: NoiseSpectrum | None = None
+    omits: bool = False
+
+    def with_noise(self, noise: NoiseSpectrum | None) -> Task:
+        """With other arrays of the noise; as it is where there are none."""
+        return self if noise is None else replace(self, noise=noise)
+
+    def estimator(self, denoiser: Callable[..., Any]) -> Callable[..., Any]:
+        """The denoiser, told what the noise leaves out."""
+        if not self.omits:
+            return denoiser
+        assert self.noise is not None
+        return Within(denoiser, self.noise)
 
 
 _NOISE, _VALIDATION = 2**32 - 1, 2**32 - 2
@@ -89,7 +106,9 @@ def begin(task: Task, params: Any) -> TrainState:
     return TrainState(jnp.zeros((), jnp.int32), params, ema, state, jnp.full((), -1, jnp.int32))
 
 
-def update(task: Task, state: TrainState, batches: Batch) -> tuple[TrainState, dict[str, Any]]:
+def update(
+    task: Task, state: TrainState, batches: Batch, noise: NoiseSpectrum | None = None
+) -> tuple[TrainState, dict[str, Any]]:
     """Updates by batches [k, n, ...]: the state after them and metrics [k].
 
     The metrics are the plain loss, each term without its weight ("loss_amplitude"), and the norm of
@@ -97,8 +116,11 @@ def update(task: Task, state: TrainState, batches: Batch) -> tuple[TrainState, d
 
     Randomness is a function of the seed and the step, over the whole batch: neither the devices
     nor the parts that a batch is computed in change it (but for dropout).
+
+    Args:
+      noise: the task's, as an argument of a compiled program and not one of its constants.
     """
-    return repeat(partial(_one_update, task), state, batches)
+    return repeat(partial(_one_update, task.with_noise(noise)), state, batches)
 
 
 def _one_update(task: Task, state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Any]]:
@@ -140,7 +162,7 @@ def _noised(task: Task, batch: Batch, key: jax.Array, *, training: bool = True) 
     if labels is not None and training:
         hidden = jax.random.bernoulli(for_label, config.drop_label, (n,))
         labels = jnp.where(hidden, task.classes, labels)
-    noise = jax.random.normal(for_noise, clean.shape, clean.dtype)
+    noise = colored(task.noise, jax.random.normal(for_noise, clean.shape, clean.dtype))
     return _Noised(clean, noise, task.quantile(stratified(for_levels, n)), labels)
 
 
@@ -157,7 +179,8 @@ def _estimate(task: Task, params: Any, noised: _Noised, key: jax.Array | None) -
     wide = sigma.reshape(-1, *(1,) * (noised.clean.ndim - 1))
     noisy = noised.clean + wide * noised.noise
     denoiser = task.denoiser(params)
-    x0 = denoiser(noisy, jnp.ones_like(sigma), sigma, noised.labels, key=key)
+    one = jnp.ones((), sigma.dtype)
+    x0 = task.estimator(denoiser)(noisy, one, sigma, noised.labels, key=key)
     return _Estimate(x0, sigma, denoiser)
 
 
@@ -212,8 +235,11 @@ def _gradient(task: Task, state: TrainState, noised: _Noised, key: jax.Array) ->
     return repeat(add, zero, (split, jnp.arange(parts)))[0]
 
 
-def validation_loss(task: Task, params: Any, batch: Batch, index: Any = 0) -> jax.Array:
+def validation_loss(
+    task: Task, params: Any, batch: Batch, index: Any = 0, noise: NoiseSpectrum | None = None
+) -> jax.Array:
     """The plain loss [] on a numbered batch of held-out samples, with always the same noise."""
+    task = task.with_noise(noise)
     key = jax.random.fold_in(jax.random.key(task.config.seed), _VALIDATION)
     noised = _noised(task, batch, jax.random.fold_in(key, index), training=False)
     return _plain(task, noised, _estimate(task, params, noised, None))

@@ -44,6 +44,7 @@ from specjax.nn.step import Batch, TrainState
 from specjax.nn.stopping import Stop, alone, anywhere
 from specjax.nn.targets import network_shape
 from specjax.nn.terms import TermCost, ramp
+from specjax.noise import NoiseSpectrum
 from specjax.spectrum import Spectrum
 
 Progress = Callable[[int, int, str], None]
@@ -89,23 +90,28 @@ def train(
     folder = Path(out)
     mesh = mesh_of() if mesh is None else mesh
     check_batch(mesh, config.optimiser.batch, config.optimiser.accumulate)
-    check_data(config, data)
+    check_data(config, data, spectrum)
     if jax.process_index():  # the first process begins, the others do as it has done
         cluster.wait_for(lambda: has_document(folder))
     collected = collect(data, cache=prepared(folder) / CACHE)
     document, spectrum = begun(folder, config, data, collected, spectrum)
-    _Training(folder, document, spectrum, collected, mesh, progress).run()
+    _Training(folder, document, spectrum, collected, data.data_range, mesh, progress).run()
     return open_run(folder)
 
 
 @dataclass
 class _Training:
-    """The loop."""
+    """The loop.
+
+    Attributes:
+      spectrum: of the data under the run's noise. data_range: of the samples that were collected.
+    """
 
     folder: Path
     document: RunDocument
     spectrum: Spectrum
     collected: Collected
+    data_range: tuple[float, float] | None
     mesh: Mesh
     progress: Progress | None
 
@@ -114,6 +120,7 @@ class _Training:
         network = network_of(self.document)
         self.denoiser = network.denoiser
         self.task = task_of(self.document, network.denoiser, self.spectrum)
+        self.noise = self._placed(self.task.noise)
         self.begin = lambda: steps.begin(self.task, network.begin())
         self.form = jax.eval_shape(partial(steps.begin, self.task), network.form)
         self.shardings = of_parameters(self.mesh, self.form)
@@ -126,19 +133,25 @@ class _Training:
         self.feed, self.held_out = self._feeds()
         self.cost: TermCost | None = None
 
+    def _placed(self, noise: NoiseSpectrum | None) -> NoiseSpectrum | None:
+        """On all devices; white noise is None, and so no argument of a program."""
+        known = jax.tree.map(lambda x: np.asarray(x, np.float32), noise)
+        return place(known, jax.tree.map(lambda _: replicated(self.mesh), known))
+
     def _feeds(self) -> tuple[Feed, Feed]:
         """Samples to train on, and samples that are held out."""
         config, (samples, labels, _) = self.config, self.collected
-        given = self.document.source.get("data_range")
-        data_range = None if given is None else (given[0], given[1])
         count = len(samples)
         order = np.random.default_rng([config.seed, 1]).permutation(count)
         out = min(int(count * config.optimiser.validation), _HELD_OUT)
         labels = labels if self.document.classes else None
         feeds = [
-            Feed(samples, labels, np.sort(members), data_range, config.optimiser.batch, config.seed)
+            Feed(
+                samples, labels, np.sort(members), self.data_range, config.optimiser.batch,
+                config.seed,
+            )
             for members in (order[out:], order[:out] if out else order[:_HELD_OUT])
-        ]
+        ]  # fmt: skip
         return feeds[0], feeds[1]
 
     def run(self) -> None:
@@ -178,7 +191,7 @@ class _Training:
         step = begun
         batches = self.feed.batches(self.mesh, begun, sizes)
         for size, batch in zip(sizes, batches, strict=True):
-            state, metrics = self.update(state, batch)
+            state, metrics = self.update(state, batch, self.noise)
             step += size
             waiting.append(metrics)
             logging = step % keeping.log_every == 0
@@ -261,7 +274,8 @@ class _Training:
     def _validation_loss(self, params: Any) -> float:
         """On the held-out samples, a batch at a time; the noise is always the same."""
         losses = [
-            on_host(self.validate(params, batch, i)) for i, batch in enumerate(self.validation)
+            on_host(self.validate(params, batch, i, self.noise))
+            for i, batch in enumerate(self.validation)
         ]
         return float(np.mean(losses))
 

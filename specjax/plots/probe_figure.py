@@ -8,7 +8,7 @@ import numpy as np
 
 from specjax.plots.style import GUIDE, INK, RC, STRONG
 from specjax.probe import Probe
-from specjax.probe_bands import Band, bands, title
+from specjax.probe_bands import Band, bands, noise_of, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,6 +49,8 @@ def probe_figure(probe: Probe) -> Figure:
             0.015, 0.93, f"Probe of {title(probe)}", fontsize=14, fontweight="bold", color=INK,
             gid="title",
         )  # fmt: skip
+        if noise := noise_of(probe):
+            figure.text(0.015, 0.885, noise, fontsize=10.5, color=INK)
     return figure
 
 
