@@ -35,6 +35,8 @@ def data_of_run(run: Run, name: str, against: str | None, reading: Reading) -> d
             )
         kept = {key: run.source[key] for key in _KEPT if run.source.get(key) is not None}
         opened = datasets.open(own, **kept)
+        if "corruption" in run.source:
+            opened = datasets.corrupted(opened, **run.source["corruption"])
     shape = tuple(opened.source["shape"])
     if shape != tuple(run.shape):
         raise ValueError(

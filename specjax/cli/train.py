@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import tyro
 
 from specjax import _check
@@ -28,6 +29,40 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Corrupting:
+    """Noise that is added to the data, for experiments."""
+
+    corrupt: tuple[float, float] | None = None
+    """LOW HIGH: noise of this band of radial frequencies from 0 to 1 is added to the samples (see
+    --noise-omit)"""
+    corrupt_std: float | None = None
+    """its standard deviation, in the network's units (by default 0.5)"""
+
+    def check(self) -> None:
+        """Refuse what can be refused before the data are read."""
+        if self.corrupt is None and self.corrupt_std is not None:
+            raise ValueError(
+                f"corrupt_std = {self.corrupt_std!r} is that of --corrupt: give the band, too"
+            )
+        if self.corrupt is not None:
+            datasets.corrupted(np.zeros((1, 64, 64)), self.corrupt, self._std)
+
+    def of(self, data: datasets.Dataset, config: TrainConfig) -> datasets.Dataset:
+        """The data with the noise, in a basis in which the forward noise can leave it out."""
+        if self.corrupt is None:
+            return data
+        basis = config.forward.noise_basis
+        return datasets.corrupted(
+            data, self.corrupt, self._std, seed=config.seed, spatial=config.model.spatial,
+            basis="fourier" if basis == "data" else basis,
+        )  # fmt: skip
+
+    @property
+    def _std(self) -> float:
+        return 0.5 if self.corrupt_std is None else self.corrupt_std
+
+
+@dataclass(frozen=True, kw_only=True)
 class Train:
     """Train a network on data. Started again, it goes on where it was ended."""
 
@@ -37,6 +72,7 @@ class Train:
     out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = tyro.MISSING
     """the folder of the run"""
     reading: Reading = field(default_factory=Reading)
+    corrupting: Corrupting = field(default_factory=Corrupting)
     model: ModelConfig = field(default_factory=ModelConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     forward: ForwardNoise = field(default_factory=ForwardNoise)
@@ -56,6 +92,7 @@ class Train:
             optimiser=self.optimiser, keeping=self.keeping, seed=self.reading.seed,
         )  # fmt: skip
         config.check()
+        self.corrupting.check()
         _check.whole_number("model_devices", self.model_devices)
         self.processes.join()
         import jax
@@ -65,7 +102,7 @@ class Train:
         from specjax.nn.training import train
 
         with status(f"opening {self.data}"):
-            opened = datasets.open(self.data, self.reading)
+            opened = self.corrupting.of(datasets.open(self.data, self.reading), config)
         mesh = mesh_of(self.model_devices)
         with progress("training", "steps", long=True) as update:
             run = train(opened, self.out, config, mesh=mesh, progress=update)

@@ -12,6 +12,7 @@ memory-mapped, folders and TFDS sets are read batch by batch.
 
 from specjax.data.arrays import Collected, collect, rescaled
 from specjax.data.builtin import BUILTIN
+from specjax.data.corruption import corrupted
 from specjax.data.dataset import Dataset
 from specjax.data.drawing import Drawn, drawn
 from specjax.data.opening import open
@@ -24,6 +25,7 @@ __all__ = [
     "Drawn",
     "Options",
     "collect",
+    "corrupted",
     "drawn",
     "open",
     "rescaled",
