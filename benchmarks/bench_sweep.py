@@ -177,7 +177,7 @@ def main(argv: list[str] | None = None) -> dict:
         "fits": count,
         "steps": args.steps,
         "spectra": len(wanted["spectra"]),
-        "nodes": rules(sx.Sweep(**wanted))["white"].dimension,
+        "nodes": next(iter(rules(sx.Sweep(**wanted)).values())).dimension,
         "seconds": seconds,
         "first_seconds_with_compilation": first,
         "converged": converged / count,

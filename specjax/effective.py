@@ -117,7 +117,7 @@ def effective(spectrum: Spectrum, noise: NoiseSpectrum | None) -> Spectrum:
     """
     if noise is None or noise.isotropic:
         return spectrum
-    _check_spectrum(spectrum, noise)
+    check_spectrum(spectrum, noise)
     scale = _shared(spectrum, noise)
     if scale is None:
         if concrete(noise.weights) is None:
@@ -138,7 +138,8 @@ def effective(spectrum: Spectrum, noise: NoiseSpectrum | None) -> Spectrum:
     )
 
 
-def _check_spectrum(spectrum: Spectrum, noise: NoiseSpectrum) -> None:
+def check_spectrum(spectrum: Spectrum, noise: NoiseSpectrum) -> None:
+    """Refuse, before anything is solved, a spectrum that cannot be put under a noise."""
     if spectrum.noise is not None or spectrum.noise_variance is not None:
         raise ValueError("the spectrum is under a noise already: give that of the data")
     if spectrum.denoiser is not None:
@@ -228,4 +229,4 @@ def _generalised(spectrum: Spectrum, noise: NoiseSpectrum) -> Spectrum:
     )  # fmt: skip
 
 
-__all__ = ["DenseBasis", "ObliqueBasis", "ScaledBasis", "effective"]
+__all__ = ["DenseBasis", "ObliqueBasis", "ScaledBasis", "check_spectrum", "effective"]

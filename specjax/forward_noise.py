@@ -125,8 +125,10 @@ class ForwardNoise:
 
     def _saved(self) -> NoiseSpectrum:
         """The noise of a file by specjax, which says all of it."""
-        found = files.load(self.noise)
-        found = found if isinstance(found, NoiseSpectrum) else getattr(found, "noise", None)
+        loaded = files.load(self.noise)
+        found: NoiseSpectrum | None = (
+            loaded if isinstance(loaded, NoiseSpectrum) else getattr(loaded, "noise", None)
+        )
         if found is None:
             raise ValueError(f"noise = {self.noise}: that file is of isotropic noise; leave it out")
         if self.noise_as_is or self.noise_basis not in ("fourier", found.basis):

@@ -16,7 +16,8 @@ from specjax.losses import LOSSES
 from specjax.plots.sweep_rows import (
     column,
     distinct,
-    sampler_label,
+    names_of,
+    row_label,
     spread,
     usable,
     where,
@@ -81,6 +82,7 @@ def _axes(result: SweepResult) -> dict[str, int]:
         "processes": len(sweep.processes),
         "alpha_bar_ranges": len(sweep.alpha_bar_ranges),
         "seeds": len(sweep.seeds),
+        **({"noises": len(sweep.noises)} if sweep.has_noise else {}),
     }
 
 
@@ -129,14 +131,15 @@ def _errors(table: pa.Table) -> dict[str, int]:
     return dict(found.most_common())
 
 
-def _cells(rows: pa.Table) -> dict[tuple[str, str], dict[int, _Cell]]:
-    """By sampler and steps."""
-    found: dict[tuple[str, str], dict[int, _Cell]] = {}
-    for sampler, options in distinct(rows, "sampler", "sampler_options"):
-        own = where(rows, sampler=sampler, sampler_options=options)
+def _cells(rows: pa.Table) -> dict[tuple[str, ...], dict[int, _Cell]]:
+    """By sampler (and noise, where the sweep has that) and steps."""
+    found: dict[tuple[str, ...], dict[int, _Cell]] = {}
+    names = names_of(rows, ("sampler", "sampler_options"))
+    for key in distinct(rows, *names):
+        own = where(rows, **dict(zip(names, key, strict=True)))
         steps, loss, best = (column(own, x) for x in ("steps", "value", "family_value"))
         ratio = np.where(loss > 0, best / np.where(loss > 0, loss, 1), np.nan)
-        row = found[sampler, options] = {}
+        row = found[key] = {}
         for s in np.unique(steps):
             known = ratio[(steps == s) & np.isfinite(ratio)]
             row[int(s)] = _Cell(
@@ -155,13 +158,14 @@ def _loss_table(rows: pa.Table, loss: str) -> Table:
     name = f"{spectra[0]}, " if len(spectra) == 1 else ""
     title = f"{name}{loss}: {LOSSES[loss].summary}; {what}"
     table = Table(title=title, title_justify="left")
-    table.add_column("sampler", no_wrap=True)
+    what = names_of(rows, ("sampler",))[:2]
+    table.add_column(" and ".join(what), no_wrap=len(what) == 1)
     every = sorted({s for (s,) in distinct(rows, "steps")})
     shown = [every[i] for i in spread(len(every), _MOST_WIDE_COLUMNS if one else _MOST_COLUMNS)]
     for s in shown:
         table.add_column(f"S = {s}", justify="right", no_wrap=True)
-    for sampler, row in _cells(rows).items():
-        table.add_row(sampler_label(*sampler), *(_cell_text(row.get(s), one) for s in shown))
+    for key, row in _cells(rows).items():
+        table.add_row(row_label(*key), *(_cell_text(row.get(s), one) for s in shown))
     table.caption = _winners(rows) + _left_out(every, shown)
     table.caption_justify = "left"
     return table
@@ -222,6 +226,7 @@ def _cells_json(rows: pa.Table) -> list[dict[str, Any]]:
         {
             "sampler": sampler,
             "sampler_options": json.loads(options),
+            **({"noise": noise[0], "noise_parameters": json.loads(noise[1])} if noise else {}),
             "steps": [
                 {
                     "steps": steps,
@@ -232,7 +237,7 @@ def _cells_json(rows: pa.Table) -> list[dict[str, Any]]:
                 for steps, cell in row.items()
             ],
         }
-        for (sampler, options), row in _cells(rows).items()
+        for (sampler, options, *noise), row in _cells(rows).items()
     ]
 
 

@@ -10,8 +10,10 @@ import tyro
 
 from specjax import _check
 from specjax.cli.data import Data, GivenData
+from specjax.cli.fit import under
 from specjax.cli.processes import Processes
 from specjax.console import print_json, progress, status
+from specjax.forward_noise import ForwardNoise
 
 if TYPE_CHECKING:
     from specjax.sweep import SweepResult
@@ -77,6 +79,7 @@ class Recommend:
     """the two ends; with CLEAN = 1.0 the last step returns the denoised estimate"""
     process: str = "vp"
     """vp or ve"""
+    noise: ForwardNoise = field(default_factory=ForwardNoise)
     most_steps: int = 64
     """where to stop"""
     out: Annotated[str | None, tyro.conf.arg(aliases=["-o"])] = None
@@ -96,11 +99,14 @@ class Recommend:
         from specjax.sweep import recommend
 
         _check.positive("target_loss", self.target_loss)
+        self.noise.check()
         _check.one_of("loss", self.loss, LOSSES)
         if self.out is not None:
             files.check_folder(self.out)
         ends = _check.alpha_bar_range(self.alpha_bar_range)
-        spectrum = self.data.spectrum(self.data.open())
+        opened = self.data.open()
+        self.data.noise(opened, self.noise)
+        spectrum = under(self.noise, self.data.spectrum(opened))
         with status("fitting") as say:
             rows = recommend(
                 spectrum, self.target_loss, loss=self.loss, samplers=self.samplers,

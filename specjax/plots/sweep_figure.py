@@ -29,7 +29,8 @@ def sweep_figure(table: pa.Table) -> Figure:
     spectrum and loss, at most six. Learned schedules are strong, the best heuristic of each
     sampler and S is dashed, and a halo is behind the learned ones on the Pareto front: no other
     is as cheap and better. With several spectra also the learned levels of each of them at the
-    middle S, coloured by the exponent of the spectrum's power law.
+    middle S, coloured by the exponent of the spectrum's power law. Of several noises a spectrum
+    under each of them is one.
 
     Args:
       table: of a sweep, see :func:`specjax.sweep.sweep`. Of several processes or ends the first
@@ -156,10 +157,9 @@ def _draw_legend(figure: Figure, drawn: Drawn, top: float) -> None:
 def _words(figure: Figure, drawn: Drawn, fits: int) -> None:
     height = figure.get_figheight()
     steps = column(drawn.rows, "steps")
-    names = list(drawn.exponents)
     samplers = [sampler_label(*one) for one in drawn.samplers]
     counts = [
-        f"{len(names)} spectra" if len(names) > 1 else shortened(names[0], 40),
+        *(shortened(words, 40) for words in drawn.data),
         f"{len(samplers)} samplers" if len(samplers) > 1 else samplers[0],
         f"S = {steps.min()}" + (f" to {steps.max()}" if steps.max() > steps.min() else ""),
         count(fits, "fit"),

@@ -6,12 +6,14 @@ spectrum, which a sweep judges too, is none.
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from specjax.noise_families import NOISES
 from specjax.samplers import plan
 from specjax.schedule import NoiseSchedule
 
@@ -22,6 +24,7 @@ _FIT = (
     "spectrum", "steps", "sampler", "sampler_options", "loss", "process", "alpha_bar_noisy",
     "alpha_bar_clean",
 )  # fmt: skip
+_NOISE = ("noise", "noise_parameters")
 _CLOSED_FORM = "heuristic_spectral"
 
 
@@ -57,7 +60,11 @@ def usable(table: pa.Table) -> Usable:
     if seeds > 1:
         rising = left.sort_by("value")
         rank = pa.array(np.arange(rising.num_rows))
-        best = rising.append_column("rank", rank).group_by(list(_FIT)).aggregate([("rank", "min")])
+        best = (
+            rising.append_column("rank", rank)
+            .group_by(names_of(left, _FIT))
+            .aggregate([("rank", "min")])
+        )
         left = rising.take(np.sort(column(best, "rank_min")))
     return Usable(_with_family(left), int((~finite).sum()), seeds)
 
@@ -101,6 +108,60 @@ def sampler_label(sampler: str, options: str) -> str:
     """``ddim (eta = 0.5)``, from the name and the options as JSON."""
     words = [f"{name} = {value}" for name, value in json.loads(options).items()]
     return f"{sampler} ({', '.join(words)})" if words else sampler
+
+
+def names_of(table: pa.Table, names: Sequence[str]) -> list[str]:
+    """These columns and those of the noise, where the sweep has noises."""
+    return [*names, *(name for name in _NOISE if name in table.column_names)]
+
+
+def noise_label(noise: str, parameters: str, *, short: bool = False) -> str:
+    """``power-law (exponent = -0.06)``, from the name and the parameters as JSON.
+
+    Parameters that are the family's defaults are left out; where all are, the first stands.
+
+    Args:
+      short: ``power-law -0.06``, for panels.
+    """
+    family = NOISES.get(noise.replace("-", "_"))
+    usual = {} if family is None else inspect.signature(family.weights).parameters
+    known = json.loads(parameters)
+    own = {
+        name: given
+        for name, given in known.items()
+        if name not in usual or np.any(given != np.asarray(usual[name].default))
+    }
+    told = own or dict(list(known.items())[:1])
+    if short:
+        return " ".join([noise, ", ".join(map(_brief, told.values()))]).rstrip()
+    words = [f"{name} = {_brief(given)}" for name, given in told.items()]
+    return f"{noise} ({', '.join(words)})" if words else noise
+
+
+def _brief(given: Any) -> str:
+    if isinstance(given, list):
+        return " ".join(map(_brief, given))
+    return f"{given:g}" if isinstance(given, float) else str(given)
+
+
+def row_label(sampler: str, options: str, *noise: str) -> str:
+    """A sampler, and the noise where the sweep has noises."""
+    label = sampler_label(sampler, options)
+    return f"{label}, {noise_label(*noise)}" if noise else label
+
+
+def by_noise(table: pa.Table) -> pa.Table:
+    """The same with the noise in the name of the spectrum, where there are several of either."""
+    if _NOISE[0] not in table.column_names or len(distinct(table, *_NOISE)) == 1:
+        return table
+    one = len(distinct(table, "spectrum")) == 1
+    columns = (table.column(name).to_pylist() for name in ("spectrum", *_NOISE))
+    names = [
+        noise_label(*noise, short=True) if one else f"{spectrum}, {noise_label(*noise, short=True)}"
+        for spectrum, *noise in zip(*columns, strict=True)
+    ]
+    place = table.column_names.index("spectrum")
+    return table.set_column(place, "spectrum", [names])
 
 
 def calls(table: pa.Table) -> np.ndarray:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from specjax.plots.sweep_rows import Usable, by_exponent, column, distinct, spread, where
+from specjax.plots.sweep_rows import (
+    Usable,
+    by_exponent,
+    by_noise,
+    column,
+    distinct,
+    names_of,
+    noise_label,
+    spread,
+    where,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,7 +32,8 @@ class Drawn(NamedTuple):
 
     Attributes:
       rows: of one process and one pair of ends. samplers, losses: in the order of the table.
-      exponents: of all spectra, rising, NaN last. shown: spectra with panels of losses.
+      exponents: of all spectra, rising, NaN last; a spectrum under each noise is one. shown:
+        spectra with panels of losses. data: what they are of, for the title.
       notes: what was chosen. footnote: what was left out.
     """
 
@@ -33,6 +44,7 @@ class Drawn(NamedTuple):
     shown: list[str]
     notes: list[str]
     footnote: str
+    data: list[str]
 
     @property
     def cells(self) -> list[tuple[str, str]]:
@@ -55,6 +67,7 @@ def chosen(found: Usable) -> Drawn:
         notes.append(f"alpha_bar from {noisy:g} to {clean:g}, the first of {len(ends)} ranges")
     if found.seeds > 1:
         notes.append(f"the best of {found.seeds} seeds")
+    data, rows = _data(rows), by_noise(rows)
     losses = [name for (name,) in distinct(rows, "loss")][:MOST_PANELS]
     exponents = by_exponent(rows)
     names = list(exponents)
@@ -63,10 +76,22 @@ def chosen(found: Usable) -> Drawn:
         how = "spread over the exponents of their power laws"
         if len(shown) == 1:
             how = "the middle one by the exponents of their power laws"
-        notes.insert(0, f"losses of {len(shown)} of {len(names)} spectra, {how}")
+        what = "spectra and noises" if data[-1].endswith(" noises") else "spectra"
+        notes.insert(0, f"losses of {len(shown)} of {len(names)} {what}, {how}")
     samplers = distinct(rows, "sampler", "sampler_options")
     footnote = _footnote(rows, exponents, found.failed)
-    return Drawn(rows, samplers, losses, exponents, shown, notes, footnote)
+    return Drawn(rows, samplers, losses, exponents, shown, notes, footnote, data)
+
+
+def _data(rows: pa.Table) -> list[str]:
+    """``["digits", "3 noises"]``."""
+    spectra = [name for (name,) in distinct(rows, "spectrum")]
+    said = [f"{len(spectra)} spectra" if len(spectra) > 1 else spectra[0]]
+    columns = names_of(rows, ())
+    noises = distinct(rows, *columns) if columns else []
+    if len(noises) == 1:
+        said.append(f"{noise_label(*noises[0])} noise")
+    return [*said, f"{len(noises)} noises"] if len(noises) > 1 else said
 
 
 def _spread_over(exponents: dict[str, float], most: int) -> list[int]:

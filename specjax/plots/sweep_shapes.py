@@ -38,10 +38,14 @@ def shapes_of(drawn: Drawn) -> Shapes:
     found = (rows.column(name).to_pylist() for name in ("spectrum", "logsnr"))
     levels = {name: np.array(x, np.float64) for name, x in zip(*found, strict=True)}
     return Shapes(
-        f"Learned levels by spectrum: S = {steps}, {sampler_label(sampler, options)}, {loss}",
+        f"Learned levels by {_by(drawn)}: S = {steps}, {sampler_label(sampler, options)}, {loss}",
         {name: levels[name] for name in drawn.exponents if name in levels},
         drawn.exponents,
     )
+
+
+def _by(drawn: Drawn) -> str:
+    return "spectrum and noise" if drawn.data[-1].endswith(" noises") else "spectrum"
 
 
 def draw_shapes(figure: Figure, axes: Axes, shapes: Shapes) -> None:

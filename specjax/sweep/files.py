@@ -6,6 +6,7 @@
                { power_law = [1.0, 1.5, 2.0], dimension = 1024 }]
     steps = [5, 10, 20]
     samplers = ["ddpm", { name = "ddim", eta = [0.0, 0.5] }]
+    noises = ["isotropic", { family = "power-law", exponent = [-0.1, -0.06] }, "kept.json"]
     losses = ["w2", "kl"]
     floor = 1e-6
 """
@@ -22,6 +23,7 @@ from typing import Any
 
 from specjax import _check, data
 from specjax import io as files
+from specjax.noise import NoiseSpectrum
 from specjax.spectrum import Spectrum
 from specjax.sweep.spec import Sweep
 
@@ -54,6 +56,8 @@ def read_sweep(path: str | os.PathLike[str], note: Note | None = None) -> Sweep:
     floor = document.pop("floor", None)
     if not isinstance(document["spectra"], list):
         raise ValueError(f"{path}: spectra = {document['spectra']!r}: give a list")
+    if isinstance(document.get("noises"), list):
+        document["noises"] = [_noise(one, path.parent) for one in document["noises"]]
     spectra: dict[str, Spectrum] = {}
     for entry in document.pop("spectra"):
         for name, spectrum in _spectra(entry, path.parent, note):
@@ -61,6 +65,16 @@ def read_sweep(path: str | os.PathLike[str], note: Note | None = None) -> Sweep:
                 raise ValueError(f"{path}: spectra has {name!r} twice: give one of them a name")
             spectra[name] = spectrum if floor is None else spectrum.floor(floor)
     return Sweep(spectra, **document)
+
+
+def _noise(entry: Any, folder: Path) -> Any:
+    """An entry of noises; a name that ends in .json is a noise file."""
+    if not (isinstance(entry, str) and entry.endswith(".json")):
+        return entry
+    found = files.load(_located(entry, folder))
+    if not isinstance(found, NoiseSpectrum):
+        raise ValueError(f"noises has {entry!r}, which is no noise file: give one by specjax.save")
+    return found
 
 
 def _spectra(entry: Any, folder: Path, note: Note | None) -> Iterator[tuple[str, Spectrum]]:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from specjax import _check
+from specjax.effective import effective
+from specjax.noise import NoiseSpectrum
 from specjax.objective import objective
 from specjax.samplers import plan
 from specjax.schedule import NoiseSchedule
@@ -57,6 +59,7 @@ def recommend(
     samplers: Sequence[Any] = SAMPLERS,
     process: str = "vp",
     alpha_bar_range: tuple[float, float] = _check.DEFAULT_ALPHA_BAR_RANGE,
+    noise: NoiseSpectrum | None = None,
     most_steps: int = 64,
     progress: Progress | None = None,
     **options: Any,
@@ -68,7 +71,7 @@ def recommend(
 
     Args:
       spectrum: d eigenvalues. target_loss: above 0. loss: a name in LOSSES.
-      samplers: as in :class:`Sweep`. process, alpha_bar_range: as in :func:`fit`.
+      samplers: as in :class:`Sweep`. process, alpha_bar_range, noise: as in :func:`fit`.
       most_steps: where to stop. options: more of :class:`Sweep`, such as ``restarts``.
 
     Returns:
@@ -85,6 +88,7 @@ def recommend(
     """
     target = _check.positive("target_loss", target_loss)
     most_steps = _check.whole_number("most_steps", most_steps)
+    spectrum = effective(spectrum, noise)
     waiting = [one for given in samplers for one in expanded(given)]
     for name, chosen in waiting:
         objective(spectrum, name, dict(chosen), loss, process)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,8 @@ import jax
 import numpy as np
 
 from specjax import _check, cluster
-from specjax.spectrum import Spectrum
 from specjax.sweep.solve import Outcomes, local_mesh, solve
-from specjax.sweep.spec import Block, Sweep, blocks, rules, tables
+from specjax.sweep.spec import Block, Rules, Sweep, blocks, rules, tables
 from specjax.sweep.store import Folder, Made, Part, described, parts, table
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def sweep(
     progress: Progress | None = None,
     **axes: Any,
 ) -> SweepResult | None:
-    """Fit the product of spectra, steps, samplers, losses, ends and seeds.
+    """Fit the product of spectra, steps, samplers, losses, ends, seeds and noises.
 
     Fits that share a compiled program are vmapped in batches over all devices. With
     ``jax.distributed`` every process fits its own parts on its own devices.
@@ -96,18 +95,19 @@ def sweep(
       [True, True]
     """
     wanted = Sweep(_named(spectra), steps, **axes)
+    todo = list(blocks(wanted))
     mesh = local_mesh() if mesh is None else mesh
     rows = _PART_ROWS.get(mesh.devices.flat[0].platform, _PART_ROWS_ELSEWHERE)
     if part_rows is not None:
         rows = _check.whole_number("part_rows", part_rows)
     if out is None:
-        every = parts(blocks(wanted), rows)
+        every = parts(todo, rows)
         made = dict(_made(wanted, every, mesh, progress))
         return SweepResult(wanted, None, wanted.size, [made[p.number].table for p in every])
     folder = Folder(Path(out))
     if jax.process_index():
         cluster.wait_for(lambda: folder.begun)
-    every = parts(blocks(wanted), folder.open(wanted, rows))
+    every = parts(todo, folder.open(wanted, rows))
     own = every[jax.process_index() :: jax.process_count()]
     mine = folder.missing(own)
     there = sum(part.size for part in own) - sum(part.size for part in mine)
@@ -164,7 +164,7 @@ def _made(
 def _fitted(
     block: Block,
     own: list[Part],
-    nodes: Mapping[str, Spectrum],
+    nodes: Rules,
     mesh: Mesh,
     report: Callable[[int], None],
 ) -> Iterator[tuple[Part, Outcomes | None, np.ndarray, str | None]]:

@@ -8,7 +8,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -16,13 +16,17 @@ import numpy as np
 
 from specjax import _check
 from specjax.compare import pinned_families
+from specjax.effective import check_spectrum, effective
 from specjax.families import SCHEDULES
 from specjax.fit import OVERSHOOT, restarts_for, tolerance_for
+from specjax.losses import LOSSES, weighted
 from specjax.monotone import padded
+from specjax.noise import NoiseSpectrum
 from specjax.objective import Objective, objective
 from specjax.problem import Shape, shared_steps
 from specjax.schedule import NoiseSchedule, alpha_bar_to_logsnr
 from specjax.spectrum import Spectrum
+from specjax.sweep.noises import expanded_noise
 from specjax.sweep.solve import Fits, Group, Tables
 
 _STEP_SECONDS, _COMPILE_SECONDS = 3e-5, 5.0  # of a fit on a CPU core; only their ratio counts
@@ -34,6 +38,13 @@ Sampler = tuple[str, tuple[tuple[str, Any], ...]]
 """A name in SAMPLERS and the options of that sampler."""
 
 
+class Pair(NamedTuple):
+    """A spectrum by its name, under a noise by its place on the axis."""
+
+    spectrum: str
+    noise: int
+
+
 @dataclass(frozen=True)
 class Sweep:
     """The axes of a sweep; its fits are their product.
@@ -42,11 +53,14 @@ class Sweep:
       spectra: by name. steps: S. samplers: names in SAMPLERS, or mappings with ``name`` and
         options, of which a list is an axis: ``{"name": "ddim", "eta": [0, 0.5, 1]}``.
       losses: names in LOSSES. processes: "vp", "ve". alpha_bar_ranges: pairs (noisy, clean).
-      seeds: of the random starts. restarts, nodes, max_iterations, tolerance: as in :func:`fit`.
+      seeds: of the random starts. noises: that each spectrum is put under, by default isotropic
+        alone: None, noises on samples of their shape, names in NOISES, or mappings with ``family``
+        and options, of which a list is an axis.
+      restarts, nodes, max_iterations, tolerance: as in :func:`fit`.
 
     Raises:
       ValueError: for an empty axis, an unknown name, a value out of bounds, seeds without
-        random starts.
+        random starts, a noise that a spectrum cannot take.
     """
 
     spectra: Mapping[str, Spectrum]
@@ -60,10 +74,11 @@ class Sweep:
     nodes: int = 40
     max_iterations: int = 500
     tolerance: float | None = None
+    noises: Sequence[Any] = (None,)
 
     def __post_init__(self) -> None:
         for name in ("spectra", "steps", "samplers", "losses", "processes", "alpha_bar_ranges",
-                     "seeds"):  # fmt: skip
+                     "seeds", "noises"):  # fmt: skip
             given = getattr(self, name)
             if isinstance(given, str) or not hasattr(given, "__len__") or not len(given):
                 raise ValueError(f"{name} = {given!r}: give a list of at least one")
@@ -96,6 +111,7 @@ class Sweep:
                 raise ValueError(f"spectra has {spectrum!r} as {name!r}: give a Spectrum")
             if spectrum.denoiser is not None:
                 raise ValueError(f"spectra has a probed denoiser in {name!r}: use fit for that one")
+        self._set_noises()
         sound, two_steps = Spectrum(np.ones(1)), NoiseSchedule(np.array([-1.0, 0.0, 1.0]))
         for (sampler, options), loss, process in itertools.product(
             self.samplers, self.losses, self.processes
@@ -106,11 +122,39 @@ class Sweep:
             except TypeError as error:
                 raise ValueError(f"sampler {sampler!r} with {dict(options)}: {error}") from error
 
+    def _set_noises(self) -> None:
+        """The noises, once it is known that every spectrum can be put under them."""
+        noises = [one for given in self.noises for one in expanded_noise(given)]
+        documents = [json.dumps(one.document(), sort_keys=True) for one in noises]
+        _distinct("noises", documents)
+        object.__setattr__(self, "noises", tuple(noises))
+        for name, spectrum in self.spectra.items():
+            for one in noises:
+                noise = one.on(name, spectrum)
+                if noise is not None:
+                    _check_under(name, spectrum, noise)
+
+    @functools.cached_property
+    def under(self) -> dict[Pair, Spectrum]:
+        """Every spectrum under every noise, see :func:`effective`; without their bases."""
+        found = {}
+        for name, spectrum in self.spectra.items():
+            for i, one in enumerate(self.noises):
+                made = effective(spectrum, one.on(name, spectrum))
+                found[Pair(name, i)] = spectrum if made is spectrum else replace(made, basis=None)
+        return found
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether any noise of it has a spectrum."""
+        white = all(one.white for one in self.noises)
+        return not white or any(s.noise is not None for s in self.spectra.values())
+
     @property
     def size(self) -> int:
         """The number of fits."""
         axes = (self.spectra, self.steps, self.samplers, self.losses, self.processes,
-                self.alpha_bar_ranges, self.seeds)  # fmt: skip
+                self.alpha_bar_ranges, self.seeds, self.noises)  # fmt: skip
         return math.prod(len(axis) for axis in axes)
 
     def document(self) -> dict[str, Any]:
@@ -120,6 +164,7 @@ class Sweep:
         """
         return {
             "spectra": [[name, s.fingerprint] for name, s in self.spectra.items()],
+            **self._noises_document(),
             "steps": list(self.steps),
             "samplers": [{"name": name, **dict(options)} for name, options in self.samplers],
             "losses": list(self.losses),
@@ -132,10 +177,23 @@ class Sweep:
             "tolerance": self.tolerance,
         }
 
+    def _noises_document(self) -> dict[str, Any]:
+        """Nothing where all is isotropic: such a sweep is the same as before there were noises."""
+        if all(one.white for one in self.noises):
+            return {}
+        return {"noises": [one.document() for one in self.noises]}
+
     @property
     def fingerprint(self) -> str:
         """SHA-256 of :meth:`document`."""
         return hashlib.sha256(json.dumps(self.document(), sort_keys=True).encode()).hexdigest()
+
+
+def _check_under(name: str, spectrum: Spectrum, noise: NoiseSpectrum) -> None:
+    try:
+        check_spectrum(spectrum, noise)
+    except ValueError as error:
+        raise ValueError(f"{noise.name} noise on {name}: {error}") from error
 
 
 def _distinct(name: str, values: list[Any]) -> tuple[Any, ...]:
@@ -175,7 +233,8 @@ class Case(NamedTuple):
 
 @dataclass(frozen=True)
 class Block:
-    """The fits of one group: the product of its spectra, cases and seeds, in this order.
+    """The fits of one group: the product of its spectra (each under a noise), cases and seeds, in
+    this order.
 
     ``error`` says why none of them can be fitted, else it is None.
     """
@@ -184,7 +243,7 @@ class Block:
     sampler: Sampler
     loss: str
     process: str
-    spectra: tuple[str, ...]
+    spectra: tuple[Pair, ...]
     cases: tuple[Case, ...]
     seeds: tuple[int, ...]
     error: str | None = None
@@ -247,10 +306,10 @@ def _shared(steps: Sequence[int], fits: int) -> dict[int, int]:
     return padded_to
 
 
-def _alike(sweep: Sweep, chosen: Objective) -> dict[tuple[int, str | None], tuple[str, ...]]:
-    """Names of the spectra by the number of restarts, and by why a loss cannot take them."""
-    found: dict[tuple[int, str | None], list[str]] = {}
-    for name, spectrum in sweep.spectra.items():
+def _alike(sweep: Sweep, chosen: Objective) -> dict[tuple[int, str | None], tuple[Pair, ...]]:
+    """The spectra by the number of restarts, and by why a loss cannot take them."""
+    found: dict[tuple[int, str | None], list[Pair]] = {}
+    for name, spectrum in sweep.under.items():
         error = None
         try:
             objective(spectrum, chosen.sampler, dict(chosen.options), chosen.loss, chosen.process)
@@ -260,14 +319,23 @@ def _alike(sweep: Sweep, chosen: Objective) -> dict[tuple[int, str | None], tupl
     return {key: tuple(names) for key, names in found.items()}
 
 
-def rules(sweep: Sweep) -> dict[str, Spectrum]:
-    """The quadratures of the spectra by name, float64 and all of one length.
+Rules = Mapping[tuple[Pair, bool], Spectrum]
+"""By spectrum, and whether the loss is in units of the data: under a noise the weights differ."""
+
+
+def rules(sweep: Sweep) -> Rules:
+    """The quadratures of the spectra, float64 and all of one length.
 
     The shorter ones get eigenvalues of no weight.
     """
-    made = {name: s.quadrature(sweep.nodes) for name, s in sweep.spectra.items()}
+    losses = {loss.in_data_units: loss for loss in (LOSSES[name] for name in sweep.losses)}
+    made = {
+        (pair, unit): weighted(spectrum, loss).quadrature(sweep.nodes)
+        for pair, spectrum in sweep.under.items()
+        for unit, loss in losses.items()
+    }
     longest = max(s.dimension for s in made.values())
-    return {name: _lengthened(s, longest) for name, s in made.items()}
+    return {key: _lengthened(s, longest) for key, s in made.items()}
 
 
 def _lengthened(spectrum: Spectrum, dimension: int) -> Spectrum:
@@ -290,12 +358,12 @@ def _rivals(case: Case, steps: int) -> np.ndarray:
     return np.stack([padded(np.asarray(x), steps - case.steps) for x in levels])
 
 
-def tables(block: Block, rules: Mapping[str, Spectrum]) -> Tables:
+def tables(block: Block, rules: Rules) -> Tables:
     """What the fits of a block look up."""
-    steps = block.group.shape.steps
+    steps, unit = block.group.shape.steps, LOSSES[block.loss].in_data_units
 
     return Tables(
-        nodes=jax.tree.map(lambda *x: np.stack(x), *(rules[name] for name in block.spectra)),
+        nodes=jax.tree.map(lambda *x: np.stack(x), *(rules[pair, unit] for pair in block.spectra)),
         ends=np.stack([alpha_bar_to_logsnr(case.alpha_bar_range) for case in block.cases]),
         idle=np.array([steps - case.steps for case in block.cases]),
         rivals=np.stack([_rivals(case, steps) for case in block.cases]),

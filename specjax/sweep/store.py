@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,13 +21,15 @@ from specjax import io as files
 from specjax.families import SCHEDULES
 from specjax.power_law import power_law_fit
 from specjax.spectrum import Spectrum
+from specjax.sweep.noises import named
 from specjax.sweep.solve import Outcomes
-from specjax.sweep.spec import RIVALS, Block, Sweep
+from specjax.sweep.spec import RIVALS, Block, Pair, Sweep
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMAT = 1
+FORMAT = 2
+"""2 has noises; a sweep without them is still written as 1."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Part:
         return np.arange(self.first, self.first + self.size)
 
 
-def parts(blocks: Iterator[Block], rows: int) -> list[Part]:
+def parts(blocks: Iterable[Block], rows: int) -> list[Part]:
     """All blocks, cut into parts of at most that many rows."""
     found: list[Part] = []
     for block in blocks:
@@ -106,7 +108,7 @@ class Folder:
         self._make(self.path)
         document = {
             "format": "specjax.sweep",
-            "format_version": FORMAT,
+            "format_version": FORMAT if sweep.has_noise else 1,
             "fingerprint": sweep.fingerprint,
             "fits": sweep.size,
             "part_rows": rows,
@@ -188,31 +190,40 @@ class Folder:
 
 def _difference(known: Mapping[str, Any], sweep: Sweep) -> str:
     own = files.plain(sweep.document())
+    white = {"noises": [{"family": "isotropic"}]}
+    known, own = {**white, **known}, {**white, **own}
     name = next((name for name in own if known.get(name) != own[name]), "versions")
     if name == "spectra":
         return "its spectra are not these"
-    return f"its {name}: {known.get(name)}, yours: {own[name]}"
+    return f"its {name}: {known.get(name)}, yours: {own.get(name)}"
 
 
 class Described(NamedTuple):
-    """What the table says of a spectrum."""
+    """What the table says of a spectrum, under its noise; ``noise`` is None in a sweep without.
+
+    ``noise`` is that of :func:`specjax.sweep.noises.named`.
+    """
 
     dimension: int
     exponent: float
     fingerprint: str
+    noise: tuple[str, str] | None
 
 
-def described(sweep: Sweep) -> dict[str, Described]:
-    """All spectra of a sweep, by name."""
+def described(sweep: Sweep) -> dict[Pair, Described]:
+    """All spectra of a sweep."""
     return {
-        name: Described(spectrum.dimension, _exponent(spectrum), spectrum.fingerprint)
-        for name, spectrum in sweep.spectra.items()
-    }
+        pair: Described(
+            spectrum.dimension, _exponent(spectrum), spectrum.fingerprint,
+            named(spectrum.noise) if sweep.has_noise else None,
+        )
+        for pair, spectrum in sweep.under.items()
+    }  # fmt: skip
 
 
 def table(
     part: Part,
-    spectra: Mapping[str, Described],
+    spectra: Mapping[Pair, Described],
     nodes: int,
     outcomes: Outcomes | None,
     seconds: np.ndarray,
@@ -223,13 +234,14 @@ def table(
 
     block, index = part.block, part.index
     fits = block.fits(index)
-    own = [spectra[name] for name in block.spectra]
+    own = [spectra[pair] for pair in block.spectra]
     cases = [block.cases[i] for i in fits.case]
     columns: dict[str, Any] = {
-        "spectrum": np.asarray(block.spectra)[fits.spectrum],
+        "spectrum": np.asarray([pair.spectrum for pair in block.spectra])[fits.spectrum],
         "dimension": np.array([s.dimension for s in own])[fits.spectrum],
         "exponent": np.array([s.exponent for s in own])[fits.spectrum],
         "fingerprint": np.array([s.fingerprint for s in own])[fits.spectrum],
+        **_noise_columns(own, fits.spectrum),
         "steps": np.array([case.steps for case in cases]),
         "sampler": np.repeat(block.sampler[0], part.size),
         "sampler_options": np.repeat(json.dumps(dict(block.sampler[1])), part.size),
@@ -246,6 +258,15 @@ def table(
         "logsnr": _levels(part, [case.steps for case in cases], outcomes),
     }
     return pa.table(columns)
+
+
+def _noise_columns(own: list[Described], index: np.ndarray) -> dict[str, Any]:
+    """Of a sweep that has noises."""
+    known = [s.noise for s in own if s.noise is not None]
+    if not known:
+        return {}
+    name, parameters = (np.array(words)[index] for words in zip(*known, strict=True))
+    return {"noise": name, "noise_parameters": parameters}
 
 
 def _exponent(spectrum: Spectrum) -> float:
