@@ -19,6 +19,7 @@ from specjax.nn import (
     ModelConfig,
     OptimiserConfig,
     TrainConfig,
+    loops,
     open_run,
     train,
 )
@@ -91,8 +92,11 @@ def test_weights_rise_over_the_warm_up():
     assert rising - plain == pytest.approx((full - plain) / 4, rel=1e-4)
 
 
-def test_a_batch_in_parts_has_the_same_terms():
-    (one, metrics), (many, others) = updated(task()), updated(task(accumulate=4))
+@pytest.mark.parametrize("looped", [False, True])
+def test_a_batch_in_parts_has_the_same_terms(monkeypatch, looped):
+    one, metrics = updated(task())
+    monkeypatch.setattr(loops, "on_cpu", lambda: not looped)  # an accelerator loops
+    many, others = updated(task(accumulate=4))
     assert many == pytest.approx(one, rel=1e-4)
     assert others == pytest.approx(metrics, rel=1e-5)
 
