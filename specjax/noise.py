@@ -186,7 +186,9 @@ class NoiseSpectrum:
         """In words, for tables and errors."""
         source = self.source or {}
         family = str(source.get("family", "weights of its own"))
-        given = ", ".join(f"{k} {_brief(v)}" for k, v in (source.get("parameters") or {}).items())
+        more = {k: source.get(k) for k in ("omit", "offset") if source.get(k)}
+        parameters = {**(source.get("parameters") or {}), **more}
+        given = ", ".join(f"{k} {_brief(v)}" for k, v in parameters.items())
         place = "" if self.basis == "fourier" else f" in the {self.basis} basis"
         return family.replace("_", "-") + (f" ({given})" if given else "") + place
 
