@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,19 @@ def _commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return found.stdout.strip() + "-dirty" * bool(changed.returncode)
+
+
+def plain_config(config: Any, *without: str) -> dict[str, Any]:
+    """A frozen config as JSON returns it, without what changes no result (how many seeds)."""
+    fields = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()}
+    return {name: x for name, x in fields.items() if name not in without}
+
+
+def between(marks: tuple[str, str], lines: list[str], file: Path) -> None:
+    """Write lines between two marks of a file."""
+    before, rest = file.read_text().split(marks[0])
+    after = rest.split(marks[1])[1]
+    file.write_text(before + "\n".join([marks[0], *lines, marks[1]]) + after)
 
 
 def read_json(path: Path) -> dict[str, Any]:

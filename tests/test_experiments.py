@@ -61,7 +61,7 @@ def test_the_tables_of_learned_plans_are_those_of_the_results(tmp_path):
 
 
 def test_an_estimate_is_a_mean_and_its_standard_error():
-    from experiments.learned_plans.tables import estimate
+    from experiments.estimates import estimate
 
     found = estimate([1.0, 2.0, 3.0, 6.0])  # deviations -2, -1, 0, 3: variance 14 / 3
     assert found.mean == 3.0

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from experiments.common import read_json
+from experiments.common import between, read_json
+from experiments.estimates import Estimate, estimate
 from experiments.learned_plans.config import ROWS
 from experiments.learned_plans.judging import FINE
-from experiments.learned_plans.tables import HERE, Estimate, Judged, estimate, judged
+from experiments.learned_plans.tables import HERE, Judged, judged
 
 README = HERE.parent / "README.md"
 MARKS = ("<!-- learned_plans -->", "<!-- end of learned_plans -->")
@@ -88,10 +89,7 @@ def _times(results: Path) -> list[str]:
 
 def main(results: Path = HERE / "results", readme: Path = README) -> None:
     """Write the lines between the marks."""
-    before, rest = readme.read_text().split(MARKS[0])
-    after = rest.split(MARKS[1])[1]
-    table = "\n".join([MARKS[0], *lines_of(results), MARKS[1]])
-    readme.write_text(before + table + after)
+    between(MARKS, lines_of(results), readme)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from experiments.common import WORK, circumstances, read_json, write_json
+from experiments.common import WORK, circumstances, plain_config, read_json, write_json
 from experiments.learned_plans import network, plans, subjects
 from experiments.learned_plans.config import CONFIG, ROWS, SMALLEST, Config
 from experiments.learned_plans.judging import heuristic_plans, judge, of_half
@@ -49,7 +48,7 @@ def one(
     """What is missing of a row's seed; ``about`` are the circumstances of this start."""
     path = results / f"{row}-{seed}.json"
     document = read_json(path)
-    if document and document["config"] != _plain(config):
+    if document and document["config"] != plain_config(config, "seeds"):
         raise ValueError(f"{path} is of another config: remove it, or give another --results")
     for steps in config.steps:
         if str(steps) in document.get("steps", {}):
@@ -57,16 +56,11 @@ def one(
         make = network.row if row == "network" else exact_row
         found = make(row, seed, steps, config, work)
         document = {
-            "experiment": "learned_plans", "row": row, "seed": seed, "config": _plain(config),
-            **about, "steps": {**document.get("steps", {}), str(steps): found},
+            "experiment": "learned_plans", "row": row, "seed": seed,
+            "config": plain_config(config, "seeds"), **about,
+            "steps": {**document.get("steps", {}), str(steps): found},
         }  # fmt: skip
         write_json(path, document)
-
-
-def _plain(config: Config) -> dict[str, Any]:
-    """As JSON returns it. How many seeds there are changes no result."""
-    fields = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()}
-    return {name: x for name, x in fields.items() if name != "seeds"}
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.common import read_json
+from experiments.common import between, read_json
+from experiments.estimates import Estimate, estimate
 from experiments.learned_plans.config import LIKELY, NAMED, ROWS
 from experiments.learned_plans.judging import FINE
 
@@ -20,27 +21,6 @@ _MEASURES = {
     "to_fine": "Fréchet to the fine solutions",
     "squared": "squared distance to the fine solution",
 }
-
-
-class Estimate(NamedTuple):
-    """A mean over seeds, its standard error (NaN for one seed), and how many seeds."""
-
-    mean: float
-    error: float
-    seeds: int
-
-    def __str__(self) -> str:
-        digits = 3 if self.mean < 1 else 2
-        if not np.isfinite(self.error):
-            return f"{self.mean:.{digits}f}"
-        return f"{self.mean:.{digits}f} ± {self.error:.{digits}f}"
-
-
-def estimate(values: list[float]) -> Estimate:
-    """Of independent seeds."""
-    n = len(values)
-    error = float(np.std(values, ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
-    return Estimate(float(np.mean(values)), error, n)
 
 
 class Judged(NamedTuple):
@@ -154,9 +134,7 @@ def _times(facts: list[dict[str, Any]]) -> str:
 def main(results: Path = HERE / "results", readme: Path = HERE / "README.md") -> None:
     """Write the tables between the marks of the README."""
     lines = [line for one in judged(results) for line in table_of(one)] + times_of(results)
-    before, rest = readme.read_text().split(MARKS[0])
-    after = rest.split(MARKS[1])[1]
-    readme.write_text(before + "\n".join([MARKS[0], "", *lines, MARKS[1]]) + after)
+    between(MARKS, ["", *lines], readme)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Noise with a spectrum: are networks that learned under it better, and where?"""

@@ -1,0 +1,69 @@
+"""The claims under test: ``python -m experiments.anisotropic_noise.claims``.
+
+Writes this experiment's lines of the table in ``experiments/README.md``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from experiments.anisotropic_noise.config import DATASETS
+from experiments.anisotropic_noise.tables import HERE, NOT_YET, Found, found_of
+from experiments.common import between
+from experiments.estimates import Estimate
+
+README = HERE.parent / "README.md"
+MARKS = ("<!-- anisotropic_noise -->", "<!-- end of anisotropic_noise -->")
+CLAIMS = {
+    "power law, -0.06": ("isotropic", "noise (r + 0.01)^-0.06 is better than isotropic"),
+    "power law, learned with the schedule": (
+        "isotropic", "the exponent learned with the schedule is better than isotropic",
+    ),
+    "corrupted data, band omitted": (
+        "corrupted data, isotropic",
+        "trained on data corrupted in a band, noise without it is nearer to clean data",
+    ),
+}  # fmt: skip
+
+
+def _line(data: str, plan: str, claim: str, mine: Estimate, other: Estimate) -> str:
+    error = np.hypot(mine.error, other.error)
+    gap = other.mean - mine.mean
+    clear = np.isfinite(error) and abs(gap) > 2 * error
+    verdict = ("yes" if gap > 0 else "**no**") if clear else "**not clear**"
+    command = f"`python -m experiments.anisotropic_noise.run --data {data}`"
+    text = f"{mine} against {other}, {mine.seeds} seeds"
+    what = f"{DATASETS[data]}, {plan}: {claim} (Fréchet in pixels)"
+    return f"| {what} | {verdict} | {text} | {command} |"
+
+
+def lines_of(results: Path = HERE / "results") -> list[str]:
+    """A line for each claim, dataset and sampler."""
+    lines = []
+    for data, words in DATASETS.items():
+        found: dict[str, Found] = {one.name: one for one in found_of(data, results)}
+        command = f"`python -m experiments.anisotropic_noise.run --data {data}`"
+        if not found:
+            lines.append(
+                f"| {words}: noise with a spectrum is better | {NOT_YET} | - | {command} |"
+            )
+        for name, (other, claim) in CLAIMS.items():
+            if name in found and other in found:
+                lines += [
+                    _line(
+                        data, plan, claim, measured["frechet"], found[other].judged[plan]["frechet"]
+                    )
+                    for plan, measured in found[name].judged.items()
+                ]
+    return lines
+
+
+def main(results: Path = HERE / "results", readme: Path = README) -> None:
+    """Write the lines between the marks."""
+    between(MARKS, lines_of(results), readme)
+
+
+if __name__ == "__main__":
+    main()
