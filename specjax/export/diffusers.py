@@ -34,6 +34,7 @@ from specjax.export.form import (
     Written,
     end_note,
     floats,
+    noise_note,
     start_std,
 )
 from specjax.grids import TrainingGrid
@@ -79,10 +80,14 @@ _STARTS_BY_SPACING = (_EULER.name, _HEUN.name)
 
 
 def write(request: Request) -> Written:
-    """The JSON document and its remarks."""
+    """The JSON document and its remarks.
+
+    Raises:
+      ValueError: for a schedule of noise that is not white, where the scheduler draws its own.
+    """
     clipped, notes = request.clipped()
     client, client_notes = _client(request)
-    notes = [*notes, *end_note(request.schedule), *client_notes]
+    notes = [*notes, *end_note(request.schedule), *client_notes, *_noise_notes(request, client)]
     document: dict[str, Any] = {"format": "specjax-diffusers", "version": VERSION}
     document |= request.about()
     document["sigmas"] = floats(clipped.sigmas)
@@ -131,6 +136,22 @@ def _client(request: Request) -> tuple[Client | None, list[str]]:
             "step too, unless that is timestep 0"
         )
     return Client(client.name, arguments), notes
+
+
+def _noise_notes(request: Request, client: Client | None) -> list[str]:
+    if request.noise is None:
+        return []
+    if client is not None and _draws_noise(client):
+        raise ValueError(
+            f"target = 'diffusers': the schedule was learned for {request.noise.name} noise, and "
+            f"{client.name} draws white noise in its steps: give csv, npz or json, or learn it for "
+            "a sampler without noise, such as ddim"
+        )
+    return [*noise_note(request.noise), "a pipeline takes colored noise as latents=, and scales it"]
+
+
+def _draws_noise(client: Client) -> bool:
+    return client.name == _DDPM.name or "sde" in str(client.arguments.get("algorithm_type"))
 
 
 def _use(client: Client, request: Request, document: dict[str, Any]) -> dict[str, Any]:

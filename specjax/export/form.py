@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from specjax.grids import TrainingGrid
+from specjax.noise import NoiseSpectrum, anisotropic
+from specjax.noise_file import noise_field
 from specjax.plan_result import PlanResult
 from specjax.result import FitResult
 from specjax.schedule import NoiseSchedule
@@ -50,6 +52,11 @@ class Request(NamedTuple):
         """The process whose noise a sample starts from."""
         return self.result.process if self.result else "vp"
 
+    @property
+    def noise(self) -> NoiseSpectrum | None:
+        """The noise that the schedule was learned for; None is isotropic."""
+        return anisotropic(getattr(self.result, "noise", None))
+
     def clipped(self) -> tuple[NoiseSchedule, list[str]]:
         """The schedule within the grid's range, and remarks on what was moved."""
         return self.grid.clip(self.schedule) if self.grid else (self.schedule, [])
@@ -64,6 +71,7 @@ class Request(NamedTuple):
             "sampler": self.sampler,
             "sampler_options": self.options,
             **self._judged(),
+            **noise_field(self.noise),
             "value": float(self.result.value) if np.isfinite(self.result.value) else None,
         }
 
@@ -79,6 +87,17 @@ class Client:
 
     name: str
     arguments: Mapping[str, Any]
+
+
+def noise_note(noise: NoiseSpectrum | None) -> list[str]:
+    """A remark on a noise that is not white, which is what other programs draw."""
+    if noise is None:
+        return []
+    own = " (with own=spectrum.basis put in by dataclasses.replace)" * (noise.basis == "data")
+    return [
+        f"learned for {noise.name} noise, and for a network trained under it: start from noise of "
+        f"that spectrum, and add such noise: sx.load(FILE).noise.color(white){own}"
+    ]
 
 
 def start_std(sigma: float, process: str) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from specjax.export.form import SAMPLING_NOTE, Request, Written
+from specjax.export.form import SAMPLING_NOTE, Request, Written, noise_note
 
 VERSION = 1
 
@@ -75,4 +75,4 @@ def _notes(request: Request) -> list[str]:
             f"levels outside grid {request.grid.name!r} (sigma {least:.4g} to {greatest:.4g}) are "
             "kept; their timesteps are clamped"
         ]
-    return [*outside, SAMPLING_NOTE]
+    return [*outside, *noise_note(request.noise), SAMPLING_NOTE]

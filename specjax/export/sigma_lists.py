@@ -14,6 +14,7 @@ from specjax.export.form import (
     Written,
     end_note,
     floats,
+    noise_note,
     start_std,
 )
 
@@ -27,7 +28,8 @@ def write_k_diffusion(request: Request) -> Written:
     """
     clipped, notes = request.clipped()
     client, client_notes = _function(request)
-    notes = [*notes, *end_note(request.schedule), *client_notes, SAMPLING_NOTE]
+    notes = [*notes, *end_note(request.schedule), *client_notes, *_noise_notes(request, client)]
+    notes.append(SAMPLING_NOTE)
     sigmas = floats(clipped.sigmas)
     document = {
         "format": "specjax-k-diffusion",
@@ -46,7 +48,15 @@ def write_comfyui(request: Request) -> Written:
     """The text of a ManualSigmas node: decimals, never ``1e-3``, which it reads as 1, -3.
 
     Numbers are float32, as the node keeps them.
+
+    Raises:
+      ValueError: for a schedule of noise that is not white.
     """
+    if request.noise is not None:
+        raise ValueError(
+            f"target = 'comfyui': the schedule was learned for {request.noise.name} noise, and "
+            "ComfyUI draws white noise: give k-diffusion, csv, npz or json"
+        )
     clipped, notes = request.clipped()
     client, client_notes = _function(request)
     notes = [*notes, *end_note(request.schedule), *client_notes]
@@ -58,6 +68,20 @@ def write_comfyui(request: Request) -> Written:
         for s in np.asarray(clipped.sigmas, np.float32)
     ]
     return ", ".join(decimals) + "\n", [*notes, SAMPLING_NOTE]
+
+
+def _noise_notes(request: Request, client: Client | None) -> list[str]:
+    """Where noise that is not white goes: the functions that draw some take it from a function."""
+    notes = noise_note(request.noise)
+    if notes and client is not None and client.name in _DRAW_NOISE:
+        notes.append(
+            f"{client.name} draws white noise unless noise_sampler=lambda sigma, sigma_next: ... "
+            "gives it colored noise of the shape of x"
+        )
+    return notes
+
+
+_DRAW_NOISE = ("sample_euler_ancestral", "sample_dpmpp_2m_sde")
 
 
 def _plain(client: Client) -> str:
