@@ -15,12 +15,15 @@ import numpy as np
 
 from specjax.corrections import Corrections
 from specjax.documents import levels_document, plain
+from specjax.noise import anisotropic
+from specjax.noise_file import noise_field, noise_in
 from specjax.plan_result import PlanResult
 from specjax.schedule import NoiseSchedule
 from specjax.steps import SamplerPlan
 
 FORMAT = "specjax.plan"
-VERSION = 1
+VERSION = 2
+"""2 has a noise; a plan without one is still written as 1."""
 
 ROWS = ("alpha", "sigma", "keep", "pull", "push")
 """Per call: [K], [K], [K, H, H], [K, H], [K, H]."""
@@ -87,8 +90,9 @@ def plan_document(result: PlanResult) -> dict[str, Any]:
         "seed": int(result.seed),
         "seconds": round(float(result.seconds), 6),
     }
+    noise = anisotropic(result.noise)
     return {
-        **levels_document(FORMAT, VERSION, result.schedule),
+        **levels_document(FORMAT, 1 if noise is None else VERSION, result.schedule),
         "process": result.process,
         "calls": plan.calls,
         "registers": plan.registers,
@@ -96,6 +100,7 @@ def plan_document(result: PlanResult) -> dict[str, Any]:
         "corrections": corrections_document(result.corrections),
         "learned": learned,
         "data": plain(result.source),
+        **noise_field(noise),
     }
 
 
@@ -103,7 +108,8 @@ def plan_of(document: Mapping[str, Any], path: Any) -> PlanResult:
     """What a document holds.
 
     Raises:
-      ValueError: if its rows are not those of its levels and corrections.
+      ValueError: if its rows are not those of its levels and corrections, or the noise in it is
+        none.
     """
     learned = document["learned"]
     result = PlanResult(
@@ -122,6 +128,7 @@ def plan_of(document: Mapping[str, Any], path: Any) -> PlanResult:
         kept=learned["kept"],
         history=np.array(learned["history"], np.float64).reshape(-1, 2),
         source=document["data"],
+        noise=noise_in(document, path),
         seed=learned["seed"],
         seconds=learned["seconds"],
     )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from specjax.corrections import Corrections, corrected_plan
+from specjax.noise import NoiseSpectrum
 from specjax.samplers import plan as plan_of_sampler
 from specjax.schedule import NoiseSchedule, check_process
 from specjax.steps import SamplerPlan
@@ -35,6 +36,8 @@ class PlanResult:
         what the plan fell back to where ``kept`` is its name and not "learned".
       history: [n, 2], the values in learning and held out after some iterations each.
       source: where the prior comes from: name, data_range (so the units), fingerprint, ...
+      noise: of the forward process: what starts a sample, and what is pushed, is of its spectrum;
+        None is white.
       seed, seconds: of the learning (``seconds`` includes compilation).
     """
 
@@ -53,6 +56,7 @@ class PlanResult:
     terms: Mapping[str, float] = field(default_factory=dict)
     baselines: Mapping[str, float] = field(default_factory=dict)
     source: Mapping[str, Any] = field(default_factory=dict)
+    noise: NoiseSpectrum | None = None
     seed: int = 0
     seconds: float = 0.0
 

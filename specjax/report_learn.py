@@ -16,8 +16,10 @@ _HEURISTICS = 6  # heuristic plans in a table
 
 
 def learned_json(found: Sequence[PlanResult], judged: Sequence[Verdict]) -> dict[str, Any]:
-    """The plans of the last rung, and every verdict."""
+    """The plans of the last rung, all of one noise, and every verdict."""
+    noise = found[0].noise
     return {
+        "noise": None if noise is None else {"name": noise.name, "fingerprint": noise.fingerprint},
         "plans": [_facts(one) for one in found],
         "verdicts": [
             {**one._asdict(), "value": _finite(one.value), "objective": dict(one.objective)}
@@ -57,6 +59,11 @@ def print_learned(
             console.print(line, highlight=False, soft_wrap=True)
     for term in dict.fromkeys(name for one in judged for name in one.objective):
         console.print(f"{term}: {TERMS[term]}", highlight=False, soft_wrap=True)
+    if (noise := found[0].noise) is not None:
+        console.print(
+            f"noise: {noise.name}, {noise.omitted:,} of {math.prod(noise.shape):,} directions "
+            "without any; distances in units of the data", highlight=False, soft_wrap=True,
+        )  # fmt: skip
     console.print(f"wrote {', '.join(written)}", highlight=False, soft_wrap=True)
 
 

@@ -158,7 +158,7 @@ def changed(path, change, signed=False):
     [
         (lambda d: d["plan"]["pull"][1].__setitem__(0, 0.5), False, "corrupted: its checksum"),
         (lambda d: d.pop("checksum"), False, "corrupted"),
-        (lambda d: d.update(format_version=2), True, "has format version 2.*up to 1: upgrade"),
+        (lambda d: d.update(format_version=3), True, "has format version 3.*up to 2: upgrade"),
         (lambda d: d.update(format_version=None), True, "no valid format version"),
         (lambda d: d.update(format="specjax.evaluation"), True, "not a specjax schedule or plan"),
         (lambda d: d.pop("learned"), True, "lacks a field of a plan file: 'learned'"),

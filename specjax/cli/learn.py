@@ -101,7 +101,7 @@ class LearnCommand:
     """one or several S, the numbers of denoiser calls"""
     learning: Learning = field(default_factory=Learning)
     start: tuple[str, ...] = ()
-    """plan files to start from, of any S or rung"""
+    """plan files to start from, of any S, rung or noise"""
     out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "plan.json"
     """the plan file to write; of several S plan-S.json, and those that are there already, learned
     in the same way, are not learned again"""
@@ -280,6 +280,6 @@ def _samples(
         ),
     }
     return {
-        name: generate(plan, ladder.run.denoiser(), n, ladder.run.shape)
+        name: generate(plan, ladder.run.denoiser(), n, ladder.run.shape, noise=ladder.run.noise)
         for name, plan in plans.items()
     }

@@ -18,6 +18,8 @@ from specjax.cli.evaluate_sources import is_run as is_run_folder
 from specjax.cli.run_data import data_of_run
 from specjax.cli.sample import step_of
 from specjax.console import progress, status
+from specjax.forward_noise import ForwardNoise
+from specjax.noise import NoiseSpectrum
 from specjax.spectrum import Spectrum
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class Rungs:
     """built-in set (digits, patches), tfds:NAME[/CONFIG][:SPLIT], .npy/.npz file of samples
     [N, ...], folder of images or of sound, a spectrum file, or a run folder by 'specjax train'"""
     reading: Reading = field(default_factory=Reading)
+    forward: ForwardNoise = field(default_factory=ForwardNoise)
     prior: tuple[str, ...] = ()
     """one or several rungs, from the least to the most that is known, of gaussian, scale_mixture,
     mixture, empirical and, of a run, probed (its network as 'specjax probe' sees it) and network;
@@ -74,8 +77,14 @@ class Rungs:
         if not 0 <= self.held_out < 1:
             raise ValueError(f"held_out = {self.held_out}: give a part of the data, such as 0.5")
         step_of(self.step)
+        self.forward.check()
         if not is_run(self.data):
             self._check_no_run()
+        elif not self.forward.white:
+            raise ValueError(
+                f"noise: {self.data} is a run, which knows the noise that it was trained with: "
+                "leave the options of the noise out"
+            )
         elif NETWORK in self.prior[:-1]:
             raise ValueError("prior: the network is the last rung")
 
@@ -114,13 +123,23 @@ def ladder_of(rungs: Rungs) -> Ladder:
         return _of_spectrum(rungs)
     with status(f"opening {rungs.data}"):
         opened = datasets.open(rungs.data, rungs.reading)
+    rungs.forward.spectrum(tuple(opened.source["shape"]))  # refused before anything is read
     whole = _whole(rungs, opened)
-    names = rungs.prior or ("gaussian", "empirical")
-    return Ladder([_of_data(rungs, name, whole) for name in names], None, None)
+    names, noise = rungs.prior or ("gaussian", "empirical"), _noise(rungs.forward, whole)
+    return Ladder([_of_data(rungs, name, whole, noise) for name in names], None, None)
+
+
+def _noise(choice: ForwardNoise, whole: datasets.Dataset) -> NoiseSpectrum | None:
+    """The noise on data; in their own basis it is that of all of them, on every rung."""
+    found = choice.spectrum(tuple(whole.source["shape"]))
+    if found is None or found.basis != "data":
+        return found
+    with status("the eigenbasis of the data"):
+        return replace(found, own=whole.spectrum().basis)
 
 
 def _of_spectrum(rungs: Rungs) -> Ladder:
-    from specjax.priors import Gaussian
+    from specjax.learning.prepare import prior_from
 
     if rungs.prior not in ((), ("gaussian",)):
         raise ValueError(
@@ -129,7 +148,7 @@ def _of_spectrum(rungs: Rungs) -> Ladder:
         )
     found = files.load(rungs.data)
     assert isinstance(found, Spectrum)
-    return Ladder([Gaussian(found)], None, None)
+    return Ladder([prior_from(found, rungs.forward.on(found))], None, None)
 
 
 def _of_run(rungs: Rungs) -> Ladder:
@@ -152,19 +171,20 @@ def _of_run(rungs: Rungs) -> Ladder:
 
 def _of_name(rungs: Rungs, name: str, whole: datasets.Dataset | None, run: Run) -> Prior:
     """A rung of a run."""
-    from specjax.priors import Gaussian, Network
+    from specjax.learning.prepare import prior_from
+    from specjax.priors import Network
     from specjax.probe import probe
 
     if name == NETWORK:
         about = {**run.source, "run": rungs.data, "step": int(run.step)}
-        return Network(run.denoiser(), run.shape, run.spectrum, source=about)
+        return Network(run.denoiser(), run.shape, run.effective, source=about, noise=run.noise)
     assert whole is not None
     if name != "probed":
-        return _of_data(rungs, name, whole)
+        return _of_data(rungs, name, whole, run.noise)
     samples = datasets.rescaled(whole.samples, whole.data_range)
     with progress("probing", "answers", long=True) as update:
-        found = probe(run.denoiser(), samples, run.spectrum, seed=rungs.seed, progress=update)
-    return Gaussian(found.attach())
+        found = probe(run.denoiser(), samples, run.effective, seed=rungs.seed, progress=update)
+    return prior_from(found.attach())
 
 
 def _whole(rungs: Rungs, opened: datasets.Dataset) -> datasets.Dataset:
@@ -176,7 +196,9 @@ def _whole(rungs: Rungs, opened: datasets.Dataset) -> datasets.Dataset:
     return replace(opened, samples=collected.samples)
 
 
-def _of_data(rungs: Rungs, name: str, whole: datasets.Dataset) -> Prior:
+def _of_data(
+    rungs: Rungs, name: str, whole: datasets.Dataset, noise: NoiseSpectrum | None
+) -> Prior:
     """A rung that is made of data."""
     from specjax.priors import prior_of
 
@@ -184,7 +206,9 @@ def _of_data(rungs: Rungs, name: str, whole: datasets.Dataset) -> Prior:
     if name == "empirical" and rungs.kernel_width is not None:
         options = {"kernel_width": rungs.kernel_width}
     with status(f"what is known of the data: {name}"):
-        return prior_of(name, whole, held_out=rungs.held_out, seed=rungs.seed, **options)
+        return prior_of(
+            name, whole, held_out=rungs.held_out, seed=rungs.seed, noise=noise, **options
+        )
 
 
 def _mesh(devices: int | None) -> Mesh | None:

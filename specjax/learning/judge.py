@@ -15,6 +15,7 @@ import numpy as np
 from specjax import _check
 from specjax._values import Array, value
 from specjax.losses import LOSSES, evaluate
+from specjax.noise import NoiseSpectrum, colored
 from specjax.programs import Shell
 from specjax.sample import call_row, first_registers, scan_rows
 from specjax.spectrum import Spectrum
@@ -32,7 +33,7 @@ _PIECE = 1024  # rows of the distances within the data at once
 
 
 @value(
-    data=["arrays", "noise", "keys", "target", "data", "data_spread", "spectrum"],
+    data=["arrays", "noise", "keys", "target", "data", "data_spread", "spectrum", "forward"],
     static=["shell", "weights", "loss", "batch", "by_calls"],
 )
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,8 @@ class Judge:
 
     Attributes:
       arrays, shell: of the prior, see :func:`specjax.programs.split`.
-      noise: [n, *shape], unit noise to start from. keys: [n], of the noise of the steps.
+      noise: [n, *shape], noise to start from, of the forward process. keys: [n], of the noise of
+        the steps.
       target: [n, *shape], the fine solution from the same noise, or None.
       data: [m, *shape], what outputs should be distributed as, or None. data_spread: [], the mean
         distance of its pairs, see :func:`spread_of`.
@@ -50,6 +52,7 @@ class Judge:
       batch: samples in one call, or None for all.
       by_calls: whether each call is a program of its own: XLA's convolutions do not use threads
         inside a scan on a CPU, and one program then serves any number of steps.
+      forward: the noise of the forward process, None where it is white.
     """
 
     arrays: list[Array]
@@ -64,6 +67,7 @@ class Judge:
     loss: str
     batch: int | None
     by_calls: bool
+    forward: NoiseSpectrum | None = None
 
     def outputs(self, plan: SamplerPlan) -> jax.Array:
         """Samples [n, *shape] by a plan, differentiable in it."""
@@ -79,7 +83,7 @@ class Judge:
     def called(self, plan: SamplerPlan) -> Iterator[Iterator[jax.Array]]:
         """For each part of the noise the registers [H, batch, *shape] after each call of a plan."""
         for part in zip(*self._parts(), strict=True):
-            yield _by_calls(self.shell, self.arrays, plan, *part)
+            yield self._by_calls(plan, *part)
 
     def _parts(self) -> tuple[jax.Array, jax.Array]:
         """Noise [parts, batch, *shape] and its keys [parts, batch].
@@ -92,15 +96,26 @@ class Judge:
 
     def _outputs(self, plan: SamplerPlan, noise: Array, keys: Array) -> jax.Array:
         if self.by_calls:
-            return _last(_by_calls(self.shell, self.arrays, plan, noise, keys))[0]
+            return _last(self._by_calls(plan, noise, keys))[0]
         return self._scanned(plan, noise, keys)
+
+    def _by_calls(self, plan: SamplerPlan, noise: Array, keys: Array) -> Iterator[jax.Array]:
+        """The registers [H, n, *shape] after each call: all that is kept for the way back."""
+        known = isinstance(plan.keep, np.ndarray)
+        rows = (_row_by_row if known else _compiled_row_by_row)(plan, noise.dtype)
+        r = _begin(plan.start, noise, plan.registers)
+        for k, row in enumerate(rows):
+            z = _noise_of(keys, noise, self.forward, k) if plan.stochastic else None
+            r = _one_call(self.shell, self.arrays, r, row, z)
+            yield r
 
     def _scanned(self, plan: SamplerPlan, noise: Array, keys: Array) -> jax.Array:
         """All calls as one scan; what happens inside a call is computed again going backwards."""
         denoise = jax.checkpoint(lambda x, alpha, sigma: self.shell(self.arrays)(x, alpha, sigma))
-        pushed = functools.partial(_noise_of, keys, noise) if plan.stochastic else None
+        pushed = functools.partial(_noise_of, keys, noise, self.forward)
         begun = _begin(plan.start, noise, plan.registers)
-        return scan_rows(denoise, begun, _rows(plan, noise.dtype), pushed)[0]
+        rows = _rows(plan, noise.dtype)
+        return scan_rows(denoise, begun, rows, pushed if plan.stochastic else None)[0]
 
     def terms(self, plan: SamplerPlan) -> dict[str, jax.Array]:
         """The terms [] of a plan by name, positive."""
@@ -174,26 +189,13 @@ def _begin(start: Array, noise: Array, registers: int) -> jax.Array:
 
 
 @jax.jit
-def _noise_of(keys: Array, like: Array, k: Any) -> jax.Array:
-    """Unit noise [n, *shape] of row k."""
+def _noise_of(keys: Array, like: Array, forward: NoiseSpectrum | None, k: Any) -> jax.Array:
+    """The noise [n, *shape] of row k."""
 
     def one(key: jax.Array) -> jax.Array:
         return jax.random.normal(jax.random.fold_in(key, k), like.shape[1:], like.dtype)
 
-    return jax.vmap(one)(jnp.asarray(keys))
-
-
-def _by_calls(
-    shell: Shell, arrays: list[Array], plan: SamplerPlan, noise: Array, keys: Array
-) -> Iterator[jax.Array]:
-    """The registers [H, n, *shape] after each call: all that is kept for the way back."""
-    known = isinstance(plan.keep, np.ndarray)
-    rows = (_row_by_row if known else _compiled_row_by_row)(plan, noise.dtype)
-    r = _begin(plan.start, noise, plan.registers)
-    for k, row in enumerate(rows):
-        z = _noise_of(keys, noise, k) if plan.stochastic else None
-        r = _one_call(shell, arrays, r, row, z)
-        yield r
+    return colored(forward, jax.vmap(one)(jnp.asarray(keys)))
 
 
 def _last(many: Iterator[jax.Array]) -> jax.Array:

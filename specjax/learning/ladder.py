@@ -9,7 +9,9 @@ from specjax import _check
 from specjax.learning.judge import terms_of
 from specjax.learning.learn import learn
 from specjax.learning.prepare import bench_of, prior_from, request_of
+from specjax.noise import NoiseSpectrum, check_noise
 from specjax.plan_result import PlanResult
+from specjax.priors.contract import noise_of
 
 _LAST_RUNG = ("objective", "data", "batch", "mesh", "n", "cache")
 """Options of :func:`learn` that rungs below the last one do not get."""
@@ -41,6 +43,7 @@ def learn_all(
     start: Sequence[PlanResult] = (),
     known: Mapping[int, PlanResult] | None = None,
     learned: Callable[[PlanResult], None] | None = None,
+    noise: NoiseSpectrum | None = None,
     **options: Any,
 ) -> list[PlanResult]:
     """Learn plans of every S on every rung.
@@ -53,7 +56,7 @@ def learn_all(
       steps: one or several S. start: more plans to start from.
       known: plans of the last rung that need not be learned again, by S; the rungs below are left
         out there.
-      learned: called with each plan as it is learned.
+      learned: called with each plan as it is learned. noise: as in :func:`learn`, of all rungs.
       options: of :func:`learn`; objective, data, n, batch, mesh and cache go to the last rung, the
         others take their own.
 
@@ -65,7 +68,7 @@ def learn_all(
       >>> [result.steps for result in sx.learn_all(priors, [2, 3])]
       [2, 3]
     """
-    rungs = [prior_from(one) for one in priors]
+    rungs = [prior_from(one, noise) for one in priors]
     if not rungs or not steps:
         raise ValueError("priors and steps: give at least one of each")
     counts = sorted({_check.whole_number("steps", one) for one in steps})
@@ -88,13 +91,22 @@ def learn_all(
     return found
 
 
-def verdicts(results: Sequence[PlanResult], priors: Sequence[Any], **options: Any) -> list[Verdict]:
+def verdicts(
+    results: Sequence[PlanResult], priors: Sequence[Any], *, noise: NoiseSpectrum | None = None,
+    **options: Any,
+) -> list[Verdict]:  # fmt: skip
     """Every plan judged on every rung, beside the best heuristic of the rung.
 
     Args:
-      results, priors, options: of :func:`learn_all`, all of them.
+      results, priors, noise, options: of :func:`learn_all`, all of them.
+
+    Raises:
+      ValueError: for a plan that was learned for another noise than a rung is under.
     """
-    rungs = [prior_from(one) for one in priors]
+    rungs = [prior_from(one, noise) for one in priors]
+    for one in results:
+        for prior in rungs:
+            check_noise(one.noise, noise_of(prior), what="the plan", where=f"the rung {prior.kind}")
     found = []
     for rung, prior in enumerate(rungs):
         own = {name: x for name, x in options.items() if name in _JUDGING}

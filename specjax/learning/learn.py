@@ -26,8 +26,10 @@ from specjax.learning.judge import terms_of
 from specjax.learning.prepare import Bench, Request, bench_of, prior_from, request_of
 from specjax.learning.teacher import check_answers
 from specjax.learning.warm import parameters_after
+from specjax.noise import NoiseSpectrum
 from specjax.optimizers import with_optax
 from specjax.plan_result import PlanResult
+from specjax.priors.contract import noise_of
 from specjax.schedule import NoiseSchedule, alpha_bar_to_logsnr
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ def learn(
     objective: Mapping[str, float] | None = None,
     loss: str = "w2",
     data: Any = None,
+    noise: NoiseSpectrum | None = None,
     process: str = "vp",
     alpha_bar_range: tuple[float, float] = _check.DEFAULT_ALPHA_BAR_RANGE,
     start: PlanResult | Sequence[PlanResult] = (),
@@ -86,6 +89,8 @@ def learn(
         transfer loss for other priors of which there is a spectrum, and the energy distance for a
         sampler with noise. loss: of the transfer, a name in LOSSES.
       data: [N, *shape] for "energy", in the data's own space; half of them are held out.
+      noise: of the forward process, under which a spectrum of data is put. A prior, a run, or a
+        spectrum by :func:`specjax.effective` has its own; another is refused.
       process: "vp" or "ve". alpha_bar_range: the two ends (noisy, clean).
       start: plans learned before, of other steps or on another rung, to start from if they are
         better than all heuristics.
@@ -101,8 +106,9 @@ def learn(
       A :class:`PlanResult`, never worse on what is held out than the best heuristic.
 
     Raises:
-      ValueError: for names and numbers out of bounds, a teacher that does not converge, a denoiser
-        whose answers are not finite at some level, an energy distance without a finite value.
+      ValueError: for names and numbers out of bounds, another noise than the prior's, a teacher
+        that does not converge, a denoiser whose answers are not finite at some level, an energy
+        distance without a finite value.
 
     Example:
       >>> result = learn(sx.Spectrum.power_law(64, 2.0), 4)
@@ -110,7 +116,7 @@ def learn(
       True
     """
     began = time.perf_counter()
-    steps, prior = _check.whole_number("steps", steps), prior_from(prior)
+    steps, prior = _check.whole_number("steps", steps), prior_from(prior, noise)
     ends = _check.alpha_bar_range(alpha_bar_range)
     forms = forms_of(steps, sampler, sampler_options or {}, memory, groups, ends[1] == 1, process)
     samplers = tuple(forms)
@@ -142,6 +148,7 @@ def learn(
             first.form, found, bench, limits,
             process=process, prior=prior.kind, objective=dict(request.objective), kept=kept,
             baselines=baselines, source=_source(prior, request, bench), seed=seed, began=began,
+            noise=noise_of(prior),
         )  # fmt: skip
 
 

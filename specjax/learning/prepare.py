@@ -15,12 +15,14 @@ import numpy as np
 from specjax import _check
 from specjax import io as files
 from specjax._values import Array
+from specjax.effective import effective
 from specjax.generate import check_seed
 from specjax.learning.judge import Judge, check_objective, keys_of, spread_of
 from specjax.learning.teacher import Teaching, fine
 from specjax.losses import LOSSES, check_loss, weighted
-from specjax.priors import Gaussian, Network
-from specjax.priors.contract import Prior
+from specjax.noise import NoiseSpectrum, check_noise, colored
+from specjax.priors import Colored, Gaussian, Network
+from specjax.priors.contract import Prior, noise_of
 from specjax.programs import Shell, split
 from specjax.schedule import check_process
 from specjax.spectrum import Spectrum
@@ -152,18 +154,39 @@ class Bench(NamedTuple):
         return jax.enable_x64(True) if self.exact else contextlib.nullcontext()
 
 
-def prior_from(given: Any) -> Prior:
+def prior_from(given: Any, noise: NoiseSpectrum | None = None) -> Prior:
     """A prior, or what one can be made of: a spectrum, or a trained network's run.
 
+    Args:
+      noise: of the forward process. A spectrum of data is put under it; what has a noise of its
+        own must have the same, or None is given.
+
     Raises:
-      ValueError: for anything else.
+      ValueError: for anything else, and for what was made for another noise.
     """
+    if isinstance(given, Spectrum) and given.noise is None:
+        given = effective(given, noise)
+    found = _colored(_prior_from(given))
+    if noise is not None:
+        check_noise(noise_of(found), noise, what="the prior", where="noise")
+    return found
+
+
+def _colored(prior: Prior) -> Prior:
+    """A Gaussian that works in whitened coefficients as one in the data's own space."""
+    noise = prior.spectrum.noise if isinstance(prior, Gaussian) else None
+    return prior if noise is None else Colored(prior, noise)
+
+
+def _prior_from(given: Any) -> Prior:
     if isinstance(given, Spectrum):
         return Gaussian(given)
     if all(hasattr(given, name) for name in ("kind", "shape", "fingerprint", "held_out")):
         return given
     if all(hasattr(given, name) for name in ("denoiser", "shape", "spectrum")):
-        return Network(given.denoiser(), given.shape, given.spectrum, source=given.source)
+        noise = getattr(given, "noise", None)
+        spectrum = given.spectrum if noise is None else given.effective
+        return Network(given.denoiser(), given.shape, spectrum, source=given.source, noise=noise)
     raise ValueError(
         f"prior of type {type(given).__name__}: give a spectrum, a prior of specjax.priors (a "
         "denoiser of yours as priors.Network(denoise, shape)) or a run by specjax.nn.open_run"
@@ -249,6 +272,7 @@ def _judge(
         loss=request.loss,
         batch=request.batch,
         by_calls=prior.kind == "network" and jax.default_backend() == "cpu",
+        forward=jax.tree.map(lambda x: place(x, whole=True), noise_of(prior)) if samples else None,
     )
 
     def solved(by: Judge, what: str) -> np.ndarray:
@@ -285,7 +309,8 @@ def _seed(request: Request, name: str, what: int) -> int:
 
 def _noise(prior: Prior, request: Request, name: str) -> jax.Array:
     key = jax.random.key(np.uint32(_seed(request, name, 0)))
-    return jax.random.normal(key, (request.n, *prior.shape), jnp.float32)
+    white = jax.random.normal(key, (request.n, *prior.shape), jnp.float32)
+    return colored(noise_of(prior), white)
 
 
 def _nodes(spectrum: Spectrum | None, loss: str) -> Spectrum:

@@ -86,13 +86,14 @@ def learn_figure(
 
 
 def title(results: Sequence[PlanResult], result: PlanResult) -> str:
-    """Data, calls, what was learned through what."""
+    """Data, calls, what was learned through what, and under which noise."""
     data = result.source.get("name", "data")
     steps = sorted(one.steps for one in results)
     several = f" (one of S = {steps[0]} to {steps[-1]})" if len(steps) > 1 else ""
     calls = f"{result.steps} call{'s' * (result.steps > 1)}"
     fell = "" if result.kept == "learned" else f", fell back to {result.kept}"
-    return f"{data}: a plan of {calls}{several}, prior {result.prior}{fell}"
+    noise = "" if result.noise is None else f"\n{result.noise.name} noise"
+    return f"{data}: a plan of {calls}{several}, prior {result.prior}{fell}{noise}"
 
 
 def _one_of(results: Sequence[PlanResult], shown: int | None) -> PlanResult:

@@ -3,9 +3,10 @@
 From little to all: a :class:`Gaussian` (or a probed denoiser), a :class:`ScaleMixture`, a
 :class:`Mixture`, the finite dataset itself (:class:`Empirical`), a :class:`Network`. Each is a
 callable ``prior(x, alpha, sigma) -> E[x0 | x]``, a pytree, and carries ``held_out``, the same of
-data that it has not seen.
+data that it has not seen. :class:`Colored` is any of them under noise with a spectrum.
 """
 
+from specjax.priors.colored import Colored
 from specjax.priors.contract import Prior
 from specjax.priors.empirical import Empirical
 from specjax.priors.gaussian import Gaussian
@@ -16,6 +17,7 @@ from specjax.priors.table import PRIORS, prior_of
 
 __all__ = [
     "PRIORS",
+    "Colored",
     "Empirical",
     "Gaussian",
     "Mixture",

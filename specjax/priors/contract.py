@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from specjax._values import Array
+from specjax.noise import NoiseSpectrum, anisotropic
 from specjax.spectrum import Spectrum
 
 LOG_TWO_PI = float(np.log(2 * np.pi))
@@ -29,6 +30,8 @@ class Prior(Protocol):
       held_out: a prior of the same kind, fitted to data that this one has not seen, or None.
       source: provenance as plain numbers and strings.
       fingerprint: SHA-256 of the numbers.
+
+    A prior under a noise with a spectrum has it as ``noise``, see :func:`noise_of`.
     """
 
     @property
@@ -63,6 +66,14 @@ class Prior(Protocol):
 
     def lift(self, c: Array) -> Array:
         """The inverse of :meth:`project`."""
+
+
+def noise_of(prior: Any) -> NoiseSpectrum | None:
+    """The noise of the forward process that a prior answers for; None where it is white.
+
+    Samples are then of the data's own space, and noise that starts them is of this spectrum.
+    """
+    return anisotropic(getattr(prior, "noise", None))
 
 
 def scaled(x: Array, alpha: Array, sigma: Array) -> tuple[Array, Array]:

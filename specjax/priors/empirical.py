@@ -66,6 +66,7 @@ class Empirical:
         seed: int = 0,
         data_range: tuple[float, float] | None = None,
         piece: int = PIECE,
+        dimension: int | None = None,
         source: Mapping[str, Any] | None = None,
     ) -> Empirical:
         """The dataset of a random part of the samples, and of the rest.
@@ -77,6 +78,8 @@ class Empirical:
           held_out: the fraction kept aside, of which ``.held_out`` is made; 0 gives None.
           seed: of the split. data_range: (low, high) of the samples, mapped to [-1, 1].
           piece: samples that are taken at once: [n, piece] numbers are held.
+          dimension: of the subspace that all samples are in, on which the most likely width
+            depends; by default they are in no smaller one.
 
         Raises:
           ValueError: for NaN or infinite samples, integers without a range, parts below two
@@ -93,7 +96,7 @@ class Empirical:
         parts = parts_of(x, held_out=held_out, seed=seed, data_range=data_range, source=source)
         facts: dict[str, Any] = {"kernel_width": kernel_width}
         if kernel_width is None:
-            facts = _chosen(parts)
+            facts = _chosen(parts, dimension)
         aside = None
         if parts.held_out is not None:
             about = parts.about("held out", kernel_width=facts["kernel_width"])
@@ -199,8 +202,8 @@ def _check_width(given: Any) -> float:
     return float(given)
 
 
-def _chosen(parts: Parts) -> dict[str, Any]:
+def _chosen(parts: Parts, dimension: int | None) -> dict[str, Any]:
     """The width, and the likelihood that it gave to samples not in the dataset."""
     fitted, judges = (x.reshape(len(x), -1) for x in parts.judged())
-    width, likelihood = choose_width(fitted, judges)
+    width, likelihood = choose_width(fitted, judges, dimension)
     return {"kernel_width": width, "held_out_log_likelihood": likelihood}

@@ -28,8 +28,11 @@ class Width(NamedTuple):
     log_likelihood: float
 
 
-def choose_width(x: np.ndarray, judges: np.ndarray) -> Width:
+def choose_width(x: np.ndarray, judges: np.ndarray, dimension: int | None = None) -> Width:
     """The width that makes ``judges`` [M, D] most likely under the kernels at ``x`` [N, D].
+
+    Args:
+      dimension: of the subspace that all of them are in, in place of D.
 
     Raises:
       ValueError: if all that judge are copies of samples: the likelihood has no maximum.
@@ -37,7 +40,7 @@ def choose_width(x: np.ndarray, judges: np.ndarray) -> Width:
     from scipy.optimize import minimize_scalar
 
     squares = _squared_distances(x, judges[: max(2, DISTANCES // len(x))])
-    least, dimension = squares.min(1, keepdims=True), x.shape[1]
+    least, dimension = squares.min(1, keepdims=True), dimension or x.shape[1]
     low, high = (np.sqrt(np.mean(a) / dimension) for a in (least, squares))
     if not low > 1e-6 * high:
         raise ValueError(

@@ -10,11 +10,14 @@ import jax
 import numpy as np
 
 from specjax._values import Array, value
+from specjax.denoisers import Within, within
+from specjax.effective import effective
+from specjax.noise import NoiseSpectrum, anisotropic
 from specjax.priors.contract import Prior, fingerprint_of
 from specjax.spectrum import Spectrum
 
 
-@value(data=["denoise"], static=["shape"], host=["spectrum", "held_out", "source"])
+@value(data=["denoise"], static=["shape"], host=["spectrum", "held_out", "source", "noise"])
 @dataclass(frozen=True, eq=False)
 class Network:
     """Any denoiser as a prior, on samples [n, *shape] in the data's own space.
@@ -26,6 +29,8 @@ class Network:
       denoise: ``(x, alpha, sigma) -> x0``. shape: of one sample.
       spectrum: of the data it was trained on. held_out: another prior to judge by.
       source: provenance.
+      noise: of the forward process that it was trained on, white by default; the spectrum becomes
+        the effective one, and directions without noise are left as they are.
 
     Example:
       >>> prior = Network(sx.wiener(sx.Spectrum([3.0, 1.0])), (2,))
@@ -39,6 +44,7 @@ class Network:
     spectrum: Spectrum | None = None
     held_out: Prior | None = None
     source: Mapping[str, Any] | None = None
+    noise: NoiseSpectrum | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.denoise):
@@ -50,21 +56,34 @@ class Network:
             raise ValueError(f"shape = {self.shape!r}: give that of one sample, such as (8, 8)")
         object.__setattr__(self, "shape", tuple(int(n) for n in shape))
         object.__setattr__(self, "source", dict(self.source or {}))
+        if self.noise is not None:
+            self._color(anisotropic(self.noise))
+
+    def _color(self, noise: NoiseSpectrum | None) -> None:
+        """What the noise changes."""
+        if noise is not None and noise.shape != self.shape:
+            raise ValueError(f"the noise is of samples of shape {noise.shape}, not {self.shape}")
+        object.__setattr__(self, "noise", noise)
+        if not isinstance(self.denoise, Within):
+            object.__setattr__(self, "denoise", within(self.denoise, noise))
+        if self.spectrum is not None and self.spectrum.noise is None:
+            object.__setattr__(self, "spectrum", effective(self.spectrum, noise))
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the arrays it holds, and of its name: a plain function shows no more."""
         arrays = [x for x in jax.tree.leaves(self.denoise) if isinstance(x, jax.Array | np.ndarray)]
         function = getattr(self.denoise, "__qualname__", type(self.denoise).__qualname__)
-        return fingerprint_of(f"{self.kind} {function} {self.shape}", arrays)
+        noise = f" {self.noise.fingerprint}" if self.noise is not None else ""
+        return fingerprint_of(f"{self.kind} {function} {self.shape}{noise}", arrays)
 
     def __call__(self, x: Array, alpha: Array, sigma: Array) -> Array:
         """What the network takes for ``E[x0 | x]`` of x [n, *shape]."""
         return self.denoise(x, alpha, sigma)
 
     def project(self, x: Array) -> Array:
-        """Samples as they are."""
-        return x
+        """Samples as they are; 0 in directions without noise."""
+        return x if self.noise is None or not self.noise.omitted else self.noise.supported(x)
 
     def lift(self, c: Array) -> Array:
         """Samples as they are."""

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from specjax import _check
 from specjax.data.arrays import collect
 from specjax.data.dataset import Dataset
+from specjax.noise import NoiseSpectrum, anisotropic
+from specjax.priors.colored import Colored, whitened
 from specjax.priors.contract import Prior
 from specjax.priors.empirical import Empirical
 from specjax.priors.gaussian import Gaussian
@@ -38,6 +40,7 @@ def prior_of(
     held_out: float = 0.5,
     seed: int = 0,
     data_range: tuple[float, float] | None = None,
+    noise: NoiseSpectrum | None = None,
     source: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Prior:
@@ -49,12 +52,14 @@ def prior_of(
         provenance are then its own.
       held_out: the fraction kept aside, of which ``.held_out`` is made. seed: of the split.
       data_range: (low, high) of samples that are mapped to [-1, 1].
+      noise: of the forward process, white by default: the prior is then a :class:`Colored` one,
+        made of whitened data. Noise in the data's own basis that has none yet gets that of all.
       source: provenance beside what is known.
       options: of the kind, see its ``from_samples``.
 
     Raises:
-      ValueError: for an unknown kind, options of another one, a range beside a dataset, and what
-        ``from_samples`` refuses.
+      ValueError: for an unknown kind, options of another one, a range beside a dataset, noise on
+        samples of another shape, and what ``from_samples`` refuses.
 
     Example:
       >>> prior = prior_of("gaussian", sx.data.open("digits"))
@@ -71,4 +76,12 @@ def prior_of(
             raise ValueError("data_range is given, but a dataset has its own: leave it out")
         data_range, source = data.data_range, {**data.source, **(source or {})}
         data = collect(data).samples
-    return make(data, held_out=held_out, seed=seed, data_range=data_range, source=source, **options)
+    noise, split = anisotropic(noise), {"held_out": held_out, "seed": seed}
+    if noise is None:
+        return make(data, **split, data_range=data_range, source=source, **options)
+    rows, noise = whitened(data, noise, data_range)
+    if noise.omitted and "dimension" in known:
+        options = {"dimension": rows[0].size - noise.omitted, **options}
+    read_as = None if data_range is None else [float(end) for end in data_range]
+    about = {"data_range": read_as, **(source or {})}
+    return Colored(make(rows, **split, source=about, **options), noise)
