@@ -118,9 +118,34 @@ def _sampling_rows(result: dict) -> list[str]:
     ]
 
 
+def _terms_rows(result: dict) -> list[str]:
+    rows = []
+    for data in dict.fromkeys(one["data"] for one in result["rows"]):
+        again, *terms = (one for one in result["rows"] if one["data"] == data)
+        shape = " x ".join(map(str, again["shape"]))
+        told = ", ".join(
+            f"`{one['terms'].replace(', ', '` ')}{'' if ',' in one['terms'] else '`'} "
+            f"{100 * one['overhead_of_pairs']:+.1f} %"
+            for one in terms
+        )
+        rows.append(
+            f"| an update with a frequency term, UNet of {again['parameters'] / 1e6:.2f} M "
+            f"parameters, {again['batch']} samples of {shape} "
+            f"| {_seconds(min(x['seconds'] for x in terms))} to "
+            f"{_seconds(max(x['seconds'] for x in terms))} "
+            f"| without: {_seconds(again['seconds_without'])} "
+            f"| {told} in the median of pairs (without beside without "
+            f"{100 * again['overhead_of_pairs']:+.1f} %; the terms by themselves "
+            f"{100 * min(x['share_alone'] for x in terms):.2f} to "
+            f"{100 * max(x['share_alone'] for x in terms):.2f} %) | - |"
+        )
+    return rows
+
+
 def table() -> str:
     fit, dimension, command = _read("fit"), _read("dimension"), _read("cli")
     spectrum, sweep, sampling = _read("spectrum"), _read("sweep"), _read("sampling")
+    terms = _read("frequency_losses")
     computer = fit["machine"]
     lines = [
         "| what | time | peer | ratio | loss over the peer's |",
@@ -133,6 +158,7 @@ def table() -> str:
         _from_dataset_row(spectrum),
         *_sweep_rows(sweep),
         *_sampling_rows(sampling),
+        *_terms_rows(terms),
         "",
         f"Medians on {computer['cpu']}, {computer['cores']} cores, jax "
         f"{computer['versions']['jax']}; compile time apart "

@@ -15,7 +15,7 @@ def scripts(monkeypatch):
     yield
     for name in (
         "common", "peers", "bench_fit", "bench_dimension", "bench_cli", "bench_spectrum",
-        "bench_sweep", "bench_sampling",
+        "bench_sweep", "bench_sampling", "bench_training", "bench_frequency_losses",
     ):  # fmt: skip
         sys.modules.pop(name, None)
 
@@ -92,6 +92,17 @@ def test_sampling(tmp_path):
     result = bench_sampling.main([*size, "--folder", str(tmp_path)])
     assert [row["calls"] for row in result["rows"]] == [3, 3, 3]
     assert (tmp_path / "sampling.json").exists()
+
+
+@pytest.mark.slow
+def test_frequency_losses(tmp_path):
+    import bench_frequency_losses
+
+    result = bench_frequency_losses.main(
+        ["--data", "digits", "--repeat", "2", "--folder", str(tmp_path)]
+    )
+    assert [row["terms"] for row in result["rows"]][:2] == ["none, again", "amplitude"]
+    assert all(row["pairs"] == 2 for row in result["rows"])
 
 
 def tables():
