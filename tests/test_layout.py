@@ -122,7 +122,7 @@ def test_modules_import_only_from_above(path):
 
 def test_importing_the_package_is_light():
     heavy = (
-        "diffusers", "equinox", "flax", "matplotlib", "optax", "orbax", "pandas", "PIL", "pyarrow",
+        "diffusers", "equinox", "flax", "matplotlib", "optax", "orbax", "pandas", "PIL", "pyarrow", "pywt",
         "rich", "sklearn", "soundfile", "soxr", "tensorboardX", "tensorflow_datasets", "torch",
         "tyro",
     )  # fmt: skip
