@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from specjax.export.form import Written
+from specjax.export.form import Written, noise_note
+from specjax.noise import anisotropic
+from specjax.noise_file import noise_field
 from specjax.plan_file import ROWS, on_host, rows_document
 from specjax.plan_result import PlanResult
 
@@ -29,7 +31,7 @@ def write_csv(result: PlanResult) -> Written:
     lines = [",".join(["call", *columns])]
     for k in range(len(rows["alpha"])):
         lines.append(",".join([str(k), *(repr(float(column[k])) for column in columns.values())]))
-    return "\n".join(lines) + "\n", [_note(result, rows)]
+    return "\n".join(lines) + "\n", _notes(result, rows)
 
 
 def write_npz(result: PlanResult) -> Written:
@@ -38,7 +40,7 @@ def write_npz(result: PlanResult) -> Written:
     arrays: dict[str, Any] = {name: np.array(rows[name]) for name in (*ROWS, "start")}
     buffer = io.BytesIO()
     np.savez(buffer, **arrays, about=np.array(json.dumps(_about(result, rows))))
-    return buffer.getvalue(), [_note(result, rows)]
+    return buffer.getvalue(), _notes(result, rows)
 
 
 def write_json(result: PlanResult) -> Written:
@@ -46,7 +48,7 @@ def write_json(result: PlanResult) -> Written:
     rows = rows_document(on_host(result).plan)
     lists = {name: rows[name] for name in (*ROWS, "start")}
     document = {"format": "specjax-rows", "version": VERSION, **_about(result, rows), **lists}
-    return json.dumps(document, indent=2, allow_nan=False) + "\n", [_note(result, rows)]
+    return json.dumps(document, indent=2, allow_nan=False) + "\n", _notes(result, rows)
 
 
 def _about(result: PlanResult, rows: dict[str, Any]) -> dict[str, Any]:
@@ -55,11 +57,13 @@ def _about(result: PlanResult, rows: dict[str, Any]) -> dict[str, Any]:
         "process": result.process,
         "sampler": result.sampler,
         "stochastic": rows["stochastic"],
+        **noise_field(anisotropic(result.noise)),
     }
 
 
-def _note(result: PlanResult, rows: dict[str, Any]) -> str:
-    return (
+def _notes(result: PlanResult, rows: dict[str, Any]) -> list[str]:
+    begun = (
         f"rows of a plan in {result.process}: r[0] starts from noise of standard deviation "
         f"{rows['start']:.6g}, other registers from 0; r <- keep r + pull d + push z"
     )
+    return [begun, *noise_note(anisotropic(result.noise))]

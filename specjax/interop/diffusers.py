@@ -23,7 +23,8 @@ from diffusers.utils.torch_utils import randn_tensor
 from specjax import _check
 from specjax.corrections import LEARNABLE
 from specjax.grids import TrainingGrid
-from specjax.interop.rows import advance, is_noisy, open_plan
+from specjax.interop.rows import advance, check_colored, is_noisy, open_plan
+from specjax.noise import anisotropic
 from specjax.plan_file import on_host, rows_document
 from specjax.plan_result import PlanResult
 from specjax.schedule import alpha_sigma
@@ -96,14 +97,21 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         cls,
         path: str | os.PathLike[str],
         config: Mapping[str, Any] | None = None,
+        *,
+        colored: bool = False,
         **options: Any,
     ) -> PlanScheduler:
         """The scheduler of a plan file; arguments as in :meth:`from_plan`."""
-        return cls.from_plan(open_plan(path), config, **options)
+        return cls.from_plan(open_plan(path), config, colored=colored, **options)
 
     @classmethod
     def from_plan(
-        cls, plan: PlanResult, config: Mapping[str, Any] | None = None, **options: Any
+        cls,
+        plan: PlanResult,
+        config: Mapping[str, Any] | None = None,
+        *,
+        colored: bool = False,
+        **options: Any,
     ) -> PlanScheduler:
         """The scheduler of a plan.
 
@@ -114,13 +122,16 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
           plan: what learning returned.
           config: ``pipe.scheduler.config``, of which the training grid and the kind of prediction
             are taken.
+          colored: for a plan that was learned for noise with a spectrum: says that the pipeline
+            will be given ``latents``, ``plan.noise.color(white noise)`` with channels first.
           options: these by name, see the class; they go before config. By default those of
             ``DDPMScheduler``.
 
         Raises:
-          ValueError: for an unknown option, a config without a training grid (flow matching), or
-            a plan whose levels are all outside of it.
+          ValueError: for an unknown option, a config without a training grid (flow matching), a
+            plan whose levels are all outside of it, one with noise that is not white.
         """
+        _check_noise(open_plan(plan), colored)
         settings = _settings(cls, config, options)
         grid = TrainingGrid.from_config("of the network", settings)
         plan = on_host(open_plan(plan))
@@ -266,6 +277,17 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
                 "(strength = 1)"
             )
         return [d if k else torch.zeros_like(d)] * others
+
+
+def _check_noise(plan: PlanResult, colored: bool) -> None:
+    """A pipeline takes the noise that it starts from; that of the steps is drawn here, white."""
+    noise = anisotropic(plan.noise)
+    if noise is not None and plan.plan.stochastic:
+        raise ValueError(
+            f"the plan draws {noise.name} noise in its steps, the scheduler white noise: learn a "
+            "plan without noise (ddim or dpmpp_2m), or sample by specjax.generate"
+        )
+    check_colored(plan, colored, "the pipeline latents")
 
 
 def _settings(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from specjax._values import namespace
-from specjax.interop.rows import Rows, advance, is_noisy, open_plan
+from specjax.interop.rows import Rows, advance, check_colored, is_noisy, open_plan
 from specjax.plan_file import on_host, rows_document
 from specjax.plan_result import PlanResult
 
@@ -23,6 +23,8 @@ def sample_plan(
     callback: Callable[[dict[str, Any]], None] | None = None,
     disable: bool | None = None,
     noise_sampler: Callable[[Any, Any], Any] | None = None,
+    *,
+    colored: bool = False,
 ) -> Any:
     """Samples along a plan, as ``k_diffusion.sampling.sample_euler`` along sigmas.
 
@@ -37,16 +39,24 @@ def sample_plan(
       disable: the progress bar (None: where there is no terminal).
       noise_sampler: ``(sigma, sigma_next) -> unit noise`` like x, for plans with noise; by
         default torch's ``randn_like``.
+      colored: for a plan that was learned for noise with a spectrum: says that x, and what
+        noise_sampler draws, are ``plan.noise.color(white noise)``.
 
     Returns:
       Samples like x, at the plan's last level.
 
     Raises:
-      ValueError: if the plan is none, or needs noise that nothing draws.
+      ValueError: if the plan is none, needs noise that nothing draws, or noise with a spectrum.
     """
     result = on_host(open_plan(plan))
     rows = rows_document(result.plan_in("ve"))
     sigmas = [*rows["sigma"], float(result.schedule.sigmas[-1])]
+    check_colored(result, colored, "x")
+    if colored and rows["stochastic"] and noise_sampler is None:
+        raise ValueError(
+            "noise_sampler = None: the plan draws noise with a spectrum in its steps; give "
+            "noise_sampler(sigma, sigma_next) -> plan.noise.color(white)"
+        )
     draw = noise_sampler or _noise_like(x, rows)
     r = [x, *([0 * x] * (len(rows["pull"][0]) - 1))]
     with _without_gradients(x):

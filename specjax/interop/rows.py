@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from specjax.io import load
+from specjax.noise import anisotropic
 from specjax.plan_result import PlanResult
 
 Rows = Mapping[str, Any]
@@ -36,6 +37,25 @@ def open_plan(plan: PlanResult | str | os.PathLike[str]) -> PlanResult:
             "a schedule go to other programs by 'specjax export')"
         )
     return found
+
+
+def check_colored(plan: PlanResult, colored: bool, of: str) -> None:
+    """Refuse white noise for a plan that was learned for another.
+
+    Args:
+      colored: what the user says of his noise. of: what must have the spectrum of the noise.
+
+    Raises:
+      ValueError: for a plan under a noise where it was not said, and the reverse.
+    """
+    noise = anisotropic(plan.noise)
+    if noise is not None and not colored:
+        raise ValueError(
+            f"the plan was learned for {noise.name} noise: give {of} of that spectrum, "
+            "plan.noise.color(white), and colored=True (docs/plans.md)"
+        )
+    if noise is None and colored:
+        raise ValueError("colored = True: the plan was learned for white noise; leave it out")
 
 
 def is_noisy(rows: Rows, k: int) -> bool:
