@@ -196,15 +196,20 @@ def _alike(weights: Array) -> bool:
     return known is not None and bool((known == known[..., :1]).all())
 
 
-def _generalised(spectrum: Spectrum, noise: NoiseSpectrum) -> Spectrum:
-    """By the eigendecomposition of ``T^-1 Sigma T^-1`` on the directions that have noise."""
-    d = spectrum.dimension
+def check_dense(d: int) -> None:
+    """Refuse a generalised eigenproblem of too many dimensions."""
     if d > _MOST_DENSE:
         raise ValueError(
             f"noise and data have different bases, and {d:,} dimensions are too many for their "
             "generalised eigenproblem: take the shift-invariant spectrum (method "
             "'shift-invariant') with noise in the basis 'fourier'"
         )
+
+
+def _generalised(spectrum: Spectrum, noise: NoiseSpectrum) -> Spectrum:
+    """By the eigendecomposition of ``T^-1 Sigma T^-1`` on the directions that have noise."""
+    d = spectrum.dimension
+    check_dense(d)
     if not np.all(np.asarray(spectrum.weights) == np.asarray(spectrum.weights)[0]):
         raise ValueError("the spectrum's directions have different weights: give one without")
     units = np.asarray(spectrum.lift(np.eye(d)), np.float64)  # rows: eigenvectors as samples
@@ -229,4 +234,6 @@ def _generalised(spectrum: Spectrum, noise: NoiseSpectrum) -> Spectrum:
     )  # fmt: skip
 
 
-__all__ = ["DenseBasis", "ObliqueBasis", "ScaledBasis", "check_spectrum", "effective"]
+__all__ = [
+    "DenseBasis", "ObliqueBasis", "ScaledBasis", "check_dense", "check_spectrum", "effective",
+]  # fmt: skip

@@ -158,8 +158,8 @@ def _loss_table(rows: pa.Table, loss: str) -> Table:
     name = f"{spectra[0]}, " if len(spectra) == 1 else ""
     title = f"{name}{loss}: {LOSSES[loss].summary}; {what}"
     table = Table(title=title, title_justify="left")
-    what = names_of(rows, ("sampler",))[:2]
-    table.add_column(" and ".join(what), no_wrap=len(what) == 1)
+    axes = names_of(rows, ("sampler",))[:2]
+    table.add_column(" and ".join(axes), no_wrap=len(axes) == 1)
     every = sorted({s for (s,) in distinct(rows, "steps")})
     shown = [every[i] for i in spread(len(every), _MOST_WIDE_COLUMNS if one else _MOST_COLUMNS)]
     for s in shown:

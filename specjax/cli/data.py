@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
@@ -14,6 +15,7 @@ from specjax import _check
 from specjax import data as datasets
 from specjax import io as files
 from specjax.console import progress, status
+from specjax.effective import check_dense
 from specjax.forward_noise import ForwardNoise
 from specjax.noise import NoiseSpectrum
 from specjax.spectrum import Spectrum
@@ -124,6 +126,8 @@ class Data:
                 f"noise = {choice.noise}: a low-rank spectrum has no basis; give --method exact or "
                 "shift-invariant"
             )
+        if found is not None and method == "exact" and found.basis != "data":
+            check_dense(math.prod(shape))
         return found
 
     def _given(self) -> Iterator[str]:
