@@ -189,11 +189,8 @@ class NoiseSpectrum:
         more = {k: source.get(k) for k in ("omit", "offset") if source.get(k)}
         parameters = {**(source.get("parameters") or {}), **more}
         given = ", ".join(f"{k} {_brief(v)}" for k, v in parameters.items())
-        more = f", offset {source['offset']:g}" if source.get("offset") else ""
-        if source.get("omit"):
-            more += " without r = {:g} to {:g}".format(*source["omit"])
         place = "" if self.basis == "fourier" else f" in the {self.basis} basis"
-        return family.replace("_", "-") + (f" ({given})" if given else "") + more + place
+        return family.replace("_", "-") + (f" ({given})" if given else "") + place
 
 
 def _brief(x: Any) -> str:

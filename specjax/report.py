@@ -37,7 +37,7 @@ def _title(fit: FitResult, spectrum: Spectrum) -> str:
         f"{source.get('name', 'spectrum')} (d = {dimension:,}{samples}), "
         f"{fit.sampler}{_in_brackets(fit.sampler_options)}, {fit.process}, "
         f"{fit.loss}: {LOSSES[fit.loss].summary}{_of_denoiser(source)}"
-        + ("" if spectrum.noise is None else f", {spectrum.noise.name} noise")
+        + ("" if spectrum.noise is None else f", noise: {spectrum.noise.name}")
     )
 
 

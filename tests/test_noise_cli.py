@@ -157,7 +157,7 @@ def test_the_picture_names_the_noise():
     under = sx.effective(sx.Spectrum(LAM), noise)
     schedule = sx.family("cosine", 3)
     figure = fit_figure(fit_picture(under, {"cosine": schedule}, learned="cosine"))
-    assert "power-law (exponent -0.5, r0 0.01) in the data basis noise" in figure.get_suptitle()
+    assert "noise: power-law (exponent -0.5, r0 0.01) in the data basis" in figure.get_suptitle()
     assert "variance of data over noise" in figure.axes[2].get_xlabel()
     (line,) = [one for one in figure.axes[2].lines if one.get_label() == "cosine"]
     np.testing.assert_allclose(line.get_xdata(), np.sort(LAM / noise.weights**2))

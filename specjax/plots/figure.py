@@ -6,6 +6,7 @@ deviation of each eigenvalue answers "where is it better".
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ MOST_POINTS = 300
 """Eigenvalues drawn of a large spectrum, evenly over their rank and over their logarithm."""
 
 _MOST_MARKERS = 40
+_TITLE_WIDTH = 88  # in letters
 _LEGEND_WIDTH = 165  # in letters
 _LEGEND_KEY = 12  # the line beside a name
 
@@ -211,9 +213,14 @@ def _title(figure: Figure, picture: FitPicture) -> None:
     figure.suptitle(
         f"{picture.data}: {steps} of {picture.sampler} ({picture.process}), "
         f"fitted to {picture.loss} = {_number(fitted.loss, 4)}"
-        + ("" if picture.noise is None else f"\n{picture.noise} noise"),
+        + _noise_line(picture.noise),
         fontsize=14, fontweight="bold", color=INK, x=0.02, ha="left",
     )  # fmt: skip
+
+
+def _noise_line(noise: str | None) -> str:
+    """Under the title, in as many lines as the width of the picture takes."""
+    return "" if noise is None else "\n" + textwrap.fill(f"noise: {noise}", _TITLE_WIDTH)
 
 
 def _legend(figure: Figure, axes: Axes, picture: FitPicture) -> None:
