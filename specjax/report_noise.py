@@ -37,7 +37,7 @@ def noise_lines(facts: dict[str, Any] | None) -> list[str]:
     """The same as lines: which noise, what it omits, which metric."""
     if facts is None:
         return []
-    lines = [f"under the noise, eigenvalues are lambda / nu, losses in units of the data"]
+    lines = ["under the noise, eigenvalues are lambda / nu, losses in units of the data"]
     if facts["omitted"]:
         lines.append(
             f"omitted: {facts['omitted']:,} of {facts['dimension']:,} directions have no noise and "
