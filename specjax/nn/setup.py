@@ -93,6 +93,11 @@ def _check_basis(noise: NoiseSpectrum | None, d: int, spectrum: Spectrum | None)
     exact = d <= _DENSE if spectrum is None else isinstance(spectrum.basis, DenseBasis)
     if noise is None or exact:
         return
+    if spectrum is not None and spectrum.basis is None:
+        raise ValueError(
+            f"spectrum has no basis, which {noise.name} noise needs: give the exact one, or leave "
+            "it out"
+        )
     if noise.basis == "data":
         raise ValueError(
             f"noise_basis = 'data' needs the exact spectrum of the data, which samples of {d:,} "
