@@ -122,9 +122,9 @@ def test_modules_import_only_from_above(path):
 
 def test_importing_the_package_is_light():
     heavy = (
-        "diffusers", "equinox", "flax", "matplotlib", "optax", "orbax", "pandas", "PIL", "pyarrow", "pywt",
-        "rich", "sklearn", "soundfile", "soxr", "tensorboardX", "tensorflow_datasets", "torch",
-        "tyro",
+        "diffusers", "equinox", "flax", "matplotlib", "optax", "orbax", "pandas", "PIL", "pyarrow",
+        "pywt", "rich", "sklearn", "soundfile", "soxr", "tensorboardX", "tensorflow_datasets",
+        "torch", "tyro",
     )  # fmt: skip
     code = f"import sys, specjax; print(*[m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
