@@ -46,7 +46,7 @@ class NoiseSpectrum:
       basis: "fourier", "cosine" (the DCT-II) or "data" (the eigenbasis of the data).
       spatial: how many axes of a sample are the grid, by default one of [L], two of [H, W] and
         [H, W, C].
-      own: the eigenbasis for "data"; None for a spectrum without a basis.
+      own: the eigenbasis for "data"; None for samples [d] that are coefficients in it.
       source: where the weights come from; kept in files, not by transformations.
 
     Raises:
@@ -211,6 +211,11 @@ def _multiplied(noise: NoiseSpectrum, weights: Array, x: Array) -> Array:
         axes = len(noise.grid)
         return transformed(noise.basis, weights, x, axes, len(noise.shape) - axes)
     if noise.own is None:
+        if len(noise.shape) > 1:
+            raise ValueError(
+                "the noise is in the data's own basis, which its file does not hold: give it by "
+                "dataclasses.replace(noise, own=spectrum.basis)"
+            )
         flat = x.reshape(*x.shape[: x.ndim - len(noise.shape)], -1)
         return (weights * flat).reshape(x.shape)
     return noise.own.lift(weights * noise.own.project(x)).astype(x.dtype)

@@ -15,7 +15,7 @@ import numpy as np
 
 from specjax import _check
 from specjax._values import Array, concrete, namespace
-from specjax.basis import Basis
+from specjax.basis import Basis, FourierBasis
 from specjax.noise import NoiseSpectrum
 from specjax.noise_bases import BASES, grid_of, radius
 
@@ -81,7 +81,8 @@ def noise_spectrum(
 
     Args:
       family: a name in :data:`NOISES`. shape: of one sample.
-      basis, spatial, own: see :class:`NoiseSpectrum`.
+      basis, spatial, own: see :class:`NoiseSpectrum`. In the basis "data" r is the rank of the
+        eigenvalue, in a spectrum that begins with the largest.
       omit: a band [low, high] of r without noise, in which the data are left as they are (selective
         omission, 2510.09660, section 3).
       offset: standard deviation of a constant that is added to every channel of a sample ("offset
@@ -109,6 +110,10 @@ def noise_spectrum(
         if given not in known:
             takes = ", ".join(known) or "no parameters"
             raise ValueError(f"{given} is no parameter of {name!r} noise: it takes {takes}")
+    if basis == "data" and isinstance(own, FourierBasis):
+        raise ValueError(
+            "basis = 'data' of a shift-invariant spectrum has frequencies, no ranks: give 'fourier'"
+        )
     r = radius(basis, shape, spatial)
     weights = make(r, **{k: _given(k, v) for k, v in parameters.items()})
     if omit is not None:

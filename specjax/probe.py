@@ -138,7 +138,8 @@ class Probe:
         base = self.spectrum
         if spectrum is not None:
             check_noise(self.spectrum.noise, spectrum.noise, what="the probe", where=name)
-            least = float(np.asarray(spectrum.eigenvalues).min())
+            unit = 1.0 if spectrum.noise_variance is None else np.asarray(spectrum.noise_variance)
+            least = float((np.asarray(spectrum.eigenvalues) * unit).min())
             base = base if least <= 0 else base.floor(least)
             _check_same(base, spectrum, name)
         known = {k: v for k, v in self.source.items() if k != "versions"}

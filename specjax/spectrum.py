@@ -241,10 +241,11 @@ class Spectrum:
         return digest.hexdigest()
 
     def floor(self, least: float) -> Spectrum:
-        """The same spectrum with smaller eigenvalues lifted to ``least``."""
+        """The same spectrum with smaller eigenvalues lifted to ``least``, in units of the data."""
         _check.positive("floor", least)
-        xp = namespace(self.eigenvalues)
-        return replace(self, eigenvalues=xp.maximum(self.eigenvalues, least), intervals=None)
+        xp, unit = namespace(self.eigenvalues), self.noise_variance
+        lowest = least if unit is None else least / unit
+        return replace(self, eigenvalues=xp.maximum(self.eigenvalues, lowest), intervals=None)
 
     def quadrature(self, nodes: int = 40) -> Spectrum:
         """A spectrum of about ``nodes`` eigenvalues on which smooth losses are the same.

@@ -226,6 +226,12 @@ def test_isotropic_noise_gives_the_spectrum_itself():
     assert weighted(spectrum, LOSSES["w2"]) is spectrum
 
 
+def test_a_floor_is_in_units_of_the_data():
+    spectrum, noise = shift_invariant()[2], made("power law")
+    first = sx.effective(spectrum.floor(0.5), noise).eigenvalues
+    np.testing.assert_allclose(first, sx.effective(spectrum, noise).floor(0.5).eigenvalues)
+
+
 def test_gradients_of_a_loss_in_the_noise_are_finite_differences():
     spectrum = shift_invariant()[2]
 

@@ -165,6 +165,15 @@ def test_noise_in_the_eigenbasis_of_the_data():
     np.testing.assert_allclose(ranked.weights, expected, rtol=RTOL)
 
 
+def test_ranks_need_eigenvalues_in_order():
+    x = np.random.default_rng(0).normal(size=(20, 6)).cumsum(1)
+    spectrum = sx.Spectrum.from_samples(x, method="shift-invariant")
+    options = {"basis": "data", "own": spectrum.basis}
+    assert "no ranks" in one_line(sx.noise_spectrum, "power_law", (6,), **options)
+    loaded = sx.NoiseSpectrum(np.linspace(1, 2, 6), (2, 3), "data")
+    assert "its file does not hold" in one_line(loaded.color, np.ones((2, 3)))
+
+
 def test_two_halves_of_a_half_have_a_quarter_of_the_variance_as_published():
     assert sx.noise_spectrum("two-band", (8, 8), normalise=False).variance == 0.25
     assert math.isclose(sx.noise_spectrum("two-band", (8, 8)).variance, 1.0, rel_tol=RTOL)
