@@ -10,6 +10,10 @@ from checks import by_default
 
 import specjax as sx
 from specjax.compare import heuristics
+from specjax.effective import effective
+from specjax.noise import same_noise
+from specjax.noise_families import noise_spectrum
+from specjax.objective import loss_of_plan
 
 QUICK = ("--n", 64, "--max-iterations", 20)
 
@@ -81,13 +85,38 @@ def test_the_table_and_the_picture(run, tmp_path):
     assert limit < np.exp(result.value) < 1.2 * limit
 
 
-def test_through_the_network_of_a_run(run, tmp_path, monkeypatch):
-    """Whose network is the ideal denoiser of digits."""
+@pytest.mark.parametrize("basis", by_default(["fourier", "data"], 0))
+def test_plans_of_data_under_a_noise(run, tmp_path, basis):
+    args = ("--noise", "power-law", "--noise-exponent", -0.3, "--noise-basis", basis)
+    code, out, _ = run("learn", "digits", "--steps", 2, "--prior", "gaussian", *args)
+    assert code == 0
+    place = "" if basis == "fourier" else " in the data basis"
+    assert f"noise: power-law (exponent -0.3, r0 0.01){place}, 0 of 64 directions" in out
+    result, digits = sx.load(tmp_path / "plan.json"), sx.data.open("digits")
+    own = digits.spectrum().basis if basis == "data" else None
+    noise = noise_spectrum("power_law", (8, 8), exponent=-0.3, basis=basis, own=own)
+    assert same_noise(result.noise, noise)
+    # The half of the data that is held out, in dense matrices: whitened, decomposed, brought back.
+    half = sx.priors.prior_of("empirical", digits, kernel_width=0.0).held_out.samples
+    whitened = sx.Spectrum.from_samples(noise.whiten(half))
+    units = whitened.lift(np.eye(64)).reshape(64, 8, 8)
+    counts = (noise.color(units) ** 2).sum((1, 2))
+    spectrum = sx.Spectrum(whitened.eigenvalues, whitened.mean, weights=counts)
+    assert float(loss_of_plan(result.plan, spectrum, "w2")) == pytest.approx(
+        np.exp(result.value), rel=1e-4
+    )
+
+
+@pytest.mark.parametrize("exponent", by_default([None, -0.3], 1))
+def test_through_the_network_of_a_run(run, tmp_path, monkeypatch, exponent):
+    """Whose network is the ideal denoiser of digits, under the noise of the run."""
     opened = sx.data.open("digits")
+    noise = None if exponent is None else noise_spectrum("power_law", (8, 8), exponent=exponent)
     spectrum = opened.spectrum()
+    under = effective(spectrum, noise)
     made = SimpleNamespace(
         step=7, shape=(8, 8), classes=0, spectrum=spectrum, source=dict(opened.source),
-        denoiser=lambda: sx.wiener(spectrum),
+        denoiser=lambda: sx.wiener(under), noise=noise, effective=under,
     )  # fmt: skip
     monkeypatch.setattr("specjax.nn.run.open_run", lambda path, step: made)
     monkeypatch.setattr("specjax.cli.learn_rungs.is_run_folder", lambda name: name == "r")
@@ -101,6 +130,10 @@ def test_through_the_network_of_a_run(run, tmp_path, monkeypatch):
     assert result.prior == "network"
     assert result.value < min(result.baselines.values())
     assert len(list((tmp_path / "cache" / "specjax" / "teachers").iterdir())) == 2
+    assert same_noise(result.noise, noise)
+    code, out, err = run("learn", "r", "--steps", 2, "--noise", "power-law")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "r is a run, which knows the noise that it was trained with" in err
 
 
 def test_one_line_for_each_mistake(refused, tmp_path):
@@ -127,6 +160,9 @@ def test_one_line_for_each_mistake(refused, tmp_path):
         ("digits", "--steps", 3, "--n", 7, "--batch", 2): "no multiple of batch",
         ("digits", "--steps", 3, "--alpha-bar-range", 1, 0.5): "alpha_bar_range",
         ("digits", "--steps", 3, "--sampler", "ddpm", "--objective", "teacher=1"): "same noise",
+        ("digits", "--steps", 3, "--noise", "pink"): "noise = 'pink' is unknown",
+        ("digits", "--steps", 3, "--noise-exponent", -1): "give --noise power-law",
+        ("digits", "--steps", 3, "--noise", "nowhere.npy"): "cannot read noise = nowhere.npy",
     }.items():
         assert words in refused(*args), args
 
