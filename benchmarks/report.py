@@ -142,10 +142,30 @@ def _terms_rows(result: dict) -> list[str]:
     return rows
 
 
+def _noise_rows(result: dict) -> list[str]:
+    rows = []
+    for data in dict.fromkeys(one["data"] for one in result["rows"]):
+        again, *noises = (one for one in result["rows"] if one["data"] == data)
+        shape = " x ".join(map(str, again["shape"]))
+        told = ", ".join(f"{x['noise']} {100 * x['overhead_of_pairs']:+.1f} %" for x in noises)
+        rows.append(
+            f"| an update under noise with a spectrum, UNet of {again['parameters'] / 1e6:.2f} M "
+            f"parameters, {again['batch']} samples of {shape} "
+            f"| {_seconds(min(x['seconds'] for x in noises))} to "
+            f"{_seconds(max(x['seconds'] for x in noises))} "
+            f"| white noise: {_seconds(again['seconds_without'])} "
+            f"| {told} in the median of pairs (white beside white "
+            f"{100 * again['overhead_of_pairs']:+.1f} %; the colouring by itself "
+            f"{100 * min(x['share_alone'] for x in noises):.2f} to "
+            f"{100 * max(x['share_alone'] for x in noises):.2f} %) | - |"
+        )
+    return rows
+
+
 def table() -> str:
     fit, dimension, command = _read("fit"), _read("dimension"), _read("cli")
     spectrum, sweep, sampling = _read("spectrum"), _read("sweep"), _read("sampling")
-    terms = _read("frequency_losses")
+    terms, noise = _read("frequency_losses"), _read("noise")
     computer = fit["machine"]
     lines = [
         "| what | time | peer | ratio | loss over the peer's |",
@@ -159,6 +179,7 @@ def table() -> str:
         *_sweep_rows(sweep),
         *_sampling_rows(sampling),
         *_terms_rows(terms),
+        *_noise_rows(noise),
         "",
         f"Medians on {computer['cpu']}, {computer['cores']} cores, jax "
         f"{computer['versions']['jax']}; compile time apart "

@@ -15,7 +15,7 @@ def scripts(monkeypatch):
     yield
     for name in (
         "common", "peers", "bench_fit", "bench_dimension", "bench_cli", "bench_spectrum",
-        "bench_sweep", "bench_sampling", "bench_training", "bench_frequency_losses",
+        "bench_sweep", "bench_sampling", "bench_training", "bench_frequency_losses", "bench_noise",
     ):  # fmt: skip
         sys.modules.pop(name, None)
 
@@ -103,6 +103,15 @@ def test_frequency_losses(tmp_path):
     )
     assert [row["terms"] for row in result["rows"]][:2] == ["none, again", "amplitude"]
     assert all(row["pairs"] == 2 for row in result["rows"])
+
+
+@pytest.mark.slow
+def test_noise(tmp_path):
+    import bench_noise
+
+    result = bench_noise.main(["--data", "digits", "--repeat", "2", "--folder", str(tmp_path)])
+    assert [row["noise"] for row in result["rows"]][:2] == ["white, again", "fourier"]
+    assert all(row["share_alone"] < 0.05 for row in result["rows"])
 
 
 def tables():
