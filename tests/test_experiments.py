@@ -71,7 +71,10 @@ def test_an_estimate_is_a_mean_and_its_standard_error():
 def test_the_table_of_claims_is_that_of_the_results(tmp_path):
     from experiments.learned_plans import claims
 
-    copy = tmp_path / "README.md"
-    copy.write_text(claims.README.read_text())
-    claims.main(readme=copy)
-    assert copy.read_text() == claims.README.read_text()
+    copies = {}
+    for name in ("readme", "project"):
+        copies[name] = tmp_path / f"{name}.md"
+        copies[name].write_text(getattr(claims, name.upper()).read_text())
+    claims.main(**copies)
+    for name, copy in copies.items():
+        assert copy.read_text() == getattr(claims, name.upper()).read_text()
