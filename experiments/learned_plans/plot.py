@@ -38,7 +38,8 @@ def _distances(axes: Axes, one: Judged) -> None:
     axes.set_yticks(range(len(shown)), [title for title, _ in shown], fontsize=7.5)
     axes.set_xscale("log")
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_title(one.title.replace(", kernel", ",\nkernel"), fontsize=8.5)
+    title = one.title.replace(", kernel", ",\nkernel").replace(" trained", "\ntrained")
+    axes.set_title(title, fontsize=8.5)
     axes.set_xlabel("Fréchet distance (squared) in pixels", fontsize=8.5)
 
 
