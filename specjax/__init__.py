@@ -26,6 +26,7 @@ from specjax.losses import LOSSES
 from specjax.moments import Moments
 from specjax.noise import NoiseSpectrum
 from specjax.noise_families import NOISES, noise_spectrum
+from specjax.noise_fit import fit_noise
 from specjax.objective import loss
 from specjax.plan_result import PlanResult
 from specjax.power_law import PowerLaw, power_law_fit
@@ -75,6 +76,7 @@ __all__ = [
     "export",
     "family",
     "fit",
+    "fit_noise",
     "from_edm",
     "from_eps",
     "from_v",

@@ -14,7 +14,7 @@ import tyro
 
 from specjax import _check
 from specjax import io as files
-from specjax.cli.schedules import SPECTRAL, Found, levels_of, schedule_for, source_of
+from specjax.cli.schedules import SPECTRAL, Found, levels_of, noise_of, schedule_for, source_of
 from specjax.console import print_json, progress, status
 from specjax.noise import NoiseSpectrum, check_noise
 from specjax.plan_file import corrections_document
@@ -62,8 +62,7 @@ class Along:
         found = schedule_for(self.schedule, self.steps, lambda: run.effective)
         check_units(source_of(found), run.source, schedule=str(self.schedule), data=name)
         if not isinstance(found, NoiseSchedule):  # plain levels are of no noise
-            made = getattr(found, "noise", None)
-            check_noise(made, run.noise, what=str(self.schedule), where=name)
+            check_noise(noise_of(found), run.noise, what=str(self.schedule), where=name)
         return found
 
     def choice(self, found: Found) -> tuple[str, dict[str, Any], str]:
