@@ -77,7 +77,8 @@ def fit_noise(
     """Learn the parameters of a family of noises, and the levels, of a sampler of S steps.
 
     **On Gaussian data the best noise has the spectrum of the data**: with ``nu = lambda`` all
-    effective eigenvalues are equal, and one step is exact. That says nothing of other data, so
+    effective eigenvalues are equal, and one schedule is best for all. That says nothing of other
+    data, so
     families have few parameters, and what counts is what networks trained with the noise show:
     judge a result by training with it, not by its value here.
 
