@@ -19,7 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceShardin
 
 from specjax import _check
 from specjax.denoisers import within
-from specjax.noise import NoiseSpectrum, anisotropic
+from specjax.noise import NoiseSpectrum, anisotropic, without_rounding
 from specjax.programs import Program, drawn, program_of
 from specjax.sample import first_registers
 from specjax.steps import Row, SamplerPlan
@@ -101,7 +101,7 @@ def generate(
         task = _Task(program, arrays, mine, keys, rows, noise, plan.stochastic)
         done = _Done(progress, begun, count, n)
         r = loop(task, r, done)
-        samples[begun : begun + count] = np.asarray(r[0])[:count]
+        samples[begun : begun + count] = np.asarray(without_rounding(r[0], noise))[:count]
         done(1.0)
     return samples
 

@@ -281,6 +281,16 @@ def colored(noise: NoiseSpectrum | None, white: jax.Array) -> jax.Array:
     return white if noise is None else jnp.asarray(noise.color(white))
 
 
+def without_rounding(samples: jax.Array, noise: NoiseSpectrum | None) -> jax.Array:
+    """Samples [..., *shape] that are 0 in directions without noise, where only rounding grew.
+
+    By ``1 / alpha``, as the data would: to 4e-3 where a schedule begins at alpha = 3e-5.
+    """
+    if noise is None or not noise.omitted:
+        return samples
+    return jnp.asarray(noise.supported(samples))
+
+
 @follows_the_rule
 def covariance(noise: NoiseSpectrum) -> Array:
     """N [d, d] over flattened samples."""

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from specjax.denoisers import Denoiser, within
-from specjax.noise import NoiseSpectrum, anisotropic, colored
+from specjax.noise import NoiseSpectrum, anisotropic, colored, without_rounding
 from specjax.steps import Row, SamplerPlan, advance
 
 
@@ -64,7 +64,8 @@ def sample(
 
     first = jnp.asarray(plan.start, dtype) * colored(noise, jnp.asarray(start, dtype))
     filled = first_registers(first, plan.registers)
-    return scan_rows(denoise, filled, rows, pushed if plan.stochastic else None)[0]
+    found = scan_rows(denoise, filled, rows, pushed if plan.stochastic else None)[0]
+    return without_rounding(found, noise)
 
 
 def first_registers(first: jax.Array, registers: int) -> jax.Array:
