@@ -1,0 +1,86 @@
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import specjax as sx
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def beside_the_package(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    yield
+    for name in [x for x in sys.modules if x.split(".")[0] == "experiments"]:
+        del sys.modules[name]
+
+
+def test_the_smallest_run_goes_on_where_it_was_ended(tmp_path, capsys):
+    from experiments.intermediate_steps.run import main
+
+    folders = ["--results", str(tmp_path / "results"), "--work", str(tmp_path / "work")]
+    command = ["--smallest", "--denoisers", "gaussian", *folders]
+    main(command)
+    path = tmp_path / "results" / "gaussian-0.json"
+    first = path.read_text()
+    assert "gaussian, seed 0: dpmpp_2m" in capsys.readouterr().out
+    main(command)
+    assert path.read_text() == first
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm", "dpmpp_2m"])
+def test_a_stopped_plan_returns_the_estimate(sampler):
+    """By the loop over the rows, with a denoiser that is not linear."""
+    from experiments.intermediate_steps.trajectory import stopped
+
+    def denoise(x, alpha, sigma):
+        return np.tanh(x / alpha) / (1 + sigma)
+
+    plan = sx.plan(sampler, sx.family("cosine", 4))
+    start = np.random.default_rng(0).normal(size=5)
+    quiet = sx.SamplerPlan(
+        plan.alpha, plan.sigma, plan.keep, plan.pull, 0 * plan.push, plan.start, False
+    )
+    r = np.zeros((plan.registers, 5))
+    r[0] = plan.start * start
+    for k in range(4):
+        estimate = denoise(r[0], plan.alpha[k], plan.sigma[k])
+
+        def in_jax(x, alpha, sigma):
+            import jax.numpy as jnp
+
+            return jnp.tanh(x / alpha) / (1 + sigma)
+
+        import jax
+
+        found = sx.sample(stopped(quiet, k), in_jax, jax.random.key(0), (5,),
+                          start=jax.numpy.asarray(start, "float32"))  # fmt: skip
+        np.testing.assert_allclose(found, estimate, atol=2e-4)
+        r = np.einsum("ij,jd->id", plan.keep[k], r) + plan.pull[k][:, None] * estimate
+
+
+def test_after_the_last_call_all_is_formed():
+    """In many steps: then power is that of the data, in each band."""
+    from experiments.intermediate_steps.run import bands_of
+    from experiments.intermediate_steps.trajectory import formed, predicted, real_power
+
+    spectrum = sx.data.open("digits").spectrum(method="shift-invariant")
+    bands, _ = bands_of(spectrum)
+    plan = sx.plan("dpmpp_2m", sx.spectral(spectrum, 60))
+    part = formed(predicted(plan, spectrum, bands), real_power(spectrum, bands))
+    np.testing.assert_allclose(part[-1], 1, atol=0.02)
+    assert (part[0] < 0.05).all()
+
+
+def test_placed_levels_are_at_equal_distances_of_what_is_formed():
+    from experiments.intermediate_steps.trajectory import formation_call, placed
+
+    levels = np.linspace(-10, 8, 200)
+    part = np.stack([1 / (1 + np.exp(-levels)), 1 / (1 + np.exp(-(levels - 2)))], axis=1)
+    schedule = placed(levels, part, 5, (4.0358e-5, 1.0))
+    progress = np.interp(schedule.logsnr[1:-1], levels, part.mean(1))
+    np.testing.assert_allclose(np.diff(progress), np.diff(progress)[0], rtol=1e-2)
+    assert formation_call(part)[0] == pytest.approx(10 / 18 * 199, abs=0.1)  # where it is 1/2
