@@ -29,9 +29,11 @@ from experiments.intermediate_steps.trajectory import (
     measured,
     placed,
     predicted,
-    real_power,
 )
 from specjax.evaluate.bands import _rings
+
+DRAWN = 20_000
+"""Samples of what a denoiser without a dataset of its own stands for."""
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -48,15 +50,18 @@ def digits() -> np.ndarray:
 
 
 def denoiser_of(name: str, spectrum: sx.Spectrum, config: Config, work: Path) -> Any:
-    """A denoiser on samples [n, 8, 8], and the data that it stands for."""
-    data = digits()
+    """A denoiser on samples [n, 8, 8], and samples of what it stands for."""
+    data, rng = digits(), np.random.default_rng(0)
     if name == "gaussian":
-        return sx.wiener(spectrum), data
+        white = rng.normal(size=(DRAWN, spectrum.dimension))
+        return sx.wiener(spectrum), np.asarray(
+            spectrum.lift(spectrum.mean + np.sqrt(spectrum.eigenvalues) * white)
+        )
     if name == "empirical":
         prior = sx.priors.Empirical.from_samples(data, seed=0)
         half = np.asarray(prior.lift(prior.samples)).reshape(-1, 8, 8)
-        noise = np.random.default_rng(0).normal(size=half.shape)
-        return prior, half + float(prior.kernel_width) * noise
+        chosen = half[rng.integers(len(half), size=DRAWN)]
+        return prior, chosen + float(prior.kernel_width) * rng.normal(size=chosen.shape)
     default = sx.nn.TrainConfig()
     training = replace(
         default,
@@ -82,9 +87,9 @@ def watched(
     bands, frequency = bands_of(spectrum)
     schedule = sx.spectral(spectrum, config.trajectory, alpha_bar_range=ENDS)
     plan = sx.plan(sampler, schedule)
-    ideal = formed(predicted(plan, spectrum, bands), real_power(spectrum, bands))
+    ideal = formed(predicted(plan, spectrum, bands))
     power, estimates = measured(plan, denoise, data, config.n, seed)
-    real = formed(power, power[-1])
+    real = formed(power)
     return {
         "frequency": frequency.tolist(),
         "logsnr": [float(x) for x in schedule.logsnr[:-1]],
@@ -104,7 +109,7 @@ def compared(
     bands, _ = bands_of(spectrum)
     fine = sx.spectral(spectrum, config.curve, alpha_bar_range=ENDS)
     watching = sx.plan(sampler, fine)
-    ideal = formed(predicted(watching, spectrum, bands), real_power(spectrum, bands))
+    ideal = formed(predicted(watching, spectrum, bands))
     power, _ = measured(watching, denoise, data, min(config.n, 256), 500 + seed)
     levels = np.asarray(fine.logsnr[:-1])
     found: dict[str, Any] = {}
@@ -114,7 +119,7 @@ def compared(
             "uniform_logsnr": sx.family("uniform_logsnr", steps, alpha_bar_range=ENDS),
             "spectral": sx.spectral(spectrum, steps, alpha_bar_range=ENDS),
             "placed by the prediction": placed(levels, ideal, steps, ENDS),
-            "placed by what was watched": placed(levels, formed(power, power[-1]), steps, ENDS),
+            "placed by what was watched": placed(levels, formed(power), steps, ENDS),
         }
         found[str(steps)] = {
             label: _distance(sx.plan(sampler, one), denoise, data, config.n, seed)

@@ -38,11 +38,6 @@ def _power(plan: sx.SamplerPlan, spectrum: sx.Spectrum, bands: np.ndarray) -> np
     return _mean_of(moments.variance + missing**2, bands)
 
 
-def real_power(spectrum: sx.Spectrum, bands: np.ndarray) -> np.ndarray:
-    """Power of the data [bands] around their mean."""
-    return _mean_of(np.asarray(spectrum.eigenvalues), bands)
-
-
 def _mean_of(x: np.ndarray, bands: np.ndarray) -> np.ndarray:
     return np.bincount(bands, x) / np.bincount(bands)
 
@@ -58,9 +53,9 @@ def measured(
     return np.stack([band_power(x, data).generated for x in estimates]), estimates
 
 
-def formed(power: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """How much of each band's final standard deviation is there: [calls, bands], 0 to about 1."""
-    return np.sqrt(power / last)
+def formed(power: np.ndarray) -> np.ndarray:
+    """How much of each band's final standard deviation is there: [calls, bands], 0 to 1."""
+    return np.sqrt(power / power[-1])
 
 
 def formation_call(part: np.ndarray, half: float = 0.5) -> np.ndarray:
