@@ -13,7 +13,7 @@ from specjax import io as files
 from specjax.basis import Basis, FourierBasis
 from specjax.noise import NoiseSpectrum, check_weights
 from specjax.noise_bases import BASES
-from specjax.noise_families import NOISES, noise_spectrum
+from specjax.noise_families import NOISES, check_family, noise_spectrum
 from specjax.spectrum import Spectrum
 
 ISOTROPIC = "isotropic"
@@ -69,13 +69,10 @@ class ForwardNoise:
         """
         _check.one_of("noise_basis", self.noise_basis, BASES)
         self._check_family()
-        trial = (8,) if self.noise_basis == "data" else (64, 64)
         if self._is_saved:
             self._saved()
         elif not self._is_file:
-            noise_spectrum(self._family, trial, **self._options(omit=None))
-            if self.noise_omit is not None:
-                noise_spectrum("isotropic", (64, 64), omit=self.noise_omit)
+            check_family(self._family, **self._options())
 
     def spectrum(
         self, shape: tuple[int, ...], *, spatial: int | None = None, own: Basis | None = None
@@ -101,6 +98,7 @@ class ForwardNoise:
         if self._is_file:
             found = NoiseSpectrum(self._weights(shape), shape, **place)
         else:
+            place["normalise"] = not self.noise_as_is
             found = noise_spectrum(self._family, shape, **{**self._options(), **place})
         return None if found.isotropic else found
 
@@ -165,8 +163,8 @@ class ForwardNoise:
                 f"noise = {self.noise} has weights of its own: put the band or offset into them"
             )
 
-    def _options(self, **other: Any) -> dict[str, Any]:
-        """Of :func:`noise_spectrum`."""
+    def _options(self) -> dict[str, Any]:
+        """Of :func:`check_family`."""
         given: dict[str, Any] = {
             parameter: getattr(self, name)
             for name, (parameter, _) in _OF_FAMILY.items()
@@ -176,9 +174,8 @@ class ForwardNoise:
             given |= {"low": self.noise_bands[:2], "high": self.noise_bands[2:]}
         given |= {
             "basis": self.noise_basis, "omit": self.noise_omit, "offset": self.noise_offset,
-            "normalise": not self.noise_as_is,
         }  # fmt: skip
-        return {**given, **other}
+        return given
 
     def _weights(self, shape: tuple[int, ...]) -> np.ndarray:
         try:

@@ -50,8 +50,8 @@ class NoiseSpectrum:
       source: where the weights come from; kept in files, not by transformations.
 
     Raises:
-      ValueError: for weights that are negative, not finite or all zero, of another shape, or
-        different at k and -k; weights that span more than six decades.
+      ValueError: for weights that are negative, complex, not finite or all zero, of another shape,
+        or different at k and -k; weights that span more than six decades.
 
     Example:
       >>> noise = NoiseSpectrum([2.0, 1.0, 0.0, 1.0], (4,))
@@ -68,6 +68,8 @@ class NoiseSpectrum:
 
     def __post_init__(self) -> None:
         _check.one_of("basis", self.basis, BASES)
+        if np.iscomplexobj(self.weights):
+            raise ValueError("weights are complex: give their absolute values, the noise is theirs")
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
         object.__setattr__(self, "weights", as_float_array(self.weights))
         if self.basis != "data":
@@ -204,9 +206,15 @@ def _inverse(weights: Array) -> Array:
 
 
 def _multiplied(noise: NoiseSpectrum, weights: Array, x: Array) -> Array:
-    """``F^T diag(weights) F x`` in the dtype of x."""
-    xp = namespace(weights, x)
-    weights = xp.asarray(weights, x.dtype)
+    """``F^T diag(weights) F x`` in the dtype of x; whole numbers in that of floats."""
+    xp, given = namespace(weights, x), x.dtype
+    dtype = jnp.promote_types(given, jnp.float32)  # no FFT takes less, and weights need its digits
+    weights, x = xp.asarray(weights, dtype), x.astype(dtype)
+    found = _in_basis(noise, weights, x)
+    return found.astype(given) if jnp.issubdtype(given, jnp.floating) else found
+
+
+def _in_basis(noise: NoiseSpectrum, weights: Array, x: Array) -> Array:
     if noise.basis != "data":
         axes = len(noise.grid)
         return transformed(noise.basis, weights, x, axes, len(noise.shape) - axes)
@@ -246,6 +254,8 @@ def same_noise(a: NoiseSpectrum | None, b: NoiseSpectrum | None) -> bool:
     if a is None or b is None:
         return a is b
     if (a.basis, a.shape) != (b.basis, b.shape):
+        return False
+    if a.basis != "data" and a.spatial != b.spatial:
         return False
     u, v = (np.asarray(one.per_direction(), np.float64) for one in (a, b))
     return bool(np.abs(u - v).max() <= _SAME * max(u.max(), v.max()))

@@ -16,7 +16,7 @@ import numpy as np
 from specjax import _check
 from specjax._values import Array, concrete, namespace
 from specjax.basis import Basis, FourierBasis
-from specjax.noise import NoiseSpectrum
+from specjax.noise import NoiseSpectrum, check_weights
 from specjax.noise_bases import BASES, grid_of, radius
 
 Band = Sequence[float]
@@ -51,7 +51,8 @@ def _two_band(
     _check_bands(low, high)
     known = concrete(gains) if not isinstance(gains, tuple | list) else np.asarray(gains)
     if known is not None and (known.shape != (2,) or not (np.isfinite(known) & (known >= 0)).all()):
-        raise ValueError(f"gains = {gains!r}: give two numbers, not negative, such as 0.5 0.5")
+        given = tuple(np.ravel(known).tolist())
+        raise ValueError(f"gains = {given!r}: give two numbers, not negative, such as 0.5 0.5")
     return gains[0] * _inside(r, low) + gains[1] * _inside(r, high)
 
 
@@ -101,15 +102,9 @@ def noise_spectrum(
       >>> noise.weights[0, 0] > noise.weights[4, 4], noise.variance.round(6)
       (np.True_, np.float64(1.0))
     """
-    name = _check.one_of("noise", family.replace("-", "_"), NOISES)
+    name, make = _named(family, parameters)
     shape = tuple(int(n) for n in shape)
     _check.one_of("basis", basis, BASES)
-    make = NOISES[name].weights
-    known = [p for p in inspect.signature(make).parameters if p != "r"]
-    for given in parameters:
-        if given not in known:
-            takes = ", ".join(known) or "no parameters"
-            raise ValueError(f"{given} is no parameter of {name!r} noise: it takes {takes}")
     if basis == "data" and isinstance(own, FourierBasis):
         raise ValueError(
             "basis = 'data' of a shift-invariant spectrum has frequencies, no ranks: give 'fourier'"
@@ -121,8 +116,48 @@ def noise_spectrum(
     if not _is_zero(offset):
         weights = _with_offset(weights, offset, basis, shape, spatial)
     weights = _of_mean_one(weights) if normalise else weights
-    source = _source(name, parameters, known, make, omit, offset, normalise)
+    source = _source(name, parameters, make, omit, offset, normalise)
     return NoiseSpectrum(weights, shape, basis, spatial, own, source)
+
+
+def check_family(
+    family: str, *, basis: str = "fourier", omit: Band | None = None, offset: Any = 0.0,
+    **parameters: Any,
+) -> None:  # fmt: skip
+    """Refuse what :func:`noise_spectrum` refuses on samples of any shape.
+
+    Raises:
+      ValueError: as it does; but whether a band has frequencies is seen with the samples.
+    """
+    _, make = _named(family, parameters)
+    bands = [omit, parameters.get("low"), parameters.get("high")]
+    first = [min(float(band[0]), 1.0) for band in bands if band is not None]
+    r = np.unique([*np.linspace(0, 1, 5), *first])
+    weights = make(r, **{k: _given(k, v) for k, v in parameters.items()})
+    if omit is not None:
+        weights = _without(weights, r, omit)
+    if _is_zero(offset):
+        check_weights(np.asarray(weights))
+    else:
+        _check_offset(basis)
+
+
+def _named(family: str, parameters: Mapping[str, Any]) -> tuple[str, Callable[..., Array]]:
+    """The name of a family that exists, and its function of these parameters."""
+    name = _check.one_of("noise", str(family).replace("-", "_"), NOISES)
+    make = NOISES[name].weights
+    known = _parameters_of(make)
+    for given in parameters:
+        if given not in known:
+            takes = ", ".join(known) or "no parameters"
+            raise ValueError(f"{given} is no parameter of {name!r} noise: it takes {takes}")
+    return name, make
+
+
+def _parameters_of(make: Callable[..., Array]) -> dict[str, Any]:
+    """The parameters of a family with what they are by default."""
+    known = inspect.signature(make).parameters
+    return {name: one.default for name, one in known.items() if name != "r"}
 
 
 def noise_of_document(document: Mapping[str, Any], own: Basis | None = None) -> NoiseSpectrum:
@@ -152,12 +187,11 @@ def noise_of_document(document: Mapping[str, Any], own: Basis | None = None) -> 
 
 
 def _source(
-    name: str, given: Mapping[str, Any], known: Sequence[str], make: Callable[..., Array],
-    omit: Band | None, offset: Any, normalise: bool,
+    name: str, given: Mapping[str, Any], make: Callable[..., Array], omit: Band | None,
+    offset: Any, normalise: bool,
 ) -> dict[str, Any] | None:  # fmt: skip
     """Family and parameters as plain numbers; None while one is traced."""
-    defaults = inspect.signature(make).parameters
-    all_of = {p: given.get(p, defaults[p].default) for p in known}
+    all_of = {**_parameters_of(make), **given}
     if any(concrete(x) is None for v in (*all_of.values(), offset) for x in _leaves(v)):
         return None
     plain = {p: np.asarray(v, np.float64).tolist() for p, v in all_of.items()}
@@ -173,7 +207,7 @@ def _leaves(value: Any) -> list[Any]:
 
 
 def _given(name: str, value: Any) -> Any:
-    """A parameter as numbers, if they are known and finite."""
+    """A parameter, in float64 if it is known: files make the same weights of its digits again."""
     if any(concrete(x) is None for x in _leaves(value)):
         return value
     try:
@@ -182,7 +216,7 @@ def _given(name: str, value: Any) -> Any:
         raise ValueError(f"{name} = {value!r}: give a number, or several") from None
     if not np.isfinite(found).all():
         raise ValueError(f"{name} = {value!r}: give finite numbers")
-    return value
+    return found if found.ndim else float(found)
 
 
 def _wide(r: Array, first: Any, second: Any, of: Callable[..., Array]) -> Array:
@@ -203,8 +237,8 @@ def _positive(name: str, value: Any) -> None:
 
 
 def _checked_band(name: str, band: Band) -> tuple[float, float]:
-    numbers = np.asarray(band, np.float64)
-    if numbers.shape != (2,) or not np.isfinite(numbers).all() or not 0 <= numbers[0] < numbers[1]:
+    numbers = np.asarray(_given(name, band))
+    if numbers.shape != (2,) or not 0 <= numbers[0] < numbers[1]:
         raise ValueError(
             f"{name} = {tuple(np.ravel(band).tolist())!r}: give a band of radial frequencies, low "
             "before high, from 0 to 1"
@@ -234,18 +268,19 @@ def _without(weights: Array, r: Array, band: Band) -> Array:
 
 
 def _is_zero(offset: Any) -> bool:
-    known = concrete(offset)
-    if known is not None and not (np.ndim(known) == 0 and np.isfinite(known) and known >= 0):
+    if concrete(offset) is None:
+        return False
+    known = _given("offset", offset)
+    if np.ndim(known) or known < 0:
         raise ValueError(f"offset = {offset!r}: give a number, 0 or above")
-    return known is not None and known == 0
+    return bool(known == 0)
 
 
 def _with_offset(
     weights: Array, offset: Any, basis: str, shape: tuple[int, ...], spatial: int | None
 ) -> Array:
     """A constant of this standard deviation: it is all at frequency 0, of the orthonormal norm."""
-    if basis == "data":
-        raise ValueError("offset = ...: the data's own basis has no frequency 0; leave it out")
+    _check_offset(basis)
     xp, grid = namespace(weights, offset), grid_of(shape, spatial)
     at_zero = np.zeros(grid)
     at_zero[(0,) * len(grid)] = math.prod(grid)
@@ -253,6 +288,11 @@ def _with_offset(
     squared = weights**2 + offset**2 * at_zero
     positive = squared > 0
     return xp.where(positive, xp.sqrt(xp.where(positive, squared, 1)), 0)
+
+
+def _check_offset(basis: str) -> None:
+    if basis == "data":
+        raise ValueError("offset: the data's own basis has no frequency 0; leave the offset out")
 
 
 def _of_mean_one(weights: Array) -> Array:

@@ -262,6 +262,22 @@ def test_sample_and_generate_use_coloured_noise(sampler):
 
 
 @each_basis
+def test_short_floats_and_whole_numbers_are_colored_in_float32(basis):
+    noise = sx.noise_spectrum("power_law", (6, 5), exponent=-0.7, basis=basis)
+    x = np.random.default_rng(0).integers(-100, 100, (3, 6, 5))
+    want = noise.color(x.astype(np.float64))
+    np.testing.assert_allclose(noise.color(x), want, rtol=1e-5, atol=1e-3)
+    for dtype in (jnp.bfloat16, jnp.float16):
+        found = noise.color(jnp.asarray(x, dtype))
+        assert found.dtype == dtype
+        rounding = jnp.finfo(dtype).eps * np.abs(want).max()
+        np.testing.assert_allclose(np.asarray(found, np.float64), want, atol=rounding)
+    key, shape = jax.random.key(0), (2, 6, 5)
+    short = sx.sample(PLAN, smooth_denoiser, key, shape, noise=noise, dtype=jnp.bfloat16)
+    assert short.dtype == jnp.bfloat16
+
+
+@each_basis
 def test_omitted_directions_stay_as_they_are(basis):
     noise = sx.noise_spectrum("isotropic", (8, 8), basis=basis, omit=(0.3, 0.5))
     denoise, x = within(smooth_denoiser, noise), jax.random.normal(jax.random.key(0), (4, 8, 8))
@@ -345,6 +361,9 @@ def test_the_same_noise_is_the_same_covariance():
     a = sx.noise_spectrum("power_law", (8, 8), exponent=-0.06)
     given = sx.NoiseSpectrum(np.asarray(a.weights, np.float32), (8, 8))
     assert same_noise(a, given)
+    weights = np.outer([3.0, 2.0, 1.0, 2.0], [1.0, 2.0])  # of an image 4 x 2, or of stereo sound
+    image, sound = (sx.NoiseSpectrum(weights, (4, 2), spatial=n) for n in (2, 1))
+    assert not same_noise(image, sound)
     assert same_noise(None, sx.noise_spectrum("isotropic", (8, 8)))
     for other in (None, sx.noise_spectrum("power_law", (8, 8), exponent=-0.07),
                   sx.noise_spectrum("power_law", (8, 8), exponent=-0.06, basis="cosine"),
@@ -361,6 +380,8 @@ NAN, INF = float("nan"), float("inf")
     ("make", "words"),
     [
         (lambda: sx.NoiseSpectrum([1.0, -1.0, 1.0], (3,), "cosine"), "1 negative value"),
+        (lambda: sx.NoiseSpectrum([1.0, 1.0j, 1.0], (3,), "cosine"), "weights are complex"),
+        (lambda: sx.noise_spectrum("isotropic", (8,), offset="a"), "offset = 'a'"),
         (lambda: sx.NoiseSpectrum([1.0, NAN, 1.0], (3,), "cosine"), "NaN or infinite"),
         (lambda: sx.NoiseSpectrum([1.0, INF, 1.0], (3,), "cosine"), "NaN or infinite"),
         (lambda: sx.NoiseSpectrum(np.zeros(4), (4,)), "all zero"),

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -44,6 +45,8 @@ def rewritten(path, change):
         sx.noise_spectrum("power_law", (6, 5, 2), exponent=[-0.3, 0.1], omit=(0.9, 1.0)),
         sx.noise_spectrum("two_band", (8,), gains=(0.2, 0.8), basis="cosine", normalise=False),
         sx.noise_spectrum("exponential", (7, 2), spatial=1, offset=0.3),
+        sx.noise_spectrum("power_law", (32, 32), exponent=jnp.float32(-0.3123)),
+        sx.noise_spectrum("two_band", (32, 32), gains=jnp.asarray([0.31, 0.72], jnp.float32)),
         sx.NoiseSpectrum([2.0, 1.0, 0.0, 1.0], (4,)),
         OWN,
     ],
@@ -171,6 +174,24 @@ def test_the_option_takes_files(tmp_path, learned):
     white = sx.save(tmp_path / "w.json", sx.fit(spectrum(), 3))
     with pytest.raises(ValueError, match="of isotropic noise; leave it out"):
         ForwardNoise(noise=str(white)).check()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"noise_omit": (0.001, 0.01)},  # 8 to 80 Hz of sound at 16 kHz
+        {"noise": "two-band", "noise_bands": (0.001, 0.01, 0.012, 0.02)},
+        {"noise": "two-band", "noise_bands": (0.01, 0.05, 0.06, 0.1), "noise_basis": "data"},
+        {"noise_omit": (0.01, 0.05), "noise_basis": "data"},
+    ],
+)
+def test_narrow_bands_are_for_the_samples_to_refuse(options):
+    option = ForwardNoise(**options)
+    option.check()
+    noise = option.spectrum((16000,))
+    assert 0 < noise.omitted < 16000
+    with pytest.raises(ValueError, match=r"no frequency|all zero"):
+        option.spectrum((8,))
 
 
 def test_isotropic_noise_asks_nothing_of_the_samples():
