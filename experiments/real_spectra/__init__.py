@@ -1,0 +1,1 @@
+"""The spectra of real images and sound: their schedules, and what those cost elsewhere."""
