@@ -57,10 +57,10 @@ def estimates(subject: Subject) -> dict[str, Any]:
 
 def schedules(subject: Subject, config: Config, names: tuple[str, ...]) -> dict[str, Any]:
     """What is learned on the estimates in every regime."""
-    law = facts_of(subject.spectrum())
+    full = subject.spectrum()
     return {
-        "samples": subject.spectrum().source["samples"],
-        "exponent": law["exponent"],
+        "samples": (full.source or {})["samples"],
+        "exponent": facts_of(full)["exponent"],
         "regimes": {str(x): in_regime(subject, x, config, names) for x in config.regimes},
     }
 

@@ -48,7 +48,7 @@ def samples_of(name: str, window: int, most: int | None = None, **options: Any) 
             return _sound(name, window, most, options)
         if name in sx.data.BUILTIN:
             return _images(sx.data.open(name, limit=most, **options))
-        place = {"data_dir": str(_existing(folder() / "tfds", name).parent)}
+        place: dict[str, Any] = {"data_dir": str(_existing(folder() / "tfds", name).parent)}
         return _images(sx.data.open(f"tfds:{name}", limit=most, **place, **options))
     except ValueError as error:
         raise AbsentError(str(error)) from None
