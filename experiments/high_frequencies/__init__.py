@@ -1,0 +1,1 @@
+"""What losses that weigh frequencies otherwise do for the high ones."""
