@@ -67,9 +67,11 @@ def linearised(spectrum: Spectrum) -> Denoiser:
 
 
 def within(denoise: Denoiser, noise: NoiseSpectrum | None) -> Denoiser:
-    """The denoiser that leaves directions without noise as they are: ``x0 = x / alpha`` there.
+    """The denoiser that knows nothing of directions without noise, and leaves them as they are.
 
-    Itself, where the noise has all directions.
+    There ``x0 = x / alpha``; elsewhere it is asked for what the other directions of x say: samples,
+    which have nothing there, would be no x that it has learned from. Itself, where the noise has
+    all directions.
     """
     return denoise if noise is None or not noise.omitted else Within(denoise, noise)
 
@@ -84,7 +86,8 @@ class Within:
 
     def __call__(self, x: Array, alpha: Array, sigma: Array, *more: Any, **options: Any) -> Array:
         """``E[x0 | x]``."""
-        estimate = self.denoise(x, alpha, sigma, *more, **options)
+        seen = self.noise.supported(x)
+        estimate = self.denoise(seen, alpha, sigma, *more, **options)
         return self.noise.supported(estimate) + self.noise.left_out(x) / alpha
 
 

@@ -12,7 +12,6 @@ import numpy as np
 from experiments.anisotropic_noise.config import DATASETS
 from experiments.anisotropic_noise.tables import HERE, NOT_YET, Found, found_of
 from experiments.common import between
-from experiments.estimates import Estimate
 
 README = HERE.parent / "README.md"
 MARKS = ("<!-- anisotropic_noise -->", "<!-- end of anisotropic_noise -->")
@@ -26,16 +25,18 @@ CLAIMS = {
         "trained on data corrupted in a band, noise without it is nearer to clean data",
     ),
 }  # fmt: skip
+MEASURES = {"frechet": "Fréchet in pixels", "outside": "Fréchet outside of the band"}
 
 
-def _line(data: str, plan: str, claim: str, mine: Estimate, other: Estimate) -> str:
+def _line(data: str, plan: str, claim: str, measure: str, pair: tuple[Found, Found]) -> str:
+    mine, other = (one.judged[plan][measure] for one in pair)
     error = np.hypot(mine.error, other.error)
     gap = other.mean - mine.mean
     clear = np.isfinite(error) and abs(gap) > 2 * error
     verdict = ("yes" if gap > 0 else "**no**") if clear else "**not clear**"
     command = f"`python -m experiments.anisotropic_noise.run --data {data}`"
     text = f"{mine} against {other}, {mine.seeds} seeds"
-    what = f"{DATASETS[data]}, {plan}: {claim} (Fréchet in pixels)"
+    what = f"{DATASETS[data]}, {plan}: {claim} ({MEASURES[measure]})"
     return f"| {what} | {verdict} | {text} | {command} |"
 
 
@@ -51,11 +52,11 @@ def lines_of(results: Path = HERE / "results") -> list[str]:
             )
         for name, (other, claim) in CLAIMS.items():
             if name in found and other in found:
+                pair = (found[name], found[other])
                 lines += [
-                    _line(
-                        data, plan, claim, measured["frechet"], found[other].judged[plan]["frechet"]
-                    )
-                    for plan, measured in found[name].judged.items()
+                    _line(data, plan, claim, measure, pair)
+                    for plan in found[name].judged
+                    for measure in (MEASURES if "band" in name else ("frechet",))
                 ]
     return lines
 

@@ -52,7 +52,7 @@ class Config:
     seeds: int = 3
     updates: int = 1500
     width: int = 16
-    std: float = 0.3
+    std: float = 0.6
     steps: int = 10
     fine: int = 64
     n: int = 1797

@@ -71,6 +71,11 @@ def plans_of(run: Any, config: Config) -> dict[str, sx.SamplerPlan]:
     }
 
 
+def outside(samples: np.ndarray) -> np.ndarray:
+    """Their part outside of the band that is corrupted or left out."""
+    return sx.noise_spectrum("isotropic", samples.shape[1:], omit=BAND).supported(samples)
+
+
 def judged(run: Any, clean: np.ndarray, features: Any, seed: int, config: Config) -> dict[str, Any]:
     """Distances to clean data, and the power of bands in decibels, measured and predicted."""
     found = {}
@@ -81,6 +86,7 @@ def judged(run: Any, clean: np.ndarray, features: Any, seed: int, config: Config
         power, predicted = band_power(samples, clean), band_power(ideal, clean)
         found[name] = {
             "frechet": sx.evaluate.frechet(samples, clean),
+            "outside": sx.evaluate.frechet(outside(samples), outside(clean)),
             "spectrum_db": power.rms,
             "decibel": power.decibel.tolist(),
             "predicted_decibel": predicted.decibel.tolist(),

@@ -17,6 +17,7 @@ MARKS = ("<!-- tables: written by tables.py -->", "<!-- end of tables -->")
 NOT_YET = "not yet run"
 _MEASURES = {
     "frechet": "Fréchet (pixels)",
+    "outside": "Fréchet outside of the band",
     "feature_frechet": "Fréchet (features)",
     "spectrum_db": "spectrum, RMS dB",
 }
