@@ -1,0 +1,127 @@
+"""The pictures: ``python -m experiments.real_spectra.plot``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.real_spectra.found import HELD_OUT, HERE, Matrix, Results, found, plain
+from experiments.real_spectra.schedules import families
+from specjax.plots import save_figure
+from specjax.plots.style import GUIDE, INK, RC, STRONG
+
+_DEEPEST = 16.0
+"""The logsnr at which pictures of schedules end; a noise-free end is further still."""
+
+
+def spectra_figure(results: Results) -> Figure:
+    """Eigenvalues over rank: the full covariance, dashed the shift-invariant estimate."""
+    figure = Figure(figsize=(8.6, 5.4), layout="constrained")
+    axes = figure.subplots()
+    for colour, (name, document) in zip(STRONG, results.estimates.items(), strict=False):
+        full, shift = (document["estimates"][x] for x in ("full", "shift-invariant"))
+        label = (
+            f"{plain(name)}, d = {np.prod(document['source']['shape'])}, k^-{full['exponent']:.2f}"
+        )
+        axes.plot(full["rank"], full["eigenvalue"], color=colour, linewidth=1.8, label=label)
+        axes.plot(shift["rank"], shift["eigenvalue"], "--", color=colour, linewidth=1)
+    axes.set(
+        xscale="log", yscale="log", xlabel="rank", ylabel="eigenvalue, units of [-1, 1] squared"
+    )
+    axes.set_ylim(bottom=1e-8)
+    axes.set_title("Spectra: full covariance, and (dashed) shift-invariant estimate")
+    axes.legend(fontsize=8.5)
+    return figure
+
+
+def schedules_figure(results: Results, steps: int) -> Figure:
+    """The learned levels over time, beside cosine."""
+    some = [x for x in results.regimes if x.endswith(f"= {steps}")]
+    rows = -(-len(some) // 2)
+    figure = Figure(figsize=(11, 4.3 * rows), layout="constrained")
+    panels = np.ravel(figure.subplots(rows, 2, sharex=True, sharey=True, squeeze=False))
+    for axes, regime in zip(panels, some, strict=False):
+        for colour, (name, document) in zip(STRONG, results.schedules.items(), strict=False):
+            _levels(
+                axes, document["regimes"][regime]["logsnr"], steps, color=colour, label=plain(name)
+            )
+        cosine = families(steps)["cosine"]
+        _levels(axes, cosine[np.isfinite(cosine)], steps, color=INK, linestyle="--", label="cosine")
+        axes.set_title(f"{regime}")
+        axes.set_ylim(-11, _DEEPEST)
+    for axes in panels[-2:]:
+        axes.set_xlabel("time, noisy to clean")
+    for axes in panels[::2]:
+        axes.set_ylabel("logsnr")
+    panels[0].legend(fontsize=8.5)
+    return figure
+
+
+def _levels(axes: Axes, levels: Any, steps: int, **style: Any) -> None:
+    axes.plot(np.arange(len(levels)) / steps, levels, linewidth=1.6, **style)
+
+
+def cross_figure(results: Results, steps: int) -> Figure:
+    """What a schedule costs elsewhere, in every regime of that many steps."""
+    some = [x for x in results.regimes if x.endswith(f"= {steps}")]
+    rows = -(-len(some) // 2)
+    figure = Figure(figsize=(12.5, 5.2 * rows), layout="constrained")
+    for axes, regime in zip(
+        np.ravel(figure.subplots(rows, 2, squeeze=False)), some, strict=False
+    ):  # fmt: skip
+        _heat(axes, results.matrix(regime))
+        axes.set_title(f"{regime}: loss over the optimum")
+    return figure
+
+
+def _heat(axes: Axes, matrix: Matrix) -> None:
+    """Numbers on a logarithmic scale of colours; the diagonal is learned on the other half."""
+    columns, names = matrix.columns, [*matrix.columns, "cosine"]
+    rows = [
+        [matrix.cells[HELD_OUT if row == x else row, x].value for x in columns] for row in names
+    ]
+    rows.append([matrix.best(x)[1].value for x in columns])
+    values = np.array(rows)
+    shade = np.log10(np.maximum(values - 1, 1e-4))
+    axes.imshow(shade, cmap="YlOrRd", vmin=-3.5, vmax=1.5, aspect="auto")
+    axes.grid(False)
+    axes.axhline(len(columns) - 0.5, color="white", linewidth=4)
+    for (i, j), value in np.ndenumerate(values):
+        ink = "white" if shade[i, j] > 0.3 else INK
+        axes.text(j, i, _short(value), ha="center", va="center", color=ink, fontsize=9)
+    axes.set_xticks(range(len(columns)), [plain(x).replace(" ", "\n") for x in columns])
+    axes.set_yticks(range(len(rows)), [*map(plain, names), "best heuristic"])
+    axes.tick_params(length=0, colors=INK)
+    axes.set(xlabel="judged on", ylabel="learned on")
+    for side in axes.spines.values():
+        side.set_color(GUIDE)
+
+
+def _short(value: float) -> str:
+    """Enough digits to see what is above 1."""
+    if value < 1.1:
+        return f"{value:.4f}"
+    return f"{value:.3g}" if value >= 2 else f"{value:.2f}"
+
+
+def main(results: Path = HERE / "results", folder: Path = HERE) -> None:
+    """Write the pictures of what has been run."""
+    import matplotlib
+
+    known = found(results)
+    steps = sorted({int(x.split("= ")[1]) for x in known.regimes}) if known.schedules else []
+    with matplotlib.rc_context(RC):
+        if known.estimates:
+            save_figure(spectra_figure(known), folder / "spectra.png")
+        for s in steps:
+            save_figure(schedules_figure(known, s), folder / f"schedules-{s}.png")
+            if known.cross:
+                save_figure(cross_figure(known, s), folder / f"cross-{s}.png")
+
+
+if __name__ == "__main__":
+    main()
