@@ -1,0 +1,1 @@
+"""What is the best schedule of a Gaussian, and what is it better by?"""
