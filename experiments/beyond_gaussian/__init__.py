@@ -1,0 +1,1 @@
+"""How far the Gaussian assumption carries, on priors whose denoisers are exact."""
