@@ -40,7 +40,7 @@ class Case(NamedTuple):
     @property
     def margin(self) -> float:
         """Below 1 where it does not hold."""
-        return self.more.value / self.less.value
+        return self.more.value / max(self.less.value, 1e-9)
 
 
 def _line(claim: str, cases: Iterable[Case], command: str = COMMAND) -> str:

@@ -41,10 +41,8 @@ def spectra_figure(results: Results) -> Figure:
 def schedules_figure(results: Results, steps: int) -> Figure:
     """The learned levels over time, beside cosine."""
     some = [x for x in results.regimes if x.endswith(f"= {steps}")]
-    rows = -(-len(some) // 2)
-    figure = Figure(figsize=(11, 4.3 * rows), layout="constrained")
-    panels = np.ravel(figure.subplots(rows, 2, sharex=True, sharey=True, squeeze=False))
-    for axes, regime in zip(panels, some, strict=False):
+    figure, panels = _panels(len(some), 5.5, 4.3, sharex=True, sharey=True)
+    for axes, regime in zip(panels, some, strict=True):
         for colour, (name, document) in zip(STRONG, results.schedules.items(), strict=False):
             _levels(
                 axes, document["regimes"][regime]["logsnr"], steps, color=colour, label=plain(name)
@@ -61,6 +59,14 @@ def schedules_figure(results: Results, steps: int) -> Figure:
     return figure
 
 
+def _panels(count: int, width: float, height: float, **shared: Any) -> tuple[Figure, Any]:
+    """A figure of panels, two in a row."""
+    columns = min(2, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    return figure, np.ravel(figure.subplots(rows, columns, squeeze=False, **shared))[:count]
+
+
 def _levels(axes: Axes, levels: Any, steps: int, **style: Any) -> None:
     axes.plot(np.arange(len(levels)) / steps, levels, linewidth=1.6, **style)
 
@@ -68,11 +74,8 @@ def _levels(axes: Axes, levels: Any, steps: int, **style: Any) -> None:
 def cross_figure(results: Results, steps: int) -> Figure:
     """What a schedule costs elsewhere, in every regime of that many steps."""
     some = [x for x in results.regimes if x.endswith(f"= {steps}")]
-    rows = -(-len(some) // 2)
-    figure = Figure(figsize=(12.5, 5.2 * rows), layout="constrained")
-    for axes, regime in zip(
-        np.ravel(figure.subplots(rows, 2, squeeze=False)), some, strict=False
-    ):  # fmt: skip
+    figure, panels = _panels(len(some), 6.25, 5.2)
+    for axes, regime in zip(panels, some, strict=True):
         _heat(axes, results.matrix(regime))
         axes.set_title(f"{regime}: loss over the optimum")
     return figure
