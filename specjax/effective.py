@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from specjax._values import Array, concrete, namespace, value
-from specjax.basis import Basis, DenseBasis, FourierBasis, _product
+from specjax.basis import Basis, FourierBasis, _product
 from specjax.noise import NoiseSpectrum
 from specjax.spectrum import Spectrum
 
@@ -36,7 +36,6 @@ _TRACED = (
     "the noise is traced, and has another basis than the data: differentiate on a spectrum in its "
     "basis, the shift-invariant one for 'fourier'"
 )
-_ROUNDING = 1e-12  # of the largest eigenvalue
 
 
 @value(data=["inner", "scale", "kept"], static=["shape"])
@@ -208,6 +207,16 @@ def check_dense(d: int) -> None:
         )
 
 
+def support(noise: NoiseSpectrum) -> np.ndarray:
+    """An orthonormal basis [d, k] of the directions that have noise."""
+    d = math.prod(noise.shape)
+    units = np.eye(d)
+    if not noise.omitted:
+        return units
+    inside, across = np.linalg.eigh(noise.supported(units.reshape(d, *noise.shape)).reshape(d, d))
+    return across[:, inside > 0.5]
+
+
 def _generalised(spectrum: Spectrum, noise: NoiseSpectrum) -> Spectrum:
     """By the eigendecomposition of ``T^-1 Sigma T^-1`` on the directions that have noise."""
     d = spectrum.dimension
@@ -218,12 +227,12 @@ def _generalised(spectrum: Spectrum, noise: NoiseSpectrum) -> Spectrum:
     known = replace(noise, weights=np.asarray(noise.weights, np.float64))
     white = known.whiten(units).reshape(d, -1)
     matrix = (white.T * np.asarray(spectrum.eigenvalues, np.float64)) @ white
-    support = known.supported(np.eye(d).reshape(d, *noise.shape)).reshape(d, d)
-    above = 4 * np.trace(matrix) + 1.0
-    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2 + above * (np.eye(d) - support))
-    kept = slice(d - noise.omitted - 1, None, -1) if noise.omitted else slice(None, None, -1)
-    values, vectors = values[kept], vectors[:, kept]
-    values = np.where(values < _ROUNDING * values.max(), np.maximum(values, 0), values)
+    kept = support(noise)
+    values, vectors = np.linalg.eigh(kept.T @ matrix @ kept if noise.omitted else matrix)
+    vectors = kept @ vectors if noise.omitted else vectors
+    values, vectors = values[::-1], vectors[:, ::-1]
+    rounding = d * np.finfo(np.float64).eps * values.max()
+    values = np.where(values > rounding, values, 0)
     as_samples = vectors.T.reshape(-1, *noise.shape)
     up = known.color(as_samples).reshape(len(values), -1).T
     down = known.whiten(as_samples).reshape(len(values), -1).T
@@ -234,8 +243,3 @@ def _generalised(spectrum: Spectrum, noise: NoiseSpectrum) -> Spectrum:
         values, mean, weight, basis=basis, source=spectrum.source, noise=noise,
         noise_variance=(up**2).sum(0),
     )  # fmt: skip
-
-
-__all__ = [
-    "DenseBasis", "ObliqueBasis", "ScaledBasis", "check_dense", "check_spectrum", "effective",
-]  # fmt: skip

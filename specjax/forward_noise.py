@@ -150,8 +150,8 @@ class ForwardNoise:
 
     def _check_family(self) -> None:
         known = [name.replace("_", "-") for name in NOISES]
-        if not self._is_file:
-            _check.one_of("noise", self.noise.replace("_", "-"), known)
+        if not self._is_file and self._family not in NOISES:
+            _check.one_of("noise", self.noise, known)
         for name, (parameter, family) in _OF_FAMILY.items():
             if getattr(self, name) is not None and self._family != family:
                 raise ValueError(

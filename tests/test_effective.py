@@ -245,6 +245,22 @@ def test_gradients_of_a_loss_in_the_noise_are_finite_differences():
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", NOISES)
+def test_directions_without_data_stay_without_in_any_unit(name):
+    """Data of rank 12 have 12 eigenvalues under any noise, not 12 and rounding errors."""
+    mixing = np.random.default_rng(0).normal(size=(D, 12))
+    noise = made(name)
+    found = {}
+    for unit in (1.0, 1e-9):  # of the data
+        data = sx.Spectrum.from_covariance(unit**2 * mixing @ mixing.T)
+        data = sx.Spectrum(data.eigenvalues, basis=DenseBasis(data.basis.vectors, SHAPE))
+        assert (data.eigenvalues > 0).sum() == 12
+        found[unit] = sx.effective(data, noise).eigenvalues / unit**2
+        assert len(found[unit]) == D - noise.omitted
+        assert (found[unit] > 0).sum() == min(12, D - noise.omitted)
+    np.testing.assert_allclose(found[1e-9], found[1.0], rtol=1e-6)
+
+
 def test_a_traced_noise_in_another_basis_is_refused():
     def value(exponent):
         noise = sx.noise_spectrum("power_law", SHAPE, exponent=exponent)

@@ -38,7 +38,7 @@ def read_schedule(text: str) -> Found:
             if isinstance(found, Found):
                 return found
             if isinstance(found, NoiseSpectrum):
-                raise ValueError(f"{text} is a noise file: give a schedule file, it as --noise")
+                raise ValueError(f"{text} is a noise file (for --noise): give a schedule file")
             if isinstance(found, Spectrum):
                 raise ValueError(
                     f"{text} is a spectrum file: give a schedule file ('specjax spectrum' shows "

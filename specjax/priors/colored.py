@@ -21,7 +21,7 @@ import numpy as np
 from specjax._values import Array, value
 from specjax.basis import Basis
 from specjax.denoisers import Within
-from specjax.effective import ObliqueBasis, ScaledBasis
+from specjax.effective import ObliqueBasis, ScaledBasis, support
 from specjax.noise import NoiseSpectrum
 from specjax.priors.contract import Prior, fingerprint_of
 from specjax.priors.gaussian import Gaussian
@@ -172,10 +172,8 @@ def _supported(
 
     Where several eigenvalues are 0 their eigenvectors may have parts on both sides.
     """
-    d = len(values)
-    units = np.eye(d).reshape(d, *noise.shape)
-    inside, across = np.linalg.eigh(noise.supported(units).reshape(d, d))
-    kept = rows @ across[:, inside > 0.5]
+    across = support(noise)
+    kept = rows @ across
     found, turned = np.linalg.eigh((kept.T * values) @ kept)
-    new = (across[:, inside > 0.5] @ turned[:, ::-1]).T
+    new = (across @ turned[:, ::-1]).T
     return np.maximum(found[::-1], 0), new, new @ (rows.T @ mean)
