@@ -1,0 +1,73 @@
+"""The picture, from the results: ``python -m experiments.beyond_gaussian.plot``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from experiments.beyond_gaussian.config import FAMILIES
+from experiments.beyond_gaussian.ratios import (
+    HERE,
+    candidates,
+    distance_from_gaussian,
+    level,
+    ratio,
+    seeds_of,
+)
+from specjax.plots import save_figure
+from specjax.plots.style import GUIDE, RC, STRONG
+
+
+def ratios_figure(results: Path) -> Figure:
+    """A panel for each family: ratios over the best heuristic; what is above 1 does not help."""
+    figure = Figure(figsize=(13, 8), layout="constrained")
+    panels = figure.subplots(2, 3).ravel()
+    for axes, (title, names) in zip(panels, FAMILIES.items(), strict=False):
+        _family(axes, title, [name for name in names if seeds_of(name, results)], results)
+    for axes in panels[len(FAMILIES) :]:
+        axes.set_axis_off()
+    handles, labels = panels[0].get_legend_handles_labels()
+    panels[-1].legend(handles, labels, loc="center", fontsize=9)
+    for axes in panels[::3]:
+        axes.set_ylabel("over the best heuristic\n(geometric mean over S)")
+    return figure
+
+
+def _family(axes: Axes, title: str, names: list[str], results: Path) -> None:
+    for (column, measure), colour in zip(candidates(), STRONG, strict=False):
+        found = {k: ratio(seeds_of(x, results), column, measure) for k, x in enumerate(names)}
+        known = {k: x for k, x in found.items() if x is not None}
+        if known:
+            mean, error = ([getattr(x, what) for x in known.values()] for what in ("mean", "error"))
+            error = np.nan_to_num(error)
+            axes.errorbar(
+                list(known), mean, error, fmt="o-", color=colour, markersize=4,
+                label=f"{column} ({measure})",
+            )  # fmt: skip
+        worse = {k: x.mean for k, x in known.items() if x.verdict < 0}
+        axes.plot(list(worse), list(worse.values()), "x", color=colour, markersize=10)
+    axes.axhline(1, color=GUIDE, linewidth=1)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    nats = [distance_from_gaussian(seeds_of(x, results)).mean for x in names]
+    words = [level(x).replace(" degrees of freedom", " d.o.f.") for x in names]
+    ticks = [f"{word}\n{x:.2g} nats" for word, x in zip(words, nats, strict=True)]
+    axes.set_xticks(range(len(names)), ticks, fontsize=7)
+    axes.set_title(title, fontsize=9)
+
+
+def main(results: Path = HERE / "results", folder: Path = HERE) -> None:
+    """Write ``ratios.png``."""
+    import matplotlib
+
+    with matplotlib.rc_context(RC):
+        save_figure(ratios_figure(results), folder / "ratios.png")
+
+
+if __name__ == "__main__":
+    main()

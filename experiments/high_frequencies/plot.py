@@ -1,0 +1,130 @@
+"""The pictures, from the results: ``python -m experiments.high_frequencies.plot``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.high_frequencies.config import BANDS, DATASETS, EVERY, KL, SAMPLERS, W2
+from experiments.high_frequencies.tables import (
+    HERE,
+    Found,
+    found_of,
+    frequencies,
+    over,
+    seeds_of,
+    shared,
+    shown,
+)
+from specjax.plots import save_figure
+from specjax.plots.style import GUIDE, MUTED, RC, STRONG
+
+_LEARNED = dict(zip((W2, "p = 0.5", EVERY, BANDS, KL), STRONG, strict=False))
+_HEURISTICS = dict(zip(("cosine", "karras", "align_your_steps"), MUTED, strict=False))
+_SHAPES = 20
+"""The S whose levels are drawn, if it has been run."""
+
+CUT = 15
+"""dB at which curves are cut."""
+
+
+def _style(name: str) -> dict:
+    if name in _LEARNED:
+        return {"color": _LEARNED[name], "linewidth": 1.8, "marker": "o", "markersize": 3}
+    return {"color": _HEURISTICS[name], "linewidth": 1.1, "linestyle": "--"}
+
+
+def _ticks(axes: Axes, frequency: list[float]) -> None:
+    axes.set_xticks(range(len(frequency)), [f"{f:.2g}" for f in frequency], fontsize=7.5)
+    axes.axhline(0, color=GUIDE, linewidth=0.8)
+
+
+def bands_figure(every: dict[str, Found]) -> Figure:
+    """A row of panels for each dataset, a panel for each sampler."""
+    figure = Figure(figsize=(13, 3.1 * len(every)), layout="constrained")
+    panels = figure.subplots(len(every), len(SAMPLERS), squeeze=False)
+    for row, (data, found) in zip(panels, every.items(), strict=True):
+        for axes, sampler in zip(row, SAMPLERS, strict=True):
+            _bands(axes, data, found, sampler)
+    for axes in panels[:, 0]:
+        axes.set_ylabel(f"power over the data's, dB\n(cut at {CUT})")
+    for axes in panels[-1]:
+        axes.set_xlabel("frequency, cycles per pixel")
+    panels[0, 0].legend(fontsize=7, ncols=2)
+    return figure
+
+
+def _bands(axes: Axes, data: str, found: Found, sampler: str) -> None:
+    by = found["samplers"].get(sampler)
+    if not by:
+        axes.set_visible(False)
+        return
+    steps = shown(by)
+    for name in (*_HEURISTICS, *_LEARNED):
+        axes.plot(np.clip(by[steps][name]["decibel"], -CUT, CUT), label=name, **_style(name))
+    _ticks(axes, found["bands"]["frequency"])
+    axes.set_title(f"{DATASETS[data]}: {sampler}, S = {steps}", fontsize=9)
+
+
+def shapes_figure(every: dict[str, Found]) -> Figure:
+    """The levels of DDIM's schedules, a panel for each dataset."""
+    figure = Figure(figsize=(3.6 * len(every), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(every), squeeze=False, sharey=True)[0]
+    for axes, (data, found) in zip(panels, every.items(), strict=True):
+        by = found["samplers"]["ddim"]
+        steps = shown(by, _SHAPES)
+        for name in (*_HEURISTICS, *_LEARNED):
+            levels = by[steps][name]["logsnr"]
+            axes.plot(np.arange(len(levels)) / len(levels), levels, label=name, **_style(name))
+        axes.set_title(f"{DATASETS[data]}\nddim, S = {steps}", fontsize=9)
+        axes.set_xlabel("step / S")
+    panels[0].set_ylabel("logsnr")
+    panels[0].legend(fontsize=7)
+    return figure
+
+
+def network_figure(seeds: list[Found], frequency: list[float]) -> Figure:
+    """Measured power of bands with standard errors, and the prediction as a dotted line."""
+    pairs = shared(seeds)
+    across = 2
+    down = -(-len(pairs) // across)
+    figure = Figure(figsize=(11, 3.1 * down), layout="constrained")
+    panels = figure.subplots(down, across, squeeze=False).ravel()
+    for axes, (sampler, steps) in zip(panels, pairs, strict=False):
+        for name in [x for x in seeds[0]["samplers"][sampler][steps] if x in _LEARNED]:
+            real, ideal = (over(seeds, sampler, steps, name, x) for x in ("decibel", "predicted"))
+            x, colour = np.arange(len(real)), _LEARNED[name]
+            axes.errorbar(
+                x, [a.mean for a in real], [a.error for a in real], fmt="o-", color=colour,
+                markersize=3, label=name,
+            )  # fmt: skip
+            axes.plot(x, [b.mean for b in ideal], ":", color=colour)
+        _ticks(axes, frequency)
+        axes.set_title(f"UNet on the digits: {sampler}, S = {steps}", fontsize=9)
+    for axes in panels[len(pairs) :]:
+        axes.set_visible(False)
+    panels[0].set_ylabel("power over the data's, dB\n(dotted: Gaussian prediction)")
+    panels[0].legend(fontsize=7)
+    return figure
+
+
+def main(results: Path = HERE / "results", folder: Path = HERE) -> None:
+    """Write ``bands.png``, ``shapes.png`` and ``network.png`` of what has been run."""
+    import matplotlib
+
+    every = {data: found_of(data, results) for data in DATASETS}
+    every = {data: found for data, found in every.items() if found.get("samplers")}
+    seeds = seeds_of(results)
+    with matplotlib.rc_context(RC):
+        if every:
+            save_figure(bands_figure(every), folder / "bands.png")
+            save_figure(shapes_figure(every), folder / "shapes.png")
+        if shared(seeds):
+            save_figure(network_figure(seeds, frequencies()), folder / "network.png")
+
+
+if __name__ == "__main__":
+    main()
