@@ -117,7 +117,7 @@ def effective(spectrum: Spectrum, noise: NoiseSpectrum | None) -> Spectrum:
     if noise is None or noise.isotropic:
         return spectrum
     check_spectrum(spectrum, noise)
-    if noise.basis == "data" and noise.own is None:
+    if noise.basis == "data" and noise.own is None and spectrum.basis is not None:
         noise = replace(noise, own=spectrum.basis)
     scale = _shared(spectrum, noise)
     if scale is None:
