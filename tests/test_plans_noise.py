@@ -70,6 +70,15 @@ def test_white_noise_is_refused():
     assert "learned for white noise; leave it out" in text
 
 
+def test_noise_that_omits_directions_is_refused_or_said():
+    """A network's answers mean nothing there, and only specjax leaves them out."""
+    omitting = replace(QUIET, noise=noise_spectrum("isotropic", SHAPE, omit=(0.6, 1.0)))
+    text = one_line(sample_plan, None, np.zeros((2, *SHAPE)), omitting, colored=True)
+    assert f"without any in {omitting.noise.omitted} directions" in text
+    assert "keep x / alpha" in " ".join(sx.export(omitting, "json").notes)
+    assert "keep x / alpha" not in " ".join(sx.export(QUIET, "json").notes)
+
+
 # NumPy 2 on torch tensors, inside diffusers.
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_a_scheduler_of_diffusers_takes_colored_latents():

@@ -94,9 +94,11 @@ def noise_note(noise: NoiseSpectrum | None) -> list[str]:
     if noise is None:
         return []
     own = " (with own=spectrum.basis put in by dataclasses.replace)" * (noise.basis == "data")
+    known = "; where it omits directions keep x / alpha of the sample, not the network's answer"
     return [
         f"learned for {noise.name} noise, and for a network trained under it: start from noise of "
         f"that spectrum, and add such noise: sx.load(FILE).noise.color(white){own}"
+        f"{known * bool(noise.omitted)}"
     ]
 
 

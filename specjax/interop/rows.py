@@ -40,15 +40,22 @@ def open_plan(plan: PlanResult | str | os.PathLike[str]) -> PlanResult:
 
 
 def check_colored(plan: PlanResult, colored: bool, of: str) -> None:
-    """Refuse white noise for a plan that was learned for another.
+    """Refuse white noise for a plan that was learned for another, and noise that omits directions.
 
     Args:
       colored: what the user says of his noise. of: what must have the spectrum of the noise.
 
     Raises:
-      ValueError: for a plan under a noise where it was not said, and the reverse.
+      ValueError: for a plan under a noise where it was not said, and the reverse; for noise that
+        omits directions, in which a network's answers mean nothing.
     """
     noise = anisotropic(plan.noise)
+    if noise is not None and noise.omitted:
+        raise ValueError(
+            f"the plan was learned for {noise.name} noise, without any in {noise.omitted:,} "
+            "directions, and other programs do not leave samples as they are there: sample by "
+            "specjax.generate"
+        )
     if noise is not None and not colored:
         raise ValueError(
             f"the plan was learned for {noise.name} noise: give {of} of that spectrum, "
