@@ -78,9 +78,8 @@ def fit_noise(
 
     **On Gaussian data the best noise has the spectrum of the data**: with ``nu = lambda`` all
     effective eigenvalues are equal, and one schedule is best for all. That says nothing of other
-    data, so
-    families have few parameters, and what counts is what networks trained with the noise show:
-    judge a result by training with it, not by its value here.
+    data, so families have few parameters, and what counts is what networks trained with the noise
+    show: judge a result by training with it, not by its value here.
 
     Args:
       spectrum: of the data, in the basis of the noise: the shift-invariant one for "fourier"; any
@@ -150,7 +149,8 @@ def _parameters(family: str, start: Mapping[str, Any] | None) -> tuple[str, dict
     }
     for name, value in (start or {}).items():
         _check.one_of("start", name, known)
-        if np.ndim(value) != np.ndim(known[name]):
+        number = np.issubdtype(np.asarray(value).dtype, np.number)
+        if not number or np.shape(value) != np.shape(known[name]):
             raise ValueError(f"start: {name} = {value!r}: give one like {known[name]!r}")
     return family, {**known, **(start or {})}
 

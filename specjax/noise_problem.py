@@ -80,7 +80,10 @@ class NoiseForm(NamedTuple):
 
 def _number(knob: Knob, parameters: Mapping[str, Any]) -> float:
     value = parameters[knob.name]
-    return math.log(value[0] / value[1]) if knob.name == "gains" else float(value)
+    if knob.name != "gains":
+        return float(value)
+    low, high = value
+    return math.log(low / high) if low > 0 and high > 0 else math.inf  # out of all bounds
 
 
 def form_of(family: str, learned: tuple[str, ...], parameters: Mapping[str, Any]) -> NoiseForm:
