@@ -108,6 +108,15 @@ def test_one_call_a_step_is_over_steps():
     assert not [line for line in axes.lines if line.get_gid() == "front"]
 
 
+def test_losses_of_one_number_of_steps_have_numbers_beside_them():
+    for value in (1.17, 1.61, 0.0307):
+        rows = [row(steps=5, value=value)]  # the heuristic is 1 % above
+        (axes,) = sweep_figure(made(rows)).axes
+        low, high = axes.get_ylim()
+        assert sum(low <= y <= high for y in axes.get_yticks()) > 1
+        assert "" not in [axes.yaxis.get_major_formatter()(y, 0) for y in axes.get_yticks()]
+
+
 def test_a_colour_for_each_sampler_and_thin_dashes_for_its_heuristic():
     rows = product(sampler_options=["{}", '{"eta": 0.5}'], samplers=["ddim"])
     figure = sweep_figure(made(list(rows)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from specjax.plan_result import PlanResult
-from specjax.plots.style import GUIDE, INK, LEARNED, STRONG, learned_style, muted_style
+from specjax.plots.style import GUIDE, INK, LEARNED, STRONG, learned_style, log_ticks, muted_style
 from specjax.plots.sweep_shapes import shortened
 from specjax.schedule import NoiseSchedule
 
@@ -109,7 +109,7 @@ def draw_history(axes: Axes, result: PlanResult) -> None:
     axes.set_ylabel(value_label(result))
     axes.set_xlim(-0.03 * len(at) - 0.5, 1.03 * len(at) - 0.5)
     _whole_steps(axes, "checks during learning")
-    _log_ticks(axes.yaxis)
+    log_ticks(axes.yaxis)
     _legend_above(axes, 3)
 
 
@@ -140,7 +140,7 @@ def draw_values(axes: Axes, result: PlanResult, limit: float | None) -> None:
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel(value_label(result))
     axes.set_title(f"Held out, S = {result.steps}")
-    _log_ticks(axes.xaxis)
+    log_ticks(axes.xaxis)
 
 
 def draw_steps(axes: Axes, results: Sequence[PlanResult], limits: Mapping[int, float]) -> None:
@@ -167,7 +167,7 @@ def draw_steps(axes: Axes, results: Sequence[PlanResult], limits: Mapping[int, f
     axes.set_ylabel(value_label(ordered[0]))
     axes.set_title("Held out, over S")
     _whole_steps(axes, "calls S")
-    _log_ticks(axes.yaxis)
+    log_ticks(axes.yaxis)
     _legend_above(axes, 3)
 
 
@@ -176,20 +176,6 @@ def _whole_steps(axes: Axes, label: str) -> None:
 
     axes.set_xlabel(label)
     axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
-
-
-def _log_ticks(axis: Any) -> None:
-    """Powers of ten, or plain numbers between them where there are few."""
-    from matplotlib.ticker import FixedLocator, NullFormatter
-
-    low, high = sorted(axis.get_view_interval())
-    if high < 1000 * low:
-        between = (1, 2, 5) if high > 12 * low else (1, 1.5, 2, 3, 5, 7)
-        first = math.floor(math.log10(low))
-        nice = [m * 10.0 ** (first + p) for p in range(4) for m in between]
-        axis.set_major_locator(FixedLocator([x for x in nice if low <= x <= high]))
-        axis.set_major_formatter(lambda x, _: f"{x:.6g}")
-    axis.set_minor_formatter(NullFormatter())
 
 
 def _say(axes: Axes, text: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from specjax.losses import LOSSES
-from specjax.plots.style import GUIDE, STRONG
+from specjax.plots.style import GUIDE, STRONG, log_ticks
 from specjax.plots.sweep_rows import calls, column, sampler_label, spread, where
 from specjax.plots.sweep_selection import Drawn, Sampler
 from specjax.plots.sweep_shapes import shortened
@@ -38,7 +38,7 @@ def draw_losses(axes: Axes, drawn: Drawn, name: str, loss: str) -> None:
     if len(drawn.samplers) > 1:
         _draw_front(axes, panel)
     _call_ticks(axes, calls(drawn.rows))
-    _loss_ticks(axes)
+    log_ticks(axes.yaxis)
     axes.set_title(_panel_title(axes, name, drawn.exponents[name]))
 
 
@@ -104,20 +104,6 @@ def _call_ticks(axes: Axes, cost: np.ndarray) -> None:
     axes.xaxis.set_major_locator(FixedLocator(inside))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
-
-
-def _loss_ticks(axes: Axes) -> None:
-    """Powers of ten, or plain numbers between them where there are few."""
-    from matplotlib.ticker import FixedLocator, NullFormatter
-
-    low, high = axes.get_ylim()
-    if high < 1000 * low:
-        between = (1, 2, 5) if high > 12 * low else (1, 1.5, 2, 3, 5, 7)
-        first = math.floor(math.log10(low))
-        nice = [m * 10.0 ** (first + p) for p in range(4) for m in between]
-        axes.yaxis.set_major_locator(FixedLocator([y for y in nice if low <= y <= high]))
-        axes.yaxis.set_major_formatter(lambda y, _: f"{y:.6g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def calls_label(drawn: Drawn) -> str:
