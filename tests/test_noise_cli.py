@@ -149,7 +149,7 @@ def test_a_noise_file_is_no_schedule(run, tmp_path, files):
     sx.save(tmp_path / "n.json", sx.noise_spectrum("power_law", (3,)))
     code, out, err = run("show", "n.json")
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "n.json is a noise file: give a schedule file" in err
+    assert "n.json is a noise file (for --noise): give a schedule file" in err
 
 
 def test_the_picture_names_the_noise():
