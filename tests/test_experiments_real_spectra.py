@@ -170,10 +170,10 @@ def test_halves_keep_recordings_together():
     assert len(set(part[first])) == 3
 
 
-def test_convexity_is_half_for_the_cosine_and_one_for_a_parabola():
-    from experiments.real_spectra.schedules import convexity
+def test_the_area_tells_convex_from_concave():
+    from experiments.real_spectra.schedules import area
 
     t = np.linspace(0, 1, 51)
-    assert convexity(np.sin(np.pi / 2 * t) ** 2) == pytest.approx(0.5, abs=1e-12)
-    assert convexity(t**2) == 1
-    assert convexity(np.sqrt(t)) == 0
+    assert area(np.sin(np.pi / 2 * t) ** 2) == pytest.approx(0.5, abs=1e-12)  # cosine
+    assert area(t**2) == pytest.approx(1 / 3 + 1 / (6 * 50**2), abs=1e-12)  # trapezoids of t^2
+    assert area(np.sqrt(t)) > 0.66

@@ -40,7 +40,7 @@ class Case(NamedTuple):
     @property
     def margin(self) -> float:
         """Below 1 where it does not hold."""
-        return self.more.value / max(self.less.value, 1e-9)
+        return self.more.value / self.less.value
 
 
 def _line(claim: str, cases: Iterable[Case], command: str = COMMAND) -> str:
@@ -96,9 +96,9 @@ def _shapes(results: Results, regimes: Iterable[str], convex: bool) -> Iterator[
     for regime in regimes:
         for name, document in results.schedules.items():
             one = document["regimes"][regime]
-            shape, half = Number(one["convexity"], one["convexity_error"]), Number(0.5)
-            words = f"{plain(name)}, {regime}: {shape}"
-            yield Case(*((half, shape) if convex else (shape, half)), words)
+            area, half = Number(one["area"], one["area_error"]), Number(0.5)
+            words = f"{plain(name)}, {regime}: {area}"
+            yield Case(*((area, half) if convex else (half, area)), words)
 
 
 def _windows(results: Results, name: str, loss: str) -> Iterator[Case]:
@@ -143,7 +143,7 @@ def _of_loss(results: Results, loss: str, what: str, mine: list[str]) -> Iterato
     if results.cross:
         claim = f"learned on half of the data it is within {_percent('half')} on the other half"
         yield _line(f"{what}: {claim}", _halves(results, mine))
-    shape = "convex (convexity > 1/2)" if loss == "w2" else "concave (convexity < 1/2)"
+    shape = "convex (area < 1/2)" if loss == "w2" else "concave (area > 1/2)"
     yield _line(f"{what}: alpha_bar over time is {shape}", _shapes(results, mine, loss == "w2"))
     for sound in results.windows:
         claim = f"the schedule of any window is within {_percent('window')} on any other"

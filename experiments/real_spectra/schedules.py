@@ -39,13 +39,12 @@ def families(steps: int) -> dict[str, np.ndarray]:
     return {name: np.asarray(make(steps).logsnr) for name, make in pinned_families(ENDS).items()}
 
 
-def convexity(alpha_bar: Any) -> float:
-    """Of a curve over equal times: 1 where it is convex, 0 where it is concave.
+def area(alpha_bar: Any) -> float:
+    """Under the curve over equal times from 0 to 1: below 1/2 where it is convex, as t^2 is.
 
-    The part of its second differences, by size, that are positive. Cosine has 1/2, by symmetry.
+    Of cosine it is 1/2, by symmetry; of a curve that is concave it is above.
     """
-    bends = np.diff(np.asarray(alpha_bar, np.float64), 2)
-    return float(bends.clip(0).sum() / np.abs(bends).sum())
+    return float(np.trapezoid(np.asarray(alpha_bar, np.float64), dx=1 / (len(alpha_bar) - 1)))
 
 
 def middle(levels: Any) -> float:
@@ -71,7 +70,7 @@ def in_regime(subject: Subject, regime: Regime, config: Config, estimates: Any) 
         "logsnr": _plain(own.schedule.logsnr),
         "ratio": {row.name: row.value / own.value for row in compared.rows},
         "steps_needed": {row.name: row.steps_needed for row in compared.rows},
-        "convexity": convexity(own.schedule.alpha_bar),
+        "area": area(own.schedule.alpha_bar),
         "middle": middle(own.schedule.logsnr),
         "estimates": {x: _through(subject, x, full, own, regime, floor) for x in estimates[1:]},
         **halves,
@@ -88,7 +87,6 @@ def _through(
     return {
         "ratio": cost(full, levels, regime, floor) / own.value,
         "expected": found.value,
-        "convexity": convexity(found.schedule.alpha_bar),
         "logsnr": _plain(levels),
     }
 
@@ -105,10 +103,10 @@ def _halves(subject: Subject, regime: Regime, config: Config) -> dict[str, Any]:
         found["levels"].append([_plain(x) for x in levels])
         found["value"].append([one.value for one in fits])
         found["held_out"].append([other[i] / fits[1 - i].value for i in (0, 1)])
-        shapes += [(convexity(x.schedule.alpha_bar), middle(x.schedule.logsnr)) for x in fits]
+        shapes += [(area(x.schedule.alpha_bar), middle(x.schedule.logsnr)) for x in fits]
     errors = half_error(np.array(shapes)).tolist()
     return {
-        "halves": found, "convexity_error": errors[0], "middle_error": errors[1],
+        "halves": found, "area_error": errors[0], "middle_error": errors[1],
     }  # fmt: skip
 
 

@@ -67,7 +67,7 @@ def schedules(results: Results, regime: str) -> list[str]:
     others.sort(key=lambda row: sum(x["ratio"][row] for x in every))
     rows: list[list[Any]] = [
         ["learned: loss", *map(_loss, every)],
-        ["convexity", *(Number(x["convexity"], x["convexity_error"]) for x in every)],
+        ["area under alpha_bar", *(Number(x["area"], x["area_error"]) for x in every)],
         ["sigma at half time", *(Number(x["middle"], x["middle_error"]) for x in every)],
         *([f"learned on {m}", *(_through(x, m) for x in every)] for m in estimates),
         *([row, *(Number(x["ratio"][row]) for x in every)] for row in others),
