@@ -108,6 +108,7 @@ def test_shapes_are_those_of_known_curves():
     assert [measures.shape(x) for x in (t**2, np.sqrt(t), np.sin(t * math.pi / 2) ** 2)] == [
         "convex", "concave", "S",
     ]  # fmt: skip
+    assert [measures.lean(x) for x in (t**2, np.sqrt(t), cosine)] == ["convex", "concave", "even"]
     assert measures.bow(t**2) == pytest.approx(1 / 2 - 1 / 3, abs=1e-4)
     assert measures.bow(np.sin(t * math.pi / 2) ** 2) == pytest.approx(0, abs=1e-12)
     assert measures.convex_share(t**2) == 1

@@ -20,6 +20,7 @@ class Config:
       power_dimension: of the power laws. exponents: of them.
       steps: S. samplers, losses, processes: of the fits.
       restarts, nodes: of the fits; 50 nodes are exact up to d = 50.
+      more: starts of those that end unconverged or above a heuristic.
       kept: S whose levels are kept in the results.
       checked: spectra whose predictions are confirmed by samples. checked_steps: S of these.
       n, groups: samples of each, and the groups of the jackknife.
@@ -36,6 +37,7 @@ class Config:
     processes: tuple[str, ...] = ("vp", "ve")
     restarts: int = 1
     nodes: int = 50
+    more: int = 8
     kept: tuple[int, ...] = (10, 50)
     checked: tuple[str, ...] = (
         "exponential",

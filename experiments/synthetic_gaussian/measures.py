@@ -32,6 +32,16 @@ def shape(alpha_bar: np.ndarray) -> str:
     return "convex" if below.all() else "S" if below.any() else "concave"
 
 
+LEAST_BOW = 0.02
+"""Below it a curve is as even as the cosine one."""
+
+
+def lean(alpha_bar: np.ndarray) -> str:
+    """The sign of the bow: "convex" or "concave" as a whole, or "even"."""
+    found = bow(alpha_bar)
+    return "even" if abs(found) < LEAST_BOW else "convex" if found > 0 else "concave"
+
+
 def convex_share(alpha_bar: np.ndarray) -> float:
     """The positive part of the second differences over all of them: 1 is convex everywhere."""
     second = np.diff(alpha_bar, 2)
