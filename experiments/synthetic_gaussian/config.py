@@ -54,7 +54,7 @@ class Config:
 
 CONFIG = Config()
 SMALLEST = Config(
-    dimension=6, power_dimension=20, exponents=(2.0,), steps=(3, 5), samplers=("ddim",),
+    dimension=6, power_dimension=6, exponents=(2.0,), steps=(5,), samplers=("ddim",),
     losses=("w2",), processes=("vp",), nodes=8, kept=(5,), checked=("exponential, mean",),
     checked_steps=(5,), n=400, groups=8,
 )  # fmt: skip
