@@ -25,7 +25,9 @@ def claims(every: dict[str, Found]) -> Iterator[Claim]:
     """All of them."""
     yield about_schedules.reference(every)
     yield about_schedules.least(every)
-    yield from (about_schedules.closed_form(every, loss) for loss in CONFIG.losses)
+    for clean in RANGES:
+        for loss in CONFIG.losses:
+            yield about_schedules.closed_form(every, loss, clean)
     yield from (about_schedules.closed_best(every, loss) for loss in CONFIG.losses)
     yield from (about_schedules.white(every, sampler) for sampler in CONFIG.samplers)
     for group in about_schedules.GROUPS:

@@ -48,7 +48,7 @@ class Config:
     )
     checked_steps: tuple[int, ...] = (5, 20)
     n: int = 10_000
-    groups: int = 25
+    groups: int = 100
     seed: int = 0
 
 

@@ -121,9 +121,14 @@ def levels_of(rows: list[dict[str, Any]], config: Config) -> dict[str, Any]:
     return found
 
 
-def checks_of(spectrum: sx.Spectrum, rows: list[dict[str, Any]], config: Config) -> list[dict]:
-    """Monte Carlo along the schedules learned for W2 and along the cosine one."""
-    found = []
+def checks_of(
+    spectrum: sx.Spectrum, rows: list[dict[str, Any]], config: Config, first: int
+) -> list[dict]:
+    """Monte Carlo along the schedules learned for W2 and the cosine one, seeds from ``first`` on.
+
+    No two plans share noise, so that their scores are independent.
+    """
+    found: list[dict] = []
     wanted = [x for x in rows if x["loss"] == "w2" and x["clean"] == PAPER]
     chosen = [x for x in wanted if x["steps"] in config.checked_steps]
     for row, name in itertools.product(chosen, ("learned", "cosine")):
@@ -131,7 +136,7 @@ def checks_of(spectrum: sx.Spectrum, rows: list[dict[str, Any]], config: Config)
         if name == "cosine":
             schedule = sx.family("cosine", row["steps"], alpha_bar_range=RANGES[PAPER])
         how = {x: row[x] for x in ("sampler", "process")}
-        options = {"n": config.n, "groups": config.groups, "seed": config.seed + len(found)}
+        options = {"n": config.n, "groups": config.groups, "seed": first + len(found)}
         numbers = monte_carlo.measured(spectrum, schedule, **how, **options)
         about = {**how, "steps": row["steps"], "schedule": name}
         found.append({**about, **{x: rounded(y) for x, y in numbers.items()}})
@@ -163,8 +168,11 @@ def main(argv: list[str] | None = None) -> None:
         document = {
             "experiment": "synthetic_gaussian", "spectrum": name, "config": frozen, **about,
             "fits": judged(spectrum, own), "levels": levels_of(own, config),
-            "checks": checks_of(spectrum, own, config) if name in config.checked else [],
+            "checks": [],
         }  # fmt: skip
+        if name in config.checked:
+            first = config.seed + 1000 * (1 + config.checked.index(name))
+            document["checks"] = checks_of(spectrum, own, config, first)
         write_json(args.results / file_of(name), document)
         say(f"{name}: judged")
 
