@@ -50,31 +50,9 @@ def test_all_rows_are_drawn_and_told(tmp_path):
     assert {x.name for x in tmp_path.glob("*.png")} == {"distances.png", "plans.png"}
 
 
-def test_the_tables_of_learned_plans_are_those_of_the_results(tmp_path):
-    from experiments.learned_plans import tables
-
-    there = (tables.HERE / "README.md").read_text()
-    copy = tmp_path / "README.md"
-    copy.write_text(there)
-    tables.main(readme=copy)
-    assert copy.read_text() == there
-
-
 def test_an_estimate_is_a_mean_and_its_standard_error():
     from experiments.estimates import estimate
 
     found = estimate([1.0, 2.0, 3.0, 6.0])  # deviations -2, -1, 0, 3: variance 14 / 3
     assert found.mean == 3.0
     assert found.error == pytest.approx((14 / 3 / 4) ** 0.5, rel=1e-12)
-
-
-def test_the_table_of_claims_is_that_of_the_results(tmp_path):
-    from experiments.learned_plans import claims
-
-    copies = {}
-    for name in ("readme", "project"):
-        copies[name] = tmp_path / f"{name}.md"
-        copies[name].write_text(getattr(claims, name.upper()).read_text())
-    claims.main(**copies)
-    for name, copy in copies.items():
-        assert copy.read_text() == getattr(claims, name.upper()).read_text()

@@ -7,5 +7,5 @@ from experiments.synthetic_gaussian.spectra import spectra
 
 ABOUT = About(
     "On Gaussians learned schedules beat every heuristic, with the shapes of 2502.00180",
-    (Part("24 covariances", tuple(map(file_of, spectra(CONFIG))), 20),),
+    (Part("24 covariances", tuple(map(file_of, spectra(CONFIG))), 25),),
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 import specjax as sx
 from experiments.synthetic_gaussian.config import CONFIG, PAPER, RANGES
@@ -15,7 +16,7 @@ from experiments.synthetic_gaussian.run import RESULTS
 from experiments.synthetic_gaussian.tables import HERE, NAMES
 from specjax.families import SCHEDULES
 from specjax.plots import save_figure
-from specjax.plots.style import GUIDE, LEARNED, RC, STRONG, learned_style, muted_style
+from specjax.plots.style import GUIDE, RC, STRONG, learned_style, muted_style
 
 DRAWN = ("exponential", "k^-2", "unit k^-2")
 """Covariances whose losses are drawn."""
@@ -52,7 +53,7 @@ def _levels(axes: Axes, every: list[Found], sampler: str, loss: str, steps: int)
             shade = (0.15 + 0.7 * i / max(len(group) - 1, 1),) * 3
             curve = one.alpha_bar(sampler, loss, steps)
             axes.plot(t, curve, color=shade, linestyle=dashes, linewidth=1.2, label=one.name)
-    axes.plot(t, cosine, ":", color=LEARNED, linewidth=2.2, label="cosine", zorder=6)
+    axes.plot(t, cosine, ":", color="black", linewidth=2.2, label="cosine", zorder=6)
     axes.plot([0, 1], cosine[[0, -1]], color=GUIDE, linewidth=0.8)
 
 
@@ -84,7 +85,7 @@ def _losses(axes: Axes, one: Found, sampler: str, loss: str) -> None:
     learned = [distance(loss, x) for x in group["learned"]]
     axes.loglog(one.steps, learned, label="learned", **learned_style())
     axes.set_xticks(one.steps, [str(s) for s in one.steps])
-    axes.minorticks_off()
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def main(results: Path = RESULTS, folder: Path = HERE) -> None:
