@@ -21,6 +21,9 @@ from experiments.beyond_gaussian.ratios import (
 from specjax.plots import save_figure
 from specjax.plots.style import GUIDE, RC, STRONG
 
+CUT = 0.02
+"""Ratios below it are drawn there: on the Gaussian itself they are next to nothing."""
+
 
 def ratios_figure(results: Path) -> Figure:
     """A panel for each family: ratios over the best heuristic; what is above 1 does not help."""
@@ -33,7 +36,7 @@ def ratios_figure(results: Path) -> Figure:
     handles, labels = panels[0].get_legend_handles_labels()
     panels[-1].legend(handles, labels, loc="center", fontsize=9)
     for axes in panels[::3]:
-        axes.set_ylabel("over the best heuristic\n(geometric mean over S)")
+        axes.set_ylabel(f"over the best heuristic\n(geometric mean over S; cut at {CUT})")
     return figure
 
 
@@ -45,7 +48,7 @@ def _family(axes: Axes, title: str, names: list[str], results: Path) -> None:
             mean, error = ([getattr(x, what) for x in known.values()] for what in ("mean", "error"))
             error = np.nan_to_num(error)
             axes.errorbar(
-                list(known), mean, error, fmt="o-", color=colour, markersize=4,
+                list(known), np.maximum(mean, CUT), error, fmt="o-", color=colour, markersize=4,
                 label=f"{column} ({measure})",
             )  # fmt: skip
         worse = {k: x.mean for k, x in known.items() if x.verdict < 0}
