@@ -124,3 +124,13 @@ def test_results_are_what_theory_says_of_their_levels():
         members = bands_of(spectrum).members
         decibel = 10 * np.log10(np.bincount(members, gain**2) / np.bincount(members, lam))
         assert one["decibel"] == pytest.approx(decibel, abs=2e-4), name
+
+
+def test_results_of_equal_steps_are_the_same_error_for_every_band():
+    """DESIGN.md: log std errs by -E / (2 S); for u' constant E = u' / 2, whatever lambda is."""
+    from experiments.high_frequencies.tables import found_of
+
+    one = found_of("digits")["samplers"]["ddim"]["50"]["uniform_logsnr"]
+    span, steps = (one["logsnr"][-1] - one["logsnr"][0]) / 2, 49
+    ideal = -20 / np.log(10) * span / (4 * steps)
+    assert one["decibel"] == pytest.approx(np.full(len(one["decibel"]), ideal), rel=0.02)

@@ -66,7 +66,7 @@ def _bands(axes: Axes, data: str, found: Found, sampler: str) -> None:
     for name in (*_HEURISTICS, *_LEARNED):
         axes.plot(np.clip(by[steps][name]["decibel"], -CUT, CUT), label=name, **_style(name))
     _ticks(axes, found["bands"]["frequency"])
-    axes.set_title(f"{DATASETS[data]}: {sampler}, S = {steps}", fontsize=9)
+    axes.set_title(f"{DATASETS[data]}\n{sampler}, S = {steps}", fontsize=9)
 
 
 def shapes_figure(every: dict[str, Found]) -> Figure:
@@ -107,7 +107,7 @@ def network_figure(seeds: list[Found], frequency: list[float]) -> Figure:
     for axes in panels[len(pairs) :]:
         axes.set_visible(False)
     panels[0].set_ylabel("power over the data's, dB\n(dotted: Gaussian prediction)")
-    panels[0].legend(fontsize=7)
+    panels[0].legend(fontsize=7, ncols=2, loc="upper right")
     return figure
 
 
