@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 import specjax as sx
+from experiments.bands import predicted
 from experiments.high_frequencies.config import ENDS, Config
 from experiments.high_frequencies.schedules import learned
 from experiments.high_frequencies.spectra import stationary
 from experiments.learned_plans import config as plans
 from experiments.learned_plans import subjects
-from specjax.evaluate.bands import BANDS, _rings, band_power
+from specjax.evaluate.bands import band_power
 from specjax.evaluate.frechet import frechet
 
 FINE = "fine solution, 64 steps"
@@ -41,31 +42,6 @@ def fine_plan(spectrum: sx.Spectrum) -> sx.SamplerPlan:
     """What the network makes of the noise in many steps."""
     levels = sx.spectral(spectrum, _FINE_STEPS, alpha_bar_range=ENDS)
     return sx.plan("dpmpp_2m", levels)
-
-
-def predicted(plan: sx.SamplerPlan, spectrum: sx.Spectrum) -> np.ndarray:
-    """The power [bands] in dB over that of the data, of the Gaussian with its ideal denoiser.
-
-    The power of a frequency f is ``sum_k V_k |u_k(f)|^2 + |(D2 - 1) mu(f)|^2``, with the
-    eigenvectors' FFT u_k: a full covariance is not diagonal over frequencies.
-    """
-    assert spectrum.basis is not None
-    grid, moments = spectrum.basis.shape[:2], sx.transfer(plan, spectrum)
-    modes = _power(np.asarray(spectrum.lift(np.eye(spectrum.dimension))), grid)
-    shift = (np.asarray(moments.mean_gain) - 1) * np.asarray(spectrum.mean)
-    bias = _power(np.asarray(spectrum.lift(shift))[None], grid)[0]
-    members = _rings(grid, BANDS)[0]
-    made, real = (
-        np.bincount(members, np.asarray(x) @ modes + extra)
-        for x, extra in ((moments.variance, bias), (spectrum.eigenvalues, 0 * bias))
-    )
-    return np.asarray(10 * np.log10(made / real))
-
-
-def _power(x: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
-    """``|FFT x|^2`` [n, prod(grid)], orthonormal."""
-    freq = np.fft.fftn(x.reshape(len(x), *grid), axes=(1, 2), norm="ortho")
-    return (np.abs(freq) ** 2).reshape(len(x), -1)
 
 
 def measured(
