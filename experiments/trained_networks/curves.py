@@ -1,0 +1,145 @@
+"""Distances over denoiser calls, and what is compared at equal calls and at equal quality."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.common import read_json
+from experiments.estimates import Estimate, estimate
+from experiments.trained_networks.config import HEURISTICS, RUNGS, SAMPLERS, SPECTRAL
+from experiments.trained_networks.plans import plan_name
+
+HERE = Path(__file__).parent
+MEASURES = {
+    "features": "Fréchet distance of features",
+    "pixels": "Fréchet distance in pixels",
+    "spectrum_db": "power of bands, RMS in dB",
+}
+PLANS = tuple(map(plan_name, RUNGS))
+
+
+class Point(NamedTuple):
+    """A column in so many calls: its name, and its value by seed."""
+
+    calls: int
+    name: str
+    values: dict[int, float]
+
+    @property
+    def estimate(self) -> Estimate:
+        """Over the seeds."""
+        return estimate(list(self.values.values()))
+
+
+Found = dict[int, dict[str, dict[int, dict[str, float]]]]
+"""S -> column -> seed -> measure -> value; the fine solution is at S = 0."""
+
+
+def found_of(row: str, results: Path = HERE / "results") -> Found:
+    """What has been run of a row."""
+    found: Found = {}
+    for path in sorted(results.glob(f"{row}-*-*.json")):
+        document = read_json(path)
+        columns = found.setdefault(document["steps"] or 0, {})
+        for name, values in document["columns"].items():
+            columns.setdefault(name, {})[document["seed"]] = values
+    return dict(sorted(found.items()))
+
+
+def point(found: Found, steps: int, name: str, measure: str) -> Point | None:
+    """A column in S steps, if it was judged."""
+    seeds = found.get(steps, {}).get(name)
+    if not seeds:
+        return None
+    calls = int(next(iter(seeds.values()))["calls"])
+    return Point(calls, name, {seed: one[measure] for seed, one in seeds.items()})
+
+
+def points(found: Found, names: list[str], measure: str) -> list[Point]:
+    """All that was judged of these columns, by rising calls."""
+    every = (point(found, steps, name, measure) for steps in found for name in names)
+    return sorted((one for one in every if one), key=lambda one: one.calls)
+
+
+def rivals(sampler: str | None) -> list[str]:
+    """The heuristics of a sampler, of all with None."""
+    samplers = SAMPLERS if sampler is None else (sampler,)
+    return [f"{one} {name}" for one in samplers for name in HEURISTICS]
+
+
+def best(found: Found, sampler: str | None, measure: str) -> list[Point]:
+    """For each count of calls the best heuristic of at most as many, chosen by its mean."""
+    frontier: dict[int, Point] = {}
+    leader: Point | None = None
+    for one in points(found, rivals(sampler), measure):
+        if leader is None or one.estimate.mean < leader.estimate.mean:
+            leader = one
+        frontier[one.calls] = leader._replace(calls=one.calls)
+    return list(frontier.values())
+
+
+def contenders(sampler: str | None) -> list[str]:
+    """What is compared with the heuristics of a sampler; the learned plans with those of all."""
+    return list(PLANS) if sampler is None else [f"{sampler} {name}" for name in SPECTRAL]
+
+
+def below(one: Point, frontier: list[Point]) -> Estimate | None:
+    """By what share a column is below the best heuristic of at most as many calls.
+
+    Means over the seeds that both have, whose samples begin from the same noise.
+    """
+    known = [x for x in frontier if x.calls <= one.calls]
+    if not known:
+        return None
+    shared = [seed for seed in one.values if seed in known[-1].values]
+    return estimate([1 - one.values[x] / known[-1].values[x] for x in shared]) if shared else None
+
+
+class Fewer(NamedTuple):
+    """The calls that the best heuristic needs for the same quality, over those of a column.
+
+    ``bound`` is "" or says on which side of the ratio the truth is, where the curve of the
+    heuristics ends before it.
+    """
+
+    ratio: Estimate
+    bound: str
+
+    def __str__(self) -> str:
+        return f"{self.bound}{self.ratio}"
+
+
+def fewer(one: Point, frontier: list[Point]) -> Fewer | None:
+    """How many times fewer calls a column takes, with the heuristics between their calls.
+
+    Between two counts of calls the logarithm of the distance is a straight line over that of the
+    calls.
+    """
+    found = []
+    for seed, value in one.values.items():
+        curve = [(x.calls, x.values[seed]) for x in frontier if seed in x.values]
+        if len(curve) > 1:
+            found.append(_crossing(np.log(np.array(curve)), np.log(value)))
+    if not found:
+        return None
+    bounds = {bound for _, bound in found if bound}
+    ratios = [float(np.exp(x)) / one.calls for x, _ in found]
+    return Fewer(estimate(ratios), bounds.pop() if len(bounds) == 1 else "")
+
+
+def _crossing(curve: np.ndarray, value: float) -> tuple[float, str]:
+    """Where a curve [n, 2] first falls to a value."""
+    x, y = curve.T
+    y = np.minimum.accumulate(y)
+    if value > y[0]:
+        return float(x[0]), "< "
+    if value < y[-1]:
+        return float(x[-1]), "> "
+    after = int(np.argmax(y <= value))
+    if after == 0:
+        return float(x[0]), ""
+    share = (y[after - 1] - value) / (y[after - 1] - y[after])
+    return float(x[after - 1] + share * (x[after] - x[after - 1])), ""

@@ -1,0 +1,81 @@
+"""The picture: ``python -m experiments.trained_networks.plot``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, ScalarFormatter
+
+from experiments.trained_networks.config import ROWS
+from experiments.trained_networks.curves import (
+    HERE,
+    MEASURES,
+    Found,
+    Point,
+    best,
+    contenders,
+    found_of,
+    point,
+    points,
+)
+from experiments.trained_networks.run import FINE
+from experiments.trained_networks.tables import GROUPS
+from specjax.plots import save_figure
+from specjax.plots.style import GUIDE, RC, STRONG
+
+MEASURE = "features"
+
+
+def figure_of(results: Path) -> Figure:
+    """A line of panels for each row that was run: the samplers, and the learned plans."""
+    rows = {name: found for name in ROWS if (found := found_of(name, results))}
+    figure = Figure(figsize=(3.4 * len(GROUPS), 3.4 * len(rows)), layout="constrained")
+    panels = figure.subplots(len(rows), len(GROUPS), squeeze=False, sharey="row")
+    for line, (name, found) in zip(panels, rows.items(), strict=True):
+        for axes, sampler in zip(line, GROUPS, strict=True):
+            _panel(axes, found, sampler)
+        line[0].set_ylabel(f"{ROWS[name].title}\n{MEASURES[MEASURE]}", fontsize=8)
+    for axes in panels[0]:
+        axes.legend(fontsize=6.5)
+    return figure
+
+
+def _panel(axes: Axes, found: Found, sampler: str | None) -> None:
+    frontier = best(found, sampler, MEASURE)
+    if not frontier:
+        axes.set_visible(False)
+        return
+    _curve(axes, frontier, "best heuristic", "black")
+    if sampler is not None:
+        _curve(axes, points(found, [f"{sampler} cosine"], MEASURE), "cosine", GUIDE)
+    for colour, name in zip(STRONG, contenders(sampler), strict=False):
+        known = points(found, [name], MEASURE)
+        if known:
+            _curve(axes, known, name.removeprefix(f"{sampler} "), colour)
+    fine = point(found, 0, FINE, MEASURE)
+    if fine is not None:
+        axes.axhline(fine.estimate.mean, color=GUIDE, linewidth=1, linestyle=":")
+    axes.set(xscale="log", yscale="log", xlabel="denoiser calls")
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_title("learned plans, against all" if sampler is None else sampler, fontsize=9)
+
+
+def _curve(axes: Axes, known: list[Point], label: str, colour: str) -> None:
+    style = {"color": colour, "label": label, "marker": "o", "markersize": 3, "linewidth": 1.2}
+    errors = [0.0 if x.estimate.seeds < 2 else x.estimate.error for x in known]
+    axes.errorbar([x.calls for x in known], [x.estimate.mean for x in known], errors, **style)
+
+
+def main(results: Path = HERE / "results", folder: Path = HERE) -> None:
+    """Write ``curves.png``."""
+    import matplotlib
+
+    with matplotlib.rc_context(RC):
+        save_figure(figure_of(results), folder / "curves.png")
+
+
+if __name__ == "__main__":
+    main()

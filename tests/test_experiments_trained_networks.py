@@ -1,0 +1,125 @@
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def beside_the_package(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    yield
+    for name in [x for x in sys.modules if x.split(".")[0] == "experiments"]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Heuristics with the distance 8 / calls, times a number of the seed; a schedule at 3 / calls.
+
+    Cosine is the best but at S = 10, where linear has 0.7; Heun takes twice the calls.
+    """
+    for steps in (5, 10, 20):
+        for seed, noise in enumerate((1.0, 1.2)):
+            calls = {"ddim": steps, "heun": 2 * steps - 1}
+            columns = {
+                f"{sampler} {name}": {"calls": count, "features": factor * noise / count}
+                for sampler, count in calls.items()
+                for name, factor in (("cosine", 8.0), ("linear", 7.0 if steps == 10 else 9.0))
+            }
+            columns["ddim spectral W2"] = {"calls": steps, "features": 3 * noise / steps}
+            columns["plan: gaussian"] = {"calls": steps, "features": 8 * noise / (20 * 1.5)}
+            for one in columns.values():
+                one |= {"pixels": 1.0, "spectrum_db": 1.0}
+            document = {"steps": steps, "seed": seed, "columns": columns}
+            (tmp_path / f"digits-{steps}-{seed}.json").write_text(json.dumps(document))
+    return tmp_path
+
+
+def test_the_best_heuristic_is_that_of_the_fewest_calls_and_the_least_mean(results):
+    from experiments.trained_networks.curves import best, found_of
+
+    found = found_of("digits", results)
+    ddim = best(found, "ddim", "features")
+    assert [(x.calls, x.name) for x in ddim] == [
+        (5, "ddim cosine"), (10, "ddim linear"), (20, "ddim cosine"),
+    ]  # fmt: skip
+    every = best(found, None, "features")
+    assert [x.calls for x in every] == [5, 9, 10, 19, 20, 39]
+    # 19 calls of Heun have 7 / 19, 20 of DDIM 8 / 20: who has 20 may take 19
+    assert [x.name for x in every[-3:]] == ["heun linear", "heun linear", "heun cosine"]
+    assert every[-2].estimate.mean == pytest.approx(1.1 * 7 / 19)
+
+
+def test_shares_and_ratios_are_those_of_the_power_laws(results):
+    from experiments.trained_networks.curves import below, best, fewer, found_of, point
+
+    found = found_of("digits", results)
+    frontier = best(found, "ddim", "features")
+    mine = [point(found, s, "ddim spectral W2", "features") for s in (5, 10, 20)]
+    shares = [below(one, frontier) for one in mine]
+    assert [x.mean for x in shares] == pytest.approx([1 - 3 / 8, 1 - 3 / 7, 1 - 3 / 8])
+    assert [x.error for x in shares] == pytest.approx([0, 0, 0], abs=1e-12)  # one factor a seed
+    # 3 / 5 is 8 / calls at 13.3; from 7 / 10 at 10 calls to 8 / 20 at 20 the line has another slope
+    slope = (math.log(0.7) - math.log(0.4)) / math.log(2)
+    calls = 10 * math.exp((math.log(0.7) - math.log(0.6)) / slope)
+    first, *others = (fewer(one, frontier) for one in mine)
+    assert first.ratio.mean == pytest.approx(calls / 5)
+    assert first.bound == ""
+    assert [x.bound for x in others] == ["> ", "> "]
+    assert [x.ratio.mean for x in others] == pytest.approx([2, 1])
+    worse = mine[0]._replace(values={0: 100.0, 1: 100.0})
+    assert str(fewer(worse, frontier)) == "< 1.00 ± 0.00"
+
+
+def test_a_verdict_needs_two_standard_errors_at_every_s():
+    from experiments.estimates import Estimate
+    from experiments.trained_networks.claims import verdict
+
+    sure, unsure, bad = Estimate(0.5, 0.1, 3), Estimate(0.2, 0.1, 3), Estimate(0.0, 0.01, 3)
+    assert verdict({5: sure}, 0.123) == "yes"
+    assert verdict({5: sure, 8: unsure}, 0.123) == "**not clear**"
+    assert verdict({5: sure, 8: bad}, 0.123) == "at S = 5"
+    assert verdict({5: unsure, 8: bad}, 0.123) == "**no**"
+    assert verdict({5: Estimate(0.5, float("nan"), 1)}, 0.123) == "**not clear**"
+
+
+def test_tables_and_claims_tell_what_was_run_and_what_was_not(results):
+    from experiments.trained_networks import claims, tables
+
+    text = "\n".join(tables.lines_of(results))
+    assert "| ddim spectral W2 | +62 ± 0 | +57 ± 0 | +62 ± 0 |" in text
+    assert "2 seeds: S = 5, 10, 20." in text
+    assert "not yet run: `python -m experiments.trained_networks.run --rows cifar10`" in text
+    lines = claims.lines_of(results)
+    drop = next(x for x in lines if "ddim spectral W2 has" in x)
+    assert "| yes | S = 5: +62 ± 0 %; S = 10: +57 ± 0 %; S = 20: +62 ± 0 % |" in drop
+    plan = next(x for x in lines if "plan: gaussian takes" in x)
+    assert "any sampler" in plan
+
+
+@pytest.mark.slow
+def test_the_smallest_run_goes_on_where_it_was_ended(tmp_path, capsys):
+    from experiments.trained_networks import plot
+    from experiments.trained_networks.run import main
+
+    folders = ["--results", str(tmp_path / "results"), "--work", str(tmp_path / "work")]
+
+    def smallest():
+        main(["--smallest", "--rows", "digits", *folders])
+        return {x.stem: json.loads(x.read_text()) for x in tmp_path.glob("results/*.json")}
+
+    first = smallest()
+    assert first.keys() == {f"digits-{s}-{seed}" for s in ("fine", 3) for seed in (0, 1)}
+    columns = first["digits-3-0"]["columns"]
+    assert {"ddim cosine", "ddim spectral probed", "plan: gaussian"} <= columns.keys()
+    assert all(np.isfinite(list(one.values())).all() for one in columns.values())
+    capsys.readouterr()
+    assert smallest() == first
+    assert capsys.readouterr().out == ""
+    plot.main(tmp_path / "results", tmp_path)
+    assert (tmp_path / "curves.png").exists()
