@@ -73,7 +73,7 @@ def test_shares_and_ratios_are_those_of_the_power_laws(results):
     assert [x.bound for x in others] == ["> ", "> "]
     assert [x.ratio.mean for x in others] == pytest.approx([2, 1])
     worse = mine[0]._replace(values={0: 100.0, 1: 100.0})
-    assert str(fewer(worse, frontier)) == "< 1.00 ± 0.00"
+    assert str(fewer(worse, frontier)) == "< 1.000 ± 0.000"
 
 
 def test_a_verdict_needs_two_standard_errors_at_every_s():
