@@ -1,0 +1,176 @@
+"""The claims under test: ``python -m experiments.ideal_denoiser.claims``.
+
+Writes this experiment's lines of the table in ``experiments/README.md``. A difference is clear
+where it is beyond two standard errors, over seeds.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from experiments.common import between
+from experiments.estimates import Estimate, estimate
+from experiments.ideal_denoiser.config import COSINE, EXACT, FIT, REFIT, WIENER, Size
+from experiments.ideal_denoiser.found import (
+    HERE,
+    IDEAL,
+    PROBED,
+    Case,
+    Found,
+    found_of,
+    names,
+    sizes_of,
+)
+from experiments.ideal_denoiser.tables import COMMAND, cases_of
+from experiments.registry import NOT_YET
+
+README = HERE.parent / "README.md"
+MARKS = ("<!-- ideal_denoiser -->", "<!-- end of ideal_denoiser -->")
+LIMIT = 4
+"""Standard errors of the largest gap of a right prediction: of 8 bands, 6 pairs of sampler and S,
+4 schedules and some seeds one is beyond it by chance in 4 % of the cases, or less, as schedules
+share their noise."""
+
+WITHIN = 0.5
+"""dB, to which the prediction of a band should be right."""
+
+
+def _line(claim: str, verdict: str, text: str, arguments: str) -> str:
+    return f"| {claim} | {verdict} | {text} | `{COMMAND}{arguments}` |"
+
+
+def _verdict(gain: Estimate) -> str:
+    clear = np.isfinite(gain.error) and abs(gain.mean) > 2 * gain.error
+    return ("yes" if gain.mean > 0 else "**no**") if clear else "**not clear**"
+
+
+def _every(found: Found) -> list[tuple[str, dict]]:
+    return [
+        (f"{a}, S = {s}, {schedule}", x)
+        for a, s in found.cases
+        for one in found.seeds
+        for schedule, x in one["samplers"][a][s].items()
+    ]
+
+
+def _harness(found: Found) -> str:
+    gaps = [
+        (abs(gap) / error, abs(gap), where)
+        for where, x in _every(found)
+        for gap, error in zip(
+            np.subtract(x["decibel"], x["ideal"]["decibel"]), x["standard_error"], strict=True
+        )
+    ]
+    most, decibel, where = max(gaps)
+    claim = f"{names()[WIENER]}: every band is as predicted, within {LIMIT} standard errors"
+    text = f"largest gap {most:.1f} standard errors, {decibel:.2f} dB ({where})"
+    return _line(claim, "yes" if most <= LIMIT else "**no**", text, " --references")
+
+
+def _right(found: Found, arguments: str) -> str:
+    """Whether the ideal denoiser's predictions are good enough to be used."""
+    gaps = [
+        (abs(a.mean - b.mean), f"{case[0]}, S = {case[1]}, {schedule}, band {k}", a)
+        for case in found.cases
+        for schedule in found.seeds[0]["samplers"][case[0]][case[1]]
+        for k, (a, b) in enumerate(
+            zip(found.bands(case, schedule), found.bands(case, schedule, IDEAL), strict=True)
+        )
+    ]
+    most, where, measured = max(gaps)
+    claim = f"{found.words}: the ideal denoiser predicts every band within {WITHIN} dB"
+    text = f"largest gap {most:.2f} ± {measured.error:.2f} dB ({where})"
+    return _line(claim, "yes" if most <= WITHIN else "**no**", text, arguments)
+
+
+def _probed(found: Found, arguments: str) -> str:
+    gaps = {by: found.gap(found.cases, by) for by in (IDEAL, PROBED)}
+    gain = estimate(list(gaps[IDEAL] - gaps[PROBED]))
+    each = [_two(found, [x for x in found.cases if x[0] == sampler], sampler)
+            for sampler in dict.fromkeys(a for a, _ in found.cases)]  # fmt: skip
+    claim = f"{found.words}: predictions with its own linear part are nearer than with the ideal's"
+    return _line(claim, _verdict(gain), f"nearer by {gain} dB RMS; {'; '.join(each)}", arguments)
+
+
+def _two(found: Found, cases: list[Case], sampler: str) -> str:
+    probed, ideal = (estimate(list(found.gap(cases, by))) for by in (PROBED, IDEAL))
+    return f"{sampler}: {probed} against {ideal}"
+
+
+def _trends(sizes: dict[Size, Found], sampler: str) -> list[str]:
+    """The ends of each row and column of the table of networks."""
+    lines = []
+    for mine, other, claim in (
+        ("updates", "width", "UNets of width {}, {}: trained longer, nearer to the ideal"),
+        ("width", "updates", "UNets after {:,} updates, {}: wider, nearer to the ideal"),
+    ):
+        for value in sorted({getattr(size, other) for size in sizes}):
+            row = {x: one for x, one in sizes.items() if getattr(x, other) == value}
+            row = dict(sorted(row.items(), key=lambda item: getattr(item[0], mine)))
+            if len(row) > 1:
+                labels = [f"{getattr(x, mine):,}" for x in row]
+                words = claim.format(value, sampler)
+                lines.append(_trend(list(row.values()), labels, sampler, words))
+    return lines
+
+
+def _trend(row: list[Found], labels: list[str], sampler: str, claim: str) -> str:
+    shared = [x for x in row[0].cases if x[0] == sampler and all(x in one.cases for one in row)]
+    count = min(len(one.seeds) for one in row)
+    gaps = [one.gap(shared, IDEAL)[:count] for one in row]
+    gain = estimate(list(gaps[0] - gaps[-1]))
+    each = "; ".join(f"{a}: {estimate(list(x))}" for a, x in zip(labels, gaps, strict=True))
+    return _line(f"{claim}'s prediction", _verdict(gain), f"RMS dB {each}", "")
+
+
+def _schedules(sizes: dict[Size, Found], case: Case, other: str) -> str:
+    """Over all networks; the seeds are what is independent."""
+    there = [one for one in sizes.values() if case in one.cases]
+    count = min(len(one.seeds) for one in there)
+    gains = np.array([one.gain(case, REFIT, other)[:count] for one in there])
+    gain, each = estimate(list(gains.mean(0))), [_verdict(estimate(list(x))) for x in gains]
+    mine, theirs = (np.mean([x.over(case, name, "frechet").mean for x in there])
+                    for name in (REFIT, other))  # fmt: skip
+    text = (
+        f"{mine:.3f} against {theirs:.3f}, better by {gain}, mean of {len(there)} networks; "
+        f"clearly better on {each.count('yes')}, worse on {each.count('**no**')}"
+    )
+    claim = f"UNets, {case[0]}, S = {case[1]}: the schedule refitted to the probed network beats "
+    return _line(f"{claim}the {other} one (Fréchet)", _verdict(gain), text, "")
+
+
+def lines_of(results: Path = HERE / "results") -> list[str]:
+    """All claims; a line for what has not been run."""
+    found = found_of(results)
+    lines = [
+        _line(f"{words}: as the ideal denoiser predicts", NOT_YET, "-", _arguments(name))
+        for name, words in names().items()
+        if name not in found
+    ]
+    if WIENER in found:
+        lines.append(_harness(found[WIENER]))
+    for name, one in found.items():
+        if name != WIENER:
+            lines += [_right(one, _arguments(name)), _probed(one, _arguments(name))]
+    sizes = sizes_of(found)
+    cases = cases_of(list(sizes.values()))
+    for sampler in dict.fromkeys(a for a, _ in cases):
+        lines += _trends(sizes, sampler)
+    return lines + [_schedules(sizes, case, other) for other in (FIT, COSINE) for case in cases]
+
+
+def _arguments(name: str) -> str:
+    if name in (WIENER, EXACT):
+        return " --references"
+    return f" --widths {name.split('-')[1]}"
+
+
+def main(results: Path = HERE / "results", readme: Path = README) -> None:
+    """Write the lines between the marks."""
+    between(MARKS, lines_of(results), readme)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Train, probe, sample and judge: ``python -m experiments.ideal_denoiser.run``.
+
+Started again, it goes on where it was ended; networks are kept in the working folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import specjax as sx
+from experiments.common import WORK, circumstances, plain_config, read_json, write_json
+from experiments.ideal_denoiser import subjects
+from experiments.ideal_denoiser.config import CONFIG, REFERENCES, SMALLEST, Config, networks
+from experiments.ideal_denoiser.judging import judged, response_of, schedules_of
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def say(text: str) -> None:
+    """One line of progress, with the time."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+def begun(path: Path, config: Config, **about: Any) -> dict[str, Any]:
+    """The document that is there, or an empty one; refused if it is of another config."""
+    document, own = read_json(path), plain_config(config, "seeds", "widths", "updates")
+    if document and document["config"] != own:
+        raise ValueError(f"{path} is of another config: remove it, or give another --results")
+    new = {"experiment": "ideal_denoiser", **about, "config": own}
+    return document or {**new, **circumstances(), "samplers": {}}
+
+
+def missing(document: dict[str, Any], config: Config) -> list[tuple[str, int]]:
+    """Pairs of sampler and S that have not been run."""
+    there = document["samplers"]
+    pairs = [(sampler, steps) for sampler in config.samplers for steps in config.steps]
+    return [(x, s) for x, s in pairs if str(s) not in there.get(x, {})]
+
+
+def one(
+    name: str, seed: int, config: Config, results: Path, opened: Callable[[], subjects.Subject]
+) -> None:
+    """What is missing of a denoiser and a seed."""
+    path = results / f"{name}-{seed}.json"
+    document = begun(path, config, subject=name, seed=seed)
+    waiting = missing(document, config)
+    if not waiting:
+        return
+    subject = opened()
+    say(f"{path.stem}: there")
+    found = sx.probe(subject.denoise, subject.samples, subject.spectrum, n=config.probe, seed=seed)
+    probed = replace(found.attach(), basis=subject.spectrum.basis)
+    document["facts"], document["response"] = subject.facts, response_of(found, config)
+    for sampler, steps in waiting:
+        document["samplers"].setdefault(sampler, {})[str(steps)] = {
+            column: {**facts, **judged(subject, probed, schedule, sampler, seed, config)}
+            for column, schedule, facts in schedules_of(subject.spectrum, probed, sampler, steps)
+        }
+        write_json(path, document)
+        say(f"{path.stem}: {sampler}, S = {steps}")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the denoisers asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--references", action="store_true", help="only what needs no training")
+    parser.add_argument("--widths", type=int, nargs="+", help="only networks, of these widths")
+    parser.add_argument("--updates", type=int, nargs="+", help="of the networks; by default all")
+    parser.add_argument("--seeds", type=int, nargs="+", help="by default all of the config")
+    parser.add_argument("--smallest", action="store_true", help="a few seconds: does it run?")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--work", type=Path, default=WORK / "ideal_denoiser")
+    args = parser.parse_args(argv)
+    if args.smallest and args.results == RESULTS:
+        parser.error("--smallest needs another folder for its --results and --work")
+    config = SMALLEST if args.smallest else CONFIG
+    seeds = args.seeds if args.seeds is not None else range(config.seeds)
+    for seed in seeds if args.references or not args.widths else ():
+        for name in REFERENCES:
+            one(name, seed, config, args.results, partial(subjects.reference, name, seed))
+    for size in networks(config) if args.widths or not args.references else ():
+        if _asked(size.width, args.widths) and _asked(size.updates, args.updates):
+            for seed in seeds:
+                there = partial(subjects.network, size, seed, args.work)
+                one(size.name, seed, config, args.results, there)
+
+
+def _asked(number: int, numbers: list[int] | None) -> bool:
+    return numbers is None or number in numbers
+
+
+if __name__ == "__main__":
+    main()

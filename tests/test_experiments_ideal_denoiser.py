@@ -1,0 +1,219 @@
+import json
+import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import specjax as sx
+
+ROOT = Path(__file__).resolve().parents[1]
+ENDS = (1e-3, 1.0)
+
+
+@pytest.fixture(autouse=True)
+def beside_the_package(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    yield
+    for name in [x for x in sys.modules if x.split(".")[0] == "experiments"]:
+        del sys.modules[name]
+
+
+def run(tmp_path, *args):
+    from experiments.ideal_denoiser.run import main
+
+    folders = ["--results", str(tmp_path / "results"), "--work", str(tmp_path / "work")]
+    main(["--smallest", *args, *folders])
+    return {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("results/*.json")}
+
+
+def told(tmp_path):
+    from experiments.ideal_denoiser import claims, plot, tables
+
+    plot.main(tmp_path / "results", tmp_path)
+    return tables.lines_of(tmp_path / "results"), claims.lines_of(tmp_path / "results")
+
+
+def compiled_sooner(monkeypatch):
+    """The closed form in the place of what is learned."""
+
+    def fit(spectrum, steps, *, alpha_bar_range, **options):
+        schedule = sx.spectral(spectrum, steps, alpha_bar_range=alpha_bar_range)
+        return SimpleNamespace(schedule=schedule, converged=True)
+
+    monkeypatch.setattr(sx, "fit", fit)
+
+
+def test_references_are_run_go_on_and_are_told(tmp_path, monkeypatch, capsys):
+    from experiments.ideal_denoiser.config import COSINE, FIT, REFIT
+
+    compiled_sooner(monkeypatch)
+    first = run(tmp_path, "--references", "--seeds", "0", "1")
+    assert sorted(first) == ["empirical-0", "empirical-1", "wiener-0", "wiener-1"]
+    capsys.readouterr()
+    assert run(tmp_path, "--references", "--seeds", "0", "1") == first
+    assert capsys.readouterr().out == ""
+    results_are_what_theory_says(tmp_path / "results")
+    cosine = first["wiener-0"]["samplers"]["ddim"]["2"][COSINE]
+    assert cosine["probed"]["frechet"] == pytest.approx(cosine["ideal"]["frechet"], rel=1e-4)
+
+    results = tmp_path / "results"
+    for seed in (0, 1):  # a network as good as the ideal one, and one as good as the exact one
+        shutil.copy(
+            results / f"empirical-{seed}.json", results / f"width-8-updates-200-{seed}.json"
+        )
+        shutil.copy(results / f"wiener-{seed}.json", results / f"width-8-updates-600-{seed}.json")
+    tables, claims = told(tmp_path)
+    assert {x.name for x in tmp_path.glob("*.png")} == {"bands.png", "gaps.png"}
+    values = [first[f"wiener-{seed}"]["samplers"]["ddim"]["2"] for seed in (0, 1)]
+    distance = np.mean([x[FIT]["frechet"] for x in values])
+    assert any("UNet, width 8, 600" in x and f"| {distance:.2f} ±" in x for x in tables)
+    gains = [
+        np.mean([
+            first[f"{name}-{seed}"]["samplers"]["ddim"]["2"][FIT]["frechet"]
+            - first[f"{name}-{seed}"]["samplers"]["ddim"]["2"][REFIT]["frechet"]
+            for name in ("wiener", "empirical")
+        ])
+        for seed in (0, 1)
+    ]  # fmt: skip
+    line = next(x for x in claims if "refitted to the probed network beats the W2 fit" in x)
+    assert f"better by {np.mean(gains):.3f} ± " in line
+    trend = next(x for x in claims if "UNets of width 8, ddim: trained longer" in x)
+    gaps = [
+        np.mean([
+            np.sqrt(np.mean(np.subtract(one["decibel"], one["ideal"]["decibel"]) ** 2))
+            for one in first[f"wiener-{seed}"]["samplers"]["ddim"]["2"].values()
+        ])
+        for seed in (0, 1)
+    ]  # fmt: skip
+    digits = 3 if np.mean(gaps) < 1 else 2
+    assert f"600: {np.mean(gaps):.{digits}f} ±" in trend
+
+
+def results_are_what_theory_says(results):
+    """DDIM's D1 (DESIGN.md) gives the predicted distance; the ideal denoiser keeps to it."""
+    for path in results.glob("wiener-*.json"):
+        document = json.loads(path.read_text())
+        spectrum = sx.data.open("digits").spectrum()
+        lam, mean = np.asarray(spectrum.eigenvalues), np.asarray(spectrum.mean)
+        for one in [x for by in document["samplers"]["ddim"].values() for x in by.values()]:
+            gap = np.subtract(one["decibel"], one["ideal"]["decibel"])
+            assert (np.abs(gap) < 4.5 * np.array(one["standard_error"])).all()
+            s = np.append(np.exp(-np.array(one["logsnr"]) / 2), 0.0)
+            noisy = 1 / (1 + s[0] ** 2)
+            some = lam > 1e-9 * lam.max()
+            angle = np.arctan(s[:, None] / np.sqrt(lam[some]))
+            cosines = np.cos(angle[0]) * np.cos(angle[:-1] - angle[1:]).prod(0)
+            gain = np.zeros(len(lam))
+            gain[some] = cosines / np.sqrt(noisy)
+            away = (np.sqrt(lam) - gain) ** 2 + (np.sqrt(noisy) * gain * mean) ** 2
+            assert one["ideal"]["frechet"] == pytest.approx(away.sum(), rel=1e-3)
+
+
+def test_committed_results_are_what_theory_says():
+    results_are_what_theory_says(ROOT / "experiments/ideal_denoiser/results")
+
+
+@pytest.mark.slow
+def test_the_smallest_run_trains_and_is_told(tmp_path):
+    from experiments.ideal_denoiser.config import FIT
+
+    first = run(tmp_path)
+    assert sorted(first) == [
+        "empirical-0", "wiener-0", "width-4-updates-1-0", "width-4-updates-2-0",
+    ]  # fmt: skip
+    one = first["wiener-0"]["samplers"]["ddim"]["2"]
+    assert one[FIT]["ideal"]["frechet"] == min(x["ideal"]["frechet"] for x in one.values())
+    assert first["width-4-updates-2-0"]["facts"]["step"] == 2
+    assert run(tmp_path) == first
+    tables, claims = told(tmp_path)
+    assert any(x.startswith("| width-4-updates-2") for x in tables)
+    assert any("wider" in x or "trained longer" in x for x in claims)
+
+
+def images(seed=0):
+    x = np.random.default_rng(seed).normal(size=(60, 4, 4)).cumsum(1).cumsum(2)
+    return (x / x.std()).astype(np.float32), sx.Spectrum.from_samples(x / x.std())
+
+
+def test_measured_bands_are_those_of_band_power():
+    """The spectrum's covariance is over N - 1."""
+    from experiments.bands import measured
+    from specjax.evaluate.bands import band_power
+
+    data, spectrum = images()
+    samples = images(1)[0]
+    extra = 10 * np.log10(len(data) / (len(data) - 1))
+    ours = measured(samples, spectrum) + extra
+    assert ours == pytest.approx(band_power(samples, data).decibel, abs=1e-4)
+
+
+def test_standard_errors_are_the_spread_of_what_is_measured():
+    """400 sets of 50 draws: a standard deviation is known within 1 / sqrt(800)."""
+    from experiments.bands import measured, predicted, standard_errors
+
+    spectrum, rng = images()[1], np.random.default_rng(0)
+    plan = sx.plan("ddim", sx.family("cosine", 4, alpha_bar_range=ENDS))
+    moments = sx.transfer(plan, spectrum)
+    white = rng.normal(size=(400, 50, 16))
+    made = spectrum.lift(moments.mean_gain * spectrum.mean + np.sqrt(moments.variance) * white)
+    found = np.array([measured(np.asarray(one), spectrum) for one in made])
+    expected = standard_errors(plan, spectrum, 50)
+    assert found.std(0) / expected == pytest.approx(1, abs=0.25)  # of dB, not quite linear
+    bias = found.mean(0) - predicted(plan, spectrum)
+    assert (np.abs(bias) < 5 * expected / 20 + 2 * expected**2 / 10).all()
+
+
+def test_predictions_hold_for_another_linear_denoiser():
+    """Gains and a bias that are not Wiener's, sampled; the distance is that of the loss."""
+    from dataclasses import replace
+
+    from experiments.bands import measured, standard_errors
+    from experiments.ideal_denoiser.judging import prediction
+
+    x, spectrum = images()
+    ideal = sx.wiener(spectrum)
+    found = sx.probe(lambda x, alpha, sigma: 0.9 * ideal(x, alpha, sigma) + 0.1, x, spectrum)
+    probed = replace(found.attach(), basis=spectrum.basis)
+    schedule = sx.family("cosine", 3, alpha_bar_range=ENDS)
+    plan = sx.plan("ddim", schedule)
+    samples = sx.generate(plan, sx.denoisers.linearised(probed), 2000, (4, 4), seed=1)
+    guess, error = prediction(plan, probed), standard_errors(plan, probed, 2000)
+    assert np.abs(measured(samples, spectrum) - guess["decibel"]).max() < 5 * error.max()
+    assert guess["frechet"] == pytest.approx(float(sx.loss(probed, schedule, "ddim", "w2")))
+    assert guess["frechet"] != pytest.approx(float(sx.loss(spectrum, schedule, "ddim", "w2")))
+
+
+def test_the_response_of_a_denoiser_that_is_off_by_a_factor():
+    """Gains 1.1 w of z and a bias b: linear = (0.01 sum w^2 (lambda + s^2) + |b|^2) / error."""
+    from experiments.ideal_denoiser.config import Config
+    from experiments.ideal_denoiser.judging import response_of
+
+    x, spectrum = images()
+    mean, ideal = np.asarray(spectrum.lift(spectrum.mean), np.float32), sx.wiener(spectrum)
+
+    def denoise(x, alpha, sigma):
+        return 1.1 * (ideal(x, alpha, sigma) - mean) + mean + 0.05
+
+    found = response_of(sx.probe(denoise, x, spectrum), Config(levels=(-3.0, 3.0)))
+    lam = np.asarray(spectrum.eigenvalues)
+    for level, linear, rest in zip((-3.0, 3.0), found["linear"], found["rest"], strict=True):
+        s2 = np.exp(-level)
+        wiener = lam / (lam + s2)
+        over = 0.01 * (wiener**2 * (lam + s2)).sum() + 16 * 0.05**2
+        assert linear == pytest.approx(over / (wiener * s2).sum(), rel=1e-4)
+        assert rest < 1e-6
+
+
+def test_a_network_of_another_experiment_is_not_trained_again(tmp_path):
+    from experiments.ideal_denoiser.config import Size
+    from experiments.ideal_denoiser.subjects import folder_of
+
+    work = tmp_path / "ideal_denoiser"
+    known = tmp_path / "learned_plans/network"
+    assert folder_of(Size(32, 2000), 0, work) == work / "width-32-updates-2000-0"
+    known.mkdir(parents=True)
+    assert folder_of(Size(32, 2000), 0, work) == known
+    assert folder_of(Size(32, 2000), 1, work) != known != folder_of(Size(32, 600), 0, work)
