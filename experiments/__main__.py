@@ -14,9 +14,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from experiments import registry
+from experiments import registry, summary
 from experiments.registry import Experiment, Part
-from experiments.remake import remake, stale
+from experiments.remake import remake, stale, stale_by
 
 
 def _listed() -> int:
@@ -62,13 +62,14 @@ def _remade(names: list[str]) -> int:
     for name in names or registry.experiments():
         remake(registry.experiment(name))
         print(f"{name}: tables, claims and pictures are those of the results")
+    summary.main()
     return 0
 
 
 def _checked(names: list[str]) -> int:
-    found = [
-        x for name in names or registry.experiments() for x in stale(registry.experiment(name))
-    ]
+    some = names or registry.experiments()
+    found = [x for name in some for x in stale(registry.experiment(name))]
+    found += stale_by(summary.__name__)
     for file in found:
         print(f"{file} differs from the results: python -m experiments tables")
     return min(len(found), 1)

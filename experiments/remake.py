@@ -23,13 +23,17 @@ def remake(one: Experiment) -> None:
 
 def stale(one: Experiment) -> list[str]:
     """Markdown files that are not what the JSON says, as "file (module)"."""
-    found = []
-    for name in WRITERS:
-        main = importlib.import_module(one.module(name)).main
-        for file, text in _written(main):
-            if text != file.read_text():
-                found.append(f"{file.parent.name}/{file.name} ({one.module(name)})")
-    return found
+    return [x for name in WRITERS for x in stale_by(one.module(name))]
+
+
+def stale_by(module: str) -> list[str]:
+    """Of the files that a module's ``main`` writes."""
+    main = importlib.import_module(module).main
+    return [
+        f"{file.parent.name}/{file.name} ({module})"
+        for file, text in _written(main)
+        if text != file.read_text()
+    ]
 
 
 def _written(main: Callable[..., Any]) -> Iterator[tuple[Path, str]]:

@@ -37,6 +37,26 @@ def test_tables_and_claims_are_those_of_the_results(name):
     assert stale(experiment(name)) == []
 
 
+def test_the_claims_of_the_readme_are_those_of_the_results():
+    from experiments.remake import stale_by
+
+    assert stale_by("experiments.summary") == []
+
+
+def test_the_readme_counts_every_claim_and_shows_chosen_ones(monkeypatch):
+    from experiments import summary
+
+    lines = (ROOT / "experiments/README.md").read_text().splitlines()
+    table = [x for x in lines if x.startswith("| ") and "`python -m experiments" in x]
+    rows = [x for x in summary.text() if x.startswith("| [")]
+    counts = [[int(cell) for cell in x.strip("| ").split(" | ")[1:]] for x in rows]
+    assert sum(map(sum, counts)) == len(table)
+    assert sum(row[2] for row in counts) == sum("| **no** |" in x for x in table)
+    monkeypatch.setattr(summary, "CHOSEN", {"synthetic_gaussian": ("Gaussians: DDIM",)})
+    with pytest.raises(ValueError, match="claims of synthetic_gaussian begin with"):
+        summary.text()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_list_tells_all_parts_and_what_has_been_run(name, capsys):
     from experiments.registry import experiment

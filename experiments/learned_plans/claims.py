@@ -56,7 +56,7 @@ def _within(a: Estimate, b: Estimate) -> bool:
     return a.mean <= b.mean
 
 
-def lines_of(results: Path) -> list[str]:
+def lines_of(results: Path = HERE / "results") -> list[str]:
     """The claims of every row that has been judged."""
     every = list(judged(results))
     found = []

@@ -1,0 +1,86 @@
+"""The claims in the project's README: ``python -m experiments.summary``.
+
+A few of each experiment's lines in ``experiments/README.md``, and how many of all hold.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments.common import between
+from experiments.registry import NOT_YET, experiment, experiments
+
+PROJECT = Path(__file__).parent.parent / "README.md"
+MARKS = ("<!-- claims: written by experiments/summary.py -->", "<!-- end of claims -->")
+CHOSEN = {
+    "synthetic_gaussian": (
+        "Gaussians: the learned schedule is not above",
+        "Gaussians: the predicted W2 squared is that of samples",
+        "Gaussians: DDIM, W2, clean end 0.9999: the closed form is within",
+    ),
+}
+"""Of each experiment, how the claims that the README shows begin."""
+
+VERDICTS = ("yes", "in part", "no", "not clear", NOT_YET)
+
+
+class Line(NamedTuple):
+    """A line of the table of claims."""
+
+    claim: str
+    verdict: str
+    measured: str
+    command: str
+
+    @property
+    def kind(self) -> str:
+        """One of VERDICTS; a claim that holds at some S is "in part"."""
+        plain = self.verdict.strip("*")
+        return plain if plain in VERDICTS else "in part"
+
+
+def lines_of(name: str) -> list[Line]:
+    """The claims of an experiment, as measured."""
+    module = importlib.import_module(experiment(name).module("claims"))
+    return [Line(*map(str.strip, text.strip("| ").split(" | "))) for text in module.lines_of()]
+
+
+def chosen(name: str, lines: list[Line]) -> Iterator[Line]:
+    """Those that the README shows.
+
+    Raises:
+      ValueError: where a beginning is not that of one line alone.
+    """
+    for start in CHOSEN.get(name, ()):
+        found = [line for line in lines if line.claim.startswith(start)]
+        if len(found) != 1:
+            raise ValueError(f"{len(found)} claims of {name} begin with {start!r}: one should")
+        yield found[0]
+
+
+def text() -> list[str]:
+    """Both tables."""
+    every = {name: lines_of(name) for name in experiments()}
+    lines = ["", "| claim | holds | measured |", "|---|---|---|"]
+    for name in CHOSEN:
+        lines += [f"| {x.claim} | {x.verdict} | {x.measured} |" for x in chosen(name, every[name])]
+    head = "| experiment | " + " | ".join(VERDICTS) + " |"
+    lines += ["", "How many claims of each experiment hold:", "", head, "|---" * 6 + "|"]
+    for name, known in every.items():
+        counts = Counter(line.kind for line in known)
+        link = f"[{experiment(name).about.question}](experiments/{name}/README.md)"
+        lines.append(f"| {link} | {' | '.join(str(counts[x]) for x in VERDICTS)} |")
+    return [*lines, ""]
+
+
+def main(readme: Path = PROJECT) -> None:
+    """Write them between the marks."""
+    between(MARKS, text(), readme)
+
+
+if __name__ == "__main__":
+    main()
