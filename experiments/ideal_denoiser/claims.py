@@ -33,6 +33,9 @@ LIMIT = 4
 4 schedules and some seeds one is beyond it by chance in 4 % of the cases, or less, as schedules
 share their noise."""
 
+CHANCE = 2
+"""Times what the probe's noise is expected to give: directions are many, so it is known well."""
+
 WITHIN = 0.5
 """dB, to which the prediction of a band should be right."""
 
@@ -67,6 +70,20 @@ def _harness(found: Found) -> str:
     claim = f"{names()[WIENER]}: every band is as predicted, within {LIMIT} standard errors"
     text = f"largest gap {most:.1f} standard errors, {decibel:.2f} dB ({where})"
     return _line(claim, "yes" if most <= LIMIT else "**no**", text, " --references")
+
+
+def _linear(found: Found) -> str:
+    """Theory: ``Cov(E[x0 | y], y) = Cov(x0, y)``, so the gain of an exact denoiser is Wiener's."""
+    known, chance = found.share("linear"), found.share("chance")
+    held = [a.mean <= CHANCE * b.mean for a, b in zip(known, chance, strict=True)]
+    levels = found.seeds[0]["response"]["logsnr"]
+    text = "; ".join(
+        f"{level:+g}: {a.mean:.2g} % (chance {b.mean:.2g} %)"
+        for level, a, b in zip(levels, known, chance, strict=True)
+    )
+    claim = f"{found.words}: its linear part is the ideal one's, though the data are no Gaussian"
+    words = f"share of the error at logsnr {text}"
+    return _line(claim, "yes" if all(held) else "**no**", words, " --references")
 
 
 def _right(found: Found, arguments: str) -> str:
@@ -151,6 +168,8 @@ def lines_of(results: Path = HERE / "results") -> list[str]:
     ]
     if WIENER in found:
         lines.append(_harness(found[WIENER]))
+    if EXACT in found:
+        lines.append(_linear(found[EXACT]))
     for name, one in found.items():
         if name != WIENER:
             lines += [_right(one, _arguments(name)), _probed(one, _arguments(name))]

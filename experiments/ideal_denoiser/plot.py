@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from experiments.bands import frequencies
 from experiments.estimates import estimate
-from experiments.ideal_denoiser.config import FIT, REFERENCES, Size
+from experiments.ideal_denoiser.config import EXACT, FIT, WIENER, Size
 from experiments.ideal_denoiser.found import (
     HERE,
     IDEAL,
@@ -27,6 +27,8 @@ from specjax.plots.style import GUIDE, MUTED, RC, STRONG
 SHOWN = "5"
 """The S whose bands are drawn, if it has been run."""
 
+SHORT = {WIENER: "digits' Gaussian, ideal", EXACT: "half of the digits, exact"}
+
 
 def bands_figure(found: dict[str, Found]) -> Figure:
     """A row of panels a sampler: a panel for the references, and one for each width."""
@@ -40,7 +42,7 @@ def bands_figure(found: dict[str, Found]) -> Figure:
         for axes, (title, members) in zip(row, groups.items(), strict=True):
             _bands(axes, case, members)
             axes.set_title(f"{title}\n{case[0]}, S = {case[1]}, {FIT}", fontsize=9)
-        row[0].set_ylabel("power over the data's, dB")
+        row[0].set_ylabel("power over the data's, dB\n(dashed: ideal, dotted: probed)")
     for axes in panels[0]:
         axes.legend(fontsize=6.5)
     for axes in panels[-1]:
@@ -49,9 +51,7 @@ def bands_figure(found: dict[str, Found]) -> Figure:
 
 
 def _groups(found: dict[str, Found]) -> dict[str, dict[str, Found]]:
-    references = {
-        words.split("'")[0]: found[name] for name, words in REFERENCES.items() if name in found
-    }
+    references = {words: found[name] for name, words in SHORT.items() if name in found}
     groups = {"no training": references} if references else {}
     for size, one in sizes_of(found).items():
         groups.setdefault(f"width {size.width}", {})[f"{size.updates:,} updates"] = one
@@ -82,11 +82,10 @@ def gaps_figure(found: dict[str, Found]) -> Figure:
     panels = figure.subplots(down, across, squeeze=False)
     for axes, case in zip(panels.ravel(), cases, strict=False):
         _gaps(axes, case, sizes)
-        for style, name in zip(MUTED, (x for x in REFERENCES if x in found), strict=False):
+        for style, name in zip(MUTED, (x for x in SHORT if x in found), strict=False):
             if case in found[name].cases:
                 level = float(found[name].gap([case], IDEAL).mean())
-                words = REFERENCES[name].removeprefix("the ").split("'")[0]
-                axes.axhline(level, color=style, linewidth=1, label=words)
+                axes.axhline(level, color=style, linewidth=1.2, label=SHORT[name])
         axes.set_title(f"{case[0]}, S = {case[1]}", fontsize=9)
         axes.set_ylim(bottom=0)
         axes.set_xlabel("updates")
