@@ -85,3 +85,11 @@ def test_placed_levels_are_at_equal_distances_of_what_is_formed():
     progress = np.interp(schedule.logsnr[1:-1], levels, part.mean(1))
     np.testing.assert_allclose(np.diff(progress), np.diff(progress)[0], rtol=1e-2)
     assert formation_call(part)[0] == pytest.approx(10 / 18 * 199, abs=0.1)  # where it is 1/2
+
+
+def test_what_is_taken_back_is_not_formed():
+    from experiments.intermediate_steps.trajectory import formation_call
+
+    part = np.array([[0.9, 0.6, 0.1], [0.2, 0.6, 0.2], [0.6, 0.7, 0.3], [1.0, 1.0, 0.4]])
+    # 0.2 at call 1 to 0.6 at 2: half at 1.75; there from the first call on; never in the four
+    np.testing.assert_allclose(formation_call(part), [1.75, 0.0, 4.0])

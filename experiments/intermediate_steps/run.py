@@ -24,7 +24,6 @@ from experiments.intermediate_steps.config import (
     Config,
 )
 from experiments.intermediate_steps.trajectory import (
-    formation_call,
     formed,
     measured,
     placed,
@@ -95,8 +94,6 @@ def watched(
         "logsnr": [float(x) for x in schedule.logsnr[:-1]],
         "predicted": ideal.tolist(),
         "measured": real.tolist(),
-        "predicted_call": formation_call(ideal).tolist(),
-        "measured_call": formation_call(real).tolist(),
         "stopped_frechet": [sx.evaluate.frechet(x, data) for x in estimates],
     }
 

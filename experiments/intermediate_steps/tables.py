@@ -10,6 +10,7 @@ import numpy as np
 from experiments.common import between, read_json
 from experiments.estimates import Estimate, estimate
 from experiments.intermediate_steps.config import DENOISERS, SAMPLERS
+from experiments.intermediate_steps.trajectory import formation_call
 
 HERE = Path(__file__).parent
 MARKS = ("<!-- tables: written by tables.py -->", "<!-- end of tables -->")
@@ -24,8 +25,10 @@ def seeds_of(name: str, sampler: str, results: Path = HERE / "results") -> list[
 def calls_of(seeds: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray, list[Estimate]]:
     """Frequencies [bands], the calls predicted, and those measured, at which half is formed."""
     watched = [one["watched"] for one in seeds]
-    found = [estimate(list(x)) for x in zip(*(w["measured_call"] for w in watched), strict=True)]
-    return np.array(watched[0]["frequency"]), np.array(watched[0]["predicted_call"]), found
+    calls = [formation_call(np.array(one["measured"])) for one in watched]
+    found = [estimate(list(x)) for x in zip(*calls, strict=True)]
+    ideal = formation_call(np.array(watched[0]["predicted"]))
+    return np.array(watched[0]["frequency"]), ideal, found
 
 
 def stopped_of(seeds: list[dict[str, Any]]) -> list[Estimate]:

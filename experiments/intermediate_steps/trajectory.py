@@ -59,13 +59,21 @@ def formed(power: np.ndarray) -> np.ndarray:
 
 
 def formation_call(part: np.ndarray, half: float = 0.5) -> np.ndarray:
-    """The call [bands], interpolated, at which half of a band's standard deviation is there."""
-    calls = np.arange(len(part))
-    found = []
-    for one in part.T:
-        rising = np.maximum.accumulate(one)
-        found.append(float(np.interp(half, rising, calls)) if rising[-1] >= half else len(part))
-    return np.array(found)
+    """The call [bands], interpolated, from which on half of a band's standard deviation is there.
+
+    What a network puts into a band at first and takes back later is not formed.
+    """
+    return np.array([_last_rise(one, half) for one in part.T])
+
+
+def _last_rise(part: np.ndarray, half: float) -> float:
+    before = np.flatnonzero(part < half)
+    if not before.size:
+        return 0.0
+    k = int(before[-1])
+    if k == len(part) - 1:
+        return float(len(part))
+    return float(k + (half - part[k]) / (part[k + 1] - part[k]))
 
 
 def placed(levels: np.ndarray, part: np.ndarray, steps: int, ends: tuple[float, float]) -> Any:
