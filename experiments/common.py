@@ -12,8 +12,6 @@ from typing import Any
 
 from specjax.io import versions, write_atomically
 
-_CHANGED = ("git", "diff", "--quiet", "HEAD", "--")
-
 WORK = Path("build")
 """For what is not committed: checkpoints, plans, solutions. Relative to where it is started."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import t
 
 
 class Estimate(NamedTuple):
@@ -20,9 +21,25 @@ class Estimate(NamedTuple):
             return f"{self.mean:.{digits}f}"
         return f"{self.mean:.{digits}f} ± {self.error:.{digits}f}"
 
+    @property
+    def sure(self) -> float:
+        """Half of the 95 % interval of Student's t; infinite for one seed."""
+        return self.error * float(t.ppf(0.975, self.seeds - 1)) if self.seeds > 1 else np.inf
+
+    def verdict(self, least: float = 0.0) -> str:
+        """Is the mean above ``least``: "yes", "**no**", or "**not clear**" at 95 %."""
+        if self.mean - self.sure > least:
+            return "yes"
+        return "**no**" if self.mean + self.sure < least else "**not clear**"
+
 
 def estimate(values: list[float]) -> Estimate:
     """Of independent seeds."""
     n = len(values)
     error = float(np.std(values, ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
     return Estimate(float(np.mean(values)), error, n)
+
+
+def differences(mine: dict[int, float], other: dict[int, float]) -> Estimate:
+    """How much another is above mine, over the seeds that both have: what they share cancels."""
+    return estimate([other[seed] - mine[seed] for seed in mine if seed in other])

@@ -56,3 +56,14 @@ def test_an_estimate_is_a_mean_and_its_standard_error():
     found = estimate([1.0, 2.0, 3.0, 6.0])  # deviations -2, -1, 0, 3: variance 14 / 3
     assert found.mean == 3.0
     assert found.error == pytest.approx((14 / 3 / 4) ** 0.5, rel=1e-12)
+
+
+def test_a_verdict_is_that_of_students_interval():
+    from experiments.estimates import differences, estimate
+
+    found = estimate([1.0, 2.0, 3.0])  # 4.303 standard errors of 1 / sqrt(3) are 2.484
+    assert found.sure == pytest.approx(4.302653 / 3**0.5, rel=1e-6)
+    assert [found.verdict(x) for x in (-0.5, 0.0, 4.5)] == ["yes", "**not clear**", "**no**"]
+    assert estimate([5.0]).verdict() == "**not clear**"
+    gap = differences({0: 1.0, 1: 11.0, 5: 3.0}, {0: 2.0, 1: 12.0, 2: 7.0})
+    assert gap == (1.0, 0.0, 2)
