@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments.common import read_json
-from experiments.estimates import Estimate, estimate
+from experiments.estimates import Estimate, differences, estimate
 from experiments.ideal_denoiser.config import CONFIG, REFERENCES, Size, networks
 
 HERE = Path(__file__).parent
@@ -45,18 +45,30 @@ class Found:
         known = [x if by is None else x[by] for x in self.each(case, schedule)]
         return [estimate(list(x)) for x in np.array([one["decibel"] for one in known]).T]
 
-    def gap(self, cases: list[Case], by: str) -> np.ndarray:
-        """Measured less predicted power, RMS over bands, mean over cases and schedules [seeds]."""
-        return np.mean([self._gaps(case, by) for case in cases], axis=0)
+    def away(self, case: Case, schedule: str) -> list[Estimate]:
+        """Measured less ideally predicted power of bands in dB; errors are those of this gap."""
+        gaps = [np.subtract(x["decibel"], x[IDEAL]["decibel"]) for x in self.each(case, schedule)]
+        return [estimate(list(x)) for x in np.array(gaps).T]
 
-    def _gaps(self, case: Case, by: str) -> np.ndarray:
-        every = [one["samplers"][case[0]][case[1]].values() for one in self.seeds]
-        return np.array([np.mean([_rms(x, by) for x in schedules]) for schedules in every])
+    def gap(self, cases: list[Case], by: str) -> dict[int, float]:
+        """Measured less predicted power of each seed, RMS over bands, mean over all else."""
+        return {
+            one["seed"]: float(np.mean([
+                _rms(x, by) for a, s in cases for x in one["samplers"][a][s].values()
+            ]))
+            for one in self.seeds
+        }  # fmt: skip
 
-    def gain(self, case: Case, mine: str, other: str) -> np.ndarray:
-        """By how much the Fréchet distance is smaller, from the same noise [seeds]."""
-        pairs = zip(self.each(case, mine), self.each(case, other), strict=True)
-        return np.array([b["frechet"] - a["frechet"] for a, b in pairs])
+    def frechet(self, case: Case, schedule: str) -> dict[int, float]:
+        """The Fréchet distance of each seed; all schedules have the same noise."""
+        return {
+            one["seed"]: float(x["frechet"])
+            for one, x in zip(self.seeds, self.each(case, schedule), strict=True)
+        }
+
+    def gain(self, case: Case, mine: str, other: str) -> Estimate:
+        """By how much the Fréchet distance is smaller, from the same noise."""
+        return differences(self.frechet(case, mine), self.frechet(case, other))
 
     def fact(self, what: str) -> str:
         """One of its facts; "-" where it has none."""

@@ -84,7 +84,7 @@ def gaps_figure(found: dict[str, Found]) -> Figure:
         _gaps(axes, case, sizes)
         for style, name in zip(MUTED, (x for x in SHORT if x in found), strict=False):
             if case in found[name].cases:
-                level = float(found[name].gap([case], IDEAL).mean())
+                level = estimate([*found[name].gap([case], IDEAL).values()]).mean
                 axes.axhline(level, color=style, linewidth=1.2, label=SHORT[name])
         axes.set_title(f"{case[0]}, S = {case[1]}", fontsize=9)
         axes.set_ylim(bottom=0)
@@ -98,7 +98,7 @@ def _gaps(axes: Axes, case: Case, sizes: dict[Size, Found]) -> None:
     for colour, width in zip(STRONG, sorted({x.width for x in sizes}), strict=False):
         row = {x.updates: y for x, y in sizes.items() if x.width == width and case in y.cases}
         for by, line in ((IDEAL, "o-"), (PROBED, "o:")):
-            known = [estimate(list(one.gap([case], by))) for one in row.values()]
+            known = [estimate([*one.gap([case], by).values()]) for one in row.values()]
             error = [a.error if a.seeds > 1 else 0 for a in known]
             label = f"width {width}" if by == IDEAL else None
             axes.errorbar(list(row), [a.mean for a in known], error, fmt=line, ms=3,

@@ -18,6 +18,7 @@ from experiments.common import WORK, circumstances, plain_config, read_json, wri
 from experiments.ideal_denoiser import subjects
 from experiments.ideal_denoiser.config import CONFIG, REFERENCES, SMALLEST, Config, networks
 from experiments.ideal_denoiser.judging import judged, response_of, schedules_of
+from experiments.resuming import same_code
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -27,13 +28,19 @@ def say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
-def begun(path: Path, config: Config, **about: Any) -> dict[str, Any]:
-    """The document that is there, or an empty one; refused if it is of another config."""
+def begun(path: Path, config: Config, now: dict[str, Any], **about: Any) -> dict[str, Any]:
+    """The document that is there, or an empty one made by what runs ``now``.
+
+    Raises:
+      ValueError: where it is of another config, or was left unfinished by other code or versions.
+    """
     document, own = read_json(path), plain_config(config, "seeds", "widths", "updates")
     if document and document["config"] != own:
         raise ValueError(f"{path} is of another config: remove it, or give another --results")
+    if document and missing(document, config):
+        same_code(path, document, now)
     new = {"experiment": "ideal_denoiser", **about, "config": own}
-    return document or {**new, **circumstances(), "samplers": {}}
+    return document or {**new, **now, "complete": False, "samplers": {}}
 
 
 def missing(document: dict[str, Any], config: Config) -> list[tuple[str, int]]:
@@ -44,11 +51,12 @@ def missing(document: dict[str, Any], config: Config) -> list[tuple[str, int]]:
 
 
 def one(
-    name: str, seed: int, config: Config, results: Path, opened: Callable[[], subjects.Subject]
-) -> None:
-    """What is missing of a denoiser and a seed."""
+    name: str, seed: int, config: Config, results: Path, opened: Callable[[], subjects.Subject],
+    now: dict[str, Any],
+) -> None:  # fmt: skip
+    """What is missing of a denoiser and a seed; ``now`` are the circumstances of this process."""
     path = results / f"{name}-{seed}.json"
-    document = begun(path, config, subject=name, seed=seed)
+    document = begun(path, config, now, subject=name, seed=seed)
     waiting = missing(document, config)
     if not waiting:
         return
@@ -62,6 +70,7 @@ def one(
             column: {**facts, **judged(subject, probed, schedule, sampler, seed, config)}
             for column, schedule, facts in schedules_of(subject.spectrum, probed, sampler, steps)
         }
+        document["complete"] = not missing(document, config)
         write_json(path, document)
         say(f"{path.stem}: {sampler}, S = {steps}")
 
@@ -77,18 +86,20 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--work", type=Path, default=WORK / "ideal_denoiser")
     args = parser.parse_args(argv)
-    if args.smallest and args.results == RESULTS:
+    if args.smallest and (args.results == RESULTS or args.work == parser.get_default("work")):
         parser.error("--smallest needs another folder for its --results and --work")
+    now = circumstances()
     config = SMALLEST if args.smallest else CONFIG
     seeds = args.seeds if args.seeds is not None else range(config.seeds)
     for seed in seeds if args.references or not args.widths else ():
         for name in REFERENCES:
-            one(name, seed, config, args.results, partial(subjects.reference, name, seed))
+            there = partial(subjects.reference, name, seed)
+            one(name, seed, config, args.results, there, now)
     for size in networks(config) if args.widths or not args.references else ():
         if _asked(size.width, args.widths) and _asked(size.updates, args.updates):
             for seed in seeds:
                 there = partial(subjects.network, size, seed, args.work)
-                one(size.name, seed, config, args.results, there)
+                one(size.name, seed, config, args.results, there, now)
 
 
 def _asked(number: int, numbers: list[int] | None) -> bool:

@@ -59,7 +59,9 @@ def _gaps(found: list[Found]) -> list[str]:
     for one in found:
 
         def text(case: Case, one: Found = one) -> str:
-            return "; ".join(str(estimate(list(one.gap([case], by)))) for by in (IDEAL, PROBED))
+            return "; ".join(
+                str(estimate([*one.gap([case], by).values()])) for by in (IDEAL, PROBED)
+            )
 
         rows.append([one.words, *_each(one, cases, text)])
     title = "#### measured less predicted power of bands, RMS dB: ideal denoiser; probed denoiser"
@@ -87,7 +89,7 @@ def _frechet(found: list[Found], case: Case) -> list[str]:
     rows = []
     for one in there:
         cells = [str(one.over(case, schedule, "frechet")) for schedule in SCHEDULES]
-        rows.append([one.words, *cells, str(estimate(list(one.gain(case, REFIT, FIT))))])
+        rows.append([one.words, *cells, str(one.gain(case, REFIT, FIT))])
     title = f"#### {case[0]}, S = {case[1]}: Fréchet distance, and what fitting again gains"
     return [title, "", *_table(["", *SCHEDULES, "gain"], rows)]
 
