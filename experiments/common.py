@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
 import subprocess
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,19 @@ from specjax.io import versions, write_atomically
 
 WORK = Path("build")
 """For what is not committed: checkpoints, plans, solutions. Relative to where it is started."""
+
+
+def say(text: str) -> None:
+    """One line of progress, with the time."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+def check_smallest(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse a ``--smallest`` whose results or networks would be taken for the real ones."""
+    if args.smallest and any(
+        getattr(args, name) == parser.get_default(name) for name in ("results", "work")
+    ):
+        parser.error("--smallest needs another folder for its --results and --work")
 
 
 def circumstances() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,10 +36,15 @@ class Part:
 
     def state(self, results: Path) -> str:
         """Whether its results are there."""
-        there = sum((results / name).exists() for name in self.results)
+        there = sum(_whole(results / name) for name in self.results)
         if there == len(self.results):
             return "results are there"
         return f"{there} of {len(self.results)} results" if there else NOT_YET
+
+
+def _whole(path: Path) -> bool:
+    """Whether a result is there, and nothing of it is missing."""
+    return path.exists() and json.loads(path.read_text()).get("complete", True)
 
 
 @dataclass(frozen=True)

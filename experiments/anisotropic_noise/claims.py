@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from experiments.anisotropic_noise.config import DATASETS
-from experiments.anisotropic_noise.tables import HERE, NOT_YET, Found, found_of
+from experiments.anisotropic_noise.tables import HERE, Found, found_of
 from experiments.common import between
+from experiments.estimates import differences
+from experiments.registry import NOT_YET
 
 README = HERE.parent / "README.md"
 MARKS = ("<!-- anisotropic_noise -->", "<!-- end of anisotropic_noise -->")
@@ -30,12 +30,10 @@ MEASURES = {"frechet": "Fréchet in pixels", "outside": "Fréchet outside of the
 
 def _line(data: str, plan: str, claim: str, measure: str, pair: tuple[Found, Found]) -> str:
     mine, other = (one.judged[plan][measure] for one in pair)
-    error = np.hypot(mine.error, other.error)
-    gap = other.mean - mine.mean
-    clear = np.isfinite(error) and abs(gap) > 2 * error
-    verdict = ("yes" if gap > 0 else "**no**") if clear else "**not clear**"
+    gain = differences(*(one.seeds[plan][measure] for one in pair))
+    verdict = gain.verdict()
     command = f"`python -m experiments.anisotropic_noise.run --data {data}`"
-    text = f"{mine} against {other}, {mine.seeds} seeds"
+    text = f"{mine} against {other}, lower by {gain} with the same seed ({gain.seeds} seeds)"
     what = f"{DATASETS[data]}, {plan}: {claim} ({MEASURES[measure]})"
     return f"| {what} | {verdict} | {text} | {command} |"
 

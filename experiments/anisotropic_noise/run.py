@@ -24,17 +24,20 @@ from experiments.anisotropic_noise.config import (
     Config,
     Variant,
 )
-from experiments.common import WORK, circumstances, plain_config, read_json, write_json
+from experiments.common import (
+    WORK,
+    check_smallest,
+    circumstances,
+    plain_config,
+    read_json,
+    say,
+    write_json,
+)
 from specjax.evaluate.bands import band_power
 from specjax.evaluate.collect import collect
 from specjax.forward_noise import ForwardNoise
 
 RESULTS = Path(__file__).parent / "results"
-
-
-def say(text: str) -> None:
-    """One line of progress, with the time."""
-    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
 def noise_of(variant: Variant, data: sx.data.Dataset, config: Config) -> ForwardNoise:
@@ -77,7 +80,10 @@ def outside(samples: np.ndarray) -> np.ndarray:
 
 
 def judged(run: Any, clean: np.ndarray, features: Any, seed: int, config: Config) -> dict[str, Any]:
-    """Distances to clean data, and the power of bands in decibels, measured and predicted."""
+    """Distances to clean data, and the power of bands in decibels, measured and predicted.
+
+    The prediction is that of samples, from the same noise: its error is that of their number.
+    """
     found = {}
     for name, plan in plans_of(run, config).items():
         draw = {"n": config.n, "shape": run.shape, "seed": 1000 + seed, "noise": run.noise}
@@ -98,7 +104,7 @@ def judged(run: Any, clean: np.ndarray, features: Any, seed: int, config: Config
     return found
 
 
-def features_of(data: sx.data.Dataset, config: Config, work: Path) -> Any:
+def features_of(stem: str, data: sx.data.Dataset, config: Config, work: Path) -> Any:
     """A classifier's features, trained once on the clean data; None where none are asked for."""
     from specjax.evaluate.features import open_features, save_features
     from specjax.evaluate.training import train_features
@@ -106,7 +112,7 @@ def features_of(data: sx.data.Dataset, config: Config, work: Path) -> Any:
 
     if not config.features:
         return None
-    path = work / "features.npz"
+    path = work / f"features-{stem}.npz"
     if not path.exists():
         options = TrainOptions(steps=config.features)
         save_features(path, train_features(data, sx.data.collect(data), options))
@@ -131,13 +137,14 @@ def one(name: str, data: str, seed: int, config: Config, work: Path, results: Pa
         "noise": None if run.noise is None else run.noise.name,
         "choice": asdict(run.config.forward),
         "seconds": seconds,
-        "judged": judged(run, clean, features_of(opened, config, work), seed, config),
+        "judged": judged(run, clean, features_of(stem, opened, config, work), seed, config),
     }
     document = {
         "experiment": "anisotropic_noise", "data": data, "seed": seed,
         "config": plain_config(config, "seeds", "variants"),
         **(document or circumstances()), "variants": {**document.get("variants", {}), name: found},
     }  # fmt: skip
+    document["complete"] = set(config.variants) <= set(document["variants"])
     write_json(path, document)
     say(f"{data}, seed {seed}: {name}, trained in {seconds:.0f} s")
 
@@ -152,8 +159,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--work", type=Path, default=WORK / "anisotropic_noise")
     args = parser.parse_args(argv)
-    if args.smallest and args.results == RESULTS:
-        parser.error("--smallest needs another folder for its --results and --work")
+    check_smallest(parser, args)
     config = SMALLEST if args.smallest else CONFIG
     args.work.mkdir(parents=True, exist_ok=True)
     for seed in args.seeds if args.seeds is not None else range(config.seeds):

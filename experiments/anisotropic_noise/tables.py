@@ -11,10 +11,10 @@ import numpy as np
 from experiments.anisotropic_noise.config import DATASETS, VARIANTS
 from experiments.common import between, read_json
 from experiments.estimates import Estimate, estimate
+from experiments.registry import NOT_YET
 
 HERE = Path(__file__).parent
 MARKS = ("<!-- tables: written by tables.py -->", "<!-- end of tables -->")
-NOT_YET = "not yet run"
 _MEASURES = {
     "frechet": "Fréchet (pixels)",
     "outside": "Fréchet outside of the band",
@@ -24,11 +24,12 @@ _MEASURES = {
 
 
 class Found(NamedTuple):
-    """A variant, over its seeds: plan -> measure -> estimate; mean decibels of bands."""
+    """A variant: plan -> measure -> estimate over seeds, and each seed; decibels of bands."""
 
     name: str
     noise: str
     judged: dict[str, dict[str, Estimate]]
+    seeds: dict[str, dict[str, dict[int, float]]]
     bands: dict[str, dict[str, np.ndarray]]
 
 
@@ -40,18 +41,21 @@ def found_of(data: str, results: Path = HERE / "results") -> list[Found]:
 
 def _found(seeds: list[dict]) -> Iterator[Found]:
     for name in VARIANTS:
-        runs = [one["variants"][name] for one in seeds if name in one["variants"]]
+        runs = {x["seed"]: x["variants"][name] for x in seeds if name in x["variants"]}
         if not runs:
             continue
-        judged, bands = {}, {}
-        for plan, first in runs[0]["judged"].items():
-            known = [one["judged"][plan] for one in runs]
-            judged[plan] = {m: estimate([x[m] for x in known]) for m in _MEASURES if m in first}
+        judged, each, bands = {}, {}, {}
+        first_run = next(iter(runs.values()))
+        for plan, first in first_run["judged"].items():
+            known = [one["judged"][plan] for one in runs.values()]
+            measures = [m for m in _MEASURES if m in first]
+            each[plan] = {m: {s: x["judged"][plan][m] for s, x in runs.items()} for m in measures}
+            judged[plan] = {m: estimate(list(each[plan][m].values())) for m in measures}
             bands[plan] = {
                 x: np.mean([one[x] for one in known], axis=0)
                 for x in ("frequency", "decibel", "predicted_decibel")
             }
-        yield Found(name, runs[0]["noise"] or "isotropic", judged, bands)
+        yield Found(name, first_run["noise"] or "isotropic", judged, each, bands)
 
 
 def _table(found: list[Found], plan: str) -> list[str]:

@@ -97,11 +97,9 @@ def _of_network(seeds: list[Found]) -> list[str]:
         where = f"UNet on digits, {sampler}, S = {steps}"
         mine, other = (over(seeds, sampler, steps, x, "decibel")[-1] for x in (EVERY, W2))
         gain = _gain(seeds, sampler, steps)
-        clear = abs(gain.mean) > 2 * gain.error
-        verdict = _verdict([gain.mean > 0]) if clear else "**not clear**"
         claim = f"{where}: `relative` makes the highest band better than W2 does"
         text = f"{mine} against {other} dB, nearer by {gain} from the same noise"
-        lines.append(_line(claim, verdict, text, NETWORK))
+        lines.append(_line(claim, gain.verdict(), text, NETWORK))
         lines.append(_predicted(seeds, sampler, steps, where))
     return lines
 

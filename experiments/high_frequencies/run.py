@@ -6,11 +6,18 @@ Started again, it goes on where it was ended; the network is that of experiments
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import Any
 
-from experiments.common import WORK, circumstances, plain_config, read_json, write_json
+from experiments.common import (
+    WORK,
+    check_smallest,
+    circumstances,
+    plain_config,
+    read_json,
+    say,
+    write_json,
+)
 from experiments.high_frequencies import network
 from experiments.high_frequencies.config import CONFIG, DATASETS, NETWORK, SMALLEST, Config
 from experiments.high_frequencies.schedules import judged, schedules_of
@@ -18,11 +25,6 @@ from experiments.high_frequencies.spectra import AbsentError, bands_of, stationa
 from experiments.learned_plans.subjects import samples_of
 
 RESULTS = Path(__file__).parent / "results"
-
-
-def say(text: str) -> None:
-    """One line of progress, with the time."""
-    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
 def begun(path: Path, config: Config, **about: Any) -> dict[str, Any]:
@@ -98,8 +100,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--work", type=Path, default=WORK / "learned_plans")
     args = parser.parse_args(argv)
-    if args.smallest and args.results == RESULTS:
-        parser.error("--smallest needs another folder for its --results and --work")
+    check_smallest(parser, args)
     config = SMALLEST if args.smallest else CONFIG
     for name in [x for x in args.rows if x != NETWORK]:
         try:

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from experiments.common import between
+from experiments.estimates import differences, estimate
 from experiments.intermediate_steps.config import DENOISERS, SAMPLERS
 from experiments.intermediate_steps.tables import (
     HERE,
@@ -45,24 +46,24 @@ def _first(name: str, sampler: str, seeds: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _better(mine: Any, other: Any) -> str:
-    error = float(np.hypot(mine.error, other.error))
-    if not abs(other.mean - mine.mean) > 2 * error:
-        return "**not clear**"
-    return "yes" if mine.mean < other.mean else "**no**"
+def _better(mine: list[float], other: list[float]) -> str:
+    """Is mine the smaller? Values by seed, which begin from the same noise."""
+    return differences(dict(enumerate(mine)), dict(enumerate(other))).verdict()
 
 
 def _rules(name: str, sampler: str, seeds: list[dict[str, Any]]) -> list[str]:
     found, stopped, lines = distances_of(seeds), stopped_of(seeds), []
     for steps, by in found.items():
-        rule, fixed = by["placed by what was watched"], by["spectral"]
+        rule, fixed = (estimate(by[x]) for x in ("placed by what was watched", "spectral"))
+        verdict = _better(by["placed by what was watched"], by["spectral"])
         claim = f"S = {steps}: levels placed by the watched formation beat the spectral schedule"
-        lines.append(_line(name, sampler, claim, _better(rule, fixed), f"{rule} against {fixed}"))
+        lines.append(_line(name, sampler, claim, verdict, f"{rule} against {fixed}"))
         if steps < len(stopped):
-            early = stopped[steps - 1]
+            early = estimate(stopped[steps - 1])
             claim = f"S = {steps}: a longer run, stopped, beats the schedule of so many calls"
             text = f"{early} against {fixed}"
-            lines.append(_line(name, sampler, claim, _better(early, fixed), text))
+            verdict = _better(stopped[steps - 1], by["spectral"])
+            lines.append(_line(name, sampler, claim, verdict, text))
     return lines
 
 

@@ -6,7 +6,6 @@ Started again, it goes on where it was ended; the network is kept in the working
 from __future__ import annotations
 
 import argparse
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,15 @@ from typing import Any
 import numpy as np
 
 import specjax as sx
-from experiments.common import WORK, circumstances, plain_config, read_json, write_json
+from experiments.common import (
+    WORK,
+    check_smallest,
+    circumstances,
+    plain_config,
+    read_json,
+    say,
+    write_json,
+)
 from experiments.intermediate_steps.config import (
     CONFIG,
     DENOISERS,
@@ -35,11 +42,6 @@ DRAWN = 20_000
 """Samples of what a denoiser without a dataset of its own stands for."""
 
 RESULTS = Path(__file__).parent / "results"
-
-
-def say(text: str) -> None:
-    """One line of progress, with the time."""
-    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
 def digits() -> np.ndarray:
@@ -162,8 +164,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--work", type=Path, default=WORK / "intermediate_steps")
     args = parser.parse_args(argv)
-    if args.smallest and args.results == RESULTS:
-        parser.error("--smallest needs another folder for its --results and --work")
+    check_smallest(parser, args)
     config = SMALLEST if args.smallest else CONFIG
     args.work.mkdir(parents=True, exist_ok=True)
     for seed in args.seeds if args.seeds is not None else range(config.seeds):

@@ -31,22 +31,17 @@ def calls_of(seeds: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray, list[
     return np.array(watched[0]["frequency"]), ideal, found
 
 
-def stopped_of(seeds: list[dict[str, Any]]) -> list[Estimate]:
-    """Fréchet distance of the estimates after each call."""
-    return [
-        estimate(list(x))
-        for x in zip(*(one["watched"]["stopped_frechet"] for one in seeds), strict=True)
-    ]
+def stopped_of(seeds: list[dict[str, Any]]) -> list[list[float]]:
+    """Fréchet distance of the estimates after each call, seed by seed."""
+    every = (one["watched"]["stopped_frechet"] for one in seeds)
+    return [list(x) for x in zip(*every, strict=True)]
 
 
-def distances_of(seeds: list[dict[str, Any]]) -> dict[int, dict[str, Estimate]]:
-    """By steps and schedule."""
+def distances_of(seeds: list[dict[str, Any]]) -> dict[int, dict[str, list[float]]]:
+    """By steps and schedule, seed by seed."""
     first = seeds[0]["compared"]["steps"]
     return {
-        int(s): {
-            label: estimate([one["compared"]["steps"][s][label] for one in seeds])
-            for label in first[s]
-        }
+        int(s): {label: [one["compared"]["steps"][s][label] for one in seeds] for label in first[s]}
         for s in first
     }
 
@@ -74,8 +69,10 @@ def _distances(seeds: list[dict[str, Any]]) -> list[str]:
     lines = ["| Fréchet distance at equal calls | " + " | ".join(f"S = {s}" for s in found) + " |"]
     lines.append("|---|" + "---|" * len(found))
     for label in labels:
-        lines.append(f"| {label} | " + " | ".join(str(found[s][label]) for s in found) + " |")
-    cells = [str(stopped[s - 1]) if s <= len(stopped) else "-" for s in found]
+        lines.append(
+            f"| {label} | " + " | ".join(str(estimate(found[s][label])) for s in found) + " |"
+        )
+    cells = [str(estimate(stopped[s - 1])) if s <= len(stopped) else "-" for s in found]
     lines.append(f"| spectral of {len(stopped)} calls, stopped | " + " | ".join(cells) + " |")
     return [*lines, f"| fine solution | {fine_of(seeds)} |" + " |" * (len(found) - 1), ""]
 

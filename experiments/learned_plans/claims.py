@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from experiments.common import between, read_json
-from experiments.estimates import Estimate, estimate
+from experiments.estimates import differences, estimate
 from experiments.learned_plans.config import ROWS
 from experiments.learned_plans.judging import FINE
 from experiments.learned_plans.tables import HERE, Judged, judged
@@ -48,12 +48,13 @@ def _best(one: Judged, sampler: str = "") -> str:
     return next(name for name in one.heuristics if name.startswith(sampler))
 
 
-def _line(claim: str, holds: bool, text: str, row: str) -> str:
-    return f"| {claim} | {'yes' if holds else '**no**'} | {text} | {COMMAND.format(row)} |"
+def _line(claim: str, verdict: str, text: str, row: str) -> str:
+    return f"| {claim} | {verdict} | {text} | {COMMAND.format(row)} |"
 
 
-def _within(a: Estimate, b: Estimate) -> bool:
-    return a.mean <= b.mean
+def _verdict(one: Judged, plan: str, other: Judged, rival: str) -> str:
+    """Is a plan nearer than its rival? From the same noise of each seed."""
+    return differences(one.seeds(plan), other.seeds(rival)).verdict()
 
 
 def lines_of(results: Path = HERE / "results") -> list[str]:
@@ -65,7 +66,7 @@ def lines_of(results: Path = HERE / "results") -> list[str]:
         for words, plan in plans_of(one).items():
             mine = one.of(plan)
             found.append(_line(
-                f"{one.title}: {words} beats every heuristic", _within(mine, other),
+                f"{one.title}: {words} beats every heuristic", _verdict(one, plan, one, best),
                 f"{mine}; best heuristic ({best}) {other}; fine {one.of(FINE)}", one.row,
             ))  # fmt: skip
         found += [*_fewer(one, every), _ladder(one)]
@@ -76,10 +77,16 @@ def _ladder(one: Judged) -> str:
     """Whether plans learned elsewhere carry over."""
     best = one.of(_best(one))
     plans = [x for x in one.columns if x not in one.heuristics and x != FINE]
-    worse = [f"{x} {one.of(x)}" for x in plans if not _within(one.of(x), best)]
+    verdicts = {x: _verdict(one, x, one, _best(one)) for x in plans}
+    worse = [f"{x} {one.of(x)}" for x in plans if one.of(x).mean > best.mean]
     claim = f"{one.title}: plans learned on any other rung or width beat every heuristic, too"
     text = f"best heuristic {best}; worse: {', '.join(worse) or 'none'}"
-    return _line(claim, not worse, text, one.row)
+    return _line(claim, _all(list(verdicts.values())), text, one.row)
+
+
+def _all(verdicts: list[str]) -> str:
+    """Of a claim that is about all of them."""
+    return next((x for x in ("**no**", "**not clear**") if x in verdicts), "yes")
 
 
 def _fewer(one: Judged, every: list[Judged]) -> list[str]:
@@ -91,8 +98,9 @@ def _fewer(one: Judged, every: list[Judged]) -> list[str]:
     other, lines = more[0].of(rival), []
     for words, plan in plans_of(one).items():
         mine, than = one.of(plan), "DPM-Solver++(2M) along its best schedule at 8"
-        claim, text = f"{one.title}: {words} is at least as good as {than}", f"{mine}; {rival}"
-        lines.append(_line(claim, _within(mine, other), f"{text} at 8: {other}", one.row))
+        claim, text = f"{one.title}: {words} is better than {than}", f"{mine}; {rival}"
+        verdict = _verdict(one, plan, more[0], rival)
+        lines.append(_line(claim, verdict, f"{text} at 8: {other}", one.row))
     return lines
 
 
@@ -105,7 +113,7 @@ def _times(results: Path) -> list[str]:
             compiled = f" (first, with compilation: {seconds[0]:.1f} s)" if seconds[1:] else ""
             claim = f"{ROWS[row]}: S = {known['steps']} is learned in {most:.0f} s on 2 cores"
             text = f"{later} s{compiled}"
-            line = _line(claim, later.mean <= most, text, row)
+            line = _line(claim, "yes" if later.mean <= most else "**no**", text, row)
             found.append(line.replace(f"run --rows {row}", "timing"))
     return found
 

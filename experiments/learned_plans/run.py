@@ -6,21 +6,23 @@ Started again, it goes on where it was ended; plans and the network are kept in 
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import Any
 
-from experiments.common import WORK, circumstances, plain_config, read_json, write_json
+from experiments.common import (
+    WORK,
+    check_smallest,
+    circumstances,
+    plain_config,
+    read_json,
+    say,
+    write_json,
+)
 from experiments.learned_plans import network, plans, subjects
 from experiments.learned_plans.config import CONFIG, ROWS, SMALLEST, Config
 from experiments.learned_plans.judging import heuristic_plans, judge, of_half
 
 RESULTS = Path(__file__).parent / "results"
-
-
-def say(text: str) -> None:
-    """One line of progress, with the time."""
-    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
 def exact_row(row: str, seed: int, steps: int, config: Config, work: Path) -> dict[str, Any]:
@@ -72,8 +74,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--work", type=Path, default=WORK / "learned_plans")
     args = parser.parse_args(argv)
-    if args.smallest and args.results == RESULTS:
-        parser.error("--smallest needs another folder for its --results and --work")
+    check_smallest(parser, args)
     config = SMALLEST if args.smallest else CONFIG
     about = circumstances()
     for seed in args.seeds if args.seeds is not None else range(config.seeds):

@@ -24,13 +24,14 @@ _MEASURES = {
 
 
 class Judged(NamedTuple):
-    """A row judged by one denoiser in S calls: column -> measure -> estimate."""
+    """A row judged by one denoiser in S calls: column -> measure -> estimate, and value by seed."""
 
     row: str
     width: str
     kernel_width: Estimate | None
     steps: int
     columns: dict[str, dict[str, Estimate]]
+    values: dict[str, dict[str, list[float]]]
 
     @property
     def title(self) -> str:
@@ -56,6 +57,10 @@ class Judged(NamedTuple):
         """The measure that counts, of a column."""
         return self.columns[column][self.measure]
 
+    def seeds(self, column: str) -> dict[int, float]:
+        """The measure that counts, seed by seed."""
+        return dict(enumerate(self.values[column][self.measure]))
+
     @property
     def shown(self) -> dict[str, str]:
         """The columns of the table: what they are called, and their name."""
@@ -74,17 +79,18 @@ def judged(results: Path) -> Iterator[Judged]:
             found = [one["steps"][str(steps)] for one in seeds if str(steps) in one["steps"]]
             for width in found[0]["judged"]:
                 kernel = [one["widths"][width] for one in found] if "widths" in found[0] else None
-                columns = _columns([one["judged"][width] for one in found])
-                yield Judged(row, width, kernel and estimate(kernel), steps, columns)
+                values = _values([one["judged"][width] for one in found])
+                columns = {
+                    name: {m: estimate(x) for m, x in measures.items()}
+                    for name, measures in values.items()
+                }
+                yield Judged(row, width, kernel and estimate(kernel), steps, columns, values)
 
 
-def _columns(seeds: list[dict[str, Any]]) -> dict[str, dict[str, Estimate]]:
-    """Those that all seeds have."""
+def _values(seeds: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
+    """Of the columns that all seeds have."""
     shared = [name for name in seeds[0] if all(name in one for one in seeds)]
-    return {
-        name: {m: estimate([one[name][m] for one in seeds]) for m in seeds[0][name]}
-        for name in shared
-    }
+    return {name: {m: [one[name][m] for one in seeds] for m in seeds[0][name]} for name in shared}
 
 
 def table_of(one: Judged) -> list[str]:

@@ -11,7 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from experiments.common import WORK, circumstances, plain_config, read_json, write_json
+from experiments.common import (
+    WORK,
+    check_smallest,
+    circumstances,
+    plain_config,
+    read_json,
+    say,
+    write_json,
+)
 from experiments.real_spectra.ablations import WITHOUT, ranks, units
 from experiments.real_spectra.config import CONFIG, DATASETS, SMALLEST, SOUNDS, Config
 from experiments.real_spectra.crossing import crossed
@@ -20,11 +28,6 @@ from experiments.real_spectra.sources import AbsentError
 from experiments.real_spectra.spectra import ESTIMATES, Subject, facts_of
 
 RESULTS = Path(__file__).parent / "results"
-
-
-def say(text: str) -> None:
-    """One line of progress, with the time."""
-    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
 def unit(path: Path, config: Config, make: Callable[[], dict[str, Any]], **known: Any) -> dict:
@@ -106,8 +109,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--work", type=Path, default=WORK / "real_spectra")
     args = parser.parse_args(argv)
-    if args.smallest and args.results == RESULTS:
-        parser.error("--smallest needs another folder for its --results and --work")
+    check_smallest(parser, args)
     config = SMALLEST if args.smallest else CONFIG
     for name in [] if args.cross else args.data:
         try:

@@ -7,14 +7,21 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import specjax as sx
-from experiments.common import WORK, circumstances, plain_config, read_json, write_json
+from experiments.common import (
+    WORK,
+    check_smallest,
+    circumstances,
+    plain_config,
+    read_json,
+    say,
+    write_json,
+)
 from experiments.synthetic_gaussian import monte_carlo
 from experiments.synthetic_gaussian.config import (
     CONFIG,
@@ -28,11 +35,6 @@ from experiments.synthetic_gaussian.spectra import MEAN, spectra
 
 RESULTS = Path(__file__).parent / "results"
 _DIGITS = 7
-
-
-def say(text: str) -> None:
-    """One line of progress, with the time."""
-    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
 def file_of(name: str) -> str:
@@ -150,8 +152,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--work", type=Path, default=WORK / "synthetic_gaussian")
     args = parser.parse_args(argv)
-    if args.smallest and args.results == RESULTS:
-        parser.error("--smallest needs another folder for its --results and --work")
+    check_smallest(parser, args)
     config = SMALLEST if args.smallest else CONFIG
     frozen, every = plain_config(config), spectra(config)
     there = {name: read_json(args.results / file_of(name)) for name in every}

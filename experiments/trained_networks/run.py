@@ -15,7 +15,15 @@ from typing import Any
 import jax
 
 import specjax as sx
-from experiments.common import WORK, circumstances, plain_config, read_json, write_json
+from experiments.common import (
+    WORK,
+    check_smallest,
+    circumstances,
+    plain_config,
+    read_json,
+    say,
+    write_json,
+)
 from experiments.real_spectra.sources import AbsentError
 from experiments.trained_networks.config import CONFIG, ENDS, ROWS, SMALLEST, Config
 from experiments.trained_networks.plans import Made
@@ -26,11 +34,6 @@ FINE = "fine solution"
 _NOISE = 30_000  # the first of the seeds of the noise that judges
 
 RESULTS = Path(__file__).parent / "results"
-
-
-def say(text: str) -> None:
-    """One line of progress, with the time."""
-    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
 def judged(
@@ -119,8 +122,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--work", type=Path, default=WORK / "trained_networks")
     args = parser.parse_args(argv)
-    if args.smallest and args.results == RESULTS:
-        parser.error("--smallest needs another folder for its --results and --work")
+    check_smallest(parser, args)
     config = SMALLEST if args.smallest else CONFIG
     args.work.mkdir(parents=True, exist_ok=True)
     for row in args.rows:

@@ -1,0 +1,88 @@
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import specjax as sx
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def beside_the_package(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    yield
+    for name in [x for x in sys.modules if x.split(".")[0] == "experiments"]:
+        del sys.modules[name]
+
+
+def judged(frechet):
+    one = {"frechet": frechet, "outside": frechet, "spectrum_db": 1.0}
+    bands = {"decibel": [0.0], "predicted_decibel": [0.0], "frequency": [0.1]}
+    return {"ddim, 2 steps": {**one, **bands}}
+
+
+def write(folder, values):
+    """Fréchet distances by seed and variant."""
+    for seed, variants in values.items():
+        found = {n: {"noise": None, "judged": judged(x)} for n, x in variants.items()}
+        document = {"seed": seed, "variants": found}
+        (folder / f"digits-{seed}.json").write_text(json.dumps(document))
+
+
+def test_variants_are_compared_seed_by_seed(tmp_path):
+    from experiments.anisotropic_noise import claims
+
+    # seeds differ by 10, the pair by 1.0, 1.1 and 0.9: 1 +- 0.058, and Student's 4.3 of that
+    values = {0: (11.0, 10.0), 1: (21.1, 20.0), 2: (30.9, 30.0), 3: (41.0, None)}
+    names = ("isotropic", "power law, -0.06")
+    pairs = {
+        seed: {n: x for n, x in zip(names, pair, strict=True) if x is not None}
+        for seed, pair in values.items()
+    }
+    write(tmp_path, pairs)
+    (line,) = [x for x in claims.lines_of(tmp_path) if "(r + 0.01)^-0.06" in x]
+    assert "| yes |" in line
+    assert "lower by 1.00 ± 0.06 with the same seed (3 seeds)" in line
+
+
+def test_the_corrupted_band_is_where_the_noise_is_left_out():
+    from experiments.anisotropic_noise.config import BAND
+    from experiments.anisotropic_noise.run import outside
+
+    x = np.random.default_rng(0).normal(size=(50, 8, 8)).astype(np.float32)
+    power = np.abs(np.fft.fft2(outside(x))).mean(0)
+    one = np.fft.fftfreq(8)
+    radius = np.hypot(*np.meshgrid(one, one)) / np.hypot(0.5, 0.5)  # 1 at the corner
+    inside = (radius >= BAND[0]) & (radius <= BAND[1])
+    assert inside.any()
+    assert power[inside].max() < 1e-4
+    assert power[~inside].min() > 1
+
+
+@pytest.mark.slow
+def test_the_smallest_run_goes_on_where_it_was_ended_and_is_told(tmp_path, capsys):
+    from experiments.anisotropic_noise import claims, plot, tables
+    from experiments.anisotropic_noise.config import SMALLEST
+    from experiments.anisotropic_noise.run import main
+
+    results = tmp_path / "results"
+
+    def smallest():
+        main(["--smallest", "--results", str(results), "--work", str(tmp_path / "work")])
+        return json.loads((results / "digits-0.json").read_text())
+
+    first = smallest()
+    assert first["complete"]
+    assert first["variants"].keys() == set(SMALLEST.variants)
+    omitted = sx.nn.open_run(tmp_path / "work/digits-0-corrupted_data_band_omitted")
+    assert omitted.noise is not None
+    capsys.readouterr()
+    assert smallest() == first
+    assert capsys.readouterr().out == ""
+    assert any("digits" in x and "not clear" in x for x in claims.lines_of(results))
+    assert "corrupted data, band omitted" in "\n".join(tables.lines_of(results))
+    plot.main(results, tmp_path)
+    assert list(tmp_path.glob("*.png"))
