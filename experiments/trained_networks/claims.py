@@ -14,6 +14,7 @@ from experiments.registry import NOT_YET
 from experiments.trained_networks.config import ROWS
 from experiments.trained_networks.curves import (
     HERE,
+    Fewer,
     Found,
     below,
     best,
@@ -30,20 +31,15 @@ DROP, FEWER = 0.123, 1.8
 """At equal calls, and at equal quality: the figures of the claims."""
 
 
-def verdict(estimates: dict[int, Estimate], least: float) -> str:
-    """Yes where all S are above by two standard errors; where only some are, which."""
-    above = [s for s, x in estimates.items() if x.mean - 2 * _error(x) >= least]
-    under = [s for s, x in estimates.items() if x.mean + 2 * _error(x) < least]
-    if len(above) == len(estimates):
+def verdict(known: Mapping[int, Estimate | Fewer], least: float) -> str:
+    """Yes where it is at every S; where it is at some, which; no where it is surely at none."""
+    found = {s: x.verdict(least) for s, x in known.items()}
+    above = [str(s) for s, x in found.items() if x == "yes"]
+    if len(above) == len(found):
         return "yes"
-    if not under:
-        return "**not clear**"
-    return f"at S = {', '.join(map(str, above))}" if above else "**no**"
-
-
-def _error(x: Estimate) -> float:
-    """One seed says nothing for sure."""
-    return x.error if x.seeds > 1 else float("inf")
+    if above:
+        return f"at S = {', '.join(above)}"
+    return "**no**" if set(found.values()) == {"**no**"} else "**not clear**"
 
 
 def _lines(row: str, found: Found) -> Iterator[str]:
@@ -58,7 +54,7 @@ def _lines(row: str, found: Found) -> Iterator[str]:
             if shares:
                 claim = (
                     f"{title} has a feature-Fréchet distance {100 * DROP:.1f} % below the best "
-                    f"heuristic of {whose} in as many calls"
+                    f"heuristic of {whose} in at most as many calls"
                 )
                 told = {s: f"{percent(x)} %" for s, x in shares.items()}
                 yield _line(row, claim, verdict(shares, DROP), told)
@@ -68,8 +64,7 @@ def _lines(row: str, found: Found) -> Iterator[str]:
                     f"{title} takes {FEWER:g} times fewer calls than the best heuristic of "
                     f"{whose} at the same feature-Fréchet distance"
                 )
-                ratios = {s: x.ratio for s, x in calls.items()}
-                yield _line(row, claim, verdict(ratios, FEWER), calls)
+                yield _line(row, claim, verdict(calls, FEWER), calls)
 
 
 def _line(row: str, claim: str, holds: str, told: Mapping[int, object]) -> str:

@@ -47,7 +47,7 @@ class Row:
     gpu: bool = False
 
 
-_FEW, _SOME = (3, 5, 8, 10, 20), (5, 8)
+_FEW, _CALLS, _SOME = (3, 5, 8, 10, 20), (3, 5, 8, 10), (5, 8)
 _LEARNED = {"scale_mixture": _FEW, "empirical": _FEW, "gaussian": _FEW, "probed": _FEW}
 _LARGE = {
     "plans": {**_LEARNED, "mixture": _FEW, "network": (3, 5, 8, 10)}, "n": 5000, "gpu": True,
@@ -61,7 +61,9 @@ ROWS = {
     "spoken_digits": Row(
         "a 1-D UNet on spoken digits, 8 kHz, windows of 400", "spoken_digits", 1e-6,
         options={"window": 400, "label": "prefix", "limit": 12_000}, width=16,
-        multipliers=(1, 2, 2), updates=1500, plans={**_LEARNED, "network": (5,)}, label="digit",
+        multipliers=(1, 2, 2), updates=1500, label="digit",
+        plans={"gaussian": _CALLS, "scale_mixture": _CALLS, "probed": _CALLS, "empirical": (5,),
+               "network": (5,)},
     ),
     "fashion_mnist": Row(
         "a UNet on 60,000 pieces of clothing, 28x28", "tfds:fashion_mnist", EIGHT_BITS, width=64,

@@ -101,33 +101,43 @@ def below(one: Point, frontier: list[Point]) -> Estimate | None:
 class Fewer(NamedTuple):
     """The calls that the best heuristic needs for the same quality, over those of a column.
 
-    ``bound`` is "" or says on which side of the ratio the truth is, where the curve of the
-    heuristics ends before it.
+    Where the curve of the heuristics ends before that quality, for some seed, there is a bound
+    alone: "> " where the heuristics never become so good, "< " where they never were so bad.
     """
 
     ratio: Estimate
     bound: str
 
     def __str__(self) -> str:
-        return f"{self.bound}{self.ratio}"
+        return f"{self.bound}{self.ratio.mean:.2g}" if self.bound else str(self.ratio)
+
+    def verdict(self, least: float) -> str:
+        """As :meth:`Estimate.verdict`; a bound decides where it can."""
+        if not self.bound:
+            return self.ratio.verdict(least)
+        if self.bound == "> " and self.ratio.mean >= least:
+            return "yes"
+        return "**no**" if self.bound == "< " and self.ratio.mean < least else "**not clear**"
 
 
 def fewer(one: Point, frontier: list[Point]) -> Fewer | None:
     """How many times fewer calls a column takes, with the heuristics between their calls.
 
     Between two counts of calls the logarithm of the distance is a straight line over that of the
-    calls.
+    calls. Only seeds that all of the curve has are taken.
     """
-    found = []
-    for seed, value in one.values.items():
-        curve = [(x.calls, x.values[seed]) for x in frontier if seed in x.values]
-        if len(curve) > 1:
-            found.append(_crossing(np.log(np.array(curve)), np.log(value)))
-    if not found:
+    seeds = [s for s in one.values if all(s in x.values for x in frontier)]
+    if len(frontier) < 2 or not seeds:
         return None
-    bounds = {bound for _, bound in found if bound}
-    ratios = [float(np.exp(x)) / one.calls for x, _ in found]
-    return Fewer(estimate(ratios), bounds.pop() if len(bounds) == 1 else "")
+    found = {}
+    for seed in seeds:
+        curve = np.log(np.array([(x.calls, x.values[seed]) for x in frontier]))
+        found[seed] = _crossing(curve, float(np.log(one.values[seed])))
+    ratios = [float(np.exp(x)) / one.calls for x, _ in found.values()]
+    for bound, worst in (("> ", min), ("< ", max)):
+        if any(x == bound for _, x in found.values()):
+            return Fewer(Estimate(worst(ratios), float("nan"), len(seeds)), bound)
+    return Fewer(estimate(ratios), "")
 
 
 def _crossing(curve: np.ndarray, value: float) -> tuple[float, str]:

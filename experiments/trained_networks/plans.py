@@ -38,12 +38,28 @@ class Made:
         """Heuristics pinned to the same ends, and what is learned for the sampler."""
         for name in self.config.heuristics:
             yield name, sx.family(name, steps, alpha_bar_range=ENDS)
+        for name, found in self.fits(sampler, steps).items():
+            yield name, found.schedule
+
+    @functools.lru_cache(maxsize=8)  # noqa: B019 - there is one for each row
+    def fits(self, sampler: str, steps: int) -> dict[str, sx.FitResult]:
+        """What is learned for a sampler on the spectrum and on the probed network."""
         spectrum = self.subject.run.spectrum
         floor = ROWS[self.subject.row].floor
         tasks = ((spectrum, "w2"), (spectrum.floor(floor), "kl"), (self.probed, "w2"))
-        for name, (known, loss) in zip(SPECTRAL, tasks, strict=True):
-            found = sx.fit(known, steps, sampler=sampler, loss=loss, alpha_bar_range=ENDS)
-            yield name, found.schedule
+        return {
+            name: sx.fit(known, steps, sampler=sampler, loss=loss, alpha_bar_range=ENDS)
+            for name, (known, loss) in zip(SPECTRAL, tasks, strict=True)
+        }
+
+    def unconverged(self, steps: int) -> list[str]:
+        """The columns whose fit did not meet its tolerance."""
+        return [
+            f"{sampler} {name}"
+            for sampler in self.config.samplers
+            for name, found in self.fits(sampler, steps).items()
+            if not found.converged
+        ]
 
     @functools.lru_cache(maxsize=1)  # noqa: B019 - there is one for each row
     def sampled(self, steps: int) -> dict[str, sx.SamplerPlan]:

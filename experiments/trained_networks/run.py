@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 import specjax as sx
 from experiments.common import (
@@ -30,7 +31,7 @@ from experiments.trained_networks.plans import Made
 from experiments.trained_networks.subjects import Subject, distances, subject_of
 from specjax.learning.teacher import fine_plan
 
-FINE = "fine solution"
+FINE, REAL = "fine solution", "real samples"
 _NOISE = 30_000  # the first of the seeds of the noise that judges
 
 RESULTS = Path(__file__).parent / "results"
@@ -45,6 +46,12 @@ def judged(
     return {"calls": plan.calls, **distances(subject, samples)}
 
 
+def of_real(subject: Subject, seed: int, config: Config) -> dict[str, float | int]:
+    """The distances of as many of the data, drawn with replacement: what so few can reach."""
+    n, rng = config.n or ROWS[subject.row].n, np.random.default_rng(_NOISE + seed)
+    return {"calls": 0, **distances(subject, subject.data[rng.integers(len(subject.data), size=n)])}
+
+
 def in_steps(subject: Subject, steps: int, seed: int, made: Made) -> dict[str, Any]:
     """All columns in so many steps."""
     columns, learning = {}, {}
@@ -53,7 +60,7 @@ def in_steps(subject: Subject, steps: int, seed: int, made: Made) -> dict[str, A
     for name, result, facts in made.learned(steps):
         columns[name] = judged(subject, result.plan_in("vp"), seed, made.config)
         learning[name] = facts
-    return {"columns": columns, "learning": learning}
+    return {"columns": columns, "learning": learning, "unconverged": made.unconverged(steps)}
 
 
 def about_subject(subject: Subject, seed: int, config: Config) -> dict[str, Any]:
@@ -62,7 +69,10 @@ def about_subject(subject: Subject, seed: int, config: Config) -> dict[str, Any]
     return {
         "parameters": sum(x.size for x in jax.tree.leaves(subject.run.network)),
         "accuracy": subject.features.source["accuracy"],
-        "columns": {FINE: judged(subject, fine, seed, config)},
+        "columns": {
+            FINE: judged(subject, fine, seed, config),
+            REAL: of_real(subject, seed, config),
+        },
     }
 
 
@@ -78,6 +88,7 @@ class Missing:
     def __init__(self, row: str, config: Config, work: Path, results: Path) -> None:
         self.row, self.config, self.work, self.results = row, config, work, results
         self._made: Made | None = None
+        self._about = circumstances()
 
     @property
     def made(self) -> Made:
@@ -106,7 +117,7 @@ class Missing:
         seconds = time.perf_counter() - begun
         write_json(path, {
             "experiment": "trained_networks", "row": self.row, "steps": steps, "seed": seed,
-            "config": settings, **circumstances(), "seconds": seconds, **found,
+            "config": settings, **self._about, "seconds": seconds, **found,
         })  # fmt: skip
         say(f"{self.row}, seed {seed}: S = {name}, {seconds:.0f} s")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from experiments.real_spectra.sources import AbsentError, folder
 from experiments.trained_networks.config import ROWS, Config, Row
 from specjax.evaluate.collect import collect
 from specjax.evaluate.features import ClassifierFeatures, open_features, save_features
+
+Moments = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,13 @@ class Subject:
     run: sx.nn.Run
     prior: sx.priors.Network
     features: ClassifierFeatures
+
+    @functools.cached_property
+    def real(self) -> dict[str, Moments]:
+        """Of the data: mean and covariance of features and of pixels."""
+        return {
+            "features": moments_of(self.features(self.data)), "pixels": moments_of(self.data),
+        }  # fmt: skip
 
 
 def opened(row: Row, config: Config) -> sx.data.Dataset:
@@ -95,11 +105,16 @@ def _features(
     return open_features(path)
 
 
+def moments_of(x: np.ndarray) -> Moments:
+    """Mean [d] and covariance [d, d] of samples [n, ...]."""
+    flat = np.asarray(x, np.float64).reshape(len(x), -1)
+    return flat.mean(0), np.cov(flat.T)
+
+
 def distances(subject: Subject, samples: np.ndarray) -> dict[str, Any]:
     """To the data: Fréchet of features and of pixels, squared, and the spectrum in dB."""
-    real, made = subject.features(subject.data), subject.features(samples)
+    made = {"features": moments_of(subject.features(samples)), "pixels": moments_of(samples)}
     return {
-        "features": sx.evaluate.frechet(made, real),
-        "pixels": sx.evaluate.frechet(samples, subject.data),
+        **{x: sx.evaluate.frechet_of_moments(*made[x], *subject.real[x]) for x in made},
         "spectrum_db": sx.evaluate.band_power(samples, subject.data).rms,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from experiments.common import between, read_json
 from experiments.estimates import Estimate
@@ -22,7 +23,7 @@ from experiments.trained_networks.curves import (
     found_of,
     point,
 )
-from experiments.trained_networks.run import FINE
+from experiments.trained_networks.run import FINE, REAL
 
 MARKS = ("<!-- tables: written by tables.py -->", "<!-- end of tables -->")
 COMMAND = "`python -m experiments.trained_networks.run --rows {}`"
@@ -50,8 +51,12 @@ def _compared(
 ) -> dict[str, list[str]]:
     """A row for each contender, told beside the best heuristics of its group."""
     rows = {}
+    fine = point(found, 0, FINE, measure)
     for sampler in GROUPS:
         frontier = best(found, sampler, measure)
+        if fine and sampler is None:
+            known = [fine._replace(calls=s) for s in steps]
+            rows[f"{FINE}, against all"] = [told(one, frontier) for one in known]
         for name in contenders(sampler):
             known = [point(found, s, name, measure) for s in steps]
             rows[name] = [told(one, frontier) if one else "-" for one in known]
@@ -61,7 +66,13 @@ def _compared(
 def _values(found: Found, steps: list[int], measure: str) -> dict[str, list[str]]:
     names = [f"{s} {x}" for s in SAMPLERS for x in (*HEURISTICS, *SPECTRAL)]
     known = {name: [point(found, s, name, measure) for s in steps] for name in (*names, *PLANS)}
-    return {name: [str(x.estimate) if x else "-" for x in row] for name, row in known.items()}
+    rows = {name: [str(x.estimate) if x else "-" for x in row] for name, row in known.items()}
+    limits = {name: point(found, 0, name, measure) for name in (FINE, REAL)}
+    return rows | {name: [str(x.estimate)] * len(steps) for name, x in limits.items() if x}
+
+
+def _unconverged(document: dict[str, Any]) -> list[str]:
+    return [f"{name}, S = {document['steps']}" for name in document.get("unconverged", ())]
 
 
 def _facts(row: str, found: Found, results: Path) -> list[str]:
@@ -69,12 +80,14 @@ def _facts(row: str, found: Found, results: Path) -> list[str]:
     lines = []
     fine = [read_json(x) for x in sorted(results.glob(f"{row}-fine-*.json"))]
     if fine:
-        told = [f"{w}: {point(found, 0, FINE, m).estimate}" for m, w in MEASURES.items()]  # type: ignore[union-attr]
         lines.append(
             f"{fine[0]['parameters'] / 1e6:.2f} M parameters; the classifier tells "
-            f"{100 * fine[0]['accuracy']:.1f} % of what was held out ({ROWS[row].label}). Fine "
-            f"solution, {fine[0]['config']['fine']} steps: {'; '.join(told)}."
+            f"{100 * fine[0]['accuracy']:.1f} % of what was held out ({ROWS[row].label}). The "
+            f"fine solution has {fine[0]['config']['fine']} steps."
         )
+    told = [x for path in results.glob(f"{row}-*.json") for x in _unconverged(read_json(path))]
+    if told:
+        lines.append(f" Fits that ended before their tolerance: {', '.join(sorted(set(told)))}.")
     counts = {s: len(next(iter(columns.values()))) for s, columns in found.items() if s}
     by = {n: [str(s) for s in counts if counts[s] == n] for n in sorted(set(counts.values()))}
     seeds = "; ".join(f"{n} seed{'s' * (n > 1)}: S = {', '.join(s)}" for n, s in by.items())
