@@ -40,10 +40,13 @@ def test_the_smallest_run_goes_on_where_it_was_ended_and_is_told(tmp_path, capsy
     rival = min(HEURISTICS, key=lambda x: sum(seed[f"ddim {x}"]["squared"] for seed in one))
     logs = [math.log(x[column]["squared"] / x[f"ddim {rival}"]["squared"]) for x in one]
     results = tmp_path / "results"
-    found = ratios.ratio(ratios.seeds_of("gaussian", results), column, "squared")
+    assert all(document["complete"] for document in first.values())
+    assert all(isinstance(x[column]["converged"], bool) for x in one)
+    found = ratios.ratio(ratios.seeds_of("gaussian", results), column, "squared", ["4"])
     assert found.mean == pytest.approx(math.exp(np.mean(logs)), rel=1e-9)
     assert found.error == pytest.approx(found.mean * abs(logs[0] - logs[1]) / 2, rel=1e-9)
     assert f"Gaussian: {found}" in "\n".join(claims.lines_of(results))
+    assert not any("| yes |" in line for line in claims.lines_of(results))  # the Gaussian alone
     assert f"| {found} |" in "\n".join(tables.lines_of(results))
     plot.main(results, tmp_path)
     assert (tmp_path / "ratios.png").exists()
@@ -74,7 +77,8 @@ def test_plans_are_learned_once_and_judged_with_the_rest(tmp_path):
 
     config = replace(SMALLEST, steps=(3,))
     for seed in (0, 1):
-        one("mixture-4-0.9", seed, config, tmp_path / "work", tmp_path / "results")
+        now = {"commit": "x", "versions": {}}
+        one("mixture-4-0.9", seed, config, tmp_path / "work", tmp_path / "results", now)
         document = json.loads((tmp_path / f"results/mixture-4-0.9-{seed}.json").read_text())
         assert document["steps"]["3"].keys() >= set(PLANS)
     assert len(list(tmp_path.glob("work/plans/*.json"))) == 2
@@ -123,6 +127,92 @@ def test_negentropy_of_well_separated_components():
         found = negentropy(case_of(SUBJECTS[name], 0), n, 0)
         assert abs(found - ideal) < 5 * math.sqrt(32 / 2 / n)  # the variance of 32 squares / 2
     assert abs(negentropy(case_of(SUBJECTS["gaussian"], 0), n, 0)) < 5 * math.sqrt(16 / n)
+
+
+@pytest.mark.parametrize(("k", "r"), [(2, 0.99), (4, 0.5), (16, 0.99)])
+def test_how_far_two_means_are_apart(k, r):
+    """sqrt(2 K) times the separation, in deviations around each: whitened, from the definition."""
+    from experiments.beyond_gaussian.config import SUBJECTS
+    from experiments.beyond_gaussian.subjects import simplex
+
+    means, within = simplex(k) * math.sqrt(r), math.sqrt(1 - r)
+    assert np.allclose(means.T @ means / k, r * np.eye(k - 1))  # the share of the variance
+    apart = np.linalg.norm(means[0] - means[1]) / within
+    separation = SUBJECTS[f"mixture-{k}-{r}"].separation
+    assert apart == pytest.approx(math.sqrt(2 * k) * separation)
+
+
+def invented(mine, rival=1.0, name="gaussian", steps=("3",)):
+    """Documents of a subject, one a seed, whose DDIM schedule is that far from the solution."""
+    names = ("cosine", "linear", "sigmoid", "karras", "uniform_logsnr", "align_your_steps")
+    rivals = {f"ddim {x}": {"squared": rival} for x in names}
+    return [
+        {"subject": name, "seed": seed, "config": {"samplers": ["ddim"], "steps": list(steps)},
+         "steps": {s: {**rivals, "ddim learned W2": {"squared": x}} for s in steps}}
+        for seed, x in enumerate(mine)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("mine", "verdict"),
+    [
+        ((0.8, 0.81, 0.82), "yes"),
+        ((1.2, 1.21, 1.22), "**no**"),
+        ((0.8, 0.9, 0.95), "**not clear**"),  # 2.5 standard errors of the logarithm; 4.3 are needed
+        ((0.8,), "**not clear**"),
+    ],
+)
+def test_three_seeds_are_judged_by_student(mine, verdict):
+    from experiments.beyond_gaussian.ratios import ratio
+
+    found = ratio(invented(mine), "ddim learned W2", "squared", ["3"])
+    assert found.verdict == verdict
+    assert found.mean == pytest.approx(np.prod(mine) ** (1 / len(mine)))
+
+
+def test_ratios_of_what_is_as_good_as_the_fine_solution_are_bounds():
+    from experiments.beyond_gaussian.ratios import ratio
+
+    found = ratio(invented((7e-8, 8e-8), 1e-3), "ddim learned W2", "squared", ["3"])
+    assert str(found) == "<= 0.0001 ± 0"
+    assert ratio(invented((7e-8, 8e-8), 7e-8), "ddim learned W2", "squared", ["3"]).mean == 1
+
+
+def test_no_claim_on_every_one_holds_while_one_is_missing(tmp_path):
+    from experiments.beyond_gaussian.claims import lines_of
+    from experiments.beyond_gaussian.config import FAMILIES
+
+    title, names = next(iter(FAMILIES.items()))
+    for count, verdict in ((len(names) - 1, "**not clear**"), (len(names), "yes")):
+        for name in names[:count]:
+            for document in invented((0.8, 0.8, 0.8), name=name):
+                (tmp_path / f"{name}-{document['seed']}.json").write_text(json.dumps(document))
+        line = next(x for x in lines_of(tmp_path) if x.startswith(f"| {title}: ddim"))
+        assert f"| {verdict} |" in line
+        assert ("not yet run" in line) == (verdict != "yes")
+
+
+@pytest.mark.parametrize("given", ["results", "work"])
+def test_the_smallest_needs_both_folders(given, tmp_path, capsys):
+    from experiments.beyond_gaussian.run import main
+
+    with pytest.raises(SystemExit):
+        main(["--smallest", "--subjects", "gaussian", f"--{given}", str(tmp_path / "other")])
+    assert "--results and --work" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_document_of_another_commit_is_not_gone_on_with(tmp_path):
+    from experiments.beyond_gaussian.config import SMALLEST
+    from experiments.beyond_gaussian.run import one
+    from experiments.common import plain_config
+
+    config = plain_config(SMALLEST, "seeds", "subjects")
+    begun = {"config": config, "commit": "mine", "versions": {}, "steps": {}}
+    (tmp_path / "gaussian-0.json").write_text(json.dumps(begun))
+    other = {"commit": "other", "versions": {}}
+    with pytest.raises(ValueError, match="begun with commit mine, this is other"):
+        one("gaussian", 0, SMALLEST, tmp_path, tmp_path, other)
 
 
 def test_results_on_the_gaussian_are_those_in_closed_form():

@@ -22,9 +22,9 @@ class Subject:
     Attributes:
       level: the number that is varied in its family, as tables have it.
       components, share: of "mixture": K means at the corners of a simplex, which have the share r
-        of the variance of the K - 1 leading directions. The distance of two of them over the
-        standard deviation around each is ``sqrt(2 K / (K - 1) * r / (1 - r))`` times what the data
-        have there: see ``separation``.
+        of the variance of the K - 1 leading directions. Whitened, each is ``sqrt(r (K - 1))`` from
+        their mean and two are ``sqrt(2 r K)`` apart; the standard deviation around each is
+        ``sqrt(1 - r)`` in every direction. So two are ``sqrt(2 K) * separation`` deviations apart.
       freedom: of "tails", Student's degrees of freedom.
       data, width: of "empirical": digits or patches, and the kernel's width or "likely".
       learned: steps for which plans are learned.

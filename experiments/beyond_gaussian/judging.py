@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,23 @@ from specjax.learning.teacher import fine_plan
 _NOISE, _DRAWS = 30_000, 40_000  # the first of the seeds of noise, and of draws
 
 
-def schedules_of(spectrum: sx.Spectrum, sampler: str, steps: int) -> dict[str, sx.NoiseSchedule]:
+@dataclass(frozen=True)
+class Made:
+    """A plan, and what is to be said of how it was found: whether a fit converged."""
+
+    plan: sx.SamplerPlan
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def schedules_of(spectrum: sx.Spectrum, sampler: str, steps: int) -> dict[str, Made]:
     """Heuristics pinned to the same ends, and those that are made from the spectrum."""
     found = {name: sx.family(name, steps, alpha_bar_range=ENDS) for name in HEURISTICS}
     for words, loss in (("spectral W2", "w2"), ("spectral KL", "kl")):
         found[words] = sx.spectral(spectrum, steps, loss=loss, alpha_bar_range=ENDS)
     best = sx.fit(spectrum, steps, sampler=sampler, alpha_bar_range=ENDS)
-    return {**found, "learned W2": best.schedule}
+    made = {words: Made(sx.plan(sampler, schedule)) for words, schedule in found.items()}
+    facts = {"converged": bool(best.converged)}
+    return {**made, "learned W2": Made(sx.plan(sampler, best.schedule), facts)}
 
 
 def learned(path: Path, prior: Any, steps: int, config: Config) -> sx.PlanResult:

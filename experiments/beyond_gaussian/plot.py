@@ -12,12 +12,15 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from experiments.beyond_gaussian.config import FAMILIES
 from experiments.beyond_gaussian.ratios import (
     HERE,
+    WORSE,
     candidates,
     distance_from_gaussian,
     level,
+    pooled,
     ratio,
     seeds_of,
 )
+from experiments.registry import NOT_YET
 from specjax.plots import save_figure
 from specjax.plots.style import GUIDE, RC, STRONG
 
@@ -36,14 +39,20 @@ def ratios_figure(results: Path) -> Figure:
     handles, labels = panels[0].get_legend_handles_labels()
     panels[-1].legend(handles, labels, loc="center", fontsize=9)
     for axes in panels[::3]:
-        axes.set_ylabel(f"over the best heuristic\n(geometric mean over S; cut at {CUT})")
+        axes.set_ylabel(f"over the best heuristic\n(geometric mean; cut at {CUT})")
     return figure
 
 
 def _family(axes: Axes, title: str, names: list[str], results: Path) -> None:
+    axes.set_title(title, fontsize=9)
+    if not names:
+        axes.text(0.5, 0.5, NOT_YET, ha="center", transform=axes.transAxes)
+        return
+    steps = pooled(title, seeds_of(names[0], results))
+    axes.set_title(f"{title}, S = {', '.join(steps)}", fontsize=9)
     for (column, measure), colour in zip(candidates(), STRONG, strict=False):
-        found = {k: ratio(seeds_of(x, results), column, measure) for k, x in enumerate(names)}
-        known = {k: x for k, x in found.items() if x is not None}
+        every = (ratio(seeds_of(x, results), column, measure, steps) for x in names)
+        known = {k: x for k, x in enumerate(every) if x is not None}
         if known:
             mean, error = ([getattr(x, what) for x in known.values()] for what in ("mean", "error"))
             error = np.nan_to_num(error)
@@ -51,7 +60,7 @@ def _family(axes: Axes, title: str, names: list[str], results: Path) -> None:
                 list(known), np.maximum(mean, CUT), error, fmt="o-", color=colour, markersize=4,
                 label=f"{column} ({measure})",
             )  # fmt: skip
-        worse = {k: x.mean for k, x in known.items() if x.verdict < 0}
+        worse = {k: x.mean for k, x in known.items() if x.verdict == WORSE}
         axes.plot(list(worse), list(worse.values()), "x", color=colour, markersize=10)
     axes.axhline(1, color=GUIDE, linewidth=1)
     axes.set_yscale("log")
@@ -61,7 +70,6 @@ def _family(axes: Axes, title: str, names: list[str], results: Path) -> None:
     words = [level(x).replace(" degrees of freedom", " d.o.f.") for x in names]
     ticks = [f"{word}\n{x:.2g} nats" for word, x in zip(words, nats, strict=True)]
     axes.set_xticks(range(len(names)), ticks, fontsize=7)
-    axes.set_title(title, fontsize=9)
 
 
 def main(results: Path = HERE / "results", folder: Path = HERE) -> None:

@@ -10,12 +10,15 @@ from experiments.beyond_gaussian.config import FAMILIES, PLANS, SAMPLERS, SPECTR
 from experiments.beyond_gaussian.ratios import (
     HERE,
     MEASURES,
+    WORSE,
     Found,
+    Ratio,
     best_heuristic,
     candidates,
     distance_from_gaussian,
     level,
     measured_by,
+    pooled,
     ratio,
     rivals,
     seeds_of,
@@ -43,36 +46,40 @@ def _row(name: str, seeds: list[Found], cells: list[str]) -> str:
         words = f"h = {np.mean([one['kernel_width'] for one in seeds]):.3g}" + (
             " (likeliest)" if SUBJECTS[name].width == "likely" else ""
         )
-    return f"| {words} | {distance_from_gaussian(seeds)} | {' | '.join(cells)} |"
+    exact = SUBJECTS[name].kind == "gaussian"
+    nats = "0 (exact)" if exact else str(distance_from_gaussian(seeds))
+    return f"| {words} | {nats} | {' | '.join(cells)} |"
 
 
 def summary_of(results: Path) -> list[str]:
-    """One number a prior and sampler: the ratio over all S."""
-    lines = ["### The learned W2 schedule and plans over the best heuristic, all S together", ""]
+    """One number a prior and sampler: the ratio, the geometric mean over S."""
+    lines = ["### The learned W2 schedule and plans over the best heuristic", ""]
     shown = candidates()
     head = [f"{column} ({measure})" for column, measure in shown]
     for title, names in FAMILIES.items():
         there = {name: seeds_of(name, results) for name in names}
-        lines += [f"#### {title}", ""]
-        if not any(there.values()):
-            lines += [f"{NOT_YET}: `{command(names)}`", ""]
+        some = next((seeds for seeds in there.values() if seeds), None)
+        if some is None:
+            lines += [f"#### {title}", "", f"{NOT_YET}: `{command(names)}`", ""]
             continue
+        steps = pooled(title, some)
+        lines += [f"#### {title} (S = {', '.join(steps)} together)", ""]
         lines += [
             f"| | nats from Gaussian | {' | '.join(head)} |", "|---|---|" + "---|" * len(head),
         ]  # fmt: skip
         for name, seeds in there.items():
             if seeds:
-                found = [ratio(seeds, *one) for one in shown]
+                found = [ratio(seeds, *one, steps) for one in shown]
                 lines.append(_row(name, seeds, [_marked(x) for x in found]))
         lines.append("")
     return lines
 
 
-def _marked(x: object) -> str:
+def _marked(x: Ratio | None) -> str:
     """A ratio, bold where it is clearly above 1."""
     if x is None:
         return "-"
-    return f"**{x}**" if getattr(x, "verdict", 0) < 0 else str(x)
+    return f"**{x}**" if x.verdict == WORSE else str(x)
 
 
 def by_steps_of(results: Path) -> list[str]:
@@ -91,7 +98,7 @@ def by_steps_of(results: Path) -> list[str]:
             head = head or [f"| | {' | '.join(f'S = {s}' for s in steps)} |",
                             "|---|" + "---|" * len(steps)]  # fmt: skip
             for words in SPECTRAL:
-                cells = [_marked(ratio(seeds, f"{sampler} {words}", measure, s)) for s in steps]
+                cells = [_marked(ratio(seeds, f"{sampler} {words}", measure, [s])) for s in steps]
                 body.append(f"| {name}: {words} | {' | '.join(cells)} |")
         lines += [*head, *body, ""]
     return lines
@@ -124,6 +131,21 @@ def _pair(seeds: list[Found], steps: str, column: str, measure: str) -> tuple[st
     return f"{_cell(found)} ({best.split()[1]})", _cell(values(seeds, steps, column, measure))
 
 
+def converged_of(results: Path) -> str:
+    """How many of the learned schedules converged, of those that say so."""
+    every = [
+        cell["converged"]
+        for name in SUBJECTS
+        for one in seeds_of(name, results)
+        for columns in one["steps"].values()
+        for cell in columns.values()
+        if "converged" in cell
+    ]
+    if not every:
+        return "Whether the learned schedules converged is not in these results."
+    return f"{every.count(False)} of {len(every)} learned schedules did not converge."
+
+
 def _cell(x: np.ndarray) -> str:
     if not np.isfinite(x).all():
         return "-"
@@ -133,7 +155,8 @@ def _cell(x: np.ndarray) -> str:
 
 def lines_of(results: Path = HERE / "results") -> list[str]:
     """All tables."""
-    return ["", *summary_of(results), *by_steps_of(results), *values_of(results)]
+    tables = [*summary_of(results), *by_steps_of(results), *values_of(results)]
+    return ["", *tables, converged_of(results), ""]
 
 
 def main(results: Path = HERE / "results", readme: Path = HERE / "README.md") -> None:

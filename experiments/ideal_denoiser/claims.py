@@ -156,8 +156,7 @@ def _schedules(sizes: dict[Size, Found], case: Case, other: str) -> str:
         for name in (REFIT, other)
     ]
     gain, each = differences(*mean), [x.gain(case, REFIT, other).verdict() for x in there]
-    mine, theirs = (np.mean([x.over(case, name, "frechet").mean for x in there])
-                    for name in (REFIT, other))  # fmt: skip
+    mine, theirs = (np.mean([*x.values()]) for x in mean)
     text = (
         f"{mine:.3f} against {theirs:.3f}, better by {gain}, mean of {len(there)} networks; "
         f"clearly better on {each.count('yes')}, worse on {each.count('**no**')}"
@@ -185,7 +184,9 @@ def lines_of(results: Path = HERE / "results") -> list[str]:
     cases = cases_of(list(sizes.values()))
     for sampler in dict.fromkeys(a for a, _ in cases):
         lines += _trends(sizes, sampler)
-    return lines + [_schedules(sizes, case, other) for other in (FIT, COSINE) for case in cases]
+    if sizes and _shared(list(sizes.values())):
+        lines += [_schedules(sizes, case, other) for other in (FIT, COSINE) for case in cases]
+    return lines
 
 
 def _arguments(name: str) -> str:

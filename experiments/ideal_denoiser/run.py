@@ -6,7 +6,6 @@ Started again, it goes on where it was ended; networks are kept in the working f
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -14,18 +13,21 @@ from pathlib import Path
 from typing import Any
 
 import specjax as sx
-from experiments.common import WORK, circumstances, plain_config, read_json, write_json
+from experiments.common import (
+    WORK,
+    check_smallest,
+    circumstances,
+    plain_config,
+    read_json,
+    say,
+    write_json,
+)
 from experiments.ideal_denoiser import subjects
 from experiments.ideal_denoiser.config import CONFIG, REFERENCES, SMALLEST, Config, networks
 from experiments.ideal_denoiser.judging import judged, response_of, schedules_of
 from experiments.resuming import same_code
 
 RESULTS = Path(__file__).parent / "results"
-
-
-def say(text: str) -> None:
-    """One line of progress, with the time."""
-    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
 def begun(path: Path, config: Config, now: dict[str, Any], **about: Any) -> dict[str, Any]:
@@ -86,8 +88,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--work", type=Path, default=WORK / "ideal_denoiser")
     args = parser.parse_args(argv)
-    if args.smallest and (args.results == RESULTS or args.work == parser.get_default("work")):
-        parser.error("--smallest needs another folder for its --results and --work")
+    check_smallest(parser, args)
     now = circumstances()
     config = SMALLEST if args.smallest else CONFIG
     seeds = args.seeds if args.seeds is not None else range(config.seeds)
