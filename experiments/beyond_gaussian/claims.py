@@ -45,7 +45,7 @@ def _claim(title: str, column: str, measure: str, steps: list[str]) -> str:
     if column in PLANS:
         whom += " the Gaussian" if column == PLANS[0] else " the prior itself"
     wanted = expected(title, column)
-    where = "every one" if len(wanted) > 1 else level(wanted[0])
+    where = "every one" if len(wanted) > 1 else level(wanted[0], title)
     over = ", ".join(steps)
     return f"{title}: {whom} beats the best heuristic on {where} ({measure}, S = {over} together)"
 
@@ -58,8 +58,8 @@ def _line(title: str, column: str, measure: str, there: dict[str, list]) -> str 
     found = {name: x for name, x in pairs.items() if x is not None}
     if not found:
         return None
-    each = [f"{level(name)}: {x}{_WORDS[x.verdict]}" for name, x in found.items()]
-    each += [f"{level(name)}: {NOT_YET}" for name in wanted if name not in found]
+    each = [f"{level(name, title)}: {x}{_WORDS[x.verdict]}" for name, x in found.items()]
+    each += [f"{level(name, title)}: {NOT_YET}" for name in wanted if name not in found]
     cells = (
         _claim(title, column, measure, steps), _verdict(found, wanted),
         f"ratio {'; '.join(each)}", f"`{command(FAMILIES[title])}`",

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from experiments.beyond_gaussian.config import FAMILIES
 from experiments.beyond_gaussian.ratios import (
@@ -26,6 +26,9 @@ from specjax.plots.style import GUIDE, RC, STRONG
 
 CUT = 0.02
 """Ratios below it are drawn there: on the Gaussian itself they are next to nothing."""
+
+
+TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 
 
 def ratios_figure(results: Path) -> Figure:
@@ -49,7 +52,7 @@ def _family(axes: Axes, title: str, names: list[str], results: Path) -> None:
         axes.text(0.5, 0.5, NOT_YET, ha="center", transform=axes.transAxes)
         return
     steps = pooled(title, seeds_of(names[0], results))
-    axes.set_title(f"{title}, S = {', '.join(steps)}", fontsize=9)
+    axes.set_title(f"{title}\nS = {', '.join(steps)} together", fontsize=9)
     for (column, measure), colour in zip(candidates(), STRONG, strict=False):
         every = (ratio(seeds_of(x, results), column, measure, steps) for x in names)
         known = {k: x for k, x in enumerate(every) if x is not None}
@@ -64,12 +67,18 @@ def _family(axes: Axes, title: str, names: list[str], results: Path) -> None:
         axes.plot(list(worse), list(worse.values()), "x", color=colour, markersize=10)
     axes.axhline(1, color=GUIDE, linewidth=1)
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(FixedLocator(TICKS))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     nats = [distance_from_gaussian(seeds_of(x, results)).mean for x in names]
-    words = [level(x).replace(" degrees of freedom", " d.o.f.") for x in names]
-    ticks = [f"{word}\n{x:.2g} nats" for word, x in zip(words, nats, strict=True)]
+    words = [level(x, title).replace("degrees of freedom", "d.o.f.") for x in names]
+    words = [word.replace("separation ", "separation\n") for word in words]
+    ticks = [f"{word}\n{_nats(x)} nats" for word, x in zip(words, nats, strict=True)]
     axes.set_xticks(range(len(names)), ticks, fontsize=7)
+
+
+def _nats(x: float) -> str:
+    return f"{x:.0f}" if x >= 10 else f"{x:.2g}"
 
 
 def main(results: Path = HERE / "results", folder: Path = HERE) -> None:

@@ -137,6 +137,8 @@ def distance_from_gaussian(seeds: list[Found]) -> Estimate:
     return estimate([float(one["negentropy"]) for one in seeds])
 
 
-def level(name: str) -> str:
-    """What is varied of a subject, in words."""
-    return SUBJECTS[name].level
+def level(name: str, title: str) -> str:
+    """What is varied of a subject in a family, in words."""
+    subject = SUBJECTS[name]
+    several = title.endswith("components") and subject.kind == "mixture"
+    return f"{subject.components} components" if several else subject.level

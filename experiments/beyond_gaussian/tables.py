@@ -38,8 +38,8 @@ def command(names: tuple[str, ...]) -> str:
     return f"python -m experiments.beyond_gaussian.run --subjects {' '.join(names)}"
 
 
-def _row(name: str, seeds: list[Found], cells: list[str]) -> str:
-    words = level(name)
+def _row(name: str, title: str, seeds: list[Found], cells: list[str]) -> str:
+    words = level(name, title)
     if SUBJECTS[name].kind == "tails":
         words += f" (excess kurtosis {kurtosis(SUBJECTS[name]):.3g})"
     if "kernel_width" in seeds[0]:
@@ -70,7 +70,7 @@ def summary_of(results: Path) -> list[str]:
         for name, seeds in there.items():
             if seeds:
                 found = [ratio(seeds, *one, steps) for one in shown]
-                lines.append(_row(name, seeds, [_marked(x) for x in found]))
+                lines.append(_row(name, title, seeds, [_marked(x) for x in found]))
         lines.append("")
     return lines
 
