@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, ScalarFormatter
+from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from experiments.trained_networks.config import ROWS
 from experiments.trained_networks.curves import (
@@ -31,7 +31,7 @@ MEASURE = "features"
 def figure_of(results: Path) -> Figure:
     """A line of panels for each row that was run: the samplers, and the learned plans."""
     rows = {name: found for name in ROWS if (found := found_of(name, results))}
-    figure = Figure(figsize=(3.4 * len(GROUPS), 3.4 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(3.2 * len(GROUPS), 4.2 * len(rows)), layout="constrained")
     panels = figure.subplots(len(rows), len(GROUPS), squeeze=False, sharey="row")
     for line, (name, found) in zip(panels, rows.items(), strict=True):
         for axes, sampler in zip(line, GROUPS, strict=True):
@@ -58,8 +58,10 @@ def _panel(axes: Axes, found: Found, sampler: str | None) -> None:
     if fine is not None:
         axes.axhline(fine.estimate.mean, color=GUIDE, linewidth=1, linestyle=":")
     axes.set(xscale="log", yscale="log", xlabel="denoiser calls")
+    axes.set_xticks(sorted({x.calls for x in frontier}))
     axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.tick_params(axis="x", labelsize=7)
     axes.set_title("learned plans, against all" if sampler is None else sampler, fontsize=9)
 
 
