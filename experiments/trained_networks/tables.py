@@ -9,7 +9,7 @@ from typing import Any
 from experiments.common import between, read_json
 from experiments.estimates import Estimate
 from experiments.registry import NOT_YET
-from experiments.trained_networks.config import HEURISTICS, ROWS, SAMPLERS, SPECTRAL
+from experiments.trained_networks.config import CONFIG, HEURISTICS, ROWS, SAMPLERS, SPECTRAL
 from experiments.trained_networks.curves import (
     HERE,
     MEASURES,
@@ -91,6 +91,10 @@ def _facts(row: str, found: Found, results: Path) -> list[str]:
     counts = {s: len(next(iter(columns.values()))) for s, columns in found.items() if s}
     by = {n: [str(s) for s in counts if counts[s] == n] for n in sorted(set(counts.values()))}
     seeds = "; ".join(f"{n} seed{'s' * (n > 1)}: S = {', '.join(s)}" for n, s in by.items())
+    missing = [str(s) for s in CONFIG.steps if s not in found]
+    if missing:
+        command = COMMAND.format(f"{row} --steps {' '.join(missing)}")
+        seeds += f". S = {', '.join(missing)}: {NOT_YET}: {command}"
     return [*lines, "", f"{seeds}.", ""]
 
 
