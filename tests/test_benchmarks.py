@@ -34,6 +34,7 @@ def test_fit_is_no_worse_than_its_peers(tmp_path):
     assert result["machine"]["cores"] >= 1
 
 
+@pytest.mark.thorough
 def test_dimension(tmp_path):
     import bench_dimension
 

@@ -29,6 +29,7 @@ def test_widths_are_those_of_gaussian_variances(d):
     np.testing.assert_allclose(log_width, want, rtol=0.22 if d > 10 else 0.15)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("d", "method"), [(4, "exact"), (16, "shift-invariant")])
 def test_intervals_cover_as_often_as_they_say(d, method):
     lam = np.array([8.0, 4.0, 2.0, 1.0])

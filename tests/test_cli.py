@@ -19,6 +19,7 @@ def samples(tmp_path):
     return x
 
 
+@pytest.mark.thorough
 def test_fit_writes_a_schedule_and_a_picture(run, tmp_path):
     code, out, err = run("fit", "digits", "--steps", 3)
     assert (code, err) == (0, "")
@@ -33,6 +34,7 @@ def test_fit_writes_a_schedule_and_a_picture(run, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["schedule.json", "schedule.png"]
 
 
+@pytest.mark.thorough
 def test_json_of_fit_holds_what_the_file_holds(run, samples, tmp_path):
     options = (
         "--json --plot None --out s.json --sampler ddim --sampler-options eta=0.5 --loss kl "
@@ -60,6 +62,7 @@ def test_kl_says_what_a_floor_would_do(run):
     assert "--floor" in err
 
 
+@pytest.mark.thorough
 def test_floor_lifts_eigenvalues(run, samples, tmp_path):
     code, _, _ = run("fit", "x.npy", "--steps", 3, "--floor", 0.01, "--plot", "None")
     assert code == 0
@@ -68,6 +71,7 @@ def test_floor_lifts_eigenvalues(run, samples, tmp_path):
     np.testing.assert_allclose(got, np.maximum(lam, 0.01), rtol=1e-9)
 
 
+@pytest.mark.thorough
 def test_compare_takes_several_steps_files_and_lists(run, samples):
     run("fit", "x.npy", "--steps", 3, "--plot", "None")
     code, out, _ = run("compare", "x.npy", "--steps", 3, 2,
@@ -186,6 +190,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(run, tmp_path, args, message):
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
+@pytest.mark.thorough
 def test_a_full_disk_keeps_the_old_files(run, samples, tmp_path, monkeypatch):
     from specjax import io as files
 

@@ -32,6 +32,7 @@ def refused(run, tmp_path):
     return command
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("steps", by_default([((2, 3),), ((2,),)], 1))
 def test_plans_up_the_ladder_and_again(run, tmp_path, steps):
     args = ("learn", "digits", "--steps", *steps, *QUICK, "--plot", "None", "--json")
@@ -72,6 +73,7 @@ def test_plans_up_the_ladder_and_again(run, tmp_path, steps):
     assert f"{files[0]} is there, learned in the same way: kept" in err
 
 
+@pytest.mark.thorough
 def test_the_table_and_the_picture(run, tmp_path):
     code, out, _ = run("learn", "digits", "--steps", 2, "--prior", "gaussian", "-o", "g.json")
     assert code == 0
@@ -107,6 +109,7 @@ def test_plans_of_data_under_a_noise(run, tmp_path, basis):
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("exponent", by_default([None, -0.3], 1))
 def test_through_the_network_of_a_run(run, tmp_path, monkeypatch, exponent):
     """Whose network is the ideal denoiser of digits, under the noise of the run."""
@@ -136,6 +139,7 @@ def test_through_the_network_of_a_run(run, tmp_path, monkeypatch, exponent):
     assert "r is a run, which knows the noise that it was trained with" in err
 
 
+@pytest.mark.thorough
 def test_one_line_for_each_mistake(refused, tmp_path):
     (tmp_path / "other.json").write_text("{}")
     levels = tmp_path / "levels.json"

@@ -178,6 +178,7 @@ def test_where_only_levels_were_learned_a_plan_is_a_schedule_with_its_sampler(ta
         assert any("rounded and not re-optimised" in note for note in found.notes)
 
 
+@pytest.mark.thorough
 def test_compare_says_that_it_takes_the_levels(run, tmp_path, plan):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(60, 4)))
     sx.save(tmp_path / "own.json", replace(plan, source={"name": "unknown"}))

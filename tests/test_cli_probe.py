@@ -54,6 +54,7 @@ def test_json_of_probe_holds_the_bands(run, trained):
     np.testing.assert_allclose(first["gain"], 0.9 * np.array(first["wiener_gain"]), atol=1e-4)
 
 
+@pytest.mark.thorough
 def test_fit_takes_the_probe(run, trained, tmp_path):
     assert run("probe", "runs/d", "--n", 40)[0] == 0
     options = ("--denoiser", "probe.npz", "--steps", 3, "--restarts", 1)

@@ -133,6 +133,7 @@ def test_two_samples_and_one_dimension_have_a_table(run, tmp_path):
 # A spectrum file in place of data
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("command", ["fit", "compare"])
 def test_a_spectrum_file_stands_for_its_data(run, command):
     run("spectrum", "digits")
@@ -199,6 +200,7 @@ def raw(tmp_path):
     np.save(tmp_path / "raw.npy", np.random.default_rng(0).normal(size=(60, 5)) * 40)
 
 
+@pytest.mark.thorough
 def test_units_that_differ_are_refused_where_they_meet(run, refused, raw):
     run("fit", "digits", "--steps", 3, "-o", "mapped.json", "--plot", "None")
     run("fit", "raw.npy", "--steps", 3, "-o", "raw.json", "--plot", "None")
@@ -253,6 +255,7 @@ def test_shards_merge_to_the_whole():
 # Folders
 
 
+@pytest.mark.thorough
 def test_a_folder_of_images_is_fitted(run, tmp_path):
     made = images(tmp_path / "album", *[(8, 8)] * 12)
     code, out, err = run("fit", "album", "--steps", 3, "--limit", 10, "--colour", "rgb",

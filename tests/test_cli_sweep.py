@@ -20,6 +20,7 @@ samplers = ["ddim"]
 """
 
 
+@pytest.mark.thorough
 def test_sweep_and_again(run, tmp_path):
     (tmp_path / "s.toml").write_text(FILE)
     code, out, err = run("sweep", "s.toml", "-o", "results")
@@ -68,6 +69,7 @@ def test_other_mistakes(run, tmp_path):
         assert said in err
 
 
+@pytest.mark.thorough
 def test_recommend_writes_the_schedule(run, tmp_path):
     sx.save("law.npz", sx.Spectrum.power_law(200, 2.0))
     args = ("recommend", "law.npz", "--target-loss", 0.5, "--samplers", "ddim")

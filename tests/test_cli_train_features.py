@@ -9,6 +9,7 @@ from specjax.evaluate.features import open_features
 FEW = ("--steps", 60, "--width", 8)
 
 
+@pytest.mark.thorough
 def test_features_of_digits(run, tmp_path):
     code, out, err = run("train-features", "digits", "--out", "features/", *FEW, "--seed", 3)
     assert (code, err) == (0, "")
@@ -38,6 +39,7 @@ def test_json(run, tmp_path):
     assert found["distance"] == "feature Fréchet (classifier trained on x.npz)"
 
 
+@pytest.mark.thorough
 def test_bad_files_are_named(run, tmp_path):
     from PIL import Image
 

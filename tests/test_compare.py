@@ -12,6 +12,7 @@ def comparison():
     return sx.compare(SPECTRUM, 6, schedules={"mine": sx.NoiseSchedule.from_sigmas([20, 2, 0])})
 
 
+@pytest.mark.thorough
 def test_every_family_and_the_given_schedule_are_there_best_first(comparison):
     names = [row.name for row in comparison.rows]
     assert set(names) == {"learned", "spectral", "mine", *sx.SCHEDULES}
@@ -66,6 +67,7 @@ def test_a_fit_can_be_reused(comparison):
     assert again.learned is comparison.learned
 
 
+@pytest.mark.thorough
 def test_a_range_that_a_family_does_not_meet_leaves_it_out():
     rows = sx.compare(SPECTRUM, 3, alpha_bar_range=(1e-8, 1e-3)).rows
     assert "scaled_linear" not in {row.name for row in rows}

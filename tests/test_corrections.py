@@ -175,6 +175,7 @@ def test_memory_is_widened_by_zeros_and_cut():
     assert by.remembering(2).memory == 2
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("sampler", "options"), [("ddim", {}), ("dpmpp_2m_sde", {})])
 def test_gradients_agree_with_finite_differences(sampler, options):
     def value(parts):

@@ -52,6 +52,7 @@ def quadratic(problem):
     return lambda x: x @ (matrix @ x) / 2 - slope @ x
 
 
+@pytest.mark.thorough
 def test_quadratics_of_different_difficulty():
     A, b = quadratics()
     tolerance = 1e-7
@@ -173,6 +174,7 @@ def log_loss_at(objective, ends, steps):
 PADDED = [(name, FREE) for name in SAMPLERS] + [("ddim", FIXED)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("sampler", "ends"), by_default(PADDED, 0, 3, 7))
 def test_idle_steps_change_nothing(sampler, ends):
     chosen = Objective(sampler, (), "w2", "ve" if sampler == "ddpm" else "vp")
@@ -185,6 +187,7 @@ def test_idle_steps_change_nothing(sampler, ends):
     assert np.asarray(slope[3:]).all()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("sampler", "ends"),
     [

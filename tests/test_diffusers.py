@@ -125,6 +125,7 @@ def test_euler_along_sigmas_is_ddim(grid, process, steps, monkeypatch):
     assert_same(found, wanted, STEP)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("grid", ["sd", "ddpm"])
 @pytest.mark.parametrize(
     ("kind", "sampler", "options"),

@@ -56,6 +56,7 @@ def readme_blocks(language):
 
 
 # diffusers hands torch tensors to NumPy 2 in a way that both deprecate.
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_the_readme_examples_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -155,6 +155,7 @@ def test_in_another_basis_w2_is_the_cost_of_a_coupling(name):
     assert found >= wasserstein(mean, matrix, made_mean, made_matrix)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("sampler", by_default(["ddim", "ddpm", "dpmpp_2m_sde"], 1))
 @pytest.mark.parametrize(
     ("data", "name"),
@@ -175,6 +176,7 @@ def test_transfer_is_what_sampling_makes(data, name, sampler):
         assert abs(np.mean(errors**2) - 1) < 4 * np.sqrt(2 / errors.size)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("loss", by_default(["w2", "kl"], 0))
 def test_fit_and_compare_take_the_noise_or_the_spectrum_under_it(loss):
     spectrum, noise = shift_invariant()[2], made("power law")
@@ -191,6 +193,7 @@ def test_fit_and_compare_take_the_noise_or_the_spectrum_under_it(loss):
     assert table.learned.noise is noise
 
 
+@pytest.mark.thorough
 def test_noise_like_the_data_makes_them_white():
     """nu = lambda: every eigenvalue is 1, whose best schedule is the cosine in closed form."""
     spectrum = sx.Spectrum([9.0, 1.0, 0.04])
@@ -215,6 +218,7 @@ def test_losses_without_a_unit_do_not_see_the_scale_of_the_noise(loss):
     np.testing.assert_allclose(first, same, rtol=1e-9)
 
 
+@pytest.mark.thorough
 def test_isotropic_noise_gives_the_spectrum_itself():
     spectrum = gaussian()[2]
     assert sx.effective(spectrum, None) is spectrum
@@ -232,6 +236,7 @@ def test_a_floor_is_in_units_of_the_data():
     np.testing.assert_allclose(first, sx.effective(spectrum, noise).floor(0.5).eigenvalues)
 
 
+@pytest.mark.thorough
 def test_gradients_of_a_loss_in_the_noise_are_finite_differences():
     spectrum = shift_invariant()[2]
 

@@ -41,6 +41,7 @@ def same():
     return evaluate(samples, gaussian(8000), measures=EVERY, n=300, splits=12)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("column", [c for row in MEASURES.values() for c in row.columns])
 def test_samples_from_the_distribution_of_the_data_are_at_the_floor(same, column):
     value, floor = same.values[column], same.floor[column]

@@ -24,6 +24,7 @@ def smallest(tmp_path, *rows):
     return {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("results/*.json")}
 
 
+@pytest.mark.thorough
 def test_the_smallest_run_of_learned_plans_goes_on_where_it_was_ended(tmp_path, capsys):
     first = smallest(tmp_path, "digits")
     assert first.keys() == {"digits-0"}

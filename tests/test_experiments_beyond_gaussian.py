@@ -27,6 +27,7 @@ def smallest(tmp_path):
     return {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("results/*.json")}
 
 
+@pytest.mark.thorough
 def test_the_smallest_run_goes_on_where_it_was_ended_and_is_told(tmp_path, capsys):
     from experiments.beyond_gaussian import claims, plot, ratios, tables
     from experiments.beyond_gaussian.config import HEURISTICS
@@ -102,6 +103,7 @@ def test_every_prior_has_the_one_covariance(name):
     assert np.abs(covariance - np.eye(len(lam))).max() < 5 * math.sqrt(heavy / n)
 
 
+@pytest.mark.thorough
 def test_draws_are_those_of_the_denoiser():
     """E[x0 | y] is the least squares estimate: its error is uncorrelated with the estimate."""
     from experiments.beyond_gaussian.config import SUBJECTS

@@ -26,6 +26,7 @@ def smallest(tmp_path, *rows):
     return {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("results/*.json")}
 
 
+@pytest.mark.thorough
 def test_the_smallest_run_goes_on_where_it_was_ended_and_is_told(tmp_path, capsys):
     from experiments.high_frequencies import claims, plot, tables
     from experiments.high_frequencies.config import BANDS, EVERY, W2

@@ -46,6 +46,7 @@ def compiled_sooner(monkeypatch):
     monkeypatch.setattr(sx, "fit", fit)
 
 
+@pytest.mark.thorough
 def test_references_are_run_go_on_and_are_told(tmp_path, monkeypatch, capsys):
     from experiments.ideal_denoiser.config import COSINE, FIT, REFIT
 

@@ -41,6 +41,7 @@ def smallest(tmp_path, *data):
     return {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("results/*.json")}
 
 
+@pytest.mark.thorough
 def test_the_smallest_run_goes_on_where_it_was_ended_and_is_told(tmp_path, capsys, recordings):
     from experiments.real_spectra import claims, plot, tables
 

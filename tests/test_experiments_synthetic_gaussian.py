@@ -20,6 +20,7 @@ def beside_the_package(monkeypatch):
         del sys.modules[name]
 
 
+@pytest.mark.thorough
 def test_the_smallest_run_goes_on_where_it_was_ended(tmp_path, capsys):
     from experiments.synthetic_gaussian.run import main
 

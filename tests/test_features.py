@@ -36,6 +36,7 @@ def units(digits):
 # Training
 
 
+@pytest.mark.thorough
 def test_digits_are_recognised(trained, units):
     """Known of this set: a linear classifier reaches about 0.95, a good one 0.98 to 0.99."""
     assert trained.source["accuracy"] > 0.97
@@ -153,6 +154,7 @@ def test_no_weight_decay_and_no_labels(digits):
     assert "collected has no labels" in one_line(training.train_features, digits, bare, QUICK)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -188,6 +190,7 @@ def test_data_that_are_refused():
 # Features
 
 
+@pytest.mark.thorough
 def test_features_are_the_last_layer_but_one(trained, units):
     """An independent pass in NumPy from the features on, and in Flax module by module before."""
     definition, parameters = classifier.restored(

@@ -230,6 +230,7 @@ PEERED = [
 ]  # fmt: skip
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("sampler", "loss", "steps", "ends"), by_default(PEERED, 0, 3))
 def test_never_worse_than_slsqp(sampler, loss, steps, ends):
     for name, spectrum in SPECTRA.items():
@@ -251,6 +252,7 @@ def test_never_worse_than_slsqp_up_to_100_steps(sampler, loss, steps, ends):
     jax.clear_caches()
 
 
+@pytest.mark.thorough
 def test_a_mean_on_the_quadrature():
     # Two Gauss rules: of 20 nodes for the weights, and of half as many for the mean.
     k = np.arange(1, 301)
@@ -287,6 +289,7 @@ REFERENCE = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("sampler", "steps"), by_default(REFERENCE, 1, 3))
 def test_reference_optimum(sampler, steps):
     result = fit(SPECTRA["correlated"], steps, sampler=sampler, alpha_bar_range=FIXED)
@@ -296,6 +299,7 @@ def test_reference_optimum(sampler, steps):
 
 # One eigenvalue, 40 times. The tan schedule is the optimum as long as it loses variance to the end;
 # where the clean end's noise exceeds lambda, many steps can meet lambda exactly in many ways.
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("steps", "ends", "eigenvalues"),
     [
@@ -319,6 +323,7 @@ def test_one_eigenvalue_gives_the_tan_schedule(steps, ends, eigenvalues):
 WITHIN = {"correlated": 0.002, "power law": 0.002, "mean": 0.002, "zeros": 0.002, "patches": 0.01}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", WITHIN)
 def test_the_closed_form_is_close_to_the_optimum(name):
     spectrum = SPECTRA[name]
@@ -331,6 +336,7 @@ def test_the_closed_form_is_close_to_the_optimum(name):
 # Array libraries and dtypes.
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("sampler", "loss", "steps", "ends"),
     [
@@ -352,6 +358,7 @@ def test_float32_in_float32_out(sampler, loss, steps, ends):
         assert peer.value(u)[0] <= (1 + WORSE["float32"]) * peer.best(steps)
 
 
+@pytest.mark.thorough
 def test_array_libraries_agree():
     spectrum = SPECTRA["power law"]
     numpy = fit(spectrum, 5, alpha_bar_range=FIXED)
@@ -368,6 +375,7 @@ def test_array_libraries_agree():
 # Optimisers, restarts, seeds, history, honesty.
 
 
+@pytest.mark.thorough
 def test_another_optimiser():
     spectrum = SPECTRA["power law"]
     optimizer = optax.adam(optax.cosine_decay_schedule(0.1, 400))
@@ -376,6 +384,7 @@ def test_another_optimiser():
     assert best.value * (1 - 1e-9) <= result.value <= 1.001 * best.value
 
 
+@pytest.mark.thorough
 def test_an_optimiser_that_diverges_keeps_the_start():
     spectrum = SPECTRA["power law"]
     result = fit(spectrum, 5, alpha_bar_range=FIXED, optimizer=optax.sgd(1e9), max_iterations=30)
@@ -410,6 +419,7 @@ def test_history_begins_at_the_closed_form_and_falls():
     assert result.node_value == pytest.approx(float(loss(result.nodes, result.schedule)), rel=1e-12)
 
 
+@pytest.mark.thorough
 def test_too_few_iterations_are_admitted():
     result = fit(SPECTRA["power law"], 5, sampler="ddpm", max_iterations=2, alpha_bar_range=FIXED)
     assert result.iterations <= 2

@@ -70,6 +70,7 @@ def test_the_wiener_estimate_reproduces_transfer(form, sampler, process):
     assert variance_error.max() < SIGMAS
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("sampler", ["heun", "dpmpp_2m_sde"])
 def test_a_sample_does_not_know_its_batch(sampler):
     plan = sx.plan(sampler, SCHEDULE)

@@ -62,6 +62,7 @@ def theirs(weights):
     return features
 
 
+@pytest.mark.thorough
 def test_features_are_those_of_torch_fidelity(theirs, opened):
     pixels = images(3, 0)
     mine = opened(pixels / 127.5 - 1)
@@ -77,6 +78,7 @@ def test_grey_is_repeated(theirs, opened):
         np.testing.assert_allclose(opened(given), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("n", "features"), [(10, 4), pytest.param(60, 16, marks=pytest.mark.slow)])
 def test_the_distance_is_that_of_torch_fidelity(opened, n, features):
     from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric

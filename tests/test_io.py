@@ -32,6 +32,7 @@ def written(result, tmp_path):
     return sx.save(tmp_path / "schedule.json", result)
 
 
+@pytest.mark.thorough
 def test_a_fit_comes_back_to_the_bit(result, written):
     back = sx.load(written)
     for name in ("value", "node_value", "converged", "finite", "sampler", "loss", "process",

@@ -118,12 +118,14 @@ def check_gradient(form, judge):
 ALL_TERMS = {"transfer": 0.3, "teacher": 1.0, "energy": 0.5}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("rung", by_default(RUNGS, 1, 5, 6))
 def test_the_gradient_agrees_with_finite_differences_through_every_rung(rung):
     with jax.enable_x64(True):
         check_gradient(form_for("dpmpp_2m"), judge_of(RUNGS[rung](), ALL_TERMS))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("sampler", "weights"),
     by_default(
@@ -141,6 +143,7 @@ def test_and_with_noise_and_of_each_term(sampler, weights):
         check_gradient(form_for(sampler, 1), judge_of(RUNGS["scale_mixture"](), weights))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("batch", by_default([None, 3], 1))
 def test_calls_one_by_one_give_the_gradient_of_the_scan(batch):
     # Two compiled forms of the same sum, float64: rounding.
@@ -155,6 +158,7 @@ def test_calls_one_by_one_give_the_gradient_of_the_scan(batch):
         np.testing.assert_allclose(its, slope, rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.thorough
 def test_no_half_of_the_work_is_in_another_precision():
     form, judge = form_for("dpmpp_2m"), judge_of(net(np.float32), ALL_TERMS, dtype=np.float32)
     judge = replace(judge, spectrum=SPECTRUM)
@@ -178,6 +182,7 @@ def run_plan(plan, prior, noise):
     return r[0]
 
 
+@pytest.mark.thorough
 def test_the_terms_are_what_they_say():
     prior, form = RUNGS["mixture"](), form_for("dpmpp_2m")
     with jax.enable_x64(True):

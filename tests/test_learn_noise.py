@@ -37,6 +37,7 @@ def learned(colored):
     return sx.learn(colored, S, **QUICK)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("loss", by_default(["w2", "kl"], 0))
 def test_a_gaussian_under_noise_is_the_isotropic_one_of_whitened_data(loss):
     # lambda / nu; in data units each direction counts nu times where the loss has a unit.
@@ -84,6 +85,7 @@ def test_no_program_is_given_white_noise():
     np.testing.assert_array_equal(judge.noise, jax.random.normal(key, (4, 6)))
 
 
+@pytest.mark.thorough
 def test_what_starts_and_what_is_pushed_is_of_the_noise(colored):
     """And distances are in units of the data: of a denoiser that always says 0, in one step."""
     network = Network(lambda x, alpha, sigma: 0 * x, (6,), noise=NOISE)
@@ -112,6 +114,7 @@ def test_what_starts_and_what_is_pushed_is_of_the_noise(colored):
     assert power == pytest.approx(6 * 0.5, rel=0.1)  # the mean variance of the noise is 1
 
 
+@pytest.mark.thorough
 def test_the_teacher_is_the_sampler_with_the_noise(colored, learned):
     """Held-out value, from nothing but the plan: sx.sample, the data's own space."""
     request = request_of(colored, False, n=N)

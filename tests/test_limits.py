@@ -140,6 +140,7 @@ def test_no_plan_is_below_the_limit(seed):
     assert np.abs(scaled * std - 1).max() >= optimum.error * (1 - 1e-4)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("process", "noisy"), [("vp", NOISY), ("ve", 0.01), ("vp", 0.3)])
 @pytest.mark.parametrize("loss", by_default(["w2", "kl", "l1"], 0, 1))
 def test_the_limit_with_a_start_is_that_of_a_plan(process, noisy, loss):

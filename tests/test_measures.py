@@ -177,6 +177,7 @@ def test_sliced_of_unequal_numbers_is_that_of_repeated_samples():
     np.testing.assert_allclose(sliced_wasserstein(a, b, seed=4), want, rtol=EXACT)
 
 
+@pytest.mark.thorough
 def test_sliced_of_gaussians():
     # W2 of N(m, s^2) and N(0, 1) in one dimension: m^2 + (s - 1)^2; a shift keeps 1/d of its square
     rng = np.random.default_rng(0)

@@ -277,6 +277,7 @@ def test_short_floats_and_whole_numbers_are_colored_in_float32(basis):
     assert short.dtype == jnp.bfloat16
 
 
+@pytest.mark.thorough
 @each_basis
 def test_omitted_directions_stay_as_they_are(basis):
     noise = sx.noise_spectrum("isotropic", (8, 8), basis=basis, omit=(0.3, 0.5))

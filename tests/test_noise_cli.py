@@ -34,6 +34,7 @@ def gain(steps):
     return np.cos(PHI / steps) ** steps
 
 
+@pytest.mark.thorough
 def test_fit_where_the_noise_has_the_spectrum_of_the_data(run, tmp_path, files):
     args = ("fit", "known.npz", "--steps", 4, *OWN)
     code, out, err = run(*args, "--plot", "None")
@@ -76,6 +77,7 @@ def test_compare_takes_schedules_of_its_noise_alone(run, tmp_path, files):
         assert re.search(f"json was made for {made}.* noise, the comparison has {used}", err)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("method", "apart"), [("exact", True), ("shift-invariant", False)])
 def test_omitted_directions_and_the_metric_are_said(run, tmp_path, files, method, apart):
     """|f| / f_Nyquist of 8 numbers: 0, 1/4, 1/2, 3/4, 1, 3/4, 1/2, 1/4; three are in the band."""

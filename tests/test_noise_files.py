@@ -104,6 +104,7 @@ def test_a_damaged_noise_file_is_refused(tmp_path):
         sx.load(path)
 
 
+@pytest.mark.thorough
 def test_a_schedule_file_keeps_its_noise(tmp_path, learned):
     path = sx.save(tmp_path / "s.json", learned)
     back = sx.load(path)
@@ -243,6 +244,7 @@ def test_limits_under_a_noise_are_those_of_the_effective_eigenvalues():
     assert sx.limits.gaussian(sx.effective(spectrum(), OWN), 1) < 1e-20
 
 
+@pytest.mark.thorough
 def test_the_examples_of_the_page_run(tmp_path, monkeypatch):
     page = (Path(__file__).parents[1] / "docs" / "noise.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)

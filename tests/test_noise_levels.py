@@ -40,6 +40,7 @@ def test_for_one_eigenvalue_the_spectral_density_is_the_cosine_schedules():
     np.testing.assert_allclose(np.diff(angle), np.diff(angle).mean(), rtol=0.02)
 
 
+@pytest.mark.thorough
 def test_a_schedule_file_gives_its_density(tmp_path):
     result = sx.fit(SPECTRUM, 5)
     sx.save(tmp_path / "schedule.json", result)

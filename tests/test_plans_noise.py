@@ -80,6 +80,7 @@ def test_noise_that_omits_directions_is_refused_or_said():
 
 
 # NumPy 2 on torch tensors, inside diffusers.
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_a_scheduler_of_diffusers_takes_colored_latents():
     torch = pytest.importorskip("torch", reason="needs torch: pip install 'specjax[interop]'")

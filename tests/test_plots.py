@@ -262,6 +262,7 @@ def boxes(figure):
     return [(text, box) for text, box in named if text]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("steps", [1, 2, 10, 1000])
 def test_no_text_overlaps_another_or_leaves_the_picture(steps):
     learned = sx.spectral(spectrum(), steps)

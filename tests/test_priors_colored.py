@@ -81,6 +81,7 @@ def test_the_empirical_prior_is_bayes_rule_over_the_points(name):
         np.testing.assert_allclose(jitted, expected, rtol=RTOL, atol=RTOL)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", NOISES)
 def test_gaussians_and_mixtures_are_bayes_rule_with_dense_matrices(name):
     noise = NOISES[name]

@@ -209,6 +209,7 @@ def test_transfer_is_the_recursion_of_that_denoiser(sampler, options):
     np.testing.assert_allclose(got.variance, want[0] ** 2 + (want[3:] ** 2).sum(0), rtol=1e-9)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm", "dpmpp_2m"])
 def test_transfer_is_what_samples_of_a_probed_denoiser_do(samples, sampler):
     def answer(y, s):
@@ -256,6 +257,7 @@ def test_beyond_the_measured_levels_the_gain_goes_on_as_it_must():
         np.testing.assert_array_equal(shift, 0)
 
 
+@pytest.mark.thorough
 def test_gradients_are_finite_differences_and_smooth_at_a_level():
     gain, bias = measured()
     spectrum = Spectrum(LAM, MU, denoiser=Measured.from_levels(LAM, LEVELS, gain, bias))
@@ -405,6 +407,7 @@ def test_a_truncated_probe_file_is_refused(found, tmp_path):
     assert "truncated" in one_line(load, path)
 
 
+@pytest.mark.thorough
 def test_the_file_of_a_fit_holds_the_denoiser(found, tmp_path):
     result = fit(found.attach(), 4)
     back = load(save(tmp_path / "schedule.json", result))

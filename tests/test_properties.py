@@ -92,6 +92,7 @@ CASES = [(6, 3, "float64"), (13, 3, "float64"), (9, 3, "float32")]
 SLOW = [(i, n, dtype) for i in range(len(TABLE)) for n in (3, 64, 1000) for dtype in DECADES]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("index", "steps", "dtype"),
     CASES + [pytest.param(*case, marks=pytest.mark.slow) for case in SLOW if case not in CASES],

@@ -36,6 +36,7 @@ def test_float32_gives_the_tan_schedule():
     np.testing.assert_allclose(got.logsnr, want, atol=LOGSNR_ATOL["float32"])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("steps", [1, 200_000])
 @pytest.mark.parametrize("loss", ["w2", "l1"])
 def test_any_number_of_steps(steps, loss):

@@ -268,6 +268,7 @@ def schedules():
 QUADRATURE_RTOL = {16: (1e-4, 1e-3), 32: (1e-8, 5e-7), 64: (1e-12, 1e-12)}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("nodes", "kind"),
     by_default([(16, "plain"), (32, "mean"), (32, "zeros"), (64, "mean")], 0, 2),

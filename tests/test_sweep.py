@@ -113,6 +113,7 @@ def check_row_beside_a_fit(row):
     assert row["converged"] == single.converged
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("made", ["w2", pytest.param("kl", marks=pytest.mark.slow)])
 def test_rows_are_single_fits(made, request):
     rows = rows_of(request.getfixturevalue(made))
@@ -150,6 +151,7 @@ def test_rows_of_other_samplers_are_single_fits(sampler, options, process):
         assert row["value"] == pytest.approx(single.node_value, rel=VALUE_RTOL)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("made", ["w2", "kl", "several_minima"])
 def test_rows_are_never_worse_than_slsqp(made, request):
     for row in rows_of(request.getfixturevalue(made)):
@@ -162,6 +164,7 @@ def test_rows_are_never_worse_than_slsqp(made, request):
         assert row["value"] <= (1 + 1e-6) * peer.best(row["steps"])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("made", ["w2", "kl"])
 def test_heuristics_are_their_losses(made, request):
     for row in rows_of(request.getfixturevalue(made)):
@@ -196,6 +199,7 @@ def test_a_loss_that_cannot_take_zeros_fails_those_rows_only(kl):
 # How fits are batched changes nothing.
 
 
+@pytest.mark.thorough
 def test_batches_and_stragglers_change_nothing(w2, monkeypatch):
     monkeypatch.setattr(solver, "_CACHE_BYTES", 2**14)
     sizes = set()
@@ -364,6 +368,7 @@ def refused(out, message, **options):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.thorough
 def test_folders_that_are_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("do not touch")
     refused(tmp_path, "exists and is no folder of a sweep: give a new one")
@@ -477,6 +482,7 @@ def test_seeds_with_random_starts_and_lists_of_options():
     )  # fmt: skip
 
 
+@pytest.mark.thorough
 def test_names_of_a_list():
     law = [sx.Spectrum.power_law(3, a) for a in (1.0, 2.0, 3.0)]
     odd = sx.Spectrum([1.0], source={"name": "power law 1"})
@@ -572,6 +578,7 @@ def test_bad_sweep_files(tmp_path, text, message):
 # The fewest steps.
 
 
+@pytest.mark.thorough
 def test_recommend_gives_the_fewest_steps(w2):
     law = SPECTRA["law"]
     five, six = (sx.fit(law, s, alpha_bar_range=FIXED).value for s in (5, 6))
@@ -642,6 +649,7 @@ def test_one_step_fewer_does_not_reach_it(sampler, ends):
     )
 
 
+@pytest.mark.thorough
 def test_what_a_device_cannot_take_is_tried_in_halves(w2, monkeypatch):
     module = sys.modules["specjax.sweep.solve"]
     program, sizes = module.program, []

@@ -274,6 +274,7 @@ def test_names_are_moved_apart():
     assert apart([0.1, 0.5], 0.1) == [0.1, 0.5]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("spectra", by_default([1, 2, 4, 5, 14, 40], 1, 4))
 @pytest.mark.parametrize("losses", [("w2",), ("relative", "kl"), tuple(sx.losses.LOSSES)])
 def test_no_text_leaves_the_picture_or_lies_on_another(spectra, losses):

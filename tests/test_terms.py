@@ -110,6 +110,7 @@ def test_validation_is_by_the_plain_loss():
     assert float(plain) == float(watched)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("levels", "expected"),
     [
@@ -175,6 +176,7 @@ def trained(tmp_path_factory):
     return train(DATA, tmp_path_factory.mktemp("terms") / "run", CONFIG)
 
 
+@pytest.mark.thorough
 def test_a_run_logs_the_loss_and_its_terms(trained):
     lines = [line for line in read_metrics(trained.folder) if "loss" in line]
     assert [line["term_ramp"] for line in lines] == pytest.approx([3 / 8, 7 / 8, 1, 1, 1])
@@ -217,6 +219,7 @@ def test_a_run_of_before_there_were_terms_opens(trained):
     path.write_text(whole)
 
 
+@pytest.mark.thorough
 def test_the_command_says_what_the_terms_take(run):
     small = (  # the program of the run above
         "train digits --limit 100 --width 8 --multipliers 1 --steps 20 --batch 16 --warmup 0 "

@@ -59,6 +59,7 @@ def assert_same_parameters(folder, other):
         np.testing.assert_array_equal(value, b[name], err_msg=name)
 
 
+@pytest.mark.thorough
 def test_what_a_run_leaves(trained):
     lines = read_metrics(trained.folder)
     assert [line["step"] for line in lines if "loss" in line] == list(range(5, 41, 5))
@@ -126,6 +127,7 @@ module._Training._report = report
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "at", [pytest.param(12, marks=pytest.mark.slow), 22, pytest.param(31, marks=pytest.mark.slow)]
 )
@@ -276,6 +278,7 @@ def test_a_set_without_labels_is_no_conditional_run(tmp_path):
     assert "has no labels" in refused(tmp_path / "run", data=data)
 
 
+@pytest.mark.thorough
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     wild = changed("optimiser", learning_rate=1e12, clip=1e12, warmup=0)
     message = refused(tmp_path / "run", replace(wild, optimiser=replace(wild.optimiser, steps=200)))

@@ -56,6 +56,7 @@ def run(task, state, batch, times):
     return seen
 
 
+@pytest.mark.thorough
 def test_a_gain_learns_wieners():
     """E|a y - x0|^2 is least at lambda / (lambda + s^2), here 4 / 5."""
     batch = drawn(4096, std=2.0)
@@ -65,6 +66,7 @@ def test_a_gain_learns_wieners():
     assert float(state.ema["a"]) == pytest.approx(variance / (variance + 1), abs=0.01)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("parts", [2, 8])
 def test_a_batch_in_parts_is_the_same_batch(parts):
     whole, split = task(), task(accumulate=parts)
@@ -77,6 +79,7 @@ def test_a_batch_in_parts_is_the_same_batch(parts):
         np.testing.assert_allclose(state.params["a"], other.params["a"], rtol=1e-4)
 
 
+@pytest.mark.thorough
 def test_several_updates_in_a_call_are_those_of_several_calls():
     batches = drawn(16, k=3)
     together, metrics = jax.jit(partial(update, task()))(begin(task(), parameters(0.1)), batches)
@@ -89,6 +92,7 @@ def test_several_updates_in_a_call_are_those_of_several_calls():
     assert int(together.step) == 3
 
 
+@pytest.mark.thorough
 def test_the_loop_of_an_accelerator_does_the_same(monkeypatch):
     batches = drawn(16, k=3)
     chosen = task(accumulate=2)
@@ -110,6 +114,7 @@ def test_calls_end_where_something_is_due(begun):
     assert chunks(0, 20_000, [500, 50]) == [10] * 2000
 
 
+@pytest.mark.thorough
 def test_training_and_sampling_draw_different_noise():
     """From one seed: the noise of the first updates is no start of a sample, nor dropout's."""
     seen = []

@@ -102,6 +102,7 @@ def test_transfer_in_float32_equals_the_oracle(sampler, options, process, clean,
     assert_equals_oracle(got, want, np.exp(-levels[0] / 2), rtol)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("sampler", "options"), [TABLE[1], TABLE[6], TABLE[9], TABLE[13]])
 def test_float32_jax_arrays_stay_what_they_are(sampler, options):
     levels = uneven_levels(50, np.inf, np.float32)
@@ -235,6 +236,7 @@ def test_order_of_accuracy(sampler, options):
         np.testing.assert_allclose(orders(errors), order, atol=0.1)
 
 
+@pytest.mark.thorough
 @every_sampler
 def test_gradients_equal_finite_differences(sampler, options):
     spectrum, size = Spectrum(np.logspace(-2, 1, len(LAM)), MU), FINITE_DIFFERENCE_STEP
@@ -255,6 +257,7 @@ def test_gradients_equal_finite_differences(sampler, options):
             )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("sampler", "options"), [TABLE[3], TABLE[13]])
 @pytest.mark.parametrize("elements", [1, 3000])
 def test_blocks_of_rows_change_nothing(monkeypatch, sampler, options, elements):
