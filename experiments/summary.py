@@ -18,6 +18,9 @@ PROJECT = Path(__file__).parent.parent / "README.md"
 MARKS = ("<!-- claims: written by experiments/summary.py -->", "<!-- end of claims -->")
 _DIGITS = "a UNet of 0.69 M parameters on the digits: "
 _UNET = "a UNet of 0.69 M parameters trained on the digits"
+_HALF = "half of the digits, kernel width: "
+_NOISE = "1,797 digits, 8x8, dpmpp_2m, 64 steps: "
+_REFIT = "the schedule refitted to the probed network beats the W2 fit one"
 _CLOTHING = "60,000 pieces of clothing, 28x28, ddim: "
 CHOSEN = {
     "synthetic_gaussian": (
@@ -41,6 +44,17 @@ CHOSEN = {
         _UNET + ": S = 5: the learned plan beats every heuristic",
         _UNET + ": S = 5: the learned plan is better than DPM-Solver++(2M)",
     ),
+    "beyond_gaussian": (
+        _HALF + "ddim learned W2",
+        _HALF + "dpmpp_2m learned W2",
+        _HALF + "the plan learned on the prior itself",
+    ),
+    "ideal_denoiser": (
+        "the ideal denoiser of the digits' Gaussian: every band is as predicted",
+        "the exact denoiser of half of the digits: the ideal denoiser predicts every band",
+        f"UNets, ddim, S = 10: {_REFIT}",
+        f"UNets, dpmpp_2m, S = 10: {_REFIT}",
+    ),
     "intermediate_steps": (
         _UNET + ", ddim: low frequencies are formed before high ones",
         _UNET + ", ddim: S = 5: levels placed by the watched formation",
@@ -48,6 +62,11 @@ CHOSEN = {
     "high_frequencies": (
         _CLOTHING + "`relative` makes the highest band better",
         _CLOTHING + "`relative` makes the mean band (RMS) better",
+    ),
+    "anisotropic_noise": (
+        _NOISE + "noise (r + 0.01)^-0.06 is better",
+        _NOISE + "trained on data corrupted in a band, noise without it is nearer to clean data "
+        "(Fréchet in pixels)",
     ),
 }
 """Of each experiment, how the claims that the README shows begin."""
