@@ -207,6 +207,7 @@ def test_a_full_disk_keeps_the_old_files(run, samples, tmp_path, monkeypatch):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.thorough
 def test_ctrl_c_during_a_fit_exits_130_and_writes_nothing(tmp_path):
     # A real process and a real signal, while the fit is made to take a minute.
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(200, 7)))

@@ -87,6 +87,7 @@ def test_the_table_and_the_picture(run, tmp_path):
     assert limit < np.exp(result.value) < 1.2 * limit
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("basis", by_default(["fourier", "data"], 0))
 def test_plans_of_data_under_a_noise(run, tmp_path, basis):
     args = ("--noise", "power-law", "--noise-exponent", -0.3, "--noise-basis", basis)

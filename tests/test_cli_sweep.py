@@ -84,6 +84,7 @@ def test_recommend_writes_the_schedule(run, tmp_path):
     assert run("recommend", "law.npz", "--target-loss", -1)[0] == 2
 
 
+@pytest.mark.thorough
 def test_the_recipe_for_several_processes(tmp_path):
     """The commands of docs/sweeps.md, as they stand there but for the port."""
     text = (Path(__file__).parents[1] / "docs" / "sweeps.md").read_text()

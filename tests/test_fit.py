@@ -462,6 +462,7 @@ SAMPLER_CASES = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("sampler", "options", "process"), SAMPLER_CASES)
 def test_every_sampler_improves(sampler, options, process):
     spectrum = SPECTRA["power law"]
@@ -495,6 +496,7 @@ def test_one_step(ends):
     assert result.value == float(loss(SPECTRA["power law"], NoiseSchedule(logit(ends))))
 
 
+@pytest.mark.thorough
 def test_nodes_are_optional():
     spectrum = SPECTRA["power law"]
     quadrature, full = (fit(spectrum, 2, nodes=n) for n in (40, None))
@@ -582,6 +584,7 @@ def check_any_spectrum(sampler, name, steps, ends, examples):
     check()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("sampler", "name", "steps", "ends"), FEW)
 def test_any_spectrum(sampler, name, steps, ends):
     check_any_spectrum(sampler, name, steps, ends, 25)

@@ -369,6 +369,7 @@ print(len(devices))
 """
 
 
+@pytest.mark.thorough
 def test_eight_devices_give_what_one_gives():
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", DEVICES], capture_output=True, text=True,

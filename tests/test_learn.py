@@ -18,6 +18,8 @@ from specjax.objective import loss_of_plan
 from specjax.plan_result import PlanResult
 from specjax.priors import Empirical, Gaussian, Mixture, Network, ScaleMixture
 
+pytestmark = pytest.mark.thorough
+
 SPECTRUM = sx.Spectrum.power_law(24, 1.5)
 NOISY = 4.0358e-5
 S = 3
@@ -315,7 +317,6 @@ def test_an_optax_optimiser_learns_too():
     assert result.value < min(result.baselines.values()) - 1
 
 
-@pytest.mark.thorough
 def test_one_step_and_progress(empirical):
     seen, solved = [], []
     result = sx.learn(
@@ -353,14 +354,12 @@ class Unhashable:
         return alpha * self.variance * x / (alpha**2 * self.variance + sigma**2)
 
 
-@pytest.mark.thorough
 def test_a_denoiser_without_a_hash_is_one_too():
     prior = Network(Unhashable(2.0), (3,))
     result = sx.learn(prior, 2, n=8, max_iterations=2, sampler="ddim")
     assert result.value <= min(result.baselines.values())
 
 
-@pytest.mark.thorough
 def test_without_a_name_only_samplers_that_take_the_rest_are_tried():
     spectrum = sx.Spectrum.power_law(4, 2.0)
     result = sx.learn(spectrum, 2, memory=0, max_iterations=20)

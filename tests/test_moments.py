@@ -207,6 +207,7 @@ print(json.dumps(errors))
 """
 
 
+@pytest.mark.thorough
 def test_eight_devices_are_as_one_and_as_numpy(tmp_path):
     x = samples(n=9001, d=8)
     np.save(tmp_path / "x.npy", x)

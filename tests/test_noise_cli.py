@@ -56,6 +56,7 @@ def test_fit_where_the_noise_has_the_spectrum_of_the_data(run, tmp_path, files):
     )
 
 
+@pytest.mark.thorough
 def test_compare_takes_schedules_of_its_noise_alone(run, tmp_path, files):
     sx.save(tmp_path / "white.json", sx.fit(sx.Spectrum(LAM), 4))
     noise = sx.NoiseSpectrum(np.sqrt(LAM), (3,), basis="data")
@@ -95,6 +96,7 @@ def test_omitted_directions_and_the_metric_are_said(run, tmp_path, files, method
         assert "kl is exact all the same" in noise["metric"]
 
 
+@pytest.mark.thorough
 def test_recommend_and_export(run, tmp_path, files):
     args = ("recommend", "known.npz", "--target-loss", 1.0, "--samplers", "ddim", *OWN)
     code, out, err = run(*args, "--most-steps", 3, "-o", "best.json")

@@ -139,6 +139,7 @@ def test_frequencies_are_put_together_without_loss():
         )
 
 
+@pytest.mark.thorough
 def test_the_result_is_kept_in_a_file(tmp_path):
     result = fit_noise(power_law(-1.0), 2, restarts=1)
     found = sx.load(sx.save(tmp_path / "schedule.json", result))

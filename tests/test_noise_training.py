@@ -25,6 +25,8 @@ from specjax.nn.step import Batch, Task, begin, update, validation_loss
 from specjax.noise import NoiseSpectrum, same_noise
 from specjax.noise_families import noise_spectrum
 
+pytestmark = pytest.mark.thorough
+
 MANY_SIGMAS = 5.0  # of the largest of some hundred normal numbers: once in 10,000 runs
 
 
@@ -65,7 +67,6 @@ def dense(weights, sides):
     return np.fft.ifftn(weights * np.fft.fftn(units, axes=axes), axes=axes).real.reshape(d, d).T
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("sides", [(4, 5), (7,)])
 def test_training_has_noise_of_the_stated_covariance(sides):
     noise = noise_spectrum("power_law", sides, exponent=-0.7)
@@ -123,7 +124,6 @@ def test_isotropic_noise_is_the_path_without_noise():
     assert "fft" not in text
 
 
-@pytest.mark.thorough
 def test_noise_as_an_argument_is_the_noise_of_the_task():
     noise = noise_spectrum("exponential", (4, 4), omit=(0.7, 1.0))
     batch = Batch(jax.random.normal(jax.random.key(0), (1, 64, 4, 4)), None)
@@ -179,7 +179,6 @@ def as_eps(ideal):
     return from_eps(network)
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("sampler", "network", "options"),
     [
@@ -293,7 +292,6 @@ def trained(tmp_path_factory):
     return run
 
 
-@pytest.mark.thorough
 def test_a_run_keeps_its_noise(trained):
     """Of the mean variance 1, as is the default for files, too."""
     again = open_run(trained.folder)
@@ -322,7 +320,6 @@ def test_samples_of_a_run_start_from_its_noise(trained, run, tmp_path):
     assert np.abs(in_band).max() < 20 * np.finfo(np.float32).eps / schedule.alpha[0]
 
 
-@pytest.mark.thorough
 def test_schedules_for_another_noise_are_refused(trained, run, tmp_path):
     spectrum = trained.spectrum
     sx.save(tmp_path / "white.json", sx.fit(spectrum, steps=3))
@@ -343,7 +340,6 @@ def test_schedules_for_another_noise_are_refused(trained, run, tmp_path):
         Along(schedule=str(allowed)).found(trained, "run")
 
 
-@pytest.mark.thorough
 def test_a_run_goes_on_under_its_noise_alone(trained, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(trained.folder, folder)

@@ -320,6 +320,7 @@ SWEEP
 """
 
 
+@pytest.mark.thorough
 def test_a_killed_sweep_goes_on(w2, tmp_path):
     given, out = saved(tmp_path / "spectra"), tmp_path / "out"
     process = start(KILLED, given, out, part_rows=1)

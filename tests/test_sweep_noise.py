@@ -12,6 +12,8 @@ from specjax.basis import DenseBasis
 from specjax.plots.sweep_figure import sweep_figure
 from specjax.sweep.noises import expanded_noise
 
+pytestmark = pytest.mark.thorough
+
 NOISY = 4.0358e-5
 
 
@@ -32,7 +34,6 @@ def found():
     return sx.sweep({"waves": waves()}, [3], losses=["w2", "kl"], noises=noises)
 
 
-@pytest.mark.thorough
 def test_rows_are_the_fits_under_each_noise(found):
     rows = found.table.to_pylist()
     assert len(rows) == 6
@@ -51,7 +52,6 @@ def test_rows_are_the_fits_under_each_noise(found):
     }  # fmt: skip
 
 
-@pytest.mark.thorough
 def test_noise_of_the_datas_own_spectrum_in_closed_form():
     """Effective eigenvalues of 1: S steps of DDIM keep cos(phi / S)^S (DESIGN, section 3)."""
     lam = np.array([4.0, 1.0, 0.25])
@@ -143,7 +143,6 @@ def test_spectra_without_a_basis_take_noise_in_the_basis_data_alone():
     assert [spectrum.noise.basis for spectrum in under.values()] == ["data"]
 
 
-@pytest.mark.thorough
 def test_a_sweep_file(run, tmp_path):
     sx.save(tmp_path / "waves.npz", waves())
     sx.save(tmp_path / "kept.json", sx.noise_spectrum("exponential", (8,), decay=2.0))

@@ -380,6 +380,7 @@ print(noticed)
 """
 
 
+@pytest.mark.thorough
 def test_damage_is_noticed_without_a_note_or_does_not_matter(trained, tmp_path):
     copy = shutil.copytree(trained.folder, tmp_path / "copy")
     done = subprocess.run(
