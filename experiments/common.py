@@ -23,6 +23,13 @@ def say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
+def add_folders(parser: argparse.ArgumentParser, results: Path, work: Path) -> None:
+    """The options that every ``run`` has: a test of it, and where all goes."""
+    parser.add_argument("--smallest", action="store_true", help="a few seconds: does it run?")
+    parser.add_argument("--results", type=Path, default=results)
+    parser.add_argument("--work", type=Path, default=work)
+
+
 def check_smallest(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Refuse a ``--smallest`` whose results or networks would be taken for the real ones."""
     if args.smallest and any(

@@ -1,4 +1,5 @@
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -39,6 +40,15 @@ def data_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no data in {folder}: set SPECJAX_DATA to the folder of the datasets")
     return folder
+
+
+@pytest.fixture
+def beside_the_package(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """``experiments`` can be imported, as from the root of a checkout, and is forgotten again."""
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[1])
+    yield
+    for name in [x for x in sys.modules if x.split(".")[0] == "experiments"]:
+        del sys.modules[name]
 
 
 @pytest.fixture

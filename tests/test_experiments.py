@@ -1,19 +1,9 @@
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(autouse=True)
-def beside_the_package(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT)
-    yield
-    for name in [x for x in sys.modules if x.split(".")[0] == "experiments"]:
-        del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("beside_the_package")
 
 
 def smallest(tmp_path, *rows):

@@ -9,12 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NAMES = sorted(path.parent.name for path in ROOT.glob("experiments/*/run.py"))
 
 
-@pytest.fixture(autouse=True)
-def beside_the_package(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT)
-    yield
-    for name in [x for x in sys.modules if x.split(".")[0] == "experiments"]:
-        del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("beside_the_package")
 
 
 def driver(*argv):

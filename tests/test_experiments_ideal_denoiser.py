@@ -1,6 +1,5 @@
 import json
 import shutil
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,12 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ENDS = (1e-3, 1.0)
 
 
-@pytest.fixture(autouse=True)
-def beside_the_package(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT)
-    yield
-    for name in [x for x in sys.modules if x.split(".")[0] == "experiments"]:
-        del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("beside_the_package")
 
 
 def run(tmp_path, *args):

@@ -26,6 +26,7 @@ from experiments.anisotropic_noise.config import (
 )
 from experiments.common import (
     WORK,
+    add_folders,
     check_smallest,
     circumstances,
     plain_config,
@@ -155,9 +156,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data", choices=DATASETS, default="digits")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS)
     parser.add_argument("--seeds", type=int, nargs="+", help="by default all of the config")
-    parser.add_argument("--smallest", action="store_true", help="a few seconds: does it run?")
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--work", type=Path, default=WORK / "anisotropic_noise")
+    add_folders(parser, RESULTS, WORK / "anisotropic_noise")
     args = parser.parse_args(argv)
     check_smallest(parser, args)
     config = SMALLEST if args.smallest else CONFIG

@@ -16,6 +16,7 @@ from experiments.beyond_gaussian.judging import Judge, Made, learned, schedules_
 from experiments.beyond_gaussian.subjects import Case, case_of, negentropy
 from experiments.common import (
     WORK,
+    add_folders,
     check_smallest,
     circumstances,
     plain_config,
@@ -101,9 +102,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--subjects", nargs="+", choices=SUBJECTS, help="by default all")
     parser.add_argument("--seeds", type=int, nargs="+", help="by default all of the config")
-    parser.add_argument("--smallest", action="store_true", help="a few seconds: does it run?")
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--work", type=Path, default=WORK / "beyond_gaussian")
+    add_folders(parser, RESULTS, WORK / "beyond_gaussian")
     args = parser.parse_args(argv)
     check_smallest(parser, args)
     now = circumstances()

@@ -11,6 +11,7 @@ from typing import Any
 
 from experiments.common import (
     WORK,
+    add_folders,
     check_smallest,
     circumstances,
     plain_config,
@@ -96,9 +97,7 @@ def main(argv: list[str] | None = None) -> None:
     rows = (*DATASETS, NETWORK)
     parser.add_argument("--rows", nargs="+", choices=rows, default=list(rows))
     parser.add_argument("--seeds", type=int, nargs="+", help="of the network; by default all")
-    parser.add_argument("--smallest", action="store_true", help="a few seconds: does it run?")
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--work", type=Path, default=WORK / "learned_plans")
+    add_folders(parser, RESULTS, WORK / "learned_plans")
     args = parser.parse_args(argv)
     check_smallest(parser, args)
     config = SMALLEST if args.smallest else CONFIG

@@ -15,6 +15,7 @@ from typing import Any
 import specjax as sx
 from experiments.common import (
     WORK,
+    add_folders,
     check_smallest,
     circumstances,
     plain_config,
@@ -84,9 +85,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--widths", type=int, nargs="+", help="only networks, of these widths")
     parser.add_argument("--updates", type=int, nargs="+", help="of the networks; by default all")
     parser.add_argument("--seeds", type=int, nargs="+", help="by default all of the config")
-    parser.add_argument("--smallest", action="store_true", help="a few seconds: does it run?")
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--work", type=Path, default=WORK / "ideal_denoiser")
+    add_folders(parser, RESULTS, WORK / "ideal_denoiser")
     args = parser.parse_args(argv)
     check_smallest(parser, args)
     now = circumstances()

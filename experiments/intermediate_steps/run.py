@@ -15,6 +15,7 @@ import numpy as np
 import specjax as sx
 from experiments.common import (
     WORK,
+    add_folders,
     check_smallest,
     circumstances,
     plain_config,
@@ -160,9 +161,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--denoisers", nargs="+", choices=DENOISERS, default=list(DENOISERS))
     parser.add_argument("--seeds", type=int, nargs="+", help="by default all of the config")
-    parser.add_argument("--smallest", action="store_true", help="a few seconds: does it run?")
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--work", type=Path, default=WORK / "intermediate_steps")
+    add_folders(parser, RESULTS, WORK / "intermediate_steps")
     args = parser.parse_args(argv)
     check_smallest(parser, args)
     config = SMALLEST if args.smallest else CONFIG

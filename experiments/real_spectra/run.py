@@ -13,6 +13,7 @@ from typing import Any
 
 from experiments.common import (
     WORK,
+    add_folders,
     check_smallest,
     circumstances,
     plain_config,
@@ -105,9 +106,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", nargs="*", choices=DATASETS, default=list(DATASETS))
     parser.add_argument("--cross", action="store_true", help="only the datasets on each other")
-    parser.add_argument("--smallest", action="store_true", help="a few seconds: does it run?")
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--work", type=Path, default=WORK / "real_spectra")
+    add_folders(parser, RESULTS, WORK / "real_spectra")
     args = parser.parse_args(argv)
     check_smallest(parser, args)
     config = SMALLEST if args.smallest else CONFIG

@@ -15,6 +15,7 @@ import numpy as np
 import specjax as sx
 from experiments.common import (
     WORK,
+    add_folders,
     check_smallest,
     circumstances,
     plain_config,
@@ -148,9 +149,7 @@ def checks_of(
 def main(argv: list[str] | None = None) -> None:
     """Make what is missing."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--smallest", action="store_true", help="a few seconds: does it run?")
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--work", type=Path, default=WORK / "synthetic_gaussian")
+    add_folders(parser, RESULTS, WORK / "synthetic_gaussian")
     args = parser.parse_args(argv)
     check_smallest(parser, args)
     config = SMALLEST if args.smallest else CONFIG

@@ -18,6 +18,7 @@ import numpy as np
 import specjax as sx
 from experiments.common import (
     WORK,
+    add_folders,
     check_smallest,
     circumstances,
     plain_config,
@@ -129,9 +130,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=on_cpu)
     parser.add_argument("--steps", type=int, nargs="+", help="by default all of the config")
     parser.add_argument("--seeds", type=int, nargs="+", help="by default all of the config")
-    parser.add_argument("--smallest", action="store_true", help="a few seconds: does it run?")
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--work", type=Path, default=WORK / "trained_networks")
+    add_folders(parser, RESULTS, WORK / "trained_networks")
     args = parser.parse_args(argv)
     check_smallest(parser, args)
     config = SMALLEST if args.smallest else CONFIG
