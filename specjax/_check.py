@@ -38,6 +38,13 @@ def positive(name: str, given: Any) -> float:
     return float(given)
 
 
+def not_negative(name: str, given: Any) -> float:
+    """The given number as a float of at least zero."""
+    if not (isinstance(given, int | float | np.number) and 0 <= given < math.inf):
+        raise ValueError(f"{name} = {given!r}: give a finite number of at least 0")
+    return float(given)
+
+
 def alpha_bar_range(given: Any) -> tuple[float, float]:
     """The two ends (noisy, clean) with 0 < noisy < clean <= 1."""
     try:

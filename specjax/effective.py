@@ -134,6 +134,7 @@ def effective(spectrum: Spectrum, noise: NoiseSpectrum | None) -> Spectrum:
         spectrum.mean_weights[kept],
         basis=ScaledBasis(spectrum.basis, scale, kept, noise.shape),
         source=spectrum.source,
+        denoiser_error=spectrum.denoiser_error,
         noise_variance=chosen**2,
         noise=noise,
     )
@@ -241,5 +242,5 @@ def _generalised(spectrum: Spectrum, noise: NoiseSpectrum) -> Spectrum:
     basis = ObliqueBasis(down, up, noise.shape)
     return Spectrum(
         values, mean, weight, basis=basis, source=spectrum.source, noise=noise,
-        noise_variance=(up**2).sum(0),
+        noise_variance=(up**2).sum(0), denoiser_error=spectrum.denoiser_error,
     )  # fmt: skip

@@ -58,8 +58,8 @@ def save(path: str | os.PathLike[str], value: Saved) -> Path:
 
     Raises:
       ValueError: if the folder does not exist or cannot be written to, or the disk is full; for
-        a spectrum with a probed denoiser or under a noise, and a plan of numbers that are not
-        finite.
+        a spectrum with a denoiser that was probed or errs, or under a noise, and a plan of
+        numbers that are not finite.
     """
     if isinstance(value, Spectrum):
         return write_atomically(path, _spectrum_bytes(value))
@@ -187,6 +187,11 @@ def _spectrum_bytes(spectrum: Spectrum) -> bytes:
     if spectrum.denoiser is not None:
         raise ValueError(
             "the spectrum has a probed denoiser: save the probe, or the spectrum alone"
+        )
+    if spectrum.denoiser_error is not None:
+        raise ValueError(
+            "the spectrum has a denoiser_error, which belongs to a fit: save "
+            "dataclasses.replace(spectrum, denoiser_error=None)"
         )
     if spectrum.noise is not None or spectrum.noise_variance is not None:
         raise ValueError(

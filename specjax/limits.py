@@ -82,16 +82,17 @@ def best(
 
     Raises:
       ValueError: for an unknown loss or process, ``noisy`` outside (0, 1), a loss that is infinite
-        on the spectrum, and a spectrum with a measured denoiser.
+        on the spectrum, and a spectrum with a measured denoiser or one that errs.
     """
     steps = _check.whole_number("steps", steps)
     spectrum = weighted(spectrum, check_loss(loss, spectrum))
     check_process(process)
-    if spectrum.denoiser is not None:
-        raise ValueError(
-            "the spectrum has a measured denoiser: limits are of the ideal one, give "
-            "dataclasses.replace(spectrum, denoiser=None)"
-        )
+    for name in ("denoiser", "denoiser_error"):
+        if getattr(spectrum, name) is not None:
+            raise ValueError(
+                f"the spectrum has a {name}: limits are of the ideal one, give "
+                f"dataclasses.replace(spectrum, {name}=None)"
+            )
     start = None if noisy is None else _start(noisy, process)
     whole = in_float64(spectrum)
     size = max(4, 1 << (steps - 1).bit_length())

@@ -1,8 +1,9 @@
 """Distances between the generated and the true Gaussian, summed over eigenvalues.
 
 Each loss is ``sum w spread(lambda, V) + sum w mu^2 (1 - D2)^2 shift(V)``: one function of the
-variances, one weight of the mean's error (``(1 - D2) mu - drift`` where a denoiser is biased). To
-add one, add a row to LOSSES.
+variances, one weight of the mean's error (``(1 - D2) mu - drift`` where a denoiser is biased). What
+a denoiser errs by at random counts as an error of the mean does, in expectation: ``sum w error
+shift(V)``. To add one, add a row to LOSSES.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ class Loss(NamedTuple):
     needs_positive: bool = False
     in_data_units: bool = False
     """Whether it scales with the variance of the data; the others have no unit."""
+    counts_mean: bool = True
+    """Whether an error of the mean counts, or ``shift`` is zero."""
 
 
 def _log_excess(a: Array, b: Array) -> Array:
@@ -97,6 +100,7 @@ LOSSES = {
         "sum of |lambda - V|",
         quadratic=False,
         in_data_units=True,
+        counts_mean=False,
     ),
     "relative": Loss(
         lambda lam, m: (1 - m.std / _root(lam)) ** 2,
@@ -104,13 +108,20 @@ LOSSES = {
         _ones,
         "squared relative error of the standard deviation",
         needs_positive=True,
+        counts_mean=False,
     ),
 }
 
 
 def check_loss(loss: str, spectrum: Spectrum) -> Loss:
-    """The loss's row of the table, if it exists and the spectrum has no zero it cannot take."""
+    """The loss's row of the table, if it exists and can take the spectrum."""
     found = LOSSES[_check.one_of("loss", loss, LOSSES)]
+    if spectrum.denoiser_error is not None and not found.counts_mean:
+        counting = ", ".join(name for name, row in LOSSES.items() if row.counts_mean)
+        raise ValueError(
+            f"loss = {loss!r} does not count what a denoiser errs by: leave out denoiser_error, "
+            f"or use one of {counting}"
+        )
     eigenvalues = concrete(spectrum.eigenvalues)
     if found.needs_positive and eigenvalues is not None and not (eigenvalues > 0).all():
         zeros = int((eigenvalues <= 0).sum())
@@ -149,4 +160,6 @@ def evaluate(loss: Loss, moments: Transfer, spectrum: Spectrum) -> Array:
     else:
         error = (1 - moments.mean_gain) * jnp.asarray(spectrum.mean) - moments.drift
         gap = jnp.asarray(spectrum.mean_weights) * error**2
+    if moments.error is not None:
+        gap = gap + jnp.asarray(spectrum.weights) * moments.error
     return (spread + gap * loss.shift(lam, moments)).sum()

@@ -171,6 +171,11 @@ def _check_spectrum(
     spectrum: Spectrum, basis: str, form: NoiseForm, parameters: Mapping[str, Any]
 ) -> None:
     """Refuse what has no closed form, and noise that leaves directions out of the loss."""
+    if spectrum.denoiser_error is not None:
+        raise ValueError(
+            "the spectrum has a denoiser_error: a noise is learned for a denoiser without, give "
+            "dataclasses.replace(spectrum, denoiser_error=None)"
+        )
     _check.one_of("basis", basis, ("fourier", "data"))
     if basis == "fourier" and not isinstance(spectrum.basis, FourierBasis):
         raise ValueError(

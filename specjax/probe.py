@@ -106,6 +106,15 @@ class Probe:
         return Measured.from_levels(lam, self.logsnr, self.gain, self.bias)
 
     @property
+    def residual_part(self) -> float:
+        """``residual`` as a part of Wiener's error: for :meth:`Spectrum.with_denoiser_error`.
+
+        Of the sums over directions and levels, each level with the weight of its Wiener's error.
+        """
+        counted = self.spectrum.weights
+        return float((self.residual @ counted).sum() / (self.wiener_error @ counted).sum())
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of the numbers."""
         digest = hashlib.sha256(self.spectrum.fingerprint.encode())
@@ -147,7 +156,8 @@ class Probe:
             **((spectrum or self.spectrum).source or {}),
             "denoiser": {**known, "fingerprint": self.fingerprint},
         }
-        return replace(base, denoiser=self.response, source=source)
+        wrong = None if spectrum is None else spectrum.denoiser_error
+        return replace(base, denoiser=self.response, denoiser_error=wrong, source=source)
 
 
 def _check_same(probed: Spectrum, given: Spectrum, name: str) -> None:
@@ -229,7 +239,7 @@ def probe(
         {name: np.stack([one[i][name] for one in found]) for name in MEASURED} for i in (0, 1)
     )
     known = {"samples": len(x), "n": n, "seed": seed, **(source or {})}
-    bare = replace(spectrum, basis=None, intervals=None, denoiser=None)
+    bare = replace(spectrum, basis=None, intervals=None, denoiser=None, denoiser_error=None)
     return Probe(bare, levels, **values, standard_errors=errors, source=known)
 
 

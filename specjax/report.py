@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -36,18 +35,23 @@ def _title(fit: FitResult, spectrum: Spectrum) -> str:
     return (
         f"{source.get('name', 'spectrum')} (d = {dimension:,}{samples}), "
         f"{fit.sampler}{_in_brackets(fit.sampler_options)}, {fit.process}, "
-        f"{fit.loss}: {LOSSES[fit.loss].summary}{_of_denoiser(source)}"
+        f"{fit.loss}: {LOSSES[fit.loss].summary}{_special_denoiser(fit)}"
         + ("" if spectrum.noise is None else f", noise: {spectrum.noise.name}")
     )
 
 
-def _of_denoiser(source: Mapping[str, Any]) -> str:
-    """Whose denoiser it was fitted to, where it is not the ideal one."""
-    found = source.get("denoiser")
-    if found is None:
-        return ""
-    run = f" of {found['run']} at step {found['step']:,}" if "run" in found else ""
-    return f", the denoiser probed{run}"
+def _special_denoiser(fit: FitResult) -> str:
+    name = _denoiser_of(fit)
+    return "" if name == "ideal" else f", denoiser: {name}"
+
+
+def _denoiser_of(fit: FitResult) -> str:
+    """Which denoiser it was fitted to."""
+    found, part = fit.source.get("denoiser"), fit.nodes.denoiser_error
+    name = "ideal" if found is None else "probed"
+    if found is not None and "run" in found:
+        name += f" of {found['run']} at step {found['step']:,}"
+    return name if part is None else f"{name}, erring by {float(part):g}"
 
 
 def _in_brackets(options: Any) -> str:
@@ -125,6 +129,7 @@ def print_comparisons(
 def comparison_json(comparison: Comparison, noise: dict[str, Any] | None = None) -> dict[str, Any]:
     """A comparison for machines; ``noise`` is null where it is isotropic."""
     fit = comparison.learned
+    part = fit.nodes.denoiser_error
     return {
         "steps": fit.steps,
         "sampler": fit.sampler,
@@ -137,6 +142,7 @@ def comparison_json(comparison: Comparison, noise: dict[str, Any] | None = None)
         "seconds": fit.seconds,
         "data": {k: v for k, v in fit.source.items() if isinstance(v, str | int | float | None)},
         "denoiser": plain(fit.source.get("denoiser")),
+        "denoiser_error": None if part is None else float(part),
         "noise": noise,
         "schedules": [
             {
@@ -203,7 +209,7 @@ def _about_fit(fit: FitResult) -> dict[str, str]:
     best = min(fit.baselines.items(), key=lambda item: item[1], default=None)
     return {
         "spectrum": str(source.get("fingerprint", "unknown"))[:16],
-        "denoiser": _of_denoiser(source).removeprefix(", the denoiser ") or "ideal",
+        "denoiser": _denoiser_of(fit),
         "sampler": f"{fit.sampler}{_in_brackets(fit.sampler_options)}, {fit.process}",
         "loss": f"{fit.loss} = {fit.value:.6g}"
         + (f" (best heuristic: {best[0]}, {best[1]:.6g})" if best else ""),

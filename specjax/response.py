@@ -41,6 +41,12 @@ def wiener_gain(eigenvalues: Array, alpha: Array, sigma: Array) -> tuple[Array, 
     return alpha * eigenvalues / safe, jnp.where(known, sigma**2 / safe, 1)
 
 
+def posterior_variance(eigenvalues: Array, alpha: Array, sigma: Array) -> Array:
+    """``Var[x0 | x] = lambda sigma^2 / (alpha^2 lambda + sigma^2)`` [d]: the error of Wiener."""
+    total = alpha**2 * eigenvalues + sigma**2
+    return eigenvalues * sigma**2 / jnp.where(total > 0, total, 1)
+
+
 @value(data=["eigenvalues", "scale", "logsnr", "values", "slopes"])
 @dataclass(frozen=True, eq=False)
 class Measured:

@@ -17,8 +17,9 @@ from specjax.schedule import NoiseSchedule
 from specjax.spectrum import Spectrum
 
 FORMAT = "specjax.schedule"
-VERSION = 3
-"""2 has nodes with a measured denoiser, 3 a noise; a fit without either is still written as 1."""
+VERSION = 4
+"""2 has nodes with a measured denoiser, 3 a noise, 4 a denoiser's error; a fit without any is still
+written as 1."""
 
 
 def schedule_document(value: FitResult | NoiseSchedule) -> dict[str, Any]:
@@ -65,7 +66,10 @@ def _result_document(result: FitResult) -> dict[str, Any]:
         }
     noise = anisotropic(result.noise)
     if noise is not None:
-        document |= {"format_version": VERSION, **noise_field(noise)}
+        document |= {"format_version": 3, **noise_field(noise)}
+    if nodes.denoiser_error is not None:
+        document["format_version"] = VERSION
+        document["spectrum_nodes"]["denoiser_error"] = float(nodes.denoiser_error)
     return document
 
 
@@ -94,8 +98,9 @@ def _result_of(schedule: NoiseSchedule, document: Mapping[str, Any], path: Any) 
 
 
 def _nodes_of(columns: Mapping[str, Any]) -> Spectrum:
-    arrays: dict[str, Any] = {name: x for name, x in columns.items() if name != "denoiser"}
-    if "denoiser" not in columns:
-        return Spectrum(**arrays)
-    parts = {name: np.array(x, np.float64) for name, x in columns["denoiser"].items()}
-    return Spectrum(**arrays, denoiser=Measured(**parts))
+    known: dict[str, Any] = dict(columns)
+    if "denoiser" in known:
+        parts = {name: np.array(x, np.float64) for name, x in known["denoiser"].items()}
+        known["denoiser"] = Measured(**parts)
+    part = known.pop("denoiser_error", 0.0)
+    return Spectrum(**known).with_denoiser_error(part)

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 @value(
     data=[
-        "eigenvalues", "mean", "weights", "mean_weights", "basis", "denoiser", "noise_variance",
+        "eigenvalues", "mean", "weights", "mean_weights", "basis", "denoiser", "denoiser_error",
+        "noise_variance",
     ],
     host=["source", "intervals", "noise"],
 )  # fmt: skip
@@ -47,6 +48,7 @@ class Spectrum:
       intervals: of the eigenvalues, from :func:`bootstrap`; kept as ``source`` is.
       denoiser: what the denoiser of this data does to each eigenvalue, from :meth:`Probe.attach`;
         the ideal one where it is None.
+      denoiser_error: [], what a real denoiser errs by, see :meth:`with_denoiser_error`.
       noise_variance: [d], that of the forward noise in each direction, whose standard deviation
         is then the unit of eigenvalues and mean, see :func:`effective`; None for isotropic noise.
       noise: the noise itself; kept as ``source`` is.
@@ -67,6 +69,7 @@ class Spectrum:
     source: Mapping[str, Any] | None = None
     intervals: Intervals | None = None
     denoiser: Measured | None = None
+    denoiser_error: Array | None = None
     noise_variance: Array | None = None
     noise: NoiseSpectrum | None = None
 
@@ -236,9 +239,31 @@ class Spectrum:
         """SHA-256 of the numbers (not of the basis), to tell spectra apart."""
         digest = hashlib.sha256()
         arrays = (self.eigenvalues, self.mean, self.weights, self.mean_weights)
-        for array in (*arrays, *jax.tree.leaves((self.denoiser, self.noise_variance))):
+        others = (self.denoiser, self.noise_variance, self.denoiser_error)
+        for array in (*arrays, *jax.tree.leaves(others)):
             digest.update(np.asarray(array, "<f8").tobytes())
         return digest.hexdigest()
+
+    def with_denoiser_error(self, part: float) -> Spectrum:
+        """The same spectrum, whose denoiser errs: its answers are wrong at random.
+
+        By ``part`` of the posterior variance ``lambda s^2 / (lambda + s^2)`` in each direction
+        (which is what the ideal denoiser's answers are off by), independently at each call. Losses
+        count what the errors add up to as they count an error of the mean. So samplers that
+        extrapolate pay for it: without it they are fitted to levels where errors of the ideal
+        denoiser cancel and those of a network explode. 0 is none.
+
+        Raises:
+          ValueError: for a part that is negative or not finite.
+
+        Example:
+          >>> schedule = NoiseSchedule.from_sigmas([50.0, 1.0, 0.0])
+          >>> spectrum = Spectrum([1.0]).with_denoiser_error(0.1)
+          >>> (loss(spectrum, schedule) - loss(Spectrum([1.0]), schedule)).round(3)
+          np.float64(0.074)
+        """
+        part = _check.not_negative("denoiser_error", part)
+        return replace(self, denoiser_error=np.asarray(part) if part else None)
 
     def floor(self, least: float) -> Spectrum:
         """The same spectrum with smaller eigenvalues lifted to ``least``, in units of the data."""
@@ -284,7 +309,7 @@ class Spectrum:
         own, probed = (np.asarray(x.eigenvalues, np.float64) for x in (self, self.denoiser))
         ratio = made.gains @ probed / np.maximum(made.gains @ own, np.finfo(float).tiny)  # a floor
         denoiser = self.denoiser.combined(made.eigenvalues * ratio, made.gains, made.biases)
-        return Spectrum(*made[:4], source=self.source, denoiser=denoiser, noise=self.noise)
+        return Spectrum(*made[:4], denoiser=denoiser, **self._about)
 
     def _quadrature(self, nodes: int) -> Spectrum:
         lam = np.asarray(self.eigenvalues, np.float64)
@@ -316,7 +341,12 @@ class Spectrum:
         ]
         xp, dtype = namespace(self.eigenvalues), self.eigenvalues.dtype
         lam, mean, weights, mean_weights = (xp.asarray(part, dtype) for part in parts)
-        return Spectrum(lam, mean, weights, mean_weights, source=self.source, noise=self.noise)
+        return Spectrum(lam, mean, weights, mean_weights, **self._about)
+
+    @property
+    def _about(self) -> dict[str, Any]:
+        """What nodes of it share."""
+        return {name: getattr(self, name) for name in ("source", "noise", "denoiser_error")}
 
     def project(self, x: Array) -> Array:
         """Samples [..., *shape] to coefficients [..., d]; samples [..., d] without a basis."""

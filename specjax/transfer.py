@@ -5,6 +5,9 @@ Or with the gain of another linear denoiser, where the spectrum has one (:mod:`s
 In the eigenbasis of the data a step is an affine map per eigenvalue. Its matrix is read off by
 pushing unit registers, the mean and the noise through :func:`advance`; maps are composed in
 pairs (a tree of depth log2 K), in blocks of rows where all of them would not fit in memory.
+
+What a denoiser errs by, where the spectrum says so, is noise that enters with its answers: it is
+pushed through like the noise of the steps, and kept apart from it.
 """
 
 from __future__ import annotations
@@ -19,21 +22,23 @@ import jax
 import jax.numpy as jnp
 
 from specjax._values import Array, follows_the_rule, value
-from specjax.response import Measured, wiener_gain
+from specjax.response import Measured, posterior_variance, wiener_gain
 from specjax.spectrum import Spectrum
 from specjax.steps import Row, SamplerPlan, advance, pad_to_share
 
 _BLOCK_ELEMENTS = 2**16  # what is composed at once stays in the cache
 
 
-@value(data=["gain", "mean_gain", "std", "variance", "drift"])
+@value(data=["gain", "mean_gain", "std", "variance", "drift", "error"])
 @dataclass(frozen=True, eq=False)
 class Transfer:
     """The generated distribution per eigenvalue, [d] each.
 
     With v ~ N(0, 1) the starting noise, z the noise of the steps and mu the data's mean, the
     output is ``gain v + mean_gain mu + drift + (noise)``, of variance ``variance`` = ``std``^2.
-    ``drift``, what the denoiser's bias adds up to, is None for the ideal denoiser.
+    ``drift``, what the denoiser's bias adds up to, is None for the ideal denoiser. ``error`` is the
+    variance that the denoiser's errors add up to, which is no part of ``variance``; None where
+    the spectrum has no ``denoiser_error``.
     """
 
     gain: Array
@@ -41,22 +46,25 @@ class Transfer:
     std: Array
     variance: Array
     drift: Array | None = None
+    error: Array | None = None
 
 
 class _Affine(NamedTuple):
-    """r -> matrix r + shift mu + drift + N(0, cov), per eigenvalue (the last axis)."""
+    """r -> matrix r + shift mu + drift + N(0, cov + error), per eigenvalue (the last axis)."""
 
     matrix: Array  # [..., H, H, d]
     shift: Array  # [..., H, d]
     drift: Array | None  # [..., H, d], None with the ideal denoiser
     cov: Array | None  # [..., H, H, d], None without noise
+    error: Array | None  # [..., H, H, d], None without errors of the denoiser
 
 
 def transfer(plan: SamplerPlan, spectrum: Spectrum) -> Transfer:
     """Gain, mean gain and variance of a plan with the ideal denoiser of a Gaussian.
 
     Args:
-      plan: K rows. spectrum: d eigenvalues; its ``denoiser``, if any, is taken for the ideal one.
+      plan: K rows. spectrum: d eigenvalues; its ``denoiser``, if any, is taken for the ideal one,
+        and errs by its ``denoiser_error``, if any.
 
     Returns:
       A :class:`Transfer` of [d] arrays: D1, D2, sqrt(V) and V of 2502.00180, section 3.
@@ -66,28 +74,42 @@ def transfer(plan: SamplerPlan, spectrum: Spectrum) -> Transfer:
       >>> transfer(plan("ddim", schedule), Spectrum([1.0])).std.round(3)
       array([0.503])
     """
-    return _transfer(pad_to_share(plan), spectrum.eigenvalues, spectrum.denoiser)
+    of_data = (spectrum.eigenvalues, spectrum.denoiser, spectrum.denoiser_error)
+    return _transfer(pad_to_share(plan), *of_data)
 
 
 @follows_the_rule
 @jax.jit
-def _transfer(plan: SamplerPlan, eigenvalues: Array, denoiser: Measured | None) -> Transfer:
+def _transfer(
+    plan: SamplerPlan, eigenvalues: Array, denoiser: Measured | None, wrong: Array | None
+) -> Transfer:
     dtype = jnp.result_type(plan.keep, eigenvalues)
     rows = Row(*(jnp.asarray(x, dtype) for x in plan.rows))
     lam = jnp.asarray(eigenvalues, dtype)
-    denoiser = jax.tree.map(lambda x: jnp.asarray(x, dtype), denoiser)
-    total = _compose_rows(rows, lam, denoiser, plan.stochastic)
+    denoiser, wrong = jax.tree.map(lambda x: jnp.asarray(x, dtype), (denoiser, wrong))
+
+    def map_of(row: Row) -> _Affine:
+        return _step_map(row, lam, denoiser, wrong, plan.stochastic)
+
+    total = _compose_rows(map_of, rows, lam.shape[0])
     gain, shift = total.matrix[0, 0] * plan.start, total.shift[0]
     drift = None if total.drift is None else total.drift[0]
+    error = None if total.error is None else total.error[0, 0]
     if total.cov is None:
-        return Transfer(gain, shift, jnp.abs(gain), gain**2, drift)
+        return Transfer(gain, shift, jnp.abs(gain), gain**2, drift, error)
     variance = gain**2 + total.cov[0, 0]
     positive = variance > 0
     std = jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1)), 0)
-    return Transfer(gain, shift, std, variance, drift)
+    return Transfer(gain, shift, std, variance, drift, error)
 
 
-def _step_map(row: Row, eigenvalues: Array, denoiser: Measured | None, stochastic: bool) -> _Affine:
+def _step_map(
+    row: Row,
+    eigenvalues: Array,
+    denoiser: Measured | None,
+    wrong: Array | None,
+    stochastic: bool,
+) -> _Affine:
     """The affine map of one row, by linearity of :func:`advance`."""
     h, d = row.pull.shape[0], eigenvalues.shape[0]
     columns = h + 2 if stochastic else h + 1  # unit registers, the mean, the noise
@@ -102,8 +124,14 @@ def _step_map(row: Row, eigenvalues: Array, denoiser: Measured | None, stochasti
     estimate = inputs[0] * attenuation + mean * offset
     out = advance(inputs, row, estimate, noise if stochastic else None)
     cov = out[:, None, h + 1] * out[None, :, h + 1] if stochastic else None
-    drift = None if bias is None else advance(jnp.zeros((h, d), bias.dtype), row, bias, None)
-    return _Affine(out[:, :h], out[:, h], drift, cov)
+    nothing = jnp.zeros((h, d), eigenvalues.dtype)
+    drift = None if bias is None else advance(nothing, row, bias, None)
+    error = None
+    if wrong is not None:
+        answer = advance(nothing, row, jnp.ones_like(eigenvalues), None)
+        variance = wrong * posterior_variance(eigenvalues, row.alpha, row.sigma)
+        error = answer[:, None] * answer[None, :] * variance
+    return _Affine(out[:, :h], out[:, h], drift, cov, error)
 
 
 def _compose(later: _Affine, earlier: _Affine) -> _Affine:
@@ -124,13 +152,17 @@ def _compose(later: _Affine, earlier: _Affine) -> _Affine:
         return sum_over(lambda j: f[..., :, j, :] * x[..., j, None, :])
 
     matrix, shift = times(earlier.matrix), moved(earlier.shift) + later.shift
+
+    def spread(after: Array | None, before: Array | None) -> Array | None:
+        if after is None or before is None:
+            return None
+        return times(jnp.swapaxes(times(before), -3, -2)) + after
+
     drift = None
     if later.drift is not None and earlier.drift is not None:
         drift = moved(earlier.drift) + later.drift
-    if later.cov is None or earlier.cov is None:
-        return _Affine(matrix, shift, drift, None)
-    transposed = jnp.swapaxes(times(earlier.cov), -3, -2)
-    return _Affine(matrix, shift, drift, times(transposed) + later.cov)
+    cov, error = spread(later.cov, earlier.cov), spread(later.error, earlier.error)
+    return _Affine(matrix, shift, drift, cov, error)
 
 
 def _compose_pairs(maps: _Affine) -> _Affine:
@@ -146,17 +178,14 @@ def _compose_pairs(maps: _Affine) -> _Affine:
     return maps
 
 
-def _compose_rows(
-    rows: Row, eigenvalues: Array, denoiser: Measured | None, stochastic: bool
-) -> _Affine:
-    """The map of all K rows."""
+def _compose_rows(map_of: Callable[[Row], _Affine], rows: Row, dimension: int) -> _Affine:
+    """The map of all K rows, of the map of one."""
     calls, h = rows.pull.shape
-    fits = _BLOCK_ELEMENTS // (h * (h + 2) * eigenvalues.shape[0])
+    fits = _BLOCK_ELEMENTS // (h * (h + 2) * dimension)
     block = min(calls, max(fits, 1))
 
     def compose_block(block_rows: Row) -> _Affine:
-        maps = jax.vmap(lambda row: _step_map(row, eigenvalues, denoiser, stochastic))(block_rows)
-        return jax.tree.map(lambda x: x[0], _compose_pairs(maps))
+        return jax.tree.map(lambda x: x[0], _compose_pairs(jax.vmap(map_of)(block_rows)))
 
     head = calls % block or block
     total = compose_block(Row(*(x[:head] for x in rows)))

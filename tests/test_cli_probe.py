@@ -60,7 +60,7 @@ def test_fit_takes_the_probe(run, trained, tmp_path):
     options = ("--denoiser", "probe.npz", "--steps", 3, "--restarts", 1)
     code, out, _ = run("fit", "digits", "--plot", "None", *options)
     assert code == 0
-    assert "the denoiser probed of runs/d at step 7" in out.replace("\n", " ")
+    assert "denoiser: probed of runs/d at step 7" in out.replace("\n", " ")
     result = sx.load(tmp_path / "schedule.json")
     assert result.source["denoiser"]["run"] == "runs/d"
     attached = sx.load(tmp_path / "probe.npz").attach(DIGITS)

@@ -95,7 +95,7 @@ def damaged(path, change):
     ("change", "message"),
     [
         (lambda d: d["logsnr"].__setitem__(1, d["logsnr"][1] + 1e-9), "corrupted: its checksum"),
-        (lambda d: d.update(format_version=4), "has format version 4.*upgrade"),
+        (lambda d: d.update(format_version=5), "has format version 5.*upgrade"),
         (lambda d: d.update(format_version="x"), "no valid format version"),
         (lambda d: d.update(format="other"), "not a specjax schedule or plan or noise"),
         (lambda d: d.pop("checksum"), "corrupted"),

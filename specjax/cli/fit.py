@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import tyro
 
 from specjax import _check
@@ -48,6 +49,9 @@ class Goal:
     """how many of the best starts are followed (by default 1; 8 where several minima are likely)"""
     denoiser: str | None = None
     """a file by 'specjax probe': the network that will be sampled, in place of the ideal one"""
+    denoiser_error: float = 0.0
+    """what the network errs by, as a part of the ideal denoiser's own error: with 0.1 dpmpp_2m gets
+    levels that a network can follow"""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -56,13 +60,14 @@ class Goal:
 
     def check(self, steps: int) -> None:
         """Refuse what can be refused before the data are read."""
-        from specjax.losses import LOSSES
+        from specjax.losses import check_loss
         from specjax.samplers import plan
+        from specjax.spectrum import Spectrum
 
         _check.whole_number("steps", steps)
-        _check.one_of("loss", self.loss, LOSSES)
         if self.restarts is not None:
             _check.whole_number("restarts", self.restarts)
+        check_loss(self.loss, Spectrum(np.ones(1)).with_denoiser_error(self.denoiser_error))
         trial = NoiseSchedule.from_alpha_bar(_check.alpha_bar_range(self.alpha_bar_range))
         plan(self.sampler, trial, self.process, **self.options)
 
@@ -78,7 +83,8 @@ class Goal:
         return found
 
     def attached(self, spectrum: Spectrum, probed: Probe | None, data: str) -> Spectrum:
-        """The spectrum with the measured denoiser, if one is given and is of the same noise."""
+        """The spectrum with the denoiser that is given: measured (of the same noise), erring."""
+        spectrum = spectrum.with_denoiser_error(self.denoiser_error)
         if probed is None:
             return spectrum
         made, used = probed.spectrum.noise, spectrum.noise

@@ -180,6 +180,11 @@ def _colored(prior: Prior) -> Prior:
 
 def _prior_from(given: Any) -> Prior:
     if isinstance(given, Spectrum):
+        if given.denoiser_error is not None:
+            raise ValueError(
+                "the spectrum has a denoiser_error, which a plan is not learned with: give it to "
+                "fit, or dataclasses.replace(spectrum, denoiser_error=None)"
+            )
         return Gaussian(given)
     if all(hasattr(given, name) for name in ("kind", "shape", "fingerprint", "held_out")):
         return given

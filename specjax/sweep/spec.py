@@ -335,10 +335,11 @@ def rules(sweep: Sweep) -> Rules:
         for unit, loss in losses.items()
     }
     longest = max(s.dimension for s in made.values())
-    return {key: _lengthened(s, longest) for key, s in made.items()}
+    errs = any(s.denoiser_error is not None for s in made.values())
+    return {key: _lengthened(s, longest, errs) for key, s in made.items()}
 
 
-def _lengthened(spectrum: Spectrum, dimension: int) -> Spectrum:
+def _lengthened(spectrum: Spectrum, dimension: int, errs: bool) -> Spectrum:
     extra = dimension - spectrum.dimension
     top = float(np.asarray(spectrum.eigenvalues).max())
     fill = {"eigenvalues": top, "mean": 0.0, "weights": 0.0, "mean_weights": 0.0}
@@ -346,7 +347,8 @@ def _lengthened(spectrum: Spectrum, dimension: int) -> Spectrum:
         np.append(np.asarray(getattr(spectrum, name), np.float64), np.full(extra, value))
         for name, value in fill.items()
     )
-    return Spectrum(eigenvalues, mean, weights, mean_weights)
+    part = None if not errs else np.asarray(spectrum.denoiser_error or 0.0, np.float64)
+    return Spectrum(eigenvalues, mean, weights, mean_weights, denoiser_error=part)
 
 
 @functools.lru_cache(maxsize=2**17)

@@ -1,0 +1,193 @@
+"""Denoisers that err: what their errors add up to, what losses make of it, and what fits do."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import specjax as sx
+
+LAM, MEAN = np.array([4.0, 1.0, 0.1]), np.array([1.0, 0.0, 0.5])
+PART = 0.2
+
+
+def erring(part=PART):
+    return sx.Spectrum(LAM, mean=MEAN).with_denoiser_error(part)
+
+
+def sampled(plan, count, rng):
+    """Samples [count, 3] of a plan, row by row, by Wiener's answers with noise in them."""
+    r = np.zeros((plan.registers, count, 3))
+    r[0] = plan.start * rng.normal(size=(count, 3))
+    for k in range(plan.calls):
+        alpha, sigma = plan.alpha[k], plan.sigma[k]
+        total = alpha**2 * LAM + sigma**2
+        answer = (alpha * LAM * r[0] + sigma**2 * MEAN) / total
+        answer += np.sqrt(PART * LAM * sigma**2 / total) * rng.normal(size=(count, 3))
+        noise = rng.normal(size=(count, 3))
+        r = np.stack([
+            sum(plan.keep[k, i, j] * r[j] for j in range(plan.registers))
+            + plan.pull[k, i] * answer + plan.push[k, i] * noise
+            for i in range(plan.registers)
+        ])  # fmt: skip
+    return r[0]
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "dpmpp_2m", "heun", "ddpm", "lms"])
+@pytest.mark.parametrize("process", ["vp", "ve"])
+def test_errors_add_up_as_in_monte_carlo(sampler, process):
+    schedule = sx.NoiseSchedule.from_sigmas([80.0, 9.0, 3.0, 1.5, 0.6, 0.2, 0.0])
+    plan, count = sx.plan(sampler, schedule, process), 200_000
+    found = sx.transfer(plan, erring())
+    assert found.error is not None
+    wanted = sampled(plan, count, np.random.default_rng(0)).var(0, ddof=1)
+    # the standard error of the variance of count normal numbers is a part sqrt(2 / count) of it
+    np.testing.assert_allclose(found.variance + found.error, wanted, rtol=5 * np.sqrt(2 / count))
+
+
+def test_nothing_else_changes():
+    plan = sx.plan("dpmpp_2m", sx.family("cosine", 6))
+    with_error, without = sx.transfer(plan, erring()), sx.transfer(plan, sx.Spectrum(LAM, MEAN))
+    assert without.error is None
+    for name in ("gain", "mean_gain", "std", "variance"):
+        np.testing.assert_array_equal(getattr(with_error, name), getattr(without, name))
+    assert sx.Spectrum(LAM).with_denoiser_error(0).denoiser_error is None
+
+
+@pytest.mark.parametrize(
+    ("loss", "counted"),
+    [
+        ("w2", lambda e, v: e),
+        ("kl", lambda e, v: e / (2 * v)),
+        ("kl_reverse", lambda e, v: e / (2 * LAM)),
+    ],
+)
+def test_one_step_by_hand(loss, counted):
+    """One step to a clean end returns the answer: its error is Wiener's times the part."""
+    s = 2.0
+    schedule = sx.NoiseSchedule.from_sigmas([s, 0.0])
+    wiener = LAM * s**2 / (LAM + s**2)
+    variance = sx.transfer(sx.plan("ddim", schedule), sx.Spectrum(LAM)).variance
+    extra = sx.loss(erring(), schedule, loss=loss) - sx.loss(
+        sx.Spectrum(LAM, MEAN), schedule, loss=loss
+    )
+    np.testing.assert_allclose(extra, counted(PART * wiener, variance).sum(), rtol=1e-12)
+
+
+def test_errors_of_later_answers_are_independent():
+    """DDIM's last of two steps: ``x = D(y_1)``, and y_1 carries the error of the first."""
+    schedule = sx.NoiseSchedule.from_sigmas([3.0, 1.0, 0.0])
+    first, last = (PART * LAM * s**2 / (LAM + s**2) for s in (3.0, 1.0))
+    # Euler in sigma: y_1 = D + (1 / 3) (y_0 - D), so an error of D counts by 1 - 1 / 3
+    want = last + (LAM / (LAM + 1) * (2 / 3)) ** 2 * first
+    found = sx.transfer(sx.plan("ddim", schedule, "ve"), erring()).error
+    np.testing.assert_allclose(found, want, rtol=1e-12)
+
+
+def test_quadrature_counts_errors_as_the_whole_spectrum():
+    spectrum = sx.Spectrum.power_law(2000, 1.5).with_denoiser_error(0.1)
+    schedule = sx.family("cosine", 8)
+    for loss in ("w2", "kl"):
+        whole, nodes = (
+            sx.loss(x, schedule, "dpmpp_2m", loss) for x in (spectrum, spectrum.quadrature(40))
+        )
+        np.testing.assert_allclose(nodes, whole, rtol=1e-5)
+
+
+def test_errors_count_in_units_of_the_data_under_a_noise():
+    spectrum = sx.Spectrum(LAM)
+    nu = np.array([2.0, 0.7, 0.3])
+    noise = sx.NoiseSpectrum(np.sqrt(nu), (3,), "data")
+    schedule = sx.NoiseSchedule.from_sigmas([2.0, 0.0])
+    under = sx.effective(spectrum.with_denoiser_error(PART), noise)
+    extra = sx.loss(under, schedule) - sx.loss(sx.effective(spectrum, noise), schedule)
+    # in units of the data the noise of a direction is s^2 nu
+    np.testing.assert_allclose(extra, PART * (LAM * 4 * nu / (LAM + 4 * nu)).sum(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("steps", [8, pytest.param(12, marks=pytest.mark.thorough)])
+def test_fits_that_extrapolate_converge_from_any_start(steps):
+    """Without, most end at one of several minima that is nearly zero, far from the tolerance."""
+    spectrum = sx.Spectrum.power_law(32, 2.0, 4.0)
+    fits = [
+        sx.fit(spectrum.with_denoiser_error(0.1), steps, sampler="dpmpp_2m", restarts=count)
+        for count in (1, 8)
+    ]
+    assert all(one.converged for one in fits)
+    np.testing.assert_allclose(fits[0].value, fits[1].value, rtol=1e-9)
+    bare = sx.fit(spectrum, steps, sampler="dpmpp_2m")
+    plans = [sx.plan("dpmpp_2m", one.schedule) for one in (fits[0], bare)]
+    errors = [sx.transfer(p, spectrum.with_denoiser_error(0.1)).error.sum() for p in plans]
+    assert errors[0] < errors[1]
+
+
+@pytest.mark.thorough
+def test_a_sweep_is_of_the_same_fits():
+    spectra = {"ideal": sx.Spectrum(LAM), "erring": sx.Spectrum(LAM).with_denoiser_error(PART)}
+    rows = sx.sweep(spectra, [4], samplers=["dpmpp_2m"]).table.to_pylist()
+    for name, spectrum in spectra.items():
+        single = sx.fit(spectrum, 4, sampler="dpmpp_2m").value
+        values = [row["value"] for row in rows if row["spectrum"] == name]
+        np.testing.assert_allclose(values, [single], rtol=1e-6)
+
+
+def test_gradients_flow_through_the_part():
+    schedule = sx.NoiseSchedule.from_sigmas([2.0, 0.5, 0.0])
+
+    spectrum = sx.Spectrum(jnp.asarray(LAM))
+
+    def value(part):
+        return sx.loss(dataclasses.replace(spectrum, denoiser_error=part), schedule)
+
+    slope = jax.grad(value)(jnp.asarray(0.3))
+    plan = sx.plan("ddim", schedule)
+    whole = sx.transfer(plan, sx.Spectrum(LAM).with_denoiser_error(1.0)).error.sum()
+    np.testing.assert_allclose(slope, whole, rtol=1e-5)
+
+
+def test_a_fit_is_the_same_from_its_file(tmp_path):
+    fit = sx.fit(erring(), 3, sampler="dpmpp_2m")
+    again = sx.load(sx.save(tmp_path / "s.json", fit))
+    assert again.nodes.denoiser_error == PART
+    judged = [sx.loss(x.nodes, sx.family("cosine", 3), "dpmpp_2m") for x in (fit, again)]
+    assert judged[0] == judged[1]
+    ideal = sx.load(sx.save(tmp_path / "i.json", sx.fit(sx.Spectrum(LAM), 3)))
+    assert ideal.nodes.denoiser_error is None
+
+
+def test_a_probe_measures_the_part():
+    """A denoiser of Wiener's answers with an odd error of known size beyond what is linear."""
+    lam = np.array([2.0, 0.5])
+    x = np.random.default_rng(0).normal(size=(4000, 2)) * np.sqrt(lam)
+
+    def denoise(y, alpha, sigma):
+        total = alpha**2 * lam + sigma**2
+        wrong = np.sign(np.sin(1e6 * np.asarray(y)))  # +-1, odd, and nearly independent of y
+        return alpha * lam * y / total + np.sqrt(0.3 * lam * sigma**2 / total) * wrong
+
+    def hosted(y, alpha, sigma):
+        shape = jax.ShapeDtypeStruct(y.shape, y.dtype)
+        return jax.pure_callback(lambda *a: denoise(*a).astype(y.dtype), shape, y, alpha, sigma)
+
+    found = sx.probe(hosted, x, sx.Spectrum(lam), levels=np.linspace(-6, 6, 7))
+    assert found.residual_part == pytest.approx(0.3, rel=0.03)
+
+
+def test_what_cannot_take_it_says_so(tmp_path):
+    spectrum = erring()
+    with pytest.raises(ValueError, match="denoiser_error = -1: give a finite number"):
+        spectrum.with_denoiser_error(-1)
+    for loss in ("l1", "relative"):
+        with pytest.raises(ValueError, match="does not count what a denoiser errs by"):
+            sx.fit(spectrum, 3, loss=loss)
+    with pytest.raises(ValueError, match="which belongs to a fit"):
+        sx.save(tmp_path / "x.npz", spectrum)
+    with pytest.raises(ValueError, match="which a plan is not learned with"):
+        sx.learn(spectrum, 3)
+    with pytest.raises(ValueError, match="has a denoiser_error: limits"):
+        sx.limits.best(spectrum, 3)
+    with pytest.raises(ValueError, match="a noise is learned for a denoiser without"):
+        sx.fit_noise(spectrum, 3, basis="data")
+    assert not list(tmp_path.iterdir())
