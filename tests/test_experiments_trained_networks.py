@@ -98,6 +98,35 @@ def test_tables_and_claims_tell_what_was_run_and_what_was_not(results):
     assert "any sampler" in plan
 
 
+def test_a_rung_whose_teacher_does_not_converge_has_no_plan_and_says_why(results, monkeypatch):
+    from types import SimpleNamespace
+
+    from experiments.learned_plans import plans as learned_plans
+    from experiments.trained_networks import tables
+    from experiments.trained_networks.config import CONFIG
+    from experiments.trained_networks.plans import Made
+
+    asked = []
+
+    def learn_one(path, name, *rest):
+        asked.append(name)
+        if name == "empirical":
+            raise ValueError("the teacher has not converged: 8 % of them; allow for that")
+        return name, {}
+
+    monkeypatch.setattr(learned_plans, "learn_one", learn_one)
+    made = Made(SimpleNamespace(row="digits"), CONFIG, results)
+    names = [[name for name, *_ in made.learned(steps)] for steps in (5, 8)]
+    assert "plan: empirical" not in names[0] + names[1]
+    assert len(names[0]) == len(names[1]) == 5
+    assert asked.count("empirical") == 1
+    path = results / "digits-5-0.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "refused": made.refused}))
+    assert " No plan: empirical: the teacher has not converged: 8 % of them." in tables.lines_of(
+        results
+    )
+
+
 @pytest.mark.slow
 def test_the_smallest_run_goes_on_where_it_was_ended(tmp_path, capsys):
     from experiments.trained_networks import plot

@@ -26,6 +26,7 @@ class Made:
 
     def __init__(self, subject: Subject, config: Config, work: Path) -> None:
         self.subject, self.config, self.work = subject, config, work
+        self.refused: dict[str, str] = {}  # rungs without a plan, and why
 
     @functools.cached_property
     def probed(self) -> sx.Spectrum:
@@ -76,9 +77,17 @@ class Made:
         for name in self.config.rungs:
             if steps not in ROWS[self.subject.row].plans.get(name, ()):
                 continue
+            if plan_name(name) in self.refused:  # whatever the steps
+                continue
             rung = Rung(self._prior(name), {"start": list(found)})
             path, settings = self._path(name, steps), self._settings
-            result, facts = learned_plans.learn_one(path, name, rung, steps, 0, settings)
+            try:
+                result, facts = learned_plans.learn_one(path, name, rung, steps, 0, settings)
+            except ValueError as error:
+                if not str(error).startswith("the teacher has not converged"):
+                    raise
+                self.refused[plan_name(name)] = str(error)
+                continue
             found.append(result)
             yield plan_name(name), result, facts
 

@@ -61,7 +61,10 @@ def in_steps(subject: Subject, steps: int, seed: int, made: Made) -> dict[str, A
     for name, result, facts in made.learned(steps):
         columns[name] = judged(subject, result.plan_in("vp"), seed, made.config)
         learning[name] = facts
-    return {"columns": columns, "learning": learning, "unconverged": made.unconverged(steps)}
+    return {
+        "columns": columns, "learning": learning, "unconverged": made.unconverged(steps),
+        "refused": made.refused,
+    }  # fmt: skip
 
 
 def about_subject(subject: Subject, seed: int, config: Config) -> dict[str, Any]:

@@ -75,6 +75,12 @@ def _unconverged(document: dict[str, Any]) -> list[str]:
     return [f"{name}, S = {document['steps']}" for name in document.get("unconverged", ())]
 
 
+def _refused(row: str, results: Path) -> dict[str, str]:
+    """Plans that could not be learned, and why."""
+    documents = [read_json(path) for path in sorted(results.glob(f"{row}-*.json"))]
+    return {name: why for one in documents for name, why in one.get("refused", {}).items()}
+
+
 def _facts(row: str, found: Found, results: Path) -> list[str]:
     """Of the network, the classifier, the fine solution and the seeds."""
     lines = []
@@ -88,6 +94,8 @@ def _facts(row: str, found: Found, results: Path) -> list[str]:
     told = [x for path in results.glob(f"{row}-*.json") for x in _unconverged(read_json(path))]
     if told:
         lines.append(f" Fits that ended before their tolerance: {', '.join(sorted(set(told)))}.")
+    for name, why in _refused(row, results).items():
+        lines.append(f" No {name}: {why.split(';')[0]}.")
     counts = {s: len(next(iter(columns.values()))) for s, columns in found.items() if s}
     by = {n: [str(s) for s in counts if counts[s] == n] for n in sorted(set(counts.values()))}
     seeds = "; ".join(f"{n} seed{'s' * (n > 1)}: S = {', '.join(s)}" for n, s in by.items())
