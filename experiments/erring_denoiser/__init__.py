@@ -1,0 +1,1 @@
+"""What schedules gain by counting what a real denoiser errs by."""
