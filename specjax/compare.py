@@ -5,19 +5,25 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from specjax import _check
 from specjax.effective import effective
 from specjax.families import SCHEDULES, family
 from specjax.fit import Progress, fit
+from specjax.losses import LOSSES
 from specjax.noise import NoiseSpectrum
 from specjax.objective import Objective, objective
 from specjax.result import FitResult
+from specjax.samplers import plan as make_plan
 from specjax.schedule import NoiseSchedule
 from specjax.spectral import spectral
 from specjax.spectrum import Spectrum
+from specjax.transfer import transfer
+
+AMPLIFIED = 2.0
+"""From here on a network may not follow a schedule, see :attr:`Comparison.amplification`."""
 
 MOST_STEPS = 1000
 """Where the search for the steps that a heuristic needs ends."""
@@ -48,6 +54,27 @@ class Comparison:
     def baselines(self) -> dict[str, float]:
         """Losses of all but the learned schedule, by name."""
         return {row.name: row.value for row in self.rows if row.name != "learned"}
+
+    @cached_property
+    def amplification(self) -> float:
+        """What the learned schedule makes of a denoiser's errors, over the least of the others.
+
+        Of the variance that :meth:`Spectrum.with_denoiser_error` adds up to. It is about 1 for
+        DDIM; above :data:`AMPLIFIED` the loss is no guide for a network: on the digits' one such
+        schedules are worse than a cosine (experiments/erring_denoiser).
+        """
+        made = {row.name: _errors(self.learned, row.schedule) for row in self.rows}
+        return made.pop("learned") / min(made.values())
+
+
+def _errors(fit: FitResult, schedule: NoiseSchedule) -> float:
+    """The weighted variance of errors of the size of the posterior's."""
+    plan = make_plan(fit.sampler, schedule, fit.process, **dict(fit.sampler_options))
+    nodes, loss = fit.nodes.with_denoiser_error(1.0), LOSSES[fit.loss]
+    error = transfer(plan, nodes).error
+    assert error is not None
+    unit = 1.0 if loss.in_data_units else nodes.eigenvalues
+    return float((nodes.weights * error / unit).sum())
 
 
 def compare(

@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from specjax.compare import MOST_STEPS, Comparison, Row
+from specjax.compare import AMPLIFIED, MOST_STEPS, Comparison, Row
 from specjax.grids import TrainingGrid
 from specjax.io import numbers, plain
 from specjax.losses import LOSSES
@@ -89,7 +89,16 @@ def print_fit(
     for line in noise_lines(noise):
         console.print(line, markup=False)
     console.print(_state(fit))
+    if comparison.amplification > AMPLIFIED:
+        console.print(_amplified(comparison), markup=False)
     console.print("wrote " + ", ".join(written))
+
+
+def _amplified(comparison: Comparison) -> str:
+    return (
+        f"errors of a denoiser count {comparison.amplification:.2g} times what they do along other "
+        "schedules: a network may not follow this one; --denoiser-error 0.1 counts them"
+    )
 
 
 def _state(fit: FitResult) -> str:
@@ -124,6 +133,8 @@ def print_comparisons(
     for one in found:
         if not one.learned.converged:
             console.print(f"S = {one.learned.steps}: {_state(one.learned)}")
+        if one.amplification > AMPLIFIED:
+            console.print(f"S = {one.learned.steps}: {_amplified(one)}", markup=False)
 
 
 def comparison_json(comparison: Comparison, noise: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -142,6 +153,7 @@ def comparison_json(comparison: Comparison, noise: dict[str, Any] | None = None)
         "seconds": fit.seconds,
         "data": {k: v for k, v in fit.source.items() if isinstance(v, str | int | float | None)},
         "denoiser": plain(fit.source.get("denoiser")),
+        "amplification": comparison.amplification,
         "denoiser_error": None if part is None else float(part),
         "noise": noise,
         "schedules": [

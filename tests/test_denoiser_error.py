@@ -191,3 +191,43 @@ def test_what_cannot_take_it_says_so(tmp_path):
     with pytest.raises(ValueError, match="a noise is learned for a denoiser without"):
         sx.fit_noise(spectrum, 3, basis="data")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.thorough
+def test_a_comparison_says_how_much_of_the_errors_a_schedule_lets_through():
+    for loss in ("w2", "kl"):  # one step to a clean end: all schedules are the same
+        assert sx.compare(sx.Spectrum(LAM), 1, loss=loss).amplification == pytest.approx(1)
+    spectrum = sx.Spectrum.power_law(32, 2.0, 4.0)
+    ideal, careful = (
+        sx.compare(x, 8, sampler="dpmpp_2m", alpha_bar_range=(4e-5, 1.0))
+        for x in (spectrum, spectrum.with_denoiser_error(0.1))
+    )
+    assert ideal.amplification > 2 > careful.amplification
+    judged = spectrum.with_denoiser_error(1.0)
+    errors = {
+        row.name: sx.transfer(sx.plan("dpmpp_2m", row.schedule), judged).error.sum()
+        for row in ideal.rows
+    }
+    own = errors.pop("learned")
+    assert ideal.amplification == pytest.approx(own / min(errors.values()), rel=1e-3)
+
+
+@pytest.mark.thorough
+def test_the_command_line_fits_with_the_error_and_warns_without(run):
+    arguments = ["fit", "digits", "--steps", 5, "--sampler", "dpmpp_2m", "--plot", "None",
+                 "--alpha-bar-range", 4e-5, 1]  # fmt: skip
+    assert "a network may not follow this one; --denoiser-error 0.1" in run(*arguments)[1]
+    out = run(*arguments, "--denoiser-error", 0.1)[1].replace("\n", " ")
+    assert "denoiser: ideal, erring by 0.1" in out
+    assert "may not follow" not in out
+    assert sx.load("schedule.json").nodes.denoiser_error == 0.1
+    assert "denoiser: ideal, erring by 0.1" in run("show", "schedule.json")[1]
+
+
+def test_the_command_line_refuses_an_error_that_cannot_be(run, tmp_path):
+    for wrong, text in ((["-1"], "denoiser_error = -1.0: give"), (["0.1", "--loss", "l1"], "'l1'")):
+        code, out, err = run("fit", "digits", "--steps", 5, "--denoiser-error", *wrong)
+        assert (code, out) == (2, "")
+        assert text in err
+        assert err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
