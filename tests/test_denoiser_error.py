@@ -1,6 +1,7 @@
 """Denoisers that err: what their errors add up to, what losses make of it, and what fits do."""
 
 import dataclasses
+import json
 
 import jax
 import jax.numpy as jnp
@@ -231,3 +232,38 @@ def test_the_command_line_refuses_an_error_that_cannot_be(run, tmp_path):
         assert text in err
         assert err.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_sweep_file_says_it_of_all_spectra_or_of_one(tmp_path):
+    from specjax.sweep.files import read_sweep
+
+    (tmp_path / "one.toml").write_text(
+        'spectra = [{ power_law = [1.0], dimension = 4, denoiser_error = 0.2 }, "digits"]\n'
+        "steps = [2]\n"
+    )
+    one, other = read_sweep(tmp_path / "one.toml").spectra.values()
+    assert (one.denoiser_error, other.denoiser_error) == (0.2, None)
+    (tmp_path / "all.toml").write_text(
+        'spectra = ["digits"]\nsteps = [2]\ndenoiser_error = 0.1\nfloor = 0.5\n'
+    )
+    (found,) = read_sweep(tmp_path / "all.toml").spectra.values()
+    assert found.denoiser_error == 0.1
+    assert found.eigenvalues.min() == 0.5
+    (tmp_path / "bad.toml").write_text('spectra = ["digits"]\nsteps = [2]\ndenoiser_error = -1\n')
+    with pytest.raises(ValueError, match="denoiser_error = -1: give a finite number"):
+        read_sweep(tmp_path / "bad.toml")
+
+
+@pytest.mark.thorough
+def test_recommendations_count_the_error(run, tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(200, 3)) * [2, 1, 0.3])
+    arguments = ("recommend", "x.npy", "--target-loss", 0.3, "--samplers", "dpmpp_2m", "--json")
+    plain, counted = (
+        json.loads(run(*arguments, *more)[1])["rows"][0] for more in ((), ("--denoiser-error", 0.1))
+    )
+    assert counted["steps"] > plain["steps"]
+    spectrum = sx.Spectrum.from_samples(np.load(tmp_path / "x.npy")).with_denoiser_error(0.1)
+    fit = sx.fit(spectrum, counted["steps"], sampler="dpmpp_2m")
+    assert counted["value"] == pytest.approx(fit.value, rel=1e-6)
+    code, _, err = run(*arguments, "--denoiser-error", "-1")
+    assert (code, err.count("\n")) == (2, 1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import tyro
 
 from specjax import _check
@@ -80,6 +81,8 @@ class Recommend:
     process: str = "vp"
     """vp or ve"""
     noise: ForwardNoise = field(default_factory=ForwardNoise)
+    denoiser_error: float = 0.0
+    """what a network errs by, as a part of the ideal denoiser's own error: it counts in the loss"""
     most_steps: int = 64
     """where to stop"""
     out: Annotated[str | None, tyro.conf.arg(aliases=["-o"])] = None
@@ -94,19 +97,21 @@ class Recommend:
 
         cluster.use_all_cores()
         from specjax.fit import fit
-        from specjax.losses import LOSSES
+        from specjax.losses import check_loss
         from specjax.report_recommend import print_recommendations, recommendations_json
+        from specjax.spectrum import Spectrum
         from specjax.sweep import recommend
 
         _check.positive("target_loss", self.target_loss)
         self.noise.check()
-        _check.one_of("loss", self.loss, LOSSES)
+        check_loss(self.loss, Spectrum(np.ones(1)).with_denoiser_error(self.denoiser_error))
         if self.out is not None:
             files.check_folder(self.out)
         ends = _check.alpha_bar_range(self.alpha_bar_range)
         opened = self.data.open()
         self.data.noise(opened, self.noise)
         spectrum = under(self.noise, self.data.spectrum(opened))
+        spectrum = spectrum.with_denoiser_error(self.denoiser_error)
         with status("fitting") as say:
             rows = recommend(
                 spectrum, self.target_loss, loss=self.loss, samplers=self.samplers,

@@ -9,6 +9,9 @@
     noises = ["isotropic", { family = "power-law", exponent = [-0.1, -0.06] }, "kept.json"]
     losses = ["w2", "kl"]
     floor = 1e-6
+    denoiser_error = 0.1
+
+``floor`` and ``denoiser_error`` are of all spectra there, of one in its table.
 """
 
 from __future__ import annotations
@@ -28,7 +31,13 @@ from specjax.spectrum import Spectrum
 from specjax.sweep.spec import Sweep
 
 _READING = [field.name for field in fields(data.Options)]
-_ESTIMATING = ["method", "shrinkage", "spatial", "rank", "floor"]
+_ESTIMATING = ["method", "shrinkage", "spatial", "rank"]
+_CHANGES: dict[str, Callable[[Spectrum, Any], Spectrum]] = {
+    "floor": Spectrum.floor,
+    "denoiser_error": Spectrum.with_denoiser_error,
+}
+"""What is done with a spectrum that is there, by the key that says so."""
+
 _POWER_LAW = list(signature(Spectrum.power_law).parameters)
 
 Note = Callable[[str], None]
@@ -49,11 +58,11 @@ def read_sweep(path: str | os.PathLike[str], note: Note | None = None) -> Sweep:
         raise ValueError(f"{path} is not a TOML file: {error}") from error
     axes = [field.name for field in fields(Sweep)]
     for key in document:
-        _check.one_of(f"{path}: key", key, [*axes, "floor"])
+        _check.one_of(f"{path}: key", key, [*axes, *_CHANGES])
     for key in ("spectra", "steps"):
         if key not in document:
             raise ValueError(f"{path} has no {key}: a sweep needs spectra and steps")
-    floor = document.pop("floor", None)
+    of_all = _taken(document)
     if not isinstance(document["spectra"], list):
         raise ValueError(f"{path}: spectra = {document['spectra']!r}: give a list")
     if isinstance(document.get("noises"), list):
@@ -63,8 +72,19 @@ def read_sweep(path: str | os.PathLike[str], note: Note | None = None) -> Sweep:
         for name, spectrum in _spectra(entry, path.parent, note):
             if name in spectra:
                 raise ValueError(f"{path}: spectra has {name!r} twice: give one of them a name")
-            spectra[name] = spectrum if floor is None else spectrum.floor(floor)
+            spectra[name] = _changed(spectrum, of_all)
     return Sweep(spectra, **document)
+
+
+def _taken(table: dict[str, Any]) -> dict[str, Any]:
+    """The changes of a table, which then has them no more."""
+    return {key: table.pop(key) for key in _CHANGES if key in table}
+
+
+def _changed(spectrum: Spectrum, changes: Mapping[str, Any]) -> Spectrum:
+    for key, how in changes.items():
+        spectrum = _CHANGES[key](spectrum, how)
+    return spectrum
 
 
 def _noise(entry: Any, folder: Path) -> Any:
@@ -89,7 +109,7 @@ def _spectra(entry: Any, folder: Path, note: Note | None) -> Iterator[tuple[str,
         yield from _power_laws(table)
         return
     for key in table:
-        _check.one_of("spectra: key", key, ["data", "name", *_READING, *_ESTIMATING])
+        _check.one_of("spectra: key", key, ["data", "name", *_READING, *_ESTIMATING, *_CHANGES])
     given = str(table.pop("data"))
     name = str(table.pop("name", given))
     if note:
@@ -100,13 +120,13 @@ def _spectra(entry: Any, folder: Path, note: Note | None) -> Iterator[tuple[str,
 def _power_laws(table: dict[str, Any]) -> Iterator[tuple[str, Spectrum]]:
     exponents = table.pop("power_law")
     for key in table:
-        _check.one_of("power_law: key", key, ["dimension", "scale", "floor"])
-    floor = table.pop("floor", None)
+        _check.one_of("power_law: key", key, ["dimension", "scale", *_CHANGES])
+    changes = _taken(table)
     for exponent in exponents if isinstance(exponents, list) else [exponents]:
         if isinstance(exponent, bool) or not isinstance(exponent, int | float):
             raise ValueError(f"power_law = {exponents!r}: give exponents, such as [1.0, 2.0]")
         law = Spectrum.power_law(table.get("dimension", 1000), exponent, table.get("scale", 1.0))
-        yield f"power law {exponent}", law if floor is None else law.floor(floor)
+        yield f"power law {exponent}", _changed(law, changes)
 
 
 def _located(given: str, folder: Path) -> str:
@@ -117,10 +137,9 @@ def _located(given: str, folder: Path) -> str:
     return str(beside) if not given.startswith("tfds:") and beside.exists() else given
 
 
-def spectrum_of(
-    given: str, *, floor: float | None = None, progress: Any = None, **options: Any
-) -> Spectrum:
+def spectrum_of(given: str, *, progress: Any = None, **options: Any) -> Spectrum:
     """A spectrum file, or the spectrum of data; options as in ``data.open`` and ``spectrum``."""
+    changes = _taken(options)
     path = Path(given)
     if files.is_spectrum(path):
         found = files.load(path)
@@ -131,7 +150,7 @@ def spectrum_of(
         reading = {k: _tuple(v) for k, v in options.items() if k in _READING}
         estimating = {k: v for k, v in options.items() if k not in _READING}
         found = data.open(given, **reading).spectrum(progress=progress, **estimating)
-    return found if floor is None else found.floor(floor)
+    return _changed(found, changes)
 
 
 def _tuple(value: Any) -> Any:
