@@ -18,6 +18,7 @@ PROJECT = Path(__file__).parent.parent / "README.md"
 MARKS = ("<!-- claims: written by experiments/summary.py -->", "<!-- end of claims -->")
 _DIGITS = "a UNet of 0.69 M parameters on the digits: "
 _UNET = "a UNet of 0.69 M parameters trained on the digits"
+_ERRING = "a UNet of 0.69 M parameters on the digits, dpmpp_2m: "
 _HALF = "half of the digits, kernel width: "
 _NOISE = "1,797 digits, 8x8, dpmpp_2m, 64 steps: "
 _REFIT = "the schedule refitted to the probed network beats the W2 fit one"
@@ -54,6 +55,11 @@ CHOSEN = {
         "the exact denoiser of half of the digits: the ideal denoiser predicts every band",
         f"UNets, ddim, S = 10: {_REFIT}",
         f"UNets, dpmpp_2m, S = 10: {_REFIT}",
+    ),
+    "erring_denoiser": (
+        _ERRING + "the schedule fitted with the denoiser's error 0.1 has a smaller",
+        _ERRING + "the schedule fitted with the denoiser's error 0.1 beats",
+        _ERRING + "the loss with",
     ),
     "intermediate_steps": (
         _UNET + ", ddim: low frequencies are formed before high ones",

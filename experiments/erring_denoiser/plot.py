@@ -11,36 +11,32 @@ from experiments.erring_denoiser.config import CONFIG, of_part
 from experiments.erring_denoiser.found import HERE, Results, results_of
 from experiments.trained_networks.curves import MEASURES
 from specjax.plots import save_figure
-from specjax.plots.style import RC, STRONG
+from specjax.plots.style import GUIDE, RC, STRONG
 
 _NOTHING = 0.003
 """Where no error is drawn on an axis of logarithms."""
 
 
 def figure_of(found: Results) -> Figure:
-    """A panel for each sampler: distances over the error, a colour for each S."""
+    """A panel for each sampler: what is gained over the error, a colour for each S."""
     figure = Figure(figsize=(3.6 * len(found.samplers), 3.4), layout="constrained")
     panels = figure.subplots(1, len(found.samplers), squeeze=False)[0]
     for axes, sampler in zip(panels, found.samplers, strict=True):
         for colour, steps in zip(STRONG, found.steps, strict=False):
             _curve(axes, found, sampler, steps, colour)
-        axes.set(xscale="log", yscale="log", title=sampler, xlabel="denoiser's error (left: none)")
-    panels[0].set_ylabel(f"{MEASURES['features']}\n(dashed: best heuristic)")
+        axes.axhline(0, color=GUIDE, linewidth=0.8)
+        axes.set(xscale="log", title=sampler, xlabel="denoiser's error (left: none)")
+    panels[0].set_ylabel(f"{MEASURES['features']}:\n% below the best heuristic")
     panels[-1].legend(fontsize=7)
     return figure
 
 
 def _curve(axes: Axes, found: Results, sampler: str, steps: int, colour: str) -> None:
-    parts = {x: found.column(sampler, of_part(x), steps, "features") for x in CONFIG.parts}
-    known = {max(x, _NOTHING): one.estimate for x, one in parts.items() if one}
-    if not known:
-        return
-    error = [x.error if x.seeds > 1 else 0 for x in known.values()]
-    mean = [x.mean for x in known.values()]
+    parts = {x: found.below(sampler, of_part(x), None, steps) for x in CONFIG.parts}
+    known = {max(x, _NOTHING): one for x, one in parts.items() if one}
+    error = [100 * x.error if x.seeds > 1 else 0 for x in known.values()]
+    mean = [100 * x.mean for x in known.values()]
     axes.errorbar([*known], mean, error, fmt="o-", ms=3, color=colour, label=f"S = {steps}")
-    rival = found.rival(sampler, steps, "features")
-    if rival:
-        axes.axhline(rival.estimate.mean, color=colour, linestyle="--", linewidth=1)
 
 
 def main(results: Path = HERE / "results", folder: Path = HERE) -> None:
