@@ -57,7 +57,7 @@ CHOSEN = {
         f"UNets, dpmpp_2m, S = 10: {_REFIT}",
     ),
     "erring_denoiser": (
-        _ERRING + "the schedule fitted with the denoiser's error 0.1 has a smaller",
+        _ERRING + "the schedule fitted with the denoiser's error 0.1 has",
         _ERRING + "the schedule fitted with the denoiser's error 0.1 beats",
         _ERRING + "the loss with",
     ),

@@ -106,15 +106,6 @@ class Probe:
         return Measured.from_levels(lam, self.logsnr, self.gain, self.bias)
 
     @property
-    def residual_part(self) -> float:
-        """``residual`` as a part of Wiener's error: for :meth:`Spectrum.with_denoiser_error`.
-
-        Of the sums over directions and levels, each level with the weight of its Wiener's error.
-        """
-        counted = self.spectrum.weights
-        return float((self.residual @ counted).sum() / (self.wiener_error @ counted).sum())
-
-    @property
     def fingerprint(self) -> str:
         """SHA-256 of the numbers."""
         digest = hashlib.sha256(self.spectrum.fingerprint.encode())

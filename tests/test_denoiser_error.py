@@ -158,24 +158,6 @@ def test_a_fit_is_the_same_from_its_file(tmp_path):
     assert ideal.nodes.denoiser_error is None
 
 
-def test_a_probe_measures_the_part():
-    """A denoiser of Wiener's answers with an odd error of known size beyond what is linear."""
-    lam = np.array([2.0, 0.5])
-    x = np.random.default_rng(0).normal(size=(4000, 2)) * np.sqrt(lam)
-
-    def denoise(y, alpha, sigma):
-        total = alpha**2 * lam + sigma**2
-        wrong = np.sign(np.sin(1e6 * np.asarray(y)))  # +-1, odd, and nearly independent of y
-        return alpha * lam * y / total + np.sqrt(0.3 * lam * sigma**2 / total) * wrong
-
-    def hosted(y, alpha, sigma):
-        shape = jax.ShapeDtypeStruct(y.shape, y.dtype)
-        return jax.pure_callback(lambda *a: denoise(*a).astype(y.dtype), shape, y, alpha, sigma)
-
-    found = sx.probe(hosted, x, sx.Spectrum(lam), levels=np.linspace(-6, 6, 7))
-    assert found.residual_part == pytest.approx(0.3, rel=0.03)
-
-
 def test_what_cannot_take_it_says_so(tmp_path):
     spectrum = erring()
     with pytest.raises(ValueError, match="denoiser_error = -1: give a finite number"):

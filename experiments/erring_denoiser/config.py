@@ -8,8 +8,6 @@ from experiments.trained_networks import config as trained_networks
 
 ENDS = trained_networks.ENDS
 ROW = "digits"
-OWN, OWN_PROBED = "own error", "own error, probed"
-"""The part that a probe of the network measures, with Wiener's gain or with the probed one."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Config:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the schedules that are fitted."""
-        return (*map(of_part, self.parts), OWN, OWN_PROBED)
+        return (*map(of_part, self.parts), PROBED, PROBED_ERRING)
 
 
 def of_part(part: float) -> str:
@@ -40,7 +38,10 @@ def of_part(part: float) -> str:
     return f"error {part:g}"
 
 
-IDEAL, USUAL = of_part(0.0), of_part(0.1)
+PART = 0.1
+IDEAL, USUAL = of_part(0.0), of_part(PART)
+PROBED, PROBED_ERRING = f"probed, {IDEAL}", f"probed, {USUAL}"
+"""With the linear part that a probe of the network measures in the place of Wiener's."""
 
 CONFIG = Config()
 SMALLEST = Config(

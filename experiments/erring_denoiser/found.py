@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 
 from experiments.common import read_json
 from experiments.erring_denoiser.config import CONFIG, ROW
-from experiments.estimates import Estimate, estimate
+from experiments.estimates import Estimate
 from experiments.trained_networks import curves
 from experiments.trained_networks.config import HEURISTICS
 from experiments.trained_networks.curves import Found, Point, below, best, point
@@ -24,7 +24,6 @@ class Results(NamedTuple):
     own: Found
     heuristics: Found
     predicted: dict[int, dict[str, dict[str, dict[str, float]]]]
-    part: float
 
     @property
     def steps(self) -> list[int]:
@@ -89,5 +88,4 @@ def results_of(results: Path = HERE / "results", others: Path | None = None) -> 
         curves.found_of(ROW, results),
         curves.found_of(ROW, others or curves.HERE / "results"),
         {one["steps"]: one["predicted"] for one in documents},
-        estimate([one["own"] for one in documents[:1]]).mean if documents else float("nan"),
     )

@@ -27,8 +27,9 @@ from experiments.common import (
 from experiments.erring_denoiser.config import (
     CONFIG,
     ENDS,
-    OWN,
-    OWN_PROBED,
+    PART,
+    PROBED,
+    PROBED_ERRING,
     ROW,
     SMALLEST,
     Config,
@@ -53,18 +54,13 @@ class Fitted:
         return subject_of(ROW, self.config.network, self.work)
 
     @functools.cached_property
-    def probe(self) -> sx.Probe:
-        """What the network does to each eigenvalue."""
-        one = self.subject
-        return sx.probe(one.prior, one.data, one.run.spectrum, n=self.config.probe, seed=0)
-
-    @functools.cached_property
     def spectra(self) -> dict[str, sx.Spectrum]:
         """What is fitted on, by column."""
-        plain, own = self.subject.run.spectrum, self.probe.residual_part
+        one = self.subject
+        plain = one.run.spectrum
+        probed = sx.probe(one.prior, one.data, plain, n=self.config.probe, seed=0).attach()
         parts = {of_part(x): plain.with_denoiser_error(x) for x in self.config.parts}
-        probed = self.probe.attach().with_denoiser_error(own)
-        return {**parts, OWN: plain.with_denoiser_error(own), OWN_PROBED: probed}
+        return {**parts, PROBED: probed, PROBED_ERRING: probed.with_denoiser_error(PART)}
 
     @functools.lru_cache(maxsize=64)  # noqa: B019 - there is one
     def fits(self, sampler: str, steps: int) -> dict[str, sx.FitResult]:
@@ -95,7 +91,7 @@ def in_steps(fitted: Fitted, steps: int, seed: int) -> dict[str, Any]:
             levels = [float(x) for x in fit.schedule.logsnr[:-1]]
             columns[f"{sampler} {name}"] = {**found, **facts, "logsnr": levels}
         predicted[sampler] = fitted.losses(sampler, steps)
-    return {"own": fitted.probe.residual_part, "columns": columns, "predicted": predicted}
+    return {"columns": columns, "predicted": predicted}
 
 
 def one(fitted: Fitted, steps: int, seed: int, results: Path, now: dict[str, Any]) -> None:

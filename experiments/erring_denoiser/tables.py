@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from experiments.common import between
-from experiments.erring_denoiser.config import CONFIG, IDEAL
+from experiments.erring_denoiser.config import CONFIG, IDEAL, PROBED
 from experiments.erring_denoiser.found import HERE, Results, results_of
 from experiments.estimates import estimate
 from experiments.registry import NOT_YET
@@ -44,10 +44,10 @@ def _unconverged(found: Results) -> str:
     told = []
     for name in CONFIG.columns:
         every = [
-            one["converged"]
+            next(iter(seeds.values()))["converged"]  # a fit knows no seed
             for a in found.samplers
             for s in found.steps
-            for one in found.own[s].get(f"{a} {name}", {}).values()
+            if (seeds := found.own[s].get(f"{a} {name}"))
         ]
         told.append(f"{name}: {sum(not x for x in every)} of {len(every)}")
     return f"Fits that ended before their tolerance: {'; '.join(told)}."
@@ -58,15 +58,14 @@ def lines_of(results: Path = HERE / "results") -> list[str]:
     found = results_of(results)
     if not found.own:
         return ["", f"{NOT_YET}: {COMMAND}", ""]
-    lines = [
-        "",
-        f"The part that the probe of the network measures (own error) is {found.part:.2f}. "
-        + _unconverged(found),
-        "",
-    ]
+    lines = ["", _unconverged(found), ""]
     for measure, words in MEASURES.items():
         lines += _table(words, found, _value(found, measure))
-    for other, words in ((None, "the best heuristic"), (IDEAL, "the schedule of the ideal one")):
+    for other, words in (
+        (None, "the best heuristic"),
+        (IDEAL, "the schedule of the ideal denoiser"),
+        (PROBED, "the schedule of the probed denoiser"),
+    ):
 
         def share(sampler: str, name: str, steps: int, other: str | None = other) -> str:
             return percent(found.below(sampler, name, other, steps))
