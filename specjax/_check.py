@@ -40,7 +40,8 @@ def positive(name: str, given: Any) -> float:
 
 def not_negative(name: str, given: Any) -> float:
     """The given number as a float of at least zero."""
-    if not (isinstance(given, int | float | np.number) and 0 <= given < math.inf):
+    number = isinstance(given, int | float | np.number) and not isinstance(given, bool)
+    if not (number and 0 <= given < math.inf):
         raise ValueError(f"{name} = {given!r}: give a finite number of at least 0")
     return float(given)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -16,7 +16,6 @@ from specjax.losses import LOSSES
 from specjax.noise import NoiseSpectrum
 from specjax.objective import Objective, objective
 from specjax.result import FitResult
-from specjax.samplers import plan as make_plan
 from specjax.schedule import NoiseSchedule
 from specjax.spectral import spectral
 from specjax.spectrum import Spectrum
@@ -59,22 +58,34 @@ class Comparison:
     def amplification(self) -> float:
         """What the learned schedule makes of a denoiser's errors, over the least of the others.
 
-        Of the variance that :meth:`Spectrum.with_denoiser_error` adds up to. It is about 1 for
+        Of the variance that :meth:`Spectrum.with_denoiser_error` adds up to, among schedules of as
+        many steps. It is about 1 for
         DDIM; above :data:`AMPLIFIED` the loss is no guide for a network: on the digits' one such
         schedules are worse than a cosine (experiments/erring_denoiser).
         """
-        made = {row.name: _errors(self.learned, row.schedule) for row in self.rows}
-        return made.pop("learned") / min(made.values())
+        fit = self.learned
+        chosen = objective(fit.nodes, fit.sampler, fit.sampler_options, fit.loss, fit.process)
+        alike = [x.schedule for x in self.rows if x.schedule.steps == fit.steps]
+        return amplification(chosen, fit.nodes, fit.schedule, alike)
 
 
-def _errors(fit: FitResult, schedule: NoiseSchedule) -> float:
+def amplification(
+    chosen: Objective,
+    spectrum: Spectrum,
+    schedule: NoiseSchedule,
+    others: Iterable[NoiseSchedule],
+) -> float:
+    """See :attr:`Comparison.amplification`; ``others`` have as many steps."""
+    return _errors(chosen, spectrum, schedule) / min(_errors(chosen, spectrum, x) for x in others)
+
+
+def _errors(chosen: Objective, spectrum: Spectrum, schedule: NoiseSchedule) -> float:
     """The weighted variance of errors of the size of the posterior's."""
-    plan = make_plan(fit.sampler, schedule, fit.process, **dict(fit.sampler_options))
-    nodes, loss = fit.nodes.with_denoiser_error(1.0), LOSSES[fit.loss]
-    error = transfer(plan, nodes).error
+    erring = replace(spectrum.with_denoiser_error(1.0), basis=None)
+    error = transfer(chosen.plan(schedule), erring).error
     assert error is not None
-    unit = 1.0 if loss.in_data_units else nodes.eigenvalues
-    return float((nodes.weights * error / unit).sum())
+    unit = 1.0 if LOSSES[chosen.loss].in_data_units else erring.eigenvalues
+    return float((erring.weights * error / unit).sum())
 
 
 def compare(

@@ -51,7 +51,8 @@ def wiener(spectrum: Spectrum) -> Denoiser:
 def linearised(spectrum: Spectrum) -> Denoiser:
     """The linear denoiser that a spectrum carries (see :mod:`specjax.response`), or Wiener's.
 
-    In the data's own space, as :func:`wiener`: what :func:`transfer` assumes of the denoiser.
+    In the data's own space, as :func:`wiener`: what :func:`transfer` assumes of the denoiser, but
+    for its ``denoiser_error``.
     """
     response = spectrum.denoiser
     if response is None:

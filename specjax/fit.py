@@ -73,7 +73,8 @@ def fit(
 
     Args:
       spectrum: d eigenvalues (2502.00180, eq. 16-17 with the loss of its section 4), and maybe a
-        measured denoiser (:meth:`Probe.attach`).
+        measured denoiser (:meth:`Probe.attach`) or one that errs
+        (:meth:`Spectrum.with_denoiser_error`, which multistep samplers need for networks).
       steps: S. sampler: a name in SAMPLERS. sampler_options: such as ``{"eta": 0.5}``.
       loss: a name in LOSSES. process: "vp" or "ve".
       alpha_bar_range: the two ends (noisy, clean). With ``clean = 1.0`` the last step returns
@@ -96,7 +97,8 @@ def fit(
 
     Raises:
       ValueError: for an unknown name, steps below 1, a range that is reversed or outside (0, 1],
-        zero eigenvalues under a loss that is infinite there.
+        zero eigenvalues under a loss that is infinite there, a denoiser's error under one that
+        counts none.
 
     Example:
       >>> result = fit(Spectrum([1.0]), steps=4)

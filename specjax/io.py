@@ -191,7 +191,7 @@ def _spectrum_bytes(spectrum: Spectrum) -> bytes:
     if spectrum.denoiser_error is not None:
         raise ValueError(
             "the spectrum has a denoiser_error, which belongs to a fit: save "
-            "dataclasses.replace(spectrum, denoiser_error=None)"
+            "spectrum.with_denoiser_error(0)"
         )
     if spectrum.noise is not None or spectrum.noise_variance is not None:
         raise ValueError(

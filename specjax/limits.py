@@ -87,12 +87,16 @@ def best(
     steps = _check.whole_number("steps", steps)
     spectrum = weighted(spectrum, check_loss(loss, spectrum))
     check_process(process)
-    for name in ("denoiser", "denoiser_error"):
-        if getattr(spectrum, name) is not None:
-            raise ValueError(
-                f"the spectrum has a {name}: limits are of the ideal one, give "
-                f"dataclasses.replace(spectrum, {name}=None)"
-            )
+    if spectrum.denoiser is not None:
+        raise ValueError(
+            "the spectrum has a measured denoiser: limits are of the ideal one, give "
+            "dataclasses.replace(spectrum, denoiser=None)"
+        )
+    if spectrum.denoiser_error is not None:
+        raise ValueError(
+            "the spectrum has a denoiser_error: limits are of a denoiser without, give "
+            "spectrum.with_denoiser_error(0)"
+        )
     start = None if noisy is None else _start(noisy, process)
     whole = in_float64(spectrum)
     size = max(4, 1 << (steps - 1).bit_length())

@@ -174,7 +174,7 @@ def _check_spectrum(
     if spectrum.denoiser_error is not None:
         raise ValueError(
             "the spectrum has a denoiser_error: a noise is learned for a denoiser without, give "
-            "dataclasses.replace(spectrum, denoiser_error=None)"
+            "spectrum.with_denoiser_error(0)"
         )
     _check.one_of("basis", basis, ("fourier", "data"))
     if basis == "fourier" and not isinstance(spectrum.basis, FourierBasis):

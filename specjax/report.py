@@ -89,15 +89,25 @@ def print_fit(
     for line in noise_lines(noise):
         console.print(line, markup=False)
     console.print(_state(fit))
-    if comparison.amplification > AMPLIFIED:
-        console.print(_amplified(comparison), markup=False)
+    warning = amplified(comparison.amplification, fit.loss, fit.nodes.denoiser_error)
+    if warning:
+        console.print(warning, markup=False)
     console.print("wrote " + ", ".join(written))
 
 
-def _amplified(comparison: Comparison) -> str:
+def amplified(ratio: float, loss: str, part: Any) -> str | None:
+    """A line where a network may not follow a schedule, with what helps.
+
+    Args:
+      ratio: the amplification. part: the denoiser's error that was counted, or None.
+    """
+    if not ratio > AMPLIFIED:
+        return None
+    helps = part is None and LOSSES[loss].counts_mean
     return (
-        f"errors of a denoiser count {comparison.amplification:.2g} times what they do along other "
-        "schedules: a network may not follow this one; --denoiser-error 0.1 counts them"
+        f"a denoiser's errors, if independent, count {ratio:.2g} times what they do along other "
+        "schedules: a network may not follow"
+        + ("; --denoiser-error 0.1 counts them in the fit" if helps else "")
     )
 
 
@@ -133,14 +143,16 @@ def print_comparisons(
     for one in found:
         if not one.learned.converged:
             console.print(f"S = {one.learned.steps}: {_state(one.learned)}")
-        if one.amplification > AMPLIFIED:
-            console.print(f"S = {one.learned.steps}: {_amplified(one)}", markup=False)
+        fit = one.learned
+        warning = amplified(one.amplification, fit.loss, fit.nodes.denoiser_error)
+        if warning:
+            console.print(f"S = {fit.steps}: {warning}", markup=False)
 
 
 def comparison_json(comparison: Comparison, noise: dict[str, Any] | None = None) -> dict[str, Any]:
     """A comparison for machines; ``noise`` is null where it is isotropic."""
     fit = comparison.learned
-    part = fit.nodes.denoiser_error
+    part, ratio = fit.nodes.denoiser_error, comparison.amplification
     return {
         "steps": fit.steps,
         "sampler": fit.sampler,
@@ -153,7 +165,7 @@ def comparison_json(comparison: Comparison, noise: dict[str, Any] | None = None)
         "seconds": fit.seconds,
         "data": {k: v for k, v in fit.source.items() if isinstance(v, str | int | float | None)},
         "denoiser": plain(fit.source.get("denoiser")),
-        "amplification": comparison.amplification,
+        "amplification": ratio if np.isfinite(ratio) else None,
         "denoiser_error": None if part is None else float(part),
         "noise": noise,
         "schedules": [

@@ -11,15 +11,14 @@ from rich.console import Console
 from rich.table import Table
 
 from specjax.io import numbers
+from specjax.report import amplified
 from specjax.report_sweep import finite_or_none
 
 if TYPE_CHECKING:
     from specjax.sweep.recommend import Recommendation
 
 
-def print_recommendations(
-    rows: Sequence[Recommendation], target: float, loss: str = "loss"
-) -> None:
+def print_recommendations(rows: Sequence[Recommendation], target: float, loss: str = "w2") -> None:
     """The table of ``specjax recommend``; its first line is the answer.
 
     Args:
@@ -45,6 +44,9 @@ def print_recommendations(
             style="bold" if i == 0 and row.reached else None if row.reached else "dim",
         )  # fmt: skip
     console.print(table)
+    warning = amplified(rows[0].amplification, loss, rows[0].denoiser_error)
+    if warning:
+        console.print(f"{_label(rows[0])}: {warning}")
     sigmas = ", ".join(f"{x:.5g}" for x in np.asarray(rows[0].schedule.sigmas))
     console.print(f"sigmas of the first, noisy to clean: {sigmas}")
 
@@ -53,6 +55,8 @@ def _answer(rows: Sequence[Recommendation], target: float, loss: str) -> str:
     if not rows:
         return f"no sampler has a finite {loss}"
     first = rows[0]
+    if first.denoiser_error is not None:
+        loss += f" (a denoiser that errs by {first.denoiser_error:g})"
     if not first.reached:
         nearest = min(rows, key=lambda row: row.value)
         return (
@@ -97,6 +101,8 @@ def recommendations_json(rows: Sequence[Recommendation], target: float) -> dict[
                 "converged": row.converged,
                 "best_heuristic": row.best_heuristic,
                 "best_heuristic_value": finite_or_none(row.best_heuristic_value),
+                "amplification": finite_or_none(row.amplification),
+                "denoiser_error": row.denoiser_error,
                 "logsnr": numbers(row.schedule.logsnr),
             }
             for row in rows

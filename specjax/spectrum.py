@@ -92,6 +92,14 @@ class Spectrum:
                     f"eigenvalues, whose shape is {eigenvalues.shape}"
                 )
             _check_numbers(name, concrete(array))
+        if self.denoiser_error is not None:
+            error = as_float_array(self.denoiser_error)
+            object.__setattr__(self, "denoiser_error", error)
+            if error.shape != () or not np.all((known := concrete(error)) is None or known >= 0):
+                raise ValueError(
+                    f"denoiser_error = {self.denoiser_error!r}: give one number of at least 0, as "
+                    "with_denoiser_error does"
+                )
         if self.intervals is not None and self.intervals.lower.shape != eigenvalues.shape:
             raise ValueError(
                 f"intervals have shape {self.intervals.lower.shape}: give those of the "
@@ -239,9 +247,10 @@ class Spectrum:
         """SHA-256 of the numbers (not of the basis), to tell spectra apart."""
         digest = hashlib.sha256()
         arrays = (self.eigenvalues, self.mean, self.weights, self.mean_weights)
-        others = (self.denoiser, self.noise_variance, self.denoiser_error)
-        for array in (*arrays, *jax.tree.leaves(others)):
+        for array in (*arrays, *jax.tree.leaves((self.denoiser, self.noise_variance))):
             digest.update(np.asarray(array, "<f8").tobytes())
+        if self.denoiser_error is not None:
+            digest.update(b"denoiser_error" + np.asarray(self.denoiser_error, "<f8").tobytes())
         return digest.hexdigest()
 
     def with_denoiser_error(self, part: float) -> Spectrum:
@@ -251,7 +260,8 @@ class Spectrum:
         (which is what the ideal denoiser's answers are off by), independently at each call. Losses
         count what the errors add up to as they count an error of the mean. So samplers that
         extrapolate pay for it: without it they are fitted to levels where errors of the ideal
-        denoiser cancel and those of a network explode. 0 is none.
+        denoiser cancel and those of a network explode. 0 is none. (Errors of a network at
+        neighbouring levels are alike; that is not modelled.)
 
         Raises:
           ValueError: for a part that is negative or not finite.

@@ -131,6 +131,8 @@ def test_a_sweep_is_of_the_same_fits():
     for name, spectrum in spectra.items():
         single = sx.fit(spectrum, 4, sampler="dpmpp_2m").value
         values = [row["value"] for row in rows if row["spectrum"] == name]
+        errors = {row["denoiser_error"] for row in rows if row["spectrum"] == name}
+        assert errors == {PART if name == "erring" else 0.0}
         np.testing.assert_allclose(values, [single], rtol=1e-6)
 
 
@@ -167,8 +169,19 @@ def test_what_cannot_take_it_says_so(tmp_path):
             sx.fit(spectrum, 3, loss=loss)
     with pytest.raises(ValueError, match="which belongs to a fit"):
         sx.save(tmp_path / "x.npz", spectrum)
-    with pytest.raises(ValueError, match="which a plan is not learned with"):
-        sx.learn(spectrum, 3)
+    for prior in (
+        spectrum,
+        sx.priors.Gaussian(spectrum),
+        sx.priors.Gaussian(sx.Spectrum(LAM), sx.priors.Gaussian(spectrum)),
+        sx.priors.Network(lambda x, alpha, sigma: x, (3,), spectrum),
+    ):
+        with pytest.raises(ValueError, match="which a plan is not learned with"):
+            sx.learn(prior, 3)
+    for wrong in (-1.0, [0.1, 0.1, 0.1]):
+        with pytest.raises(ValueError, match="give one number of at least 0"):
+            sx.Spectrum(LAM, denoiser_error=np.asarray(wrong))
+    with pytest.raises(ValueError, match="denoiser_error = True"):
+        spectrum.with_denoiser_error(True)
     with pytest.raises(ValueError, match="has a denoiser_error: limits"):
         sx.limits.best(spectrum, 3)
     with pytest.raises(ValueError, match="a noise is learned for a denoiser without"):
@@ -193,13 +206,17 @@ def test_a_comparison_says_how_much_of_the_errors_a_schedule_lets_through():
     }
     own = errors.pop("learned")
     assert ideal.amplification == pytest.approx(own / min(errors.values()), rel=1e-3)
+    more = {"in 200 steps": sx.family("cosine", 200)}  # lets through less, and is no rival
+    ddim = sx.compare(sx.Spectrum(LAM), 5, schedules=more)
+    assert ddim.amplification == sx.compare(sx.Spectrum(LAM), 5).amplification
 
 
 @pytest.mark.thorough
 def test_the_command_line_fits_with_the_error_and_warns_without(run):
     arguments = ["fit", "digits", "--steps", 5, "--sampler", "dpmpp_2m", "--plot", "None",
                  "--alpha-bar-range", 4e-5, 1]  # fmt: skip
-    assert "a network may not follow this one; --denoiser-error 0.1" in run(*arguments)[1]
+    assert "a network may not follow; --denoiser-error 0.1 counts" in run(*arguments)[1]
+    assert "may not follow\n" in run(*arguments, "--loss", "l1")[1]  # which cannot count them
     out = run(*arguments, "--denoiser-error", 0.1)[1].replace("\n", " ")
     assert "denoiser: ideal, erring by 0.1" in out
     assert "may not follow" not in out
@@ -231,6 +248,12 @@ def test_a_sweep_file_says_it_of_all_spectra_or_of_one(tmp_path):
     (found,) = read_sweep(tmp_path / "all.toml").spectra.values()
     assert found.denoiser_error == 0.1
     assert found.eigenvalues.min() == 0.5
+    (tmp_path / "both.toml").write_text(
+        'spectra = [{ data = "digits", denoiser_error = 0 }, { power_law = 1.0, dimension = 4 }]\n'
+        "steps = [2]\ndenoiser_error = 0.1\n"
+    )
+    own, general = read_sweep(tmp_path / "both.toml").spectra.values()
+    assert (own.denoiser_error, general.denoiser_error) == (None, 0.1)
     (tmp_path / "bad.toml").write_text('spectra = ["digits"]\nsteps = [2]\ndenoiser_error = -1\n')
     with pytest.raises(ValueError, match="denoiser_error = -1: give a finite number"):
         read_sweep(tmp_path / "bad.toml")
@@ -247,5 +270,51 @@ def test_recommendations_count_the_error(run, tmp_path):
     spectrum = sx.Spectrum.from_samples(np.load(tmp_path / "x.npy")).with_denoiser_error(0.1)
     fit = sx.fit(spectrum, counted["steps"], sampler="dpmpp_2m")
     assert counted["value"] == pytest.approx(fit.value, rel=1e-6)
+    assert (plain["denoiser_error"], counted["denoiser_error"]) == (None, 0.1)
+    rival = sx.compare(spectrum, counted["steps"], sampler="dpmpp_2m", learned=fit)
+    # that has the closed form among its rows, too
+    assert counted["amplification"] <= rival.amplification * (1 + 1e-6)
+    out = run(*arguments[:-1], "--denoiser-error", 0.1)[1]
+    assert "w2 (a denoiser that errs by 0.1) = 0.3" in out
     code, _, err = run(*arguments, "--denoiser-error", "-1")
     assert (code, err.count("\n")) == (2, 1)
+
+
+def test_a_probe_and_its_groups_keep_the_error():
+    lam = np.geomspace(4.0, 0.01, 300)
+    x = np.random.default_rng(0).normal(size=(40, 300)) * np.sqrt(lam)
+    found = sx.probe(sx.wiener(sx.Spectrum(lam)), x, sx.Spectrum(lam), levels=np.linspace(-8, 8, 9))
+    attached = found.attach(sx.Spectrum(lam).with_denoiser_error(PART))
+    assert attached.denoiser_error == PART
+    nodes = attached.quadrature(8)
+    assert nodes.dimension < 300
+    schedule = sx.family("cosine", 5)
+    whole, few = (sx.loss(one, schedule, "dpmpp_2m") for one in (attached, nodes))
+    np.testing.assert_allclose(few, whole, rtol=1e-3)
+    ideal = sx.loss(sx.Spectrum(lam).with_denoiser_error(PART), schedule, "dpmpp_2m")
+    np.testing.assert_allclose(whole, ideal, rtol=1e-2)  # the probe of Wiener's is Wiener's
+
+
+def test_gradients_in_the_levels_are_those_of_differences():
+    spectrum = sx.Spectrum(LAM).with_denoiser_error(0.5)
+    levels = np.array([-6.0, -2.0, 0.5, 2.0, 5.0])
+
+    def value(x):
+        return sx.loss(spectrum, sx.NoiseSchedule(x), "dpmpp_2m")
+
+    with jax.enable_x64(True):
+        slope = np.asarray(jax.grad(value)(jnp.asarray(levels)))
+    step = 1e-5
+    differences = [
+        (value(levels + step * e) - value(levels - step * e)) / (2 * step) for e in np.eye(5)
+    ]
+    np.testing.assert_allclose(slope, differences, rtol=1e-6, atol=1e-8)
+
+
+def test_the_dtype_of_the_spectrum_is_kept():
+    spectrum = sx.Spectrum(LAM.astype(np.float32)).with_denoiser_error(PART)
+    schedule = sx.NoiseSchedule(np.array([-6.0, 0.0, 5.0], np.float32))
+    single = sx.transfer(sx.plan("dpmpp_2m", schedule), spectrum).error
+    assert single.dtype == np.float32
+    double = sx.transfer(sx.plan("dpmpp_2m", sx.NoiseSchedule([-6.0, 0.0, 5.0])), erring()).error
+    np.testing.assert_allclose(single, double, rtol=1e-5)

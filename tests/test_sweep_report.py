@@ -469,18 +469,37 @@ def test_the_answer_comes_first(capsys):
 def test_when_none_reaches_the_nearest_is_named(capsys):
     print_recommendations([recommended("ddpm", False, 64, 64, 0.7)], 0.5)
     first = capsys.readouterr().out.splitlines()[0]
-    assert first == "no sampler reaches loss = 0.5: the nearest is ddpm with 0.7 at 64 steps"
+    assert first == "no sampler reaches w2 = 0.5: the nearest is ddpm with 0.7 at 64 steps"
     print_recommendations([], 0.5)
-    assert capsys.readouterr().out == "no sampler has a finite loss\n"
+    assert capsys.readouterr().out == "no sampler has a finite w2\n"
 
 
 def test_recommendations_json():
-    rows = [recommended(best_heuristic_value=np.nan), recommended("ddpm", False)]
+    rows = [
+        recommended(best_heuristic_value=np.nan, amplification=2.5, denoiser_error=0.1),
+        recommended("ddpm", False),
+    ]
     found = strict(recommendations_json(rows, 0.5))
     assert (found["target"], found["reached"]) == (0.5, True)
     assert found["rows"][0] == {
         "sampler": "heun", "sampler_options": {}, "reached": True, "steps": 4,
         "denoiser_calls": 7, "value": 0.4, "converged": True, "best_heuristic": "cosine",
-        "best_heuristic_value": None, "logsnr": [-9.0, 0.0, "inf"],
+        "best_heuristic_value": None, "amplification": 2.5, "denoiser_error": 0.1,
+        "logsnr": [-9.0, 0.0, "inf"],
     }  # fmt: skip
+    assert found["rows"][1]["amplification"] is None
+
+
+def test_recommendations_warn_of_what_a_network_may_not_follow(capsys):
+    print_recommendations([recommended(amplification=7.0), recommended("ddpm")], 0.5, "w2")
+    warning = capsys.readouterr().out.splitlines()[-2]
+    assert warning.startswith("heun: a denoiser's errors, if independent, count 7 times")
+    assert warning.endswith("may not follow; --denoiser-error 0.1 counts them in the fit")
+    counted = recommended(amplification=7.0, denoiser_error=0.1)
+    print_recommendations([counted], 0.5, "w2")
+    text = capsys.readouterr().out
+    assert text.startswith("heun reaches w2 (a denoiser that errs by 0.1) = 0.5 with 4 steps")
+    assert text.splitlines()[-2].endswith("a network may not follow")
+    print_recommendations([recommended(amplification=1.5)], 0.5, "w2")
+    assert "may not follow" not in capsys.readouterr().out
     assert strict(recommendations_json([], 0.5)) == {"target": 0.5, "reached": False, "rows": []}

@@ -162,11 +162,19 @@ def prior_from(given: Any, noise: NoiseSpectrum | None = None) -> Prior:
         own must have the same, or None is given.
 
     Raises:
-      ValueError: for anything else, and for what was made for another noise.
+      ValueError: for anything else, for what was made for another noise, and for a spectrum with
+        a denoiser's error.
     """
     if isinstance(given, Spectrum) and given.noise is None:
         given = effective(given, noise)
     found = _colored(_prior_from(given))
+    for one in (found, found.held_out):
+        spectrum = getattr(one, "spectrum", None)
+        if spectrum is not None and spectrum.denoiser_error is not None:
+            raise ValueError(
+                "the spectrum has a denoiser_error, which a plan is not learned with: give it to "
+                "fit, and spectrum.with_denoiser_error(0) here"
+            )
     if noise is not None:
         check_noise(noise_of(found), noise, what="the prior", where="noise")
     return found
@@ -180,11 +188,6 @@ def _colored(prior: Prior) -> Prior:
 
 def _prior_from(given: Any) -> Prior:
     if isinstance(given, Spectrum):
-        if given.denoiser_error is not None:
-            raise ValueError(
-                "the spectrum has a denoiser_error, which a plan is not learned with: give it to "
-                "fit, or dataclasses.replace(spectrum, denoiser_error=None)"
-            )
         return Gaussian(given)
     if all(hasattr(given, name) for name in ("kind", "shape", "fingerprint", "held_out")):
         return given

@@ -11,7 +11,7 @@
     floor = 1e-6
     denoiser_error = 0.1
 
-``floor`` and ``denoiser_error`` are of all spectra there, of one in its table.
+``floor`` and ``denoiser_error`` are of all spectra; one that has its own in its table has that.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ def read_sweep(path: str | os.PathLike[str], note: Note | None = None) -> Sweep:
         document["noises"] = [_noise(one, path.parent) for one in document["noises"]]
     spectra: dict[str, Spectrum] = {}
     for entry in document.pop("spectra"):
-        for name, spectrum in _spectra(entry, path.parent, note):
+        for name, spectrum in _spectra(entry, of_all, path.parent, note):
             if name in spectra:
                 raise ValueError(f"{path}: spectra has {name!r} twice: give one of them a name")
-            spectra[name] = _changed(spectrum, of_all)
+            spectra[name] = spectrum
     return Sweep(spectra, **document)
 
 
@@ -97,14 +97,16 @@ def _noise(entry: Any, folder: Path) -> Any:
     return found
 
 
-def _spectra(entry: Any, folder: Path, note: Note | None) -> Iterator[tuple[str, Spectrum]]:
+def _spectra(
+    entry: Any, of_all: Mapping[str, Any], folder: Path, note: Note | None
+) -> Iterator[tuple[str, Spectrum]]:
     """The names and spectra of an entry: a name of data, or a table."""
     table = {"data": entry} if isinstance(entry, str) else entry
     if not isinstance(table, Mapping) or ("data" in table) == ("power_law" in table):
         raise ValueError(
             f"spectra has {entry!r}: give a name of data, or a table with data or power_law"
         )
-    table = dict(table)
+    table = {**of_all, **table}
     if "power_law" in table:
         yield from _power_laws(table)
         return

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from specjax import _check
+from specjax.compare import amplification, pinned_families
 from specjax.effective import effective
+from specjax.losses import LOSSES, weighted
 from specjax.noise import NoiseSpectrum
 from specjax.objective import objective
 from specjax.samplers import plan
@@ -37,6 +39,8 @@ class Recommendation:
       steps: S, the fewest. calls: of the denoiser (Heun makes two a step).
       schedule: the learned one. value: its loss. converged: as in a fit.
       best_heuristic, best_heuristic_value: of the schedules that do not look at the data, at S.
+      amplification: as in a comparison; above 2 a network may not follow the schedule.
+      denoiser_error: the part that was counted, or None.
     """
 
     sampler: str
@@ -49,6 +53,8 @@ class Recommendation:
     converged: bool
     best_heuristic: str
     best_heuristic_value: float
+    amplification: float = float("nan")
+    denoiser_error: float | None = None
 
 
 def recommend(
@@ -117,8 +123,19 @@ def recommend(
             if reaching or last == most_steps:
                 found += reaching[:1] or (finite and [best[one]])
                 waiting.remove(one)
+    nodes = weighted(spectrum, LOSSES[loss]).quadrature()
+    families = pinned_families(_check.alpha_bar_range(alpha_bar_range)).values()
+    part = None if nodes.denoiser_error is None else float(nodes.denoiser_error)
+
+    def judged(row: Recommendation) -> Recommendation:
+        chosen = objective(nodes, row.sampler, row.sampler_options, loss, process)
+        others = [make(row.steps) for make in families]
+        ratio = amplification(chosen, nodes, row.schedule, others)
+        return replace(row, amplification=ratio, denoiser_error=part)
+
     return sorted(
-        found, key=lambda row: (not row.reached, row.calls if row.reached else 0, row.value)
+        map(judged, found),
+        key=lambda row: (not row.reached, row.calls if row.reached else 0, row.value),
     )
 
 

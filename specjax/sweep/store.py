@@ -199,23 +199,27 @@ def _difference(known: Mapping[str, Any], sweep: Sweep) -> str:
 
 
 class Described(NamedTuple):
-    """What the table says of a spectrum, under its noise; ``noise`` is None in a sweep without.
+    """What the table says of a spectrum, under its noise.
 
-    ``noise`` is that of :func:`specjax.sweep.noises.named`.
+    ``noise`` is that of :func:`specjax.sweep.noises.named`, None in a sweep without, and
+    ``denoiser_error`` is None in a sweep where no denoiser errs.
     """
 
     dimension: int
     exponent: float
     fingerprint: str
     noise: tuple[str, str] | None
+    denoiser_error: float | None
 
 
 def described(sweep: Sweep) -> dict[Pair, Described]:
     """All spectra of a sweep."""
+    errs = any(x.denoiser_error is not None for x in sweep.spectra.values())
     return {
         pair: Described(
             spectrum.dimension, _exponent(spectrum), spectrum.fingerprint,
             named(spectrum.noise) if sweep.has_noise else None,
+            float(spectrum.denoiser_error or 0.0) if errs else None,
         )
         for pair, spectrum in sweep.under.items()
     }  # fmt: skip
@@ -242,6 +246,7 @@ def table(
         "exponent": np.array([s.exponent for s in own])[fits.spectrum],
         "fingerprint": np.array([s.fingerprint for s in own])[fits.spectrum],
         **_noise_columns(own, fits.spectrum),
+        **_error_column(own, fits.spectrum),
         "steps": np.array([case.steps for case in cases]),
         "sampler": np.repeat(block.sampler[0], part.size),
         "sampler_options": np.repeat(json.dumps(dict(block.sampler[1])), part.size),
@@ -267,6 +272,12 @@ def _noise_columns(own: list[Described], index: np.ndarray) -> dict[str, Any]:
         return {}
     name, parameters = (np.array(words)[index] for words in zip(*known, strict=True))
     return {"noise": name, "noise_parameters": parameters}
+
+
+def _error_column(own: list[Described], index: np.ndarray) -> dict[str, Any]:
+    """Of a sweep where some denoiser errs."""
+    known = [s.denoiser_error for s in own if s.denoiser_error is not None]
+    return {"denoiser_error": np.array(known)[index]} if known else {}
 
 
 def _exponent(spectrum: Spectrum) -> float:
