@@ -17,6 +17,7 @@ from experiments.registry import NOT_YET, experiment, experiments
 PROJECT = Path(__file__).parent.parent / "README.md"
 MARKS = ("<!-- claims: written by experiments/summary.py -->", "<!-- end of claims -->")
 _DIGITS = "a UNet of 0.69 M parameters on the digits: "
+_SOUND = "a 1-D UNet on spoken digits, 8 kHz, windows of 400: "
 _UNET = "a UNet of 0.69 M parameters trained on the digits"
 _ERRING = "a UNet of 0.69 M parameters on the digits, dpmpp_2m: "
 _HALF = "half of the digits, kernel width: "
@@ -40,6 +41,9 @@ CHOSEN = {
         _DIGITS + "plan: mixture takes",
         _DIGITS + "plan: network has",
         _DIGITS + "plan: network takes",
+        _SOUND + "ddim spectral W2 has",
+        _SOUND + "heun spectral W2 has",
+        _SOUND + "dpmpp_2m spectral W2 has",
     ),
     "learned_plans": (
         _UNET + ": S = 5: the learned plan beats every heuristic",

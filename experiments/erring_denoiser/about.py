@@ -7,5 +7,5 @@ _FILES = tuple(f"{ROW}-{s}-{seed}.json" for s in CONFIG.steps for seed in range(
 
 ABOUT = About(
     "What schedules gain on a network by counting what a real denoiser errs by",
-    (Part("a UNet of 0.69 M parameters on the digits", _FILES, 25.0),),
+    (Part("a UNet of 0.69 M parameters on the digits", _FILES, 20.0),),
 )
