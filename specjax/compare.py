@@ -59,13 +59,14 @@ class Comparison:
         """What the learned schedule makes of a denoiser's errors, over the least of the others.
 
         Of the variance that :meth:`Spectrum.with_denoiser_error` adds up to, among schedules of as
-        many steps. It is about 1 for
-        DDIM; above :data:`AMPLIFIED` the loss is no guide for a network: on the digits' one such
-        schedules are worse than a cosine (experiments/erring_denoiser).
+        many steps. It is about 1 for DDIM; above :data:`AMPLIFIED` the loss is no guide for a
+        network: on the digits' one such schedules are worse than a cosine
+        (experiments/erring_denoiser).
         """
         fit = self.learned
         chosen = objective(fit.nodes, fit.sampler, fit.sampler_options, fit.loss, fit.process)
-        alike = [x.schedule for x in self.rows if x.schedule.steps == fit.steps]
+        others = [row.schedule for row in self.rows if row.name != "learned"]
+        alike = [x for x in others if x.steps == fit.steps]
         return amplification(chosen, fit.nodes, fit.schedule, alike)
 
 
