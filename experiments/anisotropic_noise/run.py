@@ -30,10 +30,10 @@ from experiments.common import (
     check_smallest,
     circumstances,
     plain_config,
-    read_json,
     say,
     write_json,
 )
+from experiments.resuming import result_at
 from specjax.evaluate.bands import band_power
 from specjax.evaluate.collect import collect
 from specjax.forward_noise import ForwardNoise
@@ -124,9 +124,7 @@ def one(name: str, data: str, seed: int, config: Config, work: Path, results: Pa
     """A variant of a seed, if it is missing."""
     stem = data.replace("tfds:", "")
     path = results / f"{stem}-{seed}.json"
-    document = read_json(path)
-    if document and document["config"] != plain_config(config, "seeds", "variants"):
-        raise ValueError(f"{path} is of another config: remove it, or give another --results")
+    document = result_at(path, plain_config(config, "seeds", "variants"))
     if name in document.get("variants", {}):
         return
     opened, begun = sx.data.open(data), time.perf_counter()

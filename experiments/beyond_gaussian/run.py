@@ -20,11 +20,10 @@ from experiments.common import (
     check_smallest,
     circumstances,
     plain_config,
-    read_json,
     say,
     write_json,
 )
-from experiments.resuming import same_code
+from experiments.resuming import result_at, same_code
 
 RESULTS = Path(__file__).parent / "results"
 FINE = "fine solution"
@@ -62,9 +61,7 @@ def one(
 ) -> None:
     """What is missing of a subject's seed; ``now`` are the circumstances of this process."""
     path = results / f"{name}-{seed}.json"
-    document = read_json(path)
-    if document and document["config"] != plain_config(config, "seeds", "subjects"):
-        raise ValueError(f"{path} is of another config: remove it, or give another --results")
+    document = result_at(path, plain_config(config, "seeds", "subjects"))
     waiting = [s for s in config.steps if str(s) not in document.get("steps", {})]
     if not waiting:
         return

@@ -20,7 +20,6 @@ from experiments.common import (
     check_smallest,
     circumstances,
     plain_config,
-    read_json,
     say,
     write_json,
 )
@@ -35,6 +34,7 @@ from experiments.erring_denoiser.config import (
     Config,
     of_part,
 )
+from experiments.resuming import result_at
 from experiments.trained_networks.config import HEURISTICS
 from experiments.trained_networks.run import judged
 from experiments.trained_networks.subjects import Subject, subject_of
@@ -102,9 +102,7 @@ def one(fitted: Fitted, steps: int, seed: int, results: Path, now: dict[str, Any
     """
     path = results / f"{ROW}-{steps}-{seed}.json"
     settings = json.loads(json.dumps(plain_config(fitted.config, "seeds", "steps")))
-    known = read_json(path)
-    if known and known["config"] != settings:
-        raise ValueError(f"{path} is of another config: remove it, or give another --results")
+    known = result_at(path, settings)
     if known:
         return
     begun = time.perf_counter()

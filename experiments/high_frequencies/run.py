@@ -15,7 +15,6 @@ from experiments.common import (
     check_smallest,
     circumstances,
     plain_config,
-    read_json,
     say,
     write_json,
 )
@@ -24,15 +23,14 @@ from experiments.high_frequencies.config import CONFIG, DATASETS, NETWORK, SMALL
 from experiments.high_frequencies.schedules import judged, schedules_of
 from experiments.high_frequencies.spectra import AbsentError, bands_of, stationary
 from experiments.learned_plans.subjects import samples_of
+from experiments.resuming import result_at
 
 RESULTS = Path(__file__).parent / "results"
 
 
 def begun(path: Path, config: Config, **about: Any) -> dict[str, Any]:
     """The document that is there, or an empty one; refused if it is of another config."""
-    document = read_json(path)
-    if document and document["config"] != plain_config(config, "seeds"):
-        raise ValueError(f"{path} is of another config: remove it, or give another --results")
+    document = result_at(path, plain_config(config, "seeds"))
     new = {"experiment": "high_frequencies", **about, "config": plain_config(config, "seeds")}
     return document or {**new, **circumstances(), "samplers": {}}
 

@@ -19,14 +19,13 @@ from experiments.common import (
     check_smallest,
     circumstances,
     plain_config,
-    read_json,
     say,
     write_json,
 )
 from experiments.ideal_denoiser import subjects
 from experiments.ideal_denoiser.config import CONFIG, REFERENCES, SMALLEST, Config, networks
 from experiments.ideal_denoiser.judging import judged, response_of, schedules_of
-from experiments.resuming import same_code
+from experiments.resuming import result_at, same_code
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -37,9 +36,8 @@ def begun(path: Path, config: Config, now: dict[str, Any], **about: Any) -> dict
     Raises:
       ValueError: where it is of another config, or was left unfinished by other code or versions.
     """
-    document, own = read_json(path), plain_config(config, "seeds", "widths", "updates")
-    if document and document["config"] != own:
-        raise ValueError(f"{path} is of another config: remove it, or give another --results")
+    own = plain_config(config, "seeds", "widths", "updates")
+    document = result_at(path, own)
     if document and missing(document, config):
         same_code(path, document, now)
     new = {"experiment": "ideal_denoiser", **about, "config": own}

@@ -19,7 +19,6 @@ from experiments.common import (
     check_smallest,
     circumstances,
     plain_config,
-    read_json,
     say,
     write_json,
 )
@@ -37,6 +36,7 @@ from experiments.intermediate_steps.trajectory import (
     placed,
     predicted,
 )
+from experiments.resuming import result_at
 from specjax.evaluate.bands import _rings
 
 DRAWN = 20_000
@@ -136,9 +136,7 @@ def _distance(plan: sx.SamplerPlan, denoise: Any, data: np.ndarray, n: int, seed
 def one(name: str, seed: int, config: Config, work: Path, results: Path) -> None:
     """What is missing of a denoiser's seed."""
     path = results / f"{name}-{seed}.json"
-    document = read_json(path)
-    if document and document["config"] != plain_config(config, "seeds"):
-        raise ValueError(f"{path} is of another config: remove it, or give another --results")
+    document = result_at(path, plain_config(config, "seeds"))
     spectrum = sx.data.open("digits").spectrum(method="shift-invariant")
     for sampler in SAMPLERS:
         if sampler in document.get("samplers", {}):

@@ -15,13 +15,13 @@ from experiments.common import (
     check_smallest,
     circumstances,
     plain_config,
-    read_json,
     say,
     write_json,
 )
 from experiments.learned_plans import network, plans, subjects
 from experiments.learned_plans.config import CONFIG, ROWS, SMALLEST, Config
 from experiments.learned_plans.judging import heuristic_plans, judge, of_half
+from experiments.resuming import result_at
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -50,9 +50,7 @@ def one(
 ) -> None:
     """What is missing of a row's seed; ``about`` are the circumstances of this start."""
     path = results / f"{row}-{seed}.json"
-    document = read_json(path)
-    if document and document["config"] != plain_config(config, "seeds"):
-        raise ValueError(f"{path} is of another config: remove it, or give another --results")
+    document = result_at(path, plain_config(config, "seeds"))
     for steps in config.steps:
         if str(steps) in document.get("steps", {}):
             continue

@@ -17,7 +17,6 @@ from experiments.common import (
     check_smallest,
     circumstances,
     plain_config,
-    read_json,
     say,
     write_json,
 )
@@ -27,15 +26,14 @@ from experiments.real_spectra.crossing import crossed
 from experiments.real_spectra.schedules import in_regime
 from experiments.real_spectra.sources import AbsentError
 from experiments.real_spectra.spectra import ESTIMATES, Subject, facts_of
+from experiments.resuming import result_at
 
 RESULTS = Path(__file__).parent / "results"
 
 
 def unit(path: Path, config: Config, make: Callable[[], dict[str, Any]], **known: Any) -> dict:
     """What is in the file; made, with its circumstances, where it is missing or knows less."""
-    there = read_json(path)
-    if there and there["config"] != plain_config(config):
-        raise ValueError(f"{path} is of another config: remove it, or give another --results")
+    there = result_at(path, plain_config(config))
     if there and all(set(known[x]) <= set(there[x]) for x in known):
         return there
     began = time.perf_counter()

@@ -19,10 +19,10 @@ from experiments.common import (
     check_smallest,
     circumstances,
     plain_config,
-    read_json,
     say,
     write_json,
 )
+from experiments.resuming import result_at
 from experiments.synthetic_gaussian import monte_carlo
 from experiments.synthetic_gaussian.config import (
     CONFIG,
@@ -154,11 +154,7 @@ def main(argv: list[str] | None = None) -> None:
     check_smallest(parser, args)
     config = SMALLEST if args.smallest else CONFIG
     frozen, every = plain_config(config), spectra(config)
-    there = {name: read_json(args.results / file_of(name)) for name in every}
-    for name, document in there.items():
-        if document and document["config"] != frozen:
-            path = args.results / file_of(name)
-            raise ValueError(f"{path} is of another config: remove it, or give another --results")
+    there = {name: result_at(args.results / file_of(name), frozen) for name in every}
     if all(there.values()):
         return
     about, rows = circumstances(), swept(config, args.work)

@@ -22,11 +22,11 @@ from experiments.common import (
     check_smallest,
     circumstances,
     plain_config,
-    read_json,
     say,
     write_json,
 )
 from experiments.real_spectra.sources import AbsentError
+from experiments.resuming import result_at
 from experiments.trained_networks.config import CONFIG, ENDS, ROWS, SMALLEST, Config
 from experiments.trained_networks.plans import Made
 from experiments.trained_networks.subjects import Subject, distances, subject_of
@@ -108,9 +108,7 @@ class Missing:
         name = FINE.split()[0] if steps is None else str(steps)
         path = self.results / f"{self.row}-{name}-{seed}.json"
         settings = settings_of(self.row, self.config)
-        known = read_json(path)
-        if known and known["config"] != settings:
-            raise ValueError(f"{path} is of another config: remove it, or give another --results")
+        known = result_at(path, settings)
         if known:
             return
         made, begun = self.made, time.perf_counter()
