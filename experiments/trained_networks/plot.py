@@ -37,7 +37,7 @@ def figure_of(results: Path) -> Figure:
         for axes, sampler in zip(line, GROUPS, strict=True):
             _panel(axes, found, sampler)
         line[0].set_ylabel(f"{ROWS[name].title}\n{MEASURES[MEASURE]}", fontsize=8)
-    for axes in panels[0]:
+    for axes in filter(Axes.get_visible, panels[0]):
         axes.legend(fontsize=6.5)
     return figure
 
