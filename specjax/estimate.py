@@ -214,3 +214,17 @@ def shrinkage_of(x: Array, method: float | str) -> float:
 def estimates_shrinkage(method: float | str) -> bool:
     """Whether the weight is found from the samples."""
     return isinstance(method, str) and method in ("ledoit-wolf", "oas")
+
+
+_OPTIONS = {"spatial": "shift-invariant", "rank": "low-rank", "mesh": "exact", "precision": "exact"}
+
+
+def check_options(method: str, **given: Any) -> None:
+    """Refuse options of another method, and a low rank without its rank."""
+    for name, option in given.items():
+        if option is not None and method != _OPTIONS[name]:
+            raise ValueError(
+                f"{name} is an option of method = {_OPTIONS[name]!r}: leave it out for {method!r}"
+            )
+    if method == "low-rank" and given["rank"] is None:
+        raise ValueError("method = 'low-rank' needs rank, how many eigenvalues to find")

@@ -174,3 +174,18 @@ def tail(top: float, rank: int, dimension: int, mass: float) -> tuple[np.ndarray
         steep *= 2
     exponent = brentq(lambda a: np.log(sums(a).sum() / mass), 0.0, steep, xtol=1e-13)
     return sums(exponent) / counts, counts
+
+
+def with_tail(top: LowRank) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Eigenvalues, mean and weights: the top, and groups of the rest with their counts. Facts."""
+    rank = top.eigenvalues.size
+    values, counts = tail(float(top.eigenvalues[-1]), rank, top.dimension, top.rest)
+    share = values / max(float(counts @ values), np.finfo(float).tiny)
+    made = {
+        "eigenvalues": np.append(top.eigenvalues, values),
+        "mean": np.append(top.mean, np.sqrt(top.mean_rest * share)),
+        "weights": np.append(np.ones(rank), counts),
+    }
+    facts = {"samples": top.samples, "rank": rank, "dimension": top.dimension,
+             "change": top.change, "tail_variance": top.rest}  # fmt: skip
+    return made, facts

@@ -15,7 +15,7 @@ from specjax._values import Array, as_float_array, concrete, namespace, value
 from specjax.basis import Basis, DenseBasis
 from specjax.grouping import MEANS, VARIANCES, grouped
 from specjax.intervals import Intervals
-from specjax.lowrank import LowRank, low_rank, tail
+from specjax.lowrank import low_rank, with_tail
 from specjax.moments import Moments
 from specjax.quadrature import gauss_rule
 from specjax.response import Measured
@@ -95,7 +95,8 @@ class Spectrum:
         if self.denoiser_error is not None:
             error = as_float_array(self.denoiser_error)
             object.__setattr__(self, "denoiser_error", error)
-            if error.shape != () or not np.all((known := concrete(error)) is None or known >= 0):
+            known = concrete(error)
+            if error.shape != () or not (known is None or 0 <= known < np.inf):
                 raise ValueError(
                     f"denoiser_error = {self.denoiser_error!r}: give one number of at least 0, as "
                     "with_denoiser_error does"
@@ -150,7 +151,7 @@ class Spectrum:
             be read only once where several passes are needed.
         """
         _check.one_of("method", method, ("exact", "shift-invariant", "low-rank"))
-        _check_options(method, spatial=spatial, rank=rank, mesh=mesh, precision=precision)
+        estimate.check_options(method, spatial=spatial, rank=rank, mesh=mesh, precision=precision)
         known: dict[str, Any] = {"data_range": data_range}
         if estimate.estimates_shrinkage(shrinkage):
             x, data_range = estimate.collected(x, data_range), None
@@ -161,7 +162,7 @@ class Spectrum:
             return cls.from_moments(moments, shrinkage=weight, source={**known, **(source or {})})
         if method == "low-rank":
             options: dict[str, Any] = {"power_iterations": power_iterations, "seed": seed}
-            made, facts = _with_tail(low_rank(x, rank or 0, **options, **reading))
+            made, facts = with_tail(low_rank(x, rank or 0, **options, **reading))
             facts = {**options, **facts}
         else:
             eigenvalues, mean, basis, count = shift_invariant(x, spatial=spatial, **reading)
@@ -383,36 +384,7 @@ def _check_numbers(name: str, numbers: np.ndarray | None) -> None:
         raise ValueError(f"{name} are all zero: there is nothing to sample")
 
 
-_OPTIONS = {"spatial": "shift-invariant", "rank": "low-rank", "mesh": "exact", "precision": "exact"}
-
-
-def _check_options(method: str, **given: Any) -> None:
-    """Refuse options of another method, and a low rank without its rank."""
-    for name, option in given.items():
-        if option is not None and method != _OPTIONS[name]:
-            raise ValueError(
-                f"{name} is an option of method = {_OPTIONS[name]!r}: leave it out for {method!r}"
-            )
-    if method == "low-rank" and given["rank"] is None:
-        raise ValueError("method = 'low-rank' needs rank, how many eigenvalues to find")
-
-
 def _shrunk(eigenvalues: np.ndarray, weight: float, counts: np.ndarray | None = None) -> np.ndarray:
     if not eigenvalues.any():
         raise ValueError("the dataset is constant: all its samples are the same")
     return (1 - weight) * eigenvalues + weight * np.average(eigenvalues, weights=counts)
-
-
-def _with_tail(top: LowRank) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Eigenvalues, mean and weights: the top, and groups of the rest with their counts. Facts."""
-    rank = top.eigenvalues.size
-    values, counts = tail(float(top.eigenvalues[-1]), rank, top.dimension, top.rest)
-    share = values / max(float(counts @ values), np.finfo(float).tiny)
-    made = {
-        "eigenvalues": np.append(top.eigenvalues, values),
-        "mean": np.append(top.mean, np.sqrt(top.mean_rest * share)),
-        "weights": np.append(np.ones(rank), counts),
-    }
-    facts = {"samples": top.samples, "rank": rank, "dimension": top.dimension,
-             "change": top.change, "tail_variance": top.rest}  # fmt: skip
-    return made, facts

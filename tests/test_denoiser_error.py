@@ -177,7 +177,7 @@ def test_what_cannot_take_it_says_so(tmp_path):
     ):
         with pytest.raises(ValueError, match="which a plan is not learned with"):
             sx.learn(prior, 3)
-    for wrong in (-1.0, [0.1, 0.1, 0.1]):
+    for wrong in (-1.0, np.nan, np.inf, [0.1, 0.1, 0.1]):
         with pytest.raises(ValueError, match="give one number of at least 0"):
             sx.Spectrum(LAM, denoiser_error=np.asarray(wrong))
     with pytest.raises(ValueError, match="denoiser_error = True"):
