@@ -19,6 +19,7 @@ from specjax.result import FitResult
 from specjax.schedule import NoiseSchedule
 from specjax.spectral import spectral
 from specjax.spectrum import Spectrum
+from specjax.steps import SamplerPlan
 from specjax.transfer import transfer
 
 AMPLIFIED = 2.0
@@ -77,15 +78,23 @@ def amplification(
     others: Iterable[NoiseSchedule],
 ) -> float:
     """See :attr:`Comparison.amplification`; ``others`` have as many steps."""
-    return _errors(chosen, spectrum, schedule) / min(_errors(chosen, spectrum, x) for x in others)
+    relative = not LOSSES[chosen.loss].in_data_units
+
+    def errors(x: NoiseSchedule) -> float:
+        return errors_of(chosen.plan(x), spectrum, relative)
+
+    return errors(schedule) / min(errors(x) for x in others)
 
 
-def _errors(chosen: Objective, spectrum: Spectrum, schedule: NoiseSchedule) -> float:
-    """The weighted variance of errors of the size of the posterior's."""
+def errors_of(plan: SamplerPlan, spectrum: Spectrum, relative: bool = False) -> float:
+    """What a plan makes of answers that err, independently, by the posterior's variance.
+
+    Summed over the eigenvalues, or over their parts of each where ``relative``.
+    """
     erring = replace(spectrum.with_denoiser_error(1.0), basis=None)
-    error = transfer(chosen.plan(schedule), erring).error
+    error = transfer(plan, erring).error
     assert error is not None
-    unit = 1.0 if LOSSES[chosen.loss].in_data_units else erring.eigenvalues
+    unit = erring.eigenvalues if relative else 1.0
     return float((erring.weights * error / unit).sum())
 
 

@@ -10,17 +10,23 @@ from rich.console import Console
 from rich.table import Table
 
 from specjax.learning import TERMS, Verdict
+from specjax.learning.heuristics import AMPLIFIED
 from specjax.plan_result import PlanResult
 
 _HEURISTICS = 6  # heuristic plans in a table
 
 
-def learned_json(found: Sequence[PlanResult], judged: Sequence[Verdict]) -> dict[str, Any]:
-    """The plans of the last rung, all of one noise, and every verdict."""
+def learned_json(
+    found: Sequence[PlanResult], judged: Sequence[Verdict], ratios: Sequence[float]
+) -> dict[str, Any]:
+    """The plans of the last rung, all of one noise, with their amplifications; every verdict."""
     noise = found[0].noise
     return {
         "noise": None if noise is None else {"name": noise.name, "fingerprint": noise.fingerprint},
-        "plans": [_facts(one) for one in found],
+        "plans": [
+            {**_facts(one), "amplification": _finite(ratio)}
+            for one, ratio in zip(found, ratios, strict=True)
+        ],
         "verdicts": [
             {**one._asdict(), "value": _finite(one.value), "objective": dict(one.objective)}
             for one in judged
@@ -47,15 +53,21 @@ def _finite(x: float) -> float | None:
 
 
 def print_learned(
-    found: Sequence[PlanResult], judged: Sequence[Verdict], written: Sequence[str]
+    found: Sequence[PlanResult],
+    judged: Sequence[Verdict],
+    ratios: Sequence[float],
+    written: Sequence[str],
 ) -> None:
-    """A table for each S: a row by what was learned on, a column by what judges."""
+    """A table for each S: a row by what was learned on, a column by what judges.
+
+    ``ratios`` are the plans' amplifications.
+    """
     console = Console()
     rungs = list(dict.fromkeys(one.on for one in judged))
-    for result in found:
+    for result, ratio in zip(found, ratios, strict=True):
         own = [one for one in judged if one.steps == result.steps]
         console.print(_table(result, own, rungs))
-        for line in (*_warnings(own, rungs), _about(result)):
+        for line in (*_warnings(own, rungs), *_amplified(result, ratio), _about(result)):
             console.print(line, highlight=False, soft_wrap=True)
     for term in dict.fromkeys(name for one in judged for name in one.objective):
         console.print(f"{term}: {TERMS[term]}", highlight=False, soft_wrap=True)
@@ -121,6 +133,16 @@ def _warnings(judged: Sequence[Verdict], rungs: Sequence[str]) -> list[str]:
                 if value > values.get((less, on), math.inf)
             ]
     return found
+
+
+def _amplified(result: PlanResult, ratio: float) -> list[str]:
+    """A line where a network may not follow a plan that was not learned through it."""
+    if result.prior == "network" or not ratio > AMPLIFIED:
+        return []
+    return [
+        f"a denoiser's errors, if independent, count {ratio:.2g} times what they do in the best of "
+        "the heuristic plans: a network may not follow; learn through it (specjax learn RUN)"
+    ]
 
 
 def _about(result: PlanResult) -> str:

@@ -114,6 +114,7 @@ class LearnCommand:
         """The rungs; the plans, each written as it is learned; the picture; the table."""
         from specjax import report_learn
         from specjax.learning import learn_all, verdicts
+        from specjax.learning.heuristics import amplification
         from specjax.plots.save import check_path
 
         self._check()
@@ -140,15 +141,16 @@ class LearnCommand:
         found = [one for one in every if one.prior == ladder.priors[-1].kind]
         with status("judging every plan on every rung"):
             judged = verdicts(every, ladder.priors, **options)
+            ratios = [amplification(one, ladder.priors[-1]) for one in found]
         written = [str(self._path(one.steps)) for one in found]
         if self.plot is not None:
             with status("drawing"):
                 _draw(self.plot, found, ladder, self.rungs.samples)
             written.append(self.plot)
         if self.json:
-            print_json({**report_learn.learned_json(found, judged), "files": written})
+            print_json({**report_learn.learned_json(found, judged, ratios), "files": written})
         else:
-            report_learn.print_learned(found, judged, written)
+            report_learn.print_learned(found, judged, ratios, written)
 
     def _check(self) -> None:
         if not self.steps:
@@ -225,7 +227,7 @@ def _draw(path: str, found: Sequence[PlanResult], ladder: Ladder, samples: int) 
     from specjax.plots import learn_figure, save_figure
 
     shown = found[-1]
-    beside = _heuristics(shown, ladder)
+    beside = _beside(shown, ladder)
     limits = {one.steps: _limit(one, ladder) for one in found}
     figure = learn_figure(
         found,
@@ -236,17 +238,13 @@ def _draw(path: str, found: Sequence[PlanResult], ladder: Ladder, samples: int) 
     save_figure(figure, path)
 
 
-def _heuristics(result: PlanResult, ladder: Ladder) -> dict[str, Heuristic]:
+def _beside(result: PlanResult, ladder: Ladder) -> dict[str, Heuristic]:
     """The best heuristic plans, each of another schedule."""
-    from specjax.learning.heuristics import heuristics
+    from specjax.learning.heuristics import rivals
 
-    names = sorted(result.baselines, key=result.baselines.__getitem__)
-    samplers = tuple(dict.fromkeys(name.split()[0] for name in names))
-    ends = alpha_bar_range_of(result.schedule)
-    options = result.sampler_options
-    known = heuristics(ladder.priors[-1], result.steps, samplers, options, ends)
+    known = rivals(result, ladder.priors[-1])
     best: dict[str, str] = {}
-    for name in names:
+    for name in known:
         best.setdefault(name.split()[1], name)
     return {name: known[name] for name in list(best.values())[:_BESIDE]}
 

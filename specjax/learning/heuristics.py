@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from specjax.compare import errors_of, pinned_families
 from specjax.compare import heuristics as schedules_of
-from specjax.compare import pinned_families
 from specjax.corrections import LEARNABLE, Corrections, corrected_plan, corrections_of
+from specjax.plan_result import PlanResult
 from specjax.priors.contract import Prior
 from specjax.samplers import intervals, plan_of_levels
-from specjax.schedule import NoiseSchedule
+from specjax.schedule import NoiseSchedule, alpha_bar_range_of
 from specjax.steps import SamplerPlan
+
+AMPLIFIED = 4.0
+"""From here on a network may not follow a plan, see :func:`amplification`."""
 
 
 class Heuristic(NamedTuple):
@@ -50,3 +55,31 @@ def heuristics(
         for sampler in samplers
         for name, make in makers.items()
     }
+
+
+def rivals(result: PlanResult, prior: Prior) -> dict[str, Heuristic]:
+    """The heuristic plans that a learned one was compared with, the best on its prior first."""
+    names = sorted(result.baselines, key=result.baselines.__getitem__)
+    samplers = tuple(dict.fromkeys(name.split()[0] for name in names))
+    ends = alpha_bar_range_of(result.schedule)
+    known = heuristics(prior, result.steps, samplers, result.sampler_options, ends)
+    return {name: known[name] for name in names}
+
+
+def amplification(result: PlanResult, prior: Prior) -> float:
+    """What a learned plan makes of a denoiser's errors, over the least of the heuristic plans.
+
+    As :attr:`specjax.compare.Comparison.amplification` is of schedules, in units of the data: of
+    the variance that independent errors of the posterior's variance add up to.
+
+    Args:
+      result: of :func:`learn`. prior: what it was learned on.
+
+    Returns:
+      The ratio; NaN where the prior has no spectrum.
+    """
+    if prior.spectrum is None:
+        return math.nan
+    others = rivals(result, prior).values()
+    least = min(errors_of(one.plan(result.process, 0), prior.spectrum) for one in others)
+    return errors_of(result.plan, prior.spectrum) / least
