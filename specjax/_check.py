@@ -31,6 +31,21 @@ def whole_number(name: str, given: Any, least: int = 1) -> int:
     return int(given)
 
 
+def seed(given: Any) -> int:
+    """The given number, if random keys can be made of it."""
+    if whole_number("seed", given, 0) >= 2**32:
+        raise ValueError(f"seed = {given}: give a whole number below 2**32")
+    return int(given)
+
+
+def number(name: str, given: Any, low: float, high: float, say: str) -> float:
+    """The given number as a float from ``low`` to ``high``; ``say`` is what to give."""
+    known = isinstance(given, int | float | np.number) and not isinstance(given, bool)
+    if not (known and low <= given <= high):
+        raise ValueError(f"{name} = {given!r}: give {say}")
+    return float(given)
+
+
 def positive(name: str, given: Any) -> float:
     """The given number as a float above zero."""
     if not (isinstance(given, int | float | np.number) and 0 < given < math.inf):

@@ -57,11 +57,19 @@ def namespace(*arrays: Any) -> ModuleType:
 
 
 def as_float_array(x: Any) -> Array:
-    """A JAX array as it is; anything else as a NumPy array of at least float32."""
-    if isinstance(x, jax.Array):
+    """A float32 or float64 array as it is; shorter floats and whole numbers of JAX as float32, all
+    else as a float64 array of NumPy.
+
+    Raises:
+      ValueError: for complex numbers.
+    """
+    if not isinstance(x, jax.Array):
+        x = np.asarray(x)
+    if x.dtype in (np.float32, np.float64):
         return x
-    x = np.asarray(x)
-    return x if np.issubdtype(x.dtype, np.floating) else x.astype(np.float64)
+    if np.issubdtype(x.dtype, np.complexfloating):
+        raise ValueError(f"numbers are {x.dtype}: give real ones")
+    return x.astype(np.float32 if isinstance(x, jax.Array) else np.float64)
 
 
 def concrete(x: Any) -> np.ndarray | None:

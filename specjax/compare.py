@@ -118,10 +118,14 @@ def compare(
     Args:
       spectrum to alpha_bar_range, sampler_options, noise, fit_options: as in :func:`fit`.
       schedules: more schedules by name, anybody's, taken as they are.
-      learned: a fit to reuse.
+      learned: a fit of the same to reuse.
 
     Returns:
       A :class:`Comparison` with the values on the full spectrum.
+
+    Raises:
+      ValueError: as :func:`fit` does; for a name of a family among the schedules, and where
+        ``learned`` is of something else.
 
     Example:
       >>> table = compare(Spectrum([1.0]), 4)
@@ -129,21 +133,48 @@ def compare(
       'learned'
     """
     spectrum = effective(spectrum, noise)
+    given = dict(schedules or {})
+    for name in given:
+        if name in ("learned", "spectral", *SCHEDULES):
+            raise ValueError(f"schedules: {name!r} is the name of another one: give it a new name")
+    chosen = objective(spectrum, sampler, sampler_options, loss, process)
     if learned is None:
         learned = fit(
             spectrum, steps, sampler=sampler, loss=loss, process=process,
             alpha_bar_range=alpha_bar_range, sampler_options=sampler_options, progress=progress,
             **fit_options,
         )  # fmt: skip
-    chosen = objective(spectrum, sampler, sampler_options, loss, process)
+    else:
+        _check_same(learned, chosen, steps, alpha_bar_range, spectrum)
     rows = [Row("learned", learned.schedule, learned.value, steps)]
     for name, make in heuristics(learned.nodes, loss, alpha_bar_range).items():
         made = make(steps)
         needed = _steps_needed(chosen, learned.nodes, make, learned.node_value)
         rows.append(Row(name, made, _value(chosen, spectrum, made), needed))
-    for name, given in (schedules or {}).items():
-        rows.append(Row(name, given, _value(chosen, spectrum, given)))
+    rows += [Row(name, one, _value(chosen, spectrum, one)) for name, one in given.items()]
     return Comparison(learned, tuple(sorted(rows, key=_rank)))
+
+
+def _check_same(
+    learned: FitResult,
+    chosen: Objective,
+    steps: int,
+    ends: tuple[float, float],
+    spectrum: Spectrum,
+) -> None:
+    """Refuse a fit of something else than what is compared."""
+    asked = {
+        "steps": (learned.steps, steps),
+        "sampler": (learned.sampler, chosen.sampler),
+        "sampler_options": (dict(learned.sampler_options), dict(chosen.options)),
+        "loss": (learned.loss, chosen.loss),
+        "process": (learned.process, chosen.process),
+        "alpha_bar_range": (tuple(learned.alpha_bar_range), _check.alpha_bar_range(ends)),
+        "spectrum": (learned.source.get("fingerprint"), spectrum.fingerprint),
+    }
+    for name, (found, wanted) in asked.items():
+        if found != wanted:
+            raise ValueError(f"learned: its {name} is {found!r}, that of the comparison {wanted!r}")
 
 
 def _rank(row: Row) -> float:

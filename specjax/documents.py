@@ -27,14 +27,26 @@ def numbers(array: Any) -> list[float | str]:
 
 
 def plain(value: Any) -> Any:
-    """Mappings, sequences and NumPy scalars as strict JSON."""
+    """Mappings, sequences and NumPy's scalars and arrays as strict JSON."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]
-    if isinstance(value, np.generic):
-        return value.item()
-    return value
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+
+
+def finite(value: Any) -> Any:
+    """Numbers in mappings and lists as floats, None for those that are not finite: strict JSON."""
+    if isinstance(value, Mapping):
+        return {str(name): finite(x) for name, x in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(x) for x in value]
+    return float(value) if np.isfinite(value) else None
+
+
+def or_nan(value: float | None) -> float:
+    """A number that :func:`finite` wrote."""
+    return float("nan") if value is None else value
 
 
 def versions() -> dict[str, str]:

@@ -45,7 +45,7 @@ class ScaledBasis:
 
     Attributes:
       inner: the orthonormal basis, None for coefficients as they are. scale: [d], of the noise.
-      kept: [k], the directions that have noise. shape: of one sample.
+      kept: [k], the directions that have noise, ascending. shape: of one sample.
     """
 
     inner: Basis | None
@@ -61,12 +61,11 @@ class ScaledBasis:
 
     def lift(self, c: Array) -> Array:
         """Whitened coefficients [..., k] to samples, 0 in directions without noise."""
-        xp, d = namespace(c, self.scale), self.scale.shape[0]
-        scaled = c * xp.asarray(self.scale, c.dtype)[self.kept]
-        place = np.full(d, len(self.kept))
-        place[np.asarray(self.kept)] = np.arange(len(self.kept))
-        wide = xp.concatenate([scaled, xp.zeros((*c.shape[:-1], 1), c.dtype)], axis=-1)
-        whole = xp.take(wide, place, axis=-1)
+        xp = namespace(c, self.scale, self.kept)
+        kept, directions = xp.asarray(self.kept), np.arange(self.scale.shape[0])
+        scaled = c * xp.asarray(self.scale, c.dtype)[kept]
+        place = xp.minimum(xp.searchsorted(kept, directions), len(kept) - 1)
+        whole = xp.where(kept[place] == directions, xp.take(scaled, place, axis=-1), 0)
         return whole if self.inner is None else self.inner.lift(whole)
 
 

@@ -119,6 +119,7 @@ def fit(
         max_iterations=_check.whole_number("max_iterations", max_iterations),
         restarts=restarts_for(spectrum, restarts),
     )
+    seed = _check.seed(seed)
     if tolerance is not None:
         _check.positive("tolerance", tolerance)
     problem = Problem(
@@ -137,7 +138,7 @@ def fit(
         finite=finite,
         history=np.asarray(history, np.float64),
         sampler=sampler,
-        sampler_options=dict(sampler_options or {}),
+        sampler_options=dict(chosen.options),
         loss=loss,
         process=process,
         alpha_bar_range=ends,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -96,7 +95,7 @@ class ForwardNoise:
         else:
             place["spatial"] = spatial
         if self._is_file:
-            found = NoiseSpectrum(self._weights(shape), shape, **place)
+            found = NoiseSpectrum(self._weights(), shape, **place)
         else:
             place["normalise"] = not self.noise_as_is
             found = noise_spectrum(self._family, shape, **{**self._options(), **place})
@@ -177,7 +176,7 @@ class ForwardNoise:
         }  # fmt: skip
         return given
 
-    def _weights(self, shape: tuple[int, ...]) -> np.ndarray:
+    def _weights(self) -> np.ndarray:
         try:
             found = np.load(self.noise, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
@@ -188,16 +187,3 @@ class ForwardNoise:
             check_weights(found)
             found = found / np.sqrt(np.mean(found**2))
         return np.asarray(found, np.float64)
-
-
-def forward_noise_of(document: Mapping[str, Any]) -> ForwardNoise:
-    """The choice that ``dataclasses.asdict`` wrote as JSON.
-
-    Raises:
-      TypeError: for the document of something else.
-    """
-    known = {one.name for one in fields(ForwardNoise)}
-    if set(document) - known:
-        raise TypeError(f"unknown options of the noise: {sorted(set(document) - known)}")
-    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in document.items()}
-    return ForwardNoise(**given)

@@ -80,7 +80,7 @@ def generate(
       True
     """
     n, dtype = _check.whole_number("n", n), _float(dtype)
-    key = jax.random.key(check_seed(seed))
+    key = jax.random.key(_check.seed(seed))
     labels = None if labels is None else _labels(labels, n)
     noise, denoise = _checked_noise(noise, tuple(shape)), within(denoise, noise)
     program, arrays = program_of(denoise)
@@ -255,13 +255,6 @@ def _checked_noise(noise: NoiseSpectrum | None, shape: tuple[int, ...]) -> Noise
     if noise is not None and noise.shape != shape:
         raise ValueError(f"the noise is of samples of shape {noise.shape}, these are {shape}")
     return anisotropic(noise)
-
-
-def check_seed(seed: int) -> int:
-    """The seed, if keys can be made of it."""
-    if _check.whole_number("seed", seed, 0) >= 2**32:
-        raise ValueError(f"seed = {seed}: give a whole number below 2**32")
-    return int(seed)
 
 
 def _float(dtype: Any) -> Any:

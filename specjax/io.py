@@ -134,6 +134,18 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
     return path
 
 
+def check_apart(**paths: str | os.PathLike[str] | None) -> None:
+    """Refuse outputs that would overwrite each other or what is read: paths by their names."""
+    seen: dict[Path, str] = {}
+    for name, path in paths.items():
+        if path is None:
+            continue
+        whole = Path(path).resolve()
+        if whole in seen:
+            raise ValueError(f"{name} = {str(path)!r} would overwrite {seen[whole]}: rename it")
+        seen[whole] = f"the {name}"
+
+
 @contextlib.contextmanager
 def atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place if the block succeeds."""

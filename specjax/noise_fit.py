@@ -116,7 +116,7 @@ def fit_noise(
     _check_spectrum(spectrum, basis, form, parameters)
     if tolerance is not None:
         _check.positive("tolerance", tolerance)
-    restarts = _check.whole_number("restarts", restarts)
+    restarts, seed = _check.whole_number("restarts", restarts), _check.seed(seed)
     task = _Task(
         Shape(chosen, shared_steps(steps), ends[1] == 1),
         form,

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from specjax import _check
 from specjax._values import Array
 from specjax.basis import FourierBasis
 from specjax.monotone import theta_of
@@ -92,7 +93,7 @@ def form_of(family: str, learned: tuple[str, ...], parameters: Mapping[str, Any]
     Raises:
       ValueError: for a start outside of the bounds.
     """
-    r0 = _R0[0] if "r0" in learned else parameters.get("r0", 1.0)
+    r0 = _R0[0] if "r0" in learned else _check.positive("r0", parameters.get("r0", 1.0))
     span = _SPAN / math.log1p(1 / r0)
     bounds = {
         "exponent": Knob("exponent", -span, span),

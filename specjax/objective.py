@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from specjax._values import Array, follows_the_rule
 from specjax.losses import LOSSES, check_loss, evaluate
@@ -49,10 +50,16 @@ def objective(
     process: str,
 ) -> Objective:
     """The objective of names that exist, on a spectrum that the loss can take."""
-    options = dict(options or {})
-    check_sampler(sampler, options)
+    named = dict(options or {})
+    check_sampler(sampler, named)
     check_loss(loss, spectrum)
-    return Objective(sampler, tuple(sorted(options.items())), loss, check_process(process))
+    return Objective(sampler, _pairs(named), loss, check_process(process))
+
+
+def _pairs(options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """By name, with numbers of Python's: they are keys of compilations, and go into files."""
+    plain = {k: x.item() if isinstance(x, np.generic) else x for k, x in options.items()}
+    return tuple(sorted(plain.items()))
 
 
 def loss_of_plan(plan: SamplerPlan, spectrum: Spectrum, loss: str) -> Array:

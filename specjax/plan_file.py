@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from specjax.corrections import Corrections
-from specjax.documents import levels_document, plain
+from specjax.documents import finite, levels_document, or_nan, plain
 from specjax.noise import anisotropic
 from specjax.noise_file import noise_field, noise_in
 from specjax.plan_result import PlanResult
@@ -80,13 +80,14 @@ def plan_document(result: PlanResult) -> dict[str, Any]:
         "sampler_options": plain(result.sampler_options),
         "groups": list(result.groups),
         "prior": result.prior,
-        "objective": _finite(result.objective),
-        "value": _finite(result.value),
-        "train_value": _finite(result.train_value),
-        "terms": _finite(result.terms),
-        "baselines": _finite(result.baselines),
+        "objective": finite(result.objective),
+        "loss": result.loss,
+        "value": finite(result.value),
+        "train_value": finite(result.train_value),
+        "terms": finite(result.terms),
+        "baselines": finite(result.baselines),
         "kept": result.kept,
-        "history": _finite(_host(result.history).tolist()),
+        "history": finite(_host(result.history).tolist()),
         "seed": int(result.seed),
         "seconds": round(float(result.seconds), 6),
     }
@@ -121,10 +122,11 @@ def plan_of(document: Mapping[str, Any], path: Any) -> PlanResult:
         groups=tuple(learned["groups"]),
         prior=learned["prior"],
         objective=learned["objective"],
-        value=_or_nan(learned["value"]),
-        train_value=_or_nan(learned["train_value"]),
-        terms={name: _or_nan(x) for name, x in learned["terms"].items()},
-        baselines={name: _or_nan(x) for name, x in learned["baselines"].items()},
+        loss=learned.get("loss", "w2"),
+        value=or_nan(learned["value"]),
+        train_value=or_nan(learned["train_value"]),
+        terms={name: or_nan(x) for name, x in learned["terms"].items()},
+        baselines={name: or_nan(x) for name, x in learned["baselines"].items()},
         kept=learned["kept"],
         history=np.array(learned["history"], np.float64).reshape(-1, 2),
         source=document["data"],
@@ -159,16 +161,3 @@ def _corrections_of(lists: Mapping[str, Any] | None) -> Corrections | None:
 
 def _host(x: Any) -> np.ndarray:
     return np.asarray(x, np.float64)
-
-
-def _finite(value: Any) -> Any:
-    """Numbers in mappings and lists, None for those that are not finite."""
-    if isinstance(value, Mapping):
-        return {str(name): _finite(x) for name, x in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(x) for x in value]
-    return float(value) if np.isfinite(value) else None
-
-
-def _or_nan(value: float | None) -> float:
-    return float("nan") if value is None else value

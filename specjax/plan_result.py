@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from specjax.corrections import Corrections, corrected_plan
+from specjax.corrections import LEARNABLE, Corrections, corrected_plan, corrections_of
 from specjax.noise import NoiseSpectrum
+from specjax.samplers import intervals
 from specjax.samplers import plan as plan_of_sampler
 from specjax.schedule import NoiseSchedule, check_process
 from specjax.steps import SamplerPlan
@@ -29,7 +30,7 @@ class PlanResult:
       sampler, sampler_options: whose plan it was in the beginning. process: "vp" or "ve".
       groups: what was learned, of "levels", "ratios", "weights", "noise".
       prior: the rung, such as "gaussian", "empirical", "network".
-      objective: the weight of each term.
+      objective: the weight of each term. loss: a name in LOSSES, of the term "transfer".
       value: of the plan, held out. train_value: on what it was learned on.
       terms: each term of ``value`` by itself, not its logarithm.
       baselines: held-out values of the heuristic plans of S calls, by name; the best of them is
@@ -52,6 +53,7 @@ class PlanResult:
     train_value: float
     kept: str
     history: np.ndarray
+    loss: str = "w2"
     sampler_options: Mapping[str, Any] = field(default_factory=dict)
     terms: Mapping[str, float] = field(default_factory=dict)
     baselines: Mapping[str, float] = field(default_factory=dict)
@@ -76,8 +78,11 @@ class PlanResult:
         (Apart from the first level, where VP starts from unit noise and VE from noise of sigma.)
         """
         check_process(process)
-        if self.corrections is None:
-            return plan_of_sampler(
-                self.sampler, self.schedule, process, **dict(self.sampler_options)
-            )
-        return corrected_plan(self.schedule.logsnr, self.corrections, process)
+        by, options = self.corrections, dict(self.sampler_options)
+        if by is None and process != self.process and self.sampler in LEARNABLE:
+            # DDPM's variance "beta" is the process's own: what is converted is the plan.
+            t = intervals(np.asarray(self.schedule.logsnr), self.process, 0)
+            by = corrections_of(self.sampler, t, **options)
+        if by is None:
+            return plan_of_sampler(self.sampler, self.schedule, process, **options)
+        return corrected_plan(self.schedule.logsnr, by, process)

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from specjax.documents import finite
 from specjax.learning import TERMS, Verdict
 from specjax.learning.heuristics import AMPLIFIED
 from specjax.plan_result import PlanResult
@@ -24,11 +25,11 @@ def learned_json(
     return {
         "noise": None if noise is None else {"name": noise.name, "fingerprint": noise.fingerprint},
         "plans": [
-            {**_facts(one), "amplification": _finite(ratio)}
+            {**_facts(one), "amplification": finite(ratio)}
             for one, ratio in zip(found, ratios, strict=True)
         ],
         "verdicts": [
-            {**one._asdict(), "value": _finite(one.value), "objective": dict(one.objective)}
+            {**one._asdict(), "value": finite(one.value), "objective": dict(one.objective)}
             for one in judged
         ],
     }
@@ -40,16 +41,12 @@ def _facts(one: PlanResult) -> dict[str, Any]:
         "prior": one.prior,
         "kept": one.kept,
         "objective": dict(one.objective),
-        "value": _finite(one.value),
-        "train_value": _finite(one.train_value),
-        "terms": {name: _finite(x) for name, x in one.terms.items()},
-        "baselines": {name: _finite(x) for name, x in one.baselines.items()},
+        "value": finite(one.value),
+        "train_value": finite(one.train_value),
+        "terms": finite(one.terms),
+        "baselines": finite(one.baselines),
         "seconds": round(one.seconds, 3),
     }
-
-
-def _finite(x: float) -> float | None:
-    return float(x) if math.isfinite(x) else None
 
 
 def print_learned(

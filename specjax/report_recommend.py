@@ -10,9 +10,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from specjax.documents import finite
 from specjax.io import numbers
 from specjax.report import amplified
-from specjax.report_sweep import finite_or_none
 
 if TYPE_CHECKING:
     from specjax.sweep.recommend import Recommendation
@@ -97,11 +97,11 @@ def recommendations_json(rows: Sequence[Recommendation], target: float) -> dict[
                 "reached": row.reached,
                 "steps": row.steps,
                 "denoiser_calls": row.calls,
-                "value": finite_or_none(row.value),
+                "value": finite(row.value),
                 "converged": row.converged,
                 "best_heuristic": row.best_heuristic,
-                "best_heuristic_value": finite_or_none(row.best_heuristic_value),
-                "amplification": finite_or_none(row.amplification),
+                "best_heuristic_value": finite(row.best_heuristic_value),
+                "amplification": finite(row.amplification),
                 "denoiser_error": row.denoiser_error,
                 "logsnr": numbers(row.schedule.logsnr),
             }

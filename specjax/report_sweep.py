@@ -12,6 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from specjax.documents import finite
 from specjax.losses import LOSSES
 from specjax.plots.sweep_rows import (
     column,
@@ -231,16 +232,11 @@ def _cells_json(rows: pa.Table) -> list[dict[str, Any]]:
                 {
                     "steps": steps,
                     "fits": cell.fits,
-                    "median_loss": finite_or_none(cell.loss),
-                    "median_best_heuristic_over_learned": finite_or_none(cell.ratio),
+                    "median_loss": finite(cell.loss),
+                    "median_best_heuristic_over_learned": finite(cell.ratio),
                 }
                 for steps, cell in row.items()
             ],
         }
         for (sampler, options, *noise), row in _cells(rows).items()
     ]
-
-
-def finite_or_none(x: float) -> float | None:
-    """For strict JSON, which has no NaN."""
-    return float(x) if math.isfinite(x) else None

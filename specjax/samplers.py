@@ -101,8 +101,7 @@ def eta_family(t: Intervals, *, eta: float) -> Rows:
     Also k-diffusion's ancestral Euler: in scaled coordinates the two are one formula, with
     ``s_down = s_next sqrt(1 - eta^2 (1 - e^-h))`` and ``s_up = eta s_next sqrt(1 - e^-h)``.
     """
-    if not 0 <= eta <= 1:
-        raise ValueError(f"eta = {eta!r}: give a number from 0 (DDIM) to 1 (DDPM)")
+    eta = _check.number("eta", eta, 0, 1, "a number from 0 (DDIM) to 1 (DDPM)")
     log_ratio = _log_eta_ratio(t, eta)
     push = eta * t.s_next * t.xp.sqrt(-t.xp.expm1(-t.h)) if eta else None
     return _one_register(t, t.xp.exp(log_ratio), -t.xp.expm1(log_ratio), push)
@@ -190,8 +189,7 @@ def dpmpp_2m(t: Intervals) -> Rows:
 
 def dpmpp_2m_sde(t: Intervals, *, eta: float = 1.0) -> Rows:
     """SDE-DPM-Solver++(2M), midpoint form (2211.01095, eq. 19; k-diffusion's ``dpmpp_2m_sde``)."""
-    if not 0 <= eta < math.inf:
-        raise ValueError(f"eta = {eta!r}: give a finite number of at least 0")
+    eta = _check.not_negative("eta", eta)
     push = t.s_next * t.xp.sqrt(-t.xp.expm1(-eta * t.h)) if eta else None
     return _two_estimates(t, -(1 + eta) * t.h / 2, push)
 
@@ -267,13 +265,15 @@ def intervals(logsnr: Array, process: str, idle: Array | int) -> Intervals:
 
 
 def check_sampler(sampler: str, options: dict[str, Any]) -> Sampler:
-    """The sampler's row of the table, if its name and the names of its options exist."""
+    """The sampler's row of the table, if its name and its options exist and can be compiled in."""
     found = SAMPLERS[_check.one_of("sampler", sampler, SAMPLERS)]
     known = [p.name for p in inspect.signature(found.rows).parameters.values()][1:]
-    for option in options:
+    for option, given in options.items():
         if option not in known:
             allowed = ", ".join(known) or "none"
             raise ValueError(f"sampler {sampler!r} has no option {option!r}: it takes {allowed}")
+        if not isinstance(given, str | int | float | np.number):
+            raise ValueError(f"{option} = {given!r}: give a number of Python's, or a name")
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from specjax.documents import levels_document, numbers, plain
+from specjax.documents import finite, levels_document, numbers, or_nan, plain
 from specjax.noise import anisotropic
 from specjax.noise_file import noise_field, noise_in
 from specjax.response import Measured
@@ -40,17 +40,17 @@ def _result_document(result: FitResult) -> dict[str, Any]:
     names = ("eigenvalues", "mean", "weights", "mean_weights")
     fit = {
         "sampler": result.sampler,
-        "sampler_options": dict(result.sampler_options),
+        "sampler_options": plain(result.sampler_options),
         "process": result.process,
         "alpha_bar_range": list(result.alpha_bar_range),
         "loss": result.loss,
-        "value": result.value if result.finite else None,
-        "node_value": result.node_value if np.isfinite(result.node_value) else None,
+        "value": finite(result.value if result.finite else np.nan),
+        "node_value": finite(result.node_value),
         "converged": result.converged,
         "iterations": result.iterations,
-        "seed": result.seed,
-        "seconds": round(result.seconds, 6),
-        "baselines": {name: float(v) for name, v in result.baselines.items()},
+        "seed": int(result.seed),
+        "seconds": round(float(result.seconds), 6),
+        "baselines": finite(result.baselines),
     }
     document = {
         **levels_document(FORMAT, 1, result.schedule),
@@ -75,21 +75,20 @@ def _result_document(result: FitResult) -> dict[str, Any]:
 
 def _result_of(schedule: NoiseSchedule, document: Mapping[str, Any], path: Any) -> FitResult:
     fit = document["fit"]
-    nan = float("nan")
     return FitResult(
         schedule=schedule,
-        value=nan if fit["value"] is None else fit["value"],
+        value=or_nan(fit["value"]),
         converged=fit["converged"],
         finite=fit["value"] is not None,
-        history=np.full(fit["iterations"] + 1, nan),
+        history=np.full(fit["iterations"] + 1, np.nan),
         sampler=fit["sampler"],
         sampler_options=fit["sampler_options"],
         loss=fit["loss"],
         process=fit["process"],
         alpha_bar_range=tuple(fit["alpha_bar_range"]),
         nodes=_nodes_of(document["spectrum_nodes"]),
-        node_value=nan if fit["node_value"] is None else fit["node_value"],
-        baselines=fit["baselines"],
+        node_value=or_nan(fit["node_value"]),
+        baselines={name: or_nan(x) for name, x in fit["baselines"].items()},
         source=document["data"],
         noise=noise_in(document, path),
         seed=fit["seed"],

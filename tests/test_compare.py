@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from checks import one_line
 
 import specjax as sx
 from specjax.compare import MOST_STEPS
@@ -72,3 +73,27 @@ def test_a_range_that_a_family_does_not_meet_leaves_it_out():
     rows = sx.compare(SPECTRUM, 3, alpha_bar_range=(1e-8, 1e-3)).rows
     assert "scaled_linear" not in {row.name for row in rows}
     assert "cosine" in {row.name for row in rows}
+
+
+@pytest.mark.parametrize("name", ["learned", "spectral", "cosine"])
+def test_a_schedule_has_a_name_of_its_own(comparison, name):
+    given = {name: sx.family("karras", 6)}
+    said = one_line(sx.compare, SPECTRUM, 6, schedules=given, learned=comparison.learned)
+    assert f"'{name}' is the name of another" in said
+
+
+@pytest.mark.parametrize(
+    ("what", "given"),
+    [
+        ("steps", {"steps": 5}),
+        ("sampler", {"sampler": "ddpm"}),
+        ("sampler_options", {"sampler_options": {"eta": 0.5}}),
+        ("loss", {"loss": "kl"}),
+        ("process", {"process": "ve"}),
+        ("alpha_bar_range", {"alpha_bar_range": (1e-4, 1.0)}),
+        ("spectrum", {"spectrum": sx.Spectrum([1.0])}),
+    ],
+)
+def test_a_fit_of_something_else_is_not_reused(comparison, what, given):
+    asked = {"spectrum": SPECTRUM, "steps": 6, "learned": comparison.learned, **given}
+    assert f"learned: its {what} is" in one_line(sx.compare, **asked)

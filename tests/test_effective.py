@@ -288,3 +288,12 @@ def test_bad_pairs_are_one_line():
     large = sx.Spectrum(np.ones(6400), basis=DenseBasis(np.ones((1, 6400)), (80, 80)))
     big = sx.noise_spectrum("power_law", (80, 80))
     assert "shift-invariant" in one_line(sx.effective, large, big)
+
+
+@pytest.mark.parametrize("name", ["power law", "omission"])
+def test_a_basis_under_noise_can_be_an_argument_of_a_compiled_function(name):
+    _, _, spectrum = shift_invariant()
+    under = sx.effective(spectrum, made(name))
+    unit = np.eye(under.dimension, dtype=np.float32)
+    rows = np.asarray(jax.jit(lambda s, c: s.lift(c))(under, unit)).reshape(len(unit), -1)
+    np.testing.assert_allclose(rows.T @ rows, covariance(made(name)), atol=1e-5)

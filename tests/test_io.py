@@ -168,3 +168,16 @@ def test_a_fit_that_is_not_finite_can_be_kept(tmp_path, result):
     back = sx.load(sx.save(tmp_path / "nan.json", broken))
     assert np.isnan(back.value)
     assert not back.finite
+
+
+def test_numbers_of_numpy_and_baselines_that_are_not_finite_are_kept(tmp_path, result):
+    from dataclasses import replace
+
+    given = replace(
+        result, seed=np.int64(3), seconds=np.float32(0.5), sampler_options={"eta": np.float32(0.5)},
+        baselines={"cosine": np.inf, "karras": np.float64(2.0)},
+    )  # fmt: skip
+    back = sx.load(sx.save(tmp_path / "fit.json", given))
+    assert (back.seed, back.seconds, back.sampler_options) == (3, 0.5, {"eta": 0.5})
+    assert np.isnan(back.baselines["cosine"])
+    assert back.baselines["karras"] == 2.0

@@ -366,3 +366,13 @@ def test_without_a_name_only_samplers_that_take_the_rest_are_tried():
     assert result.sampler == "ddim"
     assert result.corrections.memory == 0
     assert not any(name.startswith("dpmpp_2m") for name in result.baselines)
+
+
+@pytest.mark.parametrize("loss", ["kl", "relative"])
+def test_the_closed_form_for_the_loss_is_a_heuristic(loss):
+    spectrum = sx.Spectrum.power_law(64, 2.0)
+    found = sx.learn(spectrum, 4, sampler="ddim", groups=("levels",), loss=loss, max_iterations=2)
+    closed = sx.spectral(spectrum, 4, loss=loss, alpha_bar_range=(4.0358e-5, 1.0))
+    wanted = np.log(float(sx.loss(spectrum, closed, loss=loss)))
+    assert found.baselines["ddim spectral"] == pytest.approx(wanted, rel=1e-6)
+    assert found.loss == loss

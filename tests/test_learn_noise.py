@@ -225,3 +225,13 @@ def test_kinds_under_noise_keep_their_default_objectives(colored):
     ):
         assert request_of(prior, False).objective == expected
     assert weighted(gaussian.spectrum, LOSSES["w2"]).weights == pytest.approx(OWN.weights**2)
+
+
+def test_plans_of_a_spectrum_under_noise_can_be_judged_by_samples():
+    x = np.random.default_rng(0).normal(size=(60, 4, 4)).cumsum(1).cumsum(2)
+    spectrum = sx.Spectrum.from_samples(x, method="shift-invariant")
+    noise = sx.noise_spectrum("power_law", (4, 4), exponent=-0.5)
+    found = sx.learn(
+        spectrum, 2, noise=noise, objective={"teacher": 1.0}, n=8, max_iterations=3
+    )  # fmt: skip
+    assert found.value <= min(found.baselines.values())

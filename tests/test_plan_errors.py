@@ -39,7 +39,7 @@ def learned():
 @pytest.mark.parametrize("process", ["vp", "ve"])
 def test_it_is_what_errors_add_up_to_over_the_least_of_the_heuristics(learned, process):
     prior = prior_from(sx.Spectrum(LAM))
-    known = heuristics(prior, 4, ("ddim", "dpmpp_2m"), {}, ENDS)
+    known = heuristics(prior, 4, ("ddim", "dpmpp_2m"), {}, ENDS, "w2")
     assert known.keys() == learned.baselines.keys()
     least = min(let_through(sx.plan(x.sampler, x.schedule)) for x in known.values())
     wanted = let_through(learned.plan) / least
@@ -55,7 +55,7 @@ def test_of_a_heuristic_it_is_one_or_more(learned):
             dataclasses.replace(learned, schedule=one.schedule, corrections=one.corrections("vp")),
             prior,
         )
-        for one in heuristics(prior, 4, ("ddim", "dpmpp_2m"), {}, ENDS).values()
+        for one in heuristics(prior, 4, ("ddim", "dpmpp_2m"), {}, ENDS, "w2").values()
     ]
     assert min(found) == pytest.approx(1)
 
@@ -91,3 +91,22 @@ def test_the_command_says_it_in_json(run, tmp_path):
     prior = sx.priors.prior_of("gaussian", sx.data.open(tmp_path / "x.npy"))
     wanted = amplification(sx.load(tmp_path / "plan.json"), prior)
     assert plan["amplification"] == pytest.approx(wanted, rel=1e-6)
+
+
+def test_under_a_noise_it_is_in_units_of_the_data():
+    shape = (2, 4)
+    x = np.random.default_rng(0).normal(size=(90, *shape)).cumsum(2)
+    spectrum = sx.Spectrum.from_samples(x, method="shift-invariant")
+    noise = sx.noise_spectrum("power_law", shape, exponent=1.0)
+    result = sx.learn(spectrum, 3, noise=noise, max_iterations=30, alpha_bar_range=ENDS)
+    prior = prior_from(spectrum, noise)
+    under = prior.spectrum
+    variance = under.noise_variance
+
+    def errors(plan):
+        found = sx.transfer(plan, dataclasses.replace(under, basis=None).with_denoiser_error(1.0))
+        return (variance * found.error).sum()
+
+    known = heuristics(prior, 3, ("ddim", "dpmpp_2m"), {}, ENDS, "w2").values()
+    least = min(errors(sx.plan(x.sampler, x.schedule)) for x in known)
+    assert amplification(result, prior) == pytest.approx(errors(result.plan) / least, rel=1e-6)

@@ -203,3 +203,15 @@ def test_the_rows_in_a_file_are_those_of_the_process(tmp_path):
     np.testing.assert_allclose(rows["sigma"], result.schedule.sigmas[:-1], rtol=1e-15)
     assert rows["start"] == pytest.approx(np.exp(4.0))
     assert set(ROWS) <= set(rows)
+
+
+@pytest.mark.parametrize("variance", ["posterior", "beta"])
+def test_levels_alone_make_the_same_samples_in_both_processes(variance):
+    levels = sx.NoiseSchedule.from_sigmas([1e3, 20.0, 3.0, 0.5, 0.0])
+    result = untouched("ddpm", variance=variance)
+    result = replace(result, schedule=levels)
+    spectrum = sx.Spectrum([9.0, 1.0, 0.05])
+    own, other = (sx.transfer(result.plan_in(x), spectrum).std for x in ("vp", "ve"))
+    np.testing.assert_allclose(other, own, rtol=1e-4)  # the first level is nearly all noise
+    np.testing.assert_array_equal(own, sx.transfer(sx.plan("ddpm", levels, variance=variance),
+                                                   spectrum).std)  # fmt: skip

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from checks import by_default
+from checks import by_default, one_line
 from sklearn.covariance import OAS, LedoitWolf
 
-from specjax import LOSSES, NoiseSchedule, Spectrum, family, loss, plan, transfer
+from specjax import LOSSES, NoiseSchedule, Spectrum, family, fit, loss, plan, transfer
 from specjax import estimate as estimators
 from specjax.losses import evaluate
 
@@ -402,3 +402,14 @@ def test_many_zeros_are_one_node():
     for sampler in ("ddim", "ddpm"):
         whole, nodes = (loss(one, schedule, sampler) for one in (spectrum, small))
         assert nodes == pytest.approx(whole, rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.longdouble, np.int32, jnp.int32, jnp.bfloat16])
+def test_any_real_numbers_can_be_fitted(dtype):
+    given = np.array([4, 1], dtype) if dtype is not jnp.int32 else jnp.array([4, 1])
+    found, wanted = fit(Spectrum(given), 2), fit(Spectrum([4.0, 1.0]), 2)
+    assert found.value == pytest.approx(wanted.value, rel=1e-5)
+
+
+def test_complex_eigenvalues_are_refused():
+    assert "complex128: give real ones" in one_line(Spectrum, np.array([1 + 2j, 1]))

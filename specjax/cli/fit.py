@@ -134,10 +134,11 @@ class Fit:
 
         self.goal.check(self.steps)
         self.noise.check()
-        _check.whole_number("seed", self.data.seed, 0)
+        _check.seed(self.data.seed)
         files.check_folder(self.out)
         if self.plot is not None:
             files.check_folder(check_path(self.plot))
+        files.check_apart(data=self.data.data, out=self.out, plot=self.plot)
         probed, opened = self.goal.probed(), self.data.open()
         self.data.noise(opened, self.noise)
         spectrum = under(self.noise, self.data.spectrum(opened))
@@ -181,7 +182,7 @@ class Compare:
         for steps in self.steps:
             self.goal.check(steps)
         self.noise.check()
-        _check.whole_number("seed", self.data.seed, 0)
+        _check.seed(self.data.seed)
         probed = self.goal.probed()
         given = {name: read_schedule(name) for name in self.schedules}
         opened = self.data.open()

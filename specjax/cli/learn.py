@@ -258,7 +258,9 @@ def _limit(result: PlanResult, ladder: Ladder) -> float | None:
     if not exact or spectrum is None or result.plan.stochastic or not result.schedule.ends_clean:
         return None
     noisy = float(result.schedule.alpha_bar[0])
-    return limits.gaussian(spectrum, result.steps, noisy=noisy, process=result.process)
+    return limits.gaussian(
+        spectrum, result.steps, loss=result.loss, noisy=noisy, process=result.process
+    )
 
 
 def _samples(

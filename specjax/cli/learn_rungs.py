@@ -68,7 +68,7 @@ class Rungs:
         """Refuse what can be refused before anything is read."""
         from specjax.priors import PRIORS
 
-        _check.whole_number("seed", self.seed, 0)
+        _check.seed(self.seed)
         _check.whole_number("samples", self.samples)
         for name in self.prior:
             _check.one_of("prior", name, (*PRIORS, *_OF_RUN))

@@ -136,10 +136,9 @@ class Drawing:
 
     def check(self) -> None:
         """Refuse what can be refused before the run is read."""
-        from specjax.generate import check_seed
 
         _check.whole_number("n", self.n)
-        check_seed(self.seed)
+        _check.seed(self.seed)
         for name in ("batch", "devices"):
             if getattr(self, name) is not None:
                 _check.whole_number(name, getattr(self, name))

@@ -152,7 +152,7 @@ def _written(
         _write(file, held, batches)
     samples: np.ndarray = np.lib.format.open_memmap(path, mode="r")
     found = {"samples": len(samples), "skipped": dataset.skipped}
-    _write_about(dataset, _about(path), samples, labels, found)
+    _write_about(dataset, _about(path), labels, found)
     return Collected(samples, _joined(labels), dataset.classes)
 
 
@@ -183,7 +183,6 @@ def _write_header(file: BinaryIO, like: np.ndarray, count: int) -> int:
 def _write_about(
     dataset: Dataset,
     path: Path,
-    samples: np.ndarray,
     labels: list[np.ndarray],
     found: dict[str, Any],
 ) -> None:

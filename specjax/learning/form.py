@@ -154,6 +154,8 @@ def form_of(
     stochastic = SAMPLERS[sampler].rows(t, **dict(options)).stochastic
     form = Form(steps, sampler, fixed, 0, chosen, ends_clean, process, stochastic)
     if not form.corrects:
+        if memory is not None:
+            raise ValueError(f"memory = {memory} beside groups = {chosen}: levels alone have none")
         return form
     check_learnable(sampler)
     own = corrections_of(sampler, t, **dict(options)).memory

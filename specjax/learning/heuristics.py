@@ -11,6 +11,7 @@ import numpy as np
 from specjax.compare import errors_of, pinned_families
 from specjax.compare import heuristics as schedules_of
 from specjax.corrections import LEARNABLE, Corrections, corrected_plan, corrections_of
+from specjax.losses import LOSSES, weighted
 from specjax.plan_result import PlanResult
 from specjax.priors.contract import Prior
 from specjax.samplers import intervals, plan_of_levels
@@ -45,11 +46,11 @@ class Heuristic(NamedTuple):
 
 def heuristics(
     prior: Prior, steps: int, samplers: tuple[str, ...], options: Mapping[str, Any],
-    ends: tuple[float, float],
+    ends: tuple[float, float], loss: str,
 ) -> dict[str, Heuristic]:  # fmt: skip
-    """Every sampler along every family in S steps, and along the closed form of the spectrum."""
+    """Every sampler along every family in S steps, and along the closed form for the loss."""
     known = prior.spectrum
-    makers = pinned_families(ends) if known is None else schedules_of(known, "w2", ends)
+    makers = pinned_families(ends) if known is None else schedules_of(known, loss, ends)
     return {
         f"{sampler} {name}": Heuristic(sampler, options, make(steps))
         for sampler in samplers
@@ -57,12 +58,18 @@ def heuristics(
     }
 
 
+def closed_form_for(objective: Mapping[str, float], loss: str) -> str:
+    """The loss whose closed form is a heuristic: that of the transfer, W2 where there is none."""
+    return loss if "transfer" in objective else "w2"
+
+
 def rivals(result: PlanResult, prior: Prior) -> dict[str, Heuristic]:
     """The heuristic plans that a learned one was compared with, the best on its prior first."""
     names = sorted(result.baselines, key=result.baselines.__getitem__)
     samplers = tuple(dict.fromkeys(name.split()[0] for name in names))
     ends = alpha_bar_range_of(result.schedule)
-    known = heuristics(prior, result.steps, samplers, result.sampler_options, ends)
+    options, loss = result.sampler_options, closed_form_for(result.objective, result.loss)
+    known = heuristics(prior, result.steps, samplers, options, ends, loss)
     return {name: known[name] for name in names}
 
 
@@ -80,6 +87,7 @@ def amplification(result: PlanResult, prior: Prior) -> float:
     """
     if prior.spectrum is None:
         return math.nan
+    spectrum = weighted(prior.spectrum, LOSSES["w2"])
     others = rivals(result, prior).values()
-    least = min(errors_of(one.plan(result.process, 0), prior.spectrum) for one in others)
-    return errors_of(result.plan, prior.spectrum) / least
+    least = min(errors_of(one.plan(result.process, 0), spectrum) for one in others)
+    return errors_of(result.plan, spectrum) / least

@@ -162,6 +162,8 @@ _compiled_terms = jax.jit(lambda judge, plan: judge.terms(plan))
 
 def check_objective(objective: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
     """The weights of terms that exist."""
+    if not isinstance(objective, Mapping):
+        raise ValueError(f"objective = {objective!r}: give weights by name, as in {{'teacher': 1}}")
     for name, weight in objective.items():
         _check.one_of("objective", name, TERMS)
         _check.positive(f"objective[{name!r}]", weight)

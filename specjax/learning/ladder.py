@@ -104,6 +104,8 @@ def verdicts(
       ValueError: for a plan that was learned for another noise than a rung is under.
     """
     rungs = [prior_from(one, noise) for one in priors]
+    if not rungs or not results:
+        raise ValueError("results and priors: give at least one of each")
     for one in results:
         for prior in rungs:
             check_noise(one.noise, noise_of(prior), what="the plan", where=f"the rung {prior.kind}")

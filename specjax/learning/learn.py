@@ -21,7 +21,7 @@ from specjax import _check
 from specjax.descent import BFGS
 from specjax.learning.descend import Found, Progress, descend, plan_of, value_of
 from specjax.learning.form import GROUPS, Form, forms_of, pack, unpack
-from specjax.learning.heuristics import Heuristic, heuristics
+from specjax.learning.heuristics import Heuristic, closed_form_for, heuristics
 from specjax.learning.judge import terms_of
 from specjax.learning.prepare import Bench, Request, bench_of, prior_from, request_of
 from specjax.learning.teacher import check_answers
@@ -131,7 +131,8 @@ def learn(
     method = BFGS if optimizer is None else with_optax(optimizer)
     limits = alpha_bar_to_logsnr(ends)
     with bench.precision():
-        known = heuristics(prior, steps, samplers, sampler_options or {}, ends)
+        closed = closed_form_for(dict(request.objective), request.loss)
+        known = heuristics(prior, steps, samplers, sampler_options or {}, ends, closed)
         baselines = _judged(known, bench, process, max(form.memory for form in forms.values()))
         name = _best(baselines, known, bench, process)
         fall_back = _from_heuristic(name, known[name], forms, baselines[name], bench)
@@ -146,7 +147,8 @@ def learn(
             found = found._replace(parameters=fall_back.parameters, held_out=fall_back.value)
         return _result(
             first.form, found, bench, limits,
-            process=process, prior=prior.kind, objective=dict(request.objective), kept=kept,
+            process=process, prior=prior.kind, objective=dict(request.objective),
+            loss=request.loss, kept=kept,
             baselines=baselines, source=_source(prior, request, bench), seed=seed, began=began,
             noise=noise_of(prior),
         )  # fmt: skip

@@ -16,7 +16,6 @@ from specjax import _check
 from specjax import io as files
 from specjax._values import Array
 from specjax.effective import effective
-from specjax.generate import check_seed
 from specjax.learning.judge import Judge, check_objective, keys_of, spread_of
 from specjax.learning.teacher import Teaching, fine
 from specjax.losses import LOSSES, check_loss, weighted
@@ -87,7 +86,7 @@ def request_of(
             _check.positive("teacher_tolerance", teacher_tolerance),
             None if cache is None else _folder(cache),
         ),
-        seed=check_seed(seed),
+        seed=_check.seed(seed),
     )
     return found._replace(objective=objective_of(objective, prior, stochastic))
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from specjax import _check
 from specjax.forward_noise import ForwardNoise
-from specjax.generate import check_seed
 from specjax.nn.frequency_losses import FREQUENCY_LOSSES, TERM_LEVELS
 from specjax.nn.levels import WEIGHTINGS
 from specjax.nn.targets import TARGETS
@@ -222,7 +221,7 @@ class TrainConfig:
         )  # fmt: skip
         for group in groups:
             group.check()
-        check_seed(self.seed)
+        _check.seed(self.seed)
 
     def document(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -244,7 +243,7 @@ class TrainConfig:
             "keeping": KeepingConfig,
         }
         given = {"loss": {}, "forward": {}, **document}
-        made = {name: kind(**_tuples(kind, given[name])) for name, kind in parts.items()}
+        made = {name: kind(**_tuples(given[name])) for name, kind in parts.items()}
         return cls(**made, seed=document["seed"])
 
 
@@ -260,7 +259,7 @@ def differences(before: TrainConfig, now: TrainConfig) -> list[str]:
     return found
 
 
-def _tuples(kind: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+def _tuples(given: Mapping[str, Any]) -> dict[str, Any]:
     """Lists of JSON as the tuples that they were."""
     return {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
 

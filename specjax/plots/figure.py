@@ -74,7 +74,7 @@ def _markers(one: Drawn, picture: FitPicture) -> dict[str, Any]:
     return {"marker": "o", "markersize": 5 if one.name == picture.learned else 3.5}
 
 
-def _step_axis(axes: Axes, picture: FitPicture) -> None:
+def _step_axis(axes: Axes) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.set_xlabel("sampling step (noisy → clean)")
@@ -89,7 +89,7 @@ def _draw_alpha_bar(axes: Axes, picture: FitPicture) -> None:
     axes.set_title("Signal power")
     axes.set_ylabel(r"$\bar\alpha$  (1 = clean)")
     axes.set_ylim(-0.03, 1.03)
-    _step_axis(axes, picture)
+    _step_axis(axes)
 
 
 def _draw_logsnr(axes: Axes, picture: FitPicture) -> None:
@@ -110,7 +110,7 @@ def _draw_logsnr(axes: Axes, picture: FitPicture) -> None:
         )  # fmt: skip
     axes.set_title("Log signal-to-noise ratio")
     axes.set_ylabel(r"logsnr $= \log(\alpha^2 / \sigma^2)$")
-    _step_axis(axes, picture)
+    _step_axis(axes)
 
 
 def _mark_jump(axes: Axes, at: int, level: float, top: float, style: dict[str, Any]) -> None:

@@ -20,7 +20,6 @@ import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,6 @@ _CHANGES: dict[str, Callable[[Spectrum, Any], Spectrum]] = {
 }
 """What is done with a spectrum that is there, by the key that says so."""
 
-_POWER_LAW = list(signature(Spectrum.power_law).parameters)
 
 Note = Callable[[str], None]
 """Called with what is being read."""

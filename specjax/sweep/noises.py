@@ -15,10 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from specjax import _check
 from specjax.basis import FourierBasis
+from specjax.documents import plain
 from specjax.noise import NoiseSpectrum
 from specjax.noise_families import NOISES, noise_spectrum
 from specjax.spectrum import Spectrum
@@ -92,7 +91,7 @@ def expanded_noise(given: Any) -> list[SweptNoise]:
             f"noises has {given!r}: give a family, a table with family and options, or a noise"
         )
     family = _check.one_of("noises: family", table["family"].replace("-", "_"), NOISES)
-    options = {k: _plain(v) for k, v in table.items() if k != "family"}
+    options = {k: plain(v) for k, v in table.items() if k != "family"}
     known = [p for p in inspect.signature(NOISES[family].weights).parameters if p != "r"]
     for key in options:
         _check.one_of(f"noises: option of {family}", key, [*known, *_PLACE])
@@ -108,12 +107,6 @@ def _values(name: str, given: Any) -> list[Any]:
     if name in _PAIRS:
         several = several and any(isinstance(one, list) for one in given)
     return given if several else [given]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def named(noise: NoiseSpectrum | None) -> tuple[str, str]:

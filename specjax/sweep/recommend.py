@@ -96,6 +96,8 @@ def recommend(
     most_steps = _check.whole_number("most_steps", most_steps)
     spectrum = effective(spectrum, noise)
     waiting = [one for given in samplers for one in expanded(given)]
+    if not waiting:
+        raise ValueError("samplers = (): give at least one")
     for name, chosen in waiting:
         objective(spectrum, name, dict(chosen), loss, process)
     found: list[Recommendation] = []

@@ -16,6 +16,7 @@ import numpy as np
 
 from specjax import _check
 from specjax.compare import pinned_families
+from specjax.documents import plain
 from specjax.effective import check_spectrum, effective
 from specjax.families import SCHEDULES
 from specjax.fit import OVERSHOOT, restarts_for, tolerance_for
@@ -91,7 +92,7 @@ class Sweep:
             "alpha_bar_ranges": _distinct(
                 "alpha_bar_ranges", [_check.alpha_bar_range(x) for x in self.alpha_bar_ranges]
             ),
-            "seeds": _distinct("seeds", [whole("seeds", s, 0) for s in self.seeds]),
+            "seeds": _distinct("seeds", [_check.seed(s) for s in self.seeds]),
             "nodes": whole("nodes", self.nodes),
             "max_iterations": whole("max_iterations", self.max_iterations),
         }
@@ -211,17 +212,10 @@ def expanded(sampler: Any) -> list[Sampler]:
         return [(sampler[0], tuple(sorted(dict(sampler[1]).items())))]
     if not isinstance(sampler, Mapping) or "name" not in sampler:
         raise ValueError(f"samplers has {sampler!r}: give a name, or a table with name and options")
-    options = {k: _plain(v) for k, v in sampler.items() if k != "name"}
+    options = {k: plain(v) for k, v in sampler.items() if k != "name"}
     lists = [v if isinstance(v, list | tuple) else [v] for v in options.values()]
     combined = (zip(options, values, strict=True) for values in itertools.product(*lists))
     return [(str(sampler["name"]), tuple(sorted(pairs))) for pairs in combined]
-
-
-def _plain(value: Any) -> Any:
-    """NumPy's numbers and arrays as Python's, which hash and go into JSON."""
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 class Case(NamedTuple):
