@@ -45,12 +45,12 @@ def one_line_errors() -> Iterator[None]:
 
 def _unboxed(text: str) -> str:
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    lines = [line.strip("│╭╮╰╯ ") for line in plain.splitlines()]
+    lines = [line.strip("│╭╮╰╯|+ ") for line in plain.splitlines()]  # ASCII where UTF-8 is not
     kept: list[str] = []
     for line in lines[1:]:
         if line.startswith(("Argument helptext", "For full helptext")):
             break
-        if line.strip("─ "):
+        if line.strip("─- "):
             kept.append(line)
     line = "; ".join([*kept, "see 'specjax --help'"]).replace(":;", ":")
     union = _UNION.search(line)

@@ -30,7 +30,8 @@ Found = FitResult | NoiseSchedule | PlanResult
 
 def read_schedule(text: str) -> Found:
     """A schedule or plan file, or a list of sigmas in a text file or in place."""
-    content = text if re.fullmatch(r"[\s\d.eE+,;-]*[,;\s][\s\d.eE+,;-]*", text) else ""
+    number = r"[\s\d.eE+,;-]|nan|inf"
+    content = text if re.fullmatch(rf"({number})*[,;\s]({number})*", text, re.IGNORECASE) else ""
     if not content:
         raw = files.read(text)
         if raw[:2] == b"PK" or raw.lstrip()[:1] == b"{":

@@ -56,6 +56,8 @@ def _spectral(
 
 
 def _schedule(spectrum: Spectrum, *, file: str = "") -> Quantile:
+    if not file:
+        raise ValueError("file: give a schedule file, as in file=schedule.json")
     found = files.load(file)
     levels = np.asarray(getattr(getattr(found, "schedule", found), "logsnr", ()), np.float64)
     levels = levels[np.isfinite(levels)]
