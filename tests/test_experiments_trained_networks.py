@@ -127,6 +127,12 @@ def test_a_rung_whose_teacher_does_not_converge_has_no_plan_and_says_why(results
     )
 
 
+def test_labels_of_calls_do_not_lie_on_each_other():
+    from experiments.trained_networks.plot import apart
+
+    assert apart([99, 3, 5, 8, 9, 10, 19, 20]) == [3, 5, 8, 10, 19, 99]
+
+
 @pytest.mark.slow
 def test_the_smallest_run_goes_on_where_it_was_ended(tmp_path, capsys):
     from experiments.trained_networks import plot

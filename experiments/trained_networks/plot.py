@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -58,11 +59,20 @@ def _panel(axes: Axes, found: Found, sampler: str | None) -> None:
     if fine is not None:
         axes.axhline(fine.estimate.mean, color=GUIDE, linewidth=1, linestyle=":")
     axes.set(xscale="log", yscale="log", xlabel="denoiser calls")
-    axes.set_xticks(sorted({x.calls for x in frontier}))
+    axes.set_xticks(apart({x.calls for x in frontier}))
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_locator(NullLocator())
     axes.tick_params(axis="x", labelsize=7)
     axes.set_title("learned plans, against all" if sampler is None else sampler, fontsize=9)
+
+
+def apart(calls: Iterable[int], least: float = 1.2) -> list[int]:
+    """The numbers of calls, but for those whose labels would lie on the one before."""
+    kept: list[int] = []
+    for one in sorted(calls):
+        if not kept or one >= least * kept[-1]:
+            kept.append(one)
+    return kept
 
 
 def _curve(axes: Axes, known: list[Point], label: str, colour: str) -> None:
