@@ -169,6 +169,7 @@ BAD = [
     (["compare", "digits", "--steps", "3", "--schedules", "2,1,-1"], "negative"),
     (["compare", "digits", "--steps", "3", "--schedules", "2,nan,0"], "not numbers"),
     (["train", "digits", "--out", "r", "--noise-levels", "schedule"], "give a schedule file"),
+    (["recommend", "digits", "--target-loss", "1", "--seed", "-3"], "seed = -3"),
     (["show", "missing.json"], "cannot read missing.json"),
     (["show", "text.npy"], "not a schedule file"),
     (["show", "half.json"], "truncated"),

@@ -103,6 +103,7 @@ class Recommend:
         from specjax.sweep import recommend
 
         _check.positive("target_loss", self.target_loss)
+        _check.seed(self.data.seed)
         self.noise.check()
         check_loss(self.loss, Spectrum(np.ones(1)).with_denoiser_error(self.denoiser_error))
         if self.out is not None:
