@@ -165,8 +165,8 @@ def atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise ValueError(
-            f"cannot write {path}: {reason}; nothing was written, free space or choose another "
-            "folder"
+            f"cannot write {path}: {reason}; nothing was written there, free space or choose "
+            "another folder"
         ) from error
 
 

@@ -146,10 +146,10 @@ class Fit:
         spectrum = self.goal.attached(spectrum, probed, self.data.data)
         comparison = self.goal.compared(spectrum, self.steps, self.data.seed)
         result = replace(comparison.learned, baselines=comparison.baselines)
-        with status("drawing" if self.plot else "writing"):
-            if self.plot is not None:
+        files.save(self.out, result)
+        if self.plot is not None:
+            with status("drawing"):
                 _draw(self.plot, spectrum, comparison)
-            files.save(self.out, result)
         written = [self.out, *([self.plot] if self.plot else [])]
         if self.json:
             print_json({**report.comparison_json(comparison, noise), "files": written})

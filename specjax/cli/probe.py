@@ -62,9 +62,9 @@ class ProbeCommand:
         out, picture = self._targets()
         found = self._measured(step, levels)
         with status("writing"):
+            files.save(out, found)
             if picture is not None:
                 _draw(found, picture)
-            files.save(out, found)
         written = [str(path) for path in (out, picture) if path is not None]
         if self.json:
             print_json({**report_probe.facts(found), "files": written})

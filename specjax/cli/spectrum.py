@@ -47,10 +47,10 @@ class SpectrumCommand:
         if self.bootstrap is not None and isinstance(opened, Dataset):
             spectrum = _with_intervals(opened, spectrum, self.bootstrap, self.data.seed)
         with status("writing"):
-            if picture is not None:
-                _draw(spectrum, picture)
             if out is not None:
                 files.save(out, spectrum)
+            if picture is not None:
+                _draw(spectrum, picture)
         written = [str(path) for path in (out, picture) if path is not None]
         if self.json:
             print_json({**report_spectrum.facts(spectrum), "files": written})
