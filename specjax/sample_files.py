@@ -215,7 +215,7 @@ def _write_folder(path: Path, contents: list[bytes], suffix: str) -> Path:
             os.replace(whole, path)
     except OSError as error:
         raise ValueError(
-            f"cannot write {path}: {error.strerror or error}; nothing was written there, free space "
-            "or choose another folder"
+            f"cannot write {path}: {error.strerror or error}; nothing was written there, free "
+            "space or choose another folder"
         ) from error
     return path
