@@ -31,10 +31,10 @@ def whole_number(name: str, given: Any, least: int = 1) -> int:
     return int(given)
 
 
-def seed(given: Any) -> int:
+def seed(given: Any, name: str = "seed") -> int:
     """The given number, if random keys can be made of it."""
-    if whole_number("seed", given, 0) >= 2**32:
-        raise ValueError(f"seed = {given}: give a whole number below 2**32")
+    if whole_number(name, given, 0) >= 2**32:
+        raise ValueError(f"{name} = {given}: give a whole number below 2**32")
     return int(given)
 
 

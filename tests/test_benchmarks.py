@@ -53,6 +53,7 @@ def test_command_line(tmp_path):
     assert (tmp_path / "cli.json").exists()
 
 
+@pytest.mark.thorough
 def test_spectrum_agrees_with_numpy(tmp_path):
     import bench_spectrum
 

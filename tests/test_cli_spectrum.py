@@ -90,6 +90,7 @@ def test_json_holds_what_the_file_holds(run, tmp_path):
     assert known["power_law"]["standard_error"] == law.standard_error
 
 
+@pytest.mark.thorough
 def test_a_low_rank_spectrum_tells_its_dimensions_and_all_its_variance(run, tmp_path):
     x = np.random.default_rng(0).normal(size=(300, 40)) * np.arange(1, 41) ** -0.7
     np.save(tmp_path / "x.npy", x)

@@ -108,7 +108,8 @@ def test_errors_count_in_units_of_the_data_under_a_noise():
     np.testing.assert_allclose(extra, PART * (LAM * 4 * nu / (LAM + 4 * nu)).sum(), rtol=1e-12)
 
 
-@pytest.mark.parametrize("steps", [8, pytest.param(12, marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("steps", [8, 12])
 def test_fits_that_extrapolate_converge_from_any_start(steps):
     """Without, most end at one of several minima that is nearly zero, far from the tolerance."""
     spectrum = sx.Spectrum.power_law(32, 2.0, 4.0)
@@ -150,6 +151,7 @@ def test_gradients_flow_through_the_part():
     np.testing.assert_allclose(slope, whole, rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_a_fit_is_the_same_from_its_file(tmp_path):
     fit = sx.fit(erring(), 3, sampler="dpmpp_2m")
     again = sx.load(sx.save(tmp_path / "s.json", fit))
@@ -295,6 +297,7 @@ def test_a_probe_and_its_groups_keep_the_error():
     np.testing.assert_allclose(whole, ideal, rtol=1e-2)  # the probe of Wiener's is Wiener's
 
 
+@pytest.mark.thorough
 def test_gradients_in_the_levels_are_those_of_differences():
     spectrum = sx.Spectrum(LAM).with_denoiser_error(0.5)
     levels = np.array([-6.0, -2.0, 0.5, 2.0, 5.0])

@@ -108,6 +108,7 @@ def test_draws_are_those_of_the_denoiser():
         assert abs(products.mean()) < 5 * products.std() / math.sqrt(n)
 
 
+@pytest.mark.thorough
 def test_negentropy_of_well_separated_components():
     """log K nats say which component; K - 1 directions have log(1 - r) / 2 less each."""
     from experiments.beyond_gaussian.config import SUBJECTS

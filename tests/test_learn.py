@@ -368,6 +368,7 @@ def test_without_a_name_only_samplers_that_take_the_rest_are_tried():
     assert not any(name.startswith("dpmpp_2m") for name in result.baselines)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("loss", ["kl", "relative"])
 def test_the_closed_form_for_the_loss_is_a_heuristic(loss):
     spectrum = sx.Spectrum.power_law(64, 2.0)

@@ -227,6 +227,7 @@ def test_kinds_under_noise_keep_their_default_objectives(colored):
     assert weighted(gaussian.spectrum, LOSSES["w2"]).weights == pytest.approx(OWN.weights**2)
 
 
+@pytest.mark.thorough
 def test_plans_of_a_spectrum_under_noise_can_be_judged_by_samples():
     x = np.random.default_rng(0).normal(size=(60, 4, 4)).cumsum(1).cumsum(2)
     spectrum = sx.Spectrum.from_samples(x, method="shift-invariant")

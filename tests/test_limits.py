@@ -157,6 +157,7 @@ def test_the_limit_with_a_start_is_that_of_a_plan(process, noisy, loss):
     assert gain.error >= limits.gaussian(spectrum, 3, loss) * (1 - 1e-9)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("memory", [0, 2])
 def test_plans_learned_by_another_method_come_down_to_the_limit_and_not_below(memory):
     """Levenberg and Marquardt over levels, ratios and weights on numbers of the plan itself."""

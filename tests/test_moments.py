@@ -233,6 +233,7 @@ np.savez(sys.argv[4], mean=everything.mean, covariance=everything.covariance, n=
 """
 
 
+@pytest.mark.thorough
 def test_processes_add_up(tmp_path):
     x = samples(n=300, d=9)
     np.save(tmp_path / "x.npy", x)

@@ -118,6 +118,7 @@ def test_a_schedule_file_keeps_its_noise(tmp_path, learned):
         sx.load(damaged)
 
 
+@pytest.mark.thorough
 def test_without_a_noise_files_are_as_before(tmp_path):
     for noise in (None, sx.noise_spectrum("isotropic", (4,))):
         path = sx.save(tmp_path / "s.json", sx.fit(spectrum(), 3, noise=noise))

@@ -93,6 +93,7 @@ def test_the_command_says_it_in_json(run, tmp_path):
     assert plan["amplification"] == pytest.approx(wanted, rel=1e-6)
 
 
+@pytest.mark.thorough
 def test_under_a_noise_it_is_in_units_of_the_data():
     shape = (2, 4)
     x = np.random.default_rng(0).normal(size=(90, *shape)).cumsum(2)

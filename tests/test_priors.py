@@ -221,6 +221,7 @@ def test_held_out_likelihood_finds_the_blobs(covariance):
     assert prior.source["held_out_log_likelihood"] == pytest.approx(want, rel=1e-9)
 
 
+@pytest.mark.thorough
 def test_scales_are_found():
     rng = np.random.default_rng(0)
     n, d = 4000, 24

@@ -404,6 +404,7 @@ def test_many_zeros_are_one_node():
         assert nodes == pytest.approx(whole, rel=1e-12)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", [np.float16, np.longdouble, np.int32, jnp.int32, jnp.bfloat16])
 def test_any_real_numbers_can_be_fitted(dtype):
     given = np.array([4, 1], dtype) if dtype is not jnp.int32 else jnp.array([4, 1])

@@ -451,7 +451,7 @@ ONE = {"one": sx.Spectrum([1.0])}
         ({"samplers": [{"eta": 1}]}, "give a name, or a table with name and options"),
         ({"samplers": [{"name": "ddim", "etta": 1}]}, "no option 'etta': it takes eta"),
         ({"samplers": [{"name": "ddim", "eta": [0.0, 2.0]}]}, "eta = 2.0: give a number from 0"),
-        ({"samplers": [{"name": "ddim", "eta": ["half"]}]}, "sampler 'ddim' with .*half"),
+        ({"samplers": [{"name": "ddim", "eta": ["half"]}]}, "eta = 'half': give a number"),
         ({"samplers": [{"name": "ddpm", "variance": "bta"}]}, "did you mean 'beta'"),
         ({"losses": ["kll"]}, "loss = 'kll' is unknown.*did you mean 'kl'"),
         ({"losses": ["w2", "w2"]}, "losses has 'w2' twice"),

@@ -62,6 +62,7 @@ def only(**weights):
     return replace(TERMS, terms=tuple(f"{k}={v}" for k, v in weights.items()), term_warmup=0)
 
 
+@pytest.mark.thorough
 def test_the_gradient_is_the_weighted_sum():
     plain, without = updated(task(LossConfig()))
     parts = {"amplitude": 0.3, "wavelet": 2.0}
@@ -204,11 +205,13 @@ def test_a_run_with_terms_goes_on_with_the_same_bits(trained, tmp_path):
         np.testing.assert_array_equal(value, after[name])
 
 
+@pytest.mark.thorough
 def test_a_run_with_other_terms_is_refused(trained):
     message = one_line(train, DATA, trained.folder, replace(CONFIG, loss=LossConfig()))
     assert "terms = () (('amplitude=0.1', 'wavelet=0.05') in the run)" in message
 
 
+@pytest.mark.thorough
 def test_a_run_of_before_there_were_terms_opens(trained):
     path = trained.folder / "run.json"
     document = json.loads(path.read_text())

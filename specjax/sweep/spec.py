@@ -92,7 +92,7 @@ class Sweep:
             "alpha_bar_ranges": _distinct(
                 "alpha_bar_ranges", [_check.alpha_bar_range(x) for x in self.alpha_bar_ranges]
             ),
-            "seeds": _distinct("seeds", [_check.seed(s) for s in self.seeds]),
+            "seeds": _distinct("seeds", [_check.seed(s, "seeds") for s in self.seeds]),
             "nodes": whole("nodes", self.nodes),
             "max_iterations": whole("max_iterations", self.max_iterations),
         }
@@ -118,10 +118,7 @@ class Sweep:
             self.samplers, self.losses, self.processes
         ):
             chosen = objective(sound, sampler, dict(options), loss, process)
-            try:
-                chosen.plan(two_steps)
-            except TypeError as error:
-                raise ValueError(f"sampler {sampler!r} with {dict(options)}: {error}") from error
+            chosen.plan(two_steps)
 
     def _set_noises(self) -> None:
         """The noises, once it is known that every spectrum can be put under them."""
