@@ -20,7 +20,7 @@ _NOISE = 10_000  # the first of the seeds of the noise that judges
 
 def heuristic_plans(prior: Any, steps: int) -> dict[str, sx.SamplerPlan]:
     """DDIM and DPM-Solver++(2M) along every family, pinned to the same ends, and "spectral"."""
-    known = heuristics(prior, steps, DETERMINISTIC, {}, ENDS)
+    known = heuristics(prior, steps, DETERMINISTIC, {}, ENDS, "w2")
     return {name: one.plan("vp", 1) for name, one in known.items()}
 
 
