@@ -231,6 +231,7 @@ def test_standard_errors_are_the_spread_of_what_is_measured():
     assert (np.abs(bias) < 5 * expected / 20 + 2 * expected**2 / 10).all()
 
 
+@pytest.mark.thorough
 def test_predictions_hold_for_another_linear_denoiser():
     """Gains and a bias that are not Wiener's, sampled; the distance is that of the loss."""
     from dataclasses import replace

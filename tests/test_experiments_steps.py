@@ -52,6 +52,7 @@ def test_a_stopped_plan_returns_the_estimate(sampler):
         r = np.einsum("ij,jd->id", plan.keep[k], r) + plan.pull[k][:, None] * estimate
 
 
+@pytest.mark.thorough
 def test_after_the_last_call_all_is_formed():
     """In many steps: then power is that of the data, in each band."""
     from experiments.intermediate_steps.run import bands_of

@@ -480,6 +480,7 @@ def test_every_sampler_improves(sampler, options, process):
         assert loss(spectrum, NoiseSchedule(levels), **kind) > result.value
 
 
+@pytest.mark.thorough
 def test_both_processes_learn_the_same_schedule():
     # DDIM has one scaled form; only the start differs, by the prior's standard deviation.
     spectrum = SPECTRA["power law"]

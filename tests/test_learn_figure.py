@@ -217,6 +217,7 @@ def test_no_text_overlaps_another_or_leaves_the_picture(steps, pictures):
 # Files
 
 
+@pytest.mark.thorough
 def test_equal_plans_are_equal_files(tmp_path):
     one, two = (
         save_figure(learn_figure([result(s) for s in (3, 5)], schedules()), tmp_path / f"{k}.svg")

@@ -110,6 +110,7 @@ def test_the_loss_is_that_of_the_full_spectrum():
         )
 
 
+@pytest.mark.thorough
 def test_a_spectrum_states_what_is_measured():
     x = power_law_samples()
     spectrum = Spectrum.from_samples(x, method="low-rank", rank=RANK, seed=4)

@@ -316,6 +316,7 @@ print((peak() - before) / (8 * d * d))
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="Linux tells peak memory")
 def test_memory_is_a_few_matrices():
     done = subprocess.run(

@@ -66,6 +66,7 @@ def directly(spectrum, chosen, form, phi, logsnr, basis):
 CASES = [(n, loss, basis) for n in FORMS for loss in ("w2", "kl") for basis in ("fourier", "data")]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "loss", "basis"), by_default(CASES, 0, 3, 6, 8, 11, 12))
 def test_the_gradient_in_the_noise_agrees_with_finite_differences(name, loss, basis):
     family, parameters, learned = FORMS[name]

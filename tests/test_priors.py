@@ -199,6 +199,7 @@ def blobs(n=600, seed=3):
     return centres[rng.integers(2, size=n)] + rng.normal(size=(n, 5)) * [1, 0.5, 1, 2, 1]
 
 
+@pytest.mark.thorough
 def test_mixture_is_that_of_scikit_learn():
     x = blobs()
     prior = Mixture.from_samples(x, 2, held_out=0, seed=0)

@@ -64,6 +64,7 @@ def posterior(x, alpha, sigma, weights, means, covariances, noise):
     return estimate @ inside + y @ (np.eye(4) - inside)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", NOISES)
 def test_the_empirical_prior_is_bayes_rule_over_the_points(name):
     noise, h = NOISES[name], 0.4

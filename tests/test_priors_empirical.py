@@ -60,6 +60,7 @@ def test_pieces_have_the_derivatives_of_the_whole(piece):
             np.testing.assert_allclose(got, want, rtol=1e-9)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("piece", [100, 8])
 def test_without_noise_it_is_the_nearest_sample(piece):
     prior = Empirical.from_samples(DATA, 0.0, held_out=0, piece=piece)

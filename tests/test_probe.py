@@ -230,6 +230,7 @@ def test_transfer_is_what_samples_of_a_probed_denoiser_do(samples, sampler):
     assert (abs(x.var(0) - ideal.variance) > BOUND * want.variance * np.sqrt(2 / count)).any()
 
 
+@pytest.mark.thorough
 def test_the_linear_stand_in_can_be_sampled():
     gain, bias = measured()
     spectrum = replace(SPECTRUM, denoiser=Measured.from_levels(LAM, LEVELS, gain, bias))

@@ -308,6 +308,7 @@ def test_equal_pictures_are_equal_files(tmp_path, suffix):
     assert len(os.listdir(tmp_path)) == 2
 
 
+@pytest.mark.thorough
 def test_drawing_imports_no_pyplot():
     code = (
         "import sys, specjax.plots, specjax.report_sweep, specjax.report_recommend\n"

@@ -93,6 +93,7 @@ def test_weights_rise_over_the_warm_up():
     assert rising - plain == pytest.approx((full - plain) / 4, rel=1e-4)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("looped", [False, True])
 def test_a_batch_in_parts_has_the_same_terms(monkeypatch, looped):
     one, metrics = updated(task())
@@ -102,6 +103,7 @@ def test_a_batch_in_parts_has_the_same_terms(monkeypatch, looped):
     assert others == pytest.approx(metrics, rel=1e-5)
 
 
+@pytest.mark.thorough
 def test_validation_is_by_the_plain_loss():
     batch = Batch(BATCH.samples[0], None)
     plain, watched = (

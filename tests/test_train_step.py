@@ -192,6 +192,7 @@ def test_half_of_the_images_are_flipped():
     )  # the left pixel is 1 half of the time
 
 
+@pytest.mark.thorough
 def test_some_labels_are_not_told():
     """b is learned where it is told: its gradient is (1 - drop_label) of the whole one."""
     samples = jnp.ones((1, 4096, 4))

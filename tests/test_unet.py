@@ -131,6 +131,7 @@ def test_film_scales_and_shifts_between_the_convolutions():
     np.testing.assert_allclose(block(x, features, None), expected, atol=FLOAT32)
 
 
+@pytest.mark.thorough
 def test_dropout_needs_a_key():
     block = drawn(
         lambda: ResidualBlock(8, 8, 4, 2, dropout=0.5, dtype=jnp.float32, rngs=nnx.Rngs(0))
