@@ -161,6 +161,7 @@ def test_one_line_for_each_mistake(refused, tmp_path):
         ("digits", "--steps", 3, "--start", "nowhere.json"): "cannot read nowhere.json",
         ("digits", "--steps", 3, "--start", "levels.json"): "levels.json is no plan",
         ("digits", "--steps", 3, "--out", "nowhere/plan.json"): "does not exist",
+        ("digits", "--steps", 3, "--out", "p.png", "--plot", "p.png"): "overwrite the out",
         ("digits", "--steps", 3, "--plot", "plan.mp3"): "give .png, .pdf, .svg",
         ("digits", "--steps", 3, "--n", 7, "--batch", 2): "no multiple of batch",
         ("digits", "--steps", 3, "--alpha-bar-range", 1, 0.5): "alpha_bar_range",
@@ -177,3 +178,13 @@ def test_a_teacher_that_does_not_converge(refused):
     message = refused(*args)
     assert "the teacher has not converged: from 256 to 512 steps" in message
     assert "teacher_tolerance (now 1e-09)" in message
+
+
+@pytest.mark.thorough
+def test_the_limit_in_the_picture_is_that_of_the_loss():
+    from specjax.cli.learn import _limit
+
+    spectrum = sx.Spectrum.power_law(16, 2.0)
+    result = sx.learn(spectrum, 2, loss="kl", max_iterations=200)
+    limit = _limit(result, SimpleNamespace(priors=[SimpleNamespace(spectrum=spectrum)]))
+    assert limit * (1 - 1e-6) < np.exp(result.value) < 1.01 * limit  # W2's is nine times less

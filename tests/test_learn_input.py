@@ -150,3 +150,13 @@ def test_eight_devices_are_as_one(tmp_path):
     assert (found["whole stays cut"], found["cut stays cut"]) == (False, True)
     assert found["whole noise"] == 8
     assert "12 noises at once do not divide over 8 devices" in found["error"]
+
+
+def test_nothing_to_judge_or_to_try_is_said():
+    assert "give at least one of each" in one_line(sx.verdicts, [], [SPECTRUM])
+    assert "samplers = (): give at least one" in one_line(sx.recommend, SPECTRUM, 1.0, samplers=[])
+    waves = sx.Spectrum.power_law(16, 1.5)
+    for r0 in (0.0, -1.0, float("nan")):
+        start = {"r0": r0}
+        said = one_line(sx.fit_noise, waves, 3, family="power_law", basis="data", start=start)
+        assert "r0 = " in said

@@ -232,7 +232,14 @@ def test_plans_of_a_spectrum_under_noise_can_be_judged_by_samples():
     x = np.random.default_rng(0).normal(size=(60, 4, 4)).cumsum(1).cumsum(2)
     spectrum = sx.Spectrum.from_samples(x, method="shift-invariant")
     noise = sx.noise_spectrum("power_law", (4, 4), exponent=-0.5)
+    n = 2000
     found = sx.learn(
-        spectrum, 2, noise=noise, objective={"teacher": 1.0}, n=8, max_iterations=3
+        spectrum, 2, noise=noise, objective={"teacher": 1.0}, n=n, max_iterations=3
     )  # fmt: skip
-    assert found.value <= min(found.baselines.values())
+    under = sx.effective(spectrum, noise)
+    fine = sx.transfer(sx.plan("dpmpp_2m", sx.spectral(under, 512)), under)
+    made = sx.transfer(found.plan, under)
+    size = np.asarray(under.noise_variance) * (made.gain - fine.gain) ** 2
+    shift = np.asarray(under.noise_variance) * ((made.mean_gain - fine.mean_gain) * under.mean) ** 2
+    error = np.sqrt((2 * size**2 + 4 * size * shift).sum() / n)  # of the mean of n squares
+    assert found.terms["teacher"] == pytest.approx((size + shift).sum(), abs=4 * error)

@@ -409,7 +409,7 @@ def test_many_zeros_are_one_node():
 def test_any_real_numbers_can_be_fitted(dtype):
     given = np.array([4, 1], dtype) if dtype is not jnp.int32 else jnp.array([4, 1])
     found, wanted = fit(Spectrum(given), 2), fit(Spectrum([4.0, 1.0]), 2)
-    assert found.value == pytest.approx(wanted.value, rel=1e-5)
+    assert found.value == pytest.approx(wanted.value, rel=1e-5)  # float32, and its tolerance
 
 
 def test_complex_eigenvalues_are_refused():

@@ -158,6 +158,7 @@ class LearnCommand:
         for steps in self.steps:
             _check.whole_number("steps", steps)
             files.check_folder(self._path(steps))
+            files.check_apart(data=self.rungs.data, out=self._path(steps), plot=self.plot)
         self.learning.check()
         self.rungs.check()
 

@@ -74,8 +74,8 @@ class SpectrumCommand:
         out = Path(self.out or "spectrum.npz")
         if out.suffix.lower() != ".npz":
             raise ValueError(f"out = {self.out!r}: give the spectrum file a name that ends in .npz")
-        if not is_file and out.exists() and data.exists() and out.samefile(data):
-            raise ValueError(f"out = {str(out)!r} would overwrite the data: give another name (-o)")
+        if not is_file:
+            files.check_apart(data=data, out=out)
         shown_only = is_file and self.out is None
         picture = (data if shown_only else out).with_suffix(".png")
         return None if shown_only else out, picture if self.plot else None
