@@ -1,0 +1,1 @@
+"""Arrays and dtypes, checks of what a user gives, several processes."""

@@ -1,0 +1,1 @@
+"""Files: one codec for every kind, atomic and checked."""

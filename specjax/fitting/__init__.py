@@ -1,0 +1,1 @@
+"""Schedules and noises learned through the closed form, and what they are compared to."""

@@ -1,0 +1,1 @@
+"""What a sampler does to Gaussian data, exactly: transfer functions and losses."""

@@ -1,0 +1,1 @@
+"""Noise schedules: levels, families, training grids and whole timesteps."""

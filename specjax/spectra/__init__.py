@@ -1,0 +1,1 @@
+"""Spectra of data: eigenvalues of a covariance, and how they are estimated."""
