@@ -16,7 +16,7 @@ from bench_frequency_losses import SIZES, over
 from bench_training import batch_of, task_for
 from common import parser, write
 
-from specjax.forward_noise import ForwardNoise
+from specjax.files.forward_noise import ForwardNoise
 from specjax.nn import step as steps
 from specjax.nn.config import OptimiserConfig, TrainConfig
 

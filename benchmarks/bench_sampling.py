@@ -16,9 +16,9 @@ from common import parser, write
 from flax import nnx
 
 import specjax as sx
-from specjax.generate import generate
 from specjax.nn.targets import NetworkDenoiser
 from specjax.nn.unet import UNet
+from specjax.sampling.generate import generate
 
 SHAPE = (8, 8)
 SAMPLERS = ("ddim", "dpmpp_2m", "ddpm")

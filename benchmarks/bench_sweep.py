@@ -17,8 +17,8 @@ from common import parser, write
 from peers import slsqp_of_nodes
 
 import specjax as sx
-from specjax.cluster import use_all_cores
-from specjax.problem import Problem, log_loss
+from specjax._core.distributed import use_all_cores
+from specjax.fitting.problem import Problem, log_loss
 from specjax.sweep.solve import batch_size, local_mesh
 from specjax.sweep.spec import blocks, rules, tables
 

@@ -8,39 +8,40 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from specjax import data, limits, priors
-from specjax.bootstrap import bootstrap
-from specjax.compare import Comparison, compare
-from specjax.corrections import Corrections
-from specjax.denoisers import from_edm, from_eps, from_v, linearised, wiener
-from specjax.effective import effective
-from specjax.export import export
-from specjax.families import SCHEDULES, family
-from specjax.fit import fit
-from specjax.generate import generate
-from specjax.grids import GRIDS, TrainingGrid
-from specjax.intervals import Intervals
-from specjax.io import load, save
+from specjax import data, priors
+from specjax.files.codec import load, save
+from specjax.fitting import limits
+from specjax.fitting.compare import Comparison, compare
+from specjax.fitting.fit import fit
+from specjax.fitting.noise_fit import fit_noise
+from specjax.fitting.plan_result import PlanResult
+from specjax.fitting.result import FitResult
+from specjax.fitting.spectral import spectral
+from specjax.gaussian.losses import LOSSES
+from specjax.gaussian.objective import loss
+from specjax.gaussian.probe import Probe, probe
+from specjax.gaussian.transfer import Transfer, transfer
+from specjax.interop.export import export
 from specjax.learning import learn, learn_all, verdicts
-from specjax.losses import LOSSES
-from specjax.moments import Moments
-from specjax.noise import NoiseSpectrum
-from specjax.noise_families import NOISES, noise_spectrum
-from specjax.noise_fit import fit_noise
-from specjax.objective import loss
-from specjax.plan_result import PlanResult
-from specjax.power_law import PowerLaw, power_law_fit
-from specjax.probe import Probe, probe
-from specjax.result import FitResult
-from specjax.sample import sample
-from specjax.samplers import SAMPLERS, plan
-from specjax.schedule import NoiseSchedule
-from specjax.spectral import spectral
-from specjax.spectrum import Spectrum
-from specjax.steps import SamplerPlan, advance
+from specjax.noise.families import NOISES, noise_spectrum
+from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.noise.whitening import effective
+from specjax.sampling.corrections import Corrections
+from specjax.sampling.denoisers import from_edm, from_eps, from_v, linearised, wiener
+from specjax.sampling.generate import generate
+from specjax.sampling.sample import sample
+from specjax.sampling.samplers import SAMPLERS, plan
+from specjax.sampling.step import SamplerPlan, advance
+from specjax.schedules.families import SCHEDULES, family
+from specjax.schedules.grids import GRIDS, TrainingGrid
+from specjax.schedules.schedule import NoiseSchedule
+from specjax.spectra.bootstrap import bootstrap
+from specjax.spectra.intervals import Intervals
+from specjax.spectra.moments import Moments
+from specjax.spectra.power_law import PowerLaw, power_law_fit
+from specjax.spectra.spectrum import Spectrum
+from specjax.spectra.units import check_units
 from specjax.sweep import Recommendation, Sweep, SweepResult, recommend, sweep
-from specjax.transfer import Transfer, transfer
-from specjax.units import check_units
 
 __version__ = "0.1.0"
 

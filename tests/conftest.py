@@ -60,7 +60,7 @@ def run(
 
     monkeypatch.chdir(tmp_path)
     # JAX runs already, and its devices are what they are.
-    monkeypatch.setattr("specjax.cluster.use_all_cores", lambda devices=None: None)
+    monkeypatch.setattr("specjax._core.distributed.use_all_cores", lambda devices=None: None)
 
     def command(*args: object) -> tuple[int, str, str]:
         code = 0

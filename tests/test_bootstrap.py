@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import specjax as sx
-from specjax import Spectrum, bootstrap, power_law_fit
+from specjax import Spectrum, power_law_fit
+from specjax.spectra import bootstrap
 
 WIDE = 1.959964  # the 97.5 % point of the normal distribution
 
@@ -52,7 +53,7 @@ def test_channels_and_images_of_mirrored_frequencies_agree():
     x = np.random.default_rng(0).normal(size=(200, 4, 6, 2))
     spectrum = Spectrum.from_samples(x, method="shift-invariant")
     found = bootstrap(x, spectrum)
-    from specjax.basis import mirror
+    from specjax.spectra.basis import mirror
 
     for bounds in (found.lower, found.upper):
         by_frequency = bounds.reshape(-1, 2)

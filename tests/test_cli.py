@@ -204,7 +204,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(run, tmp_path, args, message):
 
 @pytest.mark.thorough
 def test_a_full_disk_keeps_the_old_files(run, samples, tmp_path, monkeypatch):
-    from specjax import io as files
+    from specjax.files import codec as files
 
     run("fit", "x.npy", "--steps", 3)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -227,7 +227,7 @@ def test_ctrl_c_during_a_fit_exits_130_and_writes_nothing(tmp_path):
     code = (
         "import signal, sys, time, specjax.fit\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job may ignore it
-        "fit = sys.modules['specjax.fit']\n"
+        "fit = sys.modules['specjax.fitting.fit']\n"
         "def slow(*args):\n"
         "    print('fitting', flush=True)\n"
         "    time.sleep(60)\n"

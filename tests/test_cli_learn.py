@@ -9,11 +9,11 @@ import pytest
 from checks import by_default
 
 import specjax as sx
-from specjax.compare import heuristics
-from specjax.effective import effective
-from specjax.noise import same_noise
-from specjax.noise_families import noise_spectrum
-from specjax.objective import loss_of_plan
+from specjax.fitting.compare import heuristics
+from specjax.gaussian.objective import loss_of_plan
+from specjax.noise.families import noise_spectrum
+from specjax.noise.noise_spectrum import same_noise
+from specjax.noise.whitening import effective
 
 QUICK = ("--n", 64, "--max-iterations", 20)
 

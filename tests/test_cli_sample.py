@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 import specjax as sx
-from specjax.generate import generate
+from specjax.sampling.generate import generate
 
 EIGENVALUES = np.geomspace(4.0, 0.01, 16)
 DIGITS = {"name": "digits", "data_range": [0, 16]}
@@ -184,8 +184,8 @@ def test_a_mistake_is_one_line_and_writes_nothing(
 
 @pytest.mark.parametrize("out", ["x.png", "x.npz", "folder"])
 def test_a_full_disk_leaves_nothing(sample, tmp_path, monkeypatch, out):
-    from specjax import io as files
-    from specjax import sample_files
+    from specjax.files import codec as files
+    from specjax.files import samples as sample_files
 
     def full(*_):
         raise OSError(28, "No space left on device")

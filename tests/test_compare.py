@@ -3,7 +3,7 @@ import pytest
 from checks import one_line
 
 import specjax as sx
-from specjax.compare import MOST_STEPS
+from specjax.fitting.compare import MOST_STEPS
 
 SPECTRUM = sx.Spectrum(50.0 * np.arange(1, 33) ** -2.0)
 

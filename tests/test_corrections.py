@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import specjax as sx
-from specjax.corrections import (
+from specjax.fitting.plan_result import PlanResult
+from specjax.sampling.corrections import (
     LEARNABLE,
     Corrections,
     check_learnable,
     corrected_plan,
     corrections_of,
 )
-from specjax.plan_result import PlanResult
-from specjax.samplers import SAMPLERS, intervals
+from specjax.sampling.samplers import SAMPLERS, intervals
 
 CASES = [
     ("ddim", {}),

@@ -12,8 +12,9 @@ from checks import one_line
 from sklearn.datasets import load_digits, load_sample_images
 
 import specjax as sx
-from specjax import data, estimate
+from specjax import data
 from specjax.data import builtin
+from specjax.spectra import estimate
 
 # Covariance and eigenvalues by two routes in float64.
 TOLERANCE = 1e-10

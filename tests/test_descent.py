@@ -8,10 +8,10 @@ from checks import by_default
 from scipy.optimize import minimize, rosen
 
 from specjax import SAMPLERS, NoiseSchedule, Spectrum, loss
-from specjax.descent import BFGS, PATIENCE, descend
-from specjax.monotone import floor, levels_of, padded, theta_of
-from specjax.objective import Objective
-from specjax.problem import Problem, Shape, log_loss, shared_steps
+from specjax.fitting.bfgs import BFGS, PATIENCE, descend
+from specjax.fitting.levels import floor, levels_of, padded, theta_of
+from specjax.fitting.problem import Problem, Shape, log_loss, shared_steps
+from specjax.gaussian.objective import Objective
 
 NOISY = -10.0
 FIXED, FREE = (NOISY, 9.0), (NOISY, np.inf)

@@ -14,12 +14,14 @@ import math
 import numpy as np
 import pytest
 
-from specjax import NoiseSchedule, Spectrum, plan, spectral, transfer
-from specjax.export import export
-from specjax.export.diffusers import CLIENTS
-from specjax.families import family
-from specjax.grids import GRIDS, TrainingGrid
-from specjax.result import FitResult
+from specjax import NoiseSchedule, Spectrum, plan
+from specjax.fitting import spectral
+from specjax.fitting.result import FitResult
+from specjax.gaussian import transfer
+from specjax.interop.export import export
+from specjax.interop.export.diffusers import CLIENTS
+from specjax.schedules.families import family
+from specjax.schedules.grids import GRIDS, TrainingGrid
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'specjax[interop]'")
 diffusers = pytest.importorskip("diffusers", reason="needs it: pip install 'specjax[interop]'")

@@ -6,9 +6,9 @@ import scipy.linalg
 from checks import by_default, one_line
 
 import specjax as sx
-from specjax.basis import DenseBasis
-from specjax.losses import LOSSES, weighted
-from specjax.noise import covariance
+from specjax.gaussian.losses import LOSSES, weighted
+from specjax.noise.noise_spectrum import covariance
+from specjax.spectra.basis import DenseBasis
 
 RTOL = 1e-9  # eigendecompositions of condition numbers of some thousands
 SHAPE = (4, 5)

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from specjax import NoiseSchedule, Spectrum, spectral
-from specjax.export import TARGETS, export
-from specjax.families import family as heuristic
-from specjax.grids import TrainingGrid
-from specjax.result import FitResult
+from specjax import NoiseSchedule, Spectrum
+from specjax.fitting import spectral
+from specjax.fitting.result import FitResult
+from specjax.interop.export import TARGETS, export
+from specjax.schedules.families import family as heuristic
+from specjax.schedules.grids import TrainingGrid
 
 LAMBDA, MU = np.geomspace(20.0, 1e-3, 6), np.linspace(-1, 1, 6)
 SPECTRUM = Spectrum(LAMBDA, mean=MU)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from specjax.families import AYS_TABLES, SCHEDULES, family
+from specjax.schedules.families import AYS_TABLES, SCHEDULES, family
 
 RANGE = (4.0358e-5, 1.0)
 EXACT = 1e-9  # float64, with time found by bisection

@@ -17,7 +17,8 @@ from scipy.optimize import approx_fprime, minimize
 from scipy.special import logit
 from threadpoolctl import threadpool_limits
 
-from specjax import LOSSES, SAMPLERS, NoiseSchedule, Spectrum, family, fit, loss, spectral
+from specjax import LOSSES, SAMPLERS, NoiseSchedule, Spectrum, family, loss
+from specjax.fitting import fit, spectral
 
 NOISY = 4.0358e-5
 FIXED, FREE = (NOISY, 0.9999), (NOISY, 1.0)
@@ -507,7 +508,7 @@ def test_nodes_are_optional():
 
 
 def test_no_recompilation():
-    run = sys.modules["specjax.fit"]._run
+    run = sys.modules["specjax.fitting.fit"]._run
     fit(SPECTRA["power law"], 5, alpha_bar_range=FIXED)
     before = run._cache_size()
     for spectrum in (SPECTRA["patches"], SPECTRA["mean"], SPECTRA["zeros"]):

@@ -15,10 +15,10 @@ import pytest
 from flax import linen, nnx
 
 import specjax as sx
-from specjax.generate import generate
-from specjax.programs import program_of
+from specjax.sampling.generate import generate
+from specjax.sampling.programs import program_of
 
-core = importlib.import_module("specjax.generate")
+core = importlib.import_module("specjax.sampling.generate")
 
 SAMPLES = 20_000
 SIGMAS = 5.0  # standard errors; about 100 comparisons in this file
@@ -344,7 +344,7 @@ def test_dtypes():
 
 DEVICES = """
 import jax, numpy as np, jax.numpy as jnp, specjax as sx
-from specjax.generate import generate
+from specjax.sampling.generate import generate
 plan = sx.plan("dpmpp_2m_sde", sx.NoiseSchedule([-6.0, -2.0, 0.5, 3.0, np.inf]))
 kernel = jax.random.normal(jax.random.key(0), (3, 3, 1, 1)) / 3
 def convolve(kernel, x, alpha, sigma):

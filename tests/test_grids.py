@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy.special import logit
 
-from specjax.denoisers import from_eps
-from specjax.grids import GRIDS, TrainingGrid
-from specjax.schedule import NoiseSchedule
-from specjax.timesteps import assign
+from specjax.sampling.denoisers import from_eps
+from specjax.schedules.grids import GRIDS, TrainingGrid
+from specjax.schedules.schedule import NoiseSchedule
+from specjax.schedules.timesteps import assign
 
 F32 = 2e-3  # timesteps of about 1000 at float32, with log sigma flat near the noisy end
 CUMULATIVE = 1e-9  # 1 - alpha_bar by subtraction in the expected values

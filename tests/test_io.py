@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import specjax as sx
-from specjax import io as files
+from specjax.files import codec as files
 
 READER = """
 import json, sys

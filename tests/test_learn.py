@@ -8,15 +8,15 @@ import pytest
 from checks import by_default
 
 import specjax as sx
-from specjax import limits
-from specjax.corrections import Corrections
+from specjax.fitting import limits
+from specjax.fitting.plan_result import PlanResult
+from specjax.gaussian.objective import loss_of_plan
 from specjax.learning.form import GROUPS, form_of, unpack
 from specjax.learning.learn import LEARNED
 from specjax.learning.prepare import bench_of, prior_from, request_of
 from specjax.learning.warm import parameters_after
-from specjax.objective import loss_of_plan
-from specjax.plan_result import PlanResult
 from specjax.priors import Empirical, Gaussian, Mixture, Network, ScaleMixture
+from specjax.sampling.corrections import Corrections
 
 pytestmark = pytest.mark.thorough
 

@@ -9,11 +9,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
 
 import specjax as sx
-from specjax.corrections import Corrections
-from specjax.plan_result import PlanResult
-from specjax.plots import learn_figure, save_figure
-from specjax.plots.style import LEARNED
-from specjax.sample_files import grid
+from specjax.files.samples import grid
+from specjax.fitting.plan_result import PlanResult
+from specjax.report.figures import learn_figure, save_figure
+from specjax.report.figures.style import LEARNED
+from specjax.sampling.corrections import Corrections
 
 NAMES = ("ddim, cosine", "dpmpp_2m, uniform_logsnr", "euler_ancestral eta=0.5, quadratic betas")
 

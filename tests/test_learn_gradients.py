@@ -14,9 +14,9 @@ from specjax.learning.descend import plan_of
 from specjax.learning.form import form_of, pack, unpack
 from specjax.learning.judge import Judge, check_objective, keys_of, spread_of
 from specjax.priors import Empirical, Gaussian, Mixture, Network, ScaleMixture
-from specjax.programs import split
-from specjax.response import Measured
-from specjax.schedule import alpha_bar_to_logsnr
+from specjax.sampling.programs import split
+from specjax.schedules.schedule import alpha_bar_to_logsnr
+from specjax.spectra.response import Measured
 
 ENDS = (4e-5, 1.0)
 GROUPS = ("levels", "ratios", "weights", "noise")

@@ -9,13 +9,13 @@ import pytest
 from checks import by_default, one_line
 
 import specjax as sx
-from specjax.effective import effective
+from specjax.gaussian.losses import LOSSES, weighted
+from specjax.gaussian.objective import loss_of_plan
 from specjax.learning.judge import terms_of
 from specjax.learning.prepare import LEARNT, _seed, bench_of, prior_from, request_of
-from specjax.losses import LOSSES, weighted
-from specjax.noise import NoiseSpectrum, covariance
-from specjax.noise_families import noise_spectrum
-from specjax.objective import loss_of_plan
+from specjax.noise.families import noise_spectrum
+from specjax.noise.noise_spectrum import NoiseSpectrum, covariance
+from specjax.noise.whitening import effective
 from specjax.priors import Colored, Empirical, Gaussian, Network, prior_of
 
 S, N = 3, 32
@@ -192,7 +192,7 @@ def test_a_noise_of_ones_own_in_a_plan_file(learned, tmp_path):
     noise, path = NoiseSpectrum([2.0, 1.0, 0.5, 0.0, 0.5, 1.0], (6,)), tmp_path / "plan.json"
     sx.save(path, replace(learned, noise=noise))
     np.testing.assert_array_equal(sx.load(path).noise.weights, noise.weights)
-    from specjax.documents import text_of
+    from specjax.files.documents import text_of
 
     document = json.loads(path.read_text())
     document["noise"]["weights"][0] = 3.0

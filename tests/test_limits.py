@@ -8,9 +8,9 @@ from checks import by_default, one_line
 from scipy.optimize import least_squares, linprog
 
 import specjax as sx
-from specjax import limits
-from specjax.corrections import Corrections, corrected_plan
-from specjax.losses import LOSSES, evaluate
+from specjax.fitting import limits
+from specjax.gaussian.losses import LOSSES, evaluate
+from specjax.sampling.corrections import Corrections, corrected_plan
 
 KAPPAS = (10.0, 1e3, 1e7)
 NOISY = 4.0358e-5

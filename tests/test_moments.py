@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType
 
-from specjax import Moments, Spectrum, mesh_sums
+from specjax import Moments, Spectrum
+from specjax.spectra import mesh_sums
 
 # Sums of products in float64, relative to the largest: rounding alone.
 RTOL = 1e-12
@@ -301,7 +302,8 @@ def test_bad_moments_are_refused(make, message):
 
 MEMORY = """
 import numpy as np
-from specjax import Spectrum, estimate
+from specjax import Spectrum
+from specjax.spectra import estimate
 def peak():
     with open("/proc/self/status") as file:
         return next(int(x.split()[1]) * 1024 for x in file if x.startswith("VmHWM"))

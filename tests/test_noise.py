@@ -9,10 +9,10 @@ import scipy.fft
 from checks import one_line
 
 import specjax as sx
-from specjax.basis import DenseBasis
-from specjax.denoisers import within
-from specjax.noise import check_noise, covariance, same_noise
-from specjax.noise_families import noise_of_document
+from specjax.noise.families import noise_of_document
+from specjax.noise.noise_spectrum import check_noise, covariance, same_noise
+from specjax.sampling.denoisers import within
+from specjax.spectra.basis import DenseBasis
 
 # Some tens of float64 roundings of an FFT; float32 has 2^29 times larger ones.
 RTOL, RTOL32 = 1e-12, 1e-5

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import specjax as sx
-from specjax.basis import DenseBasis
-from specjax.plots import fit_figure, fit_picture
+from specjax.report.figures import fit_figure, fit_picture
+from specjax.spectra.basis import DenseBasis
 
 NOISY = 4.0358e-5
 LAM = np.array([4.0, 1.0, 0.25])

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import specjax as sx
-from specjax.basis import DenseBasis
-from specjax.documents import checksum
-from specjax.forward_noise import ForwardNoise
-from specjax.noise import same_noise
-from specjax.probe import MEASURED
+from specjax.files.documents import checksum
+from specjax.files.forward_noise import ForwardNoise
+from specjax.gaussian.probe import MEASURED
+from specjax.noise.noise_spectrum import same_noise
+from specjax.spectra.basis import DenseBasis
 
 EIGENVALUES = np.array([4.0, 1.0, 0.25, 0.04])
 OWN = sx.NoiseSpectrum(np.sqrt(EIGENVALUES), (4,), basis="data")

@@ -6,16 +6,16 @@ import pytest
 from checks import by_default, one_line
 
 import specjax as sx
-from specjax.basis import FourierBasis
-from specjax.effective import effective
-from specjax.monotone import theta_of
-from specjax.noise_bases import radius
-from specjax.noise_families import noise_spectrum
-from specjax.noise_fit import ISOTROPIC, fit_noise
-from specjax.noise_problem import form_of, joint_loss, joint_of
-from specjax.objective import objective
-from specjax.problem import Shape
-from specjax.schedule import alpha_bar_to_logsnr
+from specjax.fitting.levels import theta_of
+from specjax.fitting.noise_fit import ISOTROPIC, fit_noise
+from specjax.fitting.noise_problem import form_of, joint_loss, joint_of
+from specjax.fitting.problem import Shape
+from specjax.gaussian.objective import objective
+from specjax.noise.bases import radius
+from specjax.noise.families import noise_spectrum
+from specjax.noise.whitening import effective
+from specjax.schedules.schedule import alpha_bar_to_logsnr
+from specjax.spectra.basis import FourierBasis
 
 ENDS = (4.0358e-5, 1.0)
 LEVELS = np.array([*np.linspace(alpha_bar_to_logsnr(ENDS)[0], 2.0, 3), np.inf])

@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 
 import specjax as sx
-from specjax import io as files
 from specjax.data import collect
-from specjax.denoisers import from_edm, from_eps
-from specjax.effective import effective
-from specjax.forward_noise import ForwardNoise
+from specjax.files import codec as files
+from specjax.files.forward_noise import ForwardNoise
 from specjax.nn import KeepingConfig, ModelConfig, OptimiserConfig, TrainConfig, open_run, train
 from specjax.nn.document import RunDocument, read_document
 from specjax.nn.network import task_of
 from specjax.nn.setup import begun
 from specjax.nn.step import Batch, Task, begin, update, validation_loss
-from specjax.noise import NoiseSpectrum, same_noise
-from specjax.noise_families import noise_spectrum
+from specjax.noise.families import noise_spectrum
+from specjax.noise.noise_spectrum import NoiseSpectrum, same_noise
+from specjax.noise.whitening import effective
+from specjax.sampling.denoisers import from_edm, from_eps
 
 pytestmark = pytest.mark.thorough
 
@@ -251,8 +251,8 @@ def test_probing_under_noise_finds_the_effective_gains():
 
 
 def test_a_probe_says_its_noise(capsys, tmp_path):
-    from specjax.plots.probe_figure import probe_figure
-    from specjax.report_probe import facts, print_probe
+    from specjax.report.figures.probe_figure import probe_figure
+    from specjax.report.probe import facts, print_probe
 
     noise = noise_spectrum("power_law", (4, 4), exponent=-0.4)
     seen = effective(spectrum_of(), noise)

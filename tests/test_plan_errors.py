@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import specjax as sx
-from specjax import report_learn
 from specjax.learning.heuristics import AMPLIFIED, amplification, heuristics
 from specjax.learning.prepare import prior_from
+from specjax.report import learn as report_learn
 
 LAM = 4.0 * np.arange(1, 9.0) ** -2.0
 ENDS = (4e-5, 1.0)

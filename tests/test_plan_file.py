@@ -10,11 +10,11 @@ import pytest
 from checks import one_line
 
 import specjax as sx
-from specjax import io as files
-from specjax.corrections import Corrections
-from specjax.documents import checksum
-from specjax.plan_file import ROWS
-from specjax.plan_result import PlanResult
+from specjax.files import codec as files
+from specjax.files.documents import checksum
+from specjax.files.plan_file import ROWS
+from specjax.fitting.plan_result import PlanResult
+from specjax.sampling.corrections import Corrections
 
 READER = """
 import json, sys

@@ -10,7 +10,7 @@ from test_interop import documented
 from test_plan_file import learned, untouched
 
 import specjax as sx
-from specjax.schedule import alpha_sigma
+from specjax.schedules.schedule import alpha_sigma
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'specjax[interop]'")
 diffusers = pytest.importorskip("diffusers", reason="needs it: pip install 'specjax[interop]'")

@@ -13,7 +13,7 @@ from test_plan_file import learned, untouched
 
 import specjax as sx
 from specjax.interop.k_diffusion import sample_plan
-from specjax.noise_families import noise_spectrum
+from specjax.noise.families import noise_spectrum
 
 SHAPE = (4, 6, 2)  # height, width, channels
 NOISE = noise_spectrum("power_law", SHAPE, exponent=-0.4)

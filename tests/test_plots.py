@@ -13,9 +13,16 @@ from matplotlib.colors import to_rgba
 from matplotlib.image import imread
 
 import specjax as sx
-from specjax.plots import Drawn, FitPicture, LossCurve, fit_figure, fit_picture, save_figure
-from specjax.plots.figure import MOST_POINTS, shown_eigenvalues
-from specjax.plots.style import DASHES, LEARNED, MUTED, muted_style
+from specjax.report.figures import (
+    Drawn,
+    FitPicture,
+    LossCurve,
+    fit_figure,
+    fit_picture,
+    save_figure,
+)
+from specjax.report.figures.figure import MOST_POINTS, shown_eigenvalues
+from specjax.report.figures.style import DASHES, LEARNED, MUTED, muted_style
 
 ALPHA_BAR, LOGSNR, RATIO, LOSSES = range(4)
 NAMES = ("learned", "cosine", "flat")

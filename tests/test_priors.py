@@ -14,7 +14,7 @@ from sklearn.mixture import GaussianMixture
 
 import specjax as sx
 from specjax.priors import PRIORS, Empirical, Gaussian, Mixture, Network, ScaleMixture, prior_of
-from specjax.response import Measured
+from specjax.spectra.response import Measured
 
 # Rounding of float32 sums of some ten terms; of float64 ones, after divisions by small variances.
 RTOL = {"float64": 1e-9, "float32": 2e-5}

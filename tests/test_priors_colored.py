@@ -9,10 +9,10 @@ from checks import one_line
 from scipy.stats import multivariate_normal
 
 import specjax as sx
-from specjax.effective import effective
 from specjax.learning.prepare import prior_from
-from specjax.noise import NoiseSpectrum, covariance
-from specjax.noise_families import noise_spectrum
+from specjax.noise.families import noise_spectrum
+from specjax.noise.noise_spectrum import NoiseSpectrum, covariance
+from specjax.noise.whitening import effective
 from specjax.priors import Colored, Empirical, Gaussian, Mixture, Network, ScaleMixture, prior_of
 from specjax.priors.kernel_width import choose_width
 

@@ -20,10 +20,10 @@ from specjax import (
     transfer,
     wiener,
 )
-from specjax.basis import DenseBasis
-from specjax.denoisers import linearised
-from specjax.probe import MEASURED, Probe, probe
-from specjax.response import Measured
+from specjax.gaussian.probe import MEASURED, Probe, probe
+from specjax.sampling.denoisers import linearised
+from specjax.spectra.basis import DenseBasis
+from specjax.spectra.response import Measured
 
 D = 8
 LAM = np.geomspace(4.0, 0.01, D)

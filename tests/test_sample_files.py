@@ -2,7 +2,7 @@ import checks
 import numpy as np
 import pytest
 
-from specjax.sample_files import grid, write_samples
+from specjax.files.samples import grid, write_samples
 
 
 def test_a_grid_is_near_square_row_by_row_and_enlarged():

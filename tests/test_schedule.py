@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit, log_expit
 
 from specjax import NoiseSchedule
-from specjax.schedule import alpha_bar_to_logsnr, alpha_sigma
+from specjax.schedules.schedule import alpha_bar_to_logsnr, alpha_sigma
 
 # A few roundings; logsnr of 16 digits fixes sigma to |logsnr| times that.
 RTOL = {"float64": 1e-14, "float32": 1e-5}

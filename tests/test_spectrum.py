@@ -10,9 +10,11 @@ import pytest
 from checks import by_default, one_line
 from sklearn.covariance import OAS, LedoitWolf
 
-from specjax import LOSSES, NoiseSchedule, Spectrum, family, fit, loss, plan, transfer
-from specjax import estimate as estimators
-from specjax.losses import evaluate
+from specjax import LOSSES, NoiseSchedule, Spectrum, family, loss, plan
+from specjax.fitting import fit
+from specjax.gaussian import transfer
+from specjax.gaussian.losses import evaluate
+from specjax.spectra import estimate as estimators
 
 # Eigenvalues are exact to rounding relative to the largest; so are sums of products.
 RTOL = {"float64": 1e-11, "float32": 1e-5}

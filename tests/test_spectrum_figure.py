@@ -5,8 +5,8 @@ import pytest
 from matplotlib.image import imread
 
 import specjax as sx
-from specjax.plots import save_figure, spectrum_figure
-from specjax.plots.spectrum_figure import MOST_POINTS
+from specjax.report.figures import save_figure, spectrum_figure
+from specjax.report.figures.spectrum_figure import MOST_POINTS
 
 
 def panel(figure, title):

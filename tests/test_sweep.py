@@ -232,10 +232,10 @@ def saved(path):
 AGAIN = """
 import sys, time
 from pathlib import Path
-from specjax import cluster
+from specjax._core import distributed
 spectra, out, *address = sys.argv[1:]
 if address:
-    cluster.join(address[0], 2, int(address[1]))
+    distributed.join(address[0], 2, int(address[1]))
 import jax
 import specjax as sx
 from specjax.sweep.store import Folder

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import specjax as sx
-from specjax.basis import DenseBasis
-from specjax.plots.sweep_figure import sweep_figure
+from specjax.report.figures.sweep_figure import sweep_figure
+from specjax.spectra.basis import DenseBasis
 from specjax.sweep.noises import expanded_noise
 
 pytestmark = pytest.mark.thorough

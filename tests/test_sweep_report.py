@@ -14,12 +14,12 @@ from matplotlib.colors import to_rgba
 from matplotlib.text import Text
 
 import specjax as sx
-from specjax.plots import save_figure, sweep_figure
-from specjax.plots.style import GUIDE, STRONG
-from specjax.plots.sweep_losses import front
-from specjax.plots.sweep_shapes import apart
-from specjax.report_recommend import print_recommendations, recommendations_json
-from specjax.report_sweep import print_sweep, sweep_json
+from specjax.report.figures import save_figure, sweep_figure
+from specjax.report.figures.style import GUIDE, STRONG
+from specjax.report.figures.sweep_losses import front
+from specjax.report.figures.sweep_shapes import apart
+from specjax.report.recommend import print_recommendations, recommendations_json
+from specjax.report.sweep import print_sweep, sweep_json
 from specjax.sweep import Recommendation, Sweep, SweepResult
 
 ENDS = (0.01, 1.0)

@@ -391,7 +391,7 @@ def test_damage_is_noticed_without_a_note_or_does_not_matter(trained, tmp_path):
 
 
 def test_another_version_is_refused(copied):
-    from specjax import io as files
+    from specjax.files import codec as files
 
     path = copied / "run.json"
     document = json.loads(path.read_text())
@@ -407,7 +407,7 @@ def test_another_version_is_refused(copied):
 
 
 def test_a_checkpoint_of_another_network_is_refused(copied):
-    from specjax import io as files
+    from specjax.files import codec as files
 
     path = copied / "run.json"
     document = json.loads(path.read_text())
@@ -446,7 +446,7 @@ def test_it_learns_32_images_by_heart(tmp_path):
         keeping=KeepingConfig(checkpoint_every=1500, samples_every=0),
     )
     run = train(data, tmp_path / "run", config)
-    from specjax.generate import generate
+    from specjax.sampling.generate import generate
 
     plan = sx.plan("ddim", sx.spectral(run.spectrum, 30))
     samples = generate(plan, run.denoiser(), 64, run.shape).reshape(64, -1)

@@ -7,9 +7,10 @@ import oracles
 import pytest
 from scipy.special import logit
 
-from specjax import SAMPLERS, NoiseSchedule, Spectrum, advance, plan, transfer, wiener
+from specjax import SAMPLERS, NoiseSchedule, Spectrum, advance, plan, wiener
+from specjax.gaussian import transfer
 
-core = sys.modules["specjax.transfer"]  # the package's attribute of that name is the function
+core = sys.modules["specjax.gaussian.transfer"]  # not the function
 
 # Every sampler with its options; each test below runs through the whole table.
 TABLE = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from specjax.forward_noise import ForwardNoise
+from specjax.files.forward_noise import ForwardNoise
 
 BAND = (0.55, 0.8)
 """Radial frequencies of the corruption, and of the noise that leaves it out."""

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from experiments.anisotropic_noise.config import DATASETS
 from experiments.anisotropic_noise.tables import HERE, Found, found_of
-from specjax.plots import save_figure
-from specjax.plots.style import GUIDE, LEARNED, MUTED, RC
+from specjax.report.figures import save_figure
+from specjax.report.figures.style import GUIDE, LEARNED, MUTED, RC
 
 
 def figure_of(title: str, found: list[Found]) -> Figure:

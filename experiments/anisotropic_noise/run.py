@@ -36,7 +36,7 @@ from experiments.common import (
 from experiments.resuming import result_at
 from specjax.evaluate.bands import band_power
 from specjax.evaluate.collect import collect
-from specjax.forward_noise import ForwardNoise
+from specjax.files.forward_noise import ForwardNoise
 
 RESULTS = Path(__file__).parent / "results"
 

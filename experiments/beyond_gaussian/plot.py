@@ -21,8 +21,8 @@ from experiments.beyond_gaussian.ratios import (
     seeds_of,
 )
 from experiments.registry import NOT_YET
-from specjax.plots import save_figure
-from specjax.plots.style import GUIDE, RC, STRONG
+from specjax.report.figures import save_figure
+from specjax.report.figures.style import GUIDE, RC, STRONG
 
 CUT = 0.02
 """Ratios below it are drawn there: on the Gaussian itself they are next to nothing."""

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from experiments.erring_denoiser.config import CONFIG, of_part
 from experiments.erring_denoiser.found import HERE, Results, results_of
 from experiments.trained_networks.curves import MEASURES
-from specjax.plots import save_figure
-from specjax.plots.style import GUIDE, RC, STRONG
+from specjax.report.figures import save_figure
+from specjax.report.figures.style import GUIDE, RC, STRONG
 
 _NOTHING = 0.003
 """Where no error is drawn on an axis of logarithms."""

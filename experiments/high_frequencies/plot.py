@@ -19,8 +19,8 @@ from experiments.high_frequencies.tables import (
     shared,
     shown,
 )
-from specjax.plots import save_figure
-from specjax.plots.style import GUIDE, MUTED, RC, STRONG
+from specjax.report.figures import save_figure
+from specjax.report.figures.style import GUIDE, MUTED, RC, STRONG
 
 _LEARNED = dict(zip((W2, "p = 0.5", EVERY, BANDS, KL), STRONG, strict=False))
 _HEURISTICS = dict(zip(("cosine", "karras", "align_your_steps"), MUTED, strict=False))

@@ -21,8 +21,8 @@ from experiments.ideal_denoiser.found import (
     sizes_of,
 )
 from experiments.ideal_denoiser.tables import GRID, cases_of
-from specjax.plots import save_figure
-from specjax.plots.style import GUIDE, MUTED, RC, STRONG
+from specjax.report.figures import save_figure
+from specjax.report.figures.style import GUIDE, MUTED, RC, STRONG
 
 SHOWN = "5"
 """The S whose bands are drawn, if it has been run."""

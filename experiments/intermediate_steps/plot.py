@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from experiments.intermediate_steps.config import DENOISERS, SAMPLERS
 from experiments.intermediate_steps.tables import HERE, seeds_of
-from specjax.plots import save_figure
-from specjax.plots.style import RC
+from specjax.report.figures import save_figure
+from specjax.report.figures.style import RC
 
 
 def formation_figure(results: Path) -> Figure:

@@ -12,8 +12,8 @@ from matplotlib.ticker import NullFormatter
 from experiments.common import read_json
 from experiments.learned_plans.judging import FINE
 from experiments.learned_plans.tables import HERE, Judged, judged
-from specjax.plots import save_figure
-from specjax.plots.style import GUIDE, LEARNED, MUTED, RC
+from specjax.report.figures import save_figure
+from specjax.report.figures.style import GUIDE, LEARNED, MUTED, RC
 
 
 def distances_figure(rows: list[Judged]) -> Figure:

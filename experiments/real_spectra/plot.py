@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from experiments.real_spectra.found import HELD_OUT, HERE, Matrix, Results, found, plain
 from experiments.real_spectra.schedules import families
-from specjax.plots import save_figure
-from specjax.plots.style import GUIDE, INK, RC, STRONG
+from specjax.report.figures import save_figure
+from specjax.report.figures.style import GUIDE, INK, RC, STRONG
 
 _DEEPEST = 16.0
 """The logsnr at which pictures of schedules end; a noise-free end is further still."""

@@ -11,7 +11,7 @@ import specjax as sx
 from experiments.real_spectra.config import Config, Regime
 from experiments.real_spectra.halves import half_error
 from experiments.real_spectra.spectra import Subject
-from specjax.compare import pinned_families
+from specjax.fitting.compare import pinned_families
 
 ENDS = (4.0358e-5, 1.0)
 

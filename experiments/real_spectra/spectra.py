@@ -15,7 +15,7 @@ import specjax as sx
 from experiments.real_spectra.config import Config
 from experiments.real_spectra.halves import halves_of
 from experiments.real_spectra.sources import Samples, samples_of
-from specjax.power_law import directions_for, ranked
+from specjax.spectra.power_law import directions_for, ranked
 
 ESTIMATES = ("full", "shift-invariant", "low-rank")
 _POINTS = 160

@@ -11,7 +11,7 @@ from experiments.synthetic_gaussian.config import CONFIG, REFERENCE
 from experiments.synthetic_gaussian.results import Found, centred, excess
 from experiments.synthetic_gaussian.statement import Claim
 from experiments.synthetic_gaussian.tables import NAMES, percent
-from specjax.families import SCHEDULES
+from specjax.schedules.families import SCHEDULES
 
 CLOSE = 0.002
 """What the closed form may have more than the optimum (DESIGN.md)."""

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 
 import specjax as sx
-from specjax.losses import LOSSES, evaluate
-from specjax.schedule import alpha_sigma
+from specjax.gaussian.losses import LOSSES, evaluate
+from specjax.schedules.schedule import alpha_sigma
 
 
 def bow(alpha_bar: np.ndarray) -> float:

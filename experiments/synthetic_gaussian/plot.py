@@ -14,9 +14,9 @@ from experiments.synthetic_gaussian.config import CONFIG, PAPER, RANGES
 from experiments.synthetic_gaussian.results import Found, centred, distance, found
 from experiments.synthetic_gaussian.run import RESULTS
 from experiments.synthetic_gaussian.tables import HERE, NAMES
-from specjax.families import SCHEDULES
-from specjax.plots import save_figure
-from specjax.plots.style import GUIDE, RC, STRONG, learned_style, muted_style
+from specjax.report.figures import save_figure
+from specjax.report.figures.style import GUIDE, RC, STRONG, learned_style, muted_style
+from specjax.schedules.families import SCHEDULES
 
 DRAWN = ("exponential", "k^-2", "unit k^-2")
 """Covariances whose losses are drawn."""

@@ -11,8 +11,8 @@ from experiments.common import read_json
 from experiments.synthetic_gaussian.config import CONFIG, PAPER
 from experiments.synthetic_gaussian.run import RESULTS, file_of, key_of
 from experiments.synthetic_gaussian.spectra import MEAN, spectra
-from specjax.families import SCHEDULES
-from specjax.schedule import sigmoid
+from specjax.schedules.families import SCHEDULES
+from specjax.schedules.schedule import sigmoid
 
 
 class Found(NamedTuple):

@@ -23,8 +23,8 @@ from experiments.trained_networks.curves import (
 )
 from experiments.trained_networks.run import FINE
 from experiments.trained_networks.tables import GROUPS
-from specjax.plots import save_figure
-from specjax.plots.style import GUIDE, RC, STRONG
+from specjax.report.figures import save_figure
+from specjax.report.figures.style import GUIDE, RC, STRONG
 
 MEASURE = "features"
 

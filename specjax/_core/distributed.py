@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from specjax import _check
+from specjax._core import checks
 
 
 def join(
@@ -59,7 +59,7 @@ def use_all_cores(devices: int | None = None) -> None:
     if devices is None:
         affinity = getattr(os, "sched_getaffinity", None)  # not on every system
         devices = len(affinity(0)) if affinity else os.cpu_count() or 1
-    jax.config.update("jax_num_cpu_devices", _check.whole_number("devices", devices))
+    jax.config.update("jax_num_cpu_devices", checks.whole_number("devices", devices))
 
 
 @contextlib.contextmanager

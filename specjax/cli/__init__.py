@@ -17,6 +17,7 @@ from typing import Annotated
 import jax
 import tyro
 
+from specjax.cli.console import fail, keep_compilations, one_line_errors
 from specjax.cli.evaluate import EvaluateCommand
 from specjax.cli.fit import Compare, Fit
 from specjax.cli.learn import LearnCommand
@@ -27,7 +28,6 @@ from specjax.cli.spectrum import SpectrumCommand
 from specjax.cli.sweep import Recommend, Sweep
 from specjax.cli.train import Train
 from specjax.cli.train_features import TrainFeatures
-from specjax.console import fail, keep_compilations, one_line_errors
 
 Command = (
     Annotated[Fit, tyro.conf.subcommand("fit", prefix_name=False)]

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from specjax import _check
 from specjax import data as datasets
-from specjax import io as files
-from specjax.console import progress, status
-from specjax.effective import check_dense
-from specjax.forward_noise import ForwardNoise
-from specjax.noise import NoiseSpectrum
-from specjax.spectrum import Spectrum
+from specjax._core import checks
+from specjax.cli.console import progress, status
+from specjax.files import codec as files
+from specjax.files.forward_noise import ForwardNoise
+from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.noise.whitening import check_dense
+from specjax.spectra.spectrum import Spectrum
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -57,7 +57,7 @@ class Estimating:
     def check(self) -> None:
         """Refuse what can be refused before the data are read."""
         if self.floor is not None:
-            _check.positive("floor", self.floor)
+            checks.positive("floor", self.floor)
         if self.on_devices and self.method not in (None, "exact"):
             raise ValueError(f"on_devices applies to method = 'exact', not to {self.method!r}")
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import tyro
 
-from specjax import _check
 from specjax import data as datasets
-from specjax import io as files
+from specjax._core import checks
+from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Reading, skipped
 from specjax.cli.evaluate_sources import Schedules, Source, open_source
-from specjax.console import print_json, progress, status
-from specjax.shift import spatial_axes
+from specjax.files import codec as files
+from specjax.spectra.stationary import spatial_axes
 
 if TYPE_CHECKING:
     from specjax.evaluate import Evaluation, Features, Reference
@@ -54,10 +54,10 @@ class Measuring:
         from specjax.evaluate.measures import check_measures
 
         check_measures(self.names)
-        _check.whole_number("splits", self.splits, 2)
+        checks.whole_number("splits", self.splits, 2)
         for name in ("n", "pca", "spatial"):
             if getattr(self, name) is not None:
-                _check.whole_number(name, getattr(self, name))
+                checks.whole_number(name, getattr(self, name))
 
     def check_shape(self, shape: tuple[int, ...], features: Sequence[Features]) -> None:
         """Refuse samples of a shape that the features do not take, or that has too few numbers."""
@@ -160,13 +160,13 @@ class EvaluateCommand:
         if self.json:
             print_json({**document, "files": written})
         else:
-            from specjax.report_evaluate import print_evaluations
+            from specjax.report.evaluate import print_evaluations
 
             print_evaluations(rows, self.against, written)
 
     def _check(self) -> None:
         """Refuse before the long work what can be refused."""
-        _check.whole_number("seed", self.reading.seed, 0)
+        checks.whole_number("seed", self.reading.seed, 0)
         self.measuring.check()
         self.schedules.check(self.samples)
         if Path(self.out).suffix.lower() != ".json":
@@ -175,7 +175,7 @@ class EvaluateCommand:
         if files.is_spectrum(self.against):
             raise ValueError(f"{self.against} is a spectrum file: give the data (--against)")
         if self.plot is not None:
-            from specjax.plots.save import check_path
+            from specjax.report.figures.save import check_path
 
             files.check_folder(check_path(self.plot))
             if "spectrum" not in self.measuring.names:
@@ -211,8 +211,8 @@ class EvaluateCommand:
         written = []
         with status("writing"):
             if self.plot is not None and self._can_draw(rows):
-                from specjax.plots.bands_figure import bands_figure
-                from specjax.plots.save import save_figure
+                from specjax.report.figures.bands_figure import bands_figure
+                from specjax.report.figures.save import save_figure
 
                 save_figure(bands_figure(rows, data=self.against), self.plot)
                 written.append(self.plot)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from specjax import _check
 from specjax import data as datasets
+from specjax._core import checks
+from specjax.cli.console import progress, status
 from specjax.cli.sample import Along, Drawing, noise_facts, step_of
 from specjax.cli.schedules import SPECTRAL, Found, is_plan, levels_of
-from specjax.console import progress, status
-from specjax.families import SCHEDULES
+from specjax.schedules.families import SCHEDULES
 
 if TYPE_CHECKING:
     from specjax.evaluate import Evaluation, Reference
@@ -63,7 +63,7 @@ class Schedules:
                         f"{samples} is not: leave it out"
                     )
             return
-        _check.whole_number("seeds", self.seeds)
+        checks.whole_number("seeds", self.seeds)
         step_of(self.step)
         self.drawing(1).check()
         for along in self.alongs:
@@ -119,9 +119,9 @@ def open_source(path: str, schedules: Schedules, n: int | None = None) -> Source
     if not is_run(path):
         return FileSource.open(path, n)
     if schedules.devices is not None:
-        from specjax import cluster
+        from specjax._core import distributed
 
-        cluster.use_all_cores(schedules.devices)
+        distributed.use_all_cores(schedules.devices)
     from specjax.nn.run import open_run
 
     with status(f"opening {path}"):

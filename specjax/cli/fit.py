@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import tyro
 
-from specjax import _check
-from specjax import io as files
+from specjax._core import checks
+from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Data, GivenData
 from specjax.cli.schedules import levels_of, noise_of, read_schedule, source_of
-from specjax.console import print_json, progress, status
-from specjax.effective import effective
-from specjax.forward_noise import ForwardNoise
-from specjax.noise import check_noise
-from specjax.plan_result import PlanResult
-from specjax.schedule import NoiseSchedule
-from specjax.units import check_units
+from specjax.files import codec as files
+from specjax.files.forward_noise import ForwardNoise
+from specjax.fitting.plan_result import PlanResult
+from specjax.noise.noise_spectrum import check_noise
+from specjax.noise.whitening import effective
+from specjax.schedules.schedule import NoiseSchedule
+from specjax.spectra.units import check_units
 
 if TYPE_CHECKING:
     from specjax.cli.schedules import Found
-    from specjax.compare import Comparison
     from specjax.data import Dataset
-    from specjax.probe import Probe
-    from specjax.spectrum import Spectrum
+    from specjax.fitting.compare import Comparison
+    from specjax.gaussian.probe import Probe
+    from specjax.spectra.spectrum import Spectrum
 
 _CURVE_STEPS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120)
 
@@ -41,7 +41,7 @@ class Goal:
     """the sampler's own options, such as eta=0.5"""
     loss: str = "w2"
     """w2 (squared Wasserstein distance), kl, kl_reverse, l1 or relative"""
-    alpha_bar_range: tuple[float, float] = _check.DEFAULT_ALPHA_BAR_RANGE
+    alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE
     """the two ends; with CLEAN = 1.0 the last step returns the denoised estimate"""
     process: str = "vp"
     """vp or ve"""
@@ -56,24 +56,24 @@ class Goal:
     @property
     def options(self) -> dict[str, Any]:
         """Of the sampler, by name."""
-        return _check.named_values("sampler_options", self.sampler_options)
+        return checks.named_values("sampler_options", self.sampler_options)
 
     def check(self, steps: int) -> None:
         """Refuse what can be refused before the data are read."""
-        from specjax.losses import check_loss
-        from specjax.samplers import plan
-        from specjax.spectrum import Spectrum
+        from specjax.gaussian.losses import check_loss
+        from specjax.sampling.samplers import plan
+        from specjax.spectra.spectrum import Spectrum
 
-        _check.whole_number("steps", steps)
+        checks.whole_number("steps", steps)
         if self.restarts is not None:
-            _check.whole_number("restarts", self.restarts)
+            checks.whole_number("restarts", self.restarts)
         check_loss(self.loss, Spectrum(np.ones(1)).with_denoiser_error(self.denoiser_error))
-        trial = NoiseSchedule.from_alpha_bar(_check.alpha_bar_range(self.alpha_bar_range))
+        trial = NoiseSchedule.from_alpha_bar(checks.alpha_bar_range(self.alpha_bar_range))
         plan(self.sampler, trial, self.process, **self.options)
 
     def probed(self) -> Probe | None:
         """The measured denoiser, if one is given."""
-        from specjax.probe import Probe
+        from specjax.gaussian.probe import Probe
 
         if self.denoiser is None:
             return None
@@ -99,7 +99,7 @@ class Goal:
         schedules: dict[str, NoiseSchedule] | None = None,
     ) -> Comparison:
         """A fit beside the heuristics and the given schedules, with a progress bar."""
-        from specjax.compare import compare
+        from specjax.fitting.compare import compare
 
         with progress("fit", "iterations") as update:
             return compare(
@@ -128,13 +128,13 @@ class Fit:
 
     def run(self) -> None:
         """Spectrum, fit, comparison; then the files; then the table."""
-        from specjax import report
-        from specjax.plots.save import check_path
-        from specjax.report_noise import noise_facts
+        from specjax.report import fit as report
+        from specjax.report.figures.save import check_path
+        from specjax.report.noise import noise_facts
 
         self.goal.check(self.steps)
         self.noise.check()
-        _check.seed(self.data.seed)
+        checks.seed(self.data.seed)
         files.check_folder(self.out)
         if self.plot is not None:
             files.check_folder(check_path(self.plot))
@@ -174,15 +174,15 @@ class Compare:
 
     def run(self) -> None:
         """A fit and a comparison for every S."""
-        from specjax import report
-        from specjax.report_noise import noise_facts
+        from specjax.report import fit as report
+        from specjax.report.noise import noise_facts
 
         if not self.steps:
             raise ValueError("steps = (): give at least one whole number")
         for steps in self.steps:
             self.goal.check(steps)
         self.noise.check()
-        _check.seed(self.data.seed)
+        checks.seed(self.data.seed)
         probed = self.goal.probed()
         given = {name: read_schedule(name) for name in self.schedules}
         opened = self.data.open()
@@ -222,9 +222,9 @@ def under(noise: ForwardNoise, spectrum: Spectrum) -> Spectrum:
 
 
 def _draw(path: str, spectrum: Spectrum, comparison: Comparison) -> None:
-    from specjax.compare import heuristics, losses_over_steps
-    from specjax.objective import objective
-    from specjax.plots import LossCurve, fit_figure, fit_picture, save_figure
+    from specjax.fitting.compare import heuristics, losses_over_steps
+    from specjax.gaussian.objective import objective
+    from specjax.report.figures import LossCurve, fit_figure, fit_picture, save_figure
 
     fit = comparison.learned
     chosen = objective(spectrum, fit.sampler, fit.sampler_options, fit.loss, fit.process)

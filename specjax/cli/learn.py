@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from specjax import _check
-from specjax import io as files
+from specjax._core import checks
+from specjax.cli.console import cache_folder, print_json, progress, status
 from specjax.cli.learn_rungs import Ladder, Rungs, ladder_of
-from specjax.console import cache_folder, print_json, progress, status
-from specjax.plan_result import PlanResult
-from specjax.schedule import alpha_bar_range_of
+from specjax.files import codec as files
+from specjax.fitting.plan_result import PlanResult
+from specjax.schedules.schedule import alpha_bar_range_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +46,7 @@ class Learning:
     """of the transfer: w2, kl, kl_reverse, l1 or relative"""
     process: str = "vp"
     """vp or ve"""
-    alpha_bar_range: tuple[float, float] = _check.DEFAULT_ALPHA_BAR_RANGE
+    alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE
     """the two ends; with CLEAN = 1.0 the last step returns the denoised estimate"""
     n: int | None = None
     """noises on the last rung, and as many held out; by default 512, or 256 for a network"""
@@ -62,8 +62,8 @@ class Learning:
     def options(self) -> dict[str, Any]:
         """As arguments of :func:`specjax.learn`."""
         found = {one.name: getattr(self, one.name) for one in fields(self)}
-        found["sampler_options"] = _check.named_values("sampler_options", self.sampler_options)
-        found["objective"] = _check.named_values("objective", self.objective) or None
+        found["sampler_options"] = checks.named_values("sampler_options", self.sampler_options)
+        found["objective"] = checks.named_values("objective", self.objective) or None
         return found
 
     def is_stochastic(self) -> bool:
@@ -76,20 +76,20 @@ class Learning:
 
     def check(self) -> None:
         """Refuse what can be refused before anything is read."""
+        from specjax.gaussian.losses import LOSSES
         from specjax.learning.judge import check_objective
-        from specjax.losses import LOSSES
 
         given = self.options
         self.is_stochastic()
         if given["objective"] is not None:
             check_objective(given["objective"])
-        _check.one_of("loss", self.loss, LOSSES)
-        _check.alpha_bar_range(self.alpha_bar_range)
-        _check.positive("teacher_tolerance", self.teacher_tolerance)
-        _check.whole_number("max_iterations", self.max_iterations)
+        checks.one_of("loss", self.loss, LOSSES)
+        checks.alpha_bar_range(self.alpha_bar_range)
+        checks.positive("teacher_tolerance", self.teacher_tolerance)
+        checks.whole_number("max_iterations", self.max_iterations)
         for name, least in (("n", 2), ("batch", 1)):
             if getattr(self, name) is not None:
-                _check.whole_number(name, getattr(self, name), least)
+                checks.whole_number(name, getattr(self, name), least)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,10 +112,10 @@ class LearnCommand:
 
     def run(self) -> None:
         """The rungs; the plans, each written as it is learned; the picture; the table."""
-        from specjax import report_learn
         from specjax.learning import learn_all, verdicts
         from specjax.learning.heuristics import amplification
-        from specjax.plots.save import check_path
+        from specjax.report import learn as report_learn
+        from specjax.report.figures.save import check_path
 
         self._check()
         starts = [self._started(path) for path in self.start]
@@ -156,7 +156,7 @@ class LearnCommand:
         if not self.steps:
             raise ValueError("steps = (): give at least one whole number")
         for steps in self.steps:
-            _check.whole_number("steps", steps)
+            checks.whole_number("steps", steps)
             files.check_folder(self._path(steps))
             files.check_apart(data=self.rungs.data, out=self._path(steps), plot=self.plot)
         self.learning.check()
@@ -177,7 +177,7 @@ class LearnCommand:
 
     def _request(self, priors: Sequence[Any]) -> dict[str, Any]:
         """What a plan depends on, as a plan file keeps it."""
-        from specjax.documents import plain
+        from specjax.files.documents import plain
         from specjax.learning.prepare import objective_of
 
         asked = {one.name: getattr(self.learning, one.name) for one in fields(self.learning)}
@@ -225,7 +225,7 @@ class _Watched:
 
 
 def _draw(path: str, found: Sequence[PlanResult], ladder: Ladder, samples: int) -> None:
-    from specjax.plots import learn_figure, save_figure
+    from specjax.report.figures import learn_figure, save_figure
 
     shown = found[-1]
     beside = _beside(shown, ladder)
@@ -252,7 +252,7 @@ def _beside(result: PlanResult, ladder: Ladder) -> dict[str, Heuristic]:
 
 def _limit(result: PlanResult, ladder: Ladder) -> float | None:
     """What no plan of so many calls falls below, where that is known."""
-    from specjax import limits
+    from specjax.fitting import limits
 
     spectrum = ladder.priors[-1].spectrum
     exact = result.prior == "gaussian" and dict(result.objective).keys() == {"transfer"}
@@ -268,8 +268,8 @@ def _samples(
     result: PlanResult, beside: Mapping[str, Heuristic], ladder: Ladder, n: int
 ) -> dict[str, np.ndarray]:
     """What the network makes of the same noises by the plan, the best heuristic and a fine one."""
-    from specjax.generate import generate
     from specjax.learning.teacher import fine_plan
+    from specjax.sampling.generate import generate
 
     assert ladder.run is not None
     name, heuristic = next(iter(beside.items()))

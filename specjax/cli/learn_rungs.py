@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import numpy as np
 import tyro
 
-from specjax import _check
 from specjax import data as datasets
-from specjax import io as files
+from specjax._core import checks
+from specjax.cli.console import progress, status
 from specjax.cli.data import Reading, skipped
 from specjax.cli.evaluate_sources import is_run as is_run_folder
 from specjax.cli.run_data import data_of_run
 from specjax.cli.sample import step_of
-from specjax.console import progress, status
-from specjax.forward_noise import ForwardNoise
-from specjax.noise import NoiseSpectrum
-from specjax.spectrum import Spectrum
+from specjax.files import codec as files
+from specjax.files.forward_noise import ForwardNoise
+from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.spectra.spectrum import Spectrum
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -68,10 +68,10 @@ class Rungs:
         """Refuse what can be refused before anything is read."""
         from specjax.priors import PRIORS
 
-        _check.seed(self.seed)
-        _check.whole_number("samples", self.samples)
+        checks.seed(self.seed)
+        checks.whole_number("samples", self.samples)
         for name in self.prior:
-            _check.one_of("prior", name, (*PRIORS, *_OF_RUN))
+            checks.one_of("prior", name, (*PRIORS, *_OF_RUN))
         if len(set(self.prior)) < len(self.prior):
             raise ValueError(f"prior = {' '.join(self.prior)}: name each rung once")
         if not 0 <= self.held_out < 1:
@@ -152,10 +152,10 @@ def _of_spectrum(rungs: Rungs) -> Ladder:
 
 
 def _of_run(rungs: Rungs) -> Ladder:
-    from specjax import cluster
+    from specjax._core import distributed
 
     if rungs.devices is not None:
-        cluster.use_all_cores(_check.whole_number("devices", rungs.devices))
+        distributed.use_all_cores(checks.whole_number("devices", rungs.devices))
     from specjax.nn.run import open_run
 
     with status(f"opening {rungs.data}"):
@@ -171,9 +171,9 @@ def _of_run(rungs: Rungs) -> Ladder:
 
 def _of_name(rungs: Rungs, name: str, whole: datasets.Dataset | None, run: Run) -> Prior:
     """A rung of a run."""
+    from specjax.gaussian.probe import probe
     from specjax.learning.prepare import prior_from
     from specjax.priors import Network
-    from specjax.probe import probe
 
     if name == NETWORK:
         about = {**run.source, "run": rungs.data, "step": int(run.step)}

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import tyro
 
-from specjax import _check
 from specjax import data as datasets
-from specjax import io as files
+from specjax._core import checks
+from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Reading, skipped
 from specjax.cli.run_data import data_of_run
 from specjax.cli.sample import step_of
-from specjax.console import print_json, progress, status
+from specjax.files import codec as files
 
 if TYPE_CHECKING:
+    from specjax.gaussian.probe import Probe
     from specjax.nn.run import Run
-    from specjax.probe import Probe
 
 _NAMED = 5
 """Classes that an error names."""
@@ -55,7 +55,7 @@ class ProbeCommand:
 
     def run(self) -> None:
         """The run, the data, the measurement; then the files; then the tables."""
-        from specjax import report_probe
+        from specjax.report import probe as report_probe
 
         step = step_of(self.step)
         levels = self._levels()
@@ -73,11 +73,11 @@ class ProbeCommand:
 
     def _levels(self) -> np.ndarray:
         """The levels, once every number is known to be an allowed one."""
-        _check.whole_number("seed", self.reading.seed, 0)
-        _check.whole_number("n", self.n, 3)
-        _check.whole_number("levels", self.levels, 2)
+        checks.whole_number("seed", self.reading.seed, 0)
+        checks.whole_number("n", self.n, 3)
+        checks.whole_number("levels", self.levels, 2)
         if self.batch is not None:
-            _check.whole_number("batch", self.batch)
+            checks.whole_number("batch", self.batch)
         noisy, clean = self.logsnr_range
         if not -60 <= noisy < clean <= 60:
             raise ValueError(
@@ -96,8 +96,8 @@ class ProbeCommand:
         return out, picture
 
     def _measured(self, step: str | int, levels: np.ndarray) -> Probe:
+        from specjax.gaussian.probe import probe
         from specjax.nn.run import open_run
-        from specjax.probe import probe
 
         with status(f"opening {self.run_folder}"):
             run = open_run(self.run_folder, step)
@@ -148,7 +148,7 @@ class ProbeCommand:
 
 
 def _draw(found: Probe, path: Path) -> None:
-    from specjax.plots import save_figure
-    from specjax.plots.probe_figure import probe_figure
+    from specjax.report.figures import save_figure
+    from specjax.report.figures.probe_figure import probe_figure
 
     save_figure(probe_figure(found), path)

@@ -26,10 +26,10 @@ class Processes:
         Args:
           a_device_a_core: what a CPU is by default; else it is one device of all cores.
         """
-        from specjax import cluster
+        from specjax._core import distributed
 
         if self.devices is not None or a_device_a_core:
-            cluster.use_all_cores(self.devices)
+            distributed.use_all_cores(self.devices)
         by_hand = (self.coordinator, self.processes, self.process)
         if self.distributed or any(given is not None for given in by_hand):
-            cluster.join(*by_hand)
+            distributed.join(*by_hand)

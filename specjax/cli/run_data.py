@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from specjax import data as datasets
 from specjax.cli.data import Reading
-from specjax.units import check_units
+from specjax.spectra.units import check_units
 
 if TYPE_CHECKING:
     from specjax.nn.run import Run

@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import tyro
 
-from specjax import _check
-from specjax import io as files
+from specjax._core import checks
+from specjax.cli.console import print_json, progress, status
 from specjax.cli.schedules import SPECTRAL, Found, levels_of, noise_of, schedule_for, source_of
-from specjax.console import print_json, progress, status
-from specjax.noise import NoiseSpectrum, check_noise
-from specjax.plan_file import corrections_document
-from specjax.plan_result import PlanResult
-from specjax.result import FitResult
-from specjax.schedule import NoiseSchedule
-from specjax.units import check_units
+from specjax.files import codec as files
+from specjax.files.plan_file import corrections_document
+from specjax.fitting.plan_result import PlanResult
+from specjax.fitting.result import FitResult
+from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise
+from specjax.schedules.schedule import NoiseSchedule
+from specjax.spectra.units import check_units
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
 
     from specjax.nn.run import Run
-    from specjax.steps import SamplerPlan
+    from specjax.sampling.step import SamplerPlan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class Along:
     def check(self) -> None:
         """Refuse what can be refused before the run is read."""
         if self.steps is not None:
-            _check.whole_number("steps", self.steps)
+            checks.whole_number("steps", self.steps)
         if self.schedule not in (None, SPECTRAL):
             self.planned(schedule_for(self.schedule, self.steps, _no_spectrum))
         else:
@@ -72,7 +72,7 @@ class Along:
             return found.sampler, dict(found.sampler_options), self.process or found.process
         of_file = found if isinstance(found, FitResult) else None
         sampler = self.sampler or (of_file.sampler if of_file else "ddim")
-        options = _check.named_values("sampler_options", self.sampler_options)
+        options = checks.named_values("sampler_options", self.sampler_options)
         if of_file and sampler == of_file.sampler:
             options = {**of_file.sampler_options, **options}
         return sampler, options, self.process or (of_file.process if of_file else "vp")
@@ -92,7 +92,7 @@ class Along:
 
     def planned(self, found: Found) -> SamplerPlan:
         """The plan along the schedule, or that of the file."""
-        from specjax.samplers import plan
+        from specjax.sampling.samplers import plan
 
         sampler, options, process = self.choice(found)
         if isinstance(found, PlanResult):
@@ -137,11 +137,11 @@ class Drawing:
     def check(self) -> None:
         """Refuse what can be refused before the run is read."""
 
-        _check.whole_number("n", self.n)
-        _check.seed(self.seed)
+        checks.whole_number("n", self.n)
+        checks.seed(self.seed)
         for name in ("batch", "devices"):
             if getattr(self, name) is not None:
-                _check.whole_number(name, getattr(self, name))
+                checks.whole_number(name, getattr(self, name))
         if self.batch is not None and self.devices is not None:
             self.check_batch(self.devices)
 
@@ -192,16 +192,16 @@ class Sample:
 
     def run(self) -> None:
         """The run, the plan, the samples, the file."""
-        from specjax import cluster
-        from specjax.generate import generate
-        from specjax.sample_files import check_target, write_samples
+        from specjax._core import distributed
+        from specjax.files.samples import check_target, write_samples
+        from specjax.sampling.generate import generate
 
         self.drawing.check()
         step = step_of(self.step)
         check_target(self.out, self.drawing.n)
         self.along.check()
         if self.drawing.devices is not None:
-            cluster.use_all_cores(self.drawing.devices)
+            distributed.use_all_cores(self.drawing.devices)
         from specjax.nn.run import open_run
 
         mesh = self.drawing.mesh()

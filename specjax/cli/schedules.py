@@ -8,16 +8,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from specjax import _check
-from specjax import io as files
-from specjax.families import SCHEDULES, family
-from specjax.noise import NoiseSpectrum
-from specjax.plan_file import FORMAT as PLAN
-from specjax.plan_result import PlanResult
-from specjax.result import FitResult
-from specjax.schedule import NoiseSchedule
-from specjax.spectral import spectral
-from specjax.spectrum import Spectrum
+from specjax._core import checks
+from specjax.files import codec as files
+from specjax.files.plan_file import FORMAT as PLAN
+from specjax.fitting.plan_result import PlanResult
+from specjax.fitting.result import FitResult
+from specjax.fitting.spectral import spectral
+from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.schedules.families import SCHEDULES, family
+from specjax.schedules.schedule import NoiseSchedule
+from specjax.spectra.spectrum import Spectrum
 
 SPECTRAL = "spectral"
 """The closed-form schedule of a spectrum, among the names of families."""
@@ -94,10 +94,10 @@ def schedule_for(text: str | None, steps: int | None, spectrum: Callable[[], Spe
     """
     text = SPECTRAL if text is None else text
     if text in (SPECTRAL, *SCHEDULES):
-        steps = DEFAULT_STEPS if steps is None else _check.whole_number("steps", steps)
+        steps = DEFAULT_STEPS if steps is None else checks.whole_number("steps", steps)
         return spectral(spectrum(), steps) if text == SPECTRAL else family(text, steps)
     if re.fullmatch(r"[a-z_]+", text) and not Path(text).exists():
-        _check.one_of("schedule", text, (SPECTRAL, *SCHEDULES))
+        checks.one_of("schedule", text, (SPECTRAL, *SCHEDULES))
     found = read_schedule(text)
     if steps is not None and steps != levels_of(found).steps:
         raise ValueError(

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import tyro
 
+from specjax.cli.console import print_json
 from specjax.cli.schedules import read_schedule
-from specjax.console import print_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +26,8 @@ class Show:
 
     def run(self) -> None:
         """Print it."""
-        from specjax import report
-        from specjax.grids import check_grid
+        from specjax.report import fit as report
+        from specjax.schedules.grids import check_grid
 
         found, grid = read_schedule(self.file), check_grid(self.grid)
         if self.json:
@@ -53,8 +53,8 @@ class Export:
 
     def run(self) -> None:
         """Print it, or write it; remarks go to standard error."""
-        from specjax import io as files
-        from specjax.export import export
+        from specjax.files import codec as files
+        from specjax.interop.export import export
 
         if self.out is not None:
             files.check_folder(self.out)

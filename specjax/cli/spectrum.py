@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from specjax import _check
-from specjax import io as files
+from specjax._core import checks
+from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Data, GivenData
-from specjax.console import print_json, progress, status
 from specjax.data import Dataset
+from specjax.files import codec as files
 
 if TYPE_CHECKING:
-    from specjax.spectrum import Spectrum
+    from specjax.spectra.spectrum import Spectrum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +34,9 @@ class SpectrumCommand:
 
     def run(self) -> None:
         """Spectrum, intervals; then the files; then the tables."""
-        from specjax import report_spectrum
+        from specjax.report import spectrum as report_spectrum
 
-        _check.whole_number("seed", self.data.seed, 0)
+        checks.whole_number("seed", self.data.seed, 0)
         if self.bootstrap is not None:
             self._check_bootstrap()
         out, picture = self._targets()
@@ -59,7 +59,7 @@ class SpectrumCommand:
 
     def _check_bootstrap(self) -> None:
         """Refuse before the data are read what has no intervals."""
-        _check.whole_number("bootstrap", self.bootstrap, 2)
+        checks.whole_number("bootstrap", self.bootstrap, 2)
         if files.is_spectrum(self.data.data):
             raise ValueError(
                 f"--bootstrap needs the samples, which {self.data.data}, a spectrum file, does "
@@ -82,7 +82,7 @@ class SpectrumCommand:
 
 
 def _with_intervals(opened: Dataset, spectrum: Spectrum, replicates: int, seed: int) -> Spectrum:
-    from specjax.bootstrap import bootstrap
+    from specjax.spectra.bootstrap import bootstrap
 
     with progress("bootstrap", "samples", long=True) as update:
         intervals = bootstrap(
@@ -93,6 +93,6 @@ def _with_intervals(opened: Dataset, spectrum: Spectrum, replicates: int, seed: 
 
 
 def _draw(spectrum: Spectrum, path: Path) -> None:
-    from specjax.plots import save_figure, spectrum_figure
+    from specjax.report.figures import save_figure, spectrum_figure
 
     save_figure(spectrum_figure(spectrum), path)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import tyro
 
-from specjax import _check
+from specjax._core import checks
+from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Data, GivenData
 from specjax.cli.fit import under
 from specjax.cli.processes import Processes
-from specjax.console import print_json, progress, status
-from specjax.forward_noise import ForwardNoise
+from specjax.files.forward_noise import ForwardNoise
 
 if TYPE_CHECKING:
     from specjax.sweep import SweepResult
@@ -35,7 +35,7 @@ class Sweep:
     def run(self) -> None:
         """Spectra, fits, table, picture."""
         self.processes.join(a_device_a_core=True)
-        from specjax.report_sweep import print_sweep, sweep_json
+        from specjax.report.sweep import print_sweep, sweep_json
         from specjax.sweep import Sweep, sweep
         from specjax.sweep.files import read_sweep
 
@@ -56,8 +56,8 @@ class Sweep:
 
 def _drawn(result: SweepResult, path: Path) -> list[str]:
     """The picture of a sweep, if any of its fits can be drawn."""
-    from specjax.plots import save_figure
-    from specjax.plots.sweep_figure import sweep_figure
+    from specjax.report.figures import save_figure
+    from specjax.report.figures.sweep_figure import sweep_figure
 
     if not any(result.table.column("finite").to_pylist()):
         return []
@@ -76,7 +76,7 @@ class Recommend:
     """w2 (squared Wasserstein distance), kl, kl_reverse, l1 or relative"""
     samplers: tuple[str, ...] = ("ddim", "ddpm", "heun", "dpmpp_2m", "dpmpp_2m_sde", "lms")
     """the samplers to choose from"""
-    alpha_bar_range: tuple[float, float] = _check.DEFAULT_ALPHA_BAR_RANGE
+    alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE
     """the two ends; with CLEAN = 1.0 the last step returns the denoised estimate"""
     process: str = "vp"
     """vp or ve"""
@@ -92,23 +92,23 @@ class Recommend:
 
     def run(self) -> None:
         """Spectrum, fits of every S, table; then the schedule of the first row."""
-        from specjax import cluster
-        from specjax import io as files
+        from specjax._core import distributed
+        from specjax.files import codec as files
 
-        cluster.use_all_cores()
-        from specjax.fit import fit
-        from specjax.losses import check_loss
-        from specjax.report_recommend import print_recommendations, recommendations_json
-        from specjax.spectrum import Spectrum
+        distributed.use_all_cores()
+        from specjax.fitting.fit import fit
+        from specjax.gaussian.losses import check_loss
+        from specjax.report.recommend import print_recommendations, recommendations_json
+        from specjax.spectra.spectrum import Spectrum
         from specjax.sweep import recommend
 
-        _check.positive("target_loss", self.target_loss)
-        _check.seed(self.data.seed)
+        checks.positive("target_loss", self.target_loss)
+        checks.seed(self.data.seed)
         self.noise.check()
         check_loss(self.loss, Spectrum(np.ones(1)).with_denoiser_error(self.denoiser_error))
         if self.out is not None:
             files.check_folder(self.out)
-        ends = _check.alpha_bar_range(self.alpha_bar_range)
+        ends = checks.alpha_bar_range(self.alpha_bar_range)
         opened = self.data.open()
         self.data.noise(opened, self.noise)
         spectrum = under(self.noise, self.data.spectrum(opened))

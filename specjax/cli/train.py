@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import tyro
 
-from specjax import _check
 from specjax import data as datasets
+from specjax._core import checks
+from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Reading, skipped
 from specjax.cli.processes import Processes
-from specjax.console import print_json, progress, status
-from specjax.forward_noise import ISOTROPIC, ForwardNoise
+from specjax.files.forward_noise import ISOTROPIC, ForwardNoise
 from specjax.nn.config import (
     KeepingConfig,
     LossConfig,
@@ -93,7 +93,7 @@ class Train:
         )  # fmt: skip
         config.check()
         self.corrupting.check()
-        _check.whole_number("model_devices", self.model_devices)
+        checks.whole_number("model_devices", self.model_devices)
         self.processes.join()
         import jax
 

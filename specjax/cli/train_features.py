@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from specjax import _check
 from specjax import data as datasets
+from specjax._core import checks
+from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Reading, skipped
-from specjax.console import print_json, progress, status
 from specjax.evaluate.training_options import TrainOptions
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class TrainFeatures:
         """Data; training; then the file."""
         from specjax.evaluate import features, training
 
-        seed = _check.whole_number("seed", self.reading.seed, 0)
+        seed = checks.whole_number("seed", self.reading.seed, 0)
         features.target(self.out)
         with status(f"opening {self.data}"):
             opened = datasets.open(self.data, self.reading)

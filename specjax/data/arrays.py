@@ -16,9 +16,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from specjax import estimate
-from specjax import io as files
 from specjax.data.dataset import Dataset
+from specjax.files import codec as files
+from specjax.spectra import estimate
 
 MEMORY_BYTES = 4 * 2**30
 """Samples up to this size are kept in memory, in their stored dtype (while they are put together
@@ -91,7 +91,8 @@ def collect(
 def rescaled(rows: Any, data_range: tuple[float, float] | None) -> np.ndarray:
     """Samples in the network's units, float32: ``data_range`` mapped to [-1, 1].
 
-    The definition is that of the spectrum (:func:`specjax.estimate.in_units`), rounded once.
+    The definition is that of the spectrum (:func:`specjax.spectra.estimate.in_units`), rounded
+    once.
 
     Raises:
       ValueError: for NaN or infinite values, values outside the range, integers without one.

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from specjax import _check, estimate
+from specjax._core import checks
 from specjax.data.dataset import Dataset
-from specjax.noise import NoiseSpectrum
-from specjax.noise_bases import radius
-from specjax.noise_families import noise_spectrum
+from specjax.noise.bases import radius
+from specjax.noise.families import noise_spectrum
+from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.spectra import estimate
 
 _BASES = ("fourier", "cosine")
 
@@ -39,7 +40,8 @@ def corrupted(
       data: a :class:`Dataset`, or an array [N, ...] in the network's units.
       band: [low, high) of the radial frequency from 0 to 1, as of a noise spectrum.
       std: root mean square of what is added, over the numbers of a sample, in the network's units.
-      basis, spatial: as of :class:`specjax.noise.NoiseSpectrum`; "fourier" or "cosine".
+      basis, spatial: as of :class:`specjax.noise.noise_spectrum.NoiseSpectrum`; "fourier" or
+      "cosine".
 
     Returns:
       An array, for an array; for a dataset one that is read batch by batch, float32 in the
@@ -79,10 +81,10 @@ class _Added:
         self, shape: tuple[int, ...], seed: int, shard: int, *, band: Any, std: float,
         basis: str, spatial: int | None,
     ) -> None:  # fmt: skip
-        _check.one_of("basis", basis, _BASES)
-        _check.positive("std", std)
+        checks.one_of("basis", basis, _BASES)
+        checks.positive("std", std)
         self.shape, self.band, self.std, self.shard = shape, _checked(band), float(std), shard
-        self.seed = _check.whole_number("seed", seed, 0)
+        self.seed = checks.whole_number("seed", seed, 0)
         self.noise = _noise_of(self.band, shape, basis, spatial)
 
     def document(self) -> dict[str, Any]:

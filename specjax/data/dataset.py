@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from specjax import estimate
 from specjax.data.labels import numbered
 from specjax.data.options import Options, share
-from specjax.moments import Moments
-from specjax.spectrum import Spectrum
+from specjax.spectra import estimate
+from specjax.spectra.moments import Moments
+from specjax.spectra.spectrum import Spectrum
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from specjax import _check, estimate
+from specjax._core import checks
 from specjax.data.arrays import rescaled
 from specjax.data.dataset import Dataset
+from specjax.spectra import estimate
 
 
 class Drawn(NamedTuple):
@@ -47,7 +48,7 @@ def drawn(
       >>> found.samples.shape, found.total
       ((5, 8, 8), 1797)
     """
-    n, rng = _check.whole_number("n", n), np.random.default_rng(seed)
+    n, rng = checks.whole_number("n", n), np.random.default_rng(seed)
     if estimate.is_array(dataset.samples):
         total = len(dataset.samples)
         rows = _least(rng.random(total), n)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from specjax import _check
+from specjax._core import checks
 
 ARRAYS = ("labels", "label", "y")
 """Names that an array of labels has in a .npz file, if it is not told."""
@@ -67,7 +67,7 @@ def of_files(root: Path, files: Sequence[Path], how: str | None) -> FileClasses 
       ValueError: for another word; if a file has no class of the kind that is asked for.
     """
     if how is not None:
-        _check.one_of("label", how, ("folder", "prefix", NONE))
+        checks.one_of("label", how, ("folder", "prefix", NONE))
     if how == NONE:
         return None
     read = _before_underscore if how == "prefix" else _subfolder

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from specjax import _check
+from specjax._core import checks
 
 DEFAULT_WINDOW = 400
 """Samples in a window of sound: the paper's."""
@@ -117,7 +117,7 @@ def changed(options: Options | None, changes: dict[str, Any]) -> Options:
     """The options with changes by name, once every value is known to be an allowed one."""
     names = [field.name for field in fields(Options)]
     for name in changes:
-        _check.one_of("option", name, names)
+        checks.one_of("option", name, names)
     options = replace(options or Options(), **changes)
     for name, check in _CHECKS.items():
         if getattr(options, name) is not None:
@@ -175,15 +175,15 @@ def _silence(name: str, given: Any) -> None:
 
 
 _CHECKS: dict[str, Any] = {
-    "seed": lambda name, given: _check.whole_number(name, given, 0),
-    "limit": _check.whole_number,
+    "seed": lambda name, given: checks.whole_number(name, given, 0),
+    "limit": checks.whole_number,
     "shard": _shard,
     "size": lambda name, given: height_width(given, name),
-    "fit": lambda name, given: _check.one_of(name, given, ("resize", "crop")),
-    "colour": lambda name, given: _check.one_of(name, given, ("rgb", "grey")),
-    "rate": _check.whole_number,
-    "window": lambda name, given: _check.whole_number(name, given, 2),
-    "hop": _check.whole_number,
+    "fit": lambda name, given: checks.one_of(name, given, ("resize", "crop")),
+    "colour": lambda name, given: checks.one_of(name, given, ("rgb", "grey")),
+    "rate": checks.whole_number,
+    "window": lambda name, given: checks.whole_number(name, given, 2),
+    "hop": checks.whole_number,
     "silence": _silence,
-    "normalise": lambda name, given: _check.one_of(name, given, ("peak", "none")),
+    "normalise": lambda name, given: checks.one_of(name, given, ("peak", "none")),
 }

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.fft
 
-from specjax import _check, estimate
+from specjax._core import checks
 from specjax.evaluate.vectors import pair
-from specjax.shift import spatial_axes
+from specjax.spectra import estimate
+from specjax.spectra.stationary import spatial_axes
 
 BANDS = 8
 """Bands above the constant; fewer where a small grid leaves some empty."""
@@ -48,7 +49,7 @@ def band_power(a: Any, b: Any, *, bands: int = BANDS, spatial: int | None = None
     Args:
       a, b: [n, *shape], with a shape [L], [H, W] or [H, W, C]; with ``spatial=1`` also [L, C].
       bands: above the constant, evenly spaced over the logarithm of the frequency.
-      spatial: number of axes of the grid, as in :func:`specjax.shift.shift_invariant`.
+      spatial: number of axes of the grid, as in :func:`specjax.spectra.stationary.shift_invariant`.
 
     Returns:
       A :class:`BandPower`. Costs one FFT a sample.
@@ -61,7 +62,7 @@ def band_power(a: Any, b: Any, *, bands: int = BANDS, spatial: int | None = None
       >>> band_power(x, x).rms
       0.0
     """
-    _check.whole_number("bands", bands)
+    checks.whole_number("bands", bands)
     axes = spatial_axes(np.shape(a)[1:], spatial)
     shape = np.shape(a)[1:]
     a, b = pair(a, b)

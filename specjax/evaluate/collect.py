@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from specjax import estimate
+from specjax.spectra import estimate
 
 MOST_ROWS = 50_000
 """Data that are kept at most, five times the n that is taken of plenty."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from specjax import _check
+from specjax._core import checks
 from specjax.evaluate.vectors import inner_products, pair, squared_distances
 
 
@@ -70,12 +70,12 @@ def polynomial_mmd(
       >>> polynomial_mmd([[0.0], [0.0]], [[1.0], [1.0]])
       7.0
     """
-    _check.whole_number("degree", degree)
+    checks.whole_number("degree", degree)
     a, b = pair(a, b)
     if subsets is None:
         return _mmd(a, b, degree)
-    _check.whole_number("subsets", subsets)
-    _check.whole_number("subset_size", subset_size, 2)
+    checks.whole_number("subsets", subsets)
+    checks.whole_number("subset_size", subset_size, 2)
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(subsets):

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from specjax import io as files
 from specjax.evaluate.grid import on_grid
+from specjax.files import codec as files
 
 if TYPE_CHECKING:
     from specjax.evaluate.grid import Form

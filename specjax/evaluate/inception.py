@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from specjax import io as files
+from specjax.files import codec as files
 
 FID = "FID"
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from specjax import _check
+from specjax._core import checks
 from specjax.evaluate.bands import band_power
 from specjax.evaluate.energy import energy_distance, polynomial_mmd
 from specjax.evaluate.frechet import frechet
@@ -102,7 +102,7 @@ def check_measures(names: Iterable[str]) -> tuple[str, ...]:
     names = (names,) if isinstance(names, str) else tuple(names)
     if not names:
         raise ValueError(f"measures = (): choose from {', '.join(MEASURES)}")
-    return tuple(dict.fromkeys(_check.one_of("measures", name, MEASURES) for name in names))
+    return tuple(dict.fromkeys(checks.one_of("measures", name, MEASURES) for name in names))
 
 
 def higher_is_better(column: str) -> bool:

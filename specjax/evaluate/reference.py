@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from specjax import _check
+from specjax._core import checks
 from specjax.evaluate.estimates import Bands, Estimate, Evaluation
 from specjax.evaluate.measures import DEFAULT, Found, check_measures
 from specjax.evaluate.spaces import Features, Space, check_units, spaces_for
@@ -86,8 +86,8 @@ class Reference:
         """
         named = prefixed(features)
         tasks = tasks_for(check_measures(measures), named)
-        _check.whole_number("splits", splits, 2)
-        _check.whole_number("seed", seed, 0)
+        checks.whole_number("splits", splits, 2)
+        checks.whole_number("seed", seed, 0)
         data = np.asarray(data)
         vectors("data", data)
         n = samples_for(len(data), n, tasks)
@@ -208,7 +208,7 @@ def samples_for(data: int, n: int | None, tasks: Sequence[Task] = ()) -> int:
     Raises:
       ValueError: if that is fewer than a measure needs.
     """
-    asked = MOST_SAMPLES if n is None else _check.whole_number("n", n)
+    asked = MOST_SAMPLES if n is None else checks.whole_number("n", n)
     least = 2 * max((task.measure.least for task in tasks), default=2)
     if min(asked, data // 2) < least:
         raise ValueError(

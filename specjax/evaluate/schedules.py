@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from specjax import _check
+from specjax._core import checks
 from specjax.evaluate.estimates import Evaluation
 from specjax.evaluate.evaluation import judged
 from specjax.evaluate.reference import Progress, Reference
 from specjax.evaluate.vectors import NotFiniteError
-from specjax.generate import generate
-from specjax.noise import NoiseSpectrum
+from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.sampling.generate import generate
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
 
-    from specjax.steps import SamplerPlan
+    from specjax.sampling.step import SamplerPlan
 
 SEEDS = 3
 
@@ -41,7 +41,7 @@ def evaluate_schedules(
     plans differ by less than their error bars suggest, which hold for each alone.
 
     Args:
-      plans: by name. denoise: as in :func:`specjax.generate.generate`, as are labels [n],
+      plans: by name. denoise: as in :func:`specjax.sampling.generate.generate`, as are labels [n],
         batch, mesh and noise.
       reference: the data, with their floor and n. Its ``seed`` is that of the first set of
         samples, the next ones follow.
@@ -53,7 +53,7 @@ def evaluate_schedules(
       not finite.
 
     Raises:
-      ValueError: for what :func:`specjax.generate.generate` refuses.
+      ValueError: for what :func:`specjax.sampling.generate.generate` refuses.
 
     Example:
       >>> data = np.random.default_rng(0).normal(size=(400, 4))
@@ -64,7 +64,7 @@ def evaluate_schedules(
       >>> coarse.values["frechet"].value > fine.values["frechet"].value
       True
     """
-    _check.whole_number("seeds", seeds)
+    checks.whole_number("seeds", seeds)
     options = {"labels": labels, "batch": batch, "mesh": mesh, "noise": noise}
     total, found = len(plans) * seeds * reference.n, []
     for number, (name, plan) in enumerate(plans.items()):

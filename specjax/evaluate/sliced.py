@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from specjax import _check
+from specjax._core import checks
 from specjax.evaluate.vectors import pair
 
 PROJECTIONS = 512
@@ -41,7 +41,7 @@ def sliced_wasserstein(a: Any, b: Any, *, projections: int = PROJECTIONS, seed: 
       >>> float(sliced_wasserstein(a, a + 2.0))
       4.0
     """
-    _check.whole_number("projections", projections)
+    checks.whole_number("projections", projections)
     a, b = pair(a, b, least=1)
     lines = np.random.default_rng(seed).normal(size=(a.shape[1], projections))
     lines /= np.linalg.norm(lines, axis=0)

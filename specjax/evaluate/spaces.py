@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from scipy.linalg import svd
 
-from specjax import _check, estimate
-from specjax.shift import spatial_axes
+from specjax._core import checks
+from specjax.spectra import estimate
+from specjax.spectra.stationary import spatial_axes
 
 MOST_DIMENSIONS = 2048
 """Samples of more numbers are compared by their principal components: as many as Inception's
@@ -110,7 +111,7 @@ def principal(x: Any, k: int, *, seed: int = 0) -> Principal:
     """
     flat = np.asarray(x).reshape(len(x), -1)
     most = min(flat.shape)
-    if _check.whole_number("pca", k) > most:
+    if checks.whole_number("pca", k) > most:
         raise ValueError(
             f"pca = {k} components of {len(flat):,} samples of {flat.shape[1]:,} numbers: give at "
             f"most {most}"

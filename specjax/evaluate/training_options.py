@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from specjax import _check
+from specjax._core import checks
 from specjax.evaluate.grid import grid
 
 
@@ -34,13 +34,13 @@ class TrainOptions:
     def check(self, shape: tuple[int, ...]) -> None:
         """Refuse values that are not allowed, before any work."""
         for name in ("features", "width", "steps", "batch"):
-            _check.whole_number(name, getattr(self, name))
-        _check.positive("learning_rate", self.learning_rate)
+            checks.whole_number(name, getattr(self, name))
+        checks.positive("learning_rate", self.learning_rate)
         if self.weight_decay != 0:
-            _check.positive("weight_decay", self.weight_decay)
+            checks.positive("weight_decay", self.weight_decay)
         if not 0 < self.held_out < 1:
             raise ValueError(f"held_out = {self.held_out!r}: give a share between 0 and 1")
-        _check.whole_number("shift", self.shift, 0)
+        checks.whole_number("shift", self.shift, 0)
         sides, _ = grid(shape)
         if self.shift >= min(sides):
             raise ValueError(f"shift = {self.shift!r}: give less than {min(sides)}, a side")

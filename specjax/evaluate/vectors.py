@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from specjax import _check
+from specjax._core import checks
 
 BLOCK = 2048
 """Rows of a block."""
@@ -65,7 +65,7 @@ def pair(a: Any, b: Any, least: int = 2) -> tuple[np.ndarray, np.ndarray]:
 
 def check_neighbours(k: int, *sets: np.ndarray) -> None:
     """Refuse a number of neighbours that a set does not have."""
-    _check.whole_number("k", k)
+    checks.whole_number("k", k)
     fewest = min(len(x) for x in sets)
     if k >= fewest:
         raise ValueError(f"k = {k} neighbours among {fewest} samples: give more samples")

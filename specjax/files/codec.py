@@ -19,24 +19,24 @@ from typing import Any
 
 import numpy as np
 
-from specjax import noise_file, plan_file, schedule_file
-from specjax.basis import Basis, DenseBasis, FourierBasis
-from specjax.documents import check_version as check_version
-from specjax.documents import checked_document, text_of
-from specjax.documents import checksum as checksum
-from specjax.documents import numbers as numbers
-from specjax.documents import plain as plain
-from specjax.documents import versions as versions
-from specjax.intervals import Intervals
-from specjax.noise import NoiseSpectrum, anisotropic
-from specjax.noise_file import noise_document, noise_field, noise_in
-from specjax.plan_file import plan_document, plan_of
-from specjax.plan_result import PlanResult
-from specjax.probe import MEASURED, Probe
-from specjax.result import FitResult
-from specjax.schedule import NoiseSchedule
-from specjax.schedule_file import schedule_document, schedule_of
-from specjax.spectrum import Spectrum
+from specjax.files import noise_file, plan_file, schedule_file
+from specjax.files.documents import check_version as check_version
+from specjax.files.documents import checked_document, text_of
+from specjax.files.documents import checksum as checksum
+from specjax.files.documents import numbers as numbers
+from specjax.files.documents import plain as plain
+from specjax.files.documents import versions as versions
+from specjax.files.noise_file import noise_document, noise_field, noise_in
+from specjax.files.plan_file import plan_document, plan_of
+from specjax.files.schedule_file import schedule_document, schedule_of
+from specjax.fitting.plan_result import PlanResult
+from specjax.fitting.result import FitResult
+from specjax.gaussian.probe import MEASURED, Probe
+from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic
+from specjax.schedules.schedule import NoiseSchedule
+from specjax.spectra.basis import Basis, DenseBasis, FourierBasis
+from specjax.spectra.intervals import Intervals
+from specjax.spectra.spectrum import Spectrum
 
 PROBE_FORMAT = 2
 """2 has a noise; a probe without one is still written as 1."""

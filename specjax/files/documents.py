@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from specjax.schedule import NoiseSchedule
+from specjax.schedules.schedule import NoiseSchedule
 
 _PACKAGES = ("specjax", "jax", "jaxlib", "optax", "numpy")
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from specjax import _check
-from specjax import io as files
-from specjax.basis import Basis, FourierBasis
-from specjax.noise import NoiseSpectrum, check_weights
-from specjax.noise_bases import BASES
-from specjax.noise_families import NOISES, check_family, noise_spectrum
-from specjax.spectrum import Spectrum
+from specjax._core import checks
+from specjax.files import codec as files
+from specjax.noise.bases import BASES
+from specjax.noise.families import NOISES, check_family, noise_spectrum
+from specjax.noise.noise_spectrum import NoiseSpectrum, check_weights
+from specjax.spectra.basis import Basis, FourierBasis
+from specjax.spectra.spectrum import Spectrum
 
 ISOTROPIC = "isotropic"
 
@@ -66,7 +66,7 @@ class ForwardNoise:
           ValueError: for a family or basis that does not exist, options of another family, and
             parameters that :func:`noise_spectrum` refuses.
         """
-        _check.one_of("noise_basis", self.noise_basis, BASES)
+        checks.one_of("noise_basis", self.noise_basis, BASES)
         self._check_family()
         if self._is_saved:
             self._saved()
@@ -150,7 +150,7 @@ class ForwardNoise:
     def _check_family(self) -> None:
         known = [name.replace("_", "-") for name in NOISES]
         if not self._is_file and self._family not in NOISES:
-            _check.one_of("noise", self.noise, known)
+            checks.one_of("noise", self.noise, known)
         for name, (parameter, family) in _OF_FAMILY.items():
             if getattr(self, name) is not None and self._family != family:
                 raise ValueError(

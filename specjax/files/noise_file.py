@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from specjax.documents import made_now, plain
-from specjax.noise import NoiseSpectrum
-from specjax.noise_families import noise_of_document
+from specjax.files.documents import made_now, plain
+from specjax.noise.families import noise_of_document
+from specjax.noise.noise_spectrum import NoiseSpectrum
 
 FORMAT = "specjax.noise"
 VERSION = 1

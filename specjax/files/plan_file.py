@@ -1,8 +1,8 @@
 """The document of a plan file: what was learned, and the rows that run anywhere.
 
 The rows are the plan itself, in its own process: a reader that knows the equation of
-:mod:`specjax.steps` needs nothing else. Levels and corrections are what they were made from, and
-give the plan of the other process.
+:mod:`specjax.sampling.step` needs nothing else. Levels and corrections are what they were made
+from, and give the plan of the other process.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from specjax.corrections import Corrections
-from specjax.documents import finite, levels_document, or_nan, plain
-from specjax.noise import anisotropic
-from specjax.noise_file import noise_field, noise_in
-from specjax.plan_result import PlanResult
-from specjax.schedule import NoiseSchedule
-from specjax.steps import SamplerPlan
+from specjax.files.documents import finite, levels_document, or_nan, plain
+from specjax.files.noise_file import noise_field, noise_in
+from specjax.fitting.plan_result import PlanResult
+from specjax.noise.noise_spectrum import anisotropic
+from specjax.sampling.corrections import Corrections
+from specjax.sampling.step import SamplerPlan
+from specjax.schedules.schedule import NoiseSchedule
 
 FORMAT = "specjax.plan"
 VERSION = 2

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from specjax import io as files
+from specjax.files import codec as files
 
 _TILE = 64
 """Pixels of a side that small samples are enlarged to, at least, by whole factors."""

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from specjax.documents import finite, levels_document, numbers, or_nan, plain
-from specjax.noise import anisotropic
-from specjax.noise_file import noise_field, noise_in
-from specjax.response import Measured
-from specjax.result import FitResult
-from specjax.schedule import NoiseSchedule
-from specjax.spectrum import Spectrum
+from specjax.files.documents import finite, levels_document, numbers, or_nan, plain
+from specjax.files.noise_file import noise_field, noise_in
+from specjax.fitting.result import FitResult
+from specjax.noise.noise_spectrum import anisotropic
+from specjax.schedules.schedule import NoiseSchedule
+from specjax.spectra.response import Measured
+from specjax.spectra.spectrum import Spectrum
 
 FORMAT = "specjax.schedule"
 VERSION = 4

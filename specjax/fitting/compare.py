@@ -8,19 +8,19 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
-from specjax import _check
-from specjax.effective import effective
-from specjax.families import SCHEDULES, family
-from specjax.fit import Progress, fit
-from specjax.losses import LOSSES
-from specjax.noise import NoiseSpectrum
-from specjax.objective import Objective, objective
-from specjax.result import FitResult
-from specjax.schedule import NoiseSchedule
-from specjax.spectral import spectral
-from specjax.spectrum import Spectrum
-from specjax.steps import SamplerPlan
-from specjax.transfer import transfer
+from specjax._core import checks
+from specjax.fitting.fit import Progress, fit
+from specjax.fitting.result import FitResult
+from specjax.fitting.spectral import spectral
+from specjax.gaussian.losses import LOSSES
+from specjax.gaussian.objective import Objective, objective
+from specjax.gaussian.transfer import transfer
+from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.noise.whitening import effective
+from specjax.sampling.step import SamplerPlan
+from specjax.schedules.families import SCHEDULES, family
+from specjax.schedules.schedule import NoiseSchedule
+from specjax.spectra.spectrum import Spectrum
 
 AMPLIFIED = 2.0
 """From here on a network may not follow a schedule, see :attr:`Comparison.amplification`."""
@@ -105,7 +105,7 @@ def compare(
     sampler: str = "ddim",
     loss: str = "w2",
     process: str = "vp",
-    alpha_bar_range: tuple[float, float] = _check.DEFAULT_ALPHA_BAR_RANGE,
+    alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE,
     sampler_options: Mapping[str, Any] | None = None,
     noise: NoiseSpectrum | None = None,
     schedules: Mapping[str, NoiseSchedule] | None = None,
@@ -169,7 +169,7 @@ def _check_same(
         "sampler_options": (dict(learned.sampler_options), dict(chosen.options)),
         "loss": (learned.loss, chosen.loss),
         "process": (learned.process, chosen.process),
-        "alpha_bar_range": (tuple(learned.alpha_bar_range), _check.alpha_bar_range(ends)),
+        "alpha_bar_range": (tuple(learned.alpha_bar_range), checks.alpha_bar_range(ends)),
         "spectrum": (learned.source.get("fingerprint"), spectrum.fingerprint),
     }
     for name, (found, wanted) in asked.items():

@@ -1,7 +1,7 @@
 """Learning a schedule by gradient descent through the closed-form transfer.
 
-The log of the loss is minimised over the parameters of :mod:`specjax.monotone` on the quadrature
-nodes of the spectrum, from the best of several starts, all inside one compiled loop.
+The log of the loss is minimised over the parameters of :mod:`specjax.fitting.levels` on the
+quadrature nodes of the spectrum, from the best of several starts, all inside one compiled loop.
 """
 
 from __future__ import annotations
@@ -17,19 +17,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax import _check
-from specjax._values import Array, follows_the_rule
-from specjax.descent import BFGS, Method, descend
-from specjax.effective import effective
-from specjax.losses import LOSSES, weighted
-from specjax.monotone import levels_of
-from specjax.noise import NoiseSpectrum
-from specjax.objective import objective
-from specjax.optimizers import with_optax
-from specjax.problem import Problem, Shape, closed_form, curvature, log_loss, shared_steps, starts
-from specjax.result import FitResult
-from specjax.schedule import NoiseSchedule, alpha_bar_to_logsnr
-from specjax.spectrum import Spectrum
+from specjax._core import checks
+from specjax._core.arrays import Array, follows_the_rule
+from specjax.fitting.bfgs import BFGS, Method, descend
+from specjax.fitting.levels import levels_of
+from specjax.fitting.optax_method import with_optax
+from specjax.fitting.problem import (
+    Problem,
+    Shape,
+    closed_form,
+    curvature,
+    log_loss,
+    shared_steps,
+    starts,
+)
+from specjax.fitting.result import FitResult
+from specjax.gaussian.losses import LOSSES, weighted
+from specjax.gaussian.objective import objective
+from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.noise.whitening import effective
+from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr
+from specjax.spectra.spectrum import Spectrum
 
 if TYPE_CHECKING:
     import optax
@@ -58,7 +66,7 @@ def fit(
     sampler: str = "ddim",
     loss: str = "w2",
     process: str = "vp",
-    alpha_bar_range: tuple[float, float] = _check.DEFAULT_ALPHA_BAR_RANGE,
+    alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE,
     sampler_options: Mapping[str, Any] | None = None,
     noise: NoiseSpectrum | None = None,
     optimizer: optax.GradientTransformation | None = None,
@@ -106,22 +114,22 @@ def fit(
       (True, 4)
     """
     began = time.perf_counter()
-    steps = _check.whole_number("steps", steps)
-    ends = _check.alpha_bar_range(alpha_bar_range)
+    steps = checks.whole_number("steps", steps)
+    ends = checks.alpha_bar_range(alpha_bar_range)
     spectrum = effective(spectrum, noise)
     chosen = objective(spectrum, sampler, sampler_options, loss, process)
     small = replace(weighted(spectrum, LOSSES[loss]), basis=None)
     if nodes is not None:
-        small = small.quadrature(_check.whole_number("nodes", nodes))
+        small = small.quadrature(checks.whole_number("nodes", nodes))
     task = _Task(
         shape=Shape(chosen, shared_steps(steps), ends_clean=ends[1] == 1),
         method=BFGS if optimizer is None else with_optax(optimizer),
-        max_iterations=_check.whole_number("max_iterations", max_iterations),
+        max_iterations=checks.whole_number("max_iterations", max_iterations),
         restarts=restarts_for(spectrum, restarts),
     )
-    seed = _check.seed(seed)
+    seed = checks.seed(seed)
     if tolerance is not None:
-        _check.positive("tolerance", tolerance)
+        checks.positive("tolerance", tolerance)
     problem = Problem(
         nodes=small,
         ends=alpha_bar_to_logsnr(ends).astype(small.eigenvalues.dtype),
@@ -160,7 +168,7 @@ def restarts_for(spectrum: Spectrum, restarts: int | None) -> int:
     minima: on digits one start of DDIM in 10 and 25 steps ended 1 to 4 % above the best of eight.
     """
     if restarts is not None:
-        return _check.whole_number("restarts", restarts)
+        return checks.whole_number("restarts", restarts)
     if spectrum.denoiser is not None:
         return 8
     lam = np.sort(np.asarray(spectrum.eigenvalues))

@@ -1,4 +1,4 @@
-"""Descents over the poles, zeros and scale of gains, for :mod:`specjax.limits`."""
+"""Descents over the poles, zeros and scale of gains, for :mod:`specjax.fitting.limits`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax._values import Array
-from specjax.descent import BFGS, Function, descend
-from specjax.losses import LOSSES, evaluate
-from specjax.quadrature import gauss_rule
-from specjax.rational import Gain, gain_through, zolotarev
-from specjax.spectrum import Spectrum
-from specjax.transfer import Transfer
+from specjax._core.arrays import Array
+from specjax.fitting.bfgs import BFGS, Function, descend
+from specjax.fitting.rational import Gain, gain_through, zolotarev
+from specjax.gaussian.losses import LOSSES, evaluate
+from specjax.gaussian.transfer import Transfer
+from specjax.spectra.quadrature import gauss_rule
+from specjax.spectra.spectrum import Spectrum
 
 _BATCH = 9  # descents at once
 _EVALUATIONS = 3000

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax._values import Array
+from specjax._core.arrays import Array
 
 _APART = 0.01  # between idle levels: wide enough to divide by, narrow enough to stay in range
 

@@ -28,12 +28,20 @@ import math
 import jax
 import numpy as np
 
-from specjax import _check
-from specjax.gain_descent import Problem, begun, descended, in_float64, loss_at, packed, unpacked
-from specjax.losses import check_loss, weighted
-from specjax.rational import Gain, zolotarev
-from specjax.schedule import check_process
-from specjax.spectrum import Spectrum
+from specjax._core import checks
+from specjax.fitting.gain_descent import (
+    Problem,
+    begun,
+    descended,
+    in_float64,
+    loss_at,
+    packed,
+    unpacked,
+)
+from specjax.fitting.rational import Gain, zolotarev
+from specjax.gaussian.losses import check_loss, weighted
+from specjax.schedules.schedule import check_process
+from specjax.spectra.spectrum import Spectrum
 
 __all__ = ["Gain", "best", "gaussian", "plan_numbers", "zolotarev"]
 
@@ -84,7 +92,7 @@ def best(
       ValueError: for an unknown loss or process, ``noisy`` outside (0, 1), a loss that is infinite
         on the spectrum, and a spectrum with a measured denoiser or one that errs.
     """
-    steps = _check.whole_number("steps", steps)
+    steps = checks.whole_number("steps", steps)
     spectrum = weighted(spectrum, check_loss(loss, spectrum))
     check_process(process)
     if spectrum.denoiser is not None:
@@ -115,8 +123,8 @@ def best(
 def plan_numbers(gain: Gain) -> tuple[np.ndarray, np.ndarray]:
     """Levels (logsnr) [S + 1] and corrections c [S] of the ratios, of a plan with that gain.
 
-    :func:`specjax.corrections.corrected_plan` has it, if ``scale`` is its start's: for a gain of
-    :func:`best` with ``noisy``, in the same process.
+    :func:`specjax.sampling.corrections.corrected_plan` has it, if ``scale`` is its start's: for a
+    gain of :func:`best` with ``noisy``, in the same process.
     """
     logsnr = np.append(-np.log(gain.poles), np.inf)
     ratio = np.log(gain.zeros / gain.poles[:-1]) + np.diff(logsnr[:-1]) / 2

@@ -14,17 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax import _check
-from specjax._values import Array, follows_the_rule
-from specjax.basis import FourierBasis
-from specjax.descent import BFGS, descend
-from specjax.effective import check_spectrum, effective
-from specjax.fit import OVERSHOOT, Progress, fit, tolerance_for
-from specjax.losses import LOSSES, weighted
-from specjax.monotone import levels_of, padded
-from specjax.noise import NoiseSpectrum
-from specjax.noise_families import NOISES, noise_spectrum
-from specjax.noise_problem import (
+from specjax._core import checks
+from specjax._core.arrays import Array, follows_the_rule
+from specjax.fitting.bfgs import BFGS, descend
+from specjax.fitting.fit import OVERSHOOT, Progress, fit, tolerance_for
+from specjax.fitting.levels import levels_of, padded
+from specjax.fitting.noise_problem import (
     Joint,
     NoiseForm,
     form_of,
@@ -35,11 +30,16 @@ from specjax.noise_problem import (
     started,
     started_at,
 )
-from specjax.objective import Objective, objective
-from specjax.problem import Shape, shared_steps
-from specjax.result import FitResult
-from specjax.schedule import NoiseSchedule, alpha_bar_to_logsnr
-from specjax.spectrum import Spectrum
+from specjax.fitting.problem import Shape, shared_steps
+from specjax.fitting.result import FitResult
+from specjax.gaussian.losses import LOSSES, weighted
+from specjax.gaussian.objective import Objective, objective
+from specjax.noise.families import NOISES, noise_spectrum
+from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.noise.whitening import check_spectrum, effective
+from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr
+from specjax.spectra.basis import FourierBasis
+from specjax.spectra.spectrum import Spectrum
 
 ISOTROPIC = "isotropic noise"
 """The name of the fall-back among the baselines."""
@@ -66,7 +66,7 @@ def fit_noise(
     sampler: str = "ddim",
     loss: str = "w2",
     process: str = "vp",
-    alpha_bar_range: tuple[float, float] = _check.DEFAULT_ALPHA_BAR_RANGE,
+    alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE,
     sampler_options: Mapping[str, Any] | None = None,
     restarts: int = 4,
     max_iterations: int = 500,
@@ -109,18 +109,18 @@ def fit_noise(
       True
     """
     began = time.perf_counter()
-    steps, ends = _check.whole_number("steps", steps), _check.alpha_bar_range(alpha_bar_range)
+    steps, ends = checks.whole_number("steps", steps), checks.alpha_bar_range(alpha_bar_range)
     chosen = objective(spectrum, sampler, sampler_options, loss, process)
     family, parameters = _parameters(family, start)
     form = form_of(family, _learned(family, learn), parameters)
     _check_spectrum(spectrum, basis, form, parameters)
     if tolerance is not None:
-        _check.positive("tolerance", tolerance)
-    restarts, seed = _check.whole_number("restarts", restarts), _check.seed(seed)
+        checks.positive("tolerance", tolerance)
+    restarts, seed = checks.whole_number("restarts", restarts), checks.seed(seed)
     task = _Task(
         Shape(chosen, shared_steps(steps), ends[1] == 1),
         form,
-        _check.whole_number("max_iterations", max_iterations),
+        checks.whole_number("max_iterations", max_iterations),
     )
     white = fit(
         spectrum, steps, sampler=sampler, loss=loss, process=process, alpha_bar_range=ends,
@@ -141,14 +141,14 @@ def fit_noise(
 
 def _parameters(family: str, start: Mapping[str, Any] | None) -> tuple[str, dict[str, Any]]:
     """All parameters of a family: those given, the others by default."""
-    family = _check.one_of("family", family.replace("-", "_"), NOISES)
+    family = checks.one_of("family", family.replace("-", "_"), NOISES)
     known = {
         name: one.default
         for name, one in inspect.signature(NOISES[family].weights).parameters.items()
         if name != "r"
     }
     for name, value in (start or {}).items():
-        _check.one_of("start", name, known)
+        checks.one_of("start", name, known)
         number = np.issubdtype(np.asarray(value).dtype, np.number)
         if not number or np.shape(value) != np.shape(known[name]):
             raise ValueError(f"start: {name} = {value!r}: give one like {known[name]!r}")
@@ -160,7 +160,7 @@ def _learned(family: str, learn: Sequence[str] | None) -> tuple[str, ...]:
     if not smooth:
         raise ValueError(f"family = {family!r} has no parameter to learn: give another")
     for name in learn or ():
-        _check.one_of("learn", name, smooth)
+        checks.one_of("learn", name, smooth)
     found = tuple(name for name in smooth if name in (smooth[:1] if learn is None else learn))
     if not found:
         raise ValueError(f"learn = (): give at least one of {', '.join(smooth)}")
@@ -176,7 +176,7 @@ def _check_spectrum(
             "the spectrum has a denoiser_error: a noise is learned for a denoiser without, give "
             "spectrum.with_denoiser_error(0)"
         )
-    _check.one_of("basis", basis, ("fourier", "data"))
+    checks.one_of("basis", basis, ("fourier", "data"))
     if basis == "fourier" and not isinstance(spectrum.basis, FourierBasis):
         raise ValueError(
             "basis = 'fourier': the spectrum is in another basis, where a noise that changes has "

@@ -2,7 +2,7 @@
 
 The eigenvalues are then ``lambda / nu(r)`` with r the radial frequency of each direction, so the
 loss is a function in closed form of levels and of the few numbers of a family
-(:mod:`specjax.noise_families`). Each of these is a smooth map of an unconstrained number into
+(:mod:`specjax.noise.families`). Each of these is a smooth map of an unconstrained number into
 bounds within which no weight is 1e6 times another.
 """
 
@@ -17,14 +17,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax import _check
-from specjax._values import Array
-from specjax.basis import FourierBasis
-from specjax.monotone import theta_of
-from specjax.noise_bases import radius
-from specjax.noise_families import NOISES
-from specjax.problem import Problem, Shape, closed_form, curvature, log_loss, starts
-from specjax.spectrum import Spectrum
+from specjax._core import checks
+from specjax._core.arrays import Array
+from specjax.fitting.levels import theta_of
+from specjax.fitting.problem import Problem, Shape, closed_form, curvature, log_loss, starts
+from specjax.noise.bases import radius
+from specjax.noise.families import NOISES
+from specjax.spectra.basis import FourierBasis
+from specjax.spectra.spectrum import Spectrum
 
 _SPAN = 0.98 * math.log(1e6)  # of log weights, with which a noise is still accepted
 _R0 = (1e-3, 10.0)
@@ -93,7 +93,7 @@ def form_of(family: str, learned: tuple[str, ...], parameters: Mapping[str, Any]
     Raises:
       ValueError: for a start outside of the bounds.
     """
-    r0 = _R0[0] if "r0" in learned else _check.positive("r0", parameters.get("r0", 1.0))
+    r0 = _R0[0] if "r0" in learned else checks.positive("r0", parameters.get("r0", 1.0))
     span = _SPAN / math.log1p(1 / r0)
     bounds = {
         "exponent": Knob("exponent", -span, span),

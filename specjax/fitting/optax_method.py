@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from specjax.descent import PATIENCE, Function, Method
+from specjax.fitting.bfgs import PATIENCE, Function, Method
 
 if TYPE_CHECKING:
     import optax

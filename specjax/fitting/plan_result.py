@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from specjax.corrections import LEARNABLE, Corrections, corrected_plan, corrections_of
-from specjax.noise import NoiseSpectrum
-from specjax.samplers import intervals
-from specjax.samplers import plan as plan_of_sampler
-from specjax.schedule import NoiseSchedule, check_process
-from specjax.steps import SamplerPlan
+from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.sampling.corrections import LEARNABLE, Corrections, corrected_plan, corrections_of
+from specjax.sampling.samplers import intervals
+from specjax.sampling.samplers import plan as plan_of_sampler
+from specjax.sampling.step import SamplerPlan
+from specjax.schedules.schedule import NoiseSchedule, check_process
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,12 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax._values import Array
-from specjax.losses import LOSSES
-from specjax.monotone import levels_of, stretch, theta_of
-from specjax.objective import Objective
-from specjax.spectral import spectral_levels
-from specjax.spectrum import Spectrum
+from specjax._core.arrays import Array
+from specjax.fitting.levels import levels_of, stretch, theta_of
+from specjax.fitting.spectral import spectral_levels
+from specjax.gaussian.losses import LOSSES
+from specjax.gaussian.objective import Objective
+from specjax.spectra.spectrum import Spectrum
 
 SIMPLE_STARTS = 3
 """Starts that are not random: the closed form, equal gaps in logsnr, a cosine."""

@@ -1,6 +1,6 @@
 """Rational functions that approximate the square root: what S calls make of a variance.
 
-Stated in :mod:`specjax.limits`.
+Stated in :mod:`specjax.fitting.limits`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import ellipj, ellipkm1
 
-from specjax import _check
+from specjax._core import checks
 
 _TERMS = 8  # of theta series whose nome is below 1e-3
 _HALVINGS = 60
@@ -23,7 +23,7 @@ class Gain(NamedTuple):
     Attributes:
       poles: p [S], the squared noise levels of the calls, noisy to clean. zeros: z [S - 1],
         falling. scale: c. error: the largest relative error for :func:`zolotarev`, the loss for
-        :func:`specjax.limits.best`.
+        :func:`specjax.fitting.limits.best`.
     """
 
     poles: np.ndarray
@@ -58,7 +58,7 @@ def zolotarev(lambda_min: float, lambda_max: float, steps: int) -> Gain:
       [0.48726, 0.06766, 0.00015]
     """
     low, high = _interval(lambda_min, lambda_max)
-    steps = _check.whole_number("steps", steps)
+    steps = checks.whole_number("steps", steps)
     ratio, part = low / high, (high - low) / high
     sc2 = _sc(np.arange(1, 4 * steps), 4 * steps, ratio) ** 2
     at, between = sc2[::2], low * sc2[1::2][::-1]
@@ -88,7 +88,7 @@ def gain_through(points: np.ndarray) -> Gain:
 
 
 def _interval(low: float, high: float) -> tuple[float, float]:
-    low, high = _check.positive("lambda_min", low), _check.positive("lambda_max", high)
+    low, high = checks.positive("lambda_min", low), checks.positive("lambda_max", high)
     if low > high:
         raise ValueError(f"lambda_max = {high!r}: give at least lambda_min = {low!r}")
     return low, high

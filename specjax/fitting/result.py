@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from specjax.noise import NoiseSpectrum
-from specjax.schedule import NoiseSchedule
-from specjax.spectrum import Spectrum
+from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.schedules.schedule import NoiseSchedule
+from specjax.spectra.spectrum import Spectrum
 
 
 @dataclass(frozen=True, eq=False)

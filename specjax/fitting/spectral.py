@@ -17,11 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax import _check
-from specjax._values import Array, follows_the_rule
-from specjax.losses import LOSSES, Loss, weighted
-from specjax.schedule import NoiseSchedule, alpha_bar_to_logsnr
-from specjax.spectrum import Spectrum
+from specjax._core import checks
+from specjax._core.arrays import Array, follows_the_rule
+from specjax.gaussian.losses import LOSSES, Loss, weighted
+from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr
+from specjax.spectra.spectrum import Spectrum
 
 _CELLS = 48
 _POINTS, _WEIGHTS = (np.polynomial.legendre.leggauss(4) + np.array([[1.0], [0.0]])) / 2  # on [0, 1]
@@ -92,7 +92,7 @@ def spectral(
     steps: int,
     *,
     loss: str = "w2",
-    alpha_bar_range: tuple[float, float] = _check.DEFAULT_ALPHA_BAR_RANGE,
+    alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE,
 ) -> NoiseSchedule:
     """The closed-form schedule of a spectrum: no optimisation, any number of steps.
 
@@ -109,9 +109,9 @@ def spectral(
       >>> spectral(Spectrum([1.0]), 4).alpha_bar.round(3)
       array([0.   , 0.15 , 0.503, 0.855, 1.   ])
     """
-    found = LOSSES[_check.one_of("loss", loss, LOSSES)]
-    steps = _check.whole_number("steps", steps)
-    noisy, clean = alpha_bar_to_logsnr(_check.alpha_bar_range(alpha_bar_range))
+    found = LOSSES[checks.one_of("loss", loss, LOSSES)]
+    steps = checks.whole_number("steps", steps)
+    noisy, clean = alpha_bar_to_logsnr(checks.alpha_bar_range(alpha_bar_range))
     nodes = weighted(spectrum, found).quadrature()
     levels = follows_the_rule(padded_levels)(nodes, found, steps, noisy, clean)
     return NoiseSchedule(levels[: steps + 1])

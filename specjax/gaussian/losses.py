@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from specjax import _check
-from specjax._values import Array, concrete
-from specjax.spectrum import Spectrum
-from specjax.transfer import Transfer
+from specjax._core import checks
+from specjax._core.arrays import Array, concrete
+from specjax.gaussian.transfer import Transfer
+from specjax.spectra.spectrum import Spectrum
 
 
 class Loss(NamedTuple):
@@ -115,7 +115,7 @@ LOSSES = {
 
 def check_loss(loss: str, spectrum: Spectrum) -> Loss:
     """The loss's row of the table, if it exists and can take the spectrum."""
-    found = LOSSES[_check.one_of("loss", loss, LOSSES)]
+    found = LOSSES[checks.one_of("loss", loss, LOSSES)]
     if spectrum.denoiser_error is not None and not found.counts_mean:
         counting = ", ".join(name for name, row in LOSSES.items() if row.counts_mean)
         raise ValueError(
@@ -138,7 +138,7 @@ def weighted(spectrum: Spectrum, loss: Loss) -> Spectrum:
     """The same loss of isotropic noise: with the noise's variances in the weights.
 
     Under a noise eigenvalues are in its units; a loss in data units counts a direction by the
-    variance that the noise has there (:mod:`specjax.effective`).
+    variance that the noise has there (:mod:`specjax.noise.whitening`).
     """
     variance = spectrum.noise_variance
     if variance is None:

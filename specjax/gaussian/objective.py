@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from specjax._values import Array, follows_the_rule
-from specjax.losses import LOSSES, check_loss, evaluate
-from specjax.samplers import check_sampler, plan, plan_of_levels
-from specjax.schedule import NoiseSchedule, check_process
-from specjax.spectrum import Spectrum
-from specjax.steps import SamplerPlan, pad_to_share
-from specjax.transfer import transfer
+from specjax._core.arrays import Array, follows_the_rule
+from specjax.gaussian.losses import LOSSES, check_loss, evaluate
+from specjax.gaussian.transfer import transfer
+from specjax.sampling.samplers import check_sampler, plan, plan_of_levels
+from specjax.sampling.step import SamplerPlan, pad_to_share
+from specjax.schedules.schedule import NoiseSchedule, check_process
+from specjax.spectra.spectrum import Spectrum
 
 
 class Objective(NamedTuple):

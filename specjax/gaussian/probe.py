@@ -36,16 +36,16 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from specjax import _check
-from specjax._values import Array
-from specjax.denoisers import within
-from specjax.generate import batch_size
-from specjax.noise import check_noise
-from specjax.programs import program_of
-from specjax.response import Measured
-from specjax.schedule import alpha_sigma
-from specjax.spectrum import Spectrum
-from specjax.steps import Row
+from specjax._core import checks
+from specjax._core.arrays import Array
+from specjax.noise.noise_spectrum import check_noise
+from specjax.sampling.denoisers import within
+from specjax.sampling.generate import batch_size
+from specjax.sampling.programs import program_of
+from specjax.sampling.step import Row
+from specjax.schedules.schedule import alpha_sigma
+from specjax.spectra.response import Measured
+from specjax.spectra.spectrum import Spectrum
 
 Progress = Callable[[int, int], None]
 """Called with (answers of the denoiser so far, their number in all)."""
@@ -207,7 +207,7 @@ def probe(
       True
     """
     levels = _checked_levels(levels)
-    n, seed = _check.whole_number("n", n, _FEWEST), _check.whole_number("seed", seed, 0)
+    n, seed = checks.whole_number("n", n, _FEWEST), checks.whole_number("seed", seed, 0)
     x = _checked_samples(samples, spectrum)
     labels = _checked_labels(labels, len(x))
     n, rng = min(n, len(x)), np.random.default_rng(seed)  # a repeat would be no observation

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from specjax.probe import Probe
+from specjax.gaussian.probe import Probe
 
 _BANDS = 5
 

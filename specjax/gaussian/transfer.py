@@ -1,6 +1,7 @@
 """What a sampler does to each eigenvalue: :func:`advance` with the Wiener gain.
 
-Or with the gain of another linear denoiser, where the spectrum has one (:mod:`specjax.response`).
+Or with the gain of another linear denoiser, where the spectrum has one
+(:mod:`specjax.spectra.response`).
 
 In the eigenbasis of the data a step is an affine map per eigenvalue. Its matrix is read off by
 pushing unit registers, the mean and the noise through :func:`advance`; maps are composed in
@@ -21,10 +22,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from specjax._values import Array, follows_the_rule, value
-from specjax.response import Measured, posterior_variance, wiener_gain
-from specjax.spectrum import Spectrum
-from specjax.steps import Row, SamplerPlan, advance, pad_to_share
+from specjax._core.arrays import Array, follows_the_rule, value
+from specjax.sampling.step import Row, SamplerPlan, advance, pad_to_share
+from specjax.spectra.response import Measured, posterior_variance, wiener_gain
+from specjax.spectra.spectrum import Spectrum
 
 _BLOCK_ELEMENTS = 2**16  # what is composed at once stays in the cache
 

@@ -20,14 +20,14 @@ from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 
-from specjax import _check
-from specjax.corrections import LEARNABLE
-from specjax.grids import TrainingGrid
+from specjax._core import checks
+from specjax.files.plan_file import on_host, rows_document
+from specjax.fitting.plan_result import PlanResult
 from specjax.interop.rows import advance, check_colored, is_noisy, open_plan
-from specjax.noise import anisotropic
-from specjax.plan_file import on_host, rows_document
-from specjax.plan_result import PlanResult
-from specjax.schedule import alpha_sigma
+from specjax.noise.noise_spectrum import anisotropic
+from specjax.sampling.corrections import LEARNABLE
+from specjax.schedules.grids import TrainingGrid
+from specjax.schedules.schedule import alpha_sigma
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
@@ -51,7 +51,8 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     no plan file.
 
     Args:
-      plan: rows in VP, see :func:`specjax.plan_file.rows_document`, with ``steps``, the ``sampler``
+      plan: rows in VP, see :func:`specjax.files.plan_file.rows_document`, with ``steps``, the
+      ``sampler``
         and the ``process`` that it was made from, and whether its ``past`` are estimates.
       num_train_timesteps, beta_start, beta_end, beta_schedule, trained_betas: the training grid
         of the network. prediction_type: what it answers: "epsilon", "v_prediction" or "sample".
@@ -75,7 +76,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     ) -> None:
         if plan is None:
             raise ValueError("plan = None: make the scheduler by PlanScheduler.from_file(path)")
-        _check.one_of("prediction_type", prediction_type, PREDICTIONS)
+        checks.one_of("prediction_type", prediction_type, PREDICTIONS)
         self._step_index: int | None = None
         self._begin_index: int | None = None
         self._past: list[torch.Tensor] = []
@@ -296,7 +297,7 @@ def _settings(
     """The arguments of the class apart from the plan."""
     known = [name for name in inspect.signature(cls.__init__).parameters if name != "self"][1:]
     for name in options:
-        _check.one_of("option", name, known)
+        checks.one_of("option", name, known)
     config = dict(config or {})
     if config and not {"beta_schedule", "trained_betas"} & {*config, *options}:
         raise ValueError(

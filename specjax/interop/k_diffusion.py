@@ -9,10 +9,10 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from specjax._values import namespace
+from specjax._core.arrays import namespace
+from specjax.files.plan_file import on_host, rows_document
+from specjax.fitting.plan_result import PlanResult
 from specjax.interop.rows import Rows, advance, check_colored, is_noisy, open_plan
-from specjax.plan_file import on_host, rows_document
-from specjax.plan_result import PlanResult
 
 
 def sample_plan(

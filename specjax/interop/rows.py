@@ -1,7 +1,8 @@
-"""A plan over arrays of any library (torch among them): the equation of :mod:`specjax.steps`.
+"""A plan over arrays of any library (torch among them): the equation of
+:mod:`specjax.sampling.step`.
 
 Coefficients are Python's numbers, which keep the dtype and the device of what they multiply, and
-registers a list. ``rows`` is what a plan file calls "plan", see :mod:`specjax.plan_file`.
+registers a list. ``rows`` is what a plan file calls "plan", see :mod:`specjax.files.plan_file`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from specjax.io import load
-from specjax.noise import anisotropic
-from specjax.plan_result import PlanResult
+from specjax.files.codec import load
+from specjax.fitting.plan_result import PlanResult
+from specjax.noise.noise_spectrum import anisotropic
 
 Rows = Mapping[str, Any]
 

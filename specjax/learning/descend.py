@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax._values import Array
-from specjax.descent import Method
+from specjax._core.arrays import Array
+from specjax.fitting.bfgs import Method
 from specjax.learning.form import Form
 from specjax.learning.judge import Judge
 from specjax.learning.prepare import Bench

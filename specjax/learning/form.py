@@ -1,8 +1,8 @@
 """A plan as a vector of parameters, and back.
 
-The parameters are those of the levels (:mod:`specjax.monotone`) and, relative to what the sampler
-itself would do along these levels (:func:`specjax.corrections.corrections_of`): what is added to
-c, to the weights, to the logarithm of g. At zero a plan is the sampler's own.
+The parameters are those of the levels (:mod:`specjax.fitting.levels`) and, relative to what the
+sampler itself would do along these levels
+(:func:`specjax.sampling.corrections.corrections_of`): what is added to c, to the weights, to the logarithm of g. At zero a plan is the sampler's own.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax import _check
-from specjax._values import Array, follows_the_rule
-from specjax.corrections import (
+from specjax._core import checks
+from specjax._core.arrays import Array, follows_the_rule
+from specjax.fitting.levels import levels_of, theta_of
+from specjax.sampling.corrections import (
     MOST_MEMORY,
     Corrections,
     check_learnable,
     corrected_plan,
     corrections_of,
 )
-from specjax.monotone import levels_of, theta_of
-from specjax.samplers import SAMPLERS, check_sampler, intervals, plan_of_levels
-from specjax.schedule import check_process
-from specjax.steps import SamplerPlan
+from specjax.sampling.samplers import SAMPLERS, check_sampler, intervals, plan_of_levels
+from specjax.sampling.step import SamplerPlan
+from specjax.schedules.schedule import check_process
 
 DETERMINISTIC = ("ddim", "dpmpp_2m")
 """The samplers that are tried where none is asked for."""
@@ -40,7 +40,7 @@ class Form(NamedTuple):
     """What is static of a plan that is learned; hashable.
 
     ``memory`` past estimates are leant on; ``groups`` are learned, the others stay. ``ends_clean``
-    as in :func:`specjax.monotone.levels_of`; the coefficients are those of ``process``.
+    as in :func:`specjax.fitting.levels.levels_of`; the coefficients are those of ``process``.
     """
 
     steps: int
@@ -146,7 +146,7 @@ def form_of(
     check_sampler(sampler, dict(options))
     check_process(process)
     for name in groups:
-        _check.one_of("groups", name, GROUPS)
+        checks.one_of("groups", name, GROUPS)
     chosen = tuple(name for name in GROUPS if name in groups)
     if not chosen:
         raise ValueError(f"groups = {tuple(groups)}: give at least one of {', '.join(GROUPS)}")
@@ -171,7 +171,7 @@ def _memory(given: int | None, sampler: str, own: int, learned: bool) -> int:
     if given is None:
         return max(own, 1) if learned else own
     most = MOST_MEMORY if learned else own
-    if not own <= _check.whole_number("memory", given, 0) <= most:
+    if not own <= checks.whole_number("memory", given, 0) <= most:
         free = "" if learned else " with frozen weights"
         raise ValueError(
             f"memory = {given}: {sampler}{free} leans on {own} to {most} past estimates"

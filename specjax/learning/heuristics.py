@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from specjax.compare import errors_of, pinned_families
-from specjax.compare import heuristics as schedules_of
-from specjax.corrections import LEARNABLE, Corrections, corrected_plan, corrections_of
-from specjax.losses import LOSSES, weighted
-from specjax.plan_result import PlanResult
+from specjax.fitting.compare import errors_of, pinned_families
+from specjax.fitting.compare import heuristics as schedules_of
+from specjax.fitting.plan_result import PlanResult
+from specjax.gaussian.losses import LOSSES, weighted
 from specjax.priors.contract import Prior
-from specjax.samplers import intervals, plan_of_levels
-from specjax.schedule import NoiseSchedule, alpha_bar_range_of
-from specjax.steps import SamplerPlan
+from specjax.sampling.corrections import LEARNABLE, Corrections, corrected_plan, corrections_of
+from specjax.sampling.samplers import intervals, plan_of_levels
+from specjax.sampling.step import SamplerPlan
+from specjax.schedules.schedule import NoiseSchedule, alpha_bar_range_of
 
 AMPLIFIED = 4.0
 """From here on a network may not follow a plan, see :func:`amplification`."""
@@ -76,8 +76,8 @@ def rivals(result: PlanResult, prior: Prior) -> dict[str, Heuristic]:
 def amplification(result: PlanResult, prior: Prior) -> float:
     """What a learned plan makes of a denoiser's errors, over the least of the heuristic plans.
 
-    As :attr:`specjax.compare.Comparison.amplification` is of schedules, in units of the data: of
-    the variance that independent errors of the posterior's variance add up to.
+    As :attr:`specjax.fitting.compare.Comparison.amplification` is of schedules, in units of the
+    data: of the variance that independent errors of the posterior's variance add up to.
 
     Args:
       result: of :func:`learn`. prior: what it was learned on.

@@ -12,15 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax import _check
-from specjax._values import Array, value
-from specjax.losses import LOSSES, evaluate
-from specjax.noise import NoiseSpectrum, colored
-from specjax.programs import Shell
-from specjax.sample import call_row, first_registers, scan_rows
-from specjax.spectrum import Spectrum
-from specjax.steps import Row, SamplerPlan
-from specjax.transfer import transfer
+from specjax._core import checks
+from specjax._core.arrays import Array, value
+from specjax.gaussian.losses import LOSSES, evaluate
+from specjax.gaussian.transfer import transfer
+from specjax.noise.noise_spectrum import NoiseSpectrum, colored
+from specjax.sampling.programs import Shell
+from specjax.sampling.sample import call_row, first_registers, scan_rows
+from specjax.sampling.step import Row, SamplerPlan
+from specjax.spectra.spectrum import Spectrum
 
 TERMS = {
     "transfer": "the loss of the closed-form transfer on the prior's spectrum",
@@ -41,7 +41,7 @@ class Judge:
     """A prior with noise and what its plans should make of it; a pytree.
 
     Attributes:
-      arrays, shell: of the prior, see :func:`specjax.programs.split`.
+      arrays, shell: of the prior, see :func:`specjax.sampling.programs.split`.
       noise: [n, *shape], noise to start from, of the forward process. keys: [n], of the noise of
         the steps.
       target: [n, *shape], the fine solution from the same noise, or None.
@@ -165,8 +165,8 @@ def check_objective(objective: Mapping[str, float]) -> tuple[tuple[str, float], 
     if not isinstance(objective, Mapping):
         raise ValueError(f"objective = {objective!r}: give weights by name, as in {{'teacher': 1}}")
     for name, weight in objective.items():
-        _check.one_of("objective", name, TERMS)
-        _check.positive(f"objective[{name!r}]", weight)
+        checks.one_of("objective", name, TERMS)
+        checks.positive(f"objective[{name!r}]", weight)
     if not objective:
         raise ValueError(f"objective = {{}}: give a weight for one of {', '.join(TERMS)}")
     return tuple((name, float(objective[name])) for name in TERMS if name in objective)

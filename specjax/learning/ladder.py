@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from specjax import _check
+from specjax._core import checks
+from specjax.fitting.plan_result import PlanResult
 from specjax.learning.judge import terms_of
 from specjax.learning.learn import learn
 from specjax.learning.prepare import bench_of, prior_from, request_of
-from specjax.noise import NoiseSpectrum, check_noise
-from specjax.plan_result import PlanResult
+from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise
 from specjax.priors.contract import noise_of
 
 _LAST_RUNG = ("objective", "data", "batch", "mesh", "n", "cache")
@@ -71,7 +71,7 @@ def learn_all(
     rungs = [prior_from(one, noise) for one in priors]
     if not rungs or not steps:
         raise ValueError("priors and steps: give at least one of each")
-    counts = sorted({_check.whole_number("steps", one) for one in steps})
+    counts = sorted({checks.whole_number("steps", one) for one in steps})
     found: list[PlanResult] = []
     before: dict[int, PlanResult] = {}
     top = len(rungs) - 1

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
-from specjax import _check
-from specjax.descent import BFGS
+from specjax._core import checks
+from specjax.fitting.bfgs import BFGS
+from specjax.fitting.optax_method import with_optax
+from specjax.fitting.plan_result import PlanResult
 from specjax.learning.descend import Found, Progress, descend, plan_of, value_of
 from specjax.learning.form import GROUPS, Form, forms_of, pack, unpack
 from specjax.learning.heuristics import Heuristic, closed_form_for, heuristics
@@ -26,11 +28,9 @@ from specjax.learning.judge import terms_of
 from specjax.learning.prepare import Bench, Request, bench_of, prior_from, request_of
 from specjax.learning.teacher import check_answers
 from specjax.learning.warm import parameters_after
-from specjax.noise import NoiseSpectrum
-from specjax.optimizers import with_optax
-from specjax.plan_result import PlanResult
+from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.priors.contract import noise_of
-from specjax.schedule import NoiseSchedule, alpha_bar_to_logsnr
+from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr
 
 if TYPE_CHECKING:
     import optax
@@ -61,7 +61,7 @@ def learn(
     data: Any = None,
     noise: NoiseSpectrum | None = None,
     process: str = "vp",
-    alpha_bar_range: tuple[float, float] = _check.DEFAULT_ALPHA_BAR_RANGE,
+    alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE,
     start: PlanResult | Sequence[PlanResult] = (),
     n: int | None = None,
     batch: int | None = None,
@@ -116,11 +116,11 @@ def learn(
       True
     """
     began = time.perf_counter()
-    steps, prior = _check.whole_number("steps", steps), prior_from(prior, noise)
-    ends = _check.alpha_bar_range(alpha_bar_range)
+    steps, prior = checks.whole_number("steps", steps), prior_from(prior, noise)
+    ends = checks.alpha_bar_range(alpha_bar_range)
     forms = forms_of(steps, sampler, sampler_options or {}, memory, groups, ends[1] == 1, process)
     samplers = tuple(forms)
-    _check.whole_number("max_iterations", max_iterations)
+    checks.whole_number("max_iterations", max_iterations)
     given = _plans(start)
     request = request_of(
         prior, any(form.stochastic for form in forms.values()), objective=objective, loss=loss,

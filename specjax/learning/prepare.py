@@ -12,19 +12,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax import _check
-from specjax import io as files
-from specjax._values import Array
-from specjax.effective import effective
+from specjax._core import checks
+from specjax._core.arrays import Array
+from specjax.files import codec as files
+from specjax.gaussian.losses import LOSSES, check_loss, weighted
 from specjax.learning.judge import Judge, check_objective, keys_of, spread_of
 from specjax.learning.teacher import Teaching, fine
-from specjax.losses import LOSSES, check_loss, weighted
-from specjax.noise import NoiseSpectrum, check_noise, colored
+from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise, colored
+from specjax.noise.whitening import effective
 from specjax.priors import Colored, Gaussian, Network
 from specjax.priors.contract import Prior, noise_of
-from specjax.programs import Shell, split
-from specjax.schedule import check_process
-from specjax.spectrum import Spectrum
+from specjax.sampling.programs import Shell, split
+from specjax.schedules.schedule import check_process
+from specjax.spectra.spectrum import Spectrum
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -64,7 +64,7 @@ def request_of(
     loss: str = "w2",
     data: Any = None,
     process: str = "vp",
-    alpha_bar_range: tuple[float, float] = _check.DEFAULT_ALPHA_BAR_RANGE,
+    alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE,
     n: int | None = None,
     batch: int | None = None,
     mesh: Mesh | None = None,
@@ -82,11 +82,11 @@ def request_of(
         data=None if data is None else np.asarray(data),
         teaching=Teaching(
             check_process(process),
-            _check.alpha_bar_range(alpha_bar_range),
-            _check.positive("teacher_tolerance", teacher_tolerance),
+            checks.alpha_bar_range(alpha_bar_range),
+            checks.positive("teacher_tolerance", teacher_tolerance),
             None if cache is None else _folder(cache),
         ),
-        seed=_check.seed(seed),
+        seed=checks.seed(seed),
     )
     return found._replace(objective=objective_of(objective, prior, stochastic))
 
@@ -116,8 +116,8 @@ def _default(prior: Prior, stochastic: bool) -> dict[str, float]:
 
 def _noises(n: int, batch: int | None, mesh: Mesh | None) -> int:
     """The number of noises, if it can be cut into batches and over devices."""
-    n = _check.whole_number("n", n, 2)
-    if batch is not None and n % _check.whole_number("batch", batch):
+    n = checks.whole_number("n", n, 2)
+    if batch is not None and n % checks.whole_number("batch", batch):
         raise ValueError(f"n = {n} is no multiple of batch = {batch}: give one")
     ways = 1 if mesh is None else mesh.shape[mesh.axis_names[0]]
     if (batch or n) % ways:

@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from specjax import io as files
-from specjax.families import family
+from specjax.files import codec as files
+from specjax.fitting.spectral import spectral
 from specjax.learning.judge import Judge
 from specjax.priors.contract import Prior
-from specjax.samplers import plan as plan_of
-from specjax.schedule import NoiseSchedule
-from specjax.spectral import spectral
-from specjax.steps import SamplerPlan
+from specjax.sampling.samplers import plan as plan_of
+from specjax.sampling.step import SamplerPlan
+from specjax.schedules.families import family
+from specjax.schedules.schedule import NoiseSchedule
 
 FEWEST, MOST = 32, 512
 """Steps that are doubled to begin with, and those beyond which it is given up."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from specjax.fitting.plan_result import PlanResult
 from specjax.learning.form import Form, pack
-from specjax.plan_result import PlanResult
 
 
 def parameters_after(start: PlanResult, form: Form, dtype: Any) -> np.ndarray | None:

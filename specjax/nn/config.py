@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from specjax import _check
-from specjax.forward_noise import ForwardNoise
+from specjax._core import checks
+from specjax.files.forward_noise import ForwardNoise
 from specjax.nn.frequency_losses import FREQUENCY_LOSSES, TERM_LEVELS
 from specjax.nn.levels import WEIGHTINGS
 from specjax.nn.targets import TARGETS
@@ -44,12 +44,12 @@ class ModelConfig:
     def check(self) -> None:
         """Refuse what is not allowed."""
         for name in ("width", "blocks", "head"):
-            _check.whole_number(name, getattr(self, name))
+            checks.whole_number(name, getattr(self, name))
         if not self.multipliers:
             raise ValueError("multipliers = (): give at least one, such as 1 2")
         for each in self.multipliers:
-            _check.whole_number("multipliers", each)
-        _check.one_of("target", self.target, TARGETS)
+            checks.whole_number("multipliers", each)
+        checks.one_of("target", self.target, TARGETS)
         _rate("dropout", self.dropout)
         if self.width % 4:
             raise ValueError(f"width = {self.width}: give a multiple of 4")
@@ -70,7 +70,7 @@ class NoiseConfig:
 
     def check(self) -> None:
         """Refuse what is not allowed; the distribution checks its own."""
-        _check.one_of("weighting", self.weighting, WEIGHTINGS)
+        checks.one_of("weighting", self.weighting, WEIGHTINGS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ class LossConfig:
     @property
     def weights(self) -> dict[str, float]:
         """The weight of each term, by its name."""
-        return {name: float(w) for name, w in _check.named_values("terms", self.terms).items()}
+        return {name: float(w) for name, w in checks.named_values("terms", self.terms).items()}
 
     def only(self, term: str) -> LossConfig:
         """The same with one of the terms."""
@@ -104,15 +104,15 @@ class LossConfig:
         for item in self.terms:
             if "=" not in item:
                 raise ValueError(f"terms = {item!r}: give NAME=WEIGHT, such as amplitude=0.1")
-        given = _check.named_values("terms", self.terms)
+        given = checks.named_values("terms", self.terms)
         if len(given) < len(self.terms):
             raise ValueError(f"terms = {' '.join(self.terms)}: give each term once")
         for name, weight in given.items():
-            _check.one_of("terms", name, FREQUENCY_LOSSES)
+            checks.one_of("terms", name, FREQUENCY_LOSSES)
             _weight(name, weight)
-        _check.one_of("term_levels", self.term_levels, TERM_LEVELS)
-        _check.whole_number("term_warmup", self.term_warmup, 0)
-        _check.whole_number("wavelet_scales", self.wavelet_scales)
+        checks.one_of("term_levels", self.term_levels, TERM_LEVELS)
+        checks.whole_number("term_warmup", self.term_warmup, 0)
+        checks.whole_number("wavelet_scales", self.wavelet_scales)
         if "wavelet" in given:
             check_wavelet(self.wavelet)
 
@@ -153,12 +153,12 @@ class OptimiserConfig:
     def check(self) -> None:
         """Refuse what is not allowed."""
         for name in ("steps", "batch", "accumulate"):
-            _check.whole_number(name, getattr(self, name))
-        _check.whole_number("warmup", self.warmup, 0)
+            checks.whole_number(name, getattr(self, name))
+        checks.whole_number("warmup", self.warmup, 0)
         for name in ("learning_rate", "clip"):
-            _check.positive(name, getattr(self, name))
-        _check.one_of("decay", self.decay, DECAYS)
-        _check.one_of("precision", self.precision, PRECISIONS)
+            checks.positive(name, getattr(self, name))
+        checks.one_of("decay", self.decay, DECAYS)
+        checks.one_of("precision", self.precision, PRECISIONS)
         for name in ("ema", "beta2", "drop_label", "validation"):
             _rate(name, getattr(self, name))
         if not self.weight_decay >= 0:
@@ -194,8 +194,8 @@ class KeepingConfig:
     def check(self) -> None:
         """Refuse what is not allowed."""
         for name in ("checkpoint_every", "log_every", "sample_steps", "sample_count"):
-            _check.whole_number(name, getattr(self, name))
-        _check.whole_number("samples_every", self.samples_every, 0)
+            checks.whole_number(name, getattr(self, name))
+        checks.whole_number("samples_every", self.samples_every, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,7 +221,7 @@ class TrainConfig:
         )  # fmt: skip
         for group in groups:
             group.check()
-        _check.seed(self.seed)
+        checks.seed(self.seed)
 
     def document(self) -> dict[str, Any]:
         """As plain JSON."""

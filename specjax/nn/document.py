@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from specjax import io as files
 from specjax.data.arrays import Collected
+from specjax.files import codec as files
 from specjax.nn.config import TrainConfig, differences
-from specjax.noise import NoiseSpectrum
-from specjax.noise_families import noise_of_document
-from specjax.spectrum import Spectrum
+from specjax.noise.families import noise_of_document
+from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.spectra.spectrum import Spectrum
 
 RUN_FORMAT = 2
 """2 has noise with a spectrum; a run with white noise is still written as 1."""

@@ -15,12 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import ndtri
 
-from specjax import _check
-from specjax import io as files
-from specjax.noise import check_noise
-from specjax.schedule import NoiseSchedule
-from specjax.spectral import spectral
-from specjax.spectrum import Spectrum
+from specjax._core import checks
+from specjax.files import codec as files
+from specjax.fitting.spectral import spectral
+from specjax.noise.noise_spectrum import check_noise
+from specjax.schedules.schedule import NoiseSchedule
+from specjax.spectra.spectrum import Spectrum
 
 Quantile = Callable[[jax.Array], jax.Array]
 
@@ -35,7 +35,7 @@ class Distribution(NamedTuple):
 
 
 def _edm(spectrum: Spectrum, *, mean: float = -1.2, std: float = 1.2) -> Quantile:
-    _check.positive("std", std)
+    checks.positive("std", std)
     return lambda u: -2 * (mean + std * ndtri(u))
 
 
@@ -46,7 +46,7 @@ def _uniform(spectrum: Spectrum, *, low: float = -12.0, high: float = 12.0) -> Q
 
 
 def _spectral(
-    spectrum: Spectrum, *, loss: str = "w2", noisy: float = _check.DEFAULT_ALPHA_BAR_RANGE[0],
+    spectrum: Spectrum, *, loss: str = "w2", noisy: float = checks.DEFAULT_ALPHA_BAR_RANGE[0],
     clean: float = 0.9999,
 ) -> Quantile:  # fmt: skip
     if not clean < 1:
@@ -89,10 +89,10 @@ def noise_levels(name: str, spectrum: Spectrum, options: Mapping[str, Any]) -> Q
     Raises:
       ValueError: for an unknown name or option, or a value that is not allowed.
     """
-    made = NOISE_LEVELS[_check.one_of("noise_levels", name, NOISE_LEVELS)].quantile
+    made = NOISE_LEVELS[checks.one_of("noise_levels", name, NOISE_LEVELS)].quantile
     known = {k: p for k, p in signature(made).parameters.items() if k != "spectrum"}
     for option, given in options.items():
-        _check.one_of(f"option of noise_levels {name!r}", option, known)
+        checks.one_of(f"option of noise_levels {name!r}", option, known)
         if isinstance(known[option].default, float) and not isinstance(given, int | float):
             raise ValueError(f"{option} = {given!r}: give a number")
     return made(spectrum, **options)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from specjax import io as files
+from specjax.files import codec as files
 
 METRICS = "metrics.jsonl"
 

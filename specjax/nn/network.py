@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from specjax import _check
+from specjax._core import checks
 from specjax.nn.document import RunDocument
 from specjax.nn.levels import noise_levels
 from specjax.nn.step import Task
 from specjax.nn.targets import NetworkDenoiser, network_shape
 from specjax.nn.unet import UNet
-from specjax.spectrum import Spectrum
+from specjax.spectra.spectrum import Spectrum
 
 _PARAMETERS = 2**32 - 3
 """What the key is for, see :mod:`specjax.nn.step`."""
@@ -61,7 +61,7 @@ def network_of(document: RunDocument) -> Network:
 def task_of(document: RunDocument, denoiser: Any, spectrum: Spectrum) -> Task:
     """The task of training a denoiser on data of a spectrum, under its noise if it has one."""
     levels, noise = document.config.noise, spectrum.noise
-    options = _check.named_values("noise_options", levels.noise_options)
+    options = checks.named_values("noise_options", levels.noise_options)
     quantile = noise_levels(levels.noise_levels, spectrum, options)
     omits = noise is not None and noise.omitted > 0
     return Task(denoiser, len(document.classes), quantile, document.config, noise, omits)

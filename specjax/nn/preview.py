@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from specjax.generate import generate
+from specjax.files.samples import grid, write_picture
+from specjax.fitting.spectral import spectral
 from specjax.nn.document import RunDocument
 from specjax.nn.targets import network_shape
-from specjax.sample_files import grid, write_picture
-from specjax.samplers import plan
-from specjax.spectral import spectral
-from specjax.spectrum import Spectrum
+from specjax.sampling.generate import generate
+from specjax.sampling.samplers import plan
+from specjax.spectra.spectrum import Spectrum
 
 FOLDER = "samples"
 

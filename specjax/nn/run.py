@@ -13,15 +13,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax import io as files
-from specjax.effective import effective
+from specjax.files import codec as files
 from specjax.nn.checkpoints import Checkpoints
 from specjax.nn.config import TrainConfig
 from specjax.nn.document import read_document
 from specjax.nn.network import network_of
 from specjax.nn.targets import Labelled, NetworkDenoiser
-from specjax.noise import NoiseSpectrum
-from specjax.spectrum import Spectrum
+from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.noise.whitening import effective
+from specjax.spectra.spectrum import Spectrum
 
 SPECTRUM = "spectrum.npz"
 

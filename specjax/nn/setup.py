@@ -9,12 +9,10 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from specjax import _check
-from specjax import io as files
-from specjax.basis import DenseBasis
+from specjax._core import checks
 from specjax.data import Dataset
 from specjax.data.arrays import Collected
-from specjax.effective import effective
+from specjax.files import codec as files
 from specjax.nn.config import ModelConfig, TrainConfig
 from specjax.nn.document import (
     RunDocument,
@@ -29,8 +27,10 @@ from specjax.nn.run import SPECTRUM
 from specjax.nn.targets import network_shape
 from specjax.nn.terms import check_terms
 from specjax.nn.unet import sides_of_levels
-from specjax.noise import NoiseSpectrum, check_noise
-from specjax.spectrum import Spectrum
+from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise
+from specjax.noise.whitening import effective
+from specjax.spectra.basis import DenseBasis
+from specjax.spectra.spectrum import Spectrum
 
 CACHE = "data.npy"
 
@@ -66,7 +66,7 @@ def check_data(config: TrainConfig, data: Dataset, spectrum: Spectrum | None = N
     *sides, _ = network_shape(shape, config.model.spatial)
     _check_attention(config.model, max(sides))
     check_terms(config.loss, tuple(sides))
-    options = _check.named_values("noise_options", config.noise.noise_options)
+    options = checks.named_values("noise_options", config.noise.noise_options)
     noise = _noise(config, shape, None)
     _check_basis(noise, math.prod(shape), spectrum)
     trial = Spectrum(np.array([1.0, 0.5]), noise=noise)

@@ -16,13 +16,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from specjax.denoisers import Within
 from specjax.nn.config import OptimiserConfig, TrainConfig
 from specjax.nn.levels import WEIGHTINGS, Quantile, stratified
 from specjax.nn.loops import repeat
 from specjax.nn.targets import NetworkDenoiser
 from specjax.nn.terms import ramp, term_values, weighted
-from specjax.noise import NoiseSpectrum, colored
+from specjax.noise.noise_spectrum import NoiseSpectrum, colored
+from specjax.sampling.denoisers import Within
 
 
 class TrainState(NamedTuple):

@@ -1,6 +1,7 @@
 """What the network predicts, and the denoiser that it makes.
 
-A target is one of the adapters of :mod:`specjax.denoisers`; the network is always given logsnr.
+A target is one of the adapters of :mod:`specjax.sampling.denoisers`; the network is always given
+logsnr.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from specjax._values import value
-from specjax.denoisers import Denoiser, Network, from_edm, from_eps, from_v, logsnr_level
+from specjax._core.arrays import value
+from specjax.sampling.denoisers import Denoiser, Network, from_edm, from_eps, from_v, logsnr_level
 
 
 class Target(NamedTuple):

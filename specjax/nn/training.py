@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from specjax import cluster
+from specjax._core import distributed
 from specjax.data import Dataset
 from specjax.data.arrays import Collected, collect
 from specjax.nn import step as steps
@@ -44,8 +44,8 @@ from specjax.nn.step import Batch, TrainState
 from specjax.nn.stopping import Stop, alone, anywhere
 from specjax.nn.targets import network_shape
 from specjax.nn.terms import TermCost, ramp
-from specjax.noise import NoiseSpectrum
-from specjax.spectrum import Spectrum
+from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.spectra.spectrum import Spectrum
 
 Progress = Callable[[int, int, str], None]
 """Called with (updates made, all of them, the latest metrics as text)."""
@@ -92,7 +92,7 @@ def train(
     check_batch(mesh, config.optimiser.batch, config.optimiser.accumulate)
     check_data(config, data, spectrum)
     if jax.process_index():  # the first process begins, the others do as it has done
-        cluster.wait_for(lambda: has_document(folder))
+        distributed.wait_for(lambda: has_document(folder))
     collected = collect(data, cache=prepared(folder) / CACHE)
     document, spectrum = begun(folder, config, data, collected, spectrum)
     _Training(folder, document, spectrum, collected, data.data_range, mesh, progress).run()

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from specjax._values import Array, namespace
+from specjax._core.arrays import Array, namespace
 
 
 class NoiseBasis(NamedTuple):

@@ -1,6 +1,6 @@
 """Named families of noise spectra, in a few parameters that can be learned.
 
-A family is a function from the radial frequency r (see :mod:`specjax.noise_bases`) to weights,
+A family is a function from the radial frequency r (see :mod:`specjax.noise.bases`) to weights,
 traceable in its parameters. To add one, add a row to NOISES.
 """
 
@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from specjax import _check
-from specjax._values import Array, concrete, namespace
-from specjax.basis import Basis, FourierBasis
-from specjax.noise import NoiseSpectrum, check_weights
-from specjax.noise_bases import BASES, grid_of, radius
+from specjax._core import checks
+from specjax._core.arrays import Array, concrete, namespace
+from specjax.noise.bases import BASES, grid_of, radius
+from specjax.noise.noise_spectrum import NoiseSpectrum, check_weights
+from specjax.spectra.basis import Basis, FourierBasis
 
 Band = Sequence[float]
 
@@ -104,7 +104,7 @@ def noise_spectrum(
     """
     name, make = _named(family, parameters)
     shape = tuple(int(n) for n in shape)
-    _check.one_of("basis", basis, BASES)
+    checks.one_of("basis", basis, BASES)
     if basis == "data" and isinstance(own, FourierBasis):
         raise ValueError(
             "basis = 'data' of a shift-invariant spectrum has frequencies, no ranks: give 'fourier'"
@@ -144,7 +144,7 @@ def check_family(
 
 def _named(family: str, parameters: Mapping[str, Any]) -> tuple[str, Callable[..., Array]]:
     """The name of a family that exists, and its function of these parameters."""
-    name = _check.one_of("noise", str(family).replace("-", "_"), NOISES)
+    name = checks.one_of("noise", str(family).replace("-", "_"), NOISES)
     make = NOISES[name].weights
     known = _parameters_of(make)
     for given in parameters:

@@ -7,7 +7,7 @@ the data as they are: such directions are *omitted*.
 
 Nothing else of a sampler changes: its steps are linear, so noise that starts it and that it adds
 is T times white noise, and the data and the noise seen through ``T^-1`` are those of the isotropic
-process (:mod:`specjax.effective`).
+process (:mod:`specjax.noise.whitening`).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax import _check
-from specjax._values import Array, as_float_array, concrete, follows_the_rule, namespace, value
-from specjax.basis import Basis
-from specjax.noise_bases import BASES, grid_of, mirrored, transformed
+from specjax._core import checks
+from specjax._core.arrays import Array, as_float_array, concrete, follows_the_rule, namespace, value
+from specjax.noise.bases import BASES, grid_of, mirrored, transformed
+from specjax.spectra.basis import Basis
 
 _SAME = 1e-5  # of the largest weight: what files and dtypes may differ by
 _MOST_RATIO = 1e6  # of the largest weight to the smallest: beyond it float32 has no digits left
@@ -67,7 +67,7 @@ class NoiseSpectrum:
     source: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        _check.one_of("basis", self.basis, BASES)
+        checks.one_of("basis", self.basis, BASES)
         if np.iscomplexobj(self.weights):
             raise ValueError("weights are complex: give their absolute values, the noise is theirs")
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))

@@ -26,10 +26,10 @@ from typing import Any
 
 import numpy as np
 
-from specjax._values import Array, concrete, namespace, value
-from specjax.basis import Basis, FourierBasis, _product
-from specjax.noise import NoiseSpectrum
-from specjax.spectrum import Spectrum
+from specjax._core.arrays import Array, concrete, namespace, value
+from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.spectra.basis import Basis, FourierBasis, _product
+from specjax.spectra.spectrum import Spectrum
 
 _MOST_DENSE = 6000
 _TRACED = (
@@ -100,8 +100,8 @@ def effective(spectrum: Spectrum, noise: NoiseSpectrum | None) -> Spectrum:
 
     Returns:
       A spectrum that :func:`fit`, :func:`transfer`, :func:`wiener`, :func:`probe` and all others
-      take, with ``noise`` and ``noise_variance`` [k], see :mod:`specjax.effective`. Directions
-      without noise are left out: ``noise.omitted`` says how many.
+      take, with ``noise`` and ``noise_variance`` [k], see :mod:`specjax.noise.whitening`.
+      Directions without noise are left out: ``noise.omitted`` says how many.
 
     Raises:
       ValueError: for noise on other samples, in the data's own basis of other data, or in another

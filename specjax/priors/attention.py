@@ -24,7 +24,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from specjax._values import Array
+from specjax._core.arrays import Array
 
 _product = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 

@@ -18,17 +18,17 @@ from typing import Any
 
 import numpy as np
 
-from specjax._values import Array, value
-from specjax.basis import Basis
-from specjax.denoisers import Within
-from specjax.effective import ObliqueBasis, ScaledBasis, support
-from specjax.noise import NoiseSpectrum
+from specjax._core.arrays import Array, value
+from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.noise.whitening import ObliqueBasis, ScaledBasis, support
 from specjax.priors.contract import Prior, fingerprint_of
 from specjax.priors.gaussian import Gaussian
 from specjax.priors.mixture import Mixture
 from specjax.priors.parts import read
 from specjax.priors.scale_mixture import ScaleMixture
-from specjax.spectrum import Spectrum
+from specjax.sampling.denoisers import Within
+from specjax.spectra.basis import Basis
+from specjax.spectra.spectrum import Spectrum
 
 
 @value(data=["inner", "noise", "frame"], static=["omits"])

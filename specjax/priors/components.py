@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from specjax.spectrum import Spectrum
+from specjax.spectra.spectrum import Spectrum
 
 
 def check_probabilities(name: str, given: np.ndarray | None) -> None:

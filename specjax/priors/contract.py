@@ -14,9 +14,9 @@ from typing import Any, Protocol
 import jax.numpy as jnp
 import numpy as np
 
-from specjax._values import Array
-from specjax.noise import NoiseSpectrum, anisotropic
-from specjax.spectrum import Spectrum
+from specjax._core.arrays import Array
+from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic
+from specjax.spectra.spectrum import Spectrum
 
 LOG_TWO_PI = float(np.log(2 * np.pi))
 

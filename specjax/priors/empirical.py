@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 import numpy as np
 
-from specjax import _check
-from specjax._values import Array, follows_the_rule, value
+from specjax._core import checks
+from specjax._core.arrays import Array, follows_the_rule, value
 from specjax.priors.attention import average
 from specjax.priors.contract import LOG_TWO_PI, fingerprint_of, own, scaled
 from specjax.priors.kernel_width import choose_width
 from specjax.priors.parts import Parts, parts_of
-from specjax.spectrum import Spectrum
+from specjax.spectra.spectrum import Spectrum
 
 PIECE = 4096
 """Samples of the dataset that are taken at once; up to so many there is one piece."""
@@ -90,7 +90,7 @@ class Empirical:
           >>> prior(np.array([[0.5]]), 1.0, 1.0).round(4)  # tanh(0.5)
           array([[0.4621]])
         """
-        _check.whole_number("piece", piece)
+        checks.whole_number("piece", piece)
         if kernel_width is not None:
             kernel_width = _check_width(kernel_width)
         parts = parts_of(x, held_out=held_out, seed=seed, data_range=data_range, source=source)

@@ -9,11 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from specjax._values import Array, follows_the_rule, value
+from specjax._core.arrays import Array, follows_the_rule, value
 from specjax.priors.contract import LOG_TWO_PI, fingerprint_of, own, scaled
 from specjax.priors.parts import parts_of
-from specjax.response import wiener_gain
-from specjax.spectrum import Spectrum
+from specjax.spectra.response import wiener_gain
+from specjax.spectra.spectrum import Spectrum
 
 
 @value(data=["spectrum"], host=["held_out", "source"])

@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax import _check
-from specjax._values import Array, follows_the_rule, value
+from specjax._core import checks
+from specjax._core.arrays import Array, follows_the_rule, value
 from specjax.priors.components import checked, decomposed, whole_spectrum
 from specjax.priors.contract import LOG_TWO_PI, fingerprint_of, own, scaled
 from specjax.priors.mixture_fit import choose_components, fit_mixture
 from specjax.priors.parts import Parts, parts_of
-from specjax.spectrum import Spectrum
+from specjax.spectra.spectrum import Spectrum
 
 FULL_DIMENSION = 256
 """Beyond it components are diagonal in the data's eigenbasis, unless full ones are asked for."""
@@ -119,10 +119,10 @@ class Mixture:
             more components than samples.
         """
         if components is not None:
-            _check.whole_number("components", components)
+            checks.whole_number("components", components)
         if covariance is not None:
-            _check.one_of("covariance", covariance, ("full", "diagonal"))
-        floor = _check.positive("floor", floor)
+            checks.one_of("covariance", covariance, ("full", "diagonal"))
+        floor = checks.positive("floor", floor)
         parts = parts_of(x, held_out=held_out, seed=seed, data_range=data_range, source=source)
         if covariance is None:
             small = np.prod(parts.training.shape[1:]) <= FULL_DIMENSION

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from specjax._values import Array
+from specjax._core.arrays import Array
 
 COMPONENTS = (1, 2, 4, 8, 16, 32)
 """Numbers of components that are tried in turn, until held-out likelihood falls."""

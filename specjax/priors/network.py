@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
-from specjax._values import Array, value
-from specjax.denoisers import Within, within
-from specjax.effective import effective
-from specjax.noise import NoiseSpectrum, anisotropic
+from specjax._core.arrays import Array, value
+from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic
+from specjax.noise.whitening import effective
 from specjax.priors.contract import Prior, fingerprint_of
-from specjax.spectrum import Spectrum
+from specjax.sampling.denoisers import Within, within
+from specjax.spectra.spectrum import Spectrum
 
 
 @value(data=["denoise"], static=["shape"], host=["spectrum", "held_out", "source", "noise"])
@@ -22,8 +22,8 @@ from specjax.spectrum import Spectrum
 class Network:
     """Any denoiser as a prior, on samples [n, *shape] in the data's own space.
 
-    One that is a pytree (:class:`specjax.denoisers.Adapted` of a module, a trained network's
-    denoiser) gives its arrays as leaves; any other callable is one leaf, no array.
+    One that is a pytree (:class:`specjax.sampling.denoisers.Adapted` of a module, a trained
+    network's denoiser) gives its arrays as leaves; any other callable is one leaf, no array.
 
     Args:
       denoise: ``(x, alpha, sigma) -> x0``. shape: of one sample.

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from specjax import estimate
+from specjax.spectra import estimate
 
 LEAST = 2
 """Samples in each part: a covariance needs two."""
@@ -68,7 +68,7 @@ def parts_of(
 
     Raises:
       ValueError: for what is no fraction, parts of fewer than two samples, and what
-        :func:`specjax.estimate.pieces` refuses.
+        :func:`specjax.spectra.estimate.pieces` refuses.
     """
     if isinstance(held_out, bool) or not (
         isinstance(held_out, int | float | np.number) and 0 <= held_out < 1

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import logsumexp
 
-from specjax.spectrum import Spectrum
+from specjax.spectra.spectrum import Spectrum
 
 LEAST_SHARE = 0.1
 """Directions with a smaller share of the mean eigenvalue have no say in the scales: the many weak

@@ -14,13 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax import _check
-from specjax._values import Array, as_float_array, concrete, follows_the_rule, value
+from specjax._core import checks
+from specjax._core.arrays import Array, as_float_array, concrete, follows_the_rule, value
 from specjax.priors import scale_fit
 from specjax.priors.components import check_probabilities
 from specjax.priors.contract import LOG_TWO_PI, fingerprint_of, own, scaled
 from specjax.priors.parts import Parts, parts_of
-from specjax.spectrum import Spectrum
+from specjax.spectra.spectrum import Spectrum
 
 COMPONENTS = (1, 2, 4, 8, 16)
 """Numbers of components among which held-out likelihood chooses."""
@@ -96,7 +96,7 @@ class ScaleMixture:
           ValueError: for what :meth:`Spectrum.from_samples` refuses, or parts below two samples.
         """
         if components is not None:
-            _check.whole_number("components", components)
+            checks.whole_number("components", components)
         parts = parts_of(x, held_out=held_out, seed=seed, data_range=data_range, source=source)
         if components is None:
             components = _chosen(parts)

@@ -6,10 +6,10 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from specjax import _check
+from specjax._core import checks
 from specjax.data.arrays import collect
 from specjax.data.dataset import Dataset
-from specjax.noise import NoiseSpectrum, anisotropic
+from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic
 from specjax.priors.colored import Colored, whitened
 from specjax.priors.contract import Prior
 from specjax.priors.empirical import Empirical
@@ -66,7 +66,7 @@ def prior_of(
       >>> prior.shape, prior.source["samples"], prior.held_out.source["samples"]
       ((64,), 899, 898)
     """
-    make = PRIORS[_check.one_of("kind", kind, PRIORS)].prior.from_samples
+    make = PRIORS[checks.one_of("kind", kind, PRIORS)].prior.from_samples
     known = [name for name in inspect.signature(make).parameters if name != "x"]
     for name in options:
         if name not in known:

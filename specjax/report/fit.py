@@ -9,17 +9,17 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from specjax.compare import AMPLIFIED, MOST_STEPS, Comparison, Row
-from specjax.grids import TrainingGrid
-from specjax.io import numbers, plain
-from specjax.losses import LOSSES
-from specjax.plan_file import corrections_document
-from specjax.plan_result import PlanResult
-from specjax.report_noise import noise_lines, noise_name
-from specjax.report_plan import about_plan, correction_table
-from specjax.result import FitResult
-from specjax.schedule import NoiseSchedule
-from specjax.spectrum import Spectrum
+from specjax.files.codec import numbers, plain
+from specjax.files.plan_file import corrections_document
+from specjax.fitting.compare import AMPLIFIED, MOST_STEPS, Comparison, Row
+from specjax.fitting.plan_result import PlanResult
+from specjax.fitting.result import FitResult
+from specjax.gaussian.losses import LOSSES
+from specjax.report.noise import noise_lines, noise_name
+from specjax.report.plan import about_plan, correction_table
+from specjax.schedules.grids import TrainingGrid
+from specjax.schedules.schedule import NoiseSchedule
+from specjax.spectra.spectrum import Spectrum
 
 
 def _console() -> Console:

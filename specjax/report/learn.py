@@ -9,10 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from specjax.documents import finite
+from specjax.files.documents import finite
+from specjax.fitting.plan_result import PlanResult
 from specjax.learning import TERMS, Verdict
 from specjax.learning.heuristics import AMPLIFIED
-from specjax.plan_result import PlanResult
 
 _HEURISTICS = 6  # heuristic plans in a table
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from specjax.effective import ObliqueBasis
-from specjax.io import plain
-from specjax.noise import NoiseSpectrum
-from specjax.spectrum import Spectrum
+from specjax.files.codec import plain
+from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.noise.whitening import ObliqueBasis
+from specjax.spectra.spectrum import Spectrum
 
 _APART = "the eigenvectors of the data are not those of the noise"
 
@@ -17,7 +17,7 @@ def noise_facts(spectrum: Spectrum, loss: str) -> dict[str, Any] | None:
     """What there is to say of a spectrum under a noise, for machines; None where it is isotropic.
 
     ``metric`` is what a loss is where data and noise have different bases, else None
-    (:mod:`specjax.effective`).
+    (:mod:`specjax.noise.whitening`).
     """
     noise = spectrum.noise
     if noise is None:

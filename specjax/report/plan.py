@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from specjax.corrections import Corrections
-from specjax.plan_result import PlanResult
+from specjax.fitting.plan_result import PlanResult
+from specjax.sampling.corrections import Corrections
 
 
 def about_plan(result: PlanResult) -> dict[str, str]:

@@ -8,9 +8,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from specjax.io import numbers, plain
-from specjax.probe import Probe
-from specjax.probe_bands import Band, bands, noise_of, title
+from specjax.files.codec import numbers, plain
+from specjax.gaussian.probe import Probe
+from specjax.gaussian.probe_bands import Band, bands, noise_of, title
 
 _COLUMNS = 7
 

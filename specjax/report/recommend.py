@@ -10,9 +10,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from specjax.documents import finite
-from specjax.io import numbers
-from specjax.report import amplified
+from specjax.files.codec import numbers
+from specjax.files.documents import finite
+from specjax.report.fit import amplified
 
 if TYPE_CHECKING:
     from specjax.sweep.recommend import Recommendation

@@ -8,9 +8,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from specjax.io import numbers, plain
-from specjax.power_law import directions_for, power_law_fit, ranked, variance_beyond
-from specjax.spectrum import Spectrum
+from specjax.files.codec import numbers, plain
+from specjax.spectra.power_law import directions_for, power_law_fit, ranked, variance_beyond
+from specjax.spectra.spectrum import Spectrum
 
 SHARES = (0.9, 0.99, 0.999)
 """Of the variance, whose numbers of directions are told."""

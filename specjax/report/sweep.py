@@ -12,9 +12,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from specjax.documents import finite
-from specjax.losses import LOSSES
-from specjax.plots.sweep_rows import (
+from specjax.files.documents import finite
+from specjax.gaussian.losses import LOSSES
+from specjax.report.figures.sweep_rows import (
     column,
     distinct,
     names_of,

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from specjax import _check
-from specjax._values import Array, namespace, value
-from specjax.samplers import SAMPLERS, Intervals, Rows, intervals, plan_of_rows
-from specjax.steps import SamplerPlan
+from specjax._core import checks
+from specjax._core.arrays import Array, namespace, value
+from specjax.sampling.samplers import SAMPLERS, Intervals, Rows, intervals, plan_of_rows
+from specjax.sampling.step import SamplerPlan
 
 MOST_MEMORY = 2
 """Past estimates that a plan may lean on."""
@@ -98,7 +98,7 @@ def corrected_plan(logsnr: Array, by: Corrections, process: str) -> SamplerPlan:
 
 def check_learnable(sampler: str) -> str:
     """The sampler, if its steps are of this form."""
-    _check.one_of("sampler", sampler, SAMPLERS)
+    checks.one_of("sampler", sampler, SAMPLERS)
     if sampler not in LEARNABLE:
         raise ValueError(
             f"sampler = {sampler!r}: only its levels can be learned (groups = ('levels',)); whole "

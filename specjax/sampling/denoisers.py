@@ -15,10 +15,10 @@ from typing import Any, Protocol
 import jax.numpy as jnp
 import numpy as np
 
-from specjax._values import Array, follows_the_rule, value
-from specjax.noise import NoiseSpectrum
-from specjax.response import wiener_gain
-from specjax.spectrum import Spectrum
+from specjax._core.arrays import Array, follows_the_rule, value
+from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.spectra.response import wiener_gain
+from specjax.spectra.spectrum import Spectrum
 
 
 class Denoiser(Protocol):
@@ -49,7 +49,8 @@ def wiener(spectrum: Spectrum) -> Denoiser:
 
 
 def linearised(spectrum: Spectrum) -> Denoiser:
-    """The linear denoiser that a spectrum carries (see :mod:`specjax.response`), or Wiener's.
+    """The linear denoiser that a spectrum carries (see :mod:`specjax.spectra.response`), or
+    Wiener's.
 
     In the data's own space, as :func:`wiener`: what :func:`transfer` assumes of the denoiser, but
     for its ``denoiser_error``.

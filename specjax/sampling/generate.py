@@ -17,12 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
-from specjax import _check
-from specjax.denoisers import within
-from specjax.noise import NoiseSpectrum, anisotropic, without_rounding
-from specjax.programs import Program, drawn, program_of
-from specjax.sample import first_registers
-from specjax.steps import Row, SamplerPlan
+from specjax._core import checks
+from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic, without_rounding
+from specjax.sampling.denoisers import within
+from specjax.sampling.programs import Program, drawn, program_of
+from specjax.sampling.sample import first_registers
+from specjax.sampling.step import Row, SamplerPlan
 
 Progress = Callable[[int, int], None]
 """Called with (samples done, n); on a CPU also within a batch, by the share of its calls."""
@@ -79,8 +79,8 @@ def generate(
       >>> bool((samples[:3] == generate(plan, denoise, 3, (2,), batch=4)).all())
       True
     """
-    n, dtype = _check.whole_number("n", n), _float(dtype)
-    key = jax.random.key(_check.seed(seed))
+    n, dtype = checks.whole_number("n", n), _float(dtype)
+    key = jax.random.key(checks.seed(seed))
     labels = None if labels is None else _labels(labels, n)
     noise, denoise = _checked_noise(noise, tuple(shape)), within(denoise, noise)
     program, arrays = program_of(denoise)
@@ -216,7 +216,7 @@ def batch_size(
     n: int, shape: tuple[int, ...], registers: int, batch: int | None, ways: int, device: Any
 ) -> int:
     """Samples in one call: what is given, or batches of about one size that fit the memory."""
-    if batch is not None and _check.whole_number("batch", batch) % ways:
+    if batch is not None and checks.whole_number("batch", batch) % ways:
         raise ValueError(
             f"batch = {batch} does not divide over {ways} devices: give a multiple of {ways}"
         )

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from specjax.noise import NoiseSpectrum, colored
-from specjax.sample import call_row, scan_rows
-from specjax.steps import Row
+from specjax.noise.noise_spectrum import NoiseSpectrum, colored
+from specjax.sampling.sample import call_row, scan_rows
+from specjax.sampling.step import Row
 
 
 def drawn(

@@ -1,7 +1,7 @@
 """Running a plan with a real denoiser.
 
 :func:`call_row` is one row of a plan, network included; what runs a plan runs it, whether by the
-scan here or by the Python loop of :mod:`specjax.generate`.
+scan here or by the Python loop of :mod:`specjax.sampling.generate`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from specjax.denoisers import Denoiser, within
-from specjax.noise import NoiseSpectrum, anisotropic, colored, without_rounding
-from specjax.steps import Row, SamplerPlan, advance
+from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic, colored, without_rounding
+from specjax.sampling.denoisers import Denoiser, within
+from specjax.sampling.step import Row, SamplerPlan, advance
 
 
 def sample(

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from specjax import _check
-from specjax._values import Array, namespace
-from specjax.schedule import NoiseSchedule, alpha_sigma, check_process
-from specjax.steps import SamplerPlan, drop_idle
+from specjax._core import checks
+from specjax._core.arrays import Array, namespace
+from specjax.sampling.step import SamplerPlan, drop_idle
+from specjax.schedules.schedule import NoiseSchedule, alpha_sigma, check_process
 
 
 class Intervals(NamedTuple):
@@ -101,7 +101,7 @@ def eta_family(t: Intervals, *, eta: float) -> Rows:
     Also k-diffusion's ancestral Euler: in scaled coordinates the two are one formula, with
     ``s_down = s_next sqrt(1 - eta^2 (1 - e^-h))`` and ``s_up = eta s_next sqrt(1 - e^-h)``.
     """
-    eta = _check.number("eta", eta, 0, 1, "a number from 0 (DDIM) to 1 (DDPM)")
+    eta = checks.number("eta", eta, 0, 1, "a number from 0 (DDIM) to 1 (DDPM)")
     log_ratio = _log_eta_ratio(t, eta)
     push = eta * t.s_next * t.xp.sqrt(-t.xp.expm1(-t.h)) if eta else None
     return _one_register(t, t.xp.exp(log_ratio), -t.xp.expm1(log_ratio), push)
@@ -122,7 +122,7 @@ def ddpm(t: Intervals, *, variance: str = "posterior") -> Rows:
 
     ``"posterior"`` is beta-tilde (optimal for a point x0), ``"beta"`` the forward kernel's.
     """
-    _check.one_of("variance", variance, ("posterior", "beta"))
+    checks.one_of("variance", variance, ("posterior", "beta"))
     rows = eta_family(t, eta=1.0)
     if variance == "posterior":
         return rows
@@ -189,7 +189,7 @@ def dpmpp_2m(t: Intervals) -> Rows:
 
 def dpmpp_2m_sde(t: Intervals, *, eta: float = 1.0) -> Rows:
     """SDE-DPM-Solver++(2M), midpoint form (2211.01095, eq. 19; k-diffusion's ``dpmpp_2m_sde``)."""
-    eta = _check.not_negative("eta", eta)
+    eta = checks.not_negative("eta", eta)
     push = t.s_next * t.xp.sqrt(-t.xp.expm1(-eta * t.h)) if eta else None
     return _two_estimates(t, -(1 + eta) * t.h / 2, push)
 
@@ -201,7 +201,7 @@ def lms(t: Intervals, *, order: int = 4) -> Rows:
     is integrated exactly (Gauss-Legendre). It starts with Euler and adds an order a step, so
     the formal order is 2 with a small constant.
     """
-    _check.whole_number("order", order)
+    checks.whole_number("order", order)
     xp, steps = t.xp, t.h.shape[0]
     past = np.arange(order)
     index = np.maximum(np.arange(steps)[:, None] - past, 0)
@@ -266,7 +266,7 @@ def intervals(logsnr: Array, process: str, idle: Array | int) -> Intervals:
 
 def check_sampler(sampler: str, options: dict[str, Any]) -> Sampler:
     """The sampler's row of the table, if its name and its options exist and can be compiled in."""
-    found = SAMPLERS[_check.one_of("sampler", sampler, SAMPLERS)]
+    found = SAMPLERS[checks.one_of("sampler", sampler, SAMPLERS)]
     known = [p.name for p in inspect.signature(found.rows).parameters.values()][1:]
     for option, given in options.items():
         if option not in known:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from specjax._values import Array, concrete, namespace, value
+from specjax._core.arrays import Array, concrete, namespace, value
 
 
 class Row(NamedTuple):

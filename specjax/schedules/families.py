@@ -29,9 +29,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import bisect
 
-from specjax import _check
-from specjax.grids import GRIDS, TrainingGrid
-from specjax.schedule import NoiseSchedule, alpha_bar_to_logsnr
+from specjax._core import checks
+from specjax.schedules.grids import GRIDS, TrainingGrid
+from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr
 
 Curve = Callable[[np.ndarray], np.ndarray]
 
@@ -88,7 +88,7 @@ def cosine_chen(
     """``v = cos^(2 tau)(pi/2 (start + t (end - start)))``, scaled to [0, 1] (2301.10972)."""
     if not 0 <= start < end <= 1:
         raise ValueError(f"start = {start!r}, end = {end!r}: give 0 <= start < end <= 1")
-    power = 2 * _check.positive("tau", tau)
+    power = 2 * checks.positive("tau", tau)
     log_v = power * _log_cos_ratio(start + t * (end - start), start)
     log_v_end = power * _log_cos_ratio(end, start)
     return np.log(np.maximum(np.exp(log_v) - np.exp(log_v_end), 0)) - np.log(-np.expm1(log_v))
@@ -108,7 +108,7 @@ def sigmoid(
     """
     if not start < end:
         raise ValueError(f"start = {start!r}, end = {end!r}: give start < end")
-    low, high = (x / _check.positive("tau", tau) / 2 for x in (start, end))
+    low, high = (x / checks.positive("tau", tau) / 2 for x in (start, end))
     signal = _log_sinh((1 - t) * (high - low)) - np.logaddexp(high, -high)
     noise = _log_sinh(t * (high - low)) - np.logaddexp(low, -low)
     return signal - noise
@@ -124,11 +124,11 @@ def flow(t: np.ndarray, *, shift: float = 1.0) -> np.ndarray:
 
     2403.03206, eq. 23; together ``sigma_ve = shift t / (1 - t)``.
     """
-    return -2 * (math.log(_check.positive("shift", shift)) + np.log(t) - np.log1p(-t))
+    return -2 * (math.log(checks.positive("shift", shift)) + np.log(t) - np.log1p(-t))
 
 
 def _ends(sigma_min: float, sigma_max: float) -> tuple[float, float]:
-    low, high = _check.positive("sigma_min", sigma_min), _check.positive("sigma_max", sigma_max)
+    low, high = checks.positive("sigma_min", sigma_min), checks.positive("sigma_max", sigma_max)
     if not low < high:
         raise ValueError(
             f"sigma_min = {sigma_min!r}: give less than sigma_max = {sigma_max:.6g}, the noisy end"
@@ -141,7 +141,7 @@ def karras(
 ) -> np.ndarray:
     """``sigma^(1/rho)`` linear in time (2206.00364, eq. 5)."""
     low, high = _ends(sigma_min, sigma_max)
-    inverse = 1 / _check.positive("rho", rho)
+    inverse = 1 / checks.positive("rho", rho)
     return -2 / inverse * np.log(low**inverse + t * (high**inverse - low**inverse))
 
 
@@ -163,7 +163,7 @@ AYS_TABLES = {
 
 def align_your_steps(t: np.ndarray, *, table: str = "sd15") -> np.ndarray:
     """The published sigmas, linear in log sigma between them (2404.14507, appendix)."""
-    sigmas = AYS_TABLES[_check.one_of("table", table, AYS_TABLES)]
+    sigmas = AYS_TABLES[checks.one_of("table", table, AYS_TABLES)]
     return -2 * np.interp(t, np.linspace(0, 1, len(sigmas)), np.log(sigmas[::-1]))
 
 
@@ -204,10 +204,10 @@ def family(
       array([14.615,  3.861,  1.886,  0.963,  0.399,  0.   ])
     """
     row = check_schedule(name, options)
-    _check.whole_number("steps", steps)
+    checks.whole_number("steps", steps)
     noisy, clean = None, math.inf
     if alpha_bar_range is not None:
-        noisy, clean = map(float, alpha_bar_to_logsnr(_check.alpha_bar_range(alpha_bar_range)))
+        noisy, clean = map(float, alpha_bar_to_logsnr(checks.alpha_bar_range(alpha_bar_range)))
         options = _with_ends(name, row, options, noisy, clean)
     curve = functools.partial(row.curve, **options)
     if noisy is None:
@@ -224,7 +224,7 @@ def family(
 
 def check_schedule(name: str, options: dict[str, Any]) -> Family:
     """The family's row of the table, if its name and the names of its options exist."""
-    family = SCHEDULES[_check.one_of("schedule", name, SCHEDULES)]
+    family = SCHEDULES[checks.one_of("schedule", name, SCHEDULES)]
     known = list(inspect.signature(family.curve).parameters)[1:]
     for option in options:
         if option not in known:

@@ -2,7 +2,7 @@
 
 A level's index is its timestep ``t = 0..T-1``; ``logsnr`` falls with ``t``. Between two levels
 timesteps are interpolated linearly in log sigma, as k-diffusion and diffusers' Euler do; where
-only whole numbers are accepted, see :mod:`specjax.timesteps`.
+only whole numbers are accepted, see :mod:`specjax.schedules.timesteps`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from specjax import _check
-from specjax._values import Array, namespace
-from specjax.schedule import NoiseSchedule
+from specjax._core import checks
+from specjax._core.arrays import Array, namespace
+from specjax.schedules.schedule import NoiseSchedule
 
 _SILENT = 1e-4  # a level moved by less (in logsnr) is rounding, not worth a remark
 
@@ -88,8 +88,8 @@ class TrainingGrid:
         if "trained_betas" in known:
             known["trained_betas"] = np.asarray(known["trained_betas"], np.float64).tolist()
             return cls.from_betas(name, known["trained_betas"], known)
-        kind = _check.one_of("beta_schedule", known.get("beta_schedule", "linear"), BETAS)
-        steps = _check.whole_number("num_train_timesteps", known.get("num_train_timesteps", 1000))
+        kind = checks.one_of("beta_schedule", known.get("beta_schedule", "linear"), BETAS)
+        steps = checks.whole_number("num_train_timesteps", known.get("num_train_timesteps", 1000))
         start, end = known.get("beta_start", 1e-4), known.get("beta_end", 0.02)
         return cls.from_betas(name, BETAS[kind](steps, start, end), known)
 
@@ -181,4 +181,4 @@ GRIDS = {
 
 def check_grid(grid: str | TrainingGrid) -> TrainingGrid:
     """A grid of one's own as it is, or the one of that name."""
-    return grid if isinstance(grid, TrainingGrid) else GRIDS[_check.one_of("grid", grid, GRIDS)]
+    return grid if isinstance(grid, TrainingGrid) else GRIDS[checks.one_of("grid", grid, GRIDS)]

@@ -19,8 +19,8 @@ import jax
 import numpy as np
 from scipy.special import expit
 
-from specjax import _check
-from specjax._values import Array, as_float_array, concrete, namespace, value
+from specjax._core import checks
+from specjax._core.arrays import Array, as_float_array, concrete, namespace, value
 
 PROCESSES = ("vp", "ve")
 
@@ -156,4 +156,4 @@ def _check_levels(levels: np.ndarray) -> None:
 
 def check_process(process: str) -> str:
     """The process if it is "vp" or "ve"."""
-    return _check.one_of("process", process, PROCESSES)
+    return checks.one_of("process", process, PROCESSES)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from specjax.grids import TrainingGrid
-from specjax.schedule import NoiseSchedule
+from specjax.schedules.grids import TrainingGrid
+from specjax.schedules.schedule import NoiseSchedule
 
 LossOf = Callable[[np.ndarray], np.ndarray]
 """From levels [B, S + 1] (logsnr, noisy to clean) to their losses [B]."""

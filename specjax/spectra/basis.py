@@ -12,7 +12,7 @@ from typing import Protocol
 import jax
 import numpy as np
 
-from specjax._values import Array, namespace, value
+from specjax._core.arrays import Array, namespace, value
 
 
 class Basis(Protocol):

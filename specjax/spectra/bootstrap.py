@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from specjax import _check, estimate
-from specjax.basis import FourierBasis, mirror
-from specjax.intervals import Intervals
-from specjax.spectrum import Spectrum
+from specjax._core import checks
+from specjax.spectra import estimate
+from specjax.spectra.basis import FourierBasis, mirror
+from specjax.spectra.intervals import Intervals
+from specjax.spectra.spectrum import Spectrum
 
 REDIAGONALISED = 256
 """Up to this many dimensions every replicate's covariance is diagonalised."""
@@ -61,8 +62,8 @@ def bootstrap(
       >>> bool((found.lower < [9.0, 1.0]).all() and (found.upper > [9.0, 1.0]).all())
       True
     """
-    replicates = _check.whole_number("replicates", replicates, 2)
-    _check.whole_number("seed", seed, 0)
+    replicates = checks.whole_number("replicates", replicates, 2)
+    checks.whole_number("seed", seed, 0)
     if not (isinstance(level, float) and 0 < level < 1):
         raise ValueError(f"level = {level!r}: give a probability between 0 and 1, such as 0.95")
     sums = _sums_for(spectrum, replicates)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import eigh
 
-from specjax._values import Array
+from specjax._core.arrays import Array
 
 Progress = Callable[[int, int | None], None]
 """Called with the samples read so far and their total, None while it is unknown."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from specjax.quadrature import gauss_rule
+from specjax.spectra.quadrature import gauss_rule
 
 VARIANCES = 2
 """Nodes of a group for its variances."""

@@ -17,7 +17,8 @@ from scipy.linalg import eigh, qr
 from scipy.optimize import brentq
 from scipy.special import exprel
 
-from specjax import _check, estimate
+from specjax._core import checks
+from specjax.spectra import estimate
 
 TAIL_NODES = 256
 """Values, each with a count as its weight, that stand for the eigenvalues beyond the rank."""
@@ -60,9 +61,9 @@ def low_rank(
     Raises:
       ValueError: for samples that can be read only once, or a rank outside 1 to d.
     """
-    rank = _check.whole_number("rank", rank)
-    rounds = _check.whole_number("power_iterations", power_iterations, 0)
-    extra = _check.whole_number("oversampling", oversampling, 0)
+    rank = checks.whole_number("rank", rank)
+    rounds = checks.whole_number("power_iterations", power_iterations, 0)
+    extra = checks.whole_number("oversampling", oversampling, 0)
     estimate.check_repeatable("method = 'low-rank'", x)
 
     def read() -> Iterator[np.ndarray]:

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from specjax import _check
+from specjax._core import checks
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -54,7 +54,7 @@ def choose(mesh: Mesh | None, precision: str | None) -> str:
       ValueError: for another word, "split" without a mesh, or devices of other processes.
     """
     if precision is not None:
-        _check.one_of("precision", precision, ("float64", "split"))
+        checks.one_of("precision", precision, ("float64", "split"))
     if mesh is None:
         if precision == "split":
             raise ValueError("precision = 'split' is for a mesh of devices: give mesh as well")

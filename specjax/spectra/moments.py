@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from scipy.linalg import blas
 
-from specjax import estimate, mesh_sums
+from specjax.spectra import estimate, mesh_sums
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from specjax.spectrum import Spectrum
+from specjax.spectra.spectrum import Spectrum
 
 
 class PowerLaw(NamedTuple):

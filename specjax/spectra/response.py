@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 
-from specjax._values import Array, value
+from specjax._core.arrays import Array, value
 
 
 def wiener_gain(eigenvalues: Array, alpha: Array, sigma: Array) -> tuple[Array, Array]:

@@ -10,21 +10,22 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from specjax import _check, estimate
-from specjax._values import Array, as_float_array, concrete, namespace, value
-from specjax.basis import Basis, DenseBasis
-from specjax.grouping import MEANS, VARIANCES, grouped
-from specjax.intervals import Intervals
-from specjax.lowrank import low_rank, with_tail
-from specjax.moments import Moments
-from specjax.quadrature import gauss_rule
-from specjax.response import Measured
-from specjax.shift import shift_invariant
+from specjax._core import checks
+from specjax._core.arrays import Array, as_float_array, concrete, namespace, value
+from specjax.spectra import estimate
+from specjax.spectra.basis import Basis, DenseBasis
+from specjax.spectra.grouping import MEANS, VARIANCES, grouped
+from specjax.spectra.intervals import Intervals
+from specjax.spectra.low_rank import low_rank, with_tail
+from specjax.spectra.moments import Moments
+from specjax.spectra.quadrature import gauss_rule
+from specjax.spectra.response import Measured
+from specjax.spectra.stationary import shift_invariant
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
 
-    from specjax.noise import NoiseSpectrum
+    from specjax.noise.noise_spectrum import NoiseSpectrum
 
 
 @value(
@@ -150,7 +151,7 @@ class Spectrum:
             integers without or outside their range, options of another method, batches that can
             be read only once where several passes are needed.
         """
-        _check.one_of("method", method, ("exact", "shift-invariant", "low-rank"))
+        checks.one_of("method", method, ("exact", "shift-invariant", "low-rank"))
         estimate.check_options(method, spatial=spatial, rank=rank, mesh=mesh, precision=precision)
         known: dict[str, Any] = {"data_range": data_range}
         if estimate.estimates_shrinkage(shrinkage):
@@ -227,8 +228,8 @@ class Spectrum:
     @classmethod
     def power_law(cls, dimension: int, exponent: float, scale: float = 1.0) -> Spectrum:
         """``lambda_k = scale k^-exponent``, k = 1..dimension."""
-        _check.whole_number("dimension", dimension)
-        _check.positive("scale", scale)
+        checks.whole_number("dimension", dimension)
+        checks.positive("scale", scale)
         k = np.arange(1, dimension + 1, dtype=np.float64)
         source = {"name": "power law", "exponent": exponent, "scale": scale}
         return cls(scale * k**-exponent, source=source)
@@ -273,12 +274,12 @@ class Spectrum:
           >>> (loss(spectrum, schedule) - loss(Spectrum([1.0]), schedule)).round(3)
           np.float64(0.074)
         """
-        part = _check.not_negative("denoiser_error", part)
+        part = checks.not_negative("denoiser_error", part)
         return replace(self, denoiser_error=np.asarray(part) if part else None)
 
     def floor(self, least: float) -> Spectrum:
         """The same spectrum with smaller eigenvalues lifted to ``least``, in units of the data."""
-        _check.positive("floor", least)
+        checks.positive("floor", least)
         xp, unit = namespace(self.eigenvalues), self.noise_variance
         lowest = least if unit is None else least / unit
         return replace(self, eigenvalues=xp.maximum(self.eigenvalues, lowest), intervals=None)
@@ -291,13 +292,13 @@ class Spectrum:
         decades W2 and KL agree to 5e-7 with 32 nodes. Runs on the host.
 
         With a measured denoiser they are groups of neighbours, about four nodes for each of
-        ``nodes`` groups, see :mod:`specjax.grouping`.
+        ``nodes`` groups, see :mod:`specjax.spectra.grouping`.
 
         Example:
           >>> Spectrum.power_law(1000, 2.0).quadrature(16).dimension
           16
         """
-        _check.whole_number("nodes", nodes)
+        checks.whole_number("nodes", nodes)
         if self.noise_variance is not None:
             raise ValueError("under a noise the weights depend on the loss: see losses.weighted")
         if self.dimension <= nodes:

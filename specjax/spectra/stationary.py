@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import scipy.fft
 
-from specjax import estimate
-from specjax.basis import FourierBasis, mirror
+from specjax.spectra import estimate
+from specjax.spectra.basis import FourierBasis, mirror
 
 
 def shift_invariant(

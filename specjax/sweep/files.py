@@ -23,10 +23,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from specjax import _check, data
-from specjax import io as files
-from specjax.noise import NoiseSpectrum
-from specjax.spectrum import Spectrum
+from specjax import data
+from specjax._core import checks
+from specjax.files import codec as files
+from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.spectra.spectrum import Spectrum
 from specjax.sweep.spec import Sweep
 
 _READING = [field.name for field in fields(data.Options)]
@@ -56,7 +57,7 @@ def read_sweep(path: str | os.PathLike[str], note: Note | None = None) -> Sweep:
         raise ValueError(f"{path} is not a TOML file: {error}") from error
     axes = [field.name for field in fields(Sweep)]
     for key in document:
-        _check.one_of(f"{path}: key", key, [*axes, *_CHANGES])
+        checks.one_of(f"{path}: key", key, [*axes, *_CHANGES])
     for key in ("spectra", "steps"):
         if key not in document:
             raise ValueError(f"{path} has no {key}: a sweep needs spectra and steps")
@@ -109,7 +110,7 @@ def _spectra(
         yield from _power_laws(table)
         return
     for key in table:
-        _check.one_of("spectra: key", key, ["data", "name", *_READING, *_ESTIMATING, *_CHANGES])
+        checks.one_of("spectra: key", key, ["data", "name", *_READING, *_ESTIMATING, *_CHANGES])
     given = str(table.pop("data"))
     name = str(table.pop("name", given))
     if note:
@@ -120,7 +121,7 @@ def _spectra(
 def _power_laws(table: dict[str, Any]) -> Iterator[tuple[str, Spectrum]]:
     exponents = table.pop("power_law")
     for key in table:
-        _check.one_of("power_law: key", key, ["dimension", "scale", *_CHANGES])
+        checks.one_of("power_law: key", key, ["dimension", "scale", *_CHANGES])
     changes = _taken(table)
     for exponent in exponents if isinstance(exponents, list) else [exponents]:
         if isinstance(exponent, bool) or not isinstance(exponent, int | float):

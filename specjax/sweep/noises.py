@@ -15,12 +15,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from specjax import _check
-from specjax.basis import FourierBasis
-from specjax.documents import plain
-from specjax.noise import NoiseSpectrum
-from specjax.noise_families import NOISES, noise_spectrum
-from specjax.spectrum import Spectrum
+from specjax._core import checks
+from specjax.files.documents import plain
+from specjax.noise.families import NOISES, noise_spectrum
+from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.spectra.basis import FourierBasis
+from specjax.spectra.spectrum import Spectrum
 
 _PLACE = ("omit", "offset", "normalise", "basis", "spatial")
 """Options of all families."""
@@ -90,11 +90,11 @@ def expanded_noise(given: Any) -> list[SweptNoise]:
         raise ValueError(
             f"noises has {given!r}: give a family, a table with family and options, or a noise"
         )
-    family = _check.one_of("noises: family", table["family"].replace("-", "_"), NOISES)
+    family = checks.one_of("noises: family", table["family"].replace("-", "_"), NOISES)
     options = {k: plain(v) for k, v in table.items() if k != "family"}
     known = [p for p in inspect.signature(NOISES[family].weights).parameters if p != "r"]
     for key in options:
-        _check.one_of(f"noises: option of {family}", key, [*known, *_PLACE])
+        checks.one_of(f"noises: option of {family}", key, [*known, *_PLACE])
     combined = itertools.product(*(_values(k, v) for k, v in options.items()))
     return [
         SweptNoise(family, tuple(sorted(zip(options, values, strict=True)))) for values in combined

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from specjax import _check
-from specjax.compare import amplification, pinned_families
-from specjax.effective import effective
-from specjax.losses import LOSSES, weighted
-from specjax.noise import NoiseSpectrum
-from specjax.objective import objective
-from specjax.samplers import plan
-from specjax.schedule import NoiseSchedule
-from specjax.spectrum import Spectrum
+from specjax._core import checks
+from specjax.fitting.compare import amplification, pinned_families
+from specjax.gaussian.losses import LOSSES, weighted
+from specjax.gaussian.objective import objective
+from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.noise.whitening import effective
+from specjax.sampling.samplers import plan
+from specjax.schedules.schedule import NoiseSchedule
+from specjax.spectra.spectrum import Spectrum
 from specjax.sweep.run import sweep
 from specjax.sweep.spec import expanded
 
@@ -64,7 +64,7 @@ def recommend(
     loss: str = "w2",
     samplers: Sequence[Any] = SAMPLERS,
     process: str = "vp",
-    alpha_bar_range: tuple[float, float] = _check.DEFAULT_ALPHA_BAR_RANGE,
+    alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE,
     noise: NoiseSpectrum | None = None,
     most_steps: int = 64,
     progress: Progress | None = None,
@@ -92,8 +92,8 @@ def recommend(
       >>> best.sampler, best.steps, best.value < 0.5
       ('ddim', 4, True)
     """
-    target = _check.positive("target_loss", target_loss)
-    most_steps = _check.whole_number("most_steps", most_steps)
+    target = checks.positive("target_loss", target_loss)
+    most_steps = checks.whole_number("most_steps", most_steps)
     spectrum = effective(spectrum, noise)
     waiting = [one for given in samplers for one in expanded(given)]
     if not waiting:
@@ -126,7 +126,7 @@ def recommend(
                 found += reaching[:1] or (finite and [best[one]])
                 waiting.remove(one)
     nodes = weighted(spectrum, LOSSES[loss]).quadrature()
-    families = pinned_families(_check.alpha_bar_range(alpha_bar_range)).values()
+    families = pinned_families(checks.alpha_bar_range(alpha_bar_range)).values()
     part = None if nodes.denoiser_error is None else float(nodes.denoiser_error)
 
     def judged(row: Recommendation) -> Recommendation:

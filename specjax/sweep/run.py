@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from specjax import _check, cluster
+from specjax._core import checks, distributed
 from specjax.sweep.solve import Outcomes, local_mesh, solve
 from specjax.sweep.spec import Block, Rules, Sweep, blocks, rules, tables
 from specjax.sweep.store import Folder, Made, Part, described, parts, table
@@ -99,26 +99,26 @@ def sweep(
     mesh = local_mesh() if mesh is None else mesh
     rows = _PART_ROWS.get(mesh.devices.flat[0].platform, _PART_ROWS_ELSEWHERE)
     if part_rows is not None:
-        rows = _check.whole_number("part_rows", part_rows)
+        rows = checks.whole_number("part_rows", part_rows)
     if out is None:
         every = parts(todo, rows)
         made = dict(_made(wanted, every, mesh, progress))
         return SweepResult(wanted, None, wanted.size, [made[p.number].table for p in every])
     folder = Folder(Path(out))
     if jax.process_index():
-        cluster.wait_for(lambda: folder.begun)
+        distributed.wait_for(lambda: folder.begun)
     every = parts(todo, folder.open(wanted, rows))
     own = every[jax.process_index() :: jax.process_count()]
     mine = folder.missing(own)
     there = sum(part.size for part in own) - sum(part.size for part in mine)
     folder.forget(mine)
-    cluster.meet()
+    distributed.meet()
     for number, made_now in _made(wanted, mine, mesh, progress, there):
         folder.write(every[number], made_now)
     # All of them, as jax.distributed ends the others soon after one has left.
-    cluster.wait_for(lambda: folder.complete(every))
+    distributed.wait_for(lambda: folder.complete(every))
     if jax.process_index():
-        cluster.wait_for(folder.results.exists)
+        distributed.wait_for(folder.results.exists)
         return None
     folder.combine(len(every))
     return SweepResult(wanted, folder.path, sum(part.size for part in mine))

@@ -20,12 +20,12 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from specjax._values import Array
-from specjax.descent import BFGS, descend
-from specjax.monotone import levels_of
-from specjax.problem import Problem, Shape, closed_form, curvature, log_loss, starts
-from specjax.schedule import NoiseSchedule
-from specjax.spectrum import Spectrum
+from specjax._core.arrays import Array
+from specjax.fitting.bfgs import BFGS, descend
+from specjax.fitting.levels import levels_of
+from specjax.fitting.problem import Problem, Shape, closed_form, curvature, log_loss, starts
+from specjax.schedules.schedule import NoiseSchedule
+from specjax.spectra.spectrum import Spectrum
 
 AXIS = "fits"
 

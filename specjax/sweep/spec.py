@@ -14,19 +14,19 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from specjax import _check
-from specjax.compare import pinned_families
-from specjax.documents import plain
-from specjax.effective import check_spectrum, effective
-from specjax.families import SCHEDULES
-from specjax.fit import OVERSHOOT, restarts_for, tolerance_for
-from specjax.losses import LOSSES, weighted
-from specjax.monotone import padded
-from specjax.noise import NoiseSpectrum
-from specjax.objective import Objective, objective
-from specjax.problem import Shape, shared_steps
-from specjax.schedule import NoiseSchedule, alpha_bar_to_logsnr
-from specjax.spectrum import Spectrum
+from specjax._core import checks
+from specjax.files.documents import plain
+from specjax.fitting.compare import pinned_families
+from specjax.fitting.fit import OVERSHOOT, restarts_for, tolerance_for
+from specjax.fitting.levels import padded
+from specjax.fitting.problem import Shape, shared_steps
+from specjax.gaussian.losses import LOSSES, weighted
+from specjax.gaussian.objective import Objective, objective
+from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.noise.whitening import check_spectrum, effective
+from specjax.schedules.families import SCHEDULES
+from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr
+from specjax.spectra.spectrum import Spectrum
 from specjax.sweep.noises import expanded_noise
 from specjax.sweep.solve import Fits, Group, Tables
 
@@ -69,7 +69,7 @@ class Sweep:
     samplers: Sequence[Any] = ("ddim",)
     losses: Sequence[str] = ("w2",)
     processes: Sequence[str] = ("vp",)
-    alpha_bar_ranges: Sequence[tuple[float, float]] = (_check.DEFAULT_ALPHA_BAR_RANGE,)
+    alpha_bar_ranges: Sequence[tuple[float, float]] = (checks.DEFAULT_ALPHA_BAR_RANGE,)
     seeds: Sequence[int] = (0,)
     restarts: int | None = None
     nodes: int = 40
@@ -83,23 +83,23 @@ class Sweep:
             given = getattr(self, name)
             if isinstance(given, str) or not hasattr(given, "__len__") or not len(given):
                 raise ValueError(f"{name} = {given!r}: give a list of at least one")
-        whole = _check.whole_number
+        whole = checks.whole_number
         checked: dict[str, Any] = {
             "steps": _distinct("steps", [whole("steps", s) for s in self.steps]),
             "samplers": _distinct("samplers", [s for x in self.samplers for s in expanded(x)]),
             "losses": _distinct("losses", list(self.losses)),
             "processes": _distinct("processes", list(self.processes)),
             "alpha_bar_ranges": _distinct(
-                "alpha_bar_ranges", [_check.alpha_bar_range(x) for x in self.alpha_bar_ranges]
+                "alpha_bar_ranges", [checks.alpha_bar_range(x) for x in self.alpha_bar_ranges]
             ),
-            "seeds": _distinct("seeds", [_check.seed(s, "seeds") for s in self.seeds]),
+            "seeds": _distinct("seeds", [checks.seed(s, "seeds") for s in self.seeds]),
             "nodes": whole("nodes", self.nodes),
             "max_iterations": whole("max_iterations", self.max_iterations),
         }
         if self.restarts is not None:
             whole("restarts", self.restarts)
         if self.tolerance is not None:
-            _check.positive("tolerance", self.tolerance)
+            checks.positive("tolerance", self.tolerance)
         if len(self.seeds) > 1 and (self.restarts or 1) <= 3:
             raise ValueError(
                 f"seeds = {list(self.seeds)} with restarts = {self.restarts}: the first three "

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from specjax import _check
-from specjax import io as files
-from specjax.families import SCHEDULES
-from specjax.power_law import power_law_fit
-from specjax.spectrum import Spectrum
+from specjax._core import checks
+from specjax.files import codec as files
+from specjax.schedules.families import SCHEDULES
+from specjax.spectra.power_law import power_law_fit
+from specjax.spectra.spectrum import Spectrum
 from specjax.sweep.noises import named
 from specjax.sweep.solve import Outcomes
 from specjax.sweep.spec import RIVALS, Block, Pair, Sweep
@@ -136,7 +136,7 @@ class Folder:
             document = json.loads(files.read(manifest))
             known, rows = dict(document["sweep"]), int(document["part_rows"])
             fingerprint = document["fingerprint"]
-            _check.whole_number("part_rows", rows)
+            checks.whole_number("part_rows", rows)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{manifest} is damaged: {error}; give another folder") from error
         if fingerprint != sweep.fingerprint:

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from specjax import _check
-from specjax.export import diffusers, plain, plans, sigma_lists
-from specjax.export.form import Request, Written
-from specjax.grids import TrainingGrid, check_grid
-from specjax.plan_result import PlanResult
-from specjax.result import FitResult
-from specjax.schedule import NoiseSchedule
+from specjax._core import checks
+from specjax.fitting.plan_result import PlanResult
+from specjax.fitting.result import FitResult
+from specjax.interop.export import diffusers, plain, plans, sigma_lists
+from specjax.interop.export.form import Request, Written
+from specjax.schedules.grids import TrainingGrid, check_grid
+from specjax.schedules.schedule import NoiseSchedule
 
 __all__ = ["TARGETS", "Export", "Target", "export"]
 
@@ -74,7 +74,7 @@ def export(
         plan goes with its rows, in the plain forms ("csv", "npz", "json").
       target: a name in :data:`TARGETS`.
       grid: the noise levels that the network was trained on: a name in
-        :data:`specjax.grids.GRIDS`, one's own, or None for a network of continuous level.
+        :data:`specjax.schedules.grids.GRIDS`, one's own, or None for a network of continuous level.
         Sigmas outside its range are clipped (a network's timestep stops at its ends), and a
         remark says so; plain forms keep the levels.
       shift: the flow-matching shift that the other program applies ("diffusers").
@@ -92,7 +92,7 @@ def export(
       >>> export(NoiseSchedule.from_sigmas([14.6, 1.0, 0.001, 0.0]), "comfyui", grid=None).content
       '14.6, 1.0, 0.001, 0.0\\n'
     """
-    row = TARGETS[_check.one_of("target", target, TARGETS)]
+    row = TARGETS[checks.one_of("target", target, TARGETS)]
     if isinstance(schedule, PlanResult) and schedule.corrections is not None:
         content, notes = _write_plan(row, target, schedule)
         return Export(target, content, row.suffix, tuple(notes))
@@ -100,7 +100,7 @@ def export(
         schedule if isinstance(schedule, NoiseSchedule) else schedule.schedule,
         None if isinstance(schedule, NoiseSchedule) else schedule,
         None if grid is None else check_grid(grid),
-        _check.positive("shift", shift),
+        checks.positive("shift", shift),
     )
     content, notes = row.write(request)
     return Export(target, content, row.suffix, tuple(notes))

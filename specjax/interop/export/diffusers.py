@@ -25,7 +25,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax.export.form import (
+from specjax.fitting.plan_result import PlanResult
+from specjax.fitting.result import FitResult
+from specjax.gaussian.objective import Objective, objective
+from specjax.interop.export.form import (
     NO_SAMPLER_NOTE,
     SAMPLING_NOTE,
     SCALE_NOTE,
@@ -37,13 +40,10 @@ from specjax.export.form import (
     noise_note,
     start_std,
 )
-from specjax.grids import TrainingGrid
-from specjax.objective import Objective, objective
-from specjax.plan_result import PlanResult
-from specjax.result import FitResult
-from specjax.schedule import NoiseSchedule
-from specjax.spectrum import Spectrum
-from specjax.timesteps import Assignment, LossOf, assign
+from specjax.schedules.grids import TrainingGrid
+from specjax.schedules.schedule import NoiseSchedule
+from specjax.schedules.timesteps import Assignment, LossOf, assign
+from specjax.spectra.spectrum import Spectrum
 
 VERSION = 1
 

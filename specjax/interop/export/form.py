@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from specjax.grids import TrainingGrid
-from specjax.noise import NoiseSpectrum, anisotropic
-from specjax.noise_file import noise_field
-from specjax.plan_result import PlanResult
-from specjax.result import FitResult
-from specjax.schedule import NoiseSchedule
+from specjax.files.noise_file import noise_field
+from specjax.fitting.plan_result import PlanResult
+from specjax.fitting.result import FitResult
+from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic
+from specjax.schedules.grids import TrainingGrid
+from specjax.schedules.schedule import NoiseSchedule
 
 Written = tuple[str | bytes, list[str]]
 """What a target writes, and its remarks."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from specjax.export.form import SAMPLING_NOTE, Request, Written, noise_note
+from specjax.interop.export.form import SAMPLING_NOTE, Request, Written, noise_note
 
 VERSION = 1
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from specjax.export.form import Written, noise_note
-from specjax.noise import anisotropic
-from specjax.noise_file import noise_field
-from specjax.plan_file import ROWS, on_host, rows_document
-from specjax.plan_result import PlanResult
+from specjax.files.noise_file import noise_field
+from specjax.files.plan_file import ROWS, on_host, rows_document
+from specjax.fitting.plan_result import PlanResult
+from specjax.interop.export.form import Written, noise_note
+from specjax.noise.noise_spectrum import anisotropic
 
 VERSION = 1
 

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from specjax.export.form import (
+from specjax.interop.export.form import (
     NO_SAMPLER_NOTE,
     SAMPLING_NOTE,
     Client,

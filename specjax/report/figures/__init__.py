@@ -10,13 +10,13 @@ matplotlib is imported when a picture is drawn, not before::
     save_figure(learn_figure([plan_result]), "plan.png")
 """
 
-from specjax.plots.bands_figure import bands_figure
-from specjax.plots.figure import fit_figure
-from specjax.plots.learn_figure import learn_figure
-from specjax.plots.picture import Drawn, FitPicture, LossCurve, fit_picture
-from specjax.plots.save import FORMATS, save_figure
-from specjax.plots.spectrum_figure import spectrum_figure
-from specjax.plots.sweep_figure import sweep_figure
+from specjax.report.figures.bands_figure import bands_figure
+from specjax.report.figures.figure import fit_figure
+from specjax.report.figures.learn_figure import learn_figure
+from specjax.report.figures.picture import Drawn, FitPicture, LossCurve, fit_picture
+from specjax.report.figures.save import FORMATS, save_figure
+from specjax.report.figures.spectrum_figure import spectrum_figure
+from specjax.report.figures.sweep_figure import sweep_figure
 
 __all__ = [
     "FORMATS",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from specjax.evaluate.estimates import Bands, Evaluation
-from specjax.plots.style import GUIDE, INK, RC, learned_style, muted_style
+from specjax.report.figures.style import GUIDE, INK, RC, learned_style, muted_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import expit
 
-from specjax.losses import LOSSES
-from specjax.plots.picture import Drawn, FitPicture, LossCurve
-from specjax.plots.style import INK, LEARNED, RC, learned_style, muted_style
+from specjax.gaussian.losses import LOSSES
+from specjax.report.figures.picture import Drawn, FitPicture, LossCurve
+from specjax.report.figures.style import INK, LEARNED, RC, learned_style, muted_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +37,7 @@ def fit_figure(picture: FitPicture) -> Figure:
     eigenvalue, loss over the number of steps. The learned schedule is bold, the others thin.
 
     Args:
-      picture: what to draw, see :func:`specjax.plots.fit_picture`.
+      picture: what to draw, see :func:`specjax.report.figures.fit_picture`.
 
     Returns:
       A matplotlib figure that belongs to nobody else; see :func:`save_figure`.

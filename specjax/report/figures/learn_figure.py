@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from specjax.plan_result import PlanResult
-from specjax.plots.learn_panels import (
+from specjax.fitting.plan_result import PlanResult
+from specjax.report.figures.learn_panels import (
     draw_corrections,
     draw_history,
     draw_levels,
     draw_steps,
     draw_values,
 )
-from specjax.plots.learn_samples import check_samples, draw_samples
-from specjax.plots.style import INK, RC
-from specjax.schedule import NoiseSchedule
+from specjax.report.figures.learn_samples import check_samples, draw_samples
+from specjax.report.figures.style import INK, RC
+from specjax.schedules.schedule import NoiseSchedule
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""The panels of :func:`specjax.plots.learn_figure`."""
+"""The panels of :func:`specjax.report.figures.learn_figure`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from specjax.plan_result import PlanResult
-from specjax.plots.style import GUIDE, INK, LEARNED, STRONG, learned_style, log_ticks, muted_style
-from specjax.plots.sweep_shapes import shortened
-from specjax.schedule import NoiseSchedule
+from specjax.fitting.plan_result import PlanResult
+from specjax.report.figures.style import (
+    GUIDE,
+    INK,
+    LEARNED,
+    STRONG,
+    learned_style,
+    log_ticks,
+    muted_style,
+)
+from specjax.report.figures.sweep_shapes import shortened
+from specjax.schedules.schedule import NoiseSchedule
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from specjax.plots.style import MUTED
-from specjax.plots.sweep_shapes import shortened
-from specjax.sample_files import grid
+from specjax.files.samples import grid
+from specjax.report.figures.style import MUTED
+from specjax.report.figures.sweep_shapes import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

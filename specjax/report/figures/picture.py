@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from specjax import _check
-from specjax.objective import loss as loss_of
-from specjax.samplers import plan
-from specjax.schedule import NoiseSchedule
-from specjax.spectrum import Spectrum
-from specjax.transfer import transfer
+from specjax._core import checks
+from specjax.gaussian.objective import loss as loss_of
+from specjax.gaussian.transfer import transfer
+from specjax.sampling.samplers import plan
+from specjax.schedules.schedule import NoiseSchedule
+from specjax.spectra.spectrum import Spectrum
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +98,7 @@ def fit_picture(
     Raises:
       ValueError: for an unknown sampler, option, process, loss or learned name.
     """
-    _check.one_of("learned", learned, schedules)
+    checks.one_of("learned", learned, schedules)
     options = dict(sampler_options or {})
     eigenvalues = np.asarray(spectrum.eigenvalues, np.float64)
     true_std = np.sqrt(np.where(eigenvalues > 0, eigenvalues, np.nan))

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from specjax.plots.style import GUIDE, INK, RC, STRONG
-from specjax.probe import Probe
-from specjax.probe_bands import Band, bands, noise_of, title
+from specjax.gaussian.probe import Probe
+from specjax.gaussian.probe_bands import Band, bands, noise_of, title
+from specjax.report.figures.style import GUIDE, INK, RC, STRONG
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from specjax.io import write_atomically
-from specjax.plots.style import RC
+from specjax.files.codec import write_atomically
+from specjax.report.figures.style import RC
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from specjax.basis import Basis
-from specjax.plots.style import GUIDE, INK, LEARNED, MUTED, RC
-from specjax.power_law import directions_for, power_law_fit, ranked, variance_beyond
-from specjax.spectrum import Spectrum
+from specjax.report.figures.style import GUIDE, INK, LEARNED, MUTED, RC
+from specjax.spectra.basis import Basis
+from specjax.spectra.power_law import directions_for, power_law_fit, ranked, variance_beyond
+from specjax.spectra.spectrum import Spectrum
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

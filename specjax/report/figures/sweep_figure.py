@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from specjax.plots.style import INK, RC
-from specjax.plots.sweep_losses import HALO, calls_label, draw_losses, loss_label, sampler_style
-from specjax.plots.sweep_rows import column, distinct, sampler_label, usable
-from specjax.plots.sweep_selection import Drawn, chosen, count
-from specjax.plots.sweep_shapes import draw_shapes, room_beside, shapes_of, shortened
+from specjax.report.figures.style import INK, RC
+from specjax.report.figures.sweep_losses import (
+    HALO,
+    calls_label,
+    draw_losses,
+    loss_label,
+    sampler_style,
+)
+from specjax.report.figures.sweep_rows import column, distinct, sampler_label, usable
+from specjax.report.figures.sweep_selection import Drawn, chosen, count
+from specjax.report.figures.sweep_shapes import draw_shapes, room_beside, shapes_of, shortened
 
 if TYPE_CHECKING:
     import pyarrow as pa

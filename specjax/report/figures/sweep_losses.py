@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from specjax.losses import LOSSES
-from specjax.plots.style import GUIDE, STRONG, log_ticks
-from specjax.plots.sweep_rows import calls, column, sampler_label, spread, where
-from specjax.plots.sweep_selection import Drawn, Sampler
-from specjax.plots.sweep_shapes import shortened
+from specjax.gaussian.losses import LOSSES
+from specjax.report.figures.style import GUIDE, STRONG, log_ticks
+from specjax.report.figures.sweep_rows import calls, column, sampler_label, spread, where
+from specjax.report.figures.sweep_selection import Drawn, Sampler
+from specjax.report.figures.sweep_shapes import shortened
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from specjax.noise_families import NOISES
-from specjax.samplers import plan
-from specjax.schedule import NoiseSchedule
+from specjax.noise.families import NOISES
+from specjax.sampling.samplers import plan
+from specjax.schedules.schedule import NoiseSchedule
 
 if TYPE_CHECKING:
     import pyarrow as pa

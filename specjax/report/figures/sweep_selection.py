@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from specjax.plots.sweep_rows import (
+from specjax.report.figures.sweep_rows import (
     Usable,
     by_exponent,
     by_noise,

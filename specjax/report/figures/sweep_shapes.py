@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from specjax.plots.style import GUIDE
-from specjax.plots.sweep_rows import column, distinct, sampler_label, where
-from specjax.plots.sweep_selection import Drawn
+from specjax.report.figures.style import GUIDE
+from specjax.report.figures.sweep_rows import column, distinct, sampler_label, where
+from specjax.report.figures.sweep_selection import Drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
