@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import specjax as sx
-from specjax import Spectrum, power_law_fit
-from specjax.spectra import bootstrap
+from specjax import Spectrum, bootstrap, power_law_fit
 
 WIDE = 1.959964  # the 97.5 % point of the normal distribution
 

@@ -14,10 +14,8 @@ import math
 import numpy as np
 import pytest
 
-from specjax import NoiseSchedule, Spectrum, plan
-from specjax.fitting import spectral
+from specjax import NoiseSchedule, Spectrum, plan, spectral, transfer
 from specjax.fitting.result import FitResult
-from specjax.gaussian import transfer
 from specjax.interop.export import export
 from specjax.interop.export.diffusers import CLIENTS
 from specjax.schedules.families import family

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from specjax import NoiseSchedule, Spectrum
-from specjax.fitting import spectral
+from specjax import NoiseSchedule, Spectrum, spectral
 from specjax.fitting.result import FitResult
 from specjax.interop.export import TARGETS, export
 from specjax.schedules.families import family as heuristic

@@ -17,8 +17,7 @@ from scipy.optimize import approx_fprime, minimize
 from scipy.special import logit
 from threadpoolctl import threadpool_limits
 
-from specjax import LOSSES, SAMPLERS, NoiseSchedule, Spectrum, family, loss
-from specjax.fitting import fit, spectral
+from specjax import LOSSES, SAMPLERS, NoiseSchedule, Spectrum, family, fit, loss, spectral
 
 NOISY = 4.0358e-5
 FIXED, FREE = (NOISY, 0.9999), (NOISY, 1.0)

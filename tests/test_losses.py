@@ -7,8 +7,7 @@ import pytest
 from scipy.linalg import sqrtm
 from scipy.stats import ortho_group
 
-from specjax import LOSSES, NoiseSchedule, Spectrum, Transfer, plan
-from specjax.gaussian import transfer
+from specjax import LOSSES, NoiseSchedule, Spectrum, Transfer, plan, transfer
 from specjax.gaussian.losses import _log_excess, check_loss, evaluate
 
 # Full matrices of ten rows against sums of ten numbers; sqrtm is the worst of them.

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from specjax import Spectrum, loss
-from specjax.fitting import spectral
+from specjax import Spectrum, loss, spectral
 from specjax.spectra.low_rank import low_rank, tail
 
 RANK = 20

@@ -8,9 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_transfer import TABLE, every_sampler
 
-from specjax import LOSSES, NoiseSchedule, Spectrum, plan
-from specjax.fitting import spectral
-from specjax.gaussian import transfer
+from specjax import LOSSES, NoiseSchedule, Spectrum, plan, spectral, transfer
 from specjax.gaussian.losses import evaluate
 
 # Few sizes, so that few programs are compiled; up to the 1,000 steps of training grids.

@@ -4,9 +4,7 @@ import oracles
 import pytest
 from scipy.special import expit, logit
 
-from specjax import Spectrum, plan
-from specjax.fitting import spectral
-from specjax.gaussian import transfer
+from specjax import Spectrum, plan, spectral, transfer
 
 RANGES = [(4.0358e-5, 1.0), (4.0358e-5, 0.9999)]
 # Gauss rules in cells of an analytic density, and Newton's method: rounding is what is left.

@@ -10,9 +10,7 @@ import pytest
 from checks import by_default, one_line
 from sklearn.covariance import OAS, LedoitWolf
 
-from specjax import LOSSES, NoiseSchedule, Spectrum, family, loss, plan
-from specjax.fitting import fit
-from specjax.gaussian import transfer
+from specjax import LOSSES, NoiseSchedule, Spectrum, family, fit, loss, plan, transfer
 from specjax.gaussian.losses import evaluate
 from specjax.spectra import estimate as estimators
 

@@ -7,8 +7,7 @@ import oracles
 import pytest
 from scipy.special import logit
 
-from specjax import SAMPLERS, NoiseSchedule, Spectrum, advance, plan, wiener
-from specjax.gaussian import transfer
+from specjax import SAMPLERS, NoiseSchedule, Spectrum, advance, plan, transfer, wiener
 
 core = sys.modules["specjax.gaussian.transfer"]  # not the function
 

@@ -1,8 +1,9 @@
 """A plan as a vector of parameters, and back.
 
 The parameters are those of the levels (:mod:`specjax.fitting.levels`) and, relative to what the
-sampler itself would do along these levels
-(:func:`specjax.sampling.corrections.corrections_of`): what is added to c, to the weights, to the logarithm of g. At zero a plan is the sampler's own.
+sampler itself would do along these levels (`corrections_of` in
+:mod:`specjax.sampling.corrections`): what is added to c, to the weights, to the logarithm of g.
+At zero a plan is the sampler's own.
 """
 
 from __future__ import annotations
