@@ -276,7 +276,7 @@ def test_names_are_moved_apart():
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("spectra", by_default([1, 2, 4, 5, 14, 40], 1, 4))
-@pytest.mark.parametrize("losses", [("w2",), ("relative", "kl"), tuple(sx.losses.LOSSES)])
+@pytest.mark.parametrize("losses", [("w2",), ("relative", "kl"), tuple(sx.LOSSES)])
 def test_no_text_leaves_the_picture_or_lies_on_another(spectra, losses):
     rows = [
         row(f"a rather long name {k}", s, sampler, 10.0**-s, exponent=1 + k / 9, loss=loss)
