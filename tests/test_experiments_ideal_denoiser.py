@@ -245,7 +245,7 @@ def test_predictions_hold_for_another_linear_denoiser():
     probed = replace(found.attach(), basis=spectrum.basis)
     schedule = sx.family("cosine", 3, alpha_bar_range=ENDS)
     plan = sx.plan("ddim", schedule)
-    samples = sx.generate(plan, sx.denoisers.linearised(probed), 2000, (4, 4), seed=1)
+    samples = sx.generate(plan, sx.linearised(probed), 2000, (4, 4), seed=1)
     guess, error = prediction(plan, probed), standard_errors(plan, probed, 2000)
     assert np.abs(measured(samples, spectrum) - guess["decibel"]).max() < 5 * error.max()
     assert guess["frechet"] == pytest.approx(float(sx.loss(probed, schedule, "ddim", "w2")))

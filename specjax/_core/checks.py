@@ -10,6 +10,11 @@ from typing import Any
 
 import numpy as np
 
+
+class UserError(ValueError):
+    """A mistake of the user's: what was given, what is allowed, what to do."""
+
+
 DEFAULT_ALPHA_BAR_RANGE = (4.0358e-5, 1.0)
 """Where DDPM's linear schedule ends, and a last step that returns the denoised estimate."""
 
@@ -21,20 +26,20 @@ def one_of(name: str, given: Any, allowed: Iterable[str]) -> str:
         return str(given)
     near = difflib.get_close_matches(str(given), names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"{name} = {given!r} is unknown: choose from {', '.join(names)}{hint}")
+    raise UserError(f"{name} = {given!r} is unknown: choose from {', '.join(names)}{hint}")
 
 
 def whole_number(name: str, given: Any, least: int = 1) -> int:
     """The given number as an int of at least ``least``."""
     if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < least:
-        raise ValueError(f"{name} = {given!r}: give a whole number of at least {least}")
+        raise UserError(f"{name} = {given!r}: give a whole number of at least {least}")
     return int(given)
 
 
 def seed(given: Any, name: str = "seed") -> int:
     """The given number, if random keys can be made of it."""
     if whole_number(name, given, 0) >= 2**32:
-        raise ValueError(f"{name} = {given}: give a whole number below 2**32")
+        raise UserError(f"{name} = {given}: give a whole number below 2**32")
     return int(given)
 
 
@@ -42,14 +47,14 @@ def number(name: str, given: Any, low: float, high: float, say: str) -> float:
     """The given number as a float from ``low`` to ``high``; ``say`` is what to give."""
     known = isinstance(given, int | float | np.number) and not isinstance(given, bool)
     if not (known and low <= given <= high):
-        raise ValueError(f"{name} = {given!r}: give {say}")
+        raise UserError(f"{name} = {given!r}: give {say}")
     return float(given)
 
 
 def positive(name: str, given: Any) -> float:
     """The given number as a float above zero."""
     if not (isinstance(given, int | float | np.number) and 0 < given < math.inf):
-        raise ValueError(f"{name} = {given!r}: give a finite number above 0")
+        raise UserError(f"{name} = {given!r}: give a finite number above 0")
     return float(given)
 
 
@@ -57,7 +62,7 @@ def not_negative(name: str, given: Any) -> float:
     """The given number as a float of at least zero."""
     number = isinstance(given, int | float | np.number) and not isinstance(given, bool)
     if not (number and 0 <= given < math.inf):
-        raise ValueError(f"{name} = {given!r}: give a finite number of at least 0")
+        raise UserError(f"{name} = {given!r}: give a finite number of at least 0")
     return float(given)
 
 
@@ -68,7 +73,7 @@ def alpha_bar_range(given: Any) -> tuple[float, float]:
     except (TypeError, ValueError):
         noisy = clean = math.nan
     if not 0 < noisy < clean <= 1:
-        raise ValueError(
+        raise UserError(
             f"alpha_bar_range = {given!r}: give (noisy, clean) with 0 < noisy < clean <= 1, "
             f"such as {DEFAULT_ALPHA_BAR_RANGE}"
         )
@@ -81,7 +86,7 @@ def named_values(name: str, given: Iterable[str]) -> dict[str, Any]:
     for item in given:
         key, equals, text = item.partition("=")
         if not equals:
-            raise ValueError(f"{name} = {item!r}: give NAME=VALUE, such as eta=0.5")
+            raise UserError(f"{name} = {item!r}: give NAME=VALUE, such as eta=0.5")
         try:
             found[key] = json.loads(text)
         except json.JSONDecodeError:
