@@ -13,7 +13,7 @@ import specjax as sx
 from specjax.files import codec as files
 from specjax.files.documents import checksum
 from specjax.files.plan_file import ROWS
-from specjax.fitting.plan_result import PlanResult
+from specjax.fitting.learned import LearnedResult
 from specjax.sampling.corrections import Corrections
 
 READER = """
@@ -46,7 +46,7 @@ def learned(memory=2, noise=True, ends_clean=True, process="vp", **changes):
         "terms": {"teacher": 0.1, "energy": 0.01}, "baselines": {"cosine ddim": 1.5},
         "source": SOURCE, "seed": 3, "seconds": 0.125,
     }  # fmt: skip
-    return PlanResult(**{**fields, **changes})
+    return LearnedResult(**{**fields, **changes})
 
 
 def untouched(sampler="heun", **options):
@@ -68,7 +68,7 @@ CASES = {
 def test_a_plan_comes_back_to_the_bit(tmp_path, name):
     result = CASES[name]
     back = sx.load(sx.save(tmp_path / "plan.json", result))
-    assert type(back) is PlanResult
+    assert type(back) is LearnedResult
     for field in (
         "sampler", "sampler_options", "process", "groups", "prior", "objective", "value",
         "train_value", "terms", "baselines", "kept", "source", "seed", "seconds",

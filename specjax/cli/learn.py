@@ -14,7 +14,7 @@ from specjax._core import checks
 from specjax.cli.console import cache_folder, print_json, progress, status
 from specjax.cli.learn_rungs import Ladder, Rungs, ladder_of
 from specjax.files import codec as files
-from specjax.fitting.plan_result import PlanResult
+from specjax.fitting.learned import PlanResult
 from specjax.schedules.schedule import alpha_bar_range_of
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ from typing import Any
 from specjax._core import checks
 from specjax.files import codec as files
 from specjax.files.plan_file import FORMAT as PLAN
-from specjax.fitting.plan_result import PlanResult
-from specjax.fitting.result import FitResult
+from specjax.fitting.learned import FitResult, PlanResult
 from specjax.fitting.spectral import spectral
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.schedules.families import SCHEDULES, family

@@ -29,8 +29,7 @@ from specjax.files.documents import versions as versions
 from specjax.files.noise_file import noise_document, noise_field, noise_in
 from specjax.files.plan_file import plan_document, plan_of
 from specjax.files.schedule_file import schedule_document, schedule_of
-from specjax.fitting.plan_result import PlanResult
-from specjax.fitting.result import FitResult
+from specjax.fitting.learned import LearnedResult
 from specjax.gaussian.probe import MEASURED, Probe
 from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic
 from specjax.schedules.schedule import NoiseSchedule
@@ -50,7 +49,7 @@ _FORMATS = {
     noise_file.FORMAT: noise_file.VERSION,
 }
 
-Saved = FitResult | NoiseSchedule | PlanResult | NoiseSpectrum | Spectrum | Probe
+Saved = LearnedResult | NoiseSchedule | NoiseSpectrum | Spectrum | Probe
 
 
 def save(path: str | os.PathLike[str], value: Saved) -> Path:
@@ -68,8 +67,8 @@ def save(path: str | os.PathLike[str], value: Saved) -> Path:
     return write_atomically(path, text_of(_document(value)))
 
 
-def _document(value: FitResult | NoiseSchedule | PlanResult | NoiseSpectrum) -> dict[str, Any]:
-    if isinstance(value, PlanResult):
+def _document(value: LearnedResult | NoiseSchedule | NoiseSpectrum) -> dict[str, Any]:
+    if isinstance(value, LearnedResult) and value.nodes is None:
         return plan_document(value)
     return noise_document(value) if isinstance(value, NoiseSpectrum) else schedule_document(value)
 
@@ -92,9 +91,7 @@ def load(path: str | os.PathLike[str]) -> Saved:
         raise ValueError(f"{path} lacks a field of a {kind} file: {error}") from error
 
 
-def _value(
-    document: Mapping[str, Any], path: Any
-) -> FitResult | NoiseSchedule | PlanResult | NoiseSpectrum:
+def _value(document: Mapping[str, Any], path: Any) -> LearnedResult | NoiseSchedule | NoiseSpectrum:
     if document["format"] == plan_file.FORMAT:
         return plan_of(document, path)
     if document["format"] == schedule_file.FORMAT:

@@ -15,7 +15,7 @@ import numpy as np
 
 from specjax.files.documents import finite, levels_document, or_nan, plain
 from specjax.files.noise_file import noise_field, noise_in
-from specjax.fitting.plan_result import PlanResult
+from specjax.fitting.learned import LearnedResult
 from specjax.noise.noise_spectrum import anisotropic
 from specjax.sampling.corrections import Corrections
 from specjax.sampling.step import SamplerPlan
@@ -57,7 +57,7 @@ def corrections_document(by: Corrections | None) -> dict[str, Any] | None:
     }
 
 
-def on_host(result: PlanResult) -> PlanResult:
+def on_host(result: LearnedResult) -> LearnedResult:
     """The same numbers as NumPy's float64, so that rows are made from what a file holds."""
     by = result.corrections
     if by is not None:
@@ -67,7 +67,7 @@ def on_host(result: PlanResult) -> PlanResult:
     return replace(result, schedule=schedule, corrections=by)
 
 
-def plan_document(result: PlanResult) -> dict[str, Any]:
+def plan_document(result: LearnedResult) -> dict[str, Any]:
     """All of a result, with its rows.
 
     Raises:
@@ -105,7 +105,7 @@ def plan_document(result: PlanResult) -> dict[str, Any]:
     }
 
 
-def plan_of(document: Mapping[str, Any], path: Any) -> PlanResult:
+def plan_of(document: Mapping[str, Any], path: Any) -> LearnedResult:
     """What a document holds.
 
     Raises:
@@ -113,7 +113,7 @@ def plan_of(document: Mapping[str, Any], path: Any) -> PlanResult:
         none.
     """
     learned = document["learned"]
-    result = PlanResult(
+    result = LearnedResult(
         schedule=NoiseSchedule(np.array(document["logsnr"], np.float64)),
         corrections=_corrections_of(document["corrections"]),
         sampler=learned["sampler"],

@@ -10,7 +10,7 @@ import numpy as np
 
 from specjax.files.documents import finite, levels_document, numbers, or_nan, plain
 from specjax.files.noise_file import noise_field, noise_in
-from specjax.fitting.result import FitResult
+from specjax.fitting.learned import LearnedResult
 from specjax.noise.noise_spectrum import anisotropic
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.response import Measured
@@ -22,20 +22,22 @@ VERSION = 4
 written as 1."""
 
 
-def schedule_document(value: FitResult | NoiseSchedule) -> dict[str, Any]:
+def schedule_document(value: LearnedResult | NoiseSchedule) -> dict[str, Any]:
     """The document of a fit or of bare levels."""
-    if isinstance(value, FitResult):
+    if isinstance(value, LearnedResult):
         return _result_document(value)
     return levels_document(FORMAT, 1, value)
 
 
-def schedule_of(document: Mapping[str, Any], path: Any = "the file") -> FitResult | NoiseSchedule:
+def schedule_of(
+    document: Mapping[str, Any], path: Any = "the file"
+) -> LearnedResult | NoiseSchedule:
     """What a document holds; ``path`` is named in errors."""
     schedule = NoiseSchedule(np.array(document["logsnr"], np.float64))
     return schedule if "fit" not in document else _result_of(schedule, document, path)
 
 
-def _result_document(result: FitResult) -> dict[str, Any]:
+def _result_document(result: LearnedResult) -> dict[str, Any]:
     nodes = result.nodes
     names = ("eigenvalues", "mean", "weights", "mean_weights")
     fit = {
@@ -73,9 +75,9 @@ def _result_document(result: FitResult) -> dict[str, Any]:
     return document
 
 
-def _result_of(schedule: NoiseSchedule, document: Mapping[str, Any], path: Any) -> FitResult:
+def _result_of(schedule: NoiseSchedule, document: Mapping[str, Any], path: Any) -> LearnedResult:
     fit = document["fit"]
-    return FitResult(
+    return LearnedResult(
         schedule=schedule,
         value=or_nan(fit["value"]),
         converged=fit["converged"],

@@ -22,7 +22,7 @@ from diffusers.utils.torch_utils import randn_tensor
 
 from specjax._core import checks
 from specjax.files.plan_file import on_host, rows_document
-from specjax.fitting.plan_result import PlanResult
+from specjax.fitting.learned import LearnedResult
 from specjax.interop.rows import advance, check_colored, is_noisy, open_plan
 from specjax.noise.noise_spectrum import anisotropic
 from specjax.sampling.corrections import LEARNABLE
@@ -108,7 +108,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     @classmethod
     def from_plan(
         cls,
-        plan: PlanResult,
+        plan: LearnedResult,
         config: Mapping[str, Any] | None = None,
         *,
         colored: bool = False,
@@ -280,7 +280,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         return [d if k else torch.zeros_like(d)] * others
 
 
-def _check_noise(plan: PlanResult, colored: bool) -> None:
+def _check_noise(plan: LearnedResult, colored: bool) -> None:
     """A pipeline takes the noise that it starts from; that of the steps is drawn here, white."""
     noise = anisotropic(plan.noise)
     if noise is not None and plan.plan.stochastic:
@@ -309,7 +309,7 @@ def _settings(
     return {**found, **options}
 
 
-def _numbers(plan: PlanResult) -> dict[str, Any]:
+def _numbers(plan: LearnedResult) -> dict[str, Any]:
     """What a configuration keeps of a plan.
 
     A plan of VE starts from noise of its first sigma; times alpha that is VP's sigma.

@@ -11,14 +11,14 @@ from typing import Any
 
 from specjax._core.arrays import namespace
 from specjax.files.plan_file import on_host, rows_document
-from specjax.fitting.plan_result import PlanResult
+from specjax.fitting.learned import LearnedResult
 from specjax.interop.rows import Rows, advance, check_colored, is_noisy, open_plan
 
 
 def sample_plan(
     model: Callable[..., Any],
     x: Any,
-    plan: PlanResult | str | os.PathLike[str],
+    plan: LearnedResult | str | os.PathLike[str],
     extra_args: Mapping[str, Any] | None = None,
     callback: Callable[[dict[str, Any]], None] | None = None,
     disable: bool | None = None,

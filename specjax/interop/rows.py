@@ -12,19 +12,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from specjax.files.codec import load
-from specjax.fitting.plan_result import PlanResult
+from specjax.fitting.learned import LearnedResult
 from specjax.noise.noise_spectrum import anisotropic
 
 Rows = Mapping[str, Any]
 
 
-def open_plan(plan: PlanResult | str | os.PathLike[str]) -> PlanResult:
+def open_plan(plan: LearnedResult | str | os.PathLike[str]) -> LearnedResult:
     """A plan as it is, or the one in a file.
 
     Raises:
       ValueError: if it is neither.
     """
-    if isinstance(plan, PlanResult):
+    if isinstance(plan, LearnedResult):
         return plan
     if not isinstance(plan, str | os.PathLike):
         raise ValueError(
@@ -32,7 +32,7 @@ def open_plan(plan: PlanResult | str | os.PathLike[str]) -> PlanResult:
             "plan file"
         )
     found = load(plan)
-    if not isinstance(found, PlanResult):
+    if not isinstance(found, LearnedResult):
         raise ValueError(
             f"{plan} is a file of specjax, but no plan: give one by 'specjax learn' (the levels of "
             "a schedule go to other programs by 'specjax export')"
@@ -40,7 +40,7 @@ def open_plan(plan: PlanResult | str | os.PathLike[str]) -> PlanResult:
     return found
 
 
-def check_colored(plan: PlanResult, colored: bool, of: str) -> None:
+def check_colored(plan: LearnedResult, colored: bool, of: str) -> None:
     """Refuse white noise for a plan that was learned for another, and noise that omits directions.
 
     Args:

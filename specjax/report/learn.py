@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from specjax.files.documents import finite
-from specjax.fitting.plan_result import PlanResult
+from specjax.fitting.learned import PlanResult
 from specjax.learning import TERMS, Verdict
 from specjax.learning.heuristics import AMPLIFIED
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from specjax._core import checks
-from specjax.fitting.plan_result import PlanResult
-from specjax.fitting.result import FitResult
+from specjax.fitting.learned import LearnedResult
 from specjax.interop.export import diffusers, plain, plans, sigma_lists
 from specjax.interop.export.form import Request, Written
 from specjax.schedules.grids import TrainingGrid, check_grid
@@ -30,7 +29,7 @@ class Target(NamedTuple):
     write: Callable[[Request], Written]
     suffix: str
     summary: str
-    write_plan: Callable[[PlanResult], Written] | None = None
+    write_plan: Callable[[LearnedResult], Written] | None = None
 
 
 TARGETS = {
@@ -61,7 +60,7 @@ class Export:
 
 
 def export(
-    schedule: FitResult | NoiseSchedule | PlanResult,
+    schedule: LearnedResult | NoiseSchedule,
     target: str,
     *,
     grid: str | TrainingGrid | None = "ddpm",
@@ -93,7 +92,7 @@ def export(
       '14.6, 1.0, 0.001, 0.0\\n'
     """
     row = TARGETS[checks.one_of("target", target, TARGETS)]
-    if isinstance(schedule, PlanResult) and schedule.corrections is not None:
+    if isinstance(schedule, LearnedResult) and schedule.corrections is not None:
         content, notes = _write_plan(row, target, schedule)
         return Export(target, content, row.suffix, tuple(notes))
     request = Request(
@@ -106,7 +105,7 @@ def export(
     return Export(target, content, row.suffix, tuple(notes))
 
 
-def _write_plan(row: Target, target: str, plan: PlanResult) -> Written:
+def _write_plan(row: Target, target: str, plan: LearnedResult) -> Written:
     if row.write_plan is None:
         forms = ", ".join(name for name, one in TARGETS.items() if one.write_plan)
         raise ValueError(

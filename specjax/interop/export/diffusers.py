@@ -25,8 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax.fitting.plan_result import PlanResult
-from specjax.fitting.result import FitResult
+from specjax.fitting.learned import LearnedResult
 from specjax.gaussian.objective import Objective, objective
 from specjax.interop.export.form import (
     NO_SAMPLER_NOTE,
@@ -218,9 +217,9 @@ def _losses(chosen: Objective, nodes: Spectrum, levels: jax.Array) -> jax.Array:
     return jax.vmap(lambda one: jnp.asarray(chosen.value(nodes, NoiseSchedule(one))))(levels)
 
 
-def _loss_of(result: FitResult | PlanResult | None) -> LossOf | None:
+def _loss_of(result: LearnedResult | None) -> LossOf | None:
     """The losses of many schedules under the result's sampler, on its nodes, in float64."""
-    if not isinstance(result, FitResult):
+    if result is None or result.nodes is None:
         return None
     nodes = result.nodes
     chosen = objective(nodes, result.sampler, result.sampler_options, result.loss, result.process)

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from specjax.files.noise_file import noise_field
-from specjax.fitting.plan_result import PlanResult
-from specjax.fitting.result import FitResult
+from specjax.fitting.learned import LearnedResult
 from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic
 from specjax.schedules.grids import TrainingGrid
 from specjax.schedules.schedule import NoiseSchedule
@@ -33,7 +32,7 @@ class Request(NamedTuple):
     """
 
     schedule: NoiseSchedule
-    result: FitResult | PlanResult | None
+    result: LearnedResult | None
     grid: TrainingGrid | None
     shift: float
 
@@ -76,7 +75,7 @@ class Request(NamedTuple):
         }
 
     def _judged(self) -> dict[str, Any]:
-        if isinstance(self.result, PlanResult):
+        if self.result and self.result.nodes is None:
             return {"objective": dict(self.result.objective)}
         return {"loss": self.result.loss} if self.result else {}
 

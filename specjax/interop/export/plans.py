@@ -13,14 +13,14 @@ import numpy as np
 
 from specjax.files.noise_file import noise_field
 from specjax.files.plan_file import ROWS, on_host, rows_document
-from specjax.fitting.plan_result import PlanResult
+from specjax.fitting.learned import LearnedResult
 from specjax.interop.export.form import Written, noise_note
 from specjax.noise.noise_spectrum import anisotropic
 
 VERSION = 1
 
 
-def write_csv(result: PlanResult) -> Written:
+def write_csv(result: LearnedResult) -> Written:
     """A header and a row per call: ``keep_i_j`` is what register i takes of register j."""
     rows = rows_document(on_host(result).plan)
     columns = {}
@@ -34,7 +34,7 @@ def write_csv(result: PlanResult) -> Written:
     return "\n".join(lines) + "\n", _notes(result, rows)
 
 
-def write_npz(result: PlanResult) -> Written:
+def write_npz(result: LearnedResult) -> Written:
     """Arrays without pickle: ``numpy.load(file)["keep"]``; ``about`` is JSON text."""
     rows = rows_document(on_host(result).plan)
     arrays: dict[str, Any] = {name: np.array(rows[name]) for name in (*ROWS, "start")}
@@ -43,7 +43,7 @@ def write_npz(result: PlanResult) -> Written:
     return buffer.getvalue(), _notes(result, rows)
 
 
-def write_json(result: PlanResult) -> Written:
+def write_json(result: LearnedResult) -> Written:
     """Plain lists in strict JSON."""
     rows = rows_document(on_host(result).plan)
     lists = {name: rows[name] for name in (*ROWS, "start")}
@@ -51,7 +51,7 @@ def write_json(result: PlanResult) -> Written:
     return json.dumps(document, indent=2, allow_nan=False) + "\n", _notes(result, rows)
 
 
-def _about(result: PlanResult, rows: dict[str, Any]) -> dict[str, Any]:
+def _about(result: LearnedResult, rows: dict[str, Any]) -> dict[str, Any]:
     return {
         "steps": result.steps,
         "process": result.process,
@@ -61,7 +61,7 @@ def _about(result: PlanResult, rows: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _notes(result: PlanResult, rows: dict[str, Any]) -> list[str]:
+def _notes(result: LearnedResult, rows: dict[str, Any]) -> list[str]:
     begun = (
         f"rows of a plan in {result.process}: r[0] starts from noise of standard deviation "
         f"{rows['start']:.6g}, other registers from 0; r <- keep r + pull d + push z"
