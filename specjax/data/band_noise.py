@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 
 from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.data.dataset import Dataset
 from specjax.noise.bases import radius
 from specjax.noise.families import noise_spectrum
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.spectra import estimate
-
-_BASES = ("fourier", "cosine")
 
 
 def corrupted(
@@ -32,7 +31,7 @@ def corrupted(
     basis: str = "fourier",
     spatial: int | None = None,
 ) -> Any:
-    """The same data with Gaussian noise in a band of radial frequencies added to every sample.
+    """Add Gaussian noise in a band of radial frequencies to every sample.
 
     The noise of sample i is a function of (seed, i), and of the shard where there is one.
 
@@ -41,7 +40,7 @@ def corrupted(
       band: [low, high) of the radial frequency from 0 to 1, as of a noise spectrum.
       std: root mean square of what is added, over the numbers of a sample, in the network's units.
       basis, spatial: as of :class:`specjax.noise.noise_spectrum.NoiseSpectrum`; "fourier" or
-      "cosine".
+        "cosine".
 
     Returns:
       An array, for an array; for a dataset one that is read batch by batch, float32 in the
@@ -49,111 +48,92 @@ def corrupted(
       ``source["data_range"]`` stays that of the data: -1 and 1 stand for what they stood for.
 
     Raises:
-      ValueError: for a band that is reversed or has no frequency of these samples, a std that is
+      UserError: for a band that is reversed or has no frequency of these samples, a std that is
         not above 0, samples of a shape without frequencies, integers that are no dataset.
 
     Example:
-      >>> found = corrupted(sx.data.open("digits"), (0.4, 0.6), 0.5)
-      >>> found.source["corruption"]["band"]
+      >>> noisy = corrupted(sx.data.open("digits"), (0.4, 0.6), 0.5)
+      >>> noisy.source["corruption"]["band"]
       [0.4, 0.6]
     """
-    options: dict[str, Any] = {"band": band, "std": std, "basis": basis, "spatial": spatial}
-    if isinstance(data, Dataset):
-        added = _Added(tuple(data.source["shape"]), seed, _shard(data), **options)
-        known = {"corruption": added.document(), "dtype": "float32"}
-        source: Any = ChainMap(known, data.source)  # type: ignore[arg-type]  # may still grow
-        return replace(
-            data, samples=_Reader(data, added), data_range=None, source=source, labels=None
-        )
-    samples = np.asarray(data)
-    added = _Added(samples.shape[1:], seed, 0, **options)
-    return added.to(samples, None, 0).astype(samples.dtype)
+    dataset = isinstance(data, Dataset)
+    samples = None if dataset else np.asarray(data)
+    shape = tuple(data.source["shape"]) if samples is None else samples.shape[1:]
+    noise = _band_noise(band, shape, basis, spatial)
+    std, seed = checks.positive("std", std), checks.whole_number("seed", seed, 0)
+    if samples is not None:
+        return _with_noise(samples, None, noise, std, (seed, 0), 0).astype(samples.dtype)
+    arguments = {
+        "band": [float(end) for end in band], "std": std, "seed": seed, "basis": noise.basis,
+        "spatial": noise.spatial,
+    }  # fmt: skip
+    known = {"corruption": arguments, "dtype": "float32"}
+    source: Any = ChainMap(known, data.source)  # the data's own may still grow
+    reader = _NoisyReader(data, shape, noise, std, seed)
+    return replace(data, samples=reader, data_range=None, source=source, labels=None)
 
 
-def _shard(data: Dataset) -> int:
-    return int((data.source.get("shard") or [0])[0])
-
-
-class _Added:
-    """What is added to samples [n, *shape]."""
-
-    def __init__(
-        self, shape: tuple[int, ...], seed: int, shard: int, *, band: Any, std: float,
-        basis: str, spatial: int | None,
-    ) -> None:  # fmt: skip
-        checks.one_of("basis", basis, _BASES)
-        checks.positive("std", std)
-        self.shape, self.band, self.std, self.shard = shape, _checked(band), float(std), shard
-        self.seed = checks.whole_number("seed", seed, 0)
-        self.noise = _noise_of(self.band, shape, basis, spatial)
-
-    def document(self) -> dict[str, Any]:
-        """The arguments, as plain JSON."""
-        return {
-            "band": list(self.band), "std": self.std, "seed": int(self.seed),
-            "basis": self.noise.basis, "spatial": self.noise.spatial,
-        }  # fmt: skip
-
-    def to(self, rows: np.ndarray, data_range: Any, first: int) -> np.ndarray:
-        """Samples [n, *shape] from number ``first`` on, with the noise, in the network's units."""
-        clean = estimate.in_units(rows, data_range)
-        white = np.stack([self._white(first + i) for i in range(len(rows))]) if len(rows) else clean
-        return clean + self.std * np.asarray(self.noise.color(white))
-
-    def _white(self, number: int) -> np.ndarray:
-        return np.random.default_rng([self.seed, self.shard, number]).standard_normal(self.shape)
-
-
-def _checked(band: Any) -> tuple[float, float]:
-    found = np.ravel(np.asarray(band, np.float64))
-    if found.shape != (2,) or not 0 <= found[0] < found[1] <= 1:
-        raise ValueError(
+def _band_noise(
+    band: Any, shape: tuple[int, ...], basis: str, spatial: int | None
+) -> NoiseSpectrum:
+    """Return noise that is in a band alone, of mean variance 1."""
+    checks.one_of("basis", basis, ("fourier", "cosine"))
+    ends = np.ravel(np.asarray(band, np.float64))
+    if ends.shape != (2,) or not 0 <= ends[0] < ends[1] <= 1:
+        raise UserError(
             f"band = {tuple(np.ravel(band).tolist())}: give two radial frequencies, low before "
             "high, from 0 to 1, such as 0.4 0.6"
         )
-    return float(found[0]), float(found[1])
-
-
-def _noise_of(
-    band: tuple[float, float], shape: tuple[int, ...], basis: str, spatial: int | None
-) -> NoiseSpectrum:
-    """The noise of a band alone, of the mean variance 1."""
-    place: dict[str, Any] = {"basis": basis, "spatial": spatial}
-    r, (low, high) = radius(basis, shape, spatial), band
+    low, high = (float(end) for end in ends)
+    options: dict[str, Any] = {"basis": basis, "spatial": spatial}
+    r = radius(basis, shape, spatial)
     if not ((r >= low) & ((r < high) | ((r <= high) & (high >= 1)))).any():
-        raise ValueError(f"band = {band}: samples of shape {shape} have no frequency in it")
-    nothing = (high, high + 1)
-    return noise_spectrum("two_band", shape, low=band, high=nothing, gains=(1.0, 0.0), **place)
+        raise UserError(f"band = {(low, high)}: samples of shape {shape} have no frequency in it")
+    empty = (high, high + 1)
+    return noise_spectrum(
+        "two_band", shape, low=(low, high), high=empty, gains=(1.0, 0.0), **options
+    )
 
 
-class _Reader:
-    """Batches of a dataset, each with its noise; what else is known of them is the dataset's."""
+def _with_noise(
+    samples: np.ndarray,
+    data_range: tuple[float, float] | None,
+    noise: NoiseSpectrum,
+    std: float,
+    stream: tuple[int, int],
+    first: int,
+) -> np.ndarray:
+    """Return samples [n, *shape] from number ``first`` on with their noise, in network units."""
+    clean = estimate.in_units(samples, data_range)
+    numbers = range(first, first + len(clean))
+    white = [np.random.default_rng([*stream, i]).standard_normal(clean.shape[1:]) for i in numbers]
+    return clean + std * np.asarray(noise.color(np.reshape(white, clean.shape)))
 
-    def __init__(self, dataset: Dataset, added: _Added) -> None:
-        self._dataset, self._added = dataset, added
-        self.sample_shape, self.sample_dtype = added.shape, np.dtype(np.float32)
-        self.classes = dataset.classes
-        self.expected_samples = _count(dataset.samples)
+
+class _NoisyReader:
+    """Batches of a dataset with noise; what else is known of them is the dataset's."""
+
+    def __init__(
+        self, dataset: Dataset, shape: tuple[int, ...], noise: NoiseSpectrum, std: float, seed: int
+    ) -> None:
+        shard = int((dataset.source.get("shard") or [0])[0])
+        self._dataset, self._noise, self._std, self._stream = dataset, noise, std, (seed, shard)
+        self.sample_shape, self.sample_dtype = shape, np.dtype(np.float32)
+        self.classes, self.expected_samples = dataset.classes, dataset.expected_samples
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (batch for batch, _ in self.labelled())
 
     def labelled(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """Batches with the classes of their rows."""
-        first = 0
+        """Yield batches with the classes of their samples."""
+        first, data_range = 0, self._dataset.data_range
         for batch, labels in self._dataset.labelled():
-            noisy = self._added.to(batch, self._dataset.data_range, first)
+            noisy = _with_noise(batch, data_range, self._noise, self._std, self._stream, first)
             yield noisy.astype(np.float32), labels
             first += len(batch)
 
     def __getattr__(self, name: str) -> Any:
-        """Files that were skipped, what was found, the fingerprint of the files."""
-        if name in ("skipped", "found", "fingerprint"):
+        """Look up what the dataset's own reader has learned of its files."""
+        if name in ("skipped", "statistics", "fingerprint"):
             return getattr(self._dataset.samples, name)
         raise AttributeError(name)
-
-
-def _count(samples: Any) -> int | None:
-    if estimate.is_array(samples):
-        return len(samples)
-    return getattr(samples, "expected_samples", None)

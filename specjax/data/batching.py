@@ -1,4 +1,9 @@
-"""What readers of many pieces share: threads that keep the order, batches of bounded size."""
+"""Batches of bounded size, and threads that decode them in order.
+
+Datasets are read by these few lines and not by grain: the files of a folder are read without any
+extra (importing grain takes two seconds), bad files are skipped by name, and one sound file gives
+many samples. Training reads ahead, see :mod:`specjax.nn`.
+"""
 
 from __future__ import annotations
 
@@ -12,25 +17,25 @@ from typing import TypeVar
 import numpy as np
 
 BATCH_BYTES = 16 * 2**20
-"""Batches are of at most that size, as long as one sample is."""
+"""A batch is of at most this size, unless one sample is larger."""
 
-_MANY_PIXELS = 128 * 128
-"""Below it decoding is mostly Python's, and threads that wait for each other halve its speed."""
+_PIXELS_FOR_THREADS = 128 * 128
+"""Smaller images are decoded mostly under Python's lock: there two threads halve the speed."""
 
-_MOST_THREADS = 8
+_MAX_THREADS = 8
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def threads_for(pixels: int) -> int:
-    """How many threads decode images of that many pixels the fastest."""
-    return 1 if pixels < _MANY_PIXELS else min(_MOST_THREADS, os.cpu_count() or 1)
+def decoding_threads(pixels: int) -> int:
+    """Return the number of threads that decode images of so many pixels the fastest."""
+    return 1 if pixels < _PIXELS_FOR_THREADS else min(_MAX_THREADS, os.cpu_count() or 1)
 
 
 @contextlib.contextmanager
-def mapper(threads: int) -> Iterator[Callable[[Callable[[T], R], Iterable[T]], Iterator[R]]]:
-    """``map``, or the ordered ``map`` of a pool of threads."""
+def ordered_map(threads: int) -> Iterator[Callable[[Callable[[T], R], Iterable[T]], Iterator[R]]]:
+    """Provide ``map``, or the ordered ``map`` of a pool of threads."""
     if threads == 1:
         yield map
     else:
@@ -39,33 +44,33 @@ def mapper(threads: int) -> Iterator[Callable[[Callable[[T], R], Iterable[T]], I
 
 
 @contextlib.contextmanager
-def no_warnings() -> Iterator[None]:
-    """What libraries remark about single files is no news to the user."""
+def muted_warnings() -> Iterator[None]:
+    """Mute what libraries remark about single files. Never hold this across a ``yield``."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
-def rows_in_batch(shape: tuple[int, ...], dtype: np.dtype) -> int:
-    """Samples of that shape in a batch."""
+def batch_length(shape: tuple[int, ...], dtype: np.dtype) -> int:
+    """Return how many samples of a shape fill a batch."""
     return max(1, BATCH_BYTES // max(1, int(np.prod(shape)) * dtype.itemsize))
 
 
-def batched(arrays: Iterable[np.ndarray], limit: int | None) -> Iterator[np.ndarray]:
-    """The first ``limit`` rows of arrays [n, ...] one after another, in batches."""
-    held: list[np.ndarray] = []
-    waiting = count = 0
+def rebatched(arrays: Iterable[np.ndarray], limit: int | None) -> Iterator[np.ndarray]:
+    """Cut the first ``limit`` samples of consecutive arrays [n, ...] into full batches."""
+    waiting: list[np.ndarray] = []
+    length = count = 0
     for array in arrays:
         array = array if limit is None else array[: limit - count]
-        held.append(array)
-        waiting, count = waiting + len(array), count + len(array)
-        rows = rows_in_batch(array.shape[1:], array.dtype)
-        if waiting >= rows:
-            together = np.concatenate(held)
-            full = waiting // rows * rows
-            yield from (together[i : i + rows] for i in range(0, full, rows))
-            held, waiting = [together[full:]], waiting - full
+        waiting.append(array)
+        length, count = length + len(array), count + len(array)
+        size = batch_length(array.shape[1:], array.dtype)
+        if length >= size:
+            joined = np.concatenate(waiting)
+            full = length // size * size
+            yield from (joined[i : i + size] for i in range(0, full, size))
+            waiting, length = [joined[full:]], length - full
         if count == limit:
             break
-    if waiting:
-        yield np.concatenate(held)
+    if length:
+        yield np.concatenate(waiting)

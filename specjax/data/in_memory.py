@@ -1,4 +1,4 @@
-"""A dataset as one array with random access, which training needs.
+"""A dataset, or a random subset of it, as one array.
 
 Arrays and ``.npy`` files are that already. What is read batch by batch (folders, TFDS sets,
 iterables) is read once: into memory where it fits, else into a ``.npy`` file that is memory-mapped
@@ -16,13 +16,15 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.data.dataset import Dataset
 from specjax.files import codec as files
 from specjax.spectra import estimate
 
 MEMORY_BYTES = 4 * 2**30
-"""Samples up to this size are kept in memory, in their stored dtype (while they are put together
-they take twice that)."""
+"""Samples up to this size are kept in memory, in their stored dtype; joining the batches takes
+twice as much for a moment."""
 
 CACHE_FORMAT = 1
 
@@ -40,6 +42,103 @@ class Collected(NamedTuple):
     classes: tuple[str, ...] | None
 
 
+class Drawn(NamedTuple):
+    """Some samples of a dataset, in its order.
+
+    Attributes:
+      samples: [n, *shape] in the network's units, float32.
+      labels: int32 [n]; None without classes. total: how many samples the dataset has.
+    """
+
+    samples: np.ndarray
+    labels: np.ndarray | None
+    total: int
+
+
+def rescaled(samples: Any, data_range: tuple[float, float] | None) -> np.ndarray:
+    """Map samples to the network's units, float32: ``data_range`` becomes [-1, 1].
+
+    The map is that of the spectrum (:func:`specjax.spectra.estimate.in_units`), rounded once.
+
+    Raises:
+      UserError: for NaN or infinite values, values outside the range, integers without one.
+
+    Example:
+      >>> rescaled(np.array([[0, 255]], np.uint8), (0, 255))
+      array([[-1.,  1.]], dtype=float32)
+    """
+    return estimate.in_units(np.asarray(samples), data_range).astype(np.float32)
+
+
+def drawn(
+    dataset: Dataset, n: int, *, seed: int = 0, progress: estimate.Progress | None = None
+) -> Drawn:
+    """Draw ``n`` samples of a dataset without replacement (all of fewer), with their labels.
+
+    Every sample gets a random number, and those with the n smallest are taken; so neither their
+    count nor their order need be known. Of an array only these are read. Batches are read in one
+    pass, of which a batch and at most 3 n samples are held.
+
+    Args:
+      n: samples to draw. seed: of the choice, which is the same for an array and for batches.
+      progress: called with the samples read so far, and their number if it is known.
+
+    Raises:
+      UserError: for samples outside the data's range or NaN among those that are drawn; for
+        batches of different shapes; for what reading them raises.
+
+    Example:
+      >>> subset = drawn(sx.data.open("digits"), 5)
+      >>> subset.samples.shape, subset.total
+      ((5, 8, 8), 1797)
+    """
+    n, rng = checks.whole_number("n", n), np.random.default_rng(seed)
+    if estimate.is_array(dataset.samples):
+        total = len(dataset.samples)
+        chosen = _smallest(rng.random(total), n)
+        labels = None if dataset.labels is None else dataset.labels[chosen]
+        return Drawn(rescaled(dataset.samples[chosen], dataset.data_range), labels, total)
+    total, held = 0, list[list[np.ndarray]]()  # held: [ranks, samples, labels if there are some]
+    for batch, numbers in _checked_batches(dataset, progress):
+        total += len(batch)
+        ranks = rng.random(len(batch))
+        chosen = _smallest(ranks, n)
+        columns = (ranks, batch) if numbers is None else (ranks, batch, numbers)
+        held.append([column[chosen] for column in columns])
+        if sum(len(part[0]) for part in held) > 2 * n:
+            held = [_thinned(held, n)]
+    _, samples, *rest = _thinned(held, n)
+    return Drawn(rescaled(samples, dataset.data_range), rest[0] if rest else None, total)
+
+
+def _smallest(ranks: np.ndarray, n: int) -> np.ndarray:
+    """Return the indices of the n smallest, in order."""
+    if len(ranks) <= n:
+        return np.arange(len(ranks))
+    return np.sort(np.argpartition(ranks, n - 1)[:n])
+
+
+def _thinned(held: list[list[np.ndarray]], n: int) -> list[np.ndarray]:
+    """Join columns whose first one has ranks, and keep the entries of the n smallest."""
+    columns = [np.concatenate(column) for column in zip(*held, strict=True)]
+    chosen = _smallest(columns[0], n)
+    return [column[chosen] for column in columns]
+
+
+def _checked_batches(
+    dataset: Dataset, progress: estimate.Progress | None
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Yield batches of one shape with their labels."""
+    shape, count = tuple(dataset.samples.sample_shape), 0
+    for batch, labels in dataset.labelled():
+        if batch.shape[1:] != shape:
+            raise UserError(f"a batch has samples of shape {batch.shape[1:]}, the first of {shape}")
+        count += len(batch)
+        yield batch, labels
+        if progress:
+            progress(count, dataset.expected_samples)
+
+
 def collect(
     dataset: Dataset,
     *,
@@ -47,91 +146,63 @@ def collect(
     memory_limit: int | None = None,
     progress: estimate.Progress | None = None,
 ) -> Collected:
-    """All samples of a dataset at once, with their labels.
+    """Read all samples of a dataset, with their labels, for random access.
 
     Args:
-      cache: a ``.npy`` file for samples that exceed the memory limit; what is known about them
-        goes beside it (``.about.npz``). One that is whole and of the same source (names, sizes
-        and times of the files, options) is used instead of reading again.
+      cache: a ``.npy`` file for samples that exceed the memory limit; their labels and source go
+        beside it (``.about.npz``). A whole cache of the same source (names, sizes and times of the
+        files, options) is used instead of reading again.
       memory_limit: bytes that may be kept in memory; by default :data:`MEMORY_BYTES`.
       progress: called with the samples read so far, and their number if it is known.
 
     Raises:
-      ValueError: for samples beyond the limit without a cache; for a cache that cannot be
+      UserError: for samples beyond the limit without a cache; for a cache that cannot be
         written; for samples of different shapes; for what reading them raises.
 
     Example:
       >>> collect(sx.data.open("digits")).labels[:4]
       array([0, 1, 2, 3], dtype=int32)
     """
-    samples = dataset.samples
-    if estimate.is_array(samples):
-        return Collected(np.asanyarray(samples), dataset.labels, dataset.classes)
-    path = None if cache is None else _checked(cache)
-    if path is not None and (found := _reused(dataset, path)) is not None:
-        return found
+    if estimate.is_array(dataset.samples):
+        return Collected(np.asanyarray(dataset.samples), dataset.labels, dataset.classes)
+    path = None if cache is None else _check_cache(cache)
+    if path is not None and (reused := _read_cache(dataset, path)) is not None:
+        return reused
     limit = MEMORY_BYTES if memory_limit is None else memory_limit
     held: list[np.ndarray] = []
     labels: list[np.ndarray] = []
-    batches = _batches(dataset, labels, progress)
     size = 0
+    batches = _stored_batches(dataset, labels, progress)
     for batch in batches:
         held.append(batch)
         size += batch.nbytes
-        if size > limit:
-            if path is None:
-                raise ValueError(
-                    f"{dataset.name} takes more than {limit / 2**30:.3g} GiB, the most that is "
-                    "kept in memory: give a file for a cache, a higher limit, or fewer samples"
-                )
-            return _written(dataset, path, held, batches, labels)
-    return Collected(np.concatenate(held), _joined(labels), dataset.classes)
+        if size > limit and path is None:
+            raise UserError(
+                f"{dataset.name} takes more than {limit / 2**30:.3g} GiB, the most that is kept "
+                "in memory: give a cache (a .npy file), a higher memory_limit, or fewer samples"
+            )
+        if size > limit and path is not None:
+            samples = _write_cache(dataset, path, held, batches, labels)
+            break
+    else:
+        samples = np.concatenate(held)
+    return Collected(samples, np.concatenate(labels) if labels else None, dataset.classes)
 
 
-def rescaled(rows: Any, data_range: tuple[float, float] | None) -> np.ndarray:
-    """Samples in the network's units, float32: ``data_range`` mapped to [-1, 1].
-
-    The definition is that of the spectrum (:func:`specjax.spectra.estimate.in_units`), rounded
-    once.
-
-    Raises:
-      ValueError: for NaN or infinite values, values outside the range, integers without one.
-
-    Example:
-      >>> rescaled(np.array([[0, 255]], np.uint8), (0, 255))
-      array([[-1.,  1.]], dtype=float32)
-    """
-    return estimate.in_units(np.asarray(rows), data_range).astype(np.float32)
-
-
-def _batches(
+def _stored_batches(
     dataset: Dataset, labels: list[np.ndarray], progress: estimate.Progress | None
 ) -> Iterator[np.ndarray]:
-    """Batches of one shape and dtype, whose labels are appended to ``labels``."""
-    expected = getattr(dataset.samples, "expected_samples", None)
-    shape, dtype = dataset.samples.sample_shape, dataset.samples.sample_dtype
-    count = 0
-    for batch, numbers in dataset.labelled():
-        if batch.shape[1:] != tuple(shape):
-            raise ValueError(
-                f"a batch has samples of shape {batch.shape[1:]}, the first of {tuple(shape)}"
-            )
+    """Yield batches of one shape and dtype, and append their labels to ``labels``."""
+    for batch, numbers in _checked_batches(dataset, progress):
         if numbers is not None:
             labels.append(numbers)
-        count += len(batch)
-        yield batch.astype(dtype, copy=False)
-        if progress:
-            progress(count, expected)
+        yield batch.astype(dataset.samples.sample_dtype, copy=False)
 
 
-def _joined(labels: list[np.ndarray]) -> np.ndarray | None:
-    return np.concatenate(labels) if labels else None
-
-
-def _checked(cache: str | os.PathLike[str]) -> Path:
+def _check_cache(cache: str | os.PathLike[str]) -> Path:
     path = files.check_folder(cache)
     if path.suffix != ".npy":
-        raise ValueError(f"cache = {str(path)!r}: give it a name that ends in .npy")
+        raise UserError(f"cache = {str(path)!r}: give it a name that ends in .npy")
     return path
 
 
@@ -139,26 +210,34 @@ def _about(path: Path) -> Path:
     return path.with_suffix(".about.npz")
 
 
-def _written(
+def _write_cache(
     dataset: Dataset,
     path: Path,
     held: list[np.ndarray],
     batches: Iterator[np.ndarray],
     labels: list[np.ndarray],
-) -> Collected:
-    """What was read and what is left to read, in the cache."""
+) -> np.ndarray:
+    """Write what is held and what is left to read; return it memory-mapped."""
     with contextlib.suppress(OSError):
         _about(path).unlink(missing_ok=True)  # a half-renewed cache must not be taken for whole
     with files.atomically(path) as temporary, open(temporary, "wb") as file:
-        _write(file, held, batches)
+        _write_batches(file, held, batches)
     samples: np.ndarray = np.lib.format.open_memmap(path, mode="r")
-    found = {"samples": len(samples), "skipped": dataset.skipped}
-    _write_about(dataset, _about(path), labels, found)
-    return Collected(samples, _joined(labels), dataset.classes)
+    identity = _identity(dataset)
+    if identity is not None:
+        statistics = {"samples": len(samples), "skipped": dataset.skipped}
+        about = {"format": CACHE_FORMAT, "source": identity, "statistics": statistics}
+        numbers = np.concatenate([*labels, np.zeros(0, "i4")])
+        with files.atomically(_about(path)) as temporary, open(temporary, "wb") as file:
+            np.savez(file, about=json.dumps(about), labels=numbers)
+    return samples
 
 
-def _write(file: BinaryIO, held: list[np.ndarray], batches: Iterator[np.ndarray]) -> None:
-    """An array whose length is known at the end: NumPy's header leaves room for it."""
+def _write_batches(file: BinaryIO, held: list[np.ndarray], batches: Iterator[np.ndarray]) -> None:
+    """Write a .npy file whose length is known only at the end.
+
+    NumPy's header reserves 21 digits for the length, so it is written again in the same place.
+    """
     first, count = held[0], 0
     start = _write_header(file, first, 0)
     while held:
@@ -169,35 +248,20 @@ def _write(file: BinaryIO, held: list[np.ndarray], batches: Iterator[np.ndarray]
         file.write(np.ascontiguousarray(batch).data)
     file.seek(0)
     if _write_header(file, first, count) != start:
-        raise AssertionError("NumPy's header has grown")  # it reserves 21 digits for the length
+        raise AssertionError("NumPy's header has grown")
     file.flush()
 
 
 def _write_header(file: BinaryIO, like: np.ndarray, count: int) -> int:
-    """The header of ``count`` rows like those; where it ends."""
+    """Write the header of ``count`` samples like those; return where it ends."""
     descr = np.lib.format.dtype_to_descr(like.dtype)
-    about = {"descr": descr, "fortran_order": False, "shape": (count, *like.shape[1:])}
-    np.lib.format.write_array_header_1_0(file, about)
+    header = {"descr": descr, "fortran_order": False, "shape": (count, *like.shape[1:])}
+    np.lib.format.write_array_header_1_0(file, header)
     return file.tell()
 
 
-def _write_about(
-    dataset: Dataset,
-    path: Path,
-    labels: list[np.ndarray],
-    found: dict[str, Any],
-) -> None:
-    """What identifies the source, the labels, and what was found; nothing if it has no identity."""
-    source = _identity(dataset)
-    if source is None:
-        return
-    about = {"format": CACHE_FORMAT, "source": source, "found": found}
-    with files.atomically(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, about=json.dumps(about), labels=np.concatenate([*labels, np.zeros(0, "i4")]))
-
-
 def _identity(dataset: Dataset) -> dict[str, Any] | None:
-    """What must be the same for a cache to be of this dataset; None for what has no identity."""
+    """Return what a cache of this dataset must agree in; None if nothing identifies the data."""
     fingerprint = getattr(dataset.samples, "fingerprint", None)
     if fingerprint is None:
         return None
@@ -206,24 +270,21 @@ def _identity(dataset: Dataset) -> dict[str, Any] | None:
     return files.plain({"known": known, "files": fingerprint, "classes": classes})
 
 
-def _reused(dataset: Dataset, path: Path) -> Collected | None:
-    """The cache, if it is whole and of this dataset."""
-    source = _identity(dataset)
+def _read_cache(dataset: Dataset, path: Path) -> Collected | None:
+    """Return the cache, if it is whole and of this dataset."""
+    identity = _identity(dataset)
     try:
         with np.load(_about(path)) as archive:
             about, labels = json.loads(str(archive["about"])), archive["labels"]
         samples: np.ndarray = np.lib.format.open_memmap(path, mode="r")
-        found, known = about["found"], about["format"] == CACHE_FORMAT and about["source"] == source
-    except Exception:  # none, or damaged, which can show anywhere in its parser: read again
+        statistics = about["statistics"]
+        same = about["format"] == CACHE_FORMAT and about["source"] == identity
+    except Exception:  # it is missing or damaged, which can show anywhere in the parser
         return None
-    if source is None or not known or len(samples) != found["samples"]:
+    if identity is None or not same or len(samples) != statistics["samples"]:
         return None
-    _tell(dataset.samples, found)
+    reader = dataset.samples
+    if hasattr(reader, "statistics"):  # of a folder: what an earlier pass has learned of its files
+        reader.skipped = [(name, reason) for name, reason in statistics["skipped"]]
+        reader.statistics.update(samples=len(samples), skipped=len(reader.skipped))
     return Collected(samples, labels if dataset.classes else None, dataset.classes)
-
-
-def _tell(reader: Any, found: dict[str, Any]) -> None:
-    """Let a reader of files know what an earlier pass over them has found."""
-    if hasattr(reader, "found"):
-        reader.skipped = [(name, reason) for name, reason in found["skipped"]]
-        reader.found.update(samples=found["samples"], skipped=len(found["skipped"]))

@@ -1,4 +1,4 @@
-"""``open``: what the user calls a dataset, to a :class:`Dataset`."""
+"""``open``: from what the user names to a :class:`Dataset`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import os
 from pathlib import Path
 from typing import Any
 
-from specjax.data import files, folder, prepared
-from specjax.data.batches import Batches, is_batches
+from specjax._core.checks import UserError
+from specjax.data import folder, npy, tfds
 from specjax.data.builtin import BUILTIN
-from specjax.data.dataset import Dataset, of_array, of_reader
-from specjax.data.options import Options, changed, check_kind
+from specjax.data.dataset import Dataset, dataset_of_array, dataset_of_reader
+from specjax.data.iterables import Batches, is_batches
+from specjax.data.options import Options, check_kind, with_changes
 
 
 def open(spec: Any, options: Options | None = None, **changes: Any) -> Dataset:
-    """A dataset from a name, a file, a folder, an array or batches.
+    """Open a dataset: a name, a file, a folder, an array or batches.
 
     Args:
       spec: one of
@@ -30,7 +31,7 @@ def open(spec: Any, options: Options | None = None, **changes: Any) -> Dataset:
       options: how it is read, see :class:`Options`.
       changes: options by name, such as ``size=64``. What applies:
 
-        - to all: data_range, limit; and shard, but for batches;
+        - to all: data_range, limit; and shard, except to batches;
         - to ``patches``: seed;
         - to ``.npz`` files: key, label;
         - to TFDS sets: key, label, data_dir, size, fit;
@@ -42,7 +43,7 @@ def open(spec: Any, options: Options | None = None, **changes: Any) -> Dataset:
       batch, and anew at every pass.
 
     Raises:
-      ValueError: for a file, folder or set that is missing, damaged or of another kind; for
+      UserError: for a file, folder or set that is missing, damaged or of another kind; for
         samples that are empty or not real numbers; for integers without a range; for an option
         that is unknown, of no allowed value, or of another kind of data; for a library that is
         missing.
@@ -51,49 +52,49 @@ def open(spec: Any, options: Options | None = None, **changes: Any) -> Dataset:
       >>> open("digits", limit=100).source["shape"]
       [8, 8]
     """
-    opts = changed(options, changes)
+    options = with_changes(options, changes)
     if isinstance(spec, str) and spec in BUILTIN:
-        return _builtin(spec, opts)
-    if isinstance(spec, str) and spec.startswith(prepared.PREFIX):
-        check_kind(opts, "tfds")
-        return prepared.open_set(spec, opts)
+        check_kind(options, "builtin")
+        row = BUILTIN[spec]
+        samples, labels, source = row.load(options.seed)
+        return dataset_of_array(
+            spec, samples, options, label=spec, source=source, data_range=row.data_range,
+            labels=labels,
+        )  # fmt: skip
+    if isinstance(spec, str) and spec.startswith(tfds.PREFIX):
+        check_kind(options, "tfds")
+        return tfds.open_tfds(spec, options)
     if isinstance(spec, str | os.PathLike):
         path = Path(spec)
-        return _folder(path, opts) if path.is_dir() else _file(path, opts)
+        return _open_folder(path, options) if path.is_dir() else _open_file(path, options)
     if hasattr(spec, "shape") and hasattr(spec, "dtype"):
-        check_kind(opts, "array")
-        return of_array("array", spec, opts, label="data", source={})
+        check_kind(options, "array")
+        return dataset_of_array("array", spec, options, label="data", source={})
     if is_batches(spec):
-        check_kind(opts, "batches")
-        return of_reader("batches", Batches(spec, opts.limit), opts, source={"kind": "batches"})
-    raise ValueError(
+        check_kind(options, "batches")
+        batches = Batches(spec, options.limit)
+        return dataset_of_reader("batches", batches, options, source={"kind": "batches"})
+    raise UserError(
         f"data of type {type(spec).__name__}: give a built-in name ({', '.join(BUILTIN)}), "
         "tfds:NAME, a file or folder, an array [N, ...], or batches of such"
     )
 
 
-def _builtin(name: str, opts: Options) -> Dataset:
-    check_kind(opts, "builtin")
-    found = BUILTIN[name]
-    samples, labels, source = found.load(opts.seed)
-    return of_array(
-        name, samples, opts, label=name, source=source, data_range=found.data_range, labels=labels
+def _open_file(path: Path, options: Options) -> Dataset:
+    check_kind(options, "file")
+    samples, labels, source = npy.read(path, options.key, BUILTIN, options.label)
+    return dataset_of_array(
+        path.name, samples, options, label=str(path), source=source, labels=labels
     )
 
 
-def _file(path: Path, opts: Options) -> Dataset:
-    check_kind(opts, "file")
-    samples, labels, source = files.read(path, opts.key, BUILTIN, opts.label)
-    return of_array(path.name, samples, opts, label=str(path), source=source, labels=labels)
-
-
-def _folder(path: Path, opts: Options) -> Dataset:
-    kind, found = folder.find(path)
-    check_kind(opts, kind)
+def _open_folder(path: Path, options: Options) -> Dataset:
+    kind, files = folder.find_files(path)
+    check_kind(options, kind)
     if kind == "images":
-        from specjax.data import images
+        from specjax.data.image_folder import open_images
 
-        return images.open_folder(path, found, opts)
-    from specjax.data import sound
+        return open_images(path, files, options)
+    from specjax.data.sound_folder import open_sound
 
-    return sound.open_folder(path, found, opts)
+    return open_sound(path, files, options)

@@ -1,69 +1,84 @@
-"""Folders of sound: WAV and FLAC files to windows of one rate, as float32 in [-1, 1].
+"""Folders of sound: WAV and FLAC files, cut into windows of one rate, as float32 in [-1, 1].
 
-Of each file, in this order: channels are averaged, the rate is changed (soxr), the peak becomes 1,
-windows are cut (what is left at the end is dropped), and silent ones are dropped.
+Each file is treated in this order: channels are averaged, the rate is changed (soxr), the peak
+becomes 1, windows are cut (what is left at the end is dropped), and silent windows are dropped.
 """
 
 from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from specjax.data import folder, labels, options
-from specjax.data.dataset import Dataset, of_reader
+from specjax._core.checks import UserError
+from specjax.data import folder
+from specjax.data.dataset import Dataset, dataset_of_reader
+from specjax.data.labels import file_classes
+from specjax.data.options import DEFAULT_SILENCE, DEFAULT_WINDOW, Options, shard_slice
 
-RANGE = (-1.0, 1.0)
-"""Of normalised sound. Without normalising floats are taken as they are, beyond 1 too."""
+NORMALISED_RANGE = (-1.0, 1.0)
+"""The range of normalised sound. Without normalising, floats beyond 1 are kept as they are."""
 
 
-def open_folder(root: Path, files: list[Path], opts: options.Options) -> Dataset:
-    """The windows of a folder [n, window]."""
-    _library("soundfile")
-    if opts.rate is not None:
-        _library("soxr")
-    mine = files[options.share(len(files), opts.shard, "files")]
-    window = opts.window or options.DEFAULT_WINDOW
-    cut = Cut(
+def open_sound(root: Path, files: list[Path], options: Options) -> Dataset:
+    """Open the windows [n, window] of a folder of sound."""
+    _import("soundfile")
+    if options.rate is not None:
+        _import("soxr")
+    kept = files[shard_slice(len(files), options.shard, "files")]
+    window = options.window or DEFAULT_WINDOW
+    windows = Windows(
         window=window,
-        hop=opts.hop or window,
-        silence=options.DEFAULT_SILENCE if opts.silence is None else opts.silence,
-        normalise=opts.normalise or "peak",
+        hop=options.hop or window,
+        silence=DEFAULT_SILENCE if options.silence is None else options.silence,
+        normalise=options.normalise or "peak",
     )
-    first, rate = folder.first_good(
-        root, files, lambda path: cut.checked_rate(path, opts.rate), opts.strict
-    )
-    reader = folder.Files(
+
+    def usable_rate(path: Path) -> int:
+        """Return the rate of a file, once it is known to give windows."""
+        sound, own = load_sound(path)
+        windows.cut(resample(sound, own, options.rate or own))
+        return own
+
+    first, first_rate = folder.first_good(root, files, usable_rate, options.strict)
+    rate = options.rate or first_rate
+    read = partial(
+        read_sound, windows=windows, rate=rate, convert=options.rate is not None, root=root,
+        first=first,
+    )  # fmt: skip
+    reader = folder.FolderReader(
         root=root,
-        files=mine,
-        read=ReadSound(cut, opts.rate or rate, opts.rate is not None, root, first),
+        files=kept,
+        read=read,
         sample_shape=(window,),
         sample_dtype=np.dtype(np.float32),
         expected_samples=None,
         threads=1,
-        limit=opts.limit,
-        strict=opts.strict,
-        labels=labels.of_files(root, files, opts.label),
+        limit=options.limit,
+        strict=options.strict,
+        file_classes=file_classes(root, files, options.label),
     )
-    source = {"kind": "sound", "files": len(mine), "rate": opts.rate or rate, **vars(cut)}
-    data_range = RANGE if cut.normalise == "peak" else None
-    return of_reader(root.resolve().name, reader, opts, source=source, data_range=data_range)
+    source = {"kind": "sound", "files": len(kept), "rate": rate, **vars(windows)}
+    data_range = NORMALISED_RANGE if windows.normalise == "peak" else None
+    name = root.resolve().name
+    return dataset_of_reader(name, reader, options, source=source, data_range=data_range)
 
 
 @dataclass(frozen=True)
-class Cut:
-    """Sound to windows; see :class:`options.Options`."""
+class Windows:
+    """How sound is cut into windows; see :class:`specjax.data.Options`."""
 
     window: int
     hop: int
     silence: float
     normalise: str
 
-    def __call__(self, sound: np.ndarray) -> np.ndarray:
-        """Windows [n, window] of sound [L].
+    def cut(self, sound: np.ndarray) -> np.ndarray:
+        """Cut sound [L] into windows [n, window].
 
         Raises:
           ValueError: for sound that gives none.
@@ -82,51 +97,36 @@ class Cut:
             raise ValueError(f"has no window above {self.silence:g} dB of its peak")
         return loud
 
-    def checked_rate(self, path: Path, rate: int | None) -> int:
-        """The rate of a file, once it is known to give windows (at ``rate``, or at its own)."""
-        sound, own = load(path)
-        self(resampled(sound, own, rate or own))
-        return own
 
+def read_sound(
+    path: Path, *, windows: Windows, rate: int, convert: bool, root: Path, first: Path
+) -> np.ndarray:
+    """Read one file to windows [n, window].
 
-@dataclass(frozen=True)
-class ReadSound:
-    """One file to windows [n, window].
-
-    Attributes:
-      cut: into windows. rate: of all files. resample: whether others are brought to it.
+    Args:
+      windows: how it is cut. rate: of all files. convert: whether others are resampled to it.
       root, first: the folder and the file that the rate is from, for the error.
+
+    Raises:
+      folder.MixedFilesError: for a file of another rate, if it is not resampled.
     """
-
-    cut: Cut
-    rate: int
-    resample: bool
-    root: Path
-    first: Path
-
-    def __call__(self, path: Path) -> np.ndarray:
-        """Read a file.
-
-        Raises:
-          folder.MixedError: for a file of another rate, if it is not resampled.
-        """
-        sound, rate = load(path)
-        if rate != self.rate and not self.resample:
-            first, this = (folder.name(self.root, file) for file in (self.first, path))
-            raise folder.MixedError(
-                f"sound files have mixed rates: {first} has {self.rate} Hz, {this} has {rate} Hz: "
-                "give rate=... (--rate)"
-            )
-        return self.cut(resampled(sound, rate, self.rate))
+    sound, own = load_sound(path)
+    if own != rate and not convert:
+        names = [folder.name_in(root, file) for file in (first, path)]
+        raise folder.MixedFilesError(
+            f"sound files have mixed rates: {names[0]} has {rate} Hz, {names[1]} has {own} Hz: "
+            "give rate=... (--rate)"
+        )
+    return windows.cut(resample(sound, own, rate))
 
 
-def load(path: Path) -> tuple[np.ndarray, int]:
-    """Mono sound [L] (float32) and its rate.
+def load_sound(path: Path) -> tuple[np.ndarray, int]:
+    """Load mono sound [L] (float32) and its rate.
 
     Raises:
       ValueError: for a file that is damaged, truncated or empty.
     """
-    soundfile = _library("soundfile")
+    soundfile = _import("soundfile")
     _check_whole(path)
     try:
         sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
@@ -140,29 +140,27 @@ def load(path: Path) -> tuple[np.ndarray, int]:
 
 
 def _check_whole(path: Path) -> None:
-    """Refuse a WAV file that is shorter than it says, which libsndfile reads as if it were whole.
+    """Refuse a WAV file that is shorter than its header says; libsndfile reads it as if whole.
 
-    Recorders that write to a pipe leave the length 0 or all ones.
+    Recorders that write to a pipe leave the length 0 or all ones: these are accepted.
     """
     with path.open("rb") as file:
         start = file.read(8)
-    said = int.from_bytes(start[4:], "little") + 8
-    found = path.stat().st_size
-    if start[:4] == b"RIFF" and found < said < 2**32:
-        raise ValueError(f"is truncated: {found} of {said} bytes")
+    length = int.from_bytes(start[4:], "little") + 8
+    size = path.stat().st_size
+    if start[:4] == b"RIFF" and size < length < 2**32:
+        raise ValueError(f"is truncated: {size} of {length} bytes")
 
 
-def resampled(sound: np.ndarray, rate: int, wanted: int) -> np.ndarray:
-    """Sound [L] at another rate."""
-    if rate == wanted:
-        return sound
-    return np.asarray(_library("soxr").resample(sound, rate, wanted))
+def resample(sound: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+    """Bring sound [L] to another rate."""
+    return sound if rate == wanted else np.asarray(_import("soxr").resample(sound, rate, wanted))
 
 
-def _library(name: str) -> Any:
+def _import(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise ValueError(
+        raise UserError(
             f"folders of sound need {name}, which is not installed: pip install 'specjax[audio]'"
         ) from None
