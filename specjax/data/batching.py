@@ -1,8 +1,9 @@
 """Batches of bounded size, and threads that decode them in order.
 
-Datasets are read by these few lines and not by grain: the files of a folder are read without any
-extra (importing grain takes two seconds), bad files are skipped by name, and one sound file gives
-many samples. Training reads ahead, see :mod:`specjax.nn`.
+Datasets are not read by grain. It asks for one record at a time: 20,000 records of CIFAR-10 took
+2.7 s here and 8 to 11 s by ``MapDataset``, on two cores. It has no place for the names of bad files
+or for sound files that give many samples, and folders of images would need an extra. Training
+reads ahead, see :mod:`specjax.nn`.
 """
 
 from __future__ import annotations

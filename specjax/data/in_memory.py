@@ -27,6 +27,7 @@ MEMORY_BYTES = 4 * 2**30
 twice as much for a moment."""
 
 CACHE_FORMAT = 1
+ABOUT_SUFFIX = ".about.npz"
 
 
 class Collected(NamedTuple):
@@ -128,13 +129,14 @@ def _thinned(held: list[list[np.ndarray]], n: int) -> list[np.ndarray]:
 def _checked_batches(
     dataset: Dataset, progress: estimate.Progress | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """Yield batches of one shape with their labels."""
-    shape, count = tuple(dataset.samples.sample_shape), 0
+    """Yield batches of one shape and dtype with their labels."""
+    shape, dtype = tuple(dataset.samples.sample_shape), dataset.samples.sample_dtype
+    count = 0
     for batch, labels in dataset.labelled():
         if batch.shape[1:] != shape:
             raise UserError(f"a batch has samples of shape {batch.shape[1:]}, the first of {shape}")
         count += len(batch)
-        yield batch, labels
+        yield batch.astype(dtype, copy=False), labels
         if progress:
             progress(count, dataset.expected_samples)
 
@@ -172,10 +174,12 @@ def collect(
     held: list[np.ndarray] = []
     labels: list[np.ndarray] = []
     size = 0
-    batches = _stored_batches(dataset, labels, progress)
-    for batch in batches:
+    batches = _checked_batches(dataset, progress)
+    for batch, numbers in batches:
         held.append(batch)
         size += batch.nbytes
+        if numbers is not None:
+            labels.append(numbers)
         if size > limit and path is None:
             raise UserError(
                 f"{dataset.name} takes more than {limit / 2**30:.3g} GiB, the most that is kept "
@@ -189,16 +193,6 @@ def collect(
     return Collected(samples, np.concatenate(labels) if labels else None, dataset.classes)
 
 
-def _stored_batches(
-    dataset: Dataset, labels: list[np.ndarray], progress: estimate.Progress | None
-) -> Iterator[np.ndarray]:
-    """Yield batches of one shape and dtype, and append their labels to ``labels``."""
-    for batch, numbers in _checked_batches(dataset, progress):
-        if numbers is not None:
-            labels.append(numbers)
-        yield batch.astype(dataset.samples.sample_dtype, copy=False)
-
-
 def _check_cache(cache: str | os.PathLike[str]) -> Path:
     path = files.check_folder(cache)
     if path.suffix != ".npy":
@@ -206,58 +200,49 @@ def _check_cache(cache: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _about(path: Path) -> Path:
-    return path.with_suffix(".about.npz")
-
-
 def _write_cache(
     dataset: Dataset,
     path: Path,
     held: list[np.ndarray],
-    batches: Iterator[np.ndarray],
+    batches: Iterator[tuple[np.ndarray, np.ndarray | None]],
     labels: list[np.ndarray],
 ) -> np.ndarray:
-    """Write what is held and what is left to read; return it memory-mapped."""
+    """Write what is held and what is left to read; return it memory-mapped.
+
+    The number of samples is known at the end. NumPy's header reserves 21 digits for it, so that
+    it can be written again in the same place.
+    """
+    about = path.with_suffix(ABOUT_SUFFIX)
     with contextlib.suppress(OSError):
-        _about(path).unlink(missing_ok=True)  # a half-renewed cache must not be taken for whole
+        about.unlink(missing_ok=True)  # a half-renewed cache must not be taken for whole
     with files.atomically(path) as temporary, open(temporary, "wb") as file:
-        _write_batches(file, held, batches)
-    samples: np.ndarray = np.lib.format.open_memmap(path, mode="r")
+        first, count = held[0], 0
+        _write_header(file, first, 0)
+        while held:  # each is let go once it is written
+            count += len(held[0])
+            file.write(np.ascontiguousarray(held.pop(0)).data)
+        for batch, numbers in batches:
+            count += len(batch)
+            file.write(np.ascontiguousarray(batch).data)
+            if numbers is not None:
+                labels.append(numbers)
+        file.seek(0)
+        _write_header(file, first, count)
     identity = _identity(dataset)
     if identity is not None:
-        statistics = {"samples": len(samples), "skipped": dataset.skipped}
-        about = {"format": CACHE_FORMAT, "source": identity, "statistics": statistics}
+        statistics = {"samples": count, "skipped": dataset.skipped}
+        header = {"format": CACHE_FORMAT, "source": identity, "statistics": statistics}
         numbers = np.concatenate([*labels, np.zeros(0, "i4")])
-        with files.atomically(_about(path)) as temporary, open(temporary, "wb") as file:
-            np.savez(file, about=json.dumps(about), labels=numbers)
-    return samples
+        with files.atomically(about) as temporary, open(temporary, "wb") as file:
+            np.savez(file, about=json.dumps(header), labels=numbers)
+    return np.lib.format.open_memmap(path, mode="r")
 
 
-def _write_batches(file: BinaryIO, held: list[np.ndarray], batches: Iterator[np.ndarray]) -> None:
-    """Write a .npy file whose length is known only at the end.
-
-    NumPy's header reserves 21 digits for the length, so it is written again in the same place.
-    """
-    first, count = held[0], 0
-    start = _write_header(file, first, 0)
-    while held:
-        count += len(held[0])
-        file.write(np.ascontiguousarray(held.pop(0)).data)
-    for batch in batches:
-        count += len(batch)
-        file.write(np.ascontiguousarray(batch).data)
-    file.seek(0)
-    if _write_header(file, first, count) != start:
-        raise AssertionError("NumPy's header has grown")
-    file.flush()
-
-
-def _write_header(file: BinaryIO, like: np.ndarray, count: int) -> int:
-    """Write the header of ``count`` samples like those; return where it ends."""
+def _write_header(file: BinaryIO, like: np.ndarray, count: int) -> None:
+    """Write the .npy header of ``count`` samples like those."""
     descr = np.lib.format.dtype_to_descr(like.dtype)
     header = {"descr": descr, "fortran_order": False, "shape": (count, *like.shape[1:])}
     np.lib.format.write_array_header_1_0(file, header)
-    return file.tell()
 
 
 def _identity(dataset: Dataset) -> dict[str, Any] | None:
@@ -274,7 +259,7 @@ def _read_cache(dataset: Dataset, path: Path) -> Collected | None:
     """Return the cache, if it is whole and of this dataset."""
     identity = _identity(dataset)
     try:
-        with np.load(_about(path)) as archive:
+        with np.load(path.with_suffix(ABOUT_SUFFIX)) as archive:
             about, labels = json.loads(str(archive["about"])), archive["labels"]
         samples: np.ndarray = np.lib.format.open_memmap(path, mode="r")
         statistics = about["statistics"]

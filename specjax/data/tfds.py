@@ -106,35 +106,34 @@ class RecordReader:
         return len(self.kept)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        return (self._stacked(*read) for read in self._read(self.decode))
+        return (batch for batch, _ in self.labelled())
 
-    def labelled(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield batches and the classes of their samples, int32 [n]."""
-        assert self.record_classes is not None
-        decode, number_of = self.decode, self.record_classes.number_of
-        for indices, pairs in self._read(lambda record: (decode(record), number_of(record))):
-            samples, labels = zip(*pairs, strict=True)
-            yield self._stacked(indices, samples), np.array(labels, np.int32)
-
-    def _read(self, decode: Callable[[Any], Any]) -> Iterator[tuple[range, list[Any]]]:
-        """Yield the indices of the records of a batch, and what is decoded of each."""
+    def labelled(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Yield batches and the classes of their samples, int32 [n]; None without classes."""
+        classes, decode = self.record_classes, self.decode
+        number_of = (lambda record: 0) if classes is None else classes.number_of
         size = batching.batch_length(self.sample_shape, self.sample_dtype)
         threads = batching.decoding_threads(math.prod(self.sample_shape[:2]))
         with batching.ordered_map(threads) as map_in_order:
             for start in range(0, len(self.kept), size):
                 indices = self.kept[start : start + size]
                 with _muted():
-                    decoded = _decoded(self.folder, self.records, indices, decode, map_in_order)
-                yield indices, decoded
+                    pairs = _decoded(
+                        self.folder, self.records, indices,
+                        lambda record: (decode(record), number_of(record)), map_in_order,
+                    )  # fmt: skip
+                samples, labels = zip(*pairs, strict=True)
+                self._check_shapes(indices, samples)
+                numbers = None if classes is None else np.array(labels, np.int32)
+                yield np.stack(samples), numbers
 
-    def _stacked(self, indices: range, samples: Sequence[np.ndarray]) -> np.ndarray:
+    def _check_shapes(self, indices: range, samples: Sequence[np.ndarray]) -> None:
         for index, sample in zip(indices, samples, strict=True):
             if sample.shape != self.sample_shape:
                 raise UserError(
                     f"samples of {self.folder} have mixed shapes: number {self.kept[0]} is "
                     f"{self.sample_shape}, number {index} is {sample.shape}: give size=... (--size)"
                 )
-        return np.stack(samples)
 
 
 def _import_tfds(spec: str) -> Any:
