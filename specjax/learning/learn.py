@@ -29,7 +29,7 @@ from specjax.learning.prepare import Bench, Request, bench_of, prior_from, reque
 from specjax.learning.teacher import check_answers
 from specjax.learning.warm import parameters_after
 from specjax.noise.noise_spectrum import NoiseSpectrum
-from specjax.priors.contract import noise_of
+from specjax.priors.prior import noise_of
 from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from specjax.learning.teacher import Teaching, fine
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise, colored
 from specjax.noise.whitening import effective
 from specjax.priors import Colored, Gaussian, Network
-from specjax.priors.contract import Prior, noise_of
+from specjax.priors.prior import Prior, noise_of
 from specjax.sampling.programs import Shell, split
 from specjax.schedules.schedule import check_process
 from specjax.spectra.spectrum import Spectrum

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from specjax.data.arrays import Collected
+from specjax.data.in_memory import Collected
 from specjax.files import codec as files
 from specjax.nn.config import TrainConfig, differences
 from specjax.noise.families import noise_of_document

@@ -11,7 +11,7 @@ import numpy as np
 
 from specjax._core import checks
 from specjax.data import Dataset
-from specjax.data.arrays import Collected
+from specjax.data.in_memory import Collected
 from specjax.files import codec as files
 from specjax.nn.config import ModelConfig, TrainConfig
 from specjax.nn.document import (
