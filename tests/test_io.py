@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import specjax as sx
-from specjax.files import codec as files
+from specjax import files
 
 READER = """
 import json, sys

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import specjax as sx
-from specjax.files.documents import checksum
+from specjax.files import checksum
 from specjax.files.forward_noise import ForwardNoise
 from specjax.gaussian.probe import MEASURED
 from specjax.noise.noise_spectrum import same_noise

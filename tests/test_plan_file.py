@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from checks import one_line
+from specjax.files.kinds import ROWS
 
 import specjax as sx
-from specjax.files import codec as files
-from specjax.files.documents import checksum
-from specjax.files.plan_file import ROWS
+from specjax import files
+from specjax.files import checksum
 from specjax.fitting.learned import LearnedResult
 from specjax.sampling.corrections import Corrections
 
