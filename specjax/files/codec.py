@@ -128,7 +128,7 @@ def read(path: str | os.PathLike[str], kinds: Mapping[str, int]) -> Document:
     if kind is None:
         raise UserError(f"{path} is not a file of specjax: it has no format in it")
     if kind not in kinds:
-        raise UserError(f"{path} is a {kind} file: give a {' or '.join(kinds)} file")
+        raise UserError(f"{path} is a file of the kind {kind}: give one of {', '.join(kinds)}")
     check_version(path, header.get("format_version"), kinds[kind])
     if header.get("checksum") != checksum(header, arrays):
         raise UserError(f"{path} is corrupted: its checksum does not match; make the file again")

@@ -95,7 +95,7 @@ class LevelsExport:
             raise UserError(
                 f"to = {target!r}: takes levels alone, which without the plan's coefficients are "
                 "another sampler; run the plan by specjax.interop (docs/plans.md), or give csv, "
-                "json or npz"
+                "npz, json"
             )
         return cls(result.schedule, result, grid, shift)
 
