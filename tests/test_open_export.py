@@ -18,7 +18,7 @@ class Angles:
     summary: str = "arctan(sigma) in degrees, a line each"
     suffix: str = ".deg"
 
-    def write(self, result, *, grid, shift):
+    def write(self, result, grid, shift):
         schedule = result if isinstance(result, sx.NoiseSchedule) else result.schedule
         notes = [] if grid is None else [f"trained on {grid.name}, shift {shift:g}"]
         if getattr(result, "corrections", None) is not None:
@@ -52,5 +52,5 @@ def test_it_is_of_the_same_kind_as_those_of_the_package(name):
     for attribute in ("name", "summary", "suffix"):
         assert type(getattr(own, attribute)) is type(getattr(target, attribute)) is str
     schedule = sx.NoiseSchedule([-3.0, 0.0, np.inf])
-    content, notes = target.write(schedule, grid=None, shift=1.0)
+    content, notes = target.write(schedule, None, 1.0)
     assert (content, tuple(notes)) == (sx.export(schedule, target, grid=None).content, tuple(notes))

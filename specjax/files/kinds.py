@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ Saved = LearnedResult | NoiseSchedule | NoiseSpectrum | Spectrum | Probe
 ROWS = ("alpha", "sigma", "keep", "pull", "push")
 """The rows of a plan, one a call: [K], [K], [K, H, H], [K, H], [K, H]."""
 
+_CORRECTIONS = ("ratio", "weights", "noise")
 _SAME_ROWS = 1e-6  # of a row's largest number: what libraries and machines may differ by in it
 
 
@@ -140,14 +141,12 @@ def _encode_learned(result: LearnedResult) -> tuple[Header, Mapping[str, Any]]:
         "data": result.source,
         **noise_field(result.noise),
     }
-    corrections = corrections_document(result.corrections) or {}
-    nodes = {} if result.nodes is None else _nodes(result.nodes)
     return header, {
         **arrays,
         **_within("plan", rows_of(plan)),
-        **_within("corrections", {k: x for k, x in corrections.items() if x is not None}),
+        **_within("corrections", _arrays(result.corrections, _CORRECTIONS)),
         "history": np.asarray(result.history, np.float64),
-        **_within("nodes", nodes),
+        **_within("nodes", _nodes(result.nodes)),
     }
 
 
@@ -207,8 +206,8 @@ def corrections_document(by: Corrections | None) -> dict[str, Any] | None:
     """Make lists of corrections, for JSON; None stays None."""
     if by is None:
         return None
-    fields = {name: getattr(by, name) for name in ("ratio", "weights", "noise")}
-    return {k: None if x is None else np.asarray(x, np.float64).tolist() for k, x in fields.items()}
+    lists = {name: codec.plain(x) for name, x in _arrays(by, _CORRECTIONS).items()}
+    return dict.fromkeys(_CORRECTIONS) | lists
 
 
 # Noises
@@ -225,6 +224,14 @@ def noise_in(header: Mapping[str, Any]) -> NoiseSpectrum | None:
     return noise_of_document(header["noise"]) if "noise" in header else None
 
 
+def _encode_noise(noise: NoiseSpectrum) -> tuple[Header, Mapping[str, Any]]:
+    return {"noise": noise.document()}, {}
+
+
+def _decode_noise(header: Header, arrays: Arrays) -> NoiseSpectrum:
+    return noise_of_document(header["noise"])
+
+
 # Spectra and probes
 
 _COLUMNS = ("eigenvalues", "mean", "weights", "mean_weights")
@@ -236,23 +243,21 @@ _NOT_SAVED = {
 }
 
 
-def _columns(spectrum: Spectrum) -> Arrays:
-    return {name: np.asarray(getattr(spectrum, name)) for name in _COLUMNS}
-
-
 def _encode_spectrum(spectrum: Spectrum) -> tuple[Header, Mapping[str, Any]]:
     for name, remedy in _NOT_SAVED.items():
         if getattr(spectrum, name) is not None:
             raise UserError(f"the spectrum {remedy}")
     header: Header = {"fingerprint": spectrum.fingerprint, "source": spectrum.source or {}}
-    arrays, basis = _columns(spectrum), spectrum.basis
+    arrays, basis = _arrays(spectrum, _COLUMNS), spectrum.basis
     if isinstance(basis, DenseBasis | FourierBasis):
         arrays["basis/vectors"] = np.asarray(basis.vectors)
         header["basis"] = {"shape": basis.shape, "spatial": getattr(basis, "spatial", None)}
     if spectrum.intervals is not None:
-        intervals = dataclasses.asdict(spectrum.intervals)
-        arrays |= _within("intervals", {k: intervals.pop(k) for k in ("lower", "upper")})
-        header["intervals"] = intervals
+        header["intervals"] = {
+            name: getattr(spectrum.intervals, name)
+            for name in ("level", "replicates", "seed", "method")
+        }
+        arrays |= _within("intervals", _arrays(spectrum.intervals, ("lower", "upper")))
     return header, arrays
 
 
@@ -261,9 +266,9 @@ def _decode_spectrum(header: Header, arrays: Arrays) -> Spectrum:
     if "basis" in header:
         vectors, shape = arrays["basis/vectors"], tuple(header["basis"]["shape"])
         spatial = header["basis"]["spatial"]
-        of_channels = spatial is not None
+        dense = spatial is None
         columns["basis"] = (
-            FourierBasis(vectors, shape, spatial) if of_channels else DenseBasis(vectors, shape)
+            DenseBasis(vectors, shape) if dense else FourierBasis(vectors, shape, spatial)
         )
     if "intervals" in header:
         ends: dict[str, Any] = _inside("intervals", arrays)
@@ -279,12 +284,9 @@ def _encode_probe(probe: Probe) -> tuple[Header, Mapping[str, Any]]:
         "spectrum_source": spectrum.source or {},
         **noise_field(spectrum.noise),
     }
-    arrays = _columns(spectrum)
-    if spectrum.noise_variance is not None:
-        arrays["noise_variance"] = np.asarray(spectrum.noise_variance)
     return header, {
-        **_within("spectrum", arrays),
-        **{name: getattr(probe, name) for name in ("logsnr", *MEASURED)},
+        **_within("spectrum", _arrays(spectrum, (*_COLUMNS, "noise_variance"))),
+        **_arrays(probe, ("logsnr", *MEASURED)),
         **_within("standard_errors", probe.standard_errors),
     }
 
@@ -297,18 +299,13 @@ def _decode_probe(header: Header, arrays: Arrays) -> Probe:
     return Probe(spectrum, **measured, standard_errors=errors, source=header["source"])
 
 
-def _nodes(nodes: Spectrum) -> Arrays:
+_RESPONSE = tuple(one.name for one in dataclasses.fields(Measured))
+
+
+def _nodes(nodes: Spectrum | None) -> Arrays:
     """Return the arrays of the quadrature that a fit ran on, and of the denoiser on it."""
-    arrays = {name: np.asarray(x, np.float64) for name, x in _columns(nodes).items()}
-    if nodes.denoiser is not None:
-        response = {
-            one.name: np.asarray(getattr(nodes.denoiser, one.name), np.float64)
-            for one in dataclasses.fields(nodes.denoiser)
-        }
-        arrays |= _within("denoiser", response)
-    if nodes.denoiser_error is not None:
-        arrays["denoiser_error"] = np.asarray(nodes.denoiser_error, np.float64)
-    return arrays
+    arrays = _arrays(nodes, (*_COLUMNS, "denoiser_error"))
+    return arrays | _within("denoiser", _arrays(getattr(nodes, "denoiser", None), _RESPONSE))
 
 
 def _nodes_from(arrays: Arrays) -> Spectrum:
@@ -316,6 +313,12 @@ def _nodes_from(arrays: Arrays) -> Spectrum:
     response = _inside("denoiser", arrays)
     denoiser = Measured(**response) if response else None
     return Spectrum(**columns, denoiser=denoiser, denoiser_error=arrays.get("denoiser_error"))
+
+
+def _arrays(value: Any, names: Iterable[str]) -> Arrays:
+    """Return the arrays among the fields of a value; of None there are none."""
+    fields = {name: getattr(value, name, None) for name in names}
+    return {name: np.asarray(x) for name, x in fields.items() if x is not None}
 
 
 def _within(name: str, arrays: Mapping[str, Any]) -> Arrays:
@@ -331,13 +334,7 @@ def _inside(name: str, arrays: Arrays) -> Arrays:
 KINDS = {
     "learned": Kind(LearnedResult, 1, "json", _encode_learned, _decode_learned),
     "schedule": Kind(NoiseSchedule, 1, "json", _encode_schedule, _decode_schedule),
-    "noise": Kind(
-        NoiseSpectrum,
-        1,
-        "json",
-        lambda noise: ({"noise": noise.document()}, {}),
-        lambda header, arrays: noise_of_document(header["noise"]),
-    ),
+    "noise": Kind(NoiseSpectrum, 1, "json", _encode_noise, _decode_noise),
     "spectrum": Kind(Spectrum, 1, "npz", _encode_spectrum, _decode_spectrum),
     "probe": Kind(Probe, 1, "npz", _encode_probe, _decode_probe),
 }

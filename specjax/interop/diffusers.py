@@ -10,14 +10,14 @@ import inspect
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.schedulers.scheduling_ddpm import DDPMSchedulerOutput
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
-from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 
 from specjax._core import checks
@@ -30,18 +30,6 @@ from specjax.schedules.grids import TrainingGrid
 from specjax.schedules.schedule import alpha_sigma
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
-
-
-@dataclass
-class PlanSchedulerOutput(BaseOutput):
-    """What :meth:`PlanScheduler.step` returns.
-
-    Attributes:
-      prev_sample: the sample before the next call. pred_original_sample: the estimate of x0.
-    """
-
-    prev_sample: torch.Tensor
-    pred_original_sample: torch.Tensor | None = None
 
 
 class PlanScheduler(SchedulerMixin, ConfigMixin):
@@ -202,7 +190,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         sample: torch.Tensor,
         generator: Any = None,
         return_dict: bool = True,
-    ) -> PlanSchedulerOutput | tuple[torch.Tensor, torch.Tensor]:
+    ) -> DDPMSchedulerOutput | tuple[torch.Tensor, torch.Tensor]:
         """Apply one row of the plan after a call of the network.
 
         Args:
@@ -226,7 +214,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         r = advance([x, *self._past_registers(k, d)], self._rows, k, d, z)
         self._past, self._step_index = r[1:], k + 1
         before = r[0].to(model_output.dtype)
-        return PlanSchedulerOutput(before, d) if return_dict else (before, d)
+        return DDPMSchedulerOutput(before, d) if return_dict else (before, d)
 
     def add_noise(
         self, original_samples: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor

@@ -17,22 +17,16 @@ from specjax.schedules.schedule import NoiseSchedule
 
 __all__ = ["TARGETS", "Export", "ExportTarget", "export"]
 
-TARGETS: dict[str, ExportTarget] = {
-    target.name: target
-    for target in (
-        Target("diffusers", "sigmas, timesteps and flow sigmas, as JSON", ".json", diffusers.write),
-        Target(
-            "k-diffusion",
-            "sigmas and the sample_* to run, as JSON",
-            ".json",
-            sigma_lists.write_k_diffusion,
-        ),
-        Target("comfyui", "the text of a ManualSigmas node", ".txt", sigma_lists.write_comfyui),
-        Target("csv", "a row per level, or per call of a plan", ".csv", plain.write_csv),
-        Target("npz", "NumPy arrays without pickle", ".npz", plain.write_npz),
-        Target("json", "plain lists", ".json", plain.write_json),
-    )
-}
+_TARGETS = (
+    Target("diffusers", "sigmas, timesteps and flow sigmas", ".json", diffusers.write),
+    Target("k-diffusion", "sigmas and the sample_* to run", ".json", sigma_lists.write_k_diffusion),
+    Target("comfyui", "the text of a ManualSigmas node", ".txt", sigma_lists.write_comfyui),
+    Target("csv", "a row per level, or per call of a plan", ".csv", plain.write_csv),
+    Target("npz", "NumPy arrays without pickle", ".npz", plain.write_npz),
+    Target("json", "plain lists", ".json", plain.write_json),
+)
+
+TARGETS: dict[str, ExportTarget] = {target.name: target for target in _TARGETS}
 """Every target by its name."""
 
 
@@ -87,9 +81,6 @@ def export(
       '14.6, 1.0, 0.001, 0.0\\n'
     """
     target = TARGETS[checks.one_of("to", to, TARGETS)] if isinstance(to, str) else to
-    content, notes = target.write(
-        result,
-        grid=None if grid is None else check_grid(grid),
-        shift=checks.positive("shift", shift),
-    )
+    levels = None if grid is None else check_grid(grid)
+    content, notes = target.write(result, levels, checks.positive("shift", shift))
     return Export(target.name, content, target.suffix, tuple(notes))

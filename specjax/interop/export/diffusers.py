@@ -34,6 +34,7 @@ from specjax.interop.export.target import (
     SCALE_NOTE,
     Client,
     Content,
+    Exportable,
     LevelsExport,
     end_note,
     floats,
@@ -79,15 +80,13 @@ _TAKES_SIGMAS = (_EULER.name,)
 _STARTS_BY_SPACING = (_EULER.name, _HEUN.name)
 
 
-def write(
-    result: LearnedResult | NoiseSchedule, *, grid: TrainingGrid | None, shift: float
-) -> Content:
+def write(result: Exportable, grid: TrainingGrid | None, shift: float) -> Content:
     """Write the JSON document and its remarks.
 
     Raises:
       UserError: for a schedule of noise that is not white, where the scheduler draws its own.
     """
-    levels = LevelsExport.of(result, "diffusers", grid, shift)
+    levels = LevelsExport.of(result, "diffusers", grid)
     clipped, notes = levels.clipped()
     client, client_notes = _client(levels)
     notes = [*notes, *end_note(levels.schedule), *client_notes, *_noise_notes(levels, client)]

@@ -18,10 +18,15 @@ import numpy as np
 from specjax.files.codec import numbers
 from specjax.files.kinds import ROWS, noise_field, rows_of
 from specjax.fitting.learned import LearnedResult, in_float64
-from specjax.interop.export.target import SAMPLING_NOTE, Content, LevelsExport, noise_note
+from specjax.interop.export.target import (
+    SAMPLING_NOTE,
+    Content,
+    Exportable,
+    LevelsExport,
+    noise_note,
+)
 from specjax.noise.noise_spectrum import anisotropic
 from specjax.schedules.grids import TrainingGrid
-from specjax.schedules.schedule import NoiseSchedule
 
 VERSION = 1
 
@@ -36,9 +41,7 @@ class _Table(NamedTuple):
     notes: list[str]
 
 
-def write_csv(
-    result: LearnedResult | NoiseSchedule, *, grid: TrainingGrid | None, shift: float
-) -> Content:
+def write_csv(result: Exportable, grid: TrainingGrid | None, shift: float) -> Content:
     """Write a header and a row per level or call.
 
     In a plan ``keep_i_j`` is what register i takes of register j.
@@ -54,9 +57,7 @@ def write_csv(
     return "\n".join(lines) + "\n", table.notes
 
 
-def write_npz(
-    result: LearnedResult | NoiseSchedule, *, grid: TrainingGrid | None, shift: float
-) -> Content:
+def write_npz(result: Exportable, grid: TrainingGrid | None, shift: float) -> Content:
     """Write arrays without pickle: ``numpy.load(file)["logsnr"]``; ``about`` is JSON text."""
     table, buffer = _table(result, grid), io.BytesIO()
     about = json.dumps({"version": VERSION, **table.about}, allow_nan=False)
@@ -65,9 +66,7 @@ def write_npz(
     return buffer.getvalue(), table.notes
 
 
-def write_json(
-    result: LearnedResult | NoiseSchedule, *, grid: TrainingGrid | None, shift: float
-) -> Content:
+def write_json(result: Exportable, grid: TrainingGrid | None, shift: float) -> Content:
     """Write plain lists in strict JSON; an infinite logsnr is "inf", which float() reads."""
     table = _table(result, grid)
     document: dict[str, Any] = {"format": table.format, "version": VERSION, **table.about}
@@ -81,10 +80,10 @@ def _without_nan(column: list[Any]) -> list[Any]:
     return [None if x == "nan" else x for x in column]
 
 
-def _table(result: LearnedResult | NoiseSchedule, grid: TrainingGrid | None) -> _Table:
+def _table(result: Exportable, grid: TrainingGrid | None) -> _Table:
     if isinstance(result, LearnedResult) and result.corrections is not None:
         return _table_of_calls(result)
-    return _table_of_levels(LevelsExport.of(result, "json", grid, 1.0))
+    return _table_of_levels(LevelsExport.of(result, "json", grid))
 
 
 def _table_of_levels(levels: LevelsExport) -> _Table:

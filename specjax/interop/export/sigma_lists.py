@@ -7,12 +7,12 @@ import json
 import numpy as np
 
 from specjax._core.checks import UserError
-from specjax.fitting.learned import LearnedResult
 from specjax.interop.export.target import (
     NO_SAMPLER_NOTE,
     SAMPLING_NOTE,
     Client,
     Content,
+    Exportable,
     LevelsExport,
     end_note,
     floats,
@@ -20,19 +20,16 @@ from specjax.interop.export.target import (
     start_std,
 )
 from specjax.schedules.grids import TrainingGrid
-from specjax.schedules.schedule import NoiseSchedule
 
 VERSION = 1
 
 
-def write_k_diffusion(
-    result: LearnedResult | NoiseSchedule, *, grid: TrainingGrid | None, shift: float
-) -> Content:
+def write_k_diffusion(result: Exportable, grid: TrainingGrid | None, shift: float) -> Content:
     """Write a JSON document: S + 1 ``sigmas``, the ``sample_*`` function and its arguments.
 
     ``start_std`` is what unit noise has to be multiplied by before the first step.
     """
-    levels = LevelsExport.of(result, "k-diffusion", grid, shift)
+    levels = LevelsExport.of(result, "k-diffusion", grid)
     clipped, notes = levels.clipped()
     client, client_notes = _function(levels)
     notes = [*notes, *end_note(levels.schedule), *client_notes, *_noise_notes(levels, client)]
@@ -51,9 +48,7 @@ def write_k_diffusion(
     return json.dumps(document, indent=2, allow_nan=False) + "\n", notes
 
 
-def write_comfyui(
-    result: LearnedResult | NoiseSchedule, *, grid: TrainingGrid | None, shift: float
-) -> Content:
+def write_comfyui(result: Exportable, grid: TrainingGrid | None, shift: float) -> Content:
     """Write the text of a ManualSigmas node: decimals, never ``1e-3``, which it reads as 1, -3.
 
     Numbers are float32, as the node keeps them.
@@ -61,7 +56,7 @@ def write_comfyui(
     Raises:
       UserError: for a schedule of noise that is not white.
     """
-    levels = LevelsExport.of(result, "comfyui", grid, shift)
+    levels = LevelsExport.of(result, "comfyui", grid)
     if levels.noise is not None:
         raise UserError(
             f"to = 'comfyui': the schedule was learned for {levels.noise.name} noise, and "

@@ -15,30 +15,28 @@ from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic
 from specjax.schedules.grids import TrainingGrid
 from specjax.schedules.schedule import NoiseSchedule
 
+Exportable = LearnedResult | NoiseSchedule
+
 Content = tuple[str | bytes, Sequence[str]]
 """What a target writes, and one-line remarks on it."""
 
 
 class ExportTarget(Protocol):
-    """A program that schedules or plans are exported to; pass your own as ``to``.
-
-    Attributes:
-      name: it is called so in errors and in :attr:`Export.target`. summary: one line.
-      suffix: the usual ending of its file, such as ".json".
-    """
+    """A program that schedules or plans are exported to; pass your own as ``to``."""
 
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str:
+        """What errors and :attr:`Export.target` call it."""
 
     @property
-    def summary(self) -> str: ...  # noqa: D102
+    def summary(self) -> str:
+        """One line on what it writes."""
 
     @property
-    def suffix(self) -> str: ...  # noqa: D102
+    def suffix(self) -> str:
+        """The usual ending of its file, such as ".json"."""
 
-    def write(
-        self, result: LearnedResult | NoiseSchedule, *, grid: TrainingGrid | None, shift: float
-    ) -> Content:
+    def write(self, result: Exportable, grid: TrainingGrid | None, shift: float) -> Content:
         """Make the content of a file and remarks.
 
         Args:
@@ -52,14 +50,13 @@ class ExportTarget(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """A target as a row of a table: see :class:`ExportTarget`."""
 
     name: str
     summary: str
     suffix: str
-    write: Callable[..., Content]
+    write: Callable[[Exportable, TrainingGrid | None, float], Content]
 
 
 @dataclass(frozen=True)
@@ -68,36 +65,29 @@ class LevelsExport:
 
     Attributes:
       schedule: the levels. result: what was learned, None for bare levels.
-      grid: None for networks of continuous level. shift: see :class:`ExportTarget`.
+      grid: None for networks of continuous level.
     """
 
     schedule: NoiseSchedule
     result: LearnedResult | None
     grid: TrainingGrid | None
-    shift: float
 
     @classmethod
-    def of(
-        cls,
-        result: LearnedResult | NoiseSchedule,
-        target: str,
-        grid: TrainingGrid | None,
-        shift: float,
-    ) -> LevelsExport:
-        """Take the levels of a result.
+    def of(cls, result: Exportable, target: str, grid: TrainingGrid | None) -> LevelsExport:
+        """Take the levels of a result for a target.
 
         Raises:
           UserError: for a plan with corrections, which another sampler would ignore.
         """
         if isinstance(result, NoiseSchedule):
-            return cls(result, None, grid, shift)
+            return cls(result, None, grid)
         if result.corrections is not None:
             raise UserError(
                 f"to = {target!r}: takes levels alone, which without the plan's coefficients are "
                 "another sampler; run the plan by specjax.interop (docs/plans.md), or give csv, "
                 "npz, json"
             )
-        return cls(result.schedule, result, grid, shift)
+        return cls(result.schedule, result, grid)
 
     @property
     def sampler(self) -> str:
