@@ -9,7 +9,7 @@ import importlib
 from typing import Any
 
 from specjax import data, priors
-from specjax.files.codec import load, save
+from specjax.files import load, save
 from specjax.fitting import limits
 from specjax.fitting.compare import Comparison, compare
 from specjax.fitting.fit import fit

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import tyro
 
+from specjax import files
 from specjax._core import checks
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Data, GivenData
 from specjax.cli.schedules import levels_of, noise_of, read_schedule, source_of
-from specjax.files import codec as files
 from specjax.files.forward_noise import ForwardNoise
 from specjax.noise.noise_spectrum import check_noise
 from specjax.noise.whitening import effective

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import tyro
 
+from specjax import files
 from specjax._core import checks
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.schedules import SPECTRAL, Found, levels_of, noise_of, schedule_for, source_of
-from specjax.files import codec as files
-from specjax.files.plan_file import corrections_document
+from specjax.files import corrections_document
 from specjax.fitting.learned import FitResult, PlanResult
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise
 from specjax.schedules.schedule import NoiseSchedule

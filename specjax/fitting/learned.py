@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import jax
 import numpy as np
 
 from specjax._core.checks import DEFAULT_ALPHA_BAR_RANGE
@@ -120,3 +122,10 @@ FitResult = LearnedResult
 
 PlanResult = LearnedResult
 """A :class:`LearnedResult` of :func:`learn`: one class, by the name that scripts know."""
+
+
+def in_float64(result: LearnedResult) -> LearnedResult:
+    """Return the same numbers in NumPy's float64, of which files and other programs make plans."""
+    to_host = functools.partial(jax.tree.map, lambda x: np.asarray(x, np.float64))
+    schedule, corrections = to_host((result.schedule, result.corrections))
+    return replace(result, schedule=schedule, corrections=corrections)

@@ -9,8 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from specjax.files.codec import numbers, plain
-from specjax.files.plan_file import corrections_document
+from specjax.files import corrections_document, numbers, plain
 from specjax.fitting.compare import AMPLIFIED, MOST_STEPS, Comparison, Row
 from specjax.fitting.learned import FitResult, PlanResult
 from specjax.gaussian.losses import LOSSES
