@@ -1,21 +1,33 @@
-"""The picture of a fit: four panels with one legend.
-
-Levels and loss over steps answer "what was learned" and "what is it worth"; the standard
-deviation of each eigenvalue answers "where is it better".
-"""
+"""The figure of ``specjax fit``: what was learned, what it is worth, and where it is better."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.special import expit
 
+from specjax._core import checks
 from specjax.gaussian.losses import LOSSES
-from specjax.report.figures.picture import Drawn, FitPicture, LossCurve
-from specjax.report.figures.style import INK, LEARNED, RC, learned_style, muted_style
+from specjax.gaussian.objective import loss as loss_of
+from specjax.gaussian.transfer import transfer
+from specjax.report.figures.panels import (
+    count_ticks,
+    dots,
+    draw_levels,
+    legend_below,
+    log_ticks,
+    new_figure,
+    styled,
+    whole_numbers,
+)
+from specjax.report.figures.style import INK, LEARNED, learned_style, muted_style
+from specjax.report.words import count, with_options
+from specjax.sampling.samplers import plan
+from specjax.schedules.schedule import NoiseSchedule
+from specjax.spectra.spectrum import Spectrum
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,127 +36,122 @@ if TYPE_CHECKING:
 MOST_POINTS = 300
 """Eigenvalues drawn of a large spectrum, evenly over their rank and over their logarithm."""
 
-_MOST_MARKERS = 40
 _TITLE_WIDTH = 88  # in letters
-_LEGEND_WIDTH = 165  # in letters
-_LEGEND_KEY = 12  # the line beside a name
 
 
-def fit_figure(picture: FitPicture) -> Figure:
-    """Draw a fit.
+class _Line(NamedTuple):
+    """A schedule with its levels [S + 1], std [d] over the true one, loss and style."""
 
-    Panels: alpha_bar and logsnr over steps, generated over true standard deviation per
-    eigenvalue, loss over the number of steps. The learned schedule is bold, the others thin.
+    name: str
+    logsnr: np.ndarray
+    std_ratio: np.ndarray
+    loss: float
+    style: dict[str, Any]
+
+
+@styled
+def fit_figure(
+    spectrum: Spectrum,
+    schedules: Mapping[str, NoiseSchedule],
+    *,
+    learned: str,
+    sampler: str = "ddim",
+    sampler_options: Mapping[str, Any] | None = None,
+    loss: str = "w2",
+    process: str = "vp",
+    over_steps: Mapping[str, Mapping[int, float]] | None = None,
+) -> Figure:
+    """Draw a learned schedule beside others on one spectrum.
+
+    Panels: alpha_bar and logsnr over steps, generated over true standard deviation for each
+    eigenvalue, loss over the number of steps. The learned schedule is bold and comes first; the
+    others follow by rising loss.
 
     Args:
-      picture: what to draw, see :func:`specjax.report.figures.fit_picture`.
+      spectrum: its ``source`` has the name of the data and whether a range was mapped to [-1, 1].
+      schedules: by name. learned: the name of the one to bring out.
+      over_steps: by name, the losses of schedules of that name by S; for others the loss at their
+        own S is drawn.
 
     Returns:
-      A matplotlib figure that belongs to nobody else; see :func:`save_figure`.
-    """
-    import matplotlib
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
+      A matplotlib figure of its own; see :func:`save_figure`.
 
-    with matplotlib.rc_context(RC):
-        layout = ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.1, hspace=0.04, wspace=0.03)
-        figure = Figure(figsize=(11.0, 8.2), layout=layout)
-        levels, snr, ratio, losses = figure.subplots(2, 2).ravel()
-        _draw_alpha_bar(levels, picture)
-        _draw_logsnr(snr, picture)
-        _draw_ratio(ratio, picture)
-        _draw_losses(losses, picture)
-        _title(figure, picture)
-        _legend(figure, levels, picture)
+    Raises:
+      UserError: for an unknown sampler, option, process, loss or learned name.
+    """
+    checks.one_of("learned", learned, schedules)
+    options = dict(sampler_options or {})
+    lam = np.asarray(spectrum.eigenvalues, np.float64)
+    others = sorted(set(schedules) - {learned})  # colours go by name, not by rank
+    lines = []
+    for name, schedule in schedules.items():
+        moments = transfer(plan(sampler, schedule, process, **options), spectrum)
+        std_ratio = np.asarray(moments.std, np.float64) / np.sqrt(np.where(lam > 0, lam, np.nan))
+        value = float(loss_of(spectrum, schedule, sampler, loss, process, options))
+        style = learned_style() if name == learned else muted_style(others.index(name))
+        lines.append(
+            _Line(name, np.asarray(schedule.logsnr, np.float64), std_ratio, value, style)
+        )  # fmt: skip
+    lines.sort(key=lambda one: (one.name != learned, one.loss))
+    steps = schedules[learned].steps
+    source = spectrum.source or {}
+    noise = "" if spectrum.noise is None else f"noise: {spectrum.noise.name}"
+    title = (
+        f"{source.get('name', 'spectrum')}: {count(steps, 'step')} of "
+        f"{with_options(sampler, options)}, {process}, fitted to {loss} = "
+        f"{_number(lines[0].loss, 4)}"
+    )
+    figure = new_figure(11.0, 8.2, "\n".join([title, *textwrap.wrap(noise, _TITLE_WIDTH)]))
+    power, levels, ratio, losses = figure.subplots(2, 2).ravel()
+    marked = [_with_dots(one, learned, steps) for one in lines]
+    for one, style in zip(lines, marked, strict=True):
+        power.plot(range(len(one.logsnr)), expit(one.logsnr), label=one.name, **style)
+    power.set(ylabel=r"$\bar\alpha$  (1 = clean)", ylim=(-0.03, 1.03))
+    power.set_title("Signal power")
+    whole_numbers(power, "level (noisy → clean)")
+    draw_levels(
+        levels, {one.name: (one.logsnr, x) for one, x in zip(lines, marked, strict=True)}
+    )  # fmt: skip
+    _draw_ratios(ratio, lines, spectrum)
+    _draw_losses(losses, lines, steps, over_steps or {})
+    losses.set_ylabel(f"{loss}: {LOSSES[loss].summary}")
+    labels = [f"{one.name}  ({_number(one.loss, 3)})" for one in lines]
+    handles = power.get_legend_handles_labels()[0]
+    legend = legend_below(figure, handles, labels, f"schedule (its {loss} at S = {steps})")
+    legend.get_texts()[0].set_fontweight("bold")
     return figure
 
 
-def _styled(picture: FitPicture) -> Iterator[tuple[Drawn, dict[str, Any]]]:
-    """Each schedule with its style. Colours go by name, so that they do not follow the ranking."""
-    others = sorted(one.name for one in picture.schedules if one.name != picture.learned)
-    for one in picture.schedules:
-        learned = one.name == picture.learned
-        yield one, learned_style() if learned else muted_style(others.index(one.name))
+def _with_dots(one: _Line, learned: str, steps: int) -> dict[str, Any]:
+    """Put dots on the learned levels, and on all where a line is a point."""
+    if one.name != learned and steps > 1:
+        return one.style
+    return dots(one.style, len(one.logsnr), 5 if one.name == learned else 3.5)
 
 
-def _markers(one: Drawn, picture: FitPicture) -> dict[str, Any]:
-    """Dots on the learned levels while they can be told apart; on all where a line is a point."""
-    if len(one.logsnr) > _MOST_MARKERS or (one.name != picture.learned and picture.steps > 1):
-        return {}
-    return {"marker": "o", "markersize": 5 if one.name == picture.learned else 3.5}
-
-
-def _step_axis(axes: Axes) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.set_xlabel("sampling step (noisy → clean)")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10, steps=[1, 2, 5, 10]))
-    axes.margins(x=0.03)
-
-
-def _draw_alpha_bar(axes: Axes, picture: FitPicture) -> None:
-    for one, style in _styled(picture):
-        at = np.arange(len(one.logsnr))
-        axes.plot(at, expit(one.logsnr), label=one.name, **style, **_markers(one, picture))
-    axes.set_title("Signal power")
-    axes.set_ylabel(r"$\bar\alpha$  (1 = clean)")
-    axes.set_ylim(-0.03, 1.03)
-    _step_axis(axes)
-
-
-def _draw_logsnr(axes: Axes, picture: FitPicture) -> None:
-    finite = [one.logsnr[np.isfinite(one.logsnr)] for one in picture.schedules]
-    least, most = min(x.min() for x in finite), max(x.max() for x in finite)
-    room = 0.14 * max(most - least, 10.0)
-    top = most + room
-    axes.set_ylim(least - room / 3, top)
-    jumps = [len(x) < len(one.logsnr) for one, x in zip(picture.schedules, finite, strict=True)]
-    for (one, style), levels, jump in zip(_styled(picture), finite, jumps, strict=True):
-        axes.plot(range(len(levels)), levels, label=one.name, **style, **_markers(one, picture))
-        if jump:
-            _mark_jump(axes, len(levels) - 1, levels[-1], top, style)
-    if any(jumps):
-        axes.annotate(
-            "last step: to ∞ (no noise)", (0.98, 1.0), xycoords="axes fraction",
-            ha="right", va="bottom", fontsize=8.5, color=INK,
-        )  # fmt: skip
-    axes.set_title("Log signal-to-noise ratio")
-    axes.set_ylabel(r"logsnr $= \log(\alpha^2 / \sigma^2)$")
-    _step_axis(axes)
-
-
-def _mark_jump(axes: Axes, at: int, level: float, top: float, style: dict[str, Any]) -> None:
-    """A faint line from the last finite level to the upper edge, where infinity would be."""
-    axes.plot(
-        [at, at + 1], [level, top], color=style["color"], linewidth=0.8, linestyle=":",
-        alpha=0.8, zorder=2, gid="jump", label="_jump",
-    )  # fmt: skip
-
-
-def _draw_ratio(axes: Axes, picture: FitPicture) -> None:
-    from matplotlib.ticker import NullLocator
-
-    shown = shown_eigenvalues(picture.eigenvalues)
-    eigenvalues = picture.eigenvalues[shown]
-    for one, style in _styled(picture):
-        axes.plot(eigenvalues, one.std_ratio[shown], label=one.name, **style)
-    axes.axhline(1.0, color=INK, linewidth=1.0, zorder=2, gid="true")
+def _draw_ratios(axes: Axes, lines: Sequence[_Line], spectrum: Spectrum) -> None:
+    """Draw generated over true standard deviation over the eigenvalue."""
+    lam = np.asarray(spectrum.eigenvalues, np.float64)
+    shown = shown_eigenvalues(lam)
     axes.set_xscale("log")
-    axes.xaxis.set_minor_locator(NullLocator())
-    every = np.concatenate([one.std_ratio[shown] for one in picture.schedules])
+    for one in lines:
+        axes.plot(lam[shown], one.std_ratio[shown], label=one.name, **one.style)
+    axes.axhline(1.0, color=INK, linewidth=1.0, zorder=2, gid="true")
+    every = np.concatenate([one.std_ratio[shown] for one in lines])
     if every.max(initial=0.0) > 2 and every.min(initial=1.0) > 0:
         axes.set_yscale("log")
-        _plain_numbers(axes.yaxis)
-    zeros = int((picture.eigenvalues <= 0).sum())
-    left_out = f"; {zeros} zero{'s' * (zeros > 1)} left out" if zeros else ""
-    of = f"of the data in {picture.units}" if picture.noise is None else "of data over noise, λ / ν"
-    axes.set_xlabel(f"eigenvalue (variance {of}{left_out})")
+        log_ticks(axes.yaxis)
+    zeros = int((lam <= 0).sum())
+    left_out = f"; {count(zeros, 'zero')} left out" if zeros else ""
+    units = "[-1, 1] units" if (spectrum.source or {}).get("data_range") else "network units"
+    what = f"of the data in {units}" if spectrum.noise is None else "of data over noise, λ / ν"
+    axes.set_xlabel(f"eigenvalue (variance {what}{left_out})")
     axes.set_ylabel("generated / true std")
     axes.set_title("Standard deviation per eigenvalue (1 = exact)")
 
 
 def shown_eigenvalues(eigenvalues: np.ndarray) -> np.ndarray:
-    """Indices of the positive eigenvalues to draw, rising; the smallest and largest among them."""
+    """Choose the positive eigenvalues to draw, by number, rising; both ends are among them."""
     rising = np.argsort(eigenvalues, kind="stable")
     rising = rising[eigenvalues[rising] > 0]
     if rising.size <= MOST_POINTS:
@@ -156,87 +163,29 @@ def shown_eigenvalues(eigenvalues: np.ndarray) -> np.ndarray:
     return rising[np.unique(np.concatenate([by_rank, by_log]))]
 
 
-def _draw_losses(axes: Axes, picture: FitPicture) -> None:
-    curves = {curve.name: _positive(curve) for curve in picture.over_steps}
-    nothing = np.zeros(0), np.zeros(0)
-    for one, style in _styled(picture):
-        steps, loss = curves.get(one.name, nothing)
-        if steps.size:
-            axes.plot(steps, loss, label=one.name, **style)
-        elif one.loss > 0:
-            axes.plot(
-                [picture.steps], [one.loss], label=one.name, color=style["color"], marker="o",
-                linestyle="none",
-            )  # fmt: skip
+def _draw_losses(
+    axes: Axes, lines: Sequence[_Line], steps: int, over_steps: Mapping[str, Mapping[int, float]]
+) -> None:
+    """Draw the loss over the number of steps, and the fitted one as a star."""
     axes.set_xscale("log")
     axes.set_yscale("log")
-    fitted = picture.brought_out
-    if fitted.loss > 0:
+    for one in lines:
+        curve = over_steps.get(one.name, {})
+        curve = {s: x for s, x in curve.items() if np.isfinite(x) and x > 0}
+        if curve:
+            axes.plot(list(curve), list(curve.values()), label=one.name, **one.style)
+        elif one.loss > 0:
+            axes.plot([steps], [one.loss], "o", label=one.name, color=one.style["color"])
+    if lines[0].loss > 0:
         axes.plot(
-            [picture.steps], [fitted.loss], marker="*", markersize=17, color=LEARNED, zorder=7,
+            [steps], [lines[0].loss], marker="*", markersize=17, color=LEARNED, zorder=7,
             markeredgecolor="white", linestyle="none", label="_fitted", gid="fitted",
         )  # fmt: skip
-    _step_ticks(axes, picture)
-    axes.set_title(f"Loss over steps (★ fitted here, S = {picture.steps})")
+    count_ticks(axes, [steps, *(s for curve in over_steps.values() for s in curve)])
+    axes.set_title(f"Loss over steps (★ fitted here, S = {steps})")
     axes.set_xlabel("number of steps S")
-    axes.set_ylabel(f"{picture.loss}: {LOSSES[picture.loss].summary}")
-
-
-def _positive(curve: LossCurve) -> tuple[np.ndarray, np.ndarray]:
-    steps, loss = np.asarray(curve.steps), np.asarray(curve.loss, np.float64)
-    drawn = np.isfinite(loss) & (loss > 0)
-    return steps[drawn], loss[drawn]
-
-
-def _step_ticks(axes: Axes, picture: FitPicture) -> None:
-    from matplotlib.ticker import FixedLocator, NullLocator
-
-    every = [picture.steps, *(s for curve in picture.over_steps for s in curve.steps)]
-    nice = [m * 10**p for p in range(7) for m in (1, 2, 5)]
-    inside = [s for s in nice if min(every) <= s <= max(every)]
-    axes.xaxis.set_major_locator(FixedLocator(inside or [picture.steps]))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(lambda s, _: f"{s:g}")
-
-
-def _plain_numbers(axis: Any) -> None:
-    from matplotlib.ticker import LogLocator, NullFormatter
-
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_minor_formatter(NullFormatter())
-    axis.set_major_formatter(lambda y, _: f"{y:g}")
-
-
-def _title(figure: Figure, picture: FitPicture) -> None:
-    fitted = picture.brought_out
-    steps = f"{picture.steps} step{'s' * (picture.steps > 1)}"
-    figure.suptitle(
-        f"{picture.data}: {steps} of {picture.sampler} ({picture.process}), "
-        f"fitted to {picture.loss} = {_number(fitted.loss, 4)}"
-        + _noise_line(picture.noise),
-        fontsize=14, fontweight="bold", color=INK, x=0.02, ha="left",
-    )  # fmt: skip
-
-
-def _noise_line(noise: str | None) -> str:
-    """Under the title, in as many lines as the width of the picture takes."""
-    return "" if noise is None else "\n" + textwrap.fill(f"noise: {noise}", _TITLE_WIDTH)
-
-
-def _legend(figure: Figure, axes: Axes, picture: FitPicture) -> None:
-    handles, names = axes.get_legend_handles_labels()
-    labels = [
-        f"{name}  ({_number(one.loss, 3)})"
-        for name, one in zip(names, picture.schedules, strict=True)
-    ]
-    columns = int(_LEGEND_WIDTH // (max(map(len, labels)) + _LEGEND_KEY))
-    legend = figure.legend(
-        handles, labels, loc="outside lower center", ncols=max(1, min(columns, len(labels), 4)),
-        title=f"schedule (its {picture.loss} at S = {picture.steps})", handlelength=3.2,
-    )  # fmt: skip
-    legend.get_texts()[names.index(picture.learned)].set_fontweight("bold")
 
 
 def _number(x: float, digits: int) -> str:
-    """Significant digits, without an exponent where the number is short anyway."""
+    """Write significant digits, without an exponent where the number is short anyway."""
     return f"{x:,.0f}" if 10**digits <= x < 1e6 else f"{x:.{digits}g}"

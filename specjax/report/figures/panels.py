@@ -1,200 +1,133 @@
-"""The panels of :func:`specjax.report.figures.learn_figure`."""
+"""What several figures share: their outline, the panel of noise levels, axes and legends."""
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
-from specjax.fitting.plan_result import PlanResult
-from specjax.report.figures.style import (
-    GUIDE,
-    INK,
-    LEARNED,
-    STRONG,
-    learned_style,
-    log_ticks,
-    muted_style,
-)
-from specjax.report.figures.sweep_shapes import shortened
-from specjax.schedules.schedule import NoiseSchedule
+from specjax.report.figures.style import INK, RC
+from specjax.report.words import spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-_MOST_NAMES = 10  # heuristics in the panel of values
-_NAME, _LEGEND_NAME = 32, 24  # letters of a name
-_MOST_MARKERS = 40
-_DASHED = (0, (4, 2))
-_LIMIT = "Gaussian limit"
+DASHED = (0, (4, 2))
+"""The line of the best heuristic, and of what is ideal."""
 
-
-def drawn_value(result: PlanResult, value: Any) -> np.ndarray:
-    """A value, or [n], as it is drawn: the weighted geometric mean of the objective's terms."""
-    return np.exp(np.asarray(value, np.float64) / sum(result.objective.values()))
+_Given = ParamSpec("_Given")
+_MOST_MARKERS = 40  # dots on a line, as long as they can be told apart
 
 
-def value_label(result: PlanResult) -> str:
-    """What is drawn."""
-    terms = [name for name, weight in result.objective.items() if weight]
-    return terms[0] if len(terms) == 1 else f"mean of {', '.join(terms)}"
+def styled(draw: Callable[_Given, Figure]) -> Callable[_Given, Figure]:
+    """Draw in the style of all figures, and restore matplotlib's settings afterwards."""
+
+    @functools.wraps(draw)
+    def in_style(*args: _Given.args, **kwargs: _Given.kwargs) -> Figure:
+        import matplotlib
+
+        with matplotlib.rc_context(RC):
+            return draw(*args, **kwargs)
+
+    return in_style
 
 
-def draw_levels(axes: Axes, result: PlanResult, heuristics: Mapping[str, NoiseSchedule]) -> None:
-    """logsnr over the steps; a last step to no noise is dotted up to the edge."""
-    styles = [learned_style(), *(muted_style(i) for i in range(len(heuristics)))]
-    schedules = {"learned": result.schedule, **heuristics}
-    for (name, schedule), style in zip(schedules.items(), styles, strict=True):
-        levels = np.asarray(schedule.logsnr)
-        finite = levels[np.isfinite(levels)]
-        marker: dict[str, Any] = {"marker": "o", "markersize": 5 if style is styles[0] else 2.5}
-        marker = marker if len(levels) <= _MOST_MARKERS else {}
-        axes.plot(range(len(finite)), finite, label=name, **style, **marker)
-    axes.margins(y=0.1)
-    if result.schedule.ends_clean:
+def new_figure(width: float, height: float, title: str) -> Figure:
+    """Open a figure, in inches, whose panels make room for titles, labels and legends."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    layout = ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.1, hspace=0.04, wspace=0.03)
+    figure = Figure(figsize=(width, height), layout=layout)
+    figure.suptitle(title, fontsize=14, fontweight="bold", color=INK, x=0.02, ha="left")
+    return figure
+
+
+def draw_levels(axes: Axes, lines: Mapping[str, tuple[np.ndarray, dict[str, Any]]]) -> None:
+    """Draw the log-SNR [S + 1] of schedules; a step to no noise is dotted up to the edge.
+
+    Args:
+      lines: by name, the levels and the style of the line.
+    """
+    finite = {name: logsnr[np.isfinite(logsnr)] for name, (logsnr, _) in lines.items()}
+    least, most = min(x.min() for x in finite.values()), max(x.max() for x in finite.values())
+    room = 0.14 * max(most - least, 10.0)
+    axes.set_ylim(least - room / 3, most + room)
+    for name, (logsnr, style) in lines.items():
+        levels = finite[name]
+        axes.plot(range(len(levels)), levels, label=name, **style)
+        if len(levels) < len(logsnr):
+            axes.plot(
+                [len(levels) - 1, len(levels)], [levels[-1], most + room], color=style["color"],
+                linewidth=0.8, linestyle=":", alpha=0.8, zorder=2, gid="jump", label="_jump",
+            )  # fmt: skip
+    if any(len(finite[name]) < len(logsnr) for name, (logsnr, _) in lines.items()):
         axes.annotate(
             "last step: to ∞ (no noise)", (0.98, 1.0), xycoords="axes fraction",
             ha="right", va="bottom", fontsize=8.5, color=INK,
         )  # fmt: skip
-    axes.set_xlim(-0.03 * result.steps, 1.03 * result.steps)
     axes.set_title("Noise levels")
     axes.set_ylabel(r"logsnr $= \log(\alpha^2 / \sigma^2)$")
-    _whole_steps(axes, "level (noisy → clean)")
+    whole_numbers(axes, "level (noisy → clean)")
 
 
-def draw_corrections(axes: Axes, result: PlanResult) -> None:
-    """What each step does with the answers, beside DDIM's zeros."""
-    axes.set_title("Corrections of the steps (0: DDIM)")
-    by = result.corrections
-    if by is None:
-        _say(axes, f"only the levels were learned:\nthe steps are those of {result.sampler}")
-        axes.set_axis_off()
-        return
-    at = np.arange(1, result.steps + 1)
-    axes.bar(
-        at, np.asarray(by.ratio), width=0.6, color=LEARNED, alpha=0.45, label="c, of the ratio",
-        zorder=3,
-    )  # fmt: skip
-    series = {f"$w_{j + 1}$": np.asarray(by.weights)[:, j] for j in range(by.memory)}
-    if by.noise is not None:
-        series["g, noise"] = np.asarray(by.noise)
-    for (name, y), colour, marker in zip(series.items(), STRONG[1:], "osD", strict=False):
-        axes.plot(
-            at, y, color=colour, marker=marker, markersize=6, linestyle=(0, (1.5, 1.5)),
-            linewidth=1.0, markeredgecolor="white", label=name, zorder=5,
-        )  # fmt: skip
-    axes.axhline(0, color=INK, linewidth=1.0, zorder=2)
-    axes.set_ylabel("correction")
-    _whole_steps(axes, "step (noisy → clean)")
-    _legend_above(axes, 1 + len(series))
+def dots(style: Mapping[str, Any], count: int, size: float = 5) -> dict[str, Any]:
+    """Add dots to a style while that many of them can be told apart."""
+    return {**style, **({"marker": "o", "markersize": size} if count <= _MOST_MARKERS else {})}
 
 
-def draw_history(axes: Axes, result: PlanResult) -> None:
-    """Values in learning and held out, and that of the best heuristic plan."""
-    axes.set_title("While learning")
-    history = np.asarray(result.history, np.float64).reshape(-1, 2)
-    if not len(history):
-        _say(axes, "nothing was iterated")
-        axes.set_axis_off()
-        return
-    axes.set_yscale("log")
-    few: dict[str, Any] = {"marker": "o", "markersize": 4} if len(history) <= _MOST_MARKERS else {}
-    at = np.arange(len(history))
-    axes.plot(
-        at, drawn_value(result, history[:, 0]), label="in learning", color=STRONG[1],
-        linewidth=1.4, zorder=4, **few,
-    )  # fmt: skip
-    axes.plot(at, drawn_value(result, history[:, 1]), label="held out", **learned_style(), **few)
-    if result.baselines:
-        name = min(result.baselines, key=result.baselines.__getitem__)
-        axes.axhline(
-            float(drawn_value(result, result.baselines[name])), color=INK, linewidth=1.1,
-            linestyle=_DASHED, gid="heuristic",
-            label=f"best heuristic: {shortened(name, _LEGEND_NAME)}",
-        )  # fmt: skip
-    axes.set_ylabel(value_label(result))
-    axes.set_xlim(-0.03 * len(at) - 0.5, 1.03 * len(at) - 0.5)
-    _whole_steps(axes, "checks during learning")
-    log_ticks(axes.yaxis)
-    _legend_above(axes, 3)
-
-
-def draw_values(axes: Axes, result: PlanResult, limit: float | None) -> None:
-    """Held-out values of the plan and of the best heuristic ones of the same S, a line each."""
-    best = sorted(result.baselines.items(), key=lambda one: one[1])[:_MOST_NAMES]
-    rows = {name: float(drawn_value(result, x)) for name, x in [("learned", result.value), *best]}
-    if limit is not None and limit > 0:
-        rows[_LIMIT] = limit
-    names = sorted(rows, key=rows.__getitem__)
-    axes.set_xscale("log")
-    for y, name in enumerate(names):
-        learned = name == "learned"
-        axes.plot(
-            [rows[name]], [y], color=LEARNED if learned else GUIDE, markersize=8, zorder=5,
-            marker="^" if name == _LIMIT else "o", linestyle="none", label=name,
-        )  # fmt: skip
-    axes.margins(x=0.1)
-    low, high = np.log(axes.get_xlim())
-    for y, name in enumerate(names):
-        left = np.log(rows[name]) > (low + high) / 2  # where there is room for the name
-        axes.annotate(
-            shortened(name, _NAME), (rows[name], y), xytext=(-9 if left else 9, 0),
-            textcoords="offset points", ha="right" if left else "left", va="center", fontsize=8.5,
-            color=INK, fontweight="bold" if name == "learned" else "normal",
-        ).set_in_layout(False)  # fmt: skip
-    axes.set_yticks([])
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel(value_label(result))
-    axes.set_title(f"Held out, S = {result.steps}")
-    log_ticks(axes.xaxis)
-
-
-def draw_steps(axes: Axes, results: Sequence[PlanResult], limits: Mapping[int, float]) -> None:
-    """Held-out values over S: learned, the best heuristic, the limit."""
-    ordered = sorted(results, key=lambda one: one.steps)
-    steps = [one.steps for one in ordered]
-    axes.set_yscale("log")
-    axes.plot(
-        steps, [float(drawn_value(one, one.value)) for one in ordered], label="learned",
-        marker="o", **learned_style(),
-    )  # fmt: skip
-    beside = [one for one in ordered if one.baselines]
-    axes.plot(
-        [one.steps for one in beside],
-        [float(drawn_value(one, min(one.baselines.values()))) for one in beside],
-        label="best heuristic", color=INK, linewidth=1.2, linestyle=_DASHED, marker="_",
-    )  # fmt: skip
-    floor = [(s, limits[s]) for s in sorted(limits) if limits[s] > 0 and math.isfinite(limits[s])]
-    if floor:
-        axes.plot(
-            *zip(*floor, strict=True), label=_LIMIT, color=GUIDE, linewidth=1.6,
-            marker="^", markersize=4, gid="limit",
-        )  # fmt: skip
-    axes.set_ylabel(value_label(ordered[0]))
-    axes.set_title("Held out, over S")
-    _whole_steps(axes, "calls S")
-    log_ticks(axes.yaxis)
-    _legend_above(axes, 3)
-
-
-def _whole_steps(axes: Axes, label: str) -> None:
+def whole_numbers(axes: Axes, label: str) -> None:
+    """Label the x axis and give it whole numbers."""
     from matplotlib.ticker import MaxNLocator
 
     axes.set_xlabel(label)
     axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
+    axes.margins(x=0.03)
 
 
-def _say(axes: Axes, text: str) -> None:
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=INK)
+def count_ticks(axes: Axes, counts: Sequence[int] | np.ndarray) -> None:
+    """Give a logarithmic x axis of counts round numbers within their range."""
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    every = np.unique(counts)
+    low, high = every[0], every[-1]
+    between = (1,) if high > 1000 * low else (1, 2, 5)
+    inside = [m * 10**p for p in range(7) for m in between if low <= m * 10**p <= high]
+    if len(inside) < 3:
+        inside = [every[i] for i in spread(every.size, 4)]
+    axes.xaxis.set_major_locator(FixedLocator([float(x) for x in inside]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
 
 
-def _legend_above(axes: Axes, columns: int) -> None:
-    """Between the panel and its title, where no line can be."""
-    legend = axes.legend(
-        loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, fontsize=8.5, borderaxespad=0.2,
-        borderpad=0, columnspacing=1.4, handlelength=2.0,
+def log_ticks(axis: Any) -> None:
+    """Give a logarithmic axis powers of ten, or plain numbers between them where there are few."""
+    from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter
+
+    low, high = sorted(axis.get_view_interval())
+    axis.set_minor_formatter(NullFormatter())
+    if high >= 1000 * low:
+        return
+    between = (1, 2, 5) if high > 12 * low else (1, 1.5, 2, 3, 5, 7)
+    first = math.floor(math.log10(low))
+    ticks = [m * 10.0 ** (first + p) for p in range(4) for m in between]
+    if sum(low <= x <= high for x in ticks) < 2:
+        ticks = [float(x) for x in MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high)]
+    axis.set_major_locator(FixedLocator([x for x in ticks if low <= x <= high]))
+    axis.set_major_formatter(lambda x, _: f"{x:.6g}")
+
+
+def legend_below(
+    figure: Any, handles: Sequence[Any], names: Sequence[str], title: str | None = None
+) -> Any:
+    """Put a legend below the panels, in as many columns as its names have room for."""
+    room = 15 * figure.get_figure(root=True).get_figwidth()  # in letters
+    columns = int(room // (max(map(len, names)) + 12))  # 12: the line beside a name
+    return figure.legend(
+        handles, names, loc="outside lower center", ncols=max(1, min(columns, len(names), 5)),
+        title=title, handlelength=3.2,
     )  # fmt: skip
-    legend.set_in_layout(False)  # its title keeps the place
-    axes.set_title(axes.get_title("left"), pad=20)
