@@ -36,7 +36,7 @@ def result():
     spectrum = sx.Spectrum(
         np.geomspace(1e-4, 10, 60), np.linspace(0, 1, 60), source={"name": "made", "samples": 7}
     )
-    return sx.fit(spectrum, 6, sampler="ddim", sampler_options={"eta": 0.25}, loss="kl", seed=3)
+    return sx.fit(spectrum, 6, sampler=sx.ddim(eta=0.25), loss="kl", seed=3)
 
 
 @pytest.fixture
@@ -190,7 +190,11 @@ def test_a_fit_comes_back_to_the_bit(result, written):
 def test_the_loss_can_be_evaluated_from_the_file_alone(result, written):
     back = sx.load(written)
     value = sx.loss(
-        back.nodes, back.schedule, back.sampler, back.loss, sampler_options=back.sampler_options
+        back.nodes,
+        back.schedule,
+        sampler=back.sampler,
+        loss=back.loss,
+        sampler_options=back.sampler_options,
     )
     np.testing.assert_allclose(value, result.value, rtol=1e-6)  # the quadrature's error
 
