@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import functools
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +33,6 @@ from specjax.interop.export.target import (
     NO_SAMPLER_NOTE,
     SAMPLING_NOTE,
     SCALE_NOTE,
-    Client,
     Content,
     Exportable,
     LevelsExport,
@@ -48,10 +48,30 @@ from specjax.spectra.spectrum import Spectrum
 
 VERSION = 1
 
-_EULER = Client("EulerDiscreteScheduler", {})
-_DDPM = Client("DDPMScheduler", {"clip_sample": False, "thresholding": False})
-_HEUN = Client("HeunDiscreteScheduler", {"clip_sample": False})
-_DPMPP = Client(
+
+class Scheduler(NamedTuple):
+    """A scheduler of diffusers that takes a custom list, and its arguments.
+
+    Attributes:
+      takes: the list. spacing_sets_start: whether ``timestep_spacing`` says where a sample starts.
+      draws_noise: whether its steps draw white noise.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    takes: str = "timesteps"
+    spacing_sets_start: bool = False
+    draws_noise: bool = False
+
+
+_EULER = Scheduler("EulerDiscreteScheduler", {}, takes="sigmas", spacing_sets_start=True)
+_DDPM = Scheduler(
+    "DDPMScheduler",
+    {"clip_sample": False, "thresholding": False, "variance_type": "fixed_small"},
+    draws_noise=True,
+)
+_HEUN = Scheduler("HeunDiscreteScheduler", {"clip_sample": False}, spacing_sets_start=True)
+_DPMPP = Scheduler(
     "DPMSolverMultistepScheduler",
     {
         "algorithm_type": "dpmsolver++",
@@ -61,7 +81,9 @@ _DPMPP = Client(
         "thresholding": False,
     },
 )
-_DPMPP_SDE = Client(_DPMPP.name, {**_DPMPP.arguments, "algorithm_type": "sde-dpmsolver++"})
+_DPMPP_SDE = _DPMPP._replace(
+    arguments={**_DPMPP.arguments, "algorithm_type": "sde-dpmsolver++"}, draws_noise=True
+)
 
 CLIENTS = {
     ("ddim", 0.0): _EULER,
@@ -76,9 +98,6 @@ CLIENTS = {
 }
 """The scheduler that takes a custom list and does the same as (sampler, eta)."""
 
-_TAKES_SIGMAS = (_EULER.name,)
-_STARTS_BY_SPACING = (_EULER.name, _HEUN.name)
-
 
 def write(result: Exportable, grid: TrainingGrid | None, shift: float) -> Content:
     """Write the JSON document and its remarks.
@@ -88,19 +107,18 @@ def write(result: Exportable, grid: TrainingGrid | None, shift: float) -> Conten
     """
     levels = LevelsExport.of(result, "diffusers", grid)
     clipped, notes = levels.clipped()
-    client, client_notes = _client(levels)
-    notes = [*notes, *end_note(levels.schedule), *client_notes, *_noise_notes(levels, client)]
+    scheduler, more = _scheduler(levels)
+    notes = [*notes, *end_note(levels.schedule), *more, *_noise_notes(levels, scheduler)]
     document: dict[str, Any] = {"format": "specjax-diffusers", "version": VERSION}
-    document |= levels.about()
-    document["sigmas"] = floats(clipped.sigmas)
+    document |= {**levels.about(), "sigmas": floats(clipped.sigmas)}
     if grid is None:
         notes.append("no grid: no timesteps, and sigmas are not clipped to the network's range")
-        client = client if client is None or client.name in _TAKES_SIGMAS else None
+        scheduler = scheduler if scheduler and scheduler.takes == "sigmas" else None
     else:
         assigned = assign(grid, levels.schedule, _losses_of(levels.result))
         document |= _on_grid(grid, assigned)
         notes += _grid_notes(levels, assigned)
-    document["scheduler"] = client and _use(client, levels, document)
+    document["scheduler"] = scheduler and _use(scheduler, levels, document)
     document["flow_sigmas"] = floats(undo_shift(levels.schedule.flow_time[:-1], shift))
     document["flow_shift"] = shift
     notes += [_flow_note(levels.schedule), SAMPLING_NOTE, SCALE_NOTE]
@@ -114,75 +132,66 @@ def undo_shift(flow_time: Any, shift: float) -> np.ndarray:
     return s / (shift - (shift - 1) * s)
 
 
-def _client(levels: LevelsExport) -> tuple[Client | None, list[str]]:
+def _scheduler(levels: LevelsExport) -> tuple[Scheduler | None, list[str]]:
     """Return the matching scheduler with its arguments, or None, and remarks."""
     notes = [] if levels.result else [NO_SAMPLER_NOTE]
-    client = CLIENTS.get((levels.sampler, levels.eta))
-    if client is None:
+    scheduler = CLIENTS.get((levels.sampler, levels.eta))
+    if scheduler is None:
         return None, [
             f"no scheduler of diffusers runs {levels.sampler!r} {levels.options or ''} along a "
             "custom list: in another sampler this schedule is not the best one"
         ]
-    arguments = dict(client.arguments)
-    if client.name in _STARTS_BY_SPACING:
-        arguments["timestep_spacing"] = "leading" if levels.process == "vp" else "linspace"
-    elif levels.process != "vp":
-        notes.append(f"{client.name} starts from unit noise in VP, the schedule from noise in VE")
-    if client is _DDPM:
-        arguments["variance_type"] = "fixed_small"
+    arguments, is_vp = dict(scheduler.arguments), levels.process == "vp"
+    if scheduler.spacing_sets_start:
+        arguments["timestep_spacing"] = "leading" if is_vp else "linspace"
+    elif not is_vp:
+        notes.append(
+            f"{scheduler.name} starts from unit noise in VP, the schedule from noise in VE"
+        )
     if levels.options.get("variance") == "beta":
         arguments["variance_type"] = "fixed_large"
         notes.append(
             "DDPMScheduler with 'fixed_large' adds noise of variance 1 - alpha_bar in its last "
             "step too, unless that is timestep 0"
         )
-    return Client(client.name, arguments), notes
+    return scheduler._replace(arguments=arguments), notes
 
 
-def _noise_notes(levels: LevelsExport, client: Client | None) -> list[str]:
+def _noise_notes(levels: LevelsExport, scheduler: Scheduler | None) -> list[str]:
     if levels.noise is None:
         return []
-    if client is not None and _draws_noise(client):
+    if scheduler is not None and scheduler.draws_noise:
         raise UserError(
             f"to = 'diffusers': the schedule was learned for {levels.noise.name} noise, and "
-            f"{client.name} draws white noise in its steps: give csv, npz or json, or learn it for "
-            "a sampler without noise, such as ddim"
+            f"{scheduler.name} draws white noise in its steps: give csv, npz or json, or learn it "
+            "for a sampler without noise, such as ddim"
         )
     return [*noise_note(levels.noise), "a pipeline takes colored noise as latents=, and scales it"]
 
 
-def _draws_noise(client: Client) -> bool:
-    return client.name == _DDPM.name or "sde" in str(client.arguments.get("algorithm_type"))
-
-
-def _use(client: Client, levels: LevelsExport, document: dict[str, Any]) -> dict[str, Any]:
+def _use(scheduler: Scheduler, levels: LevelsExport, document: dict[str, Any]) -> dict[str, Any]:
     """Say how to construct the scheduler and what to pass to it."""
-    takes = "sigmas" if client.name in _TAKES_SIGMAS else "timesteps"
-    start = 1.0
-    if client.name in _STARTS_BY_SPACING:
+    start, grid = 1.0, levels.grid
+    if scheduler.spacing_sets_start:
         first = document["sigmas"][0]
-        if levels.grid and takes == "timesteps":
-            first = np.exp(-levels.grid.logsnr[document["timesteps"][0]] / 2)
+        if grid and scheduler.takes == "timesteps":
+            first = np.exp(-grid.logsnr[document["timesteps"][0]] / 2)
         start = start_std(first, levels.process)
-    config = levels.grid.config if levels.grid else {}
     return {
-        "class": client.name,
-        "arguments": {**config, **client.arguments},
-        "set_timesteps": takes,
+        "class": scheduler.name,
+        "arguments": {**(grid.config if grid else {}), **scheduler.arguments},
+        "set_timesteps": scheduler.takes,
         "init_noise_sigma": start,
     }
 
 
 def _on_grid(grid: TrainingGrid, assigned: Assignment) -> dict[str, Any]:
     """Say what the timesteps are and what they cost."""
+    size, sigma_range = grid.size, floats(grid.sigma_range)
     return {
-        "grid": {
-            "name": grid.name,
-            "timesteps": grid.size,
-            "sigma_range": floats(grid.sigma_range),
-        },
-        "timesteps": [int(t) for t in assigned.timesteps],
-        "timesteps_rounded": [int(t) for t in assigned.rounded],
+        "grid": {"name": grid.name, "timesteps": size, "sigma_range": sigma_range},
+        "timesteps": np.asarray(assigned.timesteps).tolist(),
+        "timesteps_rounded": np.asarray(assigned.rounded).tolist(),
         "losses": {
             "sigmas": assigned.loss_float,
             "timesteps_rounded": assigned.loss_rounded,

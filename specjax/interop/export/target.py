@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -132,13 +132,6 @@ class LevelsExport:
             **noise_field(self.noise),
             "value": float(self.result.value) if np.isfinite(self.result.value) else None,
         }
-
-
-class Client(NamedTuple):
-    """The class or function of another program that runs a schedule, and its arguments."""
-
-    name: str
-    arguments: Mapping[str, Any]
 
 
 SCALE_NOTE = (
