@@ -30,17 +30,20 @@ from specjax._core.checks import UserError
 from specjax.fitting.learned import LearnedResult
 from specjax.gaussian.objective import Objective, objective
 from specjax.interop.export.target import (
-    NO_SAMPLER_NOTE,
     SAMPLING_NOTE,
     SCALE_NOTE,
     Content,
-    Exportable,
-    LevelsExport,
+    about,
+    check_levels,
+    clipped,
     end_note,
+    eta_of,
     floats,
     noise_note,
+    sampler_note,
     start_std,
 )
+from specjax.noise.noise_spectrum import anisotropic
 from specjax.schedules.grids import TrainingGrid
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.schedules.timesteps import Assignment, LossOf, assign
@@ -99,29 +102,29 @@ CLIENTS = {
 """The scheduler that takes a custom list and does the same as (sampler, eta)."""
 
 
-def write(result: Exportable, grid: TrainingGrid | None, shift: float) -> Content:
+def write(result: LearnedResult, grid: TrainingGrid | None, shift: float) -> Content:
     """Write the JSON document and its remarks.
 
     Raises:
       UserError: for a schedule of noise that is not white, where the scheduler draws its own.
     """
-    levels = LevelsExport.of(result, "diffusers", grid)
-    clipped, notes = levels.clipped()
-    scheduler, more = _scheduler(levels)
-    notes = [*notes, *end_note(levels.schedule), *more, *_noise_notes(levels, scheduler)]
+    check_levels(result, "diffusers")
+    within, notes = clipped(result, grid)
+    scheduler, more = _scheduler(result)
+    notes = [*notes, *end_note(result.schedule), *more, *_noise_notes(result, scheduler)]
     document: dict[str, Any] = {"format": "specjax-diffusers", "version": VERSION}
-    document |= {**levels.about(), "sigmas": floats(clipped.sigmas)}
+    document |= {**about(result), "sigmas": floats(within.sigmas)}
     if grid is None:
         notes.append("no grid: no timesteps, and sigmas are not clipped to the network's range")
         scheduler = scheduler if scheduler and scheduler.takes == "sigmas" else None
     else:
-        assigned = assign(grid, levels.schedule, _losses_of(levels.result))
+        assigned = assign(grid, result.schedule, _losses_of(result))
         document |= _on_grid(grid, assigned)
-        notes += _grid_notes(levels, assigned)
-    document["scheduler"] = scheduler and _use(scheduler, levels, document)
-    document["flow_sigmas"] = floats(undo_shift(levels.schedule.flow_time[:-1], shift))
+        notes += _grid_notes(result.schedule, assigned)
+    document["scheduler"] = scheduler and _use(scheduler, result.process, grid, document)
+    document["flow_sigmas"] = floats(undo_shift(result.schedule.flow_time[:-1], shift))
     document["flow_shift"] = shift
-    notes += [_flow_note(levels.schedule), SAMPLING_NOTE, SCALE_NOTE]
+    notes += [_flow_note(result.schedule), SAMPLING_NOTE, SCALE_NOTE]
     document["notes"] = notes
     return json.dumps(document, indent=2, allow_nan=False) + "\n", notes
 
@@ -132,23 +135,23 @@ def undo_shift(flow_time: Any, shift: float) -> np.ndarray:
     return s / (shift - (shift - 1) * s)
 
 
-def _scheduler(levels: LevelsExport) -> tuple[Scheduler | None, list[str]]:
+def _scheduler(result: LearnedResult) -> tuple[Scheduler | None, list[str]]:
     """Return the matching scheduler with its arguments, or None, and remarks."""
-    notes = [] if levels.result else [NO_SAMPLER_NOTE]
-    scheduler = CLIENTS.get((levels.sampler, levels.eta))
+    notes, options = sampler_note(result), result.sampler_options
+    scheduler = CLIENTS.get((result.sampler, eta_of(result)))
     if scheduler is None:
         return None, [
-            f"no scheduler of diffusers runs {levels.sampler!r} {levels.options or ''} along a "
+            f"no scheduler of diffusers runs {result.sampler!r} {dict(options) or ''} along a "
             "custom list: in another sampler this schedule is not the best one"
         ]
-    arguments, is_vp = dict(scheduler.arguments), levels.process == "vp"
+    arguments, is_vp = dict(scheduler.arguments), result.process == "vp"
     if scheduler.spacing_sets_start:
         arguments["timestep_spacing"] = "leading" if is_vp else "linspace"
     elif not is_vp:
         notes.append(
             f"{scheduler.name} starts from unit noise in VP, the schedule from noise in VE"
         )
-    if levels.options.get("variance") == "beta":
+    if options.get("variance") == "beta":
         arguments["variance_type"] = "fixed_large"
         notes.append(
             "DDPMScheduler with 'fixed_large' adds noise of variance 1 - alpha_bar in its last "
@@ -157,26 +160,29 @@ def _scheduler(levels: LevelsExport) -> tuple[Scheduler | None, list[str]]:
     return scheduler._replace(arguments=arguments), notes
 
 
-def _noise_notes(levels: LevelsExport, scheduler: Scheduler | None) -> list[str]:
-    if levels.noise is None:
+def _noise_notes(result: LearnedResult, scheduler: Scheduler | None) -> list[str]:
+    noise = anisotropic(result.noise)
+    if noise is None:
         return []
     if scheduler is not None and scheduler.draws_noise:
         raise UserError(
-            f"to = 'diffusers': the schedule was learned for {levels.noise.name} noise, and "
+            f"to = 'diffusers': the schedule was learned for {noise.name} noise, and "
             f"{scheduler.name} draws white noise in its steps: give csv, npz or json, or learn it "
             "for a sampler without noise, such as ddim"
         )
-    return [*noise_note(levels.noise), "a pipeline takes colored noise as latents=, and scales it"]
+    return [*noise_note(result), "a pipeline takes colored noise as latents=, and scales it"]
 
 
-def _use(scheduler: Scheduler, levels: LevelsExport, document: dict[str, Any]) -> dict[str, Any]:
+def _use(
+    scheduler: Scheduler, process: str, grid: TrainingGrid | None, document: dict[str, Any]
+) -> dict[str, Any]:
     """Say how to construct the scheduler and what to pass to it."""
-    start, grid = 1.0, levels.grid
+    start = 1.0
     if scheduler.spacing_sets_start:
         first = document["sigmas"][0]
         if grid and scheduler.takes == "timesteps":
             first = np.exp(-grid.logsnr[document["timesteps"][0]] / 2)
-        start = start_std(first, levels.process)
+        start = start_std(first, process)
     return {
         "class": scheduler.name,
         "arguments": {**(grid.config if grid else {}), **scheduler.arguments},
@@ -200,13 +206,13 @@ def _on_grid(grid: TrainingGrid, assigned: Assignment) -> dict[str, Any]:
     }
 
 
-def _grid_notes(levels: LevelsExport, assigned: Assignment) -> list[str]:
+def _grid_notes(schedule: NoiseSchedule, assigned: Assignment) -> list[str]:
     notes = []
     if assigned.duplicates:
         notes.append(f"nearest timesteps would have repeated {assigned.duplicates}: moved apart")
     if assigned.loss is None:
         notes.append("timesteps are rounded and not re-optimised: that takes a fit's result")
-    if not levels.schedule.ends_clean:
+    if not schedule.ends_clean:
         notes.append(
             "schedulers that take timesteps or flow_sigmas end at sigma 0 all the same; the losses "
             "of timesteps are for that end"
@@ -228,9 +234,9 @@ def _values(chosen: Objective, nodes: Spectrum, levels: jax.Array) -> jax.Array:
     return jax.vmap(lambda one: jnp.asarray(chosen.value(nodes, NoiseSchedule(one))))(levels)
 
 
-def _losses_of(result: LearnedResult | None) -> LossOf | None:
+def _losses_of(result: LearnedResult) -> LossOf | None:
     """Return a function for the losses of many schedules on the result's nodes, in float64."""
-    if result is None or result.nodes is None:
+    if result.nodes is None:
         return None
     nodes = result.nodes
     chosen = objective(nodes, result.sampler, result.sampler_options, result.loss, result.process)

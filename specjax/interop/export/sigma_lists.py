@@ -9,17 +9,21 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from specjax._core.checks import UserError
+from specjax.fitting.learned import LearnedResult
 from specjax.interop.export.target import (
-    NO_SAMPLER_NOTE,
     SAMPLING_NOTE,
     Content,
-    Exportable,
-    LevelsExport,
+    about,
+    check_levels,
+    clipped,
     end_note,
+    eta_of,
     floats,
     noise_note,
+    sampler_note,
     start_std,
 )
+from specjax.noise.noise_spectrum import anisotropic
 from specjax.schedules.grids import TrainingGrid
 
 VERSION = 1
@@ -32,31 +36,31 @@ class Function(NamedTuple):
     arguments: Mapping[str, Any]
 
 
-def write_k_diffusion(result: Exportable, grid: TrainingGrid | None, shift: float) -> Content:
+def write_k_diffusion(result: LearnedResult, grid: TrainingGrid | None, shift: float) -> Content:
     """Write a JSON document: S + 1 ``sigmas``, the ``sample_*`` function and its arguments.
 
     ``start_std`` is what unit noise has to be multiplied by before the first step.
     """
-    levels = LevelsExport.of(result, "k-diffusion", grid)
-    clipped, notes = levels.clipped()
-    function, more = _function(levels)
-    notes = [*notes, *end_note(levels.schedule), *more, *_noise_notes(levels, function)]
+    check_levels(result, "k-diffusion")
+    schedule, notes = clipped(result, grid)
+    function, more = _function(result)
+    notes = [*notes, *end_note(result.schedule), *more, *_noise_notes(result, function)]
     notes.append(SAMPLING_NOTE)
-    sigmas = floats(clipped.sigmas)
+    sigmas = floats(schedule.sigmas)
     document = {
         "format": "specjax-k-diffusion",
         "version": VERSION,
-        **levels.about(),
+        **about(result),
         "function": function and function.name,
         "arguments": function and dict(function.arguments),
-        "start_std": start_std(sigmas[0], levels.process),
+        "start_std": start_std(sigmas[0], result.process),
         "sigmas": sigmas,
         "notes": notes,
     }
     return json.dumps(document, indent=2, allow_nan=False) + "\n", notes
 
 
-def write_comfyui(result: Exportable, grid: TrainingGrid | None, shift: float) -> Content:
+def write_comfyui(result: LearnedResult, grid: TrainingGrid | None, shift: float) -> Content:
     """Write the text of a ManualSigmas node: decimals, never ``1e-3``, which it reads as 1, -3.
 
     Numbers are float32, as the node keeps them.
@@ -64,22 +68,23 @@ def write_comfyui(result: Exportable, grid: TrainingGrid | None, shift: float) -
     Raises:
       UserError: for a schedule of noise that is not white.
     """
-    levels = LevelsExport.of(result, "comfyui", grid)
-    if levels.noise is not None:
+    check_levels(result, "comfyui")
+    noise = anisotropic(result.noise)
+    if noise is not None:
         raise UserError(
-            f"to = 'comfyui': the schedule was learned for {levels.noise.name} noise, and "
+            f"to = 'comfyui': the schedule was learned for {noise.name} noise, and "
             "ComfyUI draws white noise: give k-diffusion, csv, npz or json"
         )
-    clipped, notes = levels.clipped()
-    function, more = _function(levels)
-    notes = [*notes, *end_note(levels.schedule), *more]
+    schedule, notes = clipped(result, grid)
+    function, more = _function(result)
+    notes = [*notes, *end_note(result.schedule), *more]
     if function is not None:
         given = ", ".join(f"{key}={value}" for key, value in function.arguments.items())
         notes.append(f"sampler: {function.name.removeprefix('sample_')} {given}".rstrip())
     notes.append("ComfyUI calls the network at the nearest timestep and integrates the exact sigma")
     decimals = [
         np.format_float_positional(s, unique=True, trim="0")
-        for s in np.asarray(clipped.sigmas, np.float32)
+        for s in np.asarray(schedule.sigmas, np.float32)
     ]
     return ", ".join(decimals) + "\n", [*notes, SAMPLING_NOTE]
 
@@ -87,9 +92,9 @@ def write_comfyui(result: Exportable, grid: TrainingGrid | None, shift: float) -
 _DRAW_NOISE = ("sample_euler_ancestral", "sample_dpmpp_2m_sde")
 
 
-def _noise_notes(levels: LevelsExport, function: Function | None) -> list[str]:
+def _noise_notes(result: LearnedResult, function: Function | None) -> list[str]:
     """Remark on where noise that is not white goes: functions that draw noise take a sampler."""
-    notes = noise_note(levels.noise)
+    notes = noise_note(result)
     if notes and function is not None and function.name in _DRAW_NOISE:
         notes.append(
             f"{function.name} draws white noise unless noise_sampler=lambda sigma, sigma_next: ... "
@@ -98,10 +103,10 @@ def _noise_notes(levels: LevelsExport, function: Function | None) -> list[str]:
     return notes
 
 
-def _function(levels: LevelsExport) -> tuple[Function | None, list[str]]:
+def _function(result: LearnedResult) -> tuple[Function | None, list[str]]:
     """Return k-diffusion's function for the sampler, or None, and remarks."""
-    sampler, options, eta = levels.sampler, levels.options, levels.eta
-    notes = [] if levels.result else [NO_SAMPLER_NOTE]
+    sampler, options, eta = result.sampler, result.sampler_options, eta_of(result)
+    notes = sampler_note(result)
     if sampler == "ddpm" and options.get("variance") == "beta":
         return None, ["no function of k-diffusion has DDPM's larger variance 'beta'"]
     ancestral = Function("sample_euler_ancestral", {"eta": eta})
