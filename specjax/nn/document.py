@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from specjax import files
-from specjax.data.arrays import Collected
+from specjax.data.in_memory import Collected
 from specjax.nn.config import TrainConfig, differences
 from specjax.noise.families import noise_of_document
 from specjax.noise.noise_spectrum import NoiseSpectrum
