@@ -9,7 +9,7 @@ import numpy as np
 
 from specjax._core.checks import UserError
 from specjax.evaluate.estimates import Evaluation
-from specjax.report.figures.panels import legend_below, new_figure, styled
+from specjax.report.figures.panels import legend_below, log_ticks, new_figure, styled
 from specjax.report.figures.style import GUIDE, INK, learned_style, muted_style
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def bands_figure(rows: Sequence[Evaluation], *, data: str = "data") -> Figure:
             color=style["color"], elinewidth=1.4, capsize=2.5, zorder=4, label=name,
         )  # fmt: skip
     power.set_yscale("log")
+    log_ticks(power.yaxis)
     power.set_title("Mean power of a frequency")
     power.set_ylabel("power (squared units of the samples)")
     ratio.set_title("Generated / real (grey: real against real)")

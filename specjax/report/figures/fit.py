@@ -141,6 +141,7 @@ def _draw_ratios(axes: Axes, lines: Sequence[_Line], spectrum: Spectrum) -> None
     if every.max(initial=0.0) > 2 and every.min(initial=1.0) > 0:
         axes.set_yscale("log")
         log_ticks(axes.yaxis)
+    axes.minorticks_off()
     zeros = int((lam <= 0).sum())
     left_out = f"; {count(zeros, 'zero')} left out" if zeros else ""
     units = "[-1, 1] units" if (spectrum.source or {}).get("data_range") else "network units"
@@ -181,6 +182,7 @@ def _draw_losses(
             [steps], [lines[0].loss], marker="*", markersize=17, color=LEARNED, zorder=7,
             markeredgecolor="white", linestyle="none", label="_fitted", gid="fitted",
         )  # fmt: skip
+    log_ticks(axes.yaxis)
     count_ticks(axes, [steps, *(s for curve in over_steps.values() for s in curve)])
     axes.set_title(f"Loss over steps (★ fitted here, S = {steps})")
     axes.set_xlabel("number of steps S")
