@@ -146,6 +146,6 @@ def _outcome(result: Any) -> str:
         return f"no plan was better than {best}: the plan is that one"
     gain = geometric_mean(result.baselines[best] - result.value, result.objective)
     return (
-        f"{gain:.3g} times better than {best}, the best of {len(result.baselines)} heuristic plans; "
-        f"{result.seconds:.1f} s"
+        f"{gain:.3g} times better than {best}, the best of {len(result.baselines)} heuristic "
+        f"plans; {result.seconds:.1f} s"
     )
