@@ -15,6 +15,7 @@ from specjax.report.table import Column, Table, report_console
 from specjax.report.words import wrote
 
 _HEURISTICS = 6  # heuristic plans in a table
+_NUMBERS = ("value", "train_value", "terms", "baselines")
 
 
 def learned_json(
@@ -26,14 +27,9 @@ def learned_json(
         "noise": None if noise is None else {"name": noise.name, "fingerprint": noise.fingerprint},
         "plans": [
             {
-                "steps": one.steps,
-                "prior": one.prior,
-                "kept": one.kept,
+                **{name: getattr(one, name) for name in ("steps", "prior", "kept")},
                 "objective": dict(one.objective),
-                "value": finite(one.value),
-                "train_value": finite(one.train_value),
-                "terms": finite(one.terms),
-                "baselines": finite(one.baselines),
+                **{name: finite(getattr(one, name)) for name in _NUMBERS},
                 "seconds": round(one.seconds, 3),
                 "amplification": finite(amplification),
             }

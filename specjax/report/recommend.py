@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from specjax.files.codec import numbers
-from specjax.files.documents import finite
+from specjax.files.documents import finite, numbers
 from specjax.report.table import Column, Table, report_console
 from specjax.report.words import amplification_warning, count, with_options, wrote
 
 if TYPE_CHECKING:
     from specjax.sweep.recommend import Recommendation
+
+_SAME = ("sampler", "reached", "steps", "converged", "best_heuristic", "denoiser_error")
+_NUMBERS = ("value", "best_heuristic_value", "amplification")
 
 
 def print_recommendations(
@@ -29,29 +31,32 @@ def print_recommendations(
     console.print(_answer(rows, target, loss))
     if not rows:
         return
-    columns = [
-        "sampler",
-        *(Column(name, align="right") for name in ("steps", "denoiser calls")),
-        Column(loss, "{:.5g}", "right"),
-        "best heuristic",
-        Column(f"its {loss}", "{:.5g}", "right"),
-        "state",
-    ]
-    cells = [
-        [_label(row), row.steps, row.calls, row.value, row.best_heuristic,
-         row.best_heuristic_value, _state(row)]
-        for row in rows
-    ]  # fmt: skip
-    styles = {i: "dim" for i, row in enumerate(rows) if not row.reached}
     first = rows[0]
     warning = amplification_warning(first.amplification, loss, first.denoiser_error)
     sigmas = ", ".join(f"{x:.5g}" for x in np.asarray(first.schedule.sigmas))
-    notes = [
-        *(f"{_label(first)}: {line}" for line in warning),
-        f"sigmas of the first, noisy to clean: {sigmas}",
-        *wrote(written),
-    ]
-    Table("", columns, cells, notes, {0: "bold", **styles}).print(console)
+    Table(
+        "",
+        [
+            "sampler",
+            *(Column(name, align="right") for name in ("steps", "denoiser calls")),
+            Column(loss, "{:.5g}", "right"),
+            "best heuristic",
+            Column(f"its {loss}", "{:.5g}", "right"),
+            "state",
+        ],
+        [
+            [_label(row), row.steps, row.calls, row.value, row.best_heuristic,
+             row.best_heuristic_value, _state(row)]
+            for row in rows
+        ],
+        [
+            *(f"{_label(first)}: {line}" for line in warning),
+            f"sigmas of the first, noisy to clean: {sigmas}",
+            *wrote(written),
+        ],
+        {i: "bold" if row.reached else "dim" for i, row in enumerate(rows)
+         if row is first or not row.reached},
+    ).print(console)  # fmt: skip
 
 
 def recommendations_json(rows: Sequence[Recommendation], target: float) -> dict[str, Any]:
@@ -61,17 +66,10 @@ def recommendations_json(rows: Sequence[Recommendation], target: float) -> dict[
         "reached": any(row.reached for row in rows),
         "rows": [
             {
-                "sampler": row.sampler,
+                **{name: getattr(row, name) for name in _SAME},
+                **{name: finite(getattr(row, name)) for name in _NUMBERS},
                 "sampler_options": dict(row.sampler_options),
-                "reached": row.reached,
-                "steps": row.steps,
                 "denoiser_calls": row.calls,
-                "value": finite(row.value),
-                "converged": row.converged,
-                "best_heuristic": row.best_heuristic,
-                "best_heuristic_value": finite(row.best_heuristic_value),
-                "amplification": finite(row.amplification),
-                "denoiser_error": row.denoiser_error,
                 "logsnr": numbers(row.schedule.logsnr),
             }
             for row in rows

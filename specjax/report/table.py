@@ -19,6 +19,8 @@ from specjax.files.documents import plain
 
 _LOG_WIDTH = 140  # of tables where there is no terminal to be wider than
 
+Styles = Mapping[int | tuple[int, int], str]
+
 
 @dataclass(frozen=True)
 class Column:
@@ -71,7 +73,7 @@ class Table:
     columns: Sequence[Column | str]
     rows: Sequence[Sequence[Any]]
     notes: Sequence[str] = ()
-    styles: Mapping[int | tuple[int, int], str] = field(default_factory=dict)
+    styles: Styles = field(default_factory=dict)
 
     def print(self, console: Console | None = None) -> None:
         """Print the table and its notes; on standard output by default."""
@@ -109,19 +111,17 @@ class Table:
 
     def _texts(self) -> list[list[str]]:
         """Format all cells."""
-        columns = self._columns()
         return [
-            [column.text(value) for column, value in zip(columns, row, strict=True)]
+            [column.text(value) for column, value in zip(self._columns(), row, strict=True)]
             for row in self.rows
         ]
 
     def _rendered(self) -> RichTable:
         """Make rich's table: numbers are never broken, headings and names only between words."""
         columns, texts = self._columns(), self._texts()
-        named = any(column.name for column in columns)
-        rendered = RichTable(
-            title=Text(self.title) if self.title else None, title_justify="left", show_header=named
-        )
+        title = Text(self.title) if self.title else None
+        headed = any(column.name for column in columns)
+        rendered = RichTable(title=title, title_justify="left", show_header=headed)
         for j, column in enumerate(columns):
             lines = [line for row in texts for line in row[j].splitlines()]
             unbroken = column.name.split() + (lines if column.align == "right" else [])

@@ -30,9 +30,6 @@ def bands_figure(rows: Sequence[Evaluation], *, data: str = "data") -> Figure:
       rows: evaluations with the spectrum, against the same data; those without finite numbers are
         left out. data: what the data are called.
 
-    Returns:
-      A matplotlib figure of its own; see :func:`save_figure`.
-
     Raises:
       UserError: if no row has the spectrum.
     """

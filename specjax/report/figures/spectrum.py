@@ -37,9 +37,6 @@ def spectrum_figure(spectrum: Spectrum) -> Figure:
 
     Args:
       spectrum: its ``source`` has the name of the data, the number of samples and the units.
-
-    Returns:
-      A matplotlib figure of its own; see :func:`save_figure`.
     """
     kind = _kind(spectrum.basis)
     figure = new_figure(11.0, 6.6 if kind else 4.9, _title(spectrum))
