@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from specjax.files.documents import finite, numbers, plain
-from specjax.fitting.compare import MOST_STEPS, Comparison, Row
+from specjax.files import numbers, plain
+from specjax.fitting.compare import MOST_STEPS, ComparedSchedule, Comparison
 from specjax.gaussian.losses import LOSSES
 from specjax.noise.whitening import ObliqueBasis
 from specjax.report.table import Column, Styles, Table
@@ -15,6 +15,10 @@ from specjax.report.words import amplification_warning, with_options, wrote
 from specjax.spectra.spectrum import Spectrum
 
 _ALONG = "is taken along the directions of their generalised eigenproblem"
+_FACTS = (
+    "steps", "sampler", "sampler_options", "loss", "process", "alpha_bar_range", "converged",
+    "iterations", "seconds",
+)  # fmt: skip
 _METRICS = {
     "w2": "is the cost of coupling data and samples along the directions of their generalised "
     "eigenproblem, which is no less than the squared Wasserstein distance",
@@ -77,20 +81,17 @@ def comparison_json(comparison: Comparison, noise: dict[str, Any] | None = None)
     """Give a comparison for machines; ``noise`` is null where it is isotropic."""
     fit = comparison.learned
     error, ratio = fit.nodes.denoiser_error, comparison.amplification
-    same = "steps", "sampler", "loss", "process", "converged", "iterations", "seconds"
     return {
-        **{name: getattr(fit, name) for name in same},
-        "sampler_options": dict(fit.sampler_options),
-        "alpha_bar_range": list(fit.alpha_bar_range),
+        **{name: plain(getattr(fit, name)) for name in _FACTS},
         "data": {k: v for k, v in fit.source.items() if isinstance(v, str | int | float | None)},
         "denoiser": plain(fit.source.get("denoiser")),
-        "amplification": finite(ratio),
+        "amplification": plain(ratio),
         "denoiser_error": None if error is None else float(error),
         "noise": noise,
         "schedules": [
             {
                 "name": row.name,
-                "value": finite(row.value),
+                "value": plain(row.value),
                 "steps": row.schedule.steps,
                 "steps_needed": row.steps_needed,
                 "logsnr": numbers(row.schedule.logsnr),
@@ -160,7 +161,7 @@ def _bold(comparison: Comparison) -> Styles:
     return {i: "bold" for i, row in enumerate(comparison.rows) if row.name == "learned"}
 
 
-def _needed(row: Row) -> str:
+def _needed(row: ComparedSchedule) -> str:
     if row.name == "learned":
         return str(row.schedule.steps)
     return f"> {MOST_STEPS}" if row.steps_needed is None else str(row.steps_needed)

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from specjax.files.documents import finite
+from specjax.files import plain
 from specjax.learning import TERMS, Verdict
 from specjax.learning.heuristics import AMPLIFIED
 from specjax.report.table import Column, Table, report_console
 from specjax.report.words import wrote
 
 _HEURISTICS = 6  # heuristic plans in a table
-_NUMBERS = ("value", "train_value", "terms", "baselines")
+_FACTS = ("steps", "prior", "kept", "objective", "value", "train_value", "terms", "baselines")
 
 
 def learned_json(
@@ -27,18 +27,13 @@ def learned_json(
         "noise": None if noise is None else {"name": noise.name, "fingerprint": noise.fingerprint},
         "plans": [
             {
-                **{name: getattr(one, name) for name in ("steps", "prior", "kept")},
-                "objective": dict(one.objective),
-                **{name: finite(getattr(one, name)) for name in _NUMBERS},
+                **{name: plain(getattr(one, name)) for name in _FACTS},
                 "seconds": round(one.seconds, 3),
-                "amplification": finite(amplification),
+                "amplification": plain(amplification),
             }
             for one, amplification in zip(results, amplifications, strict=True)
         ],
-        "verdicts": [
-            {**one._asdict(), "value": finite(one.value), "objective": dict(one.objective)}
-            for one in verdicts
-        ],
+        "verdicts": [plain(one._asdict()) for one in verdicts],
     }
 
 

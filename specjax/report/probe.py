@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from specjax.files.codec import numbers, plain
+from specjax.files import numbers, plain
 from specjax.gaussian.probe import Probe
 from specjax.gaussian.probe_bands import Band, bands, noise_of, title
 from specjax.report.table import Column, Table, report_console

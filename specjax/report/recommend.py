@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from specjax.files.documents import finite, numbers
+from specjax.files import numbers, plain
 from specjax.report.table import Column, Table, report_console
 from specjax.report.words import amplification_warning, count, with_options, wrote
 
 if TYPE_CHECKING:
     from specjax.sweep.recommend import Recommendation
 
-_SAME = ("sampler", "reached", "steps", "converged", "best_heuristic", "denoiser_error")
-_NUMBERS = ("value", "best_heuristic_value", "amplification")
+_FACTS = (
+    "sampler", "sampler_options", "reached", "steps", "value", "converged", "best_heuristic",
+    "best_heuristic_value", "amplification", "denoiser_error",
+)  # fmt: skip
 
 
 def print_recommendations(
@@ -66,9 +68,7 @@ def recommendations_json(rows: Sequence[Recommendation], target: float) -> dict[
         "reached": any(row.reached for row in rows),
         "rows": [
             {
-                **{name: getattr(row, name) for name in _SAME},
-                **{name: finite(getattr(row, name)) for name in _NUMBERS},
-                "sampler_options": dict(row.sampler_options),
+                **{name: plain(getattr(row, name)) for name in _FACTS},
                 "denoiser_calls": row.calls,
                 "logsnr": numbers(row.schedule.logsnr),
             }

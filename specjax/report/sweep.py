@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from specjax.files.documents import finite
+from specjax.files import plain
 from specjax.gaussian.losses import LOSSES
 from specjax.report.sweep_rows import (
     column,
@@ -116,8 +116,8 @@ def _medians(rows: pa.Table) -> list[dict[str, Any]]:
             steps.append({
                 "steps": int(s),
                 "fits": int((every_s == s).sum()),
-                "median_loss": finite(np.median(loss[every_s == s])),
-                "median_best_heuristic_over_learned": finite(np.median(known))
+                "median_loss": plain(np.median(loss[every_s == s])),
+                "median_best_heuristic_over_learned": plain(np.median(known))
                 if known.size else None,
             })  # fmt: skip
         document = {

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from specjax.files.documents import plain
+from specjax.files import plain
 
 _LOG_WIDTH = 140  # of tables where there is no terminal to be wider than
 
@@ -88,7 +88,7 @@ class Table:
         Numbers that are not finite are None: strict JSON has none.
         """
         names = [column.name for column in self._columns()]
-        rows = [dict(zip(names, map(_json_value, row), strict=True)) for row in self.rows]
+        rows = [dict(zip(names, map(plain, row), strict=True)) for row in self.rows]
         return {"title": self.title, "rows": rows, "notes": list(self.notes)}
 
     def to_markdown(self) -> str:
@@ -141,11 +141,6 @@ def report_console() -> Console:
     if not console.is_terminal:
         console.width = max(console.width, _LOG_WIDTH)
     return console
-
-
-def _json_value(value: Any) -> Any:
-    value = plain(value)
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _markdown_row(cells: Sequence[str]) -> str:

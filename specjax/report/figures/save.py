@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from specjax._core.checks import UserError
-from specjax.files.codec import write_atomically
+from specjax.files import write_atomically
 from specjax.report.figures.style import RC
 
 if TYPE_CHECKING:
