@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 import specjax as sx
-from specjax.evaluate.bands import BANDS, _rings
+from specjax.evaluate.power_spectrum import BANDS, _rings
 
 
 def frequencies(grid: tuple[int, ...]) -> list[float]:

@@ -9,7 +9,9 @@ from sklearn.datasets import load_digits
 
 import specjax as sx
 from specjax import data
-from specjax.evaluate import Reference, classifier, features, training
+from specjax.evaluate import Reference, classifier
+from specjax.evaluate import classifier_features as features
+from specjax.evaluate import classifier_training as training
 from specjax.evaluate.frechet import frechet
 from specjax.evaluate.grid import Form, grid, on_grid
 from specjax.evaluate.schedules import evaluate_schedules

@@ -221,7 +221,7 @@ def test_one_set_in_two_ranges_is_refused(command, run, monkeypatch):
 
 
 def test_what_the_shape_rules_out_is_told_before_the_data_are_read(command, monkeypatch):
-    from specjax.evaluate.features import ClassifierFeatures
+    from specjax.evaluate.classifier_features import ClassifierFeatures
     from specjax.evaluate.grid import Form
     from specjax.evaluate.inception import Inception
 
@@ -235,8 +235,8 @@ def test_what_the_shape_rules_out_is_told_before_the_data_are_read(command, monk
             one.check_shape(shape)
         assert message in str(caught.value)
     opened = ClassifierFeatures(Form((8, 8), 2), {}, named)
-    monkeypatch.setattr("specjax.evaluate.features.open_features", lambda path: opened)
-    monkeypatch.setattr("specjax.evaluate.collect.collect", None)  # a call would fail
+    monkeypatch.setattr("specjax.evaluate.classifier_features.open_features", lambda path: opened)
+    monkeypatch.setattr("specjax.evaluate.subsample.collect", None)  # a call would fail
     for args in (("--features", "f.npz"), ("--pca", 17)):
         code, _, err = command("r", *args)
         assert (code, err.count("\n")) == (2, 1)

@@ -9,10 +9,10 @@ import pytest
 
 import specjax as sx
 from specjax.evaluate import MEASURES, Reference, band_power, evaluate, frechet, principal
-from specjax.evaluate.collect import collect
 from specjax.evaluate.evaluation import in_sets
 from specjax.evaluate.evaluation import judged as compared
 from specjax.evaluate.schedules import evaluate_schedules
+from specjax.evaluate.subsample import collect
 
 EVERY = tuple(MEASURES)
 
@@ -95,7 +95,7 @@ def test_few_data_give_a_smaller_n_on_both_sides():
 
 
 def test_a_large_n_is_kept_of_a_dataset(monkeypatch):
-    monkeypatch.setattr("specjax.evaluate.collect.MOST_BYTES", 4 * 6 * 40)
+    monkeypatch.setattr("specjax.evaluate.subsample.MOST_BYTES", 4 * 6 * 40)
     data = sx.data.open(gaussian(300))
     options = {"measures": ["sliced"], "splits": 2}
     assert evaluate(gaussian(200, seed=1), data, **options).n == 20
@@ -212,7 +212,7 @@ def test_principal_components_are_those_of_the_covariance():
 @pytest.mark.parametrize("exact", [True, False])
 def test_components_of_large_samples_are_the_singular_vectors(exact, monkeypatch):
     if not exact:
-        monkeypatch.setattr("specjax.evaluate.spaces._DENSE", 20)
+        monkeypatch.setattr("specjax.evaluate.feature_spaces._DENSE", 20)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 8)) * 10.0 ** -np.arange(8) @ rng.normal(size=(8, 500))
     found = principal(x, 3, seed=1)

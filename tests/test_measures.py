@@ -8,11 +8,11 @@ from sklearn.metrics import pairwise_distances
 from sklearn.metrics.pairwise import polynomial_kernel
 from sklearn.neighbors import NearestNeighbors
 
-from specjax.evaluate import vectors
-from specjax.evaluate.energy import energy_distance, polynomial_mmd
+from specjax.evaluate import pairwise
+from specjax.evaluate.energy_mmd import energy_distance, polynomial_mmd
 from specjax.evaluate.frechet import frechet, frechet_of_moments
-from specjax.evaluate.manifold import density_coverage, precision_recall
-from specjax.evaluate.sliced import sliced_wasserstein
+from specjax.evaluate.precision_recall import density_coverage, precision_recall
+from specjax.evaluate.sliced_wasserstein import sliced_wasserstein
 
 EXACT = 1e-10
 """Relative tolerance of float64 sums in another order."""
@@ -29,7 +29,7 @@ def sets(n=60, m=45, d=7, seed=0):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Several blocks, the last one not full."""
-    monkeypatch.setattr(vectors, "BLOCK", 16)
+    monkeypatch.setattr(pairwise, "BLOCK", 16)
 
 
 # Fréchet

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from specjax.evaluate.bands import band_power
+from specjax.evaluate.power_spectrum import band_power
 
 
 def noise(n, *shape, seed=0):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import specjax as sx
-from specjax.evaluate.bands import BANDS, _rings
+from specjax.evaluate.power_spectrum import BANDS, _rings
 from specjax.spectra.basis import FourierBasis
 
 _BESIDE = Path(__file__).resolve().parents[2] / "../shared/data"

@@ -37,7 +37,7 @@ from experiments.intermediate_steps.trajectory import (
     predicted,
 )
 from experiments.resuming import result_at
-from specjax.evaluate.bands import _rings
+from specjax.evaluate.power_spectrum import _rings
 
 DRAWN = 20_000
 """Samples of what a denoiser without a dataset of its own stands for."""

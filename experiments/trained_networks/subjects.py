@@ -14,8 +14,8 @@ from experiments.learned_plans import config as learned_plans
 from experiments.learned_plans import subjects as shared
 from experiments.real_spectra.sources import AbsentError, folder
 from experiments.trained_networks.config import ROWS, Config, Row
-from specjax.evaluate.collect import collect
-from specjax.evaluate.features import ClassifierFeatures, open_features, save_features
+from specjax.evaluate.classifier_features import ClassifierFeatures, open_features, save_features
+from specjax.evaluate.subsample import collect
 
 Moments = tuple[np.ndarray, np.ndarray]
 
@@ -95,7 +95,7 @@ def _network(
 def _features(
     name: str, row: Row, dataset: sx.data.Dataset, config: Config, work: Path
 ) -> ClassifierFeatures:
-    from specjax.evaluate.training import train_features
+    from specjax.evaluate.classifier_training import train_features
     from specjax.evaluate.training_options import TrainOptions
 
     path = work / f"features-{name}.npz"

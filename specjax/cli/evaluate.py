@@ -83,7 +83,7 @@ class Measuring:
         """The features that are asked for."""
         found: list[Features] = []
         if self.features is not None:
-            from specjax.evaluate.features import open_features
+            from specjax.evaluate.classifier_features import open_features
 
             found.append(open_features(self.features))
         if self.inception_weights is not None:
@@ -183,7 +183,7 @@ class EvaluateCommand:
 
     def _real(self, opened: datasets.Dataset) -> np.ndarray:
         """The data in memory, or a random part of very many."""
-        from specjax.evaluate.collect import collect, rows_kept
+        from specjax.evaluate.subsample import collect, rows_kept
 
         most = rows_kept(tuple(opened.source["shape"]), self.measuring.n)
         with progress(f"reading {self.against}", "samples", long=True) as update:

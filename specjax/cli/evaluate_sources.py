@@ -195,7 +195,7 @@ class FileSource:
         Raises:
           ValueError: for what :func:`specjax.data.open` refuses, and NaN.
         """
-        from specjax.evaluate.collect import collect, rows_kept
+        from specjax.evaluate.subsample import collect, rows_kept
 
         header = _header(path)
         with status(f"opening {path}"):

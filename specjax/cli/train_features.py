@@ -15,7 +15,7 @@ from specjax.cli.data import Reading, skipped
 from specjax.evaluate.training_options import TrainOptions
 
 if TYPE_CHECKING:
-    from specjax.evaluate.features import ClassifierFeatures
+    from specjax.evaluate.classifier_features import ClassifierFeatures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,8 @@ class TrainFeatures:
 
     def run(self) -> None:
         """Data; training; then the file."""
-        from specjax.evaluate import features, training
+        from specjax.evaluate import classifier_features as features
+        from specjax.evaluate import classifier_training as training
 
         seed = checks.whole_number("seed", self.reading.seed, 0)
         features.target(self.out)

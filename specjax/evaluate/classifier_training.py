@@ -14,7 +14,7 @@ import optax
 
 from specjax.data import Collected, Dataset, rescaled
 from specjax.evaluate import classifier
-from specjax.evaluate.features import ClassifierFeatures
+from specjax.evaluate.classifier_features import ClassifierFeatures
 from specjax.evaluate.grid import Form, on_grid
 from specjax.evaluate.training_options import TrainOptions
 from specjax.files import codec as files

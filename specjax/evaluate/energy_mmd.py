@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from specjax._core import checks
-from specjax.evaluate.vectors import inner_products, pair, squared_distances
+from specjax.evaluate.pairwise import inner_products, pair, squared_distances
 
 
 def energy_distance(a: Any, b: Any) -> float:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from specjax.data import Dataset
-from specjax.evaluate.collect import collect, rows_kept
-from specjax.evaluate.estimates import Evaluation
+from specjax.evaluate.error_bars import Evaluation
+from specjax.evaluate.feature_spaces import Features
 from specjax.evaluate.measures import DEFAULT, check_measures
 from specjax.evaluate.reference import MOST_SAMPLES, SPLITS, Progress, Reference, samples_for
-from specjax.evaluate.spaces import Features
+from specjax.evaluate.subsample import collect, rows_kept
 from specjax.evaluate.tasks import tasks_for
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from scipy.linalg import svdvals
 from scipy.linalg.lapack import dpstrf
 
-from specjax.evaluate.vectors import pair
+from specjax.evaluate.pairwise import pair
 
 _NEGATIVE = 1e-6  # of the largest entry: what of a covariance no factor explains
 

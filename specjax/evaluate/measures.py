@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from specjax._core import checks
-from specjax.evaluate.bands import band_power
-from specjax.evaluate.energy import energy_distance, polynomial_mmd
+from specjax.evaluate.energy_mmd import energy_distance, polynomial_mmd
 from specjax.evaluate.frechet import frechet
-from specjax.evaluate.manifold import density_coverage, precision_recall
-from specjax.evaluate.sliced import sliced_wasserstein
+from specjax.evaluate.power_spectrum import band_power
+from specjax.evaluate.precision_recall import density_coverage, precision_recall
+from specjax.evaluate.sliced_wasserstein import sliced_wasserstein
 
 Found = Mapping[str, Any]
 """What a measure gives: a number for each of its columns, and what else it knows."""

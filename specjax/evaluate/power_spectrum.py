@@ -14,7 +14,7 @@ import numpy as np
 import scipy.fft
 
 from specjax._core import checks
-from specjax.evaluate.vectors import pair
+from specjax.evaluate.pairwise import pair
 from specjax.spectra import estimate
 from specjax.spectra.stationary import spatial_axes
 

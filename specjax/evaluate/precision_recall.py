@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from specjax.evaluate.vectors import check_neighbours, pair, squared_distances
+from specjax.evaluate.pairwise import check_neighbours, pair, squared_distances
 
 
 class PrecisionRecall(NamedTuple):

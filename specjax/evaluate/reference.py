@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from specjax._core import checks
-from specjax.evaluate.estimates import Bands, Estimate, Evaluation
+from specjax.evaluate.error_bars import Bands, Estimate, Evaluation
+from specjax.evaluate.feature_spaces import Features, Space, check_units, spaces_for
 from specjax.evaluate.measures import DEFAULT, Found, check_measures
-from specjax.evaluate.spaces import Features, Space, check_units, spaces_for
+from specjax.evaluate.pairwise import vectors
 from specjax.evaluate.tasks import BANDS, Task, prefixed, tasks_for
-from specjax.evaluate.vectors import vectors
 
 Progress = Callable[[int, int | None], None]
 """Called with the comparisons, and the batches mapped to features, done and their number."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from specjax._core import checks
-from specjax.evaluate.estimates import Evaluation
+from specjax.evaluate.error_bars import Evaluation
 from specjax.evaluate.evaluation import judged
+from specjax.evaluate.pairwise import NotFiniteError
 from specjax.evaluate.reference import Progress, Reference
-from specjax.evaluate.vectors import NotFiniteError
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.sampling.generate import generate
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from specjax._core import checks
-from specjax.evaluate.vectors import pair
+from specjax.evaluate.pairwise import pair
 
 PROJECTIONS = 512
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from specjax.evaluate.feature_spaces import Features
 from specjax.evaluate.measures import MEASURES, Measure
-from specjax.evaluate.spaces import Features
 
 BANDS = "bands"
 
