@@ -11,7 +11,7 @@ them. :func:`evaluate` takes several, with error bars and the floor of the same 
 
 from specjax.evaluate.energy_mmd import energy_distance, polynomial_mmd
 from specjax.evaluate.error_bars import Bands, Estimate, Evaluation
-from specjax.evaluate.evaluation import evaluate
+from specjax.evaluate.evaluation import evaluate, evaluate_schedules
 from specjax.evaluate.feature_spaces import Features, principal
 from specjax.evaluate.frechet import frechet, frechet_of_moments
 from specjax.evaluate.measures import MEASURES, Measure
@@ -23,7 +23,6 @@ from specjax.evaluate.precision_recall import (
     precision_recall,
 )
 from specjax.evaluate.reference import Reference
-from specjax.evaluate.schedules import evaluate_schedules
 from specjax.evaluate.sliced_wasserstein import sliced_wasserstein
 
 __all__ = [

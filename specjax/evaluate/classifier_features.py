@@ -1,4 +1,4 @@
-"""Features of a classifier that the project trained itself, and the files that keep it.
+"""Features of a classifier that was trained by ``specjax train-features``, and their files.
 
 A Fréchet distance on them is called "feature Fréchet (classifier trained on NAME)". It has the
 units of that classifier's activations: numbers of two classifiers cannot be compared.
@@ -11,28 +11,58 @@ import hashlib
 import io
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
-from specjax.evaluate.grid import on_grid
+from specjax._core.checks import UserError
+from specjax.evaluate.extras import import_extra
+from specjax.evaluate.feature_spaces import finite_float32
 from specjax.files import codec as files
 
-if TYPE_CHECKING:
-    from specjax.evaluate.grid import Form
-
 FORMAT = "specjax.features"
-FORMAT_VERSION = 1
-
+FORMAT_VERSION = 2
 FILE = "features.npz"
-"""What the file is called where a folder is given."""
+"""The name of the file where a folder is given."""
+
+_UNREADABLE = (EOFError, ValueError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error)
+"""What reading a damaged archive raises."""
 
 _BATCH = 256
-_LARGEST_MEAN = 3.0
-"""Mean magnitude above which data cannot be in [-1, 1]."""
+_MAX_MEAN_MAGNITUDE = 3.0
+"""Data whose mean magnitude is larger cannot be in [-1, 1]."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a classifier consists of.
+
+    Attributes:
+      shape: of one sample: [L] is sound, [H, W] or [H, W, C] an image.
+      classes: how many. features: numbers in the last layer before them.
+      width: channels of the first layer.
+    """
+
+    shape: tuple[int, ...]
+    classes: int
+    features: int = 64
+    width: int = 32
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """The axes of a sample without its channels."""
+        return self.shape[:2]
+
+    @property
+    def channels(self) -> int:
+        """The channels of a sample."""
+        return self.shape[2] if len(self.shape) == 3 else 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,34 +72,24 @@ class ClassifierFeatures:
     They are :class:`specjax.evaluate.Features`.
 
     Attributes:
-      form: of the network. parameters: nested by names, float32.
+      architecture: of the network. parameters: by path, float32.
       source: provenance: data (its Dataset.source), classes (names), accuracy (on held-out
         samples), options, seed, versions.
     """
 
-    form: Form
-    parameters: Any
+    architecture: Architecture
+    parameters: Mapping[str, np.ndarray]
     source: Mapping[str, Any]
 
     @property
     def name(self) -> str:
-        """What they are, in words."""
+        """What the features are, in words."""
         return f"classifier trained on {self.source['data']['name']}"
 
     @property
     def distance_name(self) -> str:
-        """What the Fréchet distance on them is called, always."""
+        """What the Fréchet distance on them is called: never the FID."""
         return f"feature Fréchet ({self.name})"
-
-    @property
-    def is_inception(self) -> bool:
-        """Whether that distance is the FID: never."""
-        return False
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of one sample."""
-        return self.form.shape
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -77,192 +97,154 @@ class ClassifierFeatures:
         return tuple(self.source["classes"])
 
     def __call__(self, samples: Any) -> np.ndarray:
-        """Features [n, f] (float32) of samples [n, *shape] in [-1, 1].
+        """Map samples [n, *shape] in [-1, 1] to features [n, f] (float32).
 
         Values beyond [-1, 1], which generated samples can have, are taken as they are, however
         far: whether data are in these units is for :meth:`check_units` to say.
 
         Raises:
-          ValueError: for samples of another shape, or not finite.
+          UserError: for samples of another shape, or not finite.
         """
-        return self._run(samples)[0]
+        return self._features_and_logits(samples)[0]
 
     def check_shape(self, shape: tuple[int, ...]) -> None:
-        """Refuse samples of another shape.
-
-        Raises:
-          ValueError: for those.
-        """
-        if tuple(shape) != self.shape:
-            raise ValueError(
-                f"samples have shape {tuple(shape)}: the features ({self.name}) take {self.shape}"
+        """Raise a UserError for samples of another shape."""
+        if tuple(shape) != self.architecture.shape:
+            raise UserError(
+                f"samples have shape {tuple(shape)}: the features ({self.name}) take "
+                f"{self.architecture.shape}"
             )
 
     def check_units(self, data: Any) -> None:
-        """Refuse data [n, *shape] that cannot be in [-1, 1]; generated samples may diverge.
+        """Raise a UserError for data [n, *shape] with a mean magnitude above 3.
 
-        Raises:
-          ValueError: for a mean magnitude above 3.
+        They cannot be in [-1, 1]; generated samples can, and still diverge.
         """
         size = float(np.abs(np.asarray(data)).mean(dtype=np.float64))
-        if size > _LARGEST_MEAN:
-            raise ValueError(f"data have a mean magnitude of {size:.3g}: give units of [-1, 1]")
+        if size > _MAX_MEAN_MAGNITUDE:
+            raise UserError(f"data have a mean magnitude of {size:.3g}: give units of [-1, 1]")
 
     def probabilities(self, samples: Any) -> np.ndarray:
-        """The chance of each class [n, classes], arguments and errors as for the features."""
-        odds = self._run(samples)[1].astype(np.float64)
-        odds = np.exp(odds - odds.max(1, keepdims=True))
-        return odds / odds.sum(1, keepdims=True)
+        """The probability of each class [n, classes]; arguments and errors as for the features."""
+        return softmax(self._features_and_logits(samples)[1].astype(np.float64), axis=1)
 
     def accuracy(self, samples: Any, labels: Any) -> float:
         """The share of samples whose likeliest class is their label [n].
 
-        For samples of a conditional network: how many can be recognised as what was asked for.
+        Of samples of a conditional network: how many can be recognised as what was asked for.
         """
-        chances, wanted = self.probabilities(samples), np.asarray(labels)
-        if wanted.shape != (len(chances),):
-            raise ValueError(
-                f"labels has shape {wanted.shape}: give [{len(chances)}], one a sample"
-            )
-        return float((chances.argmax(1) == wanted).mean())
+        probabilities, labels = self.probabilities(samples), np.asarray(labels)
+        if labels.shape != (len(probabilities),):
+            raise UserError(f"labels has shape {labels.shape}: give one label a sample")
+        return float((probabilities.argmax(1) == labels).mean())
 
-    def _run(self, samples: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Features and log-odds, a batch of one size after another: compiled once."""
-        rows = on_grid(_checked(samples, self.shape), self.shape)
-        run, parameters = self._compiled
+    def _features_and_logits(self, samples: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Run the classifier in batches of one size, so that it is compiled once."""
+        samples = finite_float32(samples)
+        self.check_shape(samples.shape[1:])
+        sides, channels = self.architecture.sides, self.architecture.channels
+        rows = samples.reshape(len(samples), *sides, channels)
+        run, state = self._compiled
         parts = []
         for start in range(0, len(rows), _BATCH):
             batch = rows[start : start + _BATCH]
-            full = np.zeros((_BATCH, *batch.shape[1:]), np.float32)
-            full[: len(batch)] = batch
-            parts.append([np.asarray(out)[: len(batch)] for out in run(parameters, full)])
-        features, odds = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return features, odds
+            padded = np.zeros((_BATCH, *batch.shape[1:]), np.float32)
+            padded[: len(batch)] = batch
+            parts.append([np.asarray(out)[: len(batch)] for out in run(state, padded)])
+        features, logits = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return features, logits
 
     @functools.cached_property
     def _compiled(self) -> tuple[Any, Any]:
-        """What runs a batch, and the parameters on the device."""
+        """The compiled classifier of a batch, and its state on the device."""
         import jax
 
-        from specjax.evaluate import classifier
+        nnx = import_extra("flax.nnx", "the features of a classifier")
+        from specjax.evaluate.classifier import restore
 
-        definition, _ = classifier.restored(self.form, classifier.flattened(self.parameters))
+        graph, state = restore(self.architecture, self.parameters)
 
         @jax.jit
-        def run(parameters: Any, x: Any) -> Any:
+        def run(state: Any, x: Any) -> Any:
             with jax.default_matmul_precision("float32"):  # the same on accelerators
-                return classifier.apply(definition, parameters, x)
+                return nnx.merge(graph, state)(x)
 
-        return run, jax.device_put(self.parameters)
-
-
-def _checked(samples: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Samples [n, *shape] as float32, finite."""
-    array = np.asarray(samples)
-    if array.shape[1:] != tuple(shape) or not len(array):
-        raise ValueError(
-            f"samples have shape {array.shape}: the features take [n, {_words(shape)}]"
-        )
-    if not np.issubdtype(array.dtype, np.floating):
-        raise ValueError(f"samples have dtype {array.dtype}: give floats in [-1, 1]")
-    with np.errstate(over="ignore"):  # beyond float32 they are as good as infinite
-        array = array.astype(np.float32, copy=False)
-    if not np.isfinite(array).all():
-        raise ValueError("samples have NaN or infinite values: features need finite ones")
-    return array
-
-
-def _words(shape: tuple[int, ...]) -> str:
-    return ", ".join(str(side) for side in shape)
+        return run, jax.device_put(state)
 
 
 def save_features(path: str | os.PathLike[str], features: ClassifierFeatures) -> Path:
     """Write a classifier, whole or not at all; into a folder as ``features.npz``.
 
-    The file is a ``.npz`` without pickle: its ``header`` is JSON (form, source, format, checksum),
-    the other arrays are the parameters.
+    The file is a ``.npz`` without pickle: its ``header`` is JSON (architecture, source, format,
+    checksum), the other arrays are the parameters.
 
     Raises:
-      ValueError: if it cannot be written.
+      UserError: if it cannot be written.
     """
-    from specjax.evaluate.classifier import flattened
-
-    arrays = flattened(features.parameters)
     header = {
-        "format": FORMAT, "format_version": FORMAT_VERSION, "form": asdict(features.form),
-        "source": files.plain(features.source),
+        "format": FORMAT, "format_version": FORMAT_VERSION,
+        "architecture": asdict(features.architecture), "source": files.plain(features.source),
     }  # fmt: skip
-    header["checksum"] = _checksum(header, arrays)
-    buffer = io.BytesIO()
+    header["checksum"] = _checksum(header, features.parameters)
     text = np.frombuffer(json.dumps(header, allow_nan=False).encode(), np.uint8)
-    np.savez(buffer, header=text, **arrays)  # type: ignore[arg-type]
-    return files.write_atomically(target(path, make=True), buffer.getvalue())
+    buffer = io.BytesIO()
+    np.savez(buffer, header=text, **features.parameters)  # type: ignore[arg-type]
+    path = features_path(path)
+    path.parent.mkdir(exist_ok=True)
+    return files.write_atomically(path, buffer.getvalue())
 
 
-def target(path: str | os.PathLike[str], *, make: bool = False) -> Path:
-    """The file that is meant: what ends in .npz, or features.npz in a folder.
+def features_path(path: str | os.PathLike[str]) -> Path:
+    """The file to write: what ends in .npz, or features.npz in a folder, which may be a new one.
 
     Raises:
-      ValueError: if it cannot be written; with ``make`` the folder is created.
+      UserError: if it cannot be written.
     """
     given = Path(path)
     if given.suffix.lower() == ".npz" and not given.is_dir():
         return files.check_folder(given)
-    if given.exists() and not given.is_dir():
-        raise ValueError(f"out = {str(path)!r} is a file: give a folder, or a name ending in .npz")
-    if not given.is_dir():
-        files.check_folder(given)
-        if not make:
-            return given / FILE
-        given.mkdir()
-    return files.check_folder(given / FILE)
+    if given.is_file():
+        raise UserError(f"out = {str(path)!r} is a file: give a folder, or a name ending in .npz")
+    if given.is_dir():
+        return files.check_folder(given / FILE)
+    return files.check_folder(given) / FILE
 
 
 def open_features(path: str | os.PathLike[str]) -> ClassifierFeatures:
     """Read what :func:`save_features` wrote: the file, or the folder that it is in.
 
     Raises:
-      ValueError: if it is missing, truncated, corrupted, newer than this version of specjax, or no
+      UserError: if it is missing, truncated, corrupted, newer than this version of specjax, or no
         file of features.
     """
-    from specjax.evaluate.classifier import restored
-    from specjax.evaluate.grid import Form
+    import_extra("flax.nnx", "the features of a classifier")
+    from specjax.evaluate.classifier import restore
 
     file = Path(path) / FILE if Path(path).is_dir() else Path(path)
-    header, arrays = _read(file)
-    try:
-        known = header["form"]
-        form = Form(**{**known, "shape": tuple(known["shape"])})
-        _, parameters = restored(form, arrays)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{file} lacks a part of a file of features: {error}") from error
-    return ClassifierFeatures(form, parameters, header["source"])
-
-
-def _read(file: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The header and the parameters, checked."""
     content = files.read(file)
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        header = json.loads(arrays.pop("header").tobytes())
-        is_ours = header["format"] == FORMAT
-        version = header["format_version"]
-    except Exception as error:  # a damaged file can fail anywhere in its parser
-        raise ValueError(f"{file} is not a file of features, or is truncated: {error}") from error
-    if not is_ours:
-        raise ValueError(
-            f"{file} has the format {header['format']!r}: give a file by 'specjax train-features'"
+            parameters = {name: archive[name] for name in archive.files}
+        header = json.loads(parameters.pop("header").tobytes())
+        kind, version = header.get("format"), header.get("format_version")
+    except _UNREADABLE as error:
+        raise UserError(f"{file} is not a file of features, or is truncated: {error}") from error
+    if (kind, version) != (FORMAT, FORMAT_VERSION):
+        raise UserError(
+            f"{file} has the format {kind!r}, version {version}: give a file by 'specjax "
+            f"train-features' ({FORMAT}, version {FORMAT_VERSION})"
         )
-    files.check_version(file, version, FORMAT_VERSION)
-    if header.pop("checksum", None) != _checksum(header, arrays):
-        raise ValueError(f"{file} is corrupted: its checksum does not match; write it again")
-    return header, arrays
+    if header.pop("checksum", None) != _checksum(header, parameters):
+        raise UserError(f"{file} is corrupted: its checksum does not match; write it again")
+    fields = header["architecture"]
+    architecture = Architecture(**{**fields, "shape": tuple(fields["shape"])})
+    restore(architecture, parameters)
+    return ClassifierFeatures(architecture, parameters, header["source"])
 
 
 def _checksum(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
-    known = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name in sorted(arrays):
-        known.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
-        known.update(np.ascontiguousarray(arrays[name]).tobytes())
-    return "sha256:" + known.hexdigest()
+        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
+        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return "sha256:" + digest.hexdigest()

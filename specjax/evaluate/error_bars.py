@@ -1,4 +1,12 @@
-"""What an evaluation says: numbers with error bars, beside the floor."""
+"""The results of an evaluation: numbers with error bars, beside the floor.
+
+An error bar is one of two:
+
+- of several sets of samples (one a seed), the standard error of their mean;
+- of a single set, the delete-half jackknife's (Shao and Wu 1989): the standard deviation of how
+  much a random half of the set differs from all of it beside the same reference. A half differs
+  from the whole as much as a new set does from another.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +19,23 @@ import numpy as np
 from specjax.evaluate.measures import is_unbiased
 
 
+def mean_and_error(
+    values: np.ndarray, halves: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of values [k, ...] and its error bar; NaN for a single value.
+
+    Args:
+      values: of k independent sets, or of one set beside k references.
+      halves: [k, ...], of a random half of that one set beside each reference.
+    """
+    mean = values.mean(0)
+    if len(values) < 2:
+        return mean, np.full_like(mean, np.nan)
+    if halves is not None:
+        return mean, (halves - values).std(0, ddof=1)
+    return mean, values.std(0, ddof=1) / np.sqrt(len(values))
+
+
 class Estimate(NamedTuple):
     """A number, its standard error, and the numbers that it is the mean of."""
 
@@ -19,16 +44,16 @@ class Estimate(NamedTuple):
     each: tuple[float, ...]
 
     @classmethod
-    def of(cls, each: Sequence[float]) -> Estimate:
-        """The mean and its standard error over independent numbers; NaN of a single one.
+    def of(cls, each: Sequence[float], halves: Sequence[float] | None = None) -> Estimate:
+        """The mean with its error bar, see :func:`mean_and_error`.
 
         Example:
           >>> Estimate.of([1.0, 2.0, 3.0])[:2]
           (2.0, 0.5773502691896258)
         """
-        found = np.asarray(each, np.float64)
-        error = found.std(ddof=1) / np.sqrt(found.size) if found.size > 1 else np.nan
-        return cls(float(found.mean()), float(error), tuple(found.tolist()))
+        values = np.asarray(each, np.float64)
+        mean, error = mean_and_error(values, None if halves is None else np.asarray(halves))
+        return cls(float(mean), float(error), tuple(values.tolist()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +62,8 @@ class Bands:
 
     Attributes:
       frequency: cycles per sample. generated, real: mean power of a frequency of the band.
-      decibel, error: of generated over real: mean over seeds and its standard error.
-      floor: root mean square of real over real, in decibel: what is nothing but finite n.
+      decibel, error: of generated over real: the mean over seeds with its error bar.
+      floor: root mean square of real over real in decibel, which is due to finite n alone.
     """
 
     frequency: np.ndarray
@@ -47,6 +72,17 @@ class Bands:
     decibel: np.ndarray
     error: np.ndarray
     floor: np.ndarray
+
+    @classmethod
+    def of(cls, bands: np.ndarray, halves: np.ndarray | None, floors: np.ndarray) -> Bands:
+        """The mean over sets of bands [k, 4, bands], as in :func:`mean_and_error`.
+
+        Args:
+          floors: [splits, 4, bands], of real against real.
+        """
+        (frequency, generated, real, decibel), error = mean_and_error(bands, halves)
+        floor = np.sqrt((floors[:, 3] ** 2).mean(0))
+        return cls(frequency, generated, real, decibel, error[3], floor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +98,8 @@ class Evaluation:
       bands: the power per band, if the spectrum was measured.
       n: samples on either side of each comparison.
       seeds: sets of generated samples. splits: random splits of the data.
-      space: what the measures of vectors compared, in words.
-      error: what the error bars are of, in words.
+      space: the space in which vectors were compared, in words.
+      error: what the error bars are taken over, in words.
       seed: of the splits, and of all else that is random in the measures.
     """
 
@@ -82,33 +118,30 @@ class Evaluation:
     def over_floor(self, column: str) -> float:
         """The value over the floor; NaN of unbiased measures, whose floor is 0 but for chance."""
         floor = self.floor[column].value
-        known = floor and not is_unbiased(column)
-        return self.values[column].value / floor if known else float("nan")
-
-    def _ratios(self) -> np.ndarray:
-        return np.array([self.over_floor(column) for column in self.values])
+        if not floor or is_unbiased(column):
+            return float("nan")
+        return self.values[column].value / floor
 
     def as_json(self) -> dict[str, Any]:
         """The evaluation as plain numbers and words; None for what is not known."""
-        known = {
-            name: getattr(self, name)
-            for name in ("name", "n", "seeds", "splits", "space", "error", "seed")
-        }
-        bands = self.bands and {k: _listed(v) for k, v in vars(self.bands).items()}
+        plain = ("name", "n", "seeds", "splits", "space", "error", "seed")
         return {
-            **known,
+            **{name: getattr(self, name) for name in plain},
             "titles": dict(self.titles),
-            "values": {column: _plain(one) for column, one in self.values.items()},
-            "floor": {column: _plain(one) for column, one in self.floor.items()},
-            "over_floor": dict(zip(self.values, _listed(self._ratios()), strict=True)),
-            "bands": bands,
+            "values": {column: _estimate_json(one) for column, one in self.values.items()},
+            "floor": {column: _estimate_json(one) for column, one in self.floor.items()},
+            "over_floor": {column: _number(self.over_floor(column)) for column in self.values},
+            "bands": self.bands
+            and {name: [_number(x) for x in row] for name, row in vars(self.bands).items()},
         }
 
 
-def _plain(one: Estimate) -> dict[str, Any]:
-    value, error = _listed(np.array(one[:2]))
-    return {"value": value, "error": error, "each": _listed(np.array(one.each))}
+def _estimate_json(one: Estimate) -> dict[str, Any]:
+    return {
+        "value": _number(one.value), "error": _number(one.error),
+        "each": [_number(x) for x in one.each],
+    }  # fmt: skip
 
 
-def _listed(numbers: np.ndarray) -> list[float | None]:
-    return [float(x) if np.isfinite(x) else None for x in numbers]
+def _number(x: float) -> float | None:
+    return float(x) if np.isfinite(x) else None

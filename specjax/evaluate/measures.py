@@ -1,21 +1,29 @@
-"""The table of measures: what each needs and gives. Adding one touches its file and this table."""
+"""The table of measures, and what each of them is taken on.
+
+A new measure touches its own file and this table.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.evaluate.energy_mmd import energy_distance, polynomial_mmd
+from specjax.evaluate.feature_spaces import Features
 from specjax.evaluate.frechet import frechet
 from specjax.evaluate.power_spectrum import band_power
 from specjax.evaluate.precision_recall import density_coverage, precision_recall
 from specjax.evaluate.sliced_wasserstein import sliced_wasserstein
 
-Found = Mapping[str, Any]
-"""What a measure gives: a number for each of its columns, and what else it knows."""
+Measured = Mapping[str, Any]
+"""What a measure returns: a number for each of its columns, and :data:`BANDS` of the spectrum."""
+
+BANDS = "bands"
+"""The entry of power per band: [4, bands] of frequency, generated, real and decibel."""
 
 
 class Measure(NamedTuple):
@@ -23,22 +31,28 @@ class Measure(NamedTuple):
 
     Attributes:
       summary: one line for help and tables.
-      function: (generated, data, seed) to a number for each column, and maybe more.
-      columns: what it gives, by name. better: whether "lower" or "higher" is better, for each.
-      grid: needs samples in their own shape, not as vectors.
-      features: also of use on features.
+      function: maps (generated, data, seed) to a number for each column, and maybe more.
+      columns: the names of its numbers. better: whether "lower" or "higher" is better, for each.
+      grid: it needs samples in their own shape, not as vectors.
+      features: it is also of use on features.
       least: samples that it needs.
-      unbiased: 0 on average between samples of one distribution, so that no ratio to it says much.
+      unbiased: it is 0 on average between samples of one distribution, so that its ratio to the
+        floor says nothing.
     """
 
     summary: str
-    function: Callable[[np.ndarray, np.ndarray, int], Found]
+    function: Callable[[np.ndarray, np.ndarray, int], Measured]
     columns: tuple[str, ...]
     better: tuple[str, ...] = ("lower",)
     grid: bool = False
     features: bool = False
     least: int = 2
     unbiased: bool = False
+
+
+def _spectrum(a: np.ndarray, b: np.ndarray) -> Measured:
+    power = band_power(a, b)
+    return {"spectrum_db": power.rms, BANDS: np.stack(power[:4])}
 
 
 MEASURES: dict[str, Measure] = {
@@ -94,14 +108,14 @@ DEFAULT = ("frechet", "spectrum", "sliced", "energy", "mmd", "precision_recall")
 
 
 def check_measures(names: Iterable[str]) -> tuple[str, ...]:
-    """The names, if the table has them.
+    """Return the names, each once, if the table has them.
 
     Raises:
-      ValueError: for a name that is unknown, or none.
+      UserError: for a name that is unknown, or none.
     """
     names = (names,) if isinstance(names, str) else tuple(names)
     if not names:
-        raise ValueError(f"measures = (): choose from {', '.join(MEASURES)}")
+        raise UserError(f"measures = (): choose from {', '.join(MEASURES)}")
     return tuple(dict.fromkeys(checks.one_of("measures", name, MEASURES) for name in names))
 
 
@@ -121,6 +135,48 @@ def is_unbiased(column: str) -> bool:
     )
 
 
-def _spectrum(a: np.ndarray, b: np.ndarray) -> Found:
-    found = band_power(a, b)
-    return {"spectrum_db": found.rms, "bands": np.stack(found[:4])}
+class SpaceMeasure(NamedTuple):
+    """A measure in one space (see :func:`specjax.evaluate.feature_spaces.spaces_for`).
+
+    Attributes:
+      columns: what the measure's columns are called there. features: those that span the space.
+    """
+
+    measure: Measure
+    space: str
+    columns: tuple[str, ...]
+    features: Features | None = None
+
+    def title(self, column: str) -> str:
+        """The name of a column in words."""
+        own = self.measure.columns[self.columns.index(column)]
+        if self.features is None:
+            return own.replace("_db", " (dB)")
+        return self.features.distance_name if own == "frechet" else f"{own} ({self.features.name})"
+
+    def __call__(self, a: np.ndarray, b: np.ndarray, seed: int) -> dict[str, Any]:
+        """Measure a against b: the numbers by column, and the bands where there are any."""
+        measured = self.measure.function(a, b, seed)
+        pairs = zip(self.columns, self.measure.columns, strict=True)
+        bands = {BANDS: measured[BANDS]} if BANDS in measured else {}
+        return {**{column: float(measured[own]) for column, own in pairs}, **bands}
+
+
+def in_spaces(names: Sequence[str], features: Mapping[str, Features]) -> tuple[SpaceMeasure, ...]:
+    """All measures on the samples, and those of use on features on each of these, too."""
+    rows = [MEASURES[name] for name in names]
+    applied = [SpaceMeasure(row, "grid" if row.grid else "vectors", row.columns) for row in rows]
+    for prefix, one in features.items():
+        applied += [
+            SpaceMeasure(
+                row, prefix, tuple(_prefixed(column, prefix) for column in row.columns), one
+            )
+            for row in rows
+            if row.features
+        ]
+    return tuple(applied)
+
+
+def _prefixed(column: str, prefix: str) -> str:
+    """The name of a column on features; FID is the Fréchet distance of Inception's alone."""
+    return "fid" if (column, prefix) == ("frechet", "inception") else f"{prefix}_{column}"

@@ -1,7 +1,8 @@
-"""Precision and recall, density and coverage: balls to the k-th neighbour.
+"""Precision and recall, density and coverage: balls to the k-th nearest neighbour.
 
-A set's manifold is the union of balls around its samples, each as wide as the distance to its k-th
-nearest neighbour in the set. ``a`` are generated samples, ``b`` are data.
+The manifold of a set is the union of balls around its samples, each with the distance to the k-th
+nearest neighbour in the set as its radius. ``a`` are generated samples, ``b`` are data. The radii
+are scikit-learn's; it has no count of samples within balls of different radii.
 """
 
 from __future__ import annotations
@@ -10,20 +11,32 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from specjax.evaluate.pairwise import check_neighbours, pair, squared_distances
+from specjax._core import checks
+from specjax._core.checks import UserError
+from specjax.evaluate.extras import import_extra
+from specjax.evaluate.pairwise import as_vector_pair, squared_distances
 
 
 class PrecisionRecall(NamedTuple):
-    """Precision: the share of generated samples within the data's manifold (quality); recall: the
-    share of data within the generated one (variety)."""
+    """Precision and recall.
+
+    Attributes:
+      precision: the share of generated samples within the data's manifold (quality).
+      recall: the share of data within the generated manifold (variety).
+    """
 
     precision: float
     recall: float
 
 
 class DensityCoverage(NamedTuple):
-    """Density: how many of the data's balls a generated sample lies in, over k (1 in the mean for
-    a perfect sampler); coverage: the share of the data's balls with a generated sample in them."""
+    """Density and coverage.
+
+    Attributes:
+      density: how many of the data's balls a generated sample lies in, over k; 1 in the mean for a
+        perfect sampler.
+      coverage: the share of the data's balls with a generated sample in them.
+    """
 
     density: float
     coverage: float
@@ -40,21 +53,20 @@ def precision_recall(a: Any, b: Any, *, k: int = 3) -> PrecisionRecall:
       2 n m d + n^2 d + m^2 d, in blocks of 32 MiB.
 
     Raises:
-      ValueError: for NaN, no more than k samples, different shapes.
+      UserError: for NaN, no more than k samples, different shapes.
 
     Example:
       >>> x = np.arange(5.0)[:, None]
       >>> precision_recall(x[:4] + 0.5, x, k=1)
       PrecisionRecall(precision=1.0, recall=1.0)
     """
-    a, b = pair(a, b)
-    check_neighbours(k, a, b)
-    radius_a, radius_b = radii(a, k), radii(b, k)
-    inside_b, inside_a = np.zeros(len(a), bool), np.zeros(len(b), bool)
+    a, b = as_vector_pair(a, b)
+    radius_a, radius_b = _squared_radii(a, k), _squared_radii(b, k)
+    a_inside, b_inside = np.zeros(len(a), bool), np.zeros(len(b), bool)
     for i, j, block in squared_distances(a, b):
-        inside_b[i] |= (block <= radius_b[j]).any(1)
-        inside_a[j] |= (block <= radius_a[i, None]).any(0)
-    return PrecisionRecall(float(inside_b.mean()), float(inside_a.mean()))
+        a_inside[i] |= (block <= radius_b[j]).any(1)
+        b_inside[j] |= (block <= radius_a[i, None]).any(0)
+    return PrecisionRecall(float(a_inside.mean()), float(b_inside.mean()))
 
 
 def density_coverage(a: Any, b: Any, *, k: int = 5) -> DensityCoverage:
@@ -69,16 +81,15 @@ def density_coverage(a: Any, b: Any, *, k: int = 5) -> DensityCoverage:
       Two numbers, density 0 or more, coverage from 0 to 1. Costs 2 n m d + m^2 d.
 
     Raises:
-      ValueError: for NaN, no more than k data, different shapes.
+      UserError: for NaN, no more than k data, different shapes.
 
     Example:
       >>> x = np.arange(5.0)[:, None]
       >>> density_coverage(x[:4] + 0.5, x, k=1)
       DensityCoverage(density=2.0, coverage=1.0)
     """
-    a, b = pair(a, b)
-    check_neighbours(k, b)
-    radius = radii(b, k)
+    a, b = as_vector_pair(a, b)
+    radius = _squared_radii(b, k)
     balls, covered = 0, np.zeros(len(b), bool)
     for _, j, block in squared_distances(a, b):
         inside = block <= radius[j]
@@ -87,19 +98,15 @@ def density_coverage(a: Any, b: Any, *, k: int = 5) -> DensityCoverage:
     return DensityCoverage(balls / (k * len(a)), float(covered.mean()))
 
 
-def radii(x: np.ndarray, k: int) -> np.ndarray:
-    """Squared distance [n] of each sample to its k-th nearest neighbour in the set."""
-    nearest = np.full((len(x), k), np.inf)
-    for i, j, block in squared_distances(x):
-        if i == j:
-            np.fill_diagonal(block, np.inf)
-        else:
-            nearest[j] = _smallest(nearest[j], block.T)
-        nearest[i] = _smallest(nearest[i], block)
-    return nearest.max(1)
+def _squared_radii(x: np.ndarray, k: int) -> np.ndarray:
+    """The squared distance [n] of each sample to its k-th nearest neighbour in the set.
 
-
-def _smallest(held: np.ndarray, more: np.ndarray) -> np.ndarray:
-    """The k smallest of each row."""
-    k = held.shape[1]
-    return np.partition(np.concatenate([held, more], 1), k - 1, axis=1)[:, :k]
+    It is wider by 1e-6 of itself, so that a copy of the neighbour lies within the ball whatever
+    the rounding of float32 samples.
+    """
+    if checks.whole_number("k", k) >= len(x):
+        raise UserError(f"k = {k} neighbours among {len(x)} samples: give more samples")
+    neighbours = import_extra("sklearn.neighbors", "precision, recall, density and coverage")
+    search = neighbours.NearestNeighbors(n_neighbors=k, algorithm="brute").fit(x)
+    distances, _ = search.kneighbors()  # of the set's own samples, without themselves
+    return distances[:, -1].astype(np.float64) ** 2 * (1 + 1e-6)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from specjax.evaluate.error_bars import Estimate, Evaluation
+from specjax.evaluate import Estimate, Evaluation
 from specjax.evaluate.measures import higher_is_better
 
 FLOOR = "real against real"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from specjax.evaluate.error_bars import Bands, Evaluation
+from specjax.evaluate import Bands, Evaluation
 from specjax.report.figures.style import GUIDE, INK, RC, learned_style, muted_style
 
 if TYPE_CHECKING:
