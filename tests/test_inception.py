@@ -164,6 +164,7 @@ def test_a_missing_file_is_named(tmp_path):
 def test_a_missing_library_is_named_with_its_extra(tmp_path, monkeypatch, module):
     path = tmp_path / "x.pth"
     path.write_bytes(b"")
-    monkeypatch.setitem(sys.modules, module, None)
+    for name in [module, *(name for name in sys.modules if name.startswith(f"{module}."))]:
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UserError, match=r"specjax\[evaluate\]"):
         inception.open_inception(path)

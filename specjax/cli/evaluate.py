@@ -15,11 +15,11 @@ import numpy as np
 import tyro
 
 from specjax import data as datasets
+from specjax import files
 from specjax._core import checks
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Reading, skipped
 from specjax.cli.evaluate_sources import Schedules, Source, open_source
-from specjax.files import codec as files
 from specjax.spectra.stationary import spatial_axes
 
 if TYPE_CHECKING:
@@ -209,8 +209,7 @@ class EvaluateCommand:
         written = []
         with status("writing"):
             if self.plot is not None and self._can_draw(rows):
-                from specjax.report.figures.bands_figure import bands_figure
-                from specjax.report.figures.save import save_figure
+                from specjax.report.figures import bands_figure, save_figure
 
                 save_figure(bands_figure(rows, data=self.against), self.plot)
                 written.append(self.plot)

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import tyro
 
+from specjax import files
 from specjax._core import checks
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Data, GivenData
 from specjax.cli.schedules import levels_of, noise_of, read_schedule, source_of
-from specjax.files import codec as files
 from specjax.files.forward_noise import ForwardNoise
-from specjax.fitting.plan_result import PlanResult
 from specjax.noise.noise_spectrum import check_noise
 from specjax.noise.whitening import effective
 from specjax.schedules.schedule import NoiseSchedule
@@ -130,7 +129,6 @@ class Fit:
         """Spectrum, fit, comparison; then the files; then the table."""
         from specjax.report import fit as report
         from specjax.report.figures.save import check_path
-        from specjax.report.noise import noise_facts
 
         self.goal.check(self.steps)
         self.noise.check()
@@ -142,7 +140,7 @@ class Fit:
         probed, opened = self.goal.probed(), self.data.open()
         self.data.noise(opened, self.noise)
         spectrum = under(self.noise, self.data.spectrum(opened))
-        noise = noise_facts(spectrum, self.goal.loss)
+        noise = report.noise_facts(spectrum, self.goal.loss)
         spectrum = self.goal.attached(spectrum, probed, self.data.data)
         comparison = self.goal.compared(spectrum, self.steps, self.data.seed)
         result = replace(comparison.learned, baselines=comparison.baselines)
@@ -175,7 +173,6 @@ class Compare:
     def run(self) -> None:
         """A fit and a comparison for every S."""
         from specjax.report import fit as report
-        from specjax.report.noise import noise_facts
 
         if not self.steps:
             raise ValueError("steps = (): give at least one whole number")
@@ -188,7 +185,7 @@ class Compare:
         opened = self.data.open()
         self._check_schedules(given, opened)
         spectrum = under(self.noise, self.data.spectrum(opened))
-        noise = noise_facts(spectrum, self.goal.loss)
+        noise = report.noise_facts(spectrum, self.goal.loss)
         spectrum = self.goal.attached(spectrum, probed, self.data.data)
         levels = {name: levels_of(schedule) for name, schedule in given.items()}
         found = [
@@ -206,7 +203,7 @@ class Compare:
             check_units(source_of(schedule), opened.source, schedule=name, data=self.data.data)
             if not isinstance(schedule, NoiseSchedule):
                 check_noise(noise_of(schedule), noise, what=name, where="the comparison")
-            if isinstance(schedule, PlanResult):
+            if getattr(schedule, "corrections", None) is not None:
                 print(
                     f"specjax: {name} is a plan: its levels are compared under {self.goal.sampler}",
                     file=sys.stderr,
@@ -224,16 +221,18 @@ def under(noise: ForwardNoise, spectrum: Spectrum) -> Spectrum:
 def _draw(path: str, spectrum: Spectrum, comparison: Comparison) -> None:
     from specjax.fitting.compare import heuristics, losses_over_steps
     from specjax.gaussian.objective import objective
-    from specjax.report.figures import LossCurve, fit_figure, fit_picture, save_figure
+    from specjax.report.figures import fit_figure, save_figure
 
     fit = comparison.learned
     chosen = objective(spectrum, fit.sampler, fit.sampler_options, fit.loss, fit.process)
     makers = heuristics(fit.nodes, fit.loss, fit.alpha_bar_range)
-    curves = [
-        LossCurve(name, _CURVE_STEPS, losses_over_steps(chosen, fit.nodes, make, _CURVE_STEPS))
+    curves = {
+        name: dict(
+            zip(_CURVE_STEPS, losses_over_steps(chosen, fit.nodes, make, _CURVE_STEPS), strict=True)
+        )
         for name, make in makers.items()
-    ]
-    picture = fit_picture(
+    }
+    figure = fit_figure(
         spectrum,
         {row.name: row.schedule for row in comparison.rows},
         learned="learned",
@@ -243,4 +242,4 @@ def _draw(path: str, spectrum: Spectrum, comparison: Comparison) -> None:
         process=fit.process,
         over_steps=curves,
     )
-    save_figure(fit_figure(picture), path)
+    save_figure(figure, path)

@@ -56,8 +56,7 @@ class Sweep:
 
 def _drawn(result: SweepResult, path: Path) -> list[str]:
     """The picture of a sweep, if any of its fits can be drawn."""
-    from specjax.report.figures import save_figure
-    from specjax.report.figures.sweep_figure import sweep_figure
+    from specjax.report.figures import save_figure, sweep_figure
 
     if not any(result.table.column("finite").to_pylist()):
         return []
@@ -92,8 +91,8 @@ class Recommend:
 
     def run(self) -> None:
         """Spectrum, fits of every S, table; then the schedule of the first row."""
+        from specjax import files
         from specjax._core import distributed
-        from specjax.files import codec as files
 
         distributed.use_all_cores()
         from specjax.fitting.fit import fit
@@ -130,5 +129,4 @@ class Recommend:
         if self.json:
             print_json({**recommendations_json(rows, self.target_loss), "files": written})
         else:
-            print_recommendations(rows, self.target_loss, self.loss)
-            print(*(f"wrote {path}" for path in written), sep="\n", end="\n" if written else "")
+            print_recommendations(rows, self.target_loss, self.loss, written)

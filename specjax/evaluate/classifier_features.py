@@ -7,12 +7,7 @@ units of that classifier's activations: numbers of two classifiers cannot be com
 from __future__ import annotations
 
 import functools
-import hashlib
-import io
-import json
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,18 +16,14 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
+from specjax import files
 from specjax._core.checks import UserError
 from specjax.evaluate.extras import import_extra
 from specjax.evaluate.feature_spaces import finite_float32
-from specjax.files import codec as files
 
-FORMAT = "specjax.features"
-FORMAT_VERSION = 2
+KIND, VERSION = "features", 2
 FILE = "features.npz"
 """The name of the file where a folder is given."""
-
-_UNREADABLE = (EOFError, ValueError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error)
-"""What reading a damaged archive raises."""
 
 _BATCH = 256
 _MAX_MEAN_MAGNITUDE = 3.0
@@ -175,23 +166,13 @@ class ClassifierFeatures:
 def save_features(path: str | os.PathLike[str], features: ClassifierFeatures) -> Path:
     """Write a classifier, whole or not at all; into a folder as ``features.npz``.
 
-    The file is a ``.npz`` without pickle: its ``header`` is JSON (architecture, source, format,
-    checksum), the other arrays are the parameters.
-
     Raises:
       UserError: if it cannot be written.
     """
-    header = {
-        "format": FORMAT, "format_version": FORMAT_VERSION,
-        "architecture": asdict(features.architecture), "source": files.plain(features.source),
-    }  # fmt: skip
-    header["checksum"] = _checksum(header, features.parameters)
-    text = np.frombuffer(json.dumps(header, allow_nan=False).encode(), np.uint8)
-    buffer = io.BytesIO()
-    np.savez(buffer, header=text, **features.parameters)  # type: ignore[arg-type]
     path = features_path(path)
     path.parent.mkdir(exist_ok=True)
-    return files.write_atomically(path, buffer.getvalue())
+    header = {"architecture": asdict(features.architecture), "source": features.source}
+    return files.write(path, KIND, VERSION, header, features.parameters)
 
 
 def features_path(path: str | os.PathLike[str]) -> Path:
@@ -220,31 +201,8 @@ def open_features(path: str | os.PathLike[str]) -> ClassifierFeatures:
     import_extra("flax.nnx", "the features of a classifier")
     from specjax.evaluate.classifier import restore
 
-    file = Path(path) / FILE if Path(path).is_dir() else Path(path)
-    content = files.read(file)
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            parameters = {name: archive[name] for name in archive.files}
-        header = json.loads(parameters.pop("header").tobytes())
-        kind, version = header.get("format"), header.get("format_version")
-    except _UNREADABLE as error:
-        raise UserError(f"{file} is not a file of features, or is truncated: {error}") from error
-    if (kind, version) != (FORMAT, FORMAT_VERSION):
-        raise UserError(
-            f"{file} has the format {kind!r}, version {version}: give a file by 'specjax "
-            f"train-features' ({FORMAT}, version {FORMAT_VERSION})"
-        )
-    if header.pop("checksum", None) != _checksum(header, parameters):
-        raise UserError(f"{file} is corrupted: its checksum does not match; write it again")
-    fields = header["architecture"]
+    document = files.read(Path(path) / FILE if Path(path).is_dir() else path, {KIND: VERSION})
+    fields = document.header["architecture"]
     architecture = Architecture(**{**fields, "shape": tuple(fields["shape"])})
-    restore(architecture, parameters)
-    return ClassifierFeatures(architecture, parameters, header["source"])
-
-
-def _checksum(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
-    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-    for name in sorted(arrays):
-        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
-        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
-    return "sha256:" + digest.hexdigest()
+    restore(architecture, document.arrays)
+    return ClassifierFeatures(architecture, document.arrays, document.header["source"])

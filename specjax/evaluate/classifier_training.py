@@ -15,12 +15,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from specjax import files
 from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.data import Collected, Dataset, rescaled
 from specjax.evaluate.classifier_features import Architecture, ClassifierFeatures
 from specjax.evaluate.extras import import_extra
-from specjax.files import codec as files
 from specjax.spectra import estimate
 
 _WARM_UP = 0.05  # of the steps

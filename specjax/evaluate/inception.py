@@ -22,10 +22,10 @@ from typing import Any
 
 import numpy as np
 
+from specjax import files
 from specjax._core.checks import UserError
 from specjax.evaluate.extras import import_extra
 from specjax.evaluate.feature_spaces import finite_float32
-from specjax.files import codec as files
 
 PUBLISHED = "6726825d"
 """How the SHA-256 of the published weights begins; it is part of the file's name."""
@@ -113,7 +113,7 @@ def open_inception(weights: str | os.PathLike[str], *, device: str | None = None
         is not installed.
     """
     path = Path(weights)
-    content = files.read(path)
+    content = files.read_bytes(path)
     torch = import_extra("torch", "the FID")
     fidelity = import_extra("torch_fidelity.feature_extractor_inceptionv3", "the FID")
     buffer = io.BytesIO()

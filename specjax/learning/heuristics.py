@@ -10,9 +10,9 @@ import numpy as np
 
 from specjax.fitting.compare import errors_of, pinned_families
 from specjax.fitting.compare import heuristics as schedules_of
-from specjax.fitting.plan_result import PlanResult
+from specjax.fitting.learned import PlanResult
 from specjax.gaussian.losses import LOSSES, weighted
-from specjax.priors.contract import Prior
+from specjax.priors.prior import Prior
 from specjax.sampling.corrections import LEARNABLE, Corrections, corrected_plan, corrections_of
 from specjax.sampling.samplers import intervals, plan_of_levels
 from specjax.sampling.step import SamplerPlan

@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from specjax import files
 from specjax._core import checks
 from specjax._core.arrays import Array
-from specjax.files import codec as files
 from specjax.gaussian.losses import LOSSES, check_loss, weighted
 from specjax.learning.energy_distance import mean_pairwise_distance
 from specjax.learning.judge import Judge, check_objective, keys_of
@@ -22,7 +22,7 @@ from specjax.learning.teacher import Teaching, fine
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise, colored
 from specjax.noise.whitening import effective
 from specjax.priors import Colored, Gaussian, Network
-from specjax.priors.contract import Prior, noise_of
+from specjax.priors.prior import Prior, noise_of
 from specjax.sampling.programs import Shell, split
 from specjax.schedules.schedule import check_process
 from specjax.spectra.spectrum import Spectrum

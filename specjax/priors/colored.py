@@ -21,11 +21,11 @@ import numpy as np
 from specjax._core.arrays import Array, value
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.noise.whitening import ObliqueBasis, ScaledBasis, support
-from specjax.priors.contract import Prior, fingerprint_of
 from specjax.priors.gaussian import Gaussian
 from specjax.priors.mixture import Mixture
-from specjax.priors.parts import read
+from specjax.priors.prior import Prior, fingerprint_of
 from specjax.priors.scale_mixture import ScaleMixture
+from specjax.priors.split import read
 from specjax.sampling.denoisers import Within
 from specjax.spectra.basis import Basis
 from specjax.spectra.spectrum import Spectrum

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from specjax._core.arrays import Array, follows_the_rule, value
-from specjax.priors.contract import LOG_TWO_PI, fingerprint_of, own, scaled
-from specjax.priors.parts import parts_of
+from specjax.priors.prior import LOG_TWO_PI, fingerprint_of, own, scaled
+from specjax.priors.split import parts_of
 from specjax.spectra.response import wiener_gain
 from specjax.spectra.spectrum import Spectrum
 
