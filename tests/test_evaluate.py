@@ -125,7 +125,7 @@ def test_a_random_part_is_that_of_the_smallest_numbers_and_in_memory_twice():
 def test_one_sets_error_is_about_the_spread_of_new_sets():
     reference = Reference.of(gaussian(1000), n=200, measures=["frechet", "precision_recall"])
     sets = [gaussian(200, scale=2.0, seed=seed) for seed in range(1, 41)]
-    rows = [evaluate_sets(reference, "alone", [one]) for one in sets]
+    rows = [evaluate_sets(reference, "alone", lambda _, one=one: one, 1) for one in sets]
     assert {(row.error, row.seeds) for row in rows} == {("random halves", 1)}
     for column, most in (("frechet", 1.4), ("precision", 1.8)):
         spread = np.std([row.values[column].value for row in rows], ddof=1)

@@ -226,7 +226,7 @@ class FileSource:
         reference = reference_of(min(len(self.samples), n or MAX_N))
         sets = split_into_sets(self.samples, reference.n, reference.seed)
         with progress("measuring", "comparisons") as update:
-            return [evaluate_sets(reference, self.path, sets, update)]
+            return [evaluate_sets(reference, self.path, sets.__getitem__, len(sets), update)]
 
 
 def _header(path: str) -> dict[str, Any] | None:

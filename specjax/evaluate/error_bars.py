@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from specjax import files
 from specjax.evaluate.measures import is_unbiased
 
 
@@ -123,25 +124,14 @@ class Evaluation:
         return self.values[column].value / floor
 
     def as_json(self) -> dict[str, Any]:
-        """The evaluation as plain numbers and words; None for what is not known."""
-        plain = ("name", "n", "seeds", "splits", "space", "error", "seed")
-        return {
-            **{name: getattr(self, name) for name in plain},
-            "titles": dict(self.titles),
-            "values": {column: _estimate_json(one) for column, one in self.values.items()},
-            "floor": {column: _estimate_json(one) for column, one in self.floor.items()},
-            "over_floor": {column: _number(self.over_floor(column)) for column in self.values},
-            "bands": self.bands
-            and {name: [_number(x) for x in row] for name, row in vars(self.bands).items()},
-        }
-
-
-def _estimate_json(one: Estimate) -> dict[str, Any]:
-    return {
-        "value": _number(one.value), "error": _number(one.error),
-        "each": [_number(x) for x in one.each],
-    }  # fmt: skip
-
-
-def _number(x: float) -> float | None:
-    return float(x) if np.isfinite(x) else None
+        """The evaluation as plain numbers and words; None for numbers that are not finite."""
+        known: dict[str, Any] = files.plain(
+            {
+                **vars(self),
+                "values": {column: one._asdict() for column, one in self.values.items()},
+                "floor": {column: one._asdict() for column, one in self.floor.items()},
+                "over_floor": {column: self.over_floor(column) for column in self.values},
+                "bands": self.bands and vars(self.bands),
+            }
+        )
+        return known

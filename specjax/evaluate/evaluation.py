@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from specjax._core.checks import UserError
 from specjax.data import Dataset
 from specjax.evaluate.error_bars import Evaluation
 from specjax.evaluate.feature_spaces import Features
-from specjax.evaluate.measures import DEFAULT, Measured, check_measures, in_spaces
+from specjax.evaluate.measures import DEFAULT, Measured, check_measures
 from specjax.evaluate.pairwise import NotFiniteError
 from specjax.evaluate.reference import MAX_N, SPLITS, Progress, Reference, samples_to_compare
 from specjax.evaluate.subsample import subsample_dataset
@@ -94,10 +94,10 @@ def evaluate(
     data = _sample_array("data", data)
     sets = _sample_sets(samples, data.ndim)
     most = min(*map(len, sets), MAX_N if n is None else n)
-    n = samples_to_compare(len(data), most, in_spaces(check_measures(measures), {}))
+    n = samples_to_compare(len(data), most, check_measures(measures))
     if len(sets) == 1:
         sets = split_into_sets(sets[0], n, seed)
-    comparisons, preparation = _comparisons(sets, splits), 0
+    comparisons, preparation = len(sets) if len(sets) > 1 else 2 * splits, 0
 
     def preparing(done: int, total: int | None) -> None:
         nonlocal preparation
@@ -113,39 +113,34 @@ def evaluate(
         data, n=n, measures=measures, features=[features] if callable(features) else features,
         pca=pca, splits=splits, seed=seed, spatial=spatial, progress=preparing,
     )  # fmt: skip
-    return evaluate_sets(reference, name, sets, comparing)
+    return evaluate_sets(reference, name, sets.__getitem__, len(sets), comparing)
 
 
 def evaluate_sets(
     reference: Reference,
     name: str,
-    sets: Sequence[np.ndarray],
+    draw: Callable[[int], np.ndarray],
+    seeds: int,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Evaluate sets of samples, one a seed, against data that are prepared: see :func:`evaluate`.
+    """Evaluate sets of samples against data that are prepared: see :func:`evaluate`.
 
-    A set is taken from the sequence when its turn comes, so that it may be drawn only then.
+    Args:
+      draw: the set [m, *shape] of a seed, counted from 0; it is called when its turn comes.
     """
-    steps = range(1, 1 + _comparisons(sets, len(reference.splits)))
     measured: list[Measured] = []
-    if len(sets) > 1:
-        for done, one in zip(steps, sets, strict=True):
-            measured.append(reference.compare(reference.mapped(one), done - 1))
+    if seeds > 1:
+        for seed in range(seeds):
+            measured.append(reference.compare(reference.mapped(draw(seed)), seed))
             if progress:
-                progress(done, len(steps))
+                progress(seed + 1, seeds)
         return reference.evaluation(name, measured)
-    # A single set, beside every split: all of it, then a random half.
-    mapped = reference.mapped(sets[0])
-    for done in steps:
-        number, is_half = divmod(done - 1, 2)
-        measured.append(reference.compare(mapped, number, half=bool(is_half)))
+    mapped, comparisons = reference.mapped(draw(0)), 2 * len(reference.splits)
+    for number in range(comparisons):  # beside each split the whole set, then a random half of it
+        measured.append(reference.compare(mapped, number // 2, half=number % 2 == 1))
         if progress:
-            progress(done, len(steps))
+            progress(number + 1, comparisons)
     return reference.evaluation(name, measured[::2], measured[1::2])
-
-
-def _comparisons(sets: Sequence[np.ndarray], splits: int) -> int:
-    return len(sets) if len(sets) > 1 else 2 * splits
 
 
 def split_into_sets(samples: np.ndarray, n: int, seed: int) -> list[np.ndarray]:
@@ -218,40 +213,20 @@ def evaluate_schedules(
       True
     """
     checks.whole_number("seeds", seeds)
-    per_plan = seeds * reference.n
+    total = len(plans) * seeds * reference.n
 
-    def drawn(number: int, plan: SamplerPlan, seed: int) -> np.ndarray:
-        before = number * per_plan + seed * reference.n
-
-        def drawing(done: int, total: int) -> None:
-            if progress:
-                progress(before + done, len(plans) * per_plan)
-
+    def draw(number: int, plan: SamplerPlan, seed: int) -> np.ndarray:
+        before = (number * seeds + seed) * reference.n
         return generate(
             plan, denoise, reference.n, reference.shape, seed=reference.seed + seed, labels=labels,
-            batch=batch, mesh=mesh, noise=noise, progress=drawing,
+            batch=batch, mesh=mesh, noise=noise,
+            progress=lambda done, _: progress(before + done, total) if progress else None,
         )  # fmt: skip
 
     rows = []
     for number, (name, plan) in enumerate(plans.items()):
-        sets = _LazySets(functools.partial(drawn, number, plan), seeds)
         try:
-            rows.append(evaluate_sets(reference, name, sets))
+            rows.append(evaluate_sets(reference, name, partial(draw, number, plan), seeds))
         except NotFiniteError:
             rows.append(reference.not_finite(name, seeds))
     return rows
-
-
-class _LazySets(Sequence[np.ndarray]):
-    """Sets of samples that are drawn when they are taken, so that one at a time is in memory."""
-
-    def __init__(self, draw: Callable[[int], np.ndarray], seeds: int) -> None:
-        self.draw, self.seeds = draw, seeds
-
-    def __len__(self) -> int:
-        return self.seeds
-
-    def __getitem__(self, seed: Any) -> Any:
-        if seed >= self.seeds:
-            raise IndexError(seed)  # ends an iteration
-        return self.draw(seed)

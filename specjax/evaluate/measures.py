@@ -139,44 +139,38 @@ class SpaceMeasure(NamedTuple):
     """A measure in one space (see :func:`specjax.evaluate.feature_spaces.spaces_for`).
 
     Attributes:
-      columns: what the measure's columns are called there. features: those that span the space.
+      columns: what each of the measure's columns is called there. titles: those names in words.
     """
 
     measure: Measure
     space: str
-    columns: tuple[str, ...]
-    features: Features | None = None
-
-    def title(self, column: str) -> str:
-        """The name of a column in words."""
-        own = self.measure.columns[self.columns.index(column)]
-        if self.features is None:
-            return own.replace("_db", " (dB)")
-        return self.features.distance_name if own == "frechet" else f"{own} ({self.features.name})"
+    columns: Mapping[str, str]
+    titles: Mapping[str, str]
 
     def __call__(self, a: np.ndarray, b: np.ndarray, seed: int) -> dict[str, Any]:
         """Measure a against b: the numbers by column, and the bands where there are any."""
         measured = self.measure.function(a, b, seed)
-        pairs = zip(self.columns, self.measure.columns, strict=True)
-        bands = {BANDS: measured[BANDS]} if BANDS in measured else {}
-        return {**{column: float(measured[own]) for column, own in pairs}, **bands}
+        named = {column: float(measured[own]) for own, column in self.columns.items()}
+        return named | {BANDS: measured[BANDS]} if BANDS in measured else named
 
 
 def in_spaces(names: Sequence[str], features: Mapping[str, Features]) -> tuple[SpaceMeasure, ...]:
-    """All measures on the samples, and those of use on features on each of these, too."""
-    rows = [MEASURES[name] for name in names]
-    applied = [SpaceMeasure(row, "grid" if row.grid else "vectors", row.columns) for row in rows]
+    """All measures on the samples, and those of use on features on each of these, too.
+
+    On features the names of columns begin with the prefix that they are given by; the Fréchet
+    distance is "fid" on Inception's, and nowhere else.
+    """
+    rows, applied = [MEASURES[name] for name in names], []
+    for row in rows:
+        titles = {column: column.replace("_db", " (dB)") for column in row.columns}
+        space = "grid" if row.grid else "vectors"
+        applied.append(SpaceMeasure(row, space, dict(zip(titles, titles, strict=True)), titles))
     for prefix, one in features.items():
-        applied += [
-            SpaceMeasure(
-                row, prefix, tuple(_prefixed(column, prefix) for column in row.columns), one
-            )
-            for row in rows
-            if row.features
-        ]
+        for row in (row for row in rows if row.features):
+            columns = {column: f"{prefix}_{column}" for column in row.columns}
+            titles = {columns[column]: f"{column} ({one.name})" for column in row.columns}
+            if row.columns == ("frechet",):
+                columns = {"frechet": "fid"} if prefix == "inception" else columns
+                titles = {columns["frechet"]: one.distance_name}
+            applied.append(SpaceMeasure(row, prefix, columns, titles))
     return tuple(applied)
-
-
-def _prefixed(column: str, prefix: str) -> str:
-    """The name of a column on features; FID is the Fréchet distance of Inception's alone."""
-    return "fid" if (column, prefix) == ("frechet", "inception") else f"{prefix}_{column}"

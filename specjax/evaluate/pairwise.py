@@ -78,8 +78,8 @@ def inner_products(a: np.ndarray, b: np.ndarray | None = None) -> Iterator[Block
 
 def squared_distances(a: np.ndarray, b: np.ndarray | None = None) -> Iterator[Block]:
     """Yield blocks of ``|a_i - b_j|^2`` as :func:`inner_products` does; exactly 0 from i to i."""
-    square_a = _squared_norms(a)
-    square_b = square_a if b is None else _squared_norms(b)
+    square_a = np.einsum("nd,nd->n", a, a, dtype=np.float64)
+    square_b = square_a if b is None else np.einsum("nd,nd->n", b, b, dtype=np.float64)
     for i, j, block in inner_products(a, b):
         block *= -2
         block += square_a[i, None]
@@ -92,7 +92,3 @@ def squared_distances(a: np.ndarray, b: np.ndarray | None = None) -> Iterator[Bl
 
 def _block_rows(n: int) -> Iterator[slice]:
     return (slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK))
-
-
-def _squared_norms(x: np.ndarray) -> np.ndarray:
-    return np.concatenate([(x[i].astype(np.float64) ** 2).sum(1) for i in _block_rows(len(x))])

@@ -25,6 +25,7 @@ from specjax.evaluate.feature_spaces import Features, Space, by_prefix, spaces_f
 from specjax.evaluate.measures import (
     BANDS,
     DEFAULT,
+    MEASURES,
     Measured,
     SpaceMeasure,
     check_measures,
@@ -94,33 +95,31 @@ class Reference:
         """
         checks.whole_number("splits", splits, 2)
         checks.whole_number("seed", seed, 0)
-        data = np.asarray(data)
+        measures, data = check_measures(measures), np.asarray(data)
         as_vectors("data", data)
-        named = by_prefix(features)
-        for one in named.values():
+        n = samples_to_compare(len(data), n, measures)
+        for one in features:
             if hasattr(one, "check_units"):
                 one.check_units(data)
-        chosen = in_spaces(check_measures(measures), named)
-        n = samples_to_compare(len(data), n, chosen)
+        named = by_prefix(features)
+        chosen = in_spaces(measures, named)
         orders = (np.random.default_rng([seed, s]).permutation(len(data)) for s in range(splits))
         used, rows = np.unique(np.stack([order[: 2 * n] for order in orders]), return_inverse=True)
         spaces = spaces_for(data, pca, named, seed, spatial)
         needed = {measure.space for measure in chosen}
-        steps, total = (
-            itertools.count(1),
-            sum(spaces[s].batches(len(used)) for s in needed) + splits,
-        )
+        total = splits + sum(spaces[space].batches(len(used)) for space in needed)
+        steps, data = itertools.count(1), data[used]
 
         def step_done() -> None:
             if progress:
                 progress(next(steps), total)
 
-        real = {space: spaces[space].mapped(data[used], step_done) for space in needed}
+        real = {space: spaces[space].mapped(data, step_done) for space in needed}
         parts = tuple(Split(*pair) for pair in rows.reshape(splits, 2, n))
         reference = cls(real, data.shape[1:], parts, chosen, spaces, n, seed, ())
         floors = []
-        for number, split in enumerate(parts):
-            held_out = {space: rows[split.held_out] for space, rows in real.items()}
+        for number, part in enumerate(parts):
+            held_out = {space: x[part.held_out] for space, x in real.items()}
             floors.append(reference._measured(held_out, number))
             step_done()
         return replace(reference, floors=tuple(floors))
@@ -178,12 +177,12 @@ class Reference:
         bands = None
         if BANDS in self.floors[0]:
             bands = Bands.of(*(entries(rows, BANDS) for rows in (measured, halves, self.floors)))
-        columns = [column for measure in self.measures for column in measure.columns]
+        titles = {c: title for one in self.measures for c, title in one.titles.items()}
         return Evaluation(
             name=name,
-            values={c: Estimate.of(entries(measured, c), entries(halves, c)) for c in columns},
-            floor={c: Estimate.of(entries(self.floors, c)) for c in columns},
-            titles={c: measure.title(c) for measure in self.measures for c in measure.columns},
+            values={c: Estimate.of(entries(measured, c), entries(halves, c)) for c in titles},
+            floor={c: Estimate.of(entries(self.floors, c)) for c in titles},
+            titles=titles,
             bands=bands,
             n=self.n,
             seeds=1 if halves else len(measured),
@@ -204,14 +203,14 @@ class Reference:
         return self.evaluation(name, [nothing] * seeds)
 
 
-def samples_to_compare(data: int, n: int | None, measures: Sequence[SpaceMeasure] = ()) -> int:
+def samples_to_compare(data: int, n: int | None, measures: Sequence[str]) -> int:
     """The n of each comparison: what is asked for or ``MAX_N``, at most half of the data.
 
     Raises:
       UserError: if that is fewer than a measure needs.
     """
     n = min(MAX_N if n is None else checks.whole_number("n", n), data // 2)
-    least = 2 * max((row.measure.least for row in measures), default=2)  # for halves of a set, too
+    least = 2 * max(MEASURES[name].least for name in measures)  # halves of a set are compared, too
     if n < least:
         raise UserError(
             f"n = {n} of {data} data: give at least {least} samples, and twice as many data, which "
