@@ -199,9 +199,11 @@ def _fit(
 
     graph, params = nnx.split(classifier.Classifier(architecture, rngs=nnx.Rngs(seed)))
     warm_up = max(1, int(_WARM_UP * options.steps))
-    # Not from 0: the first update would do nothing.
     rate = optax.warmup_cosine_decay_schedule(
-        options.learning_rate / warm_up, options.learning_rate, warm_up, options.steps + 1
+        options.learning_rate / (warm_up + 1),  # not 0, with which the first update does nothing
+        options.learning_rate,
+        warm_up,
+        options.steps + 1,
     )
     adamw = optax.adamw(rate, weight_decay=options.weight_decay)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), adamw)

@@ -32,7 +32,7 @@ class Measure(NamedTuple):
     Attributes:
       summary: one line for help and tables.
       function: maps (generated, data, seed) to a number for each column, and maybe more.
-      columns: the names of its numbers. better: whether "lower" or "higher" is better, for each.
+      columns: the names of its numbers. better: whether they should be "lower" or "higher".
       grid: it needs samples in their own shape, not as vectors.
       features: it is also of use on features.
       least: samples that it needs.
@@ -43,7 +43,7 @@ class Measure(NamedTuple):
     summary: str
     function: Callable[[np.ndarray, np.ndarray, int], Measured]
     columns: tuple[str, ...]
-    better: tuple[str, ...] = ("lower",)
+    better: str = "lower"
     grid: bool = False
     features: bool = False
     least: int = 2
@@ -90,7 +90,7 @@ MEASURES: dict[str, Measure] = {
         "shares within the other's balls to the 3rd neighbour",
         lambda a, b, seed: precision_recall(a, b)._asdict(),
         ("precision", "recall"),
-        ("higher", "higher"),
+        better="higher",
         features=True,
         least=4,
     ),
@@ -98,7 +98,7 @@ MEASURES: dict[str, Measure] = {
         "balls to the data's 5th neighbours: how full, how many",
         lambda a, b, seed: density_coverage(a, b)._asdict(),
         ("density", "coverage"),
-        ("higher", "higher"),
+        better="higher",
         features=True,
         least=6,
     ),
@@ -120,19 +120,21 @@ def check_measures(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def higher_is_better(column: str) -> bool:
-    """Whether a larger number is better, also on features (whose columns have a prefix)."""
-    return any(
-        column.endswith(name) and better == "higher"
-        for row in MEASURES.values()
-        for name, better in zip(row.columns, row.better, strict=True)
-    )
+    """Whether a larger number is better, also on features."""
+    row = _measure_of(column)
+    return row is not None and row.better == "higher"
 
 
 def is_unbiased(column: str) -> bool:
     """Whether the floor of a column is 0 but for chance, also on features."""
-    return any(
-        column.endswith(name) for row in MEASURES.values() if row.unbiased for name in row.columns
-    )
+    row = _measure_of(column)
+    return row is not None and row.unbiased
+
+
+def _measure_of(column: str) -> Measure | None:
+    """The measure of a column, which has a prefix on features; None for the FID."""
+    rows = (row for row in MEASURES.values() if any(map(column.endswith, row.columns)))
+    return next(rows, None)
 
 
 class SpaceMeasure(NamedTuple):
