@@ -28,7 +28,7 @@ from specjax.priors.scale_mixture import ScaleMixture
 from specjax.priors.split import read
 from specjax.sampling.denoisers import Within
 from specjax.spectra.basis import Basis
-from specjax.spectra.spectrum import Spectrum
+from specjax.spectra.spectrum import Spectrum, Whitening
 
 
 @value(data=["inner", "noise", "frame"], static=["omits"])
@@ -161,7 +161,7 @@ def _under(spectrum: Spectrum, noise: NoiseSpectrum) -> Spectrum:
     up, down = (f(samples).reshape(len(rows), d).T for f in (known.color, known.whiten))
     return Spectrum(
         values, mean, basis=ObliqueBasis(down, up, noise.shape), source=spectrum.source,
-        noise_variance=(up**2).sum(0), noise=noise,
+        whitening=Whitening(noise, (up**2).sum(0)),
     )  # fmt: skip
 
 
