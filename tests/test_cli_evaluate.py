@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import specjax as sx
-from specjax.evaluate import Reference, evaluate
-from specjax.evaluate.schedules import evaluate_schedules
+from specjax.evaluate import Reference, evaluate, evaluate_schedules
 from specjax.report.evaluate import with_error
 from specjax.report.figures import bands_figure
 
@@ -221,22 +220,24 @@ def test_one_set_in_two_ranges_is_refused(command, run, monkeypatch):
 
 
 def test_what_the_shape_rules_out_is_told_before_the_data_are_read(command, monkeypatch):
-    from specjax.evaluate.features import ClassifierFeatures
-    from specjax.evaluate.grid import Form
+    from specjax.evaluate.classifier_features import Architecture, ClassifierFeatures
     from specjax.evaluate.inception import Inception
 
     named = {"data": {"name": "waves"}}
     for one, message in (
-        (ClassifierFeatures(Form((8, 8), 2), {}, named), "(classifier trained on waves) take (8, "),
+        (
+            ClassifierFeatures(Architecture((8, 8), 2), {}, named),
+            "trained on waves",
+        ),
         (Inception(None, "cpu", {"sha256": ""}), "Inception takes images [H, W]"),
     ):
         shape = SHAPE if one.__class__ is ClassifierFeatures else (4, 4, 2)
         with pytest.raises(ValueError, match="samples have shape") as caught:
             one.check_shape(shape)
         assert message in str(caught.value)
-    opened = ClassifierFeatures(Form((8, 8), 2), {}, named)
-    monkeypatch.setattr("specjax.evaluate.features.open_features", lambda path: opened)
-    monkeypatch.setattr("specjax.evaluate.collect.collect", None)  # a call would fail
+    opened = ClassifierFeatures(Architecture((8, 8), 2), {}, named)
+    monkeypatch.setattr("specjax.evaluate.classifier_features.open_features", lambda path: opened)
+    monkeypatch.setattr("specjax.evaluate.subsample.subsample_dataset", None)  # a call would fail
     for args in (("--features", "f.npz"), ("--pca", 17)):
         code, _, err = command("r", *args)
         assert (code, err.count("\n")) == (2, 1)

@@ -14,8 +14,7 @@ from test_cli_sample import drawn, gaussian_run, sample  # noqa: F401
 from test_plan_file import learned, untouched
 
 import specjax as sx
-from specjax.evaluate import Reference
-from specjax.evaluate.schedules import evaluate_schedules
+from specjax.evaluate import Reference, evaluate_schedules
 from specjax.fitting.learned import PlanResult
 from specjax.interop.export import TARGETS, export
 from specjax.sampling.corrections import Corrections

@@ -85,7 +85,7 @@ def test_every_band_weighs_the_same():
 def test_predicted_bands_are_those_of_samples_of_the_gaussian():
     """200,000 draws of what a plan makes of a Gaussian: five standard errors, 2 / n per square."""
     from experiments.high_frequencies.network import predicted
-    from specjax.evaluate.bands import band_power
+    from specjax.evaluate.power_spectrum import band_power
 
     rng = np.random.default_rng(0)
     data = rng.normal(size=(40, 4, 4)).cumsum(1).cumsum(2)

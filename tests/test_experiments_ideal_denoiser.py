@@ -206,7 +206,7 @@ def images(seed=0):
 def test_measured_bands_are_those_of_band_power():
     """The spectrum's covariance is over N - 1."""
     from experiments.bands import measured
-    from specjax.evaluate.bands import band_power
+    from specjax.evaluate.power_spectrum import band_power
 
     data, spectrum = images()
     samples = images(1)[0]

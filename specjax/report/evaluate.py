@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from specjax.evaluate.estimates import Estimate, Evaluation
+from specjax.evaluate import Estimate, Evaluation
 from specjax.evaluate.measures import higher_is_better
 from specjax.report.table import Column, Styles, Table
 from specjax.report.words import wrote

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from specjax._core.checks import UserError
-from specjax.evaluate.estimates import Evaluation
+from specjax.evaluate import Evaluation
 from specjax.report.figures.panels import legend_below, log_ticks, new_figure, styled
 from specjax.report.figures.style import GUIDE, INK, learned_style, muted_style
 
