@@ -1,7 +1,8 @@
 """The command line: ``specjax fit|compare|spectrum|sweep|learn|train|sample|evaluate|...``.
 
 A user's mistake (:class:`specjax.UserError`) is one line on standard error and exit code 2; Ctrl-C
-is 130; anything else is a fault of ours and shows its traceback. Standard output holds the result (a table, or JSON with ``--json``), standard error progress and remarks.
+is 130; anything else is a fault of ours and shows its traceback. Standard output holds the result
+(a table, or JSON with ``--json``), standard error progress and remarks.
 
 A command is a frozen dataclass with ``run()``, in a module of its own or with its nearest
 relative; it takes DATA by a field ``data: GivenData`` (``specjax.cli.data``), and is named in
