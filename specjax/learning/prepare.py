@@ -21,7 +21,7 @@ from specjax.learning.teacher import Teaching, fine
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise, colored
 from specjax.noise.whitening import effective
 from specjax.priors import Colored, Gaussian, Network
-from specjax.priors.prior import Prior, noise_of
+from specjax.priors.prior import Prior, prior_noise
 from specjax.sampling.programs import Shell, split
 from specjax.schedules.schedule import check_process
 from specjax.spectra.spectrum import Spectrum
@@ -175,7 +175,7 @@ def prior_from(given: Any, noise: NoiseSpectrum | None = None) -> Prior:
                 "fit, and spectrum.with_denoiser_error(0) here"
             )
     if noise is not None:
-        check_noise(noise_of(found), noise, what="the prior", where="noise")
+        check_noise(prior_noise(found), noise, what="the prior", where="noise")
     return found
 
 
@@ -279,7 +279,7 @@ def _judge(
         loss=request.loss,
         batch=request.batch,
         by_calls=prior.kind == "network" and jax.default_backend() == "cpu",
-        forward=jax.tree.map(lambda x: place(x, whole=True), noise_of(prior)) if samples else None,
+        forward=jax.tree.map(lambda x: place(x, True), prior_noise(prior)) if samples else None,
     )
 
     def solved(by: Judge, what: str) -> np.ndarray:
@@ -317,7 +317,7 @@ def _seed(request: Request, name: str, what: int) -> int:
 def _noise(prior: Prior, request: Request, name: str) -> jax.Array:
     key = jax.random.key(np.uint32(_seed(request, name, 0)))
     white = jax.random.normal(key, (request.n, *prior.shape), jnp.float32)
-    return colored(noise_of(prior), white)
+    return colored(prior_noise(prior), white)
 
 
 def _nodes(spectrum: Spectrum | None, loss: str) -> Spectrum:
