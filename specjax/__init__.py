@@ -9,13 +9,12 @@ import importlib
 from typing import Any
 
 from specjax import data, priors
-from specjax.files.codec import load, save
+from specjax.files import load, save
 from specjax.fitting import limits
 from specjax.fitting.compare import Comparison, compare
 from specjax.fitting.fit import fit
+from specjax.fitting.learned import FitResult, LearnedResult, PlanResult
 from specjax.fitting.noise_fit import fit_noise
-from specjax.fitting.plan_result import PlanResult
-from specjax.fitting.result import FitResult
 from specjax.fitting.spectral import spectral
 from specjax.gaussian.losses import LOSSES
 from specjax.gaussian.objective import loss
@@ -55,6 +54,7 @@ __all__ = [
     "Corrections",
     "FitResult",
     "Intervals",
+    "LearnedResult",
     "Moments",
     "NoiseSchedule",
     "NoiseSpectrum",

@@ -16,7 +16,7 @@ from test_plan_file import learned, untouched
 import specjax as sx
 from specjax.evaluate import Reference
 from specjax.evaluate.schedules import evaluate_schedules
-from specjax.fitting.plan_result import PlanResult
+from specjax.fitting.learned import PlanResult
 from specjax.interop.export import TARGETS, export
 from specjax.sampling.corrections import Corrections
 

@@ -184,7 +184,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(
 
 @pytest.mark.parametrize("out", ["x.png", "x.npz", "folder"])
 def test_a_full_disk_leaves_nothing(sample, tmp_path, monkeypatch, out):
-    from specjax.files import codec as files
+    from specjax import files
     from specjax.files import samples as sample_files
 
     def full(*_):

@@ -179,17 +179,17 @@ def test_a_corrupted_spectrum_file_is_refused(refused, tmp_path):
     whole = path.read_bytes()
     at = whole.index(np.float64(0.1).tobytes()) - 8
     path.write_bytes(whole[:at] + b"\x00\x01" + whole[at + 2 :])
-    assert "s.npz is not a spectrum file, or is truncated" in refused("fit", "s.npz", "--steps", 3)
+    assert "s.npz is not a file of specjax" in refused("fit", "s.npz", "--steps", 3)
     path.write_bytes(whole[: len(whole) // 2])
     assert "s.npz cannot be read, it is damaged" in refused("fit", "s.npz", "--steps", 3)
     with np.load(sx.save(path, sx.Spectrum([1.0, 0.5]))) as file:
         arrays = dict(file)
     arrays["eigenvalues"] = arrays["eigenvalues"] * 2
     np.savez(path, **arrays)
-    assert "does not match its numbers" in refused("spectrum", "s.npz")
+    assert "corrupted" in refused("spectrum", "s.npz")
     header = b'{"format": "specjax.spectrum", "format_version": 1}'
     np.savez(path, **{**arrays, "header": np.frombuffer(header, np.uint8)})
-    assert "lacks a field" in refused("compare", "s.npz", "--steps", 3)
+    assert "corrupted" in refused("compare", "s.npz", "--steps", 3)
 
 
 # Units

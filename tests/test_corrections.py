@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import specjax as sx
-from specjax.fitting.plan_result import PlanResult
+from specjax.fitting.learned import PlanResult
 from specjax.sampling.corrections import (
     LEARNABLE,
     Corrections,
@@ -208,8 +208,8 @@ def test_a_result_has_its_plan_in_both_processes():
     schedule, rng = levels(1.0), np.random.default_rng(1)
     by = Corrections(rng.standard_normal(6) / 9, rng.standard_normal((6, 1)) / 9)
     result = PlanResult(
-        schedule, by, "ddim", "vp", ("ratios",), "gaussian", {}, 0.0, 0.0, "learned",
-        np.zeros((0, 2)),
+        schedule=schedule, corrections=by, sampler="ddim", process="vp", groups=("ratios",),
+        value=0.0, history=np.zeros((0, 2)),
     )  # fmt: skip
     vp, ve = (sx.transfer(result.plan_in(p), SPECTRUM) for p in ("vp", "ve"))
     s = np.exp(-float(schedule.logsnr[0]) / 2)

@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgba
 
 import specjax as sx
 from specjax.files.samples import grid
-from specjax.fitting.plan_result import PlanResult
+from specjax.fitting.learned import PlanResult
 from specjax.report.figures import learn_figure, save_figure
 from specjax.report.figures.style import LEARNED
 from specjax.sampling.corrections import Corrections
@@ -235,11 +235,11 @@ def test_without_a_history_or_baselines(tmp_path):
 def test_nothing_global_is_touched():
     code = (
         "import sys, io, numpy as np, specjax as sx, specjax.plots as plots\n"
-        "from specjax.plan_result import PlanResult\n"
+        "from specjax.fitting.learned import PlanResult\n"
         "assert 'matplotlib' not in sys.modules\n"
         "schedule = sx.NoiseSchedule([-9.0, 0.0, float('inf')])\n"
-        "plan = PlanResult(schedule, None, 'ddim', 'vp', ('levels',), 'gaussian', {'w2': 1.0},\n"
-        "                  -1.0, -1.0, 'learned', np.zeros((3, 2)))\n"
+        "plan = PlanResult(schedule=schedule, sampler='ddim', process='vp', value=-1.0,\n"
+        "                  train_value=-1.0, history=np.zeros((3, 2)))\n"
         "import matplotlib\n"
         "names = [name for name in matplotlib.rcParams if name != 'backend']\n"
         "before = [matplotlib.rcParams[name] for name in names]\n"

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import specjax as sx
+from specjax import files
 from specjax.data import collect
-from specjax.files import codec as files
 from specjax.files.forward_noise import ForwardNoise
 from specjax.nn import KeepingConfig, ModelConfig, OptimiserConfig, TrainConfig, open_run, train
 from specjax.nn.document import RunDocument, read_document

@@ -383,8 +383,8 @@ def _changed(path, **changes):
     ("change", "message"),
     [
         ({"gain": lambda x: x + 1e-9}, "corrupted"),
-        ({"standard_error_bias": lambda x: x * 2}, "corrupted"),
-        ({"gain": lambda x: None}, "lacks a field of a probe file"),
+        ({"standard_errors/bias": lambda x: x * 2}, "corrupted"),
+        ({"gain": lambda x: None}, "corrupted"),
         (
             {
                 "header": lambda x: np.frombuffer(

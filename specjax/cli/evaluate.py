@@ -15,11 +15,11 @@ import numpy as np
 import tyro
 
 from specjax import data as datasets
+from specjax import files
 from specjax._core import checks
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Reading, skipped
 from specjax.cli.evaluate_sources import Schedules, Source, open_source
-from specjax.files import codec as files
 from specjax.spectra.stationary import spatial_axes
 
 if TYPE_CHECKING:

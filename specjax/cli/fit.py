@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import tyro
 
+from specjax import files
 from specjax._core import checks
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Data, GivenData
 from specjax.cli.schedules import levels_of, noise_of, read_schedule, source_of
-from specjax.files import codec as files
 from specjax.files.forward_noise import ForwardNoise
-from specjax.fitting.plan_result import PlanResult
 from specjax.noise.noise_spectrum import check_noise
 from specjax.noise.whitening import effective
 from specjax.schedules.schedule import NoiseSchedule
@@ -206,7 +205,7 @@ class Compare:
             check_units(source_of(schedule), opened.source, schedule=name, data=self.data.data)
             if not isinstance(schedule, NoiseSchedule):
                 check_noise(noise_of(schedule), noise, what=name, where="the comparison")
-            if isinstance(schedule, PlanResult):
+            if getattr(schedule, "corrections", None) is not None:
                 print(
                     f"specjax: {name} is a plan: its levels are compared under {self.goal.sampler}",
                     file=sys.stderr,

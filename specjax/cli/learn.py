@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from specjax import files
 from specjax._core import checks
 from specjax.cli.console import cache_folder, print_json, progress, status
 from specjax.cli.learn_rungs import Ladder, Rungs, ladder_of
-from specjax.files import codec as files
-from specjax.fitting.plan_result import PlanResult
+from specjax.fitting.learned import PlanResult
 from specjax.schedules.schedule import alpha_bar_range_of
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class LearnCommand:
 
     def _request(self, priors: Sequence[Any]) -> dict[str, Any]:
         """What a plan depends on, as a plan file keeps it."""
-        from specjax.files.documents import plain
+        from specjax.files import plain
         from specjax.learning.prepare import objective_of
 
         asked = {one.name: getattr(self.learning, one.name) for one in fields(self.learning)}

@@ -11,12 +11,12 @@ import numpy as np
 import tyro
 
 from specjax import data as datasets
+from specjax import files
 from specjax._core import checks
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Reading, skipped
 from specjax.cli.run_data import data_of_run
 from specjax.cli.sample import step_of
-from specjax.files import codec as files
 
 if TYPE_CHECKING:
     from specjax.gaussian.probe import Probe

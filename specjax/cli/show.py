@@ -53,7 +53,7 @@ class Export:
 
     def run(self) -> None:
         """Print it, or write it; remarks go to standard error."""
-        from specjax.files import codec as files
+        from specjax import files
         from specjax.interop.export import export
 
         if self.out is not None:

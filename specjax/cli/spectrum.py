@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from specjax import files
 from specjax._core import checks
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Data, GivenData
 from specjax.data import Dataset
-from specjax.files import codec as files
 
 if TYPE_CHECKING:
     from specjax.spectra.spectrum import Spectrum

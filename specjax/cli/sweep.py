@@ -92,8 +92,8 @@ class Recommend:
 
     def run(self) -> None:
         """Spectrum, fits of every S, table; then the schedule of the first row."""
+        from specjax import files
         from specjax._core import distributed
-        from specjax.files import codec as files
 
         distributed.use_all_cores()
         from specjax.fitting.fit import fit

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from specjax import files
 from specjax.evaluate.grid import on_grid
-from specjax.files import codec as files
 
 if TYPE_CHECKING:
     from specjax.evaluate.grid import Form
@@ -241,7 +241,7 @@ def open_features(path: str | os.PathLike[str]) -> ClassifierFeatures:
 
 def _read(file: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The header and the parameters, checked."""
-    content = files.read(file)
+    content = files.read_bytes(file)
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from specjax.files import codec as files
+from specjax import files
 
 FID = "FID"
 
@@ -130,7 +130,7 @@ def open_inception(weights: str | os.PathLike[str], *, device: str | None = None
         torch-fidelity is not installed.
     """
     path = Path(weights)
-    content = files.read(path)
+    content = files.read_bytes(path)
     torch, extractor = _libraries()
     state = _state(torch, content, path)
     buffer = io.BytesIO()

@@ -12,12 +12,12 @@ import jax
 import numpy as np
 import optax
 
+from specjax import files
 from specjax.data import Collected, Dataset, rescaled
 from specjax.evaluate import classifier
 from specjax.evaluate.features import ClassifierFeatures
 from specjax.evaluate.grid import Form, on_grid
 from specjax.evaluate.training_options import TrainOptions
-from specjax.files import codec as files
 from specjax.spectra import estimate
 
 _WARM_UP = 0.05  # of the steps

@@ -10,7 +10,7 @@ from typing import Any
 
 from specjax._core import checks
 from specjax.fitting.fit import Progress, fit
-from specjax.fitting.result import FitResult
+from specjax.fitting.learned import FitResult
 from specjax.fitting.spectral import spectral
 from specjax.gaussian.losses import LOSSES
 from specjax.gaussian.objective import Objective, objective

@@ -20,6 +20,7 @@ import numpy as np
 from specjax._core import checks
 from specjax._core.arrays import Array, follows_the_rule
 from specjax.fitting.bfgs import BFGS, Method, descend
+from specjax.fitting.learned import FitResult
 from specjax.fitting.levels import levels_of
 from specjax.fitting.optax_method import with_optax
 from specjax.fitting.problem import (
@@ -31,7 +32,6 @@ from specjax.fitting.problem import (
     shared_steps,
     starts,
 )
-from specjax.fitting.result import FitResult
 from specjax.gaussian.losses import LOSSES, weighted
 from specjax.gaussian.objective import objective
 from specjax.noise.noise_spectrum import NoiseSpectrum

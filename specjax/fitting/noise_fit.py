@@ -18,6 +18,7 @@ from specjax._core import checks
 from specjax._core.arrays import Array, follows_the_rule
 from specjax.fitting.bfgs import BFGS, descend
 from specjax.fitting.fit import OVERSHOOT, Progress, fit, tolerance_for
+from specjax.fitting.learned import FitResult
 from specjax.fitting.levels import levels_of, padded
 from specjax.fitting.noise_problem import (
     Joint,
@@ -31,7 +32,6 @@ from specjax.fitting.noise_problem import (
     started_at,
 )
 from specjax.fitting.problem import Shape, shared_steps
-from specjax.fitting.result import FitResult
 from specjax.gaussian.losses import LOSSES, weighted
 from specjax.gaussian.objective import Objective, objective
 from specjax.noise.families import NOISES, noise_spectrum

@@ -10,7 +10,7 @@ import numpy as np
 
 from specjax.fitting.compare import errors_of, pinned_families
 from specjax.fitting.compare import heuristics as schedules_of
-from specjax.fitting.plan_result import PlanResult
+from specjax.fitting.learned import PlanResult
 from specjax.gaussian.losses import LOSSES, weighted
 from specjax.priors.prior import Prior
 from specjax.sampling.corrections import LEARNABLE, Corrections, corrected_plan, corrections_of

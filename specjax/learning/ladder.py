@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from specjax._core import checks
-from specjax.fitting.plan_result import PlanResult
+from specjax.fitting.learned import PlanResult
 from specjax.learning.judge import terms_of
 from specjax.learning.learn import learn
 from specjax.learning.prepare import bench_of, prior_from, request_of

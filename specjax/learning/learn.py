@@ -19,8 +19,8 @@ import numpy as np
 
 from specjax._core import checks
 from specjax.fitting.bfgs import BFGS
+from specjax.fitting.learned import PlanResult
 from specjax.fitting.optax_method import with_optax
-from specjax.fitting.plan_result import PlanResult
 from specjax.learning.descend import Found, Progress, descend, plan_of, value_of
 from specjax.learning.form import GROUPS, Form, forms_of, pack, unpack
 from specjax.learning.heuristics import Heuristic, closed_form_for, heuristics
@@ -148,7 +148,7 @@ def learn(
         return _result(
             first.form, found, bench, limits,
             process=process, prior=prior.kind, objective=dict(request.objective),
-            loss=request.loss, kept=kept,
+            loss=request.loss, kept=kept, alpha_bar_range=ends,
             baselines=baselines, source=_source(prior, request, bench), seed=seed, began=began,
             noise=prior_noise(prior),
         )  # fmt: skip

@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from specjax import files
 from specjax._core import checks
 from specjax._core.arrays import Array
-from specjax.files import codec as files
 from specjax.gaussian.losses import LOSSES, check_loss, weighted
 from specjax.learning.judge import Judge, check_objective, keys_of, spread_of
 from specjax.learning.teacher import Teaching, fine

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from specjax.files import codec as files
+from specjax import files
 from specjax.fitting.spectral import spectral
 from specjax.learning.judge import Judge
 from specjax.priors.prior import Prior

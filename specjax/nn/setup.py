@@ -9,10 +9,10 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from specjax import files
 from specjax._core import checks
 from specjax.data import Dataset
 from specjax.data.in_memory import Collected
-from specjax.files import codec as files
 from specjax.nn.config import ModelConfig, TrainConfig
 from specjax.nn.document import (
     RunDocument,

@@ -9,11 +9,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from specjax.files.codec import numbers, plain
-from specjax.files.plan_file import corrections_document
+from specjax.files import corrections_document, numbers, plain
 from specjax.fitting.compare import AMPLIFIED, MOST_STEPS, Comparison, Row
-from specjax.fitting.plan_result import PlanResult
-from specjax.fitting.result import FitResult
+from specjax.fitting.learned import FitResult, PlanResult
 from specjax.gaussian.losses import LOSSES
 from specjax.report.noise import noise_lines, noise_name
 from specjax.report.plan import about_plan, correction_table
@@ -224,7 +222,7 @@ def _about(found: FitResult | PlanResult) -> dict[str, str]:
         f"range {source.get('data_range')}"
     )
     noise = {"noise": noise_name(getattr(found, "noise", None))}
-    more = about_plan(found) if isinstance(found, PlanResult) else _about_fit(found)
+    more = about_plan(found) if found.nodes is None else _about_fit(found)
     return {"data": data, **noise, **more}
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from specjax.files.documents import finite
-from specjax.fitting.plan_result import PlanResult
+from specjax.files import plain
+from specjax.fitting.learned import PlanResult
 from specjax.learning import TERMS, Verdict
 from specjax.learning.heuristics import AMPLIFIED
 
@@ -25,11 +25,11 @@ def learned_json(
     return {
         "noise": None if noise is None else {"name": noise.name, "fingerprint": noise.fingerprint},
         "plans": [
-            {**_facts(one), "amplification": finite(ratio)}
+            {**_facts(one), "amplification": plain(ratio)}
             for one, ratio in zip(found, ratios, strict=True)
         ],
         "verdicts": [
-            {**one._asdict(), "value": finite(one.value), "objective": dict(one.objective)}
+            {**one._asdict(), "value": plain(one.value), "objective": dict(one.objective)}
             for one in judged
         ],
     }
@@ -41,10 +41,10 @@ def _facts(one: PlanResult) -> dict[str, Any]:
         "prior": one.prior,
         "kept": one.kept,
         "objective": dict(one.objective),
-        "value": finite(one.value),
-        "train_value": finite(one.train_value),
-        "terms": finite(one.terms),
-        "baselines": finite(one.baselines),
+        "value": plain(one.value),
+        "train_value": plain(one.train_value),
+        "terms": plain(one.terms),
+        "baselines": plain(one.baselines),
         "seconds": round(one.seconds, 3),
     }
 

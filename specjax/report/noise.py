@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from specjax.files.codec import plain
+from specjax.files import plain
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.noise.whitening import ObliqueBasis
 from specjax.spectra.spectrum import Spectrum

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from specjax.fitting.plan_result import PlanResult
+from specjax.fitting.learned import PlanResult
 from specjax.sampling.corrections import Corrections
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from specjax.files.codec import numbers, plain
+from specjax.files import numbers, plain
 from specjax.gaussian.probe import Probe
 from specjax.gaussian.probe_bands import Band, bands, noise_of, title
 

@@ -10,8 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from specjax.files.codec import numbers
-from specjax.files.documents import finite
+from specjax.files import numbers, plain
 from specjax.report.fit import amplified
 
 if TYPE_CHECKING:
@@ -97,11 +96,11 @@ def recommendations_json(rows: Sequence[Recommendation], target: float) -> dict[
                 "reached": row.reached,
                 "steps": row.steps,
                 "denoiser_calls": row.calls,
-                "value": finite(row.value),
+                "value": plain(row.value),
                 "converged": row.converged,
                 "best_heuristic": row.best_heuristic,
-                "best_heuristic_value": finite(row.best_heuristic_value),
-                "amplification": finite(row.amplification),
+                "best_heuristic_value": plain(row.best_heuristic_value),
+                "amplification": plain(row.amplification),
                 "denoiser_error": row.denoiser_error,
                 "logsnr": numbers(row.schedule.logsnr),
             }

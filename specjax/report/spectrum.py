@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from specjax.files.codec import numbers, plain
+from specjax.files import numbers, plain
 from specjax.spectra.power_law import directions_for, power_law_fit, ranked, variance_beyond
 from specjax.spectra.spectrum import Spectrum
 

@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from specjax.files.documents import finite
+from specjax.files import plain
 from specjax.gaussian.losses import LOSSES
 from specjax.report.figures.sweep_rows import (
     column,
@@ -232,8 +232,8 @@ def _cells_json(rows: pa.Table) -> list[dict[str, Any]]:
                 {
                     "steps": steps,
                     "fits": cell.fits,
-                    "median_loss": finite(cell.loss),
-                    "median_best_heuristic_over_learned": finite(cell.ratio),
+                    "median_loss": plain(cell.loss),
+                    "median_best_heuristic_over_learned": plain(cell.ratio),
                 }
                 for steps, cell in row.items()
             ],

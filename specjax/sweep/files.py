@@ -23,9 +23,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from specjax import data
+from specjax import data, files
 from specjax._core import checks
-from specjax.files import codec as files
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.spectra.spectrum import Spectrum
 from specjax.sweep.spec import Sweep
@@ -52,7 +51,7 @@ def read_sweep(path: str | os.PathLike[str], note: Note | None = None) -> Sweep:
     """
     path = Path(path)
     try:
-        document = tomllib.loads(files.read(path).decode())
+        document = tomllib.loads(files.read_bytes(path).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a TOML file: {error}") from error
     axes = [field.name for field in fields(Sweep)]

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from specjax._core import checks
-from specjax.files.documents import plain
+from specjax.files import plain
 from specjax.fitting.compare import pinned_families
 from specjax.fitting.fit import OVERSHOOT, restarts_for, tolerance_for
 from specjax.fitting.levels import padded

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from specjax import files
 from specjax._core import checks
-from specjax.files import codec as files
 from specjax.schedules.families import SCHEDULES
 from specjax.spectra.power_law import power_law_fit
 from specjax.spectra.spectrum import Spectrum
@@ -133,7 +133,7 @@ class Folder:
 
     def _resumed(self, manifest: Path, sweep: Sweep) -> int:
         try:
-            document = json.loads(files.read(manifest))
+            document = json.loads(files.read_bytes(manifest))
             known, rows = dict(document["sweep"]), int(document["part_rows"])
             fingerprint = document["fingerprint"]
             checks.whole_number("part_rows", rows)

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from specjax.files.codec import write_atomically
+from specjax.files import write_atomically
 from specjax.report.figures.style import RC
 
 if TYPE_CHECKING:
