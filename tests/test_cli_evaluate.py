@@ -11,7 +11,7 @@ import specjax as sx
 from specjax.evaluate import Reference, evaluate
 from specjax.evaluate.schedules import evaluate_schedules
 from specjax.report.evaluate import with_error
-from specjax.report.figures.bands_figure import bands_figure
+from specjax.report.figures import bands_figure
 
 SHAPE = (4, 4)
 EIGENVALUES = np.geomspace(0.5, 0.01, 16)

@@ -251,8 +251,8 @@ def test_probing_under_noise_finds_the_effective_gains():
 
 
 def test_a_probe_says_its_noise(capsys, tmp_path):
-    from specjax.report.figures.probe_figure import probe_figure
-    from specjax.report.probe import facts, print_probe
+    from specjax.report.figures import probe_figure
+    from specjax.report.probe import print_probe, probe_json
 
     noise = noise_spectrum("power_law", (4, 4), exponent=-0.4)
     seen = effective(spectrum_of(), noise)
@@ -261,8 +261,8 @@ def test_a_probe_says_its_noise(capsys, tmp_path):
     words = "under power-law (exponent -0.4, r0 0.01) noise"
     print_probe(found, [])
     assert words in capsys.readouterr().out
-    assert facts(found)["noise"] == noise.name
-    assert any(words in text.get_text() for text in probe_figure(found).texts)
+    assert probe_json(found)["noise"] == noise.name
+    assert words in probe_figure(found).get_suptitle()
 
 
 TINY = TrainConfig(

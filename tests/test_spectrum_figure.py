@@ -6,7 +6,7 @@ from matplotlib.image import imread
 
 import specjax as sx
 from specjax.report.figures import save_figure, spectrum_figure
-from specjax.report.figures.spectrum_figure import MOST_POINTS
+from specjax.report.figures.spectrum import MOST_POINTS
 
 
 def panel(figure, title):
@@ -24,7 +24,7 @@ def texts(axes):
 
 
 def title(figure):
-    return next(text.get_text() for text in figure.texts if text.get_gid() == "title")
+    return figure.get_suptitle()
 
 
 def digits():

@@ -211,8 +211,7 @@ class EvaluateCommand:
         written = []
         with status("writing"):
             if self.plot is not None and self._can_draw(rows):
-                from specjax.report.figures.bands_figure import bands_figure
-                from specjax.report.figures.save import save_figure
+                from specjax.report.figures import bands_figure, save_figure
 
                 save_figure(bands_figure(rows, data=self.against), self.plot)
                 written.append(self.plot)

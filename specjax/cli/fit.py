@@ -129,7 +129,6 @@ class Fit:
         """Spectrum, fit, comparison; then the files; then the table."""
         from specjax.report import fit as report
         from specjax.report.figures.save import check_path
-        from specjax.report.noise import noise_facts
 
         self.goal.check(self.steps)
         self.noise.check()
@@ -141,7 +140,7 @@ class Fit:
         probed, opened = self.goal.probed(), self.data.open()
         self.data.noise(opened, self.noise)
         spectrum = under(self.noise, self.data.spectrum(opened))
-        noise = noise_facts(spectrum, self.goal.loss)
+        noise = report.noise_facts(spectrum, self.goal.loss)
         spectrum = self.goal.attached(spectrum, probed, self.data.data)
         comparison = self.goal.compared(spectrum, self.steps, self.data.seed)
         result = replace(comparison.learned, baselines=comparison.baselines)
@@ -174,7 +173,6 @@ class Compare:
     def run(self) -> None:
         """A fit and a comparison for every S."""
         from specjax.report import fit as report
-        from specjax.report.noise import noise_facts
 
         if not self.steps:
             raise ValueError("steps = (): give at least one whole number")
@@ -187,7 +185,7 @@ class Compare:
         opened = self.data.open()
         self._check_schedules(given, opened)
         spectrum = under(self.noise, self.data.spectrum(opened))
-        noise = noise_facts(spectrum, self.goal.loss)
+        noise = report.noise_facts(spectrum, self.goal.loss)
         spectrum = self.goal.attached(spectrum, probed, self.data.data)
         levels = {name: levels_of(schedule) for name, schedule in given.items()}
         found = [
@@ -223,16 +221,18 @@ def under(noise: ForwardNoise, spectrum: Spectrum) -> Spectrum:
 def _draw(path: str, spectrum: Spectrum, comparison: Comparison) -> None:
     from specjax.fitting.compare import heuristics, losses_over_steps
     from specjax.gaussian.objective import objective
-    from specjax.report.figures import LossCurve, fit_figure, fit_picture, save_figure
+    from specjax.report.figures import fit_figure, save_figure
 
     fit = comparison.learned
     chosen = objective(spectrum, fit.sampler, fit.sampler_options, fit.loss, fit.process)
     makers = heuristics(fit.nodes, fit.loss, fit.alpha_bar_range)
-    curves = [
-        LossCurve(name, _CURVE_STEPS, losses_over_steps(chosen, fit.nodes, make, _CURVE_STEPS))
+    curves = {
+        name: dict(
+            zip(_CURVE_STEPS, losses_over_steps(chosen, fit.nodes, make, _CURVE_STEPS), strict=True)
+        )
         for name, make in makers.items()
-    ]
-    picture = fit_picture(
+    }
+    figure = fit_figure(
         spectrum,
         {row.name: row.schedule for row in comparison.rows},
         learned="learned",
@@ -242,4 +242,4 @@ def _draw(path: str, spectrum: Spectrum, comparison: Comparison) -> None:
         process=fit.process,
         over_steps=curves,
     )
-    save_figure(fit_figure(picture), path)
+    save_figure(figure, path)

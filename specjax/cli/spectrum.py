@@ -53,7 +53,7 @@ class SpectrumCommand:
                 _draw(spectrum, picture)
         written = [str(path) for path in (out, picture) if path is not None]
         if self.json:
-            print_json({**report_spectrum.facts(spectrum), "files": written})
+            print_json({**report_spectrum.spectrum_json(spectrum), "files": written})
         else:
             report_spectrum.print_spectrum(spectrum, written)
 

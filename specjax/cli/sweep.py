@@ -56,8 +56,7 @@ class Sweep:
 
 def _drawn(result: SweepResult, path: Path) -> list[str]:
     """The picture of a sweep, if any of its fits can be drawn."""
-    from specjax.report.figures import save_figure
-    from specjax.report.figures.sweep_figure import sweep_figure
+    from specjax.report.figures import save_figure, sweep_figure
 
     if not any(result.table.column("finite").to_pylist()):
         return []
@@ -130,5 +129,4 @@ class Recommend:
         if self.json:
             print_json({**recommendations_json(rows, self.target_loss), "files": written})
         else:
-            print_recommendations(rows, self.target_loss, self.loss)
-            print(*(f"wrote {path}" for path in written), sep="\n", end="\n" if written else "")
+            print_recommendations(rows, self.target_loss, self.loss, written)

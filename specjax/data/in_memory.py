@@ -19,7 +19,7 @@ import numpy as np
 from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.data.dataset import Dataset
-from specjax.files import codec as files
+from specjax import files
 from specjax.spectra import estimate
 
 MEMORY_BYTES = 4 * 2**30

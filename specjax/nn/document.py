@@ -12,13 +12,8 @@ from typing import Any
 
 import numpy as np
 
-<<<<<<< HEAD
-from specjax.data.in_memory import Collected
-from specjax.files import codec as files
-=======
 from specjax import files
-from specjax.data.arrays import Collected
->>>>>>> files
+from specjax.data.in_memory import Collected
 from specjax.nn.config import TrainConfig, differences
 from specjax.noise.families import noise_of_document
 from specjax.noise.noise_spectrum import NoiseSpectrum

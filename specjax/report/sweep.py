@@ -1,4 +1,4 @@
-"""Tables and JSON of sweeps, for the command line."""
+"""The tables and the JSON of ``specjax sweep``."""
 
 from __future__ import annotations
 
@@ -9,20 +9,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from specjax.files import plain
 from specjax.gaussian.losses import LOSSES
-from specjax.report.figures.sweep_rows import (
-    column,
-    distinct,
-    names_of,
-    row_label,
-    spread,
-    usable,
-    where,
-)
+from specjax.report.sweep_rows import column, distinct, noise_columns, row_label, usable, where
+from specjax.report.table import Column, Table, report_console
+from specjax.report.words import count, spread, wrote
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,11 +22,17 @@ if TYPE_CHECKING:
     from specjax.sweep.run import SweepResult
 
 _MOST_COLUMNS = 8
-_MOST_WIDE_COLUMNS = 6  # with two numbers in a cell
+_AXES = {
+    "spectra": ("spectrum", "spectra"), "steps": ("S", "S"), "samplers": ("sampler", "samplers"),
+    "losses": ("loss", "losses"), "processes": ("process", "processes"),
+    "alpha_bar_ranges": ("range", "ranges"), "seeds": ("seed", "seeds"),
+    "noises": ("noise", "noises"),
+}  # fmt: skip
+"""The axes of a sweep in words, one and several."""
 
 
 class _Cell(NamedTuple):
-    """A sampler at an S, over the spectra (and processes, and ends).
+    """The fits of a sampler at an S, over the spectra (and processes, and ends).
 
     Attributes:
       fits: how many. loss: the median of the learned loss. ratio: of the best heuristic's loss
@@ -47,25 +45,43 @@ class _Cell(NamedTuple):
 
 
 def print_sweep(result: SweepResult, written: Sequence[str] = ()) -> None:
-    """The tables of ``specjax sweep``: what learning is worth, by sampler and steps.
+    """Print the tables of ``specjax sweep``: what learning is worth, by sampler and steps.
 
-    A cell is the loss of the best heuristic (of the schedule families, each S of its own) over the
+    A cell is the loss of the best heuristic (of the schedule families, each S its own) over the
     learned one, as the median over spectra; with one spectrum, the learned loss is above it.
     """
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = report_console()
     console.print(_title(result))
-    console.print(_counts(result.table, result.fits))
-    for error, count in _errors(result.table).items():
-        console.print(f"  {count:,} failed: {error}", style="red")
+    console.print(_outcome(result))
+    for error, number in _errors(result.table).items():
+        console.print(f"  {number:,} failed: {error}", style="red")
     if np.isfinite(column(result.table, "value")).any():
-        best = usable(result.table).table
-        for (loss,) in distinct(best, "loss"):
-            console.print(_loss_table(where(best, loss=loss), loss))
+        rows = usable(result.table)
+        for (loss,) in distinct(rows, "loss"):
+            _loss_table(where(rows, loss=loss), loss).print(console)
     else:
         console.print("no fit has a finite loss: there is nothing to compare")
-    files = _files(result, written)
-    if files:
-        console.print("wrote " + ", ".join(files))
+    for line in wrote(_files(result, written)):
+        console.print(line)
+
+
+def sweep_json(result: SweepResult, written: Sequence[str] = ()) -> dict[str, Any]:
+    """Give counts, errors and the cells of all S for machines; the fits are in the Parquet."""
+    table, losses = result.table, []
+    if np.isfinite(column(table, "value")).any():
+        rows = usable(table)
+        losses = [
+            {"loss": loss, "samplers": _cells_json(where(rows, loss=loss))}
+            for (loss,) in distinct(rows, "loss")
+        ]
+    return {
+        "axes": _axis_lengths(result),
+        "counts": {**_counts(table), "made_now": result.fits},
+        "errors": [{"error": error, "fits": n} for error, n in _errors(table).items()],
+        "losses": losses,
+        "folder": None if result.folder is None else str(result.folder),
+        "files": _files(result, written),
+    }
 
 
 def _files(result: SweepResult, written: Sequence[str]) -> list[str]:
@@ -73,153 +89,121 @@ def _files(result: SweepResult, written: Sequence[str]) -> list[str]:
     return folder + list(written)
 
 
-def _axes(result: SweepResult) -> dict[str, int]:
-    sweep = result.sweep
-    return {
-        "spectra": len(sweep.spectra),
-        "steps": len(sweep.steps),
-        "samplers": len(sweep.samplers),
-        "losses": len(sweep.losses),
-        "processes": len(sweep.processes),
-        "alpha_bar_ranges": len(sweep.alpha_bar_ranges),
-        "seeds": len(sweep.seeds),
-        **({"noises": len(sweep.noises)} if sweep.has_noise else {}),
-    }
-
-
-_ONE = {"spectra": "spectrum", "steps": "S", "losses": "loss", "processes": "process",
-        "alpha_bar_ranges": "range"}  # fmt: skip
-_SEVERAL = {"steps": "S", "alpha_bar_ranges": "ranges"}
+def _axis_lengths(result: SweepResult) -> dict[str, int]:
+    names = [name for name in _AXES if name != "noises" or result.sweep.has_noise]
+    return {name: len(getattr(result.sweep, name)) for name in names}
 
 
 def _title(result: SweepResult) -> str:
-    """``sweep: 7 spectra x 3 S x 2 samplers x 1 loss``; the other axes where they are one."""
-    said = []
-    for name, count in _axes(result).items():
-        if count > 1 or name in ("spectra", "steps", "samplers", "losses"):
-            one = _ONE.get(name, name[:-1])
-            said.append(f"{count:,} {one if count == 1 else _SEVERAL.get(name, name)}")
-    return f"sweep: {' x '.join(said)}"
+    """Write ``sweep: 7 spectra x 3 S x 2 samplers x 1 loss``, and other axes of several values."""
+    words = [
+        count(length, *_AXES[name])
+        for name, length in _axis_lengths(result).items()
+        if length > 1 or name in ("spectra", "steps", "samplers", "losses")
+    ]
+    return f"sweep: {' x '.join(words)}"
 
 
-def _numbers(table: pa.Table) -> dict[str, int]:
-    finite = np.isfinite(column(table, "value"))
-    converged = finite & column(table, "converged").astype(bool)
+def _counts(table: pa.Table) -> dict[str, int]:
+    known = np.isfinite(column(table, "value"))
+    converged = known & column(table, "converged").astype(bool)
+    failed = sum(_errors(table).values())
     return {
         "fits": table.num_rows,
         "converged": int(converged.sum()),
-        "not_converged": int((finite & ~converged).sum()),
-        "not_finite": int((~finite).sum()) - sum(_errors(table).values()),
-        "failed": sum(_errors(table).values()),
+        "not_converged": int((known & ~converged).sum()),
+        "not_finite": int((~known).sum()) - failed,
+        "failed": failed,
     }
 
 
-def _counts(table: pa.Table, made: int) -> str:
-    found = _numbers(table)
-    words = [f"{found['fits']:,} fits"]
-    if made < found["fits"]:
-        words[0] += f" ({made:,} made now, the others were there)"
-    words.append(f"{found['converged']:,} converged")
+def _outcome(result: SweepResult) -> str:
+    counts = _counts(result.table)
+    words = [f"{counts['fits']:,} fits"]
+    if result.fits < counts["fits"]:
+        words[0] += f" ({result.fits:,} made now, the others kept from before)"
+    words.append(f"{counts['converged']:,} converged")
     for name in ("not_converged", "not_finite", "failed"):
-        if found[name]:
-            words.append(f"{found[name]:,} {name.replace('_', ' ')}")
+        if counts[name]:
+            words.append(f"{counts[name]:,} {name.replace('_', ' ')}")
     return ", ".join(words)
 
 
 def _errors(table: pa.Table) -> dict[str, int]:
-    """Distinct errors and how many rows have each, the most frequent first."""
-    found = Counter(x for x in table.column("error").to_pylist() if x is not None)
-    return dict(found.most_common())
+    """Count the rows with each error, the most frequent first."""
+    return dict(Counter(x for x in table.column("error").to_pylist() if x).most_common())
 
 
 def _cells(rows: pa.Table) -> dict[tuple[str, ...], dict[int, _Cell]]:
-    """By sampler (and noise, where the sweep has that) and steps."""
-    found: dict[tuple[str, ...], dict[int, _Cell]] = {}
-    names = names_of(rows, ("sampler", "sampler_options"))
+    """Summarise fits by sampler (and noise, where the sweep has noises) and steps."""
+    cells: dict[tuple[str, ...], dict[int, _Cell]] = {}
+    names = ["sampler", "sampler_options", *noise_columns(rows)]
     for key in distinct(rows, *names):
         own = where(rows, **dict(zip(names, key, strict=True)))
-        steps, loss, best = (column(own, x) for x in ("steps", "value", "family_value"))
-        ratio = np.where(loss > 0, best / np.where(loss > 0, loss, 1), np.nan)
-        row = found[key] = {}
+        steps, loss, heuristic = (column(own, x) for x in ("steps", "value", "family_value"))
+        ratio = np.where(loss > 0, heuristic / np.where(loss > 0, loss, 1), np.nan)
+        cells[key] = {}
         for s in np.unique(steps):
             known = ratio[(steps == s) & np.isfinite(ratio)]
-            row[int(s)] = _Cell(
+            cells[key][int(s)] = _Cell(
                 fits=int((steps == s).sum()),
                 loss=float(np.median(loss[steps == s])),
                 ratio=float(np.median(known)) if known.size else math.nan,
             )
-    return found
+    return cells
 
 
 def _loss_table(rows: pa.Table, loss: str) -> Table:
-    spectra = [name for (name,) in distinct(rows, "spectrum")]
+    spectra = distinct(rows, "spectrum")
     one = len(distinct(rows, "spectrum", "process", "alpha_bar_noisy", "alpha_bar_clean")) == 1
-    over = "best heuristic / learned"
-    what = f"learned loss, and under it {over}" if one else f"{over}, median over {_over(rows)}"
-    name = f"{spectra[0]}, " if len(spectra) == 1 else ""
-    title = f"{name}{loss}: {LOSSES[loss].summary}; {what}"
-    table = Table(title=title, title_justify="left")
-    axes = names_of(rows, ("sampler",))[:2]
-    table.add_column(" and ".join(axes), no_wrap=len(axes) == 1)
-    every = sorted({s for (s,) in distinct(rows, "steps")})
-    shown = [every[i] for i in spread(len(every), _MOST_WIDE_COLUMNS if one else _MOST_COLUMNS)]
-    for s in shown:
-        table.add_column(f"S = {s}", justify="right", no_wrap=True)
-    for key, row in _cells(rows).items():
-        table.add_row(row_label(*key), *(_cell_text(row.get(s), one) for s in shown))
-    table.caption = _winners(rows) + _left_out(every, shown)
-    table.caption_justify = "left"
-    return table
+    what = "best heuristic / learned"
+    what = f"learned loss, and under it {what}" if one else f"{what}, median over {_over(rows)}"
+    name = f"{spectra[0][0]}, " if len(spectra) == 1 else ""
+    steps = sorted(s for (s,) in distinct(rows, "steps"))
+    shown = [steps[i] for i in spread(len(steps), _MOST_COLUMNS)]
+    notes = [_winners(rows)]
+    if len(shown) < len(steps):
+        notes.append(f"{len(shown)} of {len(steps)} S shown")
+    return Table(
+        f"{name}{loss}: {LOSSES[loss].summary}; {what}",
+        [
+            " and ".join(["sampler", *noise_columns(rows)[:1]]),
+            *(Column(f"S = {s}", _loss_and_ratio if one else _ratio, "right") for s in shown),
+        ],
+        [[row_label(*key), *(row.get(s) for s in shown)] for key, row in _cells(rows).items()],
+        notes,
+    )
 
 
 def _over(rows: pa.Table) -> str:
-    """What a median is over."""
-    names = {"spectrum": "spectra", "process": "processes", "alpha_bar_clean": "ranges"}
-    counts = {several: len(distinct(rows, name)) for name, several in names.items()}
-    counts["ranges"] = len(distinct(rows, "alpha_bar_noisy", "alpha_bar_clean"))
-    return " x ".join(f"{count:,} {name}" for name, count in counts.items() if count > 1)
+    """Say what a median is over."""
+    counts = {
+        "spectra": len(distinct(rows, "spectrum")),
+        "processes": len(distinct(rows, "process")),
+        "ranges": len(distinct(rows, "alpha_bar_noisy", "alpha_bar_clean")),
+    }
+    return " x ".join(f"{number:,} {name}" for name, number in counts.items() if number > 1)
 
 
-def _cell_text(cell: _Cell | None, one: bool) -> str:
-    if cell is None:
+def _ratio(cell: _Cell | None) -> str:
+    if cell is None or math.isnan(cell.ratio):
         return "-"
-    ratio = "-" if math.isnan(cell.ratio) else f"{_three_digits(cell.ratio)}x"
-    return f"{cell.loss:.3g}\n{ratio}" if one else ratio
+    digits = f"{cell.ratio:,.0f}" if 100 <= cell.ratio < 1e5 else f"{cell.ratio:#.3g}"
+    return f"{digits}x"
 
 
-def _three_digits(ratio: float) -> str:
-    return f"{ratio:,.0f}" if 100 <= ratio < 1e5 else f"{ratio:#.3g}"
+def _loss_and_ratio(cell: _Cell | None) -> str:
+    return "-" if cell is None else f"{cell.loss:.3g}\n{_ratio(cell)}"
 
 
 def _winners(rows: pa.Table) -> str:
-    """``best heuristic: cosine in 60 %, sigmoid in 30 %``."""
-    known = column(rows, "family")[np.isfinite(column(rows, "family_value"))]
-    counted = Counter(known.tolist()).most_common(3)
-    said = [f"{name} in {100 * count / known.size:.0f} %" for name, count in counted]
-    return f"best heuristic: {', '.join(said)}" if said else "no heuristic has a finite loss"
-
-
-def _left_out(every: list[int], shown: list[int]) -> str:
-    return f"; {len(shown)} of {len(every)} S shown" if len(shown) < len(every) else ""
-
-
-def sweep_json(result: SweepResult, written: Sequence[str] = ()) -> dict[str, Any]:
-    """A sweep for machines: counts, errors and the cells of all S; the fits are in the Parquet."""
-    table, losses = result.table, []
-    if np.isfinite(column(table, "value")).any():
-        best = usable(table).table
-        losses = [
-            {"loss": loss, "samplers": _cells_json(where(best, loss=loss))}
-            for (loss,) in distinct(best, "loss")
-        ]
-    return {
-        "axes": _axes(result),
-        "counts": {**_numbers(table), "made_now": result.fits},
-        "errors": [{"error": error, "fits": n} for error, n in _errors(table).items()],
-        "losses": losses,
-        "folder": None if result.folder is None else str(result.folder),
-        "files": _files(result, written),
-    }
+    """Write ``best heuristic: cosine in 60 %, sigmoid in 30 %``."""
+    best = column(rows, "family")[np.isfinite(column(rows, "family_value"))]
+    words = [
+        f"{name} in {100 * number / best.size:.0f} %"
+        for name, number in Counter(best.tolist()).most_common(3)
+    ]
+    return f"best heuristic: {', '.join(words)}" if words else "no heuristic has a finite loss"
 
 
 def _cells_json(rows: pa.Table) -> list[dict[str, Any]]:

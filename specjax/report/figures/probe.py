@@ -1,4 +1,4 @@
-"""The picture of a probe: gains beside Wiener's, errors over Wiener's, and all directions."""
+"""The figure of a probe: gains beside Wiener's, errors over Wiener's, and all directions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 
 from specjax.gaussian.probe import Probe
 from specjax.gaussian.probe_bands import Band, bands, noise_of, title
-from specjax.report.figures.style import GUIDE, INK, RC, STRONG
+from specjax.report.figures.panels import DASHED, new_figure, styled
+from specjax.report.figures.style import GUIDE, INK, STRONG
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +19,7 @@ _MOST = 4.0
 """The largest ratio of errors that the map tells apart; its inverse is the smallest."""
 
 
+@styled
 def probe_figure(probe: Probe) -> Figure:
     """Draw a probe.
 
@@ -27,56 +29,44 @@ def probe_figure(probe: Probe) -> Figure:
     has the variance of the direction.
 
     Returns:
-      A matplotlib figure that belongs to nobody else; see :func:`save_figure`.
+      A matplotlib figure of its own; see :func:`save_figure`.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    found = bands(probe)
-    with matplotlib.rc_context(RC):
-        figure = Figure(figsize=(13.5, 5.0))
-        grid = figure.add_gridspec(
-            1, 3, left=0.05, right=0.95, bottom=0.13, top=0.8, wspace=0.25, width_ratios=(1, 1, 1.2)
-        )
-        places = [figure.add_subplot(grid[0, i]) for i in range(3)]
-        _draw_gains(places[0], probe, found)
-        _draw_errors(places[1], probe, found)
-        _draw_map(places[2], probe)
-        for axes in places:
-            axes.set_xlabel("logsnr  (noisy to clean)")
-            axes.set_xlim(probe.logsnr[0], probe.logsnr[-1])
-        figure.text(
-            0.015, 0.93, f"Probe of {title(probe)}", fontsize=14, fontweight="bold", color=INK,
-            gid="title",
-        )  # fmt: skip
-        if noise := noise_of(probe):
-            figure.text(0.015, 0.885, noise, fontsize=10.5, color=INK)
+    every_band = bands(probe)
+    title_line = f"Probe of {title(probe)}"
+    figure = new_figure(13.5, 5.0, "\n".join(filter(None, [title_line, noise_of(probe)])))
+    gains, errors, every_direction = figure.subplots(1, 3, width_ratios=(1, 1, 1.2))
+    _draw_gains(gains, probe, every_band)
+    _draw_errors(errors, probe, every_band)
+    _draw_map(every_direction, probe)
+    for axes in (gains, errors, every_direction):
+        axes.set_xlabel("logsnr  (noisy → clean)")
+        axes.set_xlim(probe.logsnr[0], probe.logsnr[-1])
     return figure
 
 
-def _draw_gains(axes: Axes, probe: Probe, found: list[Band]) -> None:
-    for band, colour in zip(found, STRONG, strict=False):
+def _draw_gains(axes: Axes, probe: Probe, every_band: list[Band]) -> None:
+    for band, colour in zip(every_band, STRONG, strict=False):
         low, high = (band.gain + sign * 2 * band.gain_error for sign in (-1, 1))
         axes.fill_between(probe.logsnr, low, high, color=colour, alpha=0.25, linewidth=0)
         axes.plot(probe.logsnr, band.gain, color=colour, linewidth=2, label=band.name)
         axes.plot(
-            probe.logsnr, band.wiener_gain, color=INK, linewidth=1.0, linestyle=(0, (4, 2)),
+            probe.logsnr, band.wiener_gain, color=INK, linewidth=1.0, linestyle=DASHED,
             zorder=5,
         )  # fmt: skip
-    axes.plot([], [], color=INK, linewidth=1.0, linestyle=(0, (4, 2)), label="Wiener")
-    axes.set_ylim(min(-0.05, min(band.gain.min() for band in found)), None)
+    axes.plot([], [], color=INK, linewidth=1.0, linestyle=DASHED, label="Wiener")
+    axes.set_ylim(min(-0.05, min(band.gain.min() for band in every_band)), None)
     axes.set_title("Gain of the noisy coefficient")
     axes.legend(loc="upper left", title="directions (variance)", title_fontsize=8.5, fontsize=8.5)
 
 
-def _draw_errors(axes: Axes, probe: Probe, found: list[Band]) -> None:
+def _draw_errors(axes: Axes, probe: Probe, every_band: list[Band]) -> None:
     axes.set_yscale("log", base=2)
-    for band, colour in zip(found, STRONG, strict=False):
+    for band, colour in zip(every_band, STRONG, strict=False):
         spread = 2 * band.excess_error / band.wiener_error
         low, middle, high = (band.ratio + sign * spread for sign in (-1, 0, 1))
         axes.fill_between(probe.logsnr, low.clip(1e-3), high, color=colour, alpha=0.25, linewidth=0)
         axes.plot(probe.logsnr, middle.clip(1e-3), color=colour, linewidth=2)
-    axes.axhline(1, color=INK, linewidth=1.0, linestyle=(0, (4, 2)))
+    axes.axhline(1, color=INK, linewidth=1.0, linestyle=DASHED)
     bottom, top = axes.get_ylim()
     axes.set_ylim(max(bottom, 2.0**-6), min(top, 2.0**6))
     axes.yaxis.set_major_formatter(lambda ratio, _: f"{ratio:.3g}x")
@@ -109,5 +99,5 @@ def _draw_map(axes: Axes, probe: Probe) -> None:
 
 
 def _edges(levels: np.ndarray) -> np.ndarray:
-    """Of cells around the levels, within their range."""
+    """Give the edges of cells around the levels, within their range."""
     return np.concatenate([levels[:1], (levels[1:] + levels[:-1]) / 2, levels[-1:]])
