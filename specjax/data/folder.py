@@ -32,9 +32,6 @@ def find_files(root: Path) -> tuple[str, list[Path]]:
     """Find the kind of a folder ("images" or "sound") and its files, sorted.
 
     Subfolders are searched; hidden files and folders are left out.
-
-    Raises:
-      UserError: for a folder that has both kinds or neither.
     """
     found: dict[str, list[Path]] = {kind: [] for kind in SUFFIXES}
     for folder, subfolders, names in os.walk(root):
@@ -52,11 +49,11 @@ def find_files(root: Path) -> tuple[str, list[Path]]:
             f"data = {str(root)!r} has images ({image}) and sound ({sound}): give a folder of "
             "one kind"
         )
-    suffixes = " or ".join(f"{kind} ({', '.join(s)})" for kind, s in SUFFIXES.items())
+    known = " or ".join(f"{kind} ({', '.join(words)})" for kind, words in SUFFIXES.items())
     prepared = any(any(root.glob(f"{depth}dataset_info.json")) for depth in ("", "*/", "*/*/"))
     hint = "; a prepared TFDS set is tfds:NAME with data_dir" if prepared else ""
     raise UserError(
-        f"data = {str(root)!r} is a folder without {suffixes}: give such a folder, or a .npy or "
+        f"data = {str(root)!r} is a folder without {known}: give such a folder, or a .npy or "
         f".npz file of samples{hint}"
     )
 
@@ -70,17 +67,10 @@ def name_in(root: Path, path: Path) -> str:
 class FolderReader:
     """Samples of many files, batch by batch; every ``iter`` reads them anew.
 
-    Attributes:
-      root: the folder. files: the files to read, in their order.
-      read: gives the samples [n, *shape] of one file. Whatever it raises makes the file a bad one,
-        except :class:`MixedFilesError`.
-      sample_shape, sample_dtype: of one sample.
-      expected_samples: their number if all files are good, None where only reading tells.
-      threads: of reading. limit: the most samples to read.
-      strict: stop at the first bad file.
-      file_classes: the class of each file, if they have classes.
-      skipped: (file, reason) of the bad files of the latest pass.
-      statistics: numbers of samples and bad files, known once a pass is complete.
+    ``read`` gives the samples [n, *shape] of one file; whatever it raises makes the file a bad one,
+    except :class:`MixedFilesError`. ``expected_samples`` is their number if all files are good,
+    None where only reading tells. Of the latest pass, ``skipped`` has (file, reason) of the bad
+    files and ``statistics`` the numbers of samples and bad files, once it is complete.
     """
 
     root: Path
@@ -147,11 +137,7 @@ class FolderReader:
 def first_good(
     root: Path, files: Sequence[Path], read: Callable[[Path], R], strict: bool
 ) -> tuple[Path, R]:
-    """Return the first file that can be read, and what was read.
-
-    Raises:
-      UserError: if there is none; if ``strict``, already for a bad file before it.
-    """
+    """Return the first file that can be read, and what was read."""
     skipped = []
     for path in files:
         with batching.muted_warnings():

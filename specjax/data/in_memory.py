@@ -16,10 +16,10 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from specjax import files
 from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.data.dataset import Dataset
-from specjax import files
 from specjax.spectra import estimate
 
 MEMORY_BYTES = 4 * 2**30

@@ -97,12 +97,14 @@ class Gaussian:
     def __call__(self, x: Array, alpha: Array, sigma: Array) -> Array:
         """Return ``E[x0 | x]`` of x [..., d]; alpha and sigma are []."""
         y, s = per_alpha(x, alpha, sigma)
+        mean = as_jax(self.spectrum.mean, y)
         if self.spectrum.denoiser is not None:
             gain, offset, bias = self.spectrum.denoiser.affine(jnp.ones_like(s), s)
+            estimate = gain * y + offset * mean + bias
         else:
             eigenvalues = as_jax(self.spectrum.eigenvalues, y)
-            (gain, offset), bias = wiener_gain(eigenvalues, jnp.ones_like(s), s), 0
-        estimate = gain * y + offset * as_jax(self.spectrum.mean, y) + bias
+            gain, offset = wiener_gain(eigenvalues, jnp.ones_like(s), s)
+            estimate = gain * y + offset * mean
         return estimate.astype(jnp.asarray(x).dtype)
 
     @follows_the_rule

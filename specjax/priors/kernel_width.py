@@ -35,9 +35,6 @@ def choose_width(x: np.ndarray, validation: np.ndarray, dimension: int | None = 
 
     Args:
       dimension: of the subspace that all of them are in, in place of D.
-
-    Raises:
-      UserError: if all of them are copies of samples: the likelihood has no maximum.
     """
     from scipy.optimize import minimize_scalar
 

@@ -135,13 +135,14 @@ class Mixture:
             covariance = "full" if small else "diagonal"
         if components is None:
             components = _select_components(split, covariance, floor, seed)
-        options = {"components": components, "covariance": covariance, "floor": floor}
+        how = (components, covariance, floor)
 
         def fit(samples: np.ndarray, about: dict[str, Any], held_out: Mixture | None) -> Mixture:
             spectrum = Spectrum.from_samples(samples, source=about)
-            model, least = _fit_mixture(spectrum, samples, **options, seed=seed)
-            about = {**about, **options, "converged": bool(model.converged_)}
-            if held_out is not None:
+            model, least = _fit_mixture(spectrum, samples, *how, seed)
+            about |= {"components": how[0], "covariance": how[1], "floor": floor}
+            about["converged"] = bool(model.converged_)
+            if held_out is not None and split.held_out is not None:
                 score = model.score(spectrum.project(split.held_out))
                 about["held_out_log_likelihood"] = float(score)
             values, vectors = _eigendecompose(model.covariances_)
