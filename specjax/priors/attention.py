@@ -2,9 +2,9 @@
 
 ``m = sum_j w_j X_j``,  ``w = softmax_j p (y . X_j - b_j)``,  and the log of the normaliser.
 
-One piece takes two matrix products, and two more backward. Several pieces are a scan with a running
-maximum, sum and weighted sum (Rabe and Staats, 2112.05682; Dao et al., 2205.14135), and backward
-a second scan that makes each piece's weights anew: five products in all, nothing [n, N] is kept.
+It is a scan over pieces with a running maximum, sum and weighted sum (Rabe and Staats, 2112.05682;
+Dao et al., 2205.14135), and backward a second scan that makes each piece's weights anew: five
+matrix products in all, and nothing [n, N] is kept.
 
 The backward pass is written out: the derivative with respect to a logit, ``w_j c_j`` with
 ``c_j = dm . (X_j - m)``, is multiplied by p, which may be as large as one over the rounding error.
@@ -38,43 +38,7 @@ def average(y: Array, p: Array, points: Array, b: Array, piece: int) -> tuple[ja
     """
     y, p = jnp.asarray(y), jnp.asarray(p)
     points, b = (jax.lax.stop_gradient(jnp.asarray(a)) for a in (points, b))
-    if len(points) <= piece:
-        return _at_once(y, p, points, b)
-    return _in_pieces(y, p, points, b, piece)
-
-
-@jax.custom_vjp
-def _at_once(
-    y: jax.Array, p: jax.Array, points: jax.Array, b: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    return _at_once_forward(y, p, points, b)[0]
-
-
-def _at_once_forward(
-    y: jax.Array, p: jax.Array, points: jax.Array, b: jax.Array
-) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, ...]]:
-    logits = p * (_product(y, points.T) - b)
-    top = logits.max(-1, keepdims=True)
-    weights = jnp.exp(logits - top)
-    total = weights.sum(-1, keepdims=True)
-    m = _product(weights, points) / total
-    return (m, top + jnp.log(total)), (y, p, points, b, m, weights, total)
-
-
-def _at_once_backward(
-    kept: tuple[jax.Array, ...], given: tuple[jax.Array, jax.Array]
-) -> tuple[jax.Array, jax.Array, None, None]:
-    y, p, points, b, m, weights, total = kept
-    dm, dlevel = given
-    shift = (dm * m).sum(-1, keepdims=True)
-    change = weights * (_product(dm, points.T) - shift) / total
-    rest = dlevel - change.sum(-1, keepdims=True)
-    moved = _product(change, points) + rest * m
-    by_b = change.sum(0) + (rest / total * weights).sum(0)
-    return p * moved, (y * moved).sum() - by_b @ b, None, None
-
-
-_at_once.defvjp(_at_once_forward, _at_once_backward)
+    return _average(y, p, points, b, min(piece, len(points)))
 
 
 def _piece(
@@ -94,7 +58,7 @@ def _piece_numbers(points: jax.Array, size: int) -> jax.Array:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(4,))
-def _in_pieces(
+def _average(
     y: jax.Array, p: jax.Array, points: jax.Array, b: jax.Array, size: int
 ) -> tuple[jax.Array, jax.Array]:
     def step(
@@ -117,7 +81,7 @@ def _in_pieces(
 def _forward(
     y: jax.Array, p: jax.Array, points: jax.Array, b: jax.Array, size: int
 ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, ...]]:
-    m, level = _in_pieces(y, p, points, b, size)
+    m, level = _average(y, p, points, b, size)
     return (m, level), (y, p, points, b, m, level)
 
 
@@ -145,4 +109,4 @@ def _backward(
     return p * (moved + rest * m), (by_p + rest * expected).sum(), None, None
 
 
-_in_pieces.defvjp(_forward, _backward)
+_average.defvjp(_forward, _backward)

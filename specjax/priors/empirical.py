@@ -62,17 +62,14 @@ class Empirical:
         x: Any,
         kernel_width: float | None = None,
         *,
-        held_out: float = 0.5,
-        seed: int = 0,
-        data_range: tuple[float, float] | None = None,
         piece: int = PIECE,
         dimension: int | None = None,
-        source: Mapping[str, Any] | None = None,
+        **split: Any,
     ) -> Empirical:
         """Make the prior of a random part of the samples, and that of the rest.
 
         Args:
-          x, held_out, seed, data_range, source: as in :func:`prior_of`.
+          x: as ``data`` in :func:`prior_of`. split: its held_out, seed, data_range, source.
           kernel_width: ``h``; None takes the one under which the held-out part is most likely (of
             halves where nothing is held out: then it is wide for the whole). Both parts get it.
           piece: samples that are taken at once: [n, piece] numbers are held.
@@ -89,10 +86,10 @@ class Empirical:
           array([[0.4621]])
         """
         checks.whole_number("piece", piece)
-        split = split_samples(x, held_out=held_out, seed=seed, data_range=data_range, source=source)
+        parts = split_samples(x, **split)
         selected: dict[str, Any] = {}
         if kernel_width is None:
-            fitted, validation = (part.reshape(len(part), -1) for part in split.for_selection())
+            fitted, validation = (part.reshape(len(part), -1) for part in parts.for_selection())
             kernel_width, likelihood = choose_width(fitted, validation, dimension)
             selected = {"held_out_log_likelihood": likelihood}
         width = checks.not_negative("kernel_width", kernel_width)
@@ -112,7 +109,7 @@ class Empirical:
                 samples.shape[1:], piece, held_out, about,
             )  # fmt: skip
 
-        return split.fit(fit)
+        return parts.fit(fit)
 
     @property
     def samples(self) -> Array:
@@ -182,9 +179,7 @@ class Empirical:
         return average(y, precision, offsets, half_squares, self.piece)
 
     def project(self, x: Array) -> Array:
-        """Return samples as they are."""
+        """Return samples as they are, as :meth:`lift` does."""
         return x
 
-    def lift(self, c: Array) -> Array:
-        """Return samples as they are."""
-        return c
+    lift = project

@@ -53,16 +53,13 @@ class Gaussian:
         cls,
         x: Any,
         *,
-        held_out: float = 0.5,
-        seed: int = 0,
-        data_range: tuple[float, float] | None = None,
         shrinkage: float | str = 0.0,
-        source: Mapping[str, Any] | None = None,
+        **split: Any,
     ) -> Gaussian:
         """Fit the Gaussian of a random part of the samples, and that of the rest.
 
         Args:
-          x, held_out, seed, data_range, source: as in :func:`prior_of`.
+          x: as ``data`` in :func:`prior_of`. split: its held_out, seed, data_range, source.
           shrinkage: of the covariance, see :meth:`Spectrum.from_samples`.
 
         Raises:
@@ -73,9 +70,7 @@ class Gaussian:
             spectrum = Spectrum.from_samples(samples, shrinkage=shrinkage, source=about)
             return cls(spectrum, held_out, about)
 
-        return split_samples(
-            x, held_out=held_out, seed=seed, data_range=data_range, source=source
-        ).fit(fit)
+        return split_samples(x, **split).fit(fit)
 
     @property
     def kind(self) -> str:

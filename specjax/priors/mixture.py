@@ -105,15 +105,13 @@ class Mixture:
         *,
         covariance: str | None = None,
         floor: float = FLOOR,
-        held_out: float = 0.5,
         seed: int = 0,
-        data_range: tuple[float, float] | None = None,
-        source: Mapping[str, Any] | None = None,
+        **split: Any,
     ) -> Mixture:
         """Fit a mixture by scikit-learn's ``GaussianMixture``, in eigenbasis coordinates.
 
         Args:
-          x, held_out, data_range, source: as in :func:`prior_of`.
+          x: as ``data`` in :func:`prior_of`. split: its held_out, data_range, source.
           components: K; None tries :data:`COMPONENTS` until the likelihood of the held-out part
             falls (of half of all where nothing is held out). Both parts get the same number.
           covariance: "full", or "diagonal" in the eigenbasis; by default full up to d = 256.
@@ -129,12 +127,12 @@ class Mixture:
         if covariance is not None:
             checks.one_of("covariance", covariance, ("full", "diagonal"))
         floor = checks.positive("floor", floor)
-        split = split_samples(x, held_out=held_out, seed=seed, data_range=data_range, source=source)
+        parts = split_samples(x, seed=seed, **split)
         if covariance is None:
-            small = np.prod(split.training.shape[1:]) <= FULL_DIMENSION
+            small = np.prod(parts.training.shape[1:]) <= FULL_DIMENSION
             covariance = "full" if small else "diagonal"
         if components is None:
-            components = _select_components(split, covariance, floor, seed)
+            components = _select_components(parts, covariance, floor, seed)
         how = (components, covariance, floor)
 
         def fit(samples: np.ndarray, about: dict[str, Any], held_out: Mixture | None) -> Mixture:
@@ -142,8 +140,8 @@ class Mixture:
             model, least = _fit_mixture(spectrum, samples, *how, seed)
             about |= {"components": how[0], "covariance": how[1], "floor": floor}
             about["converged"] = bool(model.converged_)
-            if held_out is not None and split.held_out is not None:
-                score = model.score(spectrum.project(split.held_out))
+            if held_out is not None and parts.held_out is not None:
+                score = model.score(spectrum.project(parts.held_out))
                 about["held_out_log_likelihood"] = float(score)
             values, vectors = _eigendecompose(model.covariances_)
             values = np.maximum(values, least)  # smaller ones are rounding
@@ -151,7 +149,7 @@ class Mixture:
                 model.weights_, model.means_, values, vectors, spectrum, spectrum, held_out, about
             )
 
-        return split.fit(fit)
+        return parts.fit(fit)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -91,16 +91,12 @@ class ScaleMixture:
         cls,
         x: Any,
         components: int | None = 8,
-        *,
-        held_out: float = 0.5,
-        seed: int = 0,
-        data_range: tuple[float, float] | None = None,
-        source: Mapping[str, Any] | None = None,
+        **split: Any,
     ) -> ScaleMixture:
         """Estimate the covariance, and scales by maximum likelihood with ``sum_j p_j v_j = 1``.
 
         Args:
-          x, held_out, seed, data_range, source: as in :func:`prior_of`.
+          x: as ``data`` in :func:`prior_of`. split: its held_out, seed, data_range, source.
           components: J; None chooses among :data:`COMPONENTS` by the likelihood of the held-out
             part (of half of all where nothing is held out). Both parts get the same number.
 
@@ -109,8 +105,8 @@ class ScaleMixture:
         """
         if components is not None:
             checks.whole_number("components", components)
-        split = split_samples(x, held_out=held_out, seed=seed, data_range=data_range, source=source)
-        chosen = _select_components(split) if components is None else components
+        parts = split_samples(x, **split)
+        chosen = _select_components(parts) if components is None else components
 
         def fit(
             samples: np.ndarray, about: dict[str, Any], held_out: ScaleMixture | None
@@ -120,7 +116,7 @@ class ScaleMixture:
             about = {**about, "components": chosen}
             return cls(spectrum, scales, probabilities, held_out, about)
 
-        return split.fit(fit)
+        return parts.fit(fit)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -77,10 +77,10 @@ class Split(NamedTuple):
 def split_samples(
     x: Any,
     *,
-    held_out: float,
-    seed: int,
-    data_range: tuple[float, float] | None,
-    source: Mapping[str, Any] | None,
+    held_out: float = 0.5,
+    seed: int = 0,
+    data_range: tuple[float, float] | None = None,
+    source: Mapping[str, Any] | None = None,
 ) -> Split:
     """Split samples at random; arguments as in :func:`specjax.priors.prior_of`."""
     if isinstance(held_out, bool) or not (

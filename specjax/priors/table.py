@@ -70,7 +70,7 @@ def prior_of(
       ((64,), 899, 898)
     """
     make = PRIORS[checks.one_of("kind", kind, PRIORS)].prior.from_samples
-    known = [name for name in inspect.signature(make).parameters if name != "x"]
+    known = [name for name in inspect.signature(make).parameters if name not in ("x", "split")]
     for name in options:
         if name not in known:
             raise UserError(f"{name} is no option of {kind!r}: it takes {', '.join(known)}")
