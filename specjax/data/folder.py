@@ -18,8 +18,8 @@ from specjax.data.labels import Classes
 
 SUFFIXES = {"images": (".png", ".jpg", ".jpeg", ".webp"), "sound": (".wav", ".flac")}
 
-_GROUP_BYTES = 16 * 2**20
-_GROUP_FILES = 256
+_FILES_PER_THREAD = 4
+"""Files that are read at a time: what is decoded of them waits for its turn."""
 
 R = TypeVar("R")
 
@@ -122,7 +122,9 @@ class FolderReader:
         self, skipped: list[tuple[str, str]], pending: deque[int]
     ) -> Iterator[np.ndarray]:
         with batching.ordered_map(self.threads) as map_in_order:
-            for group in _groups(self.files):
+            size = 1 if self.threads == 1 else self.threads * _FILES_PER_THREAD
+            for start in range(0, len(self.files), size):
+                group = self.files[start : start + size]
                 with batching.muted_warnings():
                     results = list(map_in_order(lambda path: _attempt(self.read, path), group))
                 for path, result in zip(group, results, strict=True):
@@ -173,17 +175,3 @@ def _all_bad(root: Path, skipped: list[tuple[str, str]]) -> str:
         f"data = {str(root)!r} has no good file: all {len(skipped)} are bad, the first is "
         f"{first} ({reason})"
     )
-
-
-def _groups(files: Sequence[Path]) -> Iterator[list[Path]]:
-    """Group files that are read together, so that little decoded data waits for its turn."""
-    group: list[Path] = []
-    size = 0
-    for path in files:
-        size += path.stat().st_size if path.exists() else 0
-        group.append(path)
-        if size >= _GROUP_BYTES or len(group) == _GROUP_FILES:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group

@@ -216,11 +216,9 @@ def _no_such_set(tfds: Any, root: Path, name: str) -> str:
 
 def _how_to_prepare(name: str, root: Path | str, problem: str) -> str:
     missing = importlib.util.find_spec("tensorflow") is None
-    needs = " (that needs TensorFlow, missing here: pip install tensorflow)" if missing else ""
-    return (
-        f"{problem}: prepare it once{needs} with "
-        f"'tfds build {name} --file_format=array_record --data_dir={root}'"
-    )
+    needs = " (after pip install tensorflow)" if missing else ""
+    command = f"tfds build {name} --file_format=array_record --data_dir={root}"
+    return f"{problem}: prepare it once{needs} with '{command}'"
 
 
 # Records: which feature is the sample, which one the class
