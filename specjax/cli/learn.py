@@ -12,6 +12,7 @@ import tyro
 
 from specjax import files
 from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.cli.console import cache_folder, print_json, progress, status
 from specjax.cli.learn_rungs import Ladder, Rungs, ladder_of
 from specjax.fitting.learned import PlanResult
@@ -61,17 +62,23 @@ class Learning:
     @property
     def options(self) -> dict[str, Any]:
         """As arguments of :func:`specjax.learn`."""
-        found = {one.name: getattr(self, one.name) for one in fields(self)}
-        found["sampler_options"] = checks.named_values("sampler_options", self.sampler_options)
-        found["objective"] = checks.named_values("objective", self.objective) or None
-        return found
+        from specjax.sampling.samplers import sampler_of
+
+        known = {one.name: getattr(self, one.name) for one in fields(self)}
+        options = checks.named_values("sampler_options", known.pop("sampler_options"))
+        if options and self.sampler is None:
+            raise UserError("sampler_options: say of which --sampler")
+        if self.sampler is not None:
+            known["sampler"] = sampler_of(self.sampler, **options)
+        known["objective"] = checks.named_values("objective", self.objective) or None
+        return known
 
     def is_stochastic(self) -> bool:
         """Whether plans have noise; refuses names that do not fit together."""
         from specjax.learning.form import forms_of
 
-        options = self.options["sampler_options"]
-        forms = forms_of(2, self.sampler, options, self.memory, self.groups, True, self.process)
+        sampler = self.options["sampler"]
+        forms = forms_of(2, sampler, self.memory, self.groups, True, self.process)
         return any(form.stochastic for form in forms.values())
 
     def check(self) -> None:

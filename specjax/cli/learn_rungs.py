@@ -173,7 +173,7 @@ def _of_name(rungs: Rungs, name: str, whole: datasets.Dataset | None, run: Run) 
     """A rung of a run."""
     from specjax.gaussian.probe import probe
     from specjax.learning.prepare import prior_from
-    from specjax.priors import Network
+    from specjax.priors import Gaussian, Network
 
     if name == NETWORK:
         about = {**run.source, "run": rungs.data, "step": int(run.step)}
@@ -184,7 +184,7 @@ def _of_name(rungs: Rungs, name: str, whole: datasets.Dataset | None, run: Run) 
     samples = datasets.rescaled(whole.samples, whole.data_range)
     with progress("probing", "answers", long=True) as update:
         found = probe(run.denoiser(), samples, run.effective, seed=rungs.seed, progress=update)
-    return prior_from(found.attach())
+    return prior_from(Gaussian(found.spectrum, response=found))
 
 
 def _whole(rungs: Rungs, opened: datasets.Dataset) -> datasets.Dataset:

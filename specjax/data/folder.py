@@ -44,12 +44,12 @@ def find_files(root: Path) -> tuple[str, list[Path]]:
     if len(kinds) == 1:
         return kinds[0], sorted(found[kinds[0]], key=lambda path: path.parts)
     if kinds:
-        image, sound = (name_in(root, min(files)) for files in found.values())
+        image, sound = (name_in(root, min(several)) for several in found.values())
         raise UserError(
             f"data = {str(root)!r} has images ({image}) and sound ({sound}): give a folder of "
             "one kind"
         )
-    known = " or ".join(f"{kind} ({', '.join(words)})" for kind, words in SUFFIXES.items())
+    known = " or ".join(f"{kind} ({', '.join(s)})" for kind, s in SUFFIXES.items())
     prepared = any(any(root.glob(f"{depth}dataset_info.json")) for depth in ("", "*/", "*/*/"))
     hint = "; a prepared TFDS set is tfds:NAME with data_dir" if prepared else ""
     raise UserError(

@@ -17,6 +17,7 @@ import numpy as np
 from specjax._core.checks import UserError
 from specjax.files import codec
 from specjax.fitting.learned import LearnedResult, in_float64
+from specjax.gaussian.modes import Modes
 from specjax.gaussian.probe import MEASURED, Probe
 from specjax.noise.families import noise_of_document
 from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic
@@ -26,7 +27,7 @@ from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.basis import DenseBasis, FourierBasis
 from specjax.spectra.intervals import Intervals
 from specjax.spectra.response import Measured
-from specjax.spectra.spectrum import Spectrum
+from specjax.spectra.spectrum import Spectrum, Whitening
 
 Header = dict[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -118,7 +119,17 @@ def _decode_schedule(header: Header, arrays: Arrays) -> NoiseSchedule:
 _LEARNED = tuple(
     one.name
     for one in dataclasses.fields(LearnedResult)
-    if one.name not in ("schedule", "corrections", "process", "history", "nodes", "source", "noise")
+    if one.name
+    not in (
+        "schedule",
+        "corrections",
+        "process",
+        "history",
+        "nodes",
+        "source",
+        "noise",
+        "custom_sampler",
+    )
 )
 
 
@@ -235,18 +246,14 @@ def _decode_noise(header: Header, arrays: Arrays) -> NoiseSpectrum:
 # Spectra and probes
 
 _COLUMNS = ("eigenvalues", "mean", "weights", "mean_weights")
-_NOT_SAVED = {
-    "denoiser": "has a probed denoiser: save the probe, or the spectrum alone",
-    "denoiser_error": "has a denoiser_error: save spectrum.with_denoiser_error(0)",
-    "noise": "is under a noise: save that of the data, and the noise in a file of its own",
-    "noise_variance": "is under a noise: save that of the data",
-}
 
 
 def _encode_spectrum(spectrum: Spectrum) -> tuple[Header, Mapping[str, Any]]:
-    for name, remedy in _NOT_SAVED.items():
-        if getattr(spectrum, name) is not None:
-            raise UserError(f"the spectrum {remedy}")
+    if spectrum.whitening is not None:
+        raise UserError(
+            "the spectrum is under a noise: save that of the data, and the noise in a file of its "
+            "own"
+        )
     header: Header = {"fingerprint": spectrum.fingerprint, "source": spectrum.source or {}}
     arrays, basis = _arrays(spectrum, _COLUMNS), spectrum.basis
     if isinstance(basis, DenseBasis | FourierBasis):
@@ -285,7 +292,8 @@ def _encode_probe(probe: Probe) -> tuple[Header, Mapping[str, Any]]:
         **noise_field(spectrum.noise),
     }
     return header, {
-        **_within("spectrum", _arrays(spectrum, (*_COLUMNS, "noise_variance"))),
+        **_within("spectrum", _arrays(spectrum, _COLUMNS)),
+        **_within("whitening", _arrays(spectrum.whitening, ("variance",))),
         **_arrays(probe, ("logsnr", *MEASURED)),
         **_within("standard_errors", probe.standard_errors),
     }
@@ -293,7 +301,9 @@ def _encode_probe(probe: Probe) -> tuple[Header, Mapping[str, Any]]:
 
 def _decode_probe(header: Header, arrays: Arrays) -> Probe:
     columns: dict[str, Any] = _inside("spectrum", arrays)
-    spectrum = Spectrum(**columns, source=header["spectrum_source"], noise=noise_in(header))
+    if "whitening/variance" in arrays:
+        columns["whitening"] = Whitening(noise_in(header), arrays["whitening/variance"])
+    spectrum = Spectrum(**columns, source=header["spectrum_source"])
     measured = {name: arrays[name] for name in ("logsnr", *MEASURED)}
     errors = _inside("standard_errors", arrays)
     return Probe(spectrum, **measured, standard_errors=errors, source=header["source"])
@@ -302,17 +312,17 @@ def _decode_probe(header: Header, arrays: Arrays) -> Probe:
 _RESPONSE = tuple(one.name for one in dataclasses.fields(Measured))
 
 
-def _nodes(nodes: Spectrum | None) -> Arrays:
+def _nodes(nodes: Modes | None) -> Arrays:
     """Return the arrays of the quadrature that a fit ran on, and of the denoiser on it."""
     arrays = _arrays(nodes, (*_COLUMNS, "denoiser_error"))
-    return arrays | _within("denoiser", _arrays(getattr(nodes, "denoiser", None), _RESPONSE))
+    return arrays | _within("response", _arrays(getattr(nodes, "response", None), _RESPONSE))
 
 
-def _nodes_from(arrays: Arrays) -> Spectrum:
+def _nodes_from(arrays: Arrays) -> Modes:
     columns: dict[str, Any] = {name: arrays[name] for name in _COLUMNS}
-    response = _inside("denoiser", arrays)
-    denoiser = Measured(**response) if response else None
-    return Spectrum(**columns, denoiser=denoiser, denoiser_error=arrays.get("denoiser_error"))
+    response: dict[str, Any] = _inside("response", arrays)
+    measured = Measured(**response) if response else None
+    return Modes(**columns, response=measured, denoiser_error=arrays.get("denoiser_error"))
 
 
 def _arrays(value: Any, names: Iterable[str]) -> Arrays:

@@ -11,13 +11,14 @@ import jax
 import numpy as np
 
 from specjax._core.checks import DEFAULT_ALPHA_BAR_RANGE
+from specjax.gaussian.modes import Modes
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.sampling.corrections import LEARNABLE, Corrections, corrected_plan, corrections_of
-from specjax.sampling.samplers import intervals
 from specjax.sampling.samplers import plan as plan_of_sampler
+from specjax.sampling.samplers import sampler_of
+from specjax.sampling.scaled import SamplerLike, level_steps
 from specjax.sampling.step import SamplerPlan
 from specjax.schedules.schedule import NoiseSchedule, check_process
-from specjax.spectra.spectrum import Spectrum
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -53,6 +54,7 @@ class LearnedResult:
       train_value: the objective on the noise that was learned from.
       kept: "learned", or the name of the heuristic that was better on held-out noise.
       terms: each term of ``value`` by itself, without its logarithm.
+      custom_sampler: the sampler itself where it is none of the package's; not kept in files.
 
     Example:
       >>> import specjax as sx
@@ -72,7 +74,7 @@ class LearnedResult:
     converged: bool = True
     finite: bool = True
     history: np.ndarray
-    nodes: Spectrum | Any = None  # Any: whoever has the result of a fit knows that it has nodes
+    nodes: Modes | Any = None  # Any: whoever has the result of a fit knows that it has nodes
     node_value: float = float("nan")
     baselines: Mapping[str, float] = field(default_factory=dict)
     source: Mapping[str, Any] = field(default_factory=dict)
@@ -85,6 +87,7 @@ class LearnedResult:
     train_value: float = float("nan")
     kept: str = "learned"
     terms: Mapping[str, float] = field(default_factory=dict)
+    custom_sampler: SamplerLike | None = None
 
     @property
     def steps(self) -> int:
@@ -97,6 +100,15 @@ class LearnedResult:
         return len(self.history) - 1
 
     @property
+    def method(self) -> SamplerLike:
+        """The sampler itself.
+
+        Raises:
+          UserError: for a sampler of somebody else's, of which a file keeps the name only.
+        """
+        return self.custom_sampler or sampler_of(self.sampler, **self.sampler_options)
+
+    @property
     def plan(self) -> SamplerPlan:
         """The plan in its own process."""
         return self.plan_in(self.process)
@@ -107,13 +119,13 @@ class LearnedResult:
         (Apart from the first level, where VP starts from unit noise and VE from noise of sigma.)
         """
         check_process(process)
-        by, options = self.corrections, dict(self.sampler_options)
+        by = self.corrections
         if by is None and process != self.process and self.sampler in LEARNABLE:
             # DDPM's variance "beta" is the process's own: what is converted is the plan.
-            t = intervals(np.asarray(self.schedule.logsnr), self.process, 0)
-            by = corrections_of(self.sampler, t, **options)
+            steps = level_steps(np.asarray(self.schedule.logsnr), self.process)
+            by = corrections_of(self.method, steps)
         if by is None:
-            return plan_of_sampler(self.sampler, self.schedule, process, **options)
+            return plan_of_sampler(self.method, self.schedule, process)
         return corrected_plan(self.schedule.logsnr, by, process)
 
 

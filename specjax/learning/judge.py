@@ -14,13 +14,13 @@ import numpy as np
 
 from specjax._core import checks
 from specjax._core.arrays import Array, value
-from specjax.gaussian.losses import LOSSES, evaluate
-from specjax.gaussian.transfer import transfer
+from specjax.gaussian.losses import LOSSES
+from specjax.gaussian.modes import Modes
+from specjax.gaussian.task import loss_of_plan
 from specjax.noise.noise_spectrum import NoiseSpectrum, colored
 from specjax.sampling.programs import Shell
 from specjax.sampling.sample import call_row, first_registers, scan_rows
 from specjax.sampling.step import Row, SamplerPlan
-from specjax.spectra.spectrum import Spectrum
 
 TERMS = {
     "transfer": "the loss of the closed-form transfer on the prior's spectrum",
@@ -33,7 +33,7 @@ _PIECE = 1024  # rows of the distances within the data at once
 
 
 @value(
-    data=["arrays", "noise", "keys", "target", "data", "data_spread", "spectrum", "forward"],
+    data=["arrays", "noise", "keys", "target", "data", "data_spread", "modes", "forward"],
     static=["shell", "weights", "loss", "batch", "by_calls"],
 )
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class Judge:
       target: [n, *shape], the fine solution from the same noise, or None.
       data: [m, *shape], what outputs should be distributed as, or None. data_spread: [], the mean
         distance of its pairs, see :func:`spread_of`.
-      spectrum: for the closed-form transfer, or None.
+      modes: for the closed-form transfer, or None.
       weights: (term, weight) of the logarithms. loss: a name in LOSSES, of the transfer.
       batch: samples in one call, or None for all.
       by_calls: whether each call is a program of its own: XLA's convolutions do not use threads
@@ -61,7 +61,7 @@ class Judge:
     target: Array | None
     data: Array | None
     data_spread: Array | None
-    spectrum: Spectrum | None
+    modes: Modes | None
     shell: Shell
     weights: tuple[tuple[str, float], ...]
     loss: str
@@ -122,8 +122,8 @@ class Judge:
         found = {}
         names = dict(self.weights)
         if "transfer" in names:
-            assert self.spectrum is not None
-            found["transfer"] = _transfer_loss(plan, self.spectrum, self.loss)
+            assert self.modes is not None
+            found["transfer"] = jnp.asarray(loss_of_plan(plan, self.modes, LOSSES[self.loss]))
         if {"teacher", "energy"} & set(names):
             samples = self.outputs(plan)
             if self.target is not None and "teacher" in names:
@@ -209,11 +209,6 @@ def _one_call(
     shell: Shell, arrays: list[Array], r: jax.Array, row: Row, z: jax.Array | None
 ) -> jax.Array:
     return jax.checkpoint(lambda r, row, z: call_row(shell(arrays), r, row, z))(r, row, z)
-
-
-@functools.partial(jax.jit, static_argnames="loss")
-def _transfer_loss(plan: SamplerPlan, spectrum: Spectrum, loss: str) -> jax.Array:
-    return jnp.asarray(evaluate(LOSSES[loss], transfer(plan, spectrum), spectrum))
 
 
 @jax.jit

@@ -29,10 +29,10 @@ from specjax.priors.scale_mixture import ScaleMixture
 from specjax.priors.split import read_samples
 from specjax.sampling.denoisers import Within
 from specjax.spectra.basis import Basis
-from specjax.spectra.spectrum import Spectrum
+from specjax.spectra.spectrum import Spectrum, Whitening
 
 
-@value(data=["inner", "noise", "frame"], static=["omits"])
+@value(data=["inner", "noise"], static=["omits"])
 @dataclass(frozen=True, eq=False)
 class Colored:
     """A prior of whitened data, turned into one of the data, on samples [n, *shape].
@@ -53,14 +53,10 @@ class Colored:
 
     inner: Prior
     noise: NoiseSpectrum
-    frame: Basis | None = field(init=False)
-    """The basis of a mixture's coordinates, which it does not keep under transformations."""
     omits: bool = field(init=False)
     """True if some directions have no noise."""
 
     def __post_init__(self) -> None:
-        own = self.inner.coordinates if isinstance(self.inner, Mixture) else None
-        object.__setattr__(self, "frame", None if own is None else own.basis)
         object.__setattr__(self, "omits", bool(self.noise.omitted))
 
     @property
@@ -98,8 +94,10 @@ class Colored:
     @property
     def _basis(self) -> Basis | None:
         """The basis that the inner prior works in; None for samples as they are."""
-        inner = self.inner
-        return inner.spectrum.basis if isinstance(inner, Gaussian | ScaleMixture) else self.frame
+        if isinstance(self.inner, Gaussian | ScaleMixture):
+            return self.inner.spectrum.basis
+        coordinates = self.inner.coordinates if isinstance(self.inner, Mixture) else None
+        return None if coordinates is None else coordinates.basis
 
     @property
     def _whitens(self) -> bool:
@@ -169,5 +167,5 @@ def _under(spectrum: Spectrum, noise: NoiseSpectrum) -> Spectrum:
     up, down = (f(samples).reshape(len(samples), d).T for f in (precise.color, precise.whiten))
     return Spectrum(
         values, mean, basis=ObliqueBasis(down, up, noise.shape), source=spectrum.source,
-        noise_variance=(up**2).sum(0), noise=noise,
+        whitening=Whitening(noise, (up**2).sum(0)),
     )  # fmt: skip

@@ -24,9 +24,9 @@ PIECE = 4096
 
 
 @value(
-    data=["offsets", "half_squares", "centre", "kernel_width"],
+    data=["offsets", "half_squares", "centre", "kernel_width", "held_out"],
     static=["shape", "piece"],
-    host=["held_out", "source"],
+    provenance=["source"],
 )
 @dataclass(frozen=True, eq=False)
 class Empirical:

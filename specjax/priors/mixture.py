@@ -34,8 +34,8 @@ MAX_EM_STEPS = 200
 
 
 @value(
-    data=["weights", "means", "eigenvalues", "vectors"],
-    host=["spectrum", "coordinates", "held_out", "source"],
+    data=["weights", "means", "eigenvalues", "vectors", "spectrum", "coordinates", "held_out"],
+    provenance=["source"],
 )
 @dataclass(frozen=True, eq=False)
 class Mixture:

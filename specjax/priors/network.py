@@ -18,7 +18,7 @@ from specjax.sampling.denoisers import Within, within
 from specjax.spectra.spectrum import Spectrum
 
 
-@value(data=["denoise"], static=["shape"], host=["spectrum", "held_out", "source", "noise"])
+@value(data=["denoise", "spectrum", "held_out", "noise"], static=["shape"], provenance=["source"])
 @dataclass(frozen=True, eq=False)
 class Network:
     """Any denoiser as a prior, on samples [n, *shape] in the data's own space.

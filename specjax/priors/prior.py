@@ -28,6 +28,8 @@ instead of constants in it.
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
@@ -67,7 +69,7 @@ class Prior(Protocol):
 
     @property
     def source(self) -> Mapping[str, Any] | None:
-        """Provenance as plain numbers and strings; transformations of JAX drop it."""
+        """Provenance as plain numbers and strings."""
 
     @property
     def fingerprint(self) -> str:
@@ -86,6 +88,24 @@ class Prior(Protocol):
 def prior_noise(prior: Any) -> NoiseSpectrum | None:
     """Return the noise of the forward process that a prior is for; None where it is white."""
     return anisotropic(getattr(prior, "noise", None))
+
+
+def as_denoiser(prior: Any) -> Any:
+    """Return a prior without what denoising does not use: provenance and the held-out prior.
+
+    Both belong to the structure of a pytree. Without them the priors of the two parts of a dataset
+    share one compilation.
+    """
+    if not dataclasses.is_dataclass(prior):
+        return prior
+    bare = copy.copy(prior)
+    for field in dataclasses.fields(prior):
+        given = getattr(prior, field.name)
+        if field.name in ("held_out", "source"):
+            object.__setattr__(bare, field.name, None)
+        elif field.name == "inner" or isinstance(given, Spectrum):
+            object.__setattr__(bare, field.name, as_denoiser(given))
+    return bare
 
 
 def per_alpha(x: Array, alpha: Array, sigma: Array) -> tuple[Array, Array]:

@@ -40,7 +40,7 @@ MIN_SCALE = 1e-6
 MAX_EM_STEPS = 300
 
 
-@value(data=["spectrum", "scales", "probabilities"], host=["held_out", "source"])
+@value(data=["spectrum", "scales", "probabilities", "held_out"], provenance=["source"])
 @dataclass(frozen=True, eq=False)
 class ScaleMixture:
     """``x0 = mu + sqrt(v) g``, ``g ~ N(0, diag lambda)``, in eigenbasis coordinates [..., d].

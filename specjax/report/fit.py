@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from specjax.files.codec import numbers, plain
-from specjax.fitting.compare import MOST_STEPS, Comparison, Row
+from specjax.fitting.compare import MOST_STEPS, ComparedSchedule, Comparison
 from specjax.gaussian.losses import LOSSES
 from specjax.noise.whitening import ObliqueBasis
 from specjax.report.table import Column, Table
@@ -159,7 +159,7 @@ def _bold(comparison: Comparison) -> dict[int | tuple[int, int], str]:
     return {i: "bold" for i, row in enumerate(comparison.rows) if row.name == "learned"}
 
 
-def _needed(row: Row) -> str:
+def _needed(row: ComparedSchedule) -> str:
     if row.name == "learned":
         return str(row.schedule.steps)
     return f"> {MOST_STEPS}" if row.steps_needed is None else str(row.steps_needed)

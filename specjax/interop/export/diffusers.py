@@ -27,7 +27,8 @@ import numpy as np
 
 from specjax._core.checks import UserError
 from specjax.fitting.learned import LearnedResult
-from specjax.gaussian.objective import Objective, objective
+from specjax.gaussian.modes import Modes
+from specjax.gaussian.task import GaussianTask, Objective
 from specjax.interop.export.target import (
     NO_SAMPLER_NOTE,
     SAMPLING_NOTE,
@@ -44,7 +45,6 @@ from specjax.interop.export.target import (
 from specjax.schedules.grids import TrainingGrid
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.schedules.timesteps import Assignment, LossOf, assign
-from specjax.spectra.spectrum import Spectrum
 
 VERSION = 1
 
@@ -214,7 +214,7 @@ def _flow_note(schedule: NoiseSchedule) -> str:
 
 
 @functools.partial(jax.jit, static_argnames="chosen")
-def _values(chosen: Objective, nodes: Spectrum, levels: jax.Array) -> jax.Array:
+def _values(chosen: Objective, nodes: Modes, levels: jax.Array) -> jax.Array:
     """Return the losses [B] of levels [B, S + 1]."""
     return jax.vmap(lambda one: jnp.asarray(chosen.value(nodes, NoiseSchedule(one))))(levels)
 
@@ -224,7 +224,9 @@ def _losses_of(result: LearnedResult | None) -> LossOf | None:
     if result is None or result.nodes is None:
         return None
     nodes = result.nodes
-    chosen = objective(nodes, result.sampler, result.sampler_options, result.loss, result.process)
+    chosen = GaussianTask.resolve(
+        nodes, sampler=result.method, loss=result.loss, process=result.process
+    ).objective
 
     def evaluate(levels: np.ndarray) -> np.ndarray:
         with jax.enable_x64(True):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 import numpy as np
 from scipy.special import expit
 
 from specjax._core import checks
 from specjax.gaussian.losses import LOSSES
-from specjax.gaussian.objective import loss as loss_of
+from specjax.gaussian.task import GaussianTask, TaskOptions
 from specjax.gaussian.transfer import transfer
 from specjax.report.figures.panels import (
     count_ticks,
@@ -25,7 +25,6 @@ from specjax.report.figures.panels import (
 )
 from specjax.report.figures.style import INK, LEARNED, learned_style, muted_style
 from specjax.report.words import count, with_options
-from specjax.sampling.samplers import plan
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.spectrum import Spectrum
 
@@ -51,15 +50,12 @@ class _Line(NamedTuple):
 
 @styled
 def fit_figure(
-    spectrum: Spectrum,
+    spectrum: Spectrum | GaussianTask,
     schedules: Mapping[str, NoiseSchedule],
     *,
     learned: str,
-    sampler: str = "ddim",
-    sampler_options: Mapping[str, Any] | None = None,
-    loss: str = "w2",
-    process: str = "vp",
     over_steps: Mapping[str, Mapping[int, float]] | None = None,
+    **task: Unpack[TaskOptions],
 ) -> Figure:
     """Draw a learned schedule beside others on one spectrum.
 
@@ -68,38 +64,40 @@ def fit_figure(
     others follow by rising loss.
 
     Args:
-      spectrum: its ``source`` has the name of the data and whether a range was mapped to [-1, 1].
+      spectrum: of the data, or a task; its ``source`` has the name of the data and whether a range
+        was mapped to [-1, 1].
       schedules: by name. learned: the name of the one to bring out.
       over_steps: by name, the losses of schedules of that name by S; for others the loss at their
         own S is drawn.
+      task: sampler, loss, process, ..., see :class:`specjax.gaussian.task.TaskOptions`.
 
     Returns:
       A matplotlib figure of its own; see :func:`save_figure`.
 
     Raises:
-      UserError: for an unknown sampler, option, process, loss or learned name.
+      UserError: for an unknown sampler, process, loss or learned name.
     """
     checks.one_of("learned", learned, schedules)
-    options = dict(sampler_options or {})
-    lam = np.asarray(spectrum.eigenvalues, np.float64)
+    resolved = GaussianTask.resolve(spectrum, **task)
+    lam = np.asarray(resolved.modes.eigenvalues, np.float64)
     others = sorted(set(schedules) - {learned})  # colours go by name, not by rank
     lines = []
     for name, schedule in schedules.items():
-        moments = transfer(plan(sampler, schedule, process, **options), spectrum)
+        moments = transfer(resolved.plan(schedule), resolved.modes)
         std_ratio = np.asarray(moments.std, np.float64) / np.sqrt(np.where(lam > 0, lam, np.nan))
-        value = float(loss_of(spectrum, schedule, sampler, loss, process, options))
+        value = float(resolved.value(schedule))
         style = learned_style() if name == learned else muted_style(others.index(name))
         lines.append(
             _Line(name, np.asarray(schedule.logsnr, np.float64), std_ratio, value, style)
         )  # fmt: skip
     lines.sort(key=lambda one: (one.name != learned, one.loss))
     steps = schedules[learned].steps
-    source = spectrum.source or {}
-    noise = "" if spectrum.noise is None else f"noise: {spectrum.noise.name}"
+    source, loss = resolved.source, resolved.loss.name
+    noise = "" if resolved.noise is None else f"noise: {resolved.noise.name}"
     title = (
         f"{source.get('name', 'spectrum')}: {count(steps, 'step')} of "
-        f"{with_options(sampler, options)}, {process}, fitted to {loss} = "
-        f"{_number(lines[0].loss, 4)}"
+        f"{with_options(resolved.sampler, resolved.sampler_options)}, {resolved.process}, "
+        f"fitted to {loss} = {_number(lines[0].loss, 4)}"
     )
     figure = new_figure(11.0, 8.2, "\n".join([title, *textwrap.wrap(noise, _TITLE_WIDTH)]))
     power, levels, ratio, losses = figure.subplots(2, 2).ravel()
@@ -112,7 +110,7 @@ def fit_figure(
     draw_levels(
         levels, {one.name: (one.logsnr, x) for one, x in zip(lines, marked, strict=True)}
     )  # fmt: skip
-    _draw_ratios(ratio, lines, spectrum)
+    _draw_ratios(ratio, lines, resolved)
     _draw_losses(losses, lines, steps, over_steps or {})
     losses.set_ylabel(f"{loss}: {LOSSES[loss].summary}")
     labels = [f"{one.name}  ({_number(one.loss, 3)})" for one in lines]
@@ -129,9 +127,9 @@ def _with_dots(one: _Line, learned: str, steps: int) -> dict[str, Any]:
     return dots(one.style, len(one.logsnr), 5 if one.name == learned else 3.5)
 
 
-def _draw_ratios(axes: Axes, lines: Sequence[_Line], spectrum: Spectrum) -> None:
+def _draw_ratios(axes: Axes, lines: Sequence[_Line], task: GaussianTask) -> None:
     """Draw generated over true standard deviation over the eigenvalue."""
-    lam = np.asarray(spectrum.eigenvalues, np.float64)
+    lam = np.asarray(task.modes.eigenvalues, np.float64)
     shown = shown_eigenvalues(lam)
     axes.set_xscale("log")
     for one in lines:
@@ -143,8 +141,8 @@ def _draw_ratios(axes: Axes, lines: Sequence[_Line], spectrum: Spectrum) -> None
         log_ticks(axes.yaxis)
     zeros = int((lam <= 0).sum())
     left_out = f"; {count(zeros, 'zero')} left out" if zeros else ""
-    units = "[-1, 1] units" if (spectrum.source or {}).get("data_range") else "network units"
-    what = f"of the data in {units}" if spectrum.noise is None else "of data over noise, λ / ν"
+    units = "[-1, 1] units" if task.source.get("data_range") else "network units"
+    what = f"of the data in {units}" if task.noise is None else "of data over noise, λ / ν"
     axes.set_xlabel(f"eigenvalue (variance {what}{left_out})")
     axes.set_ylabel("generated / true std")
     axes.set_title("Standard deviation per eigenvalue (1 = exact)")
