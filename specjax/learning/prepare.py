@@ -16,7 +16,8 @@ from specjax import files
 from specjax._core import checks
 from specjax._core.arrays import Array
 from specjax.gaussian.task import GaussianTask
-from specjax.learning.judge import Judge, check_objective, keys_of, spread_of
+from specjax.learning.energy_distance import mean_pairwise_distance
+from specjax.learning.judge import Judge, check_objective, keys_of
 from specjax.learning.teacher import Teaching, fine
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise, colored
 from specjax.noise.whitening import effective
@@ -288,7 +289,7 @@ def _judge(
             other = replace(judge, noise=place(_noise(prior, request, f"other {name}")))
             data = solved(other, f"{name}, other noise")
         placed = place(data, whole=True)
-        judge = replace(judge, data=placed, data_spread=spread_of(placed))
+        judge = replace(judge, data=placed, data_spread=mean_pairwise_distance(placed))
     return judge
 
 
