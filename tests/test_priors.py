@@ -1,6 +1,5 @@
 """The ladder of priors: each an exact denoiser, by integrals, Tweedie's formula and libraries."""
 
-
 import jax
 import jax.numpy as jnp
 import numpy as np
