@@ -43,7 +43,7 @@ class DensityCoverage(NamedTuple):
 
 
 def precision_recall(a: Any, b: Any, *, k: int = 3) -> PrecisionRecall:
-    """Improved precision and recall (Kynkäänniemi et al. 2019, 1904.06991, equations 1 and 2).
+    """Compute improved precision and recall (Kynkäänniemi et al. 2019, 1904.06991, eqs. 1 and 2).
 
     Args:
       a, b: generated [n, ...] and data [m, ...]. k: neighbours.
@@ -70,7 +70,7 @@ def precision_recall(a: Any, b: Any, *, k: int = 3) -> PrecisionRecall:
 
 
 def density_coverage(a: Any, b: Any, *, k: int = 5) -> DensityCoverage:
-    """Density and coverage (Naeem et al. 2020, 2002.09797, equations 4 and 5).
+    """Compute density and coverage (Naeem et al. 2020, 2002.09797, equations 4 and 5).
 
     Only the data have balls, so that a generated outlier does not spoil them.
 
@@ -99,7 +99,7 @@ def density_coverage(a: Any, b: Any, *, k: int = 5) -> DensityCoverage:
 
 
 def _squared_radii(x: np.ndarray, k: int) -> np.ndarray:
-    """The squared distance [n] of each sample to its k-th nearest neighbour in the set.
+    """Return the squared distance [n] of each sample to its k-th nearest neighbour in the set.
 
     It is wider by 1e-6 of itself, so that a copy of the neighbour lies within the ball whatever
     the rounding of float32 samples.
