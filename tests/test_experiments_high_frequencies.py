@@ -67,8 +67,10 @@ def test_weights_of_p_1_are_the_relative_loss(monkeypatch):
     spectrum = stationary("digits", 300)
     for sampler in ("ddim", "ddpm"):
         schedule = sx.family("cosine", 6)
-        ours = sx.loss(weighted(spectrum, 1.0), schedule, sampler, "w2")
-        assert ours == pytest.approx(sx.loss(spectrum, schedule, sampler, "relative"), rel=1e-12)
+        ours = sx.loss(weighted(spectrum, 1.0), schedule, sampler=sampler, loss="w2")
+        assert ours == pytest.approx(
+            sx.loss(spectrum, schedule, sampler=sampler, loss="relative"), rel=1e-12
+        )
 
 
 def test_every_band_weighs_the_same():
