@@ -10,7 +10,6 @@ import numpy as np
 
 from specjax._core import checks
 from specjax._core.checks import UserError
-from specjax._core.extras import import_extra
 from specjax.evaluate.pairwise import as_vectors
 from specjax.spectra import estimate
 from specjax.spectra.stationary import spatial_axes
@@ -121,6 +120,8 @@ def principal(x: Any, k: int, *, seed: int = 0) -> Principal:
       >>> round(found.share, 6)
       1.0
     """
+    from sklearn.decomposition import PCA
+
     flat = np.asarray(x).reshape(len(x), -1)
     n, d = flat.shape
     if checks.whole_number("pca", k) > min(n, d):
@@ -133,8 +134,7 @@ def principal(x: Any, k: int, *, seed: int = 0) -> Principal:
         solver = "full"
     else:
         solver, flat = "covariance_eigh", flat.astype(np.float64, copy=False)
-    decomposition = import_extra("sklearn.decomposition", "evaluate", "principal components")
-    pca = decomposition.PCA(k, svd_solver=solver, iterated_power=7, random_state=seed)
+    pca = PCA(k, svd_solver=solver, iterated_power=7, random_state=seed)
     with np.errstate(invalid="ignore"):  # samples that are all the same have shares of 0 / 0
         pca.fit(flat)
     share = float(np.nan_to_num(pca.explained_variance_ratio_.sum(), nan=1.0))
