@@ -12,7 +12,7 @@ import pytest
 from jax.sharding import AxisType
 
 from specjax import Moments, Spectrum
-from specjax.spectra import mesh_sums
+from specjax.spectra import device_sums
 
 # Sums of products in float64, relative to the largest: rounding alone.
 RTOL = 1e-12
@@ -162,7 +162,7 @@ def test_the_split_sums_follow_growing_samples():
 
 def test_slices_are_what_bfloat16_holds_and_rebuild_the_samples():
     x = np.random.default_rng(0).uniform(-128, 128, 10_000).astype(np.float32)
-    q = mesh_sums._slices(jnp.asarray(x), 3)
+    q = device_sums._slices(jnp.asarray(x), 3)
     assert (np.abs(q) <= 128).all()
     assert (q.astype(jnp.bfloat16).astype(jnp.float32) == q).all()
     back = np.asarray(q, np.float64).T @ 256.0 ** -np.arange(3)
@@ -178,7 +178,7 @@ def test_sums_of_pairs_have_48_bits():
     @jax.jit
     def total(high, low):
         start = (jnp.zeros(()), jnp.zeros(()))
-        return jax.lax.scan(lambda s, x: (mesh_sums._add_pair(s, x), None), start, (high, low))[0]
+        return jax.lax.scan(lambda s, x: (device_sums._add_pair(s, x), None), start, (high, low))[0]
 
     got = sum(float(x) for x in total(high, low))
     assert abs(got / parts.sum() - 1) < 2.0**-46

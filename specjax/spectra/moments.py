@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from specjax._core.checks import UserError
-from specjax.spectra import estimate, mesh_sums
+from specjax.spectra import estimate, device_sums
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -76,12 +76,12 @@ class Moments:
           UserError: for fewer than two samples, NaN or infinite values, integers without or
             outside their range, a mesh with other processes' devices.
         """
-        chosen = mesh_sums.choose(mesh, precision)
+        chosen = device_sums.choose(mesh, precision)
         read = _Reading(x, data_range, progress, integers=chosen != "float64")
         if mesh is None:
             count, total, products = _host_sums(read)
         else:
-            count, total, products = mesh_sums.sums(read, mesh, chosen)
+            count, total, products = device_sums.sums(read, mesh, chosen)
         for row in range(0, len(total), _EXACT_ROWS):
             rows = slice(row, row + _EXACT_ROWS)
             products[rows] -= np.outer(total[rows], total / count)
@@ -91,7 +91,7 @@ class Moments:
             scale, offset = estimate.to_units(data_range)
             mean = mean * scale + offset
             products *= scale**2
-        return cls(count, mean, products, read.shape, mesh_sums.statement(chosen, read.integers))
+        return cls(count, mean, products, read.shape, device_sums.statement(chosen, read.integers))
 
     @property
     def covariance(self) -> np.ndarray:
