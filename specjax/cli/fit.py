@@ -19,7 +19,7 @@ from specjax.files.forward_noise import ForwardNoise
 from specjax.noise.noise_spectrum import check_noise
 from specjax.noise.whitening import effective
 from specjax.schedules.schedule import NoiseSchedule
-from specjax.spectra.units import check_units
+from specjax.spectra.estimate import check_units
 
 if TYPE_CHECKING:
     from specjax.cli.schedules import Found

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from specjax import data as datasets
 from specjax._core.checks import UserError
 from specjax.cli.data import Reading
-from specjax.spectra.units import check_units
+from specjax.spectra.estimate import check_units
 
 if TYPE_CHECKING:
     from specjax.nn.run import Run

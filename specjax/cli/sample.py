@@ -21,7 +21,7 @@ from specjax.files import corrections_document
 from specjax.fitting.learned import FitResult, PlanResult
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise
 from specjax.schedules.schedule import NoiseSchedule
-from specjax.spectra.units import check_units
+from specjax.spectra.estimate import check_units
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh

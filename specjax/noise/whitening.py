@@ -29,7 +29,7 @@ import numpy as np
 from specjax._core.arrays import Array, concrete, namespace, value
 from specjax._core.checks import UserError
 from specjax.noise.noise_spectrum import NoiseSpectrum
-from specjax.spectra.basis import Basis, FourierBasis, _product
+from specjax.spectra.basis import Basis, FourierBasis, matmul
 from specjax.spectra.spectrum import Spectrum, Whitening
 
 _MOST_DENSE = 6000
@@ -85,11 +85,11 @@ class ObliqueBasis:
 
     def project(self, x: Array) -> Array:
         """``U'^T T^-1 x``."""
-        return _product(x.reshape(*x.shape[: x.ndim - len(self.shape)], -1), self.down)
+        return matmul(x.reshape(*x.shape[: x.ndim - len(self.shape)], -1), self.down)
 
     def lift(self, c: Array) -> Array:
         """``T U' c``."""
-        return _product(c, self.up.T).reshape(*c.shape[:-1], *self.shape)
+        return matmul(c, self.up.T).reshape(*c.shape[:-1], *self.shape)
 
 
 def effective(spectrum: Spectrum, noise: NoiseSpectrum | None) -> Spectrum:
