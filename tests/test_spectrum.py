@@ -353,7 +353,7 @@ INTEGERS = np.arange(12).reshape(4, 3)
         (samples((9, 3)), {"shrinkage": "lw"}, "shrinkage = 'lw'"),
         (samples((9, 3)), {"method": "shift-invariant", "rank": 2}, "rank is an option of method"),
         (samples((9, 3)), {"spatial": 1}, "spatial is an option of method = 'shift-invariant'"),
-        (samples((9, 2, 2, 2, 2)), {"method": "shift-invariant"}, "the shift-invariant form takes"),
+        (samples((9, 2, 2, 2, 2)), {"method": "shift-invariant"}, "spatial = None"),
         (samples((9, 3)), {"method": "shift-invariant", "spatial": 2}, "with spatial = 2"),
     ],
 )

@@ -63,10 +63,10 @@ def spatial_axes(shape: tuple[int, ...], spatial: int | None) -> int:
       UserError: for a shape that is no signal or image.
     """
     axes = min(len(shape), 2) if spatial is None else spatial
-    if axes not in (1, 2) or len(shape) not in (axes, axes + 1):
+    if axes not in (1, 2) or len(shape) not in (axes, axes + 1) or min(shape) < 1:
         raise UserError(
-            f"samples of shape {shape} with spatial = {spatial}: the shift-invariant form takes "
-            "[L], [H, W] or [H, W, C], or [L, C] with spatial=1"
+            f"samples of shape {shape} with spatial = {spatial}: frequencies need [L], [H, W] or "
+            "[H, W, C], or [L, C] with spatial = 1"
         )
     return axes
 
