@@ -11,10 +11,10 @@ import specjax as sx
 from specjax.fitting import limits
 from specjax.fitting.learned import PlanResult
 from specjax.gaussian.objective import loss_of_plan
-from specjax.learning.form import GROUPS, form_of, unpack
+from specjax.learning.parameters import GROUPS, form_of, unpack
 from specjax.learning.learn import LEARNED
-from specjax.learning.prepare import bench_of, prior_from, request_of
-from specjax.learning.warm import parameters_after
+from specjax.learning.settings import bench_of, prior_from, request_of
+from specjax.learning.warm_start import parameters_after
 from specjax.priors import Empirical, Gaussian, Mixture, Network, ScaleMixture
 from specjax.sampling.corrections import Corrections
 

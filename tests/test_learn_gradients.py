@@ -10,9 +10,9 @@ from checks import by_default, one_line
 
 import specjax as sx
 from specjax.evaluate import energy_distance
-from specjax.learning.descend import plan_of
-from specjax.learning.form import form_of, pack, unpack
-from specjax.learning.judge import Judge, check_objective, keys_of, spread_of
+from specjax.learning.optimise import plan_of
+from specjax.learning.parameters import form_of, pack, unpack
+from specjax.learning.objective import Judge, check_objective, keys_of, spread_of
 from specjax.priors import Empirical, Gaussian, Mixture, Network, ScaleMixture
 from specjax.sampling.programs import split
 from specjax.schedules.schedule import alpha_bar_to_logsnr

@@ -11,10 +11,10 @@ import pytest
 from checks import one_line
 
 import specjax as sx
-from specjax.learning import prepare
-from specjax.learning.descend import plan_of
-from specjax.learning.form import form_of
-from specjax.learning.prepare import bench_of, request_of
+from specjax.learning import settings as prepare
+from specjax.learning.optimise import plan_of
+from specjax.learning.parameters import form_of
+from specjax.learning.settings import bench_of, request_of
 from specjax.priors import Empirical, Gaussian, Network
 
 SPECTRUM = sx.Spectrum([4.0, 1.0, 0.1])
@@ -96,9 +96,9 @@ import json, sys
 import jax, jax.numpy as jnp, numpy as np
 import specjax as sx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from specjax.learning.descend import plan_of
-from specjax.learning.form import form_of
-from specjax.learning.prepare import bench_of, request_of
+from specjax.learning.optimise import plan_of
+from specjax.learning.parameters import form_of
+from specjax.learning.settings import bench_of, request_of
 from specjax.priors import Empirical, Network
 
 mesh = Mesh(np.array(jax.devices()), ("batch",))

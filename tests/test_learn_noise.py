@@ -11,8 +11,8 @@ from checks import by_default, one_line
 import specjax as sx
 from specjax.gaussian.losses import LOSSES, weighted
 from specjax.gaussian.objective import loss_of_plan
-from specjax.learning.judge import terms_of
-from specjax.learning.prepare import LEARNT, _seed, bench_of, prior_from, request_of
+from specjax.learning.objective import terms_of
+from specjax.learning.settings import LEARNT, _seed, bench_of, prior_from, request_of
 from specjax.noise.families import noise_spectrum
 from specjax.noise.noise_spectrum import NoiseSpectrum, covariance
 from specjax.noise.whitening import effective

@@ -10,7 +10,7 @@ from checks import one_line
 
 import specjax as sx
 from specjax.learning import teacher
-from specjax.learning.prepare import bench_of, request_of
+from specjax.learning.settings import bench_of, request_of
 from specjax.learning.teacher import Teaching, check_answers, fine
 from specjax.priors import Gaussian, Network
 

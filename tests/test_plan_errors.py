@@ -9,7 +9,7 @@ import pytest
 
 import specjax as sx
 from specjax.learning.heuristics import AMPLIFIED, amplification, heuristics
-from specjax.learning.prepare import prior_from
+from specjax.learning.settings import prior_from
 from specjax.report import learn as report_learn
 
 LAM = 4.0 * np.arange(1, 9.0) ** -2.0

@@ -10,7 +10,7 @@ import numpy as np
 import specjax as sx
 from experiments.learned_plans.config import ENDS
 from specjax.evaluate.frechet import frechet, frechet_of_moments
-from specjax.learning.form import DETERMINISTIC
+from specjax.learning.parameters import DETERMINISTIC
 from specjax.learning.heuristics import heuristics
 from specjax.learning.teacher import fine_plan
 

@@ -75,7 +75,7 @@ class Learning:
 
     def is_stochastic(self) -> bool:
         """Whether plans have noise; refuses names that do not fit together."""
-        from specjax.learning.form import forms_of
+        from specjax.learning.parameters import forms_of
 
         sampler = self.options["sampler"]
         forms = forms_of(2, sampler, self.memory, self.groups, True, self.process)
@@ -84,7 +84,7 @@ class Learning:
     def check(self) -> None:
         """Refuse what can be refused before anything is read."""
         from specjax.gaussian.losses import LOSSES
-        from specjax.learning.judge import check_objective
+        from specjax.learning.objective import check_objective
 
         given = self.options
         self.is_stochastic()
@@ -185,7 +185,7 @@ class LearnCommand:
     def _request(self, priors: Sequence[Any]) -> dict[str, Any]:
         """What a plan depends on, as a plan file keeps it."""
         from specjax.files import plain
-        from specjax.learning.prepare import objective_of
+        from specjax.learning.settings import objective_of
 
         asked = {one.name: getattr(self.learning, one.name) for one in fields(self.learning)}
         given, noisy = self.learning.options["objective"], self.learning.is_stochastic()

@@ -139,7 +139,7 @@ def _noise(choice: ForwardNoise, whole: datasets.Dataset) -> NoiseSpectrum | Non
 
 
 def _of_spectrum(rungs: Rungs) -> Ladder:
-    from specjax.learning.prepare import prior_from
+    from specjax.learning.settings import prior_from
 
     if rungs.prior not in ((), ("gaussian",)):
         raise ValueError(
@@ -172,7 +172,7 @@ def _of_run(rungs: Rungs) -> Ladder:
 def _of_name(rungs: Rungs, name: str, whole: datasets.Dataset | None, run: Run) -> Prior:
     """A rung of a run."""
     from specjax.gaussian.probe import probe
-    from specjax.learning.prepare import prior_from
+    from specjax.learning.settings import prior_from
     from specjax.priors import Gaussian, Network
 
     if name == NETWORK:

@@ -1,7 +1,7 @@
 """Learning a plan on one rung of the ladder of priors.
 
-The objective is a weighted sum of logarithms of the terms of :mod:`specjax.learning.judge`. It is
-minimised by BFGS over the parameters of :mod:`specjax.learning.form`, on noise that stays the
+The objective is a weighted sum of logarithms of the terms of :mod:`specjax.learning.objective`. It is
+minimised by BFGS over the parameters of :mod:`specjax.learning.parameters`, on noise that stays the
 same, from the best heuristic plan or from one that was learned before. Other noise, and data that
 were kept aside, decide which of the plans on the way is kept, and when to end.
 """
@@ -21,13 +21,13 @@ from specjax._core import checks
 from specjax.fitting.bfgs import BFGS
 from specjax.fitting.learned import PlanResult
 from specjax.fitting.optax_method import with_optax
-from specjax.learning.descend import Found, Progress, descend, plan_of, value_of
-from specjax.learning.form import GROUPS, Form, forms_of, pack, unpack
+from specjax.learning.optimise import Found, Progress, descend, plan_of, value_of
+from specjax.learning.parameters import GROUPS, Form, forms_of, pack, unpack
 from specjax.learning.heuristics import Heuristic, closed_form_for, heuristics
-from specjax.learning.judge import terms_of
-from specjax.learning.prepare import Bench, Request, bench_of, prior_from, request_of
+from specjax.learning.objective import terms_of
+from specjax.learning.settings import Bench, Request, bench_of, prior_from, request_of
 from specjax.learning.teacher import check_answers
-from specjax.learning.warm import parameters_after
+from specjax.learning.warm_start import parameters_after
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.priors.prior import noise_of
 from specjax.sampling.samplers import SAMPLERS, options_of

@@ -18,7 +18,7 @@ import numpy as np
 
 from specjax import files
 from specjax.fitting.spectral import spectral
-from specjax.learning.judge import Judge
+from specjax.learning.objective import Judge
 from specjax.priors.prior import Prior
 from specjax.sampling.samplers import plan as plan_of
 from specjax.sampling.step import SamplerPlan

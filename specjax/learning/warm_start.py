@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from specjax.fitting.learned import PlanResult
-from specjax.learning.form import Form, pack
+from specjax.learning.parameters import Form, pack
 
 
 def parameters_after(start: PlanResult, form: Form, dtype: Any) -> np.ndarray | None:

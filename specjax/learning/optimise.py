@@ -12,9 +12,9 @@ import numpy as np
 
 from specjax._core.arrays import Array
 from specjax.fitting.bfgs import Method
-from specjax.learning.form import Form
-from specjax.learning.judge import Judge
-from specjax.learning.prepare import Bench
+from specjax.learning.parameters import Form
+from specjax.learning.objective import Judge
+from specjax.learning.settings import Bench
 
 Progress = Callable[[int, int, float], None]
 """Called with (evaluations done, most, the best held-out value so far)."""

@@ -16,7 +16,7 @@ from specjax import files
 from specjax._core import checks
 from specjax._core.arrays import Array
 from specjax.gaussian.task import GaussianTask
-from specjax.learning.judge import Judge, check_objective, keys_of, spread_of
+from specjax.learning.objective import Judge, check_objective, keys_of, spread_of
 from specjax.learning.teacher import Teaching, fine
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise, colored
 from specjax.noise.whitening import effective

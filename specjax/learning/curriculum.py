@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from specjax._core import checks
 from specjax.fitting.learned import PlanResult
-from specjax.learning.judge import terms_of
+from specjax.learning.objective import terms_of
 from specjax.learning.learn import learn
-from specjax.learning.prepare import bench_of, prior_from, request_of
+from specjax.learning.settings import bench_of, prior_from, request_of
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise
 from specjax.priors.prior import noise_of
 
