@@ -1,32 +1,27 @@
-"""Plans of several steps, on several rungs of the ladder of priors, each from the ones before."""
+"""A curriculum: plans of several steps through several priors, each from the ones before."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 from specjax._core import checks
-from specjax.fitting.learned import PlanResult
-from specjax.learning.objective import terms_of
-from specjax.learning.learn import learn
-from specjax.learning.settings import bench_of, prior_from, request_of
-from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise
-from specjax.priors.prior import noise_of
-
-_LAST_RUNG = ("objective", "data", "batch", "mesh", "n", "cache")
-"""Options of :func:`learn` that rungs below the last one do not get."""
-
-_JUDGING = (
-    "objective", "loss", "data", "process", "alpha_bar_range", "n", "batch", "mesh",
-    "teacher_tolerance", "cache", "seed",
-)  # fmt: skip
+from specjax._core.checks import UserError
+from specjax.fitting.learned import LearnedResult
+from specjax.learning.learn import learn_with
+from specjax.learning.objective import held_out_value
+from specjax.learning.objectives import TeacherProgress, objectives_of
+from specjax.learning.optimise import Progress
+from specjax.learning.settings import LearnOptions, LearnSettings, prior_from
+from specjax.noise.noise_spectrum import check_noise
+from specjax.priors.prior import Prior, noise_of
 
 
 class Verdict(NamedTuple):
-    """What a plan is worth on some rung, held out.
+    """What a plan is worth through some prior, held out.
 
-    ``plan`` is the rung that it was learned on, or the name of a heuristic plan; ``on`` the rung
-    that judges, by ``objective`` (the weights of its terms).
+    ``plan`` is the kind of prior that it was learned on, or the name of a heuristic plan; ``on``
+    the prior that judges, by ``objective`` (the weights of its terms).
     """
 
     steps: int
@@ -40,51 +35,51 @@ def learn_all(
     priors: Sequence[Any],
     steps: Sequence[int],
     *,
-    start: Sequence[PlanResult] = (),
-    known: Mapping[int, PlanResult] | None = None,
-    learned: Callable[[PlanResult], None] | None = None,
-    noise: NoiseSpectrum | None = None,
-    **options: Any,
-) -> list[PlanResult]:
-    """Learn plans of every S on every rung.
+    start: Sequence[LearnedResult] = (),
+    known: Mapping[int, LearnedResult] | None = None,
+    learned: Callable[[LearnedResult], None] | None = None,
+    progress: Progress | None = None,
+    teacher_progress: TeacherProgress | None = None,
+    **options: Unpack[LearnOptions],
+) -> list[LearnedResult]:
+    """Learn plans of every S through every prior.
 
-    A plan starts from the best of the heuristics, the plan of the rung below, and that of fewer
-    steps on its own rung.
+    A plan starts from the best of the heuristics, the plan of the prior before, and that of fewer
+    steps through its own prior.
 
     Args:
-      priors: the rungs, as :func:`learn` takes them, from the least to the most that is known.
+      priors: as :func:`learn` takes them, from the least to the most that is known of the data.
       steps: one or several S. start: more plans to start from.
-      known: plans of the last rung that need not be learned again, by S; the rungs below are left
-        out there.
-      learned: called with each plan as it is learned. noise: as in :func:`learn`, of all rungs.
-      options: of :func:`learn`; objective, data, n, batch, mesh and cache go to the last rung, the
+      known: plans of the last prior that need not be learned again, by S; the priors before are
+        left out there.
+      learned: called with each plan as it is learned. progress, teacher_progress: of each plan.
+      options: of :func:`learn`; objective, data, n, batch, mesh and cache go to the last prior, the
         others take their own.
 
     Returns:
-      The plans, S by S and rung by rung, the known ones among them.
+      The plans, S by S and prior by prior, the known ones among them.
 
     Example:
       >>> priors = [sx.Spectrum.power_law(16, 2.0)]
       >>> [result.steps for result in sx.learn_all(priors, [2, 3])]
       [2, 3]
     """
-    rungs = [prior_from(one, noise) for one in priors]
-    if not rungs or not steps:
-        raise ValueError("priors and steps: give at least one of each")
-    counts = sorted({checks.whole_number("steps", one) for one in steps})
-    found: list[PlanResult] = []
-    before: dict[int, PlanResult] = {}
-    top = len(rungs) - 1
-    for count in counts:
+    rungs = _rungs(priors, LearnSettings.resolve(**options))
+    if not steps:
+        raise UserError("steps: give at least one")
+    found: list[LearnedResult] = []
+    before: dict[int, LearnedResult] = {}  # of fewer steps, by the prior's number
+    for count in sorted({checks.whole_number("steps", one) for one in steps}):
         if known and count in known:
-            before[top] = known[count]
+            before[len(rungs) - 1] = known[count]
             found.append(known[count])
             continue
-        below: PlanResult | None = None
-        for rung, prior in enumerate(rungs):
-            starts = [one for one in (below, before.get(rung), *start) if one is not None]
-            own = options if rung == top else _without(options, _LAST_RUNG)
-            before[rung] = below = result = learn(prior, count, start=starts, **own)
+        below: list[LearnedResult] = []
+        for number, (prior, settings) in enumerate(rungs):
+            fewer = [before[number]] if number in before else []
+            starts = [*below, *fewer, *start]
+            result = learn_with(settings, prior, count, starts, progress, teacher_progress)
+            before[number], below = result, [result]
             found.append(result)
             if learned:
                 learned(result)
@@ -92,42 +87,41 @@ def learn_all(
 
 
 def verdicts(
-    results: Sequence[PlanResult], priors: Sequence[Any], *, noise: NoiseSpectrum | None = None,
-    **options: Any,
-) -> list[Verdict]:  # fmt: skip
-    """Every plan judged on every rung, beside the best heuristic of the rung.
+    results: Sequence[LearnedResult], priors: Sequence[Any], **options: Unpack[LearnOptions]
+) -> list[Verdict]:
+    """Judge every plan on every prior, beside the best heuristic of the prior.
 
     Args:
-      results, priors, noise, options: of :func:`learn_all`, all of them.
+      results, priors, options: of :func:`learn_all`.
 
     Raises:
-      ValueError: for a plan that was learned for another noise than a rung is under.
+      UserError: for a plan that was learned for another noise than a prior is under.
     """
-    rungs = [prior_from(one, noise) for one in priors]
-    if not rungs or not results:
-        raise ValueError("results and priors: give at least one of each")
+    rungs = _rungs(priors, LearnSettings.resolve(**options))
+    if not results:
+        raise UserError("results: give at least one plan")
     for one in results:
-        for prior in rungs:
-            check_noise(one.noise, noise_of(prior), what="the plan", where=f"the rung {prior.kind}")
+        for prior, _ in rungs:
+            where = f"the prior {prior.kind}"
+            check_noise(one.noise, noise_of(prior), what="the plan", where=where)
     found = []
-    for rung, prior in enumerate(rungs):
-        own = {name: x for name, x in options.items() if name in _JUDGING}
-        if rung < len(rungs) - 1:
-            own = _without(own, _LAST_RUNG)
-        request = request_of(prior, results[0].plan.stochastic, **own)
-        bench = bench_of(prior, request, None)
-        weights = dict(request.objective)
-        with bench.precision():
+    for prior, settings in rungs:
+        settings = settings.for_prior(prior, results[0].plan.stochastic)
+        objectives, weights = objectives_of(prior, settings), dict(settings.objective)
+        with objectives.precision():
             for one in results:
-                value = float(bench.held_out.total(terms_of(bench.held_out, one.plan)))
+                value = held_out_value(objectives.held_out, one.plan)
                 found.append(Verdict(one.steps, one.prior, prior.kind, value, weights))
         for one in results:
             if one.prior == prior.kind and one.baselines:
                 name = min(one.baselines, key=one.baselines.__getitem__)
-                value = one.baselines[name]
-                found.append(Verdict(one.steps, name, prior.kind, value, weights))
+                found.append(Verdict(one.steps, name, prior.kind, one.baselines[name], weights))
     return found
 
 
-def _without(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    return {name: x for name, x in options.items() if name not in names}
+def _rungs(priors: Sequence[Any], settings: LearnSettings) -> list[tuple[Prior, LearnSettings]]:
+    """Return each prior with its settings."""
+    known = [prior_from(one, settings.noise) for one in priors]
+    if not known:
+        raise UserError("priors: give at least one")
+    return [(one, settings.below()) for one in known[:-1]] + [(known[-1], settings)]

@@ -11,6 +11,7 @@ import numpy as np
 from specjax.fitting.compare import accumulated_error, pinned_families
 from specjax.fitting.compare import heuristics as schedules_of
 from specjax.fitting.learned import LearnedResult
+from specjax.gaussian.losses import Loss
 from specjax.gaussian.modes import modes_of
 from specjax.gaussian.task import GaussianTask
 from specjax.priors.prior import Prior
@@ -45,8 +46,9 @@ class Heuristic(NamedTuple):
 
 
 def heuristics(
-    prior: Prior, steps: int, samplers: Sequence[SamplerLike], ends: tuple[float, float], loss: str
-) -> dict[str, Heuristic]:
+    prior: Prior, steps: int, samplers: Sequence[SamplerLike], ends: tuple[float, float],
+    loss: str | Loss,
+) -> dict[str, Heuristic]:  # fmt: skip
     """Return every sampler along every family in S steps, and along the closed form for a loss."""
     makers = pinned_families(ends)
     if prior.spectrum is not None:
@@ -59,7 +61,7 @@ def heuristics(
     }
 
 
-def closed_form_for(objective: Mapping[str, float], loss: str) -> str:
+def closed_form_for(objective: Mapping[str, float], loss: str | Loss) -> str | Loss:
     """Return the loss whose closed form is a heuristic: that of the transfer, else W2."""
     return loss if "transfer" in objective else "w2"
 

@@ -1,4 +1,4 @@
-"""The loop of learning: evaluations on what is learned on, looks at what is held out."""
+"""The descent: evaluations on training noise, with looks at what is held out."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 
 from specjax._core.arrays import Array
 from specjax.fitting.bfgs import Method
-from specjax.learning.parameters import Form
-from specjax.learning.objective import Judge
-from specjax.learning.settings import Bench
+from specjax.learning.objective import PlanObjective, compiled
+from specjax.learning.objectives import Objectives
+from specjax.learning.parameters import PlanParameters, plan_of
 
 Progress = Callable[[int, int, float], None]
 """Called with (evaluations done, most, the best held-out value so far)."""
@@ -22,10 +22,11 @@ Progress = Callable[[int, int, float], None]
 _TOLERANCE = {np.dtype("float64"): 1e-6, np.dtype("float32"): 1e-3}  # of the gradient, at most
 
 
-class _Pace(NamedTuple):
-    """Evaluations between two looks at what is held out, and looks without a gain to the end.
+class _Stopping(NamedTuple):
+    """When to look at what is held out, and when to stop.
 
-    ``gain`` of the value, a logarithm, counts as one.
+    Every ``look`` evaluations; after ``patience`` looks that gained less than ``gain`` (of the
+    value, a logarithm).
     """
 
     look: int
@@ -33,123 +34,120 @@ class _Pace(NamedTuple):
     gain: float
 
 
-_CLOSED_FORM, _SAMPLES, _NETWORK = _Pace(10, 10, 2e-3), _Pace(10, 3, 2e-3), _Pace(5, 3, 0.01)
+_CLOSED_FORM, _SAMPLES = _Stopping(10, 10, 2e-3), _Stopping(10, 3, 2e-3)
+_NETWORK = _Stopping(5, 3, 0.01)
 
 
-def _pace(bench: Bench) -> _Pace:
-    """The dearer an evaluation, the sooner it ends."""
-    if bench.exact:
+def _stopping(objectives: Objectives) -> _Stopping:
+    """Stop the sooner, the dearer an evaluation is."""
+    if objectives.exact:
         return _CLOSED_FORM
-    return _NETWORK if bench.learnt.by_calls else _SAMPLES
+    return _NETWORK if objectives.training.call_by_call else _SAMPLES
 
 
-class Found(NamedTuple):
-    """The best parameters [n] by what is held out, their values, and all looks [looks, 2]."""
+class Optimised(NamedTuple):
+    """The best parameters [n] by what is held out, their values, and those of all looks [k, 2]."""
 
-    parameters: np.ndarray
-    train: float
+    theta: np.ndarray
+    training: float
     held_out: float
     history: np.ndarray
 
 
-class _Task(NamedTuple):
-    form: Form
+class _Program(NamedTuple):
+    """What is static in a compiled descent."""
+
+    parameters: PlanParameters
     method: Method
+    max_iterations: int
 
 
-def descend(
-    form: Form, method: Method, bench: Bench, start: np.ndarray, ends: np.ndarray, most: int,
-    progress: Progress | None,
-) -> Found:  # fmt: skip
-    """Learn from parameters [n] on."""
-    whole, ends = np.asarray(start, bench.dtype), np.asarray(ends, bench.dtype)
-    task = _Task(form, method)
-    held_out = float(value_of(form, bench.held_out, whole, ends))
-    state = _begin(task, bench.learnt, whole, ends, most)
-    looks: list[tuple[float, float]] = []
-    best = Found(whole, np.nan, held_out, np.zeros((0, 2)))
-    waited, pace = 0, _pace(bench)
-    while waited < pace.patience and _wants_more(task, state, most):
-        until = min(int(state.iteration) + pace.look, most)
-        state = _advance(task, bench.learnt, whole, ends, state, until)
-        if not looks:  # the value at the start is the first of its history
-            looks.append((float(state.history[0]), held_out))
-            best = best._replace(train=looks[0][0])
-        now = np.asarray(_filled(form, whole, state.theta))
-        looks.append((float(state.value), float(value_of(form, bench.held_out, now, ends))))
-        gained = looks[-1][1] < best.held_out - pace.gain
-        waited = 0 if gained else waited + 1
+def optimise(
+    parameters: PlanParameters, start: np.ndarray, ends: np.ndarray, objectives: Objectives,
+    method: Method, max_iterations: int, progress: Progress | None = None,
+) -> Optimised:  # fmt: skip
+    """Minimise the training objective from parameters [n], and keep the best by the held-out one.
+
+    Args:
+      ends: logsnr at both ends [2]. max_iterations: evaluations at most.
+    """
+    theta, ends = np.asarray(start, objectives.dtype), np.asarray(ends, objectives.dtype)
+    program = _Program(parameters, method, max_iterations)
+    training, stopping = objectives.training, _stopping(objectives)
+
+    def held_out(theta: np.ndarray) -> float:
+        return float(value_of(objectives.held_out, parameters, theta, ends))
+
+    state = compiled(_begin, training, program, theta, ends, static="program")
+    best = Optimised(theta, float(state.value), held_out(theta), np.zeros((0, 2)))
+    looks, without_gain = [(best.training, best.held_out)], 0
+    while without_gain < stopping.patience and _wants_more(program, state, max_iterations):
+        until = min(int(state.iteration) + stopping.look, max_iterations)
+        state = compiled(_advance, training, program, theta, ends, state, until, static="program")
+        if len(looks) == 1:  # BFGS evaluates its start in the first iteration
+            best = best._replace(training=float(state.history[0]))
+            looks = [(best.training, best.held_out)]
+        now = np.asarray(_with_learned(parameters, theta, state.theta))
+        looks.append((float(state.value), held_out(now)))
+        without_gain = 0 if looks[-1][1] < best.held_out - stopping.gain else without_gain + 1
         if looks[-1][1] < best.held_out:
-            best = Found(now, *looks[-1], best.history)
+            best = Optimised(now, *looks[-1], best.history)
         if progress:
-            progress(int(state.iteration), most, best.held_out)
-    if not looks:  # nothing to learn
-        looks.append((float(value_of(form, bench.learnt, whole, ends)), held_out))
-        best = best._replace(train=looks[0][0])
+            progress(int(state.iteration), max_iterations, best.held_out)
     return best._replace(history=np.array(looks))
 
 
-def value_of(form: Form, judge: Judge, parameters: Array, ends: Array) -> jax.Array:
-    """The objective [] of parameters [n]."""
-    return (_value if judge.by_calls else _compiled_value)(form, judge, parameters, ends)
+def value_of(
+    objective: PlanObjective, parameters: PlanParameters, theta: Array, ends: Array
+) -> jax.Array:
+    """Compute the objective [] of parameters [n]."""
+    found: jax.Array = compiled(_value, objective, parameters, theta, ends, static="parameters")
+    return found
 
 
-def _value(form: Form, judge: Judge, parameters: Array, ends: Array) -> jax.Array:
-    return judge.value(plan_of(form, parameters, ends))
+def _value(
+    objective: PlanObjective, parameters: PlanParameters, theta: Array, ends: Array
+) -> jax.Array:
+    return objective.value(plan_of(parameters, theta, ends))
 
 
-plan_of = jax.jit(lambda form, parameters, ends: form.plan(parameters, ends), static_argnums=0)
-_compiled_value = jax.jit(_value, static_argnums=0)
+def _begin(objective: PlanObjective, program: _Program, theta: Array, ends: Array) -> Any:
+    """Make the state of the descent at its start."""
+    learned, theta = program.parameters.learned, jnp.asarray(theta)
+    scale = program.parameters.scale(theta)[learned]
+    function = _of_learned(objective, program.parameters, theta, ends)
+    return program.method.begin(function, theta[learned], scale, program.max_iterations)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _filled(form: Form, whole: Array, theta: Array) -> Array:
-    """All parameters: those that are learned, and those that stay."""
-    return jnp.asarray(whole).at[np.flatnonzero(form.free)].set(theta)
+def _advance(
+    objective: PlanObjective, program: _Program, theta: Array, ends: Array, state: Any, until: Any
+) -> Any:
+    """Go on to so many evaluations in all."""
+    function = _of_learned(objective, program.parameters, theta, ends)
+    advance = functools.partial(program.method.advance, function)
+    if not objective.call_by_call:
+        return jax.lax.while_loop(lambda s: _wants_more(program, s, until), advance, state)
+    while _wants_more(program, state, until):
+        state = advance(state)
+    return state
 
 
-def _function(form: Form, judge: Judge, whole: Array, ends: Array) -> Callable[..., jax.Array]:
-    def value(theta: jax.Array) -> jax.Array:
-        found = _value(form, judge, _filled(form, whole, theta), ends)
-        return jnp.asarray(found, theta.dtype)  # a spectrum may be of more digits than the samples
+def _of_learned(
+    objective: PlanObjective, parameters: PlanParameters, theta: Array, ends: Array
+) -> Callable[[jax.Array], jax.Array]:
+    """Make the function of the parameters that are learned; the others stay as in theta [n]."""
+
+    def value(learned: jax.Array) -> jax.Array:
+        found = _value(objective, parameters, parameters.with_learned(theta, learned), ends)
+        return jnp.asarray(found, learned.dtype)  # a spectrum may have more digits than samples
 
     return value
 
 
-def _started(task: _Task, judge: Judge, whole: Array, ends: Array, most: int) -> Any:
-    chosen = np.flatnonzero(task.form.free)
-    whole = jnp.asarray(whole)
-    scale = jnp.asarray(task.form.scale(whole))[chosen]
-    return task.method.begin(_function(task.form, judge, whole, ends), whole[chosen], scale, most)
+@functools.partial(jax.jit, static_argnames="parameters")
+def _with_learned(parameters: PlanParameters, theta: Array, learned: Array) -> jax.Array:
+    return parameters.with_learned(theta, learned)
 
 
-def _moved(task: _Task, judge: Judge, whole: Array, ends: Array, state: Any, until: Any) -> Any:
-    function = _function(task.form, judge, whole, ends)
-    return jax.lax.while_loop(
-        lambda s: _wants_more(task, s, until),
-        lambda s: task.method.advance(function, s),
-        state,
-    )
-
-
-_started_compiled = jax.jit(_started, static_argnums=(0, 4))
-_moved_compiled = jax.jit(_moved, static_argnums=0)
-
-
-def _begin(task: _Task, judge: Judge, whole: Array, ends: Array, most: int) -> Any:
-    start = _started if judge.by_calls else _started_compiled
-    return start(task, judge, whole, ends, most)
-
-
-def _wants_more(task: _Task, state: Any, until: Any) -> jax.Array:
-    return task.method.wants_more(state, _TOLERANCE[np.dtype(state.theta.dtype)], until)
-
-
-def _advance(task: _Task, judge: Judge, whole: Array, ends: Array, state: Any, until: int) -> Any:
-    """Up to so many evaluations in all; one by one where each call is a program of its own."""
-    if not judge.by_calls:
-        return _moved_compiled(task, judge, whole, ends, state, until)
-    function = _function(task.form, judge, whole, ends)
-    while _wants_more(task, state, until):
-        state = task.method.advance(function, state)
-    return state
+def _wants_more(program: _Program, state: Any, until: Any) -> jax.Array:
+    return program.method.wants_more(state, _TOLERANCE[np.dtype(state.theta.dtype)], until)

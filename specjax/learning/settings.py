@@ -1,336 +1,256 @@
-"""From a prior to the two judges of a learning: one to learn by, one held out."""
+"""What a user asks of learning: options, checked once and resolved into settings."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from specjax import files
 from specjax._core import checks
-from specjax._core.arrays import Array
-from specjax.gaussian.task import GaussianTask
-from specjax.learning.objective import Judge, check_objective, keys_of, spread_of
-from specjax.learning.teacher import Teaching, fine
-from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise, colored
+from specjax._core.checks import UserError
+from specjax.fitting.bfgs import BFGS, Method
+from specjax.fitting.optax_method import with_optax
+from specjax.gaussian.losses import Loss, loss_of
+from specjax.learning.parameters import DETERMINISTIC, GROUPS, PlanParameters, parameters_of
+from specjax.learning.terms import Weights, check_weights, default_weights
+from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise
 from specjax.noise.whitening import effective
 from specjax.priors import Colored, Gaussian, Network
 from specjax.priors.prior import Prior, noise_of
-from specjax.sampling.programs import Shell, split
+from specjax.sampling.samplers import sampler_of
+from specjax.sampling.scaled import SamplerLike
 from specjax.schedules.schedule import check_process
 from specjax.spectra.spectrum import Spectrum
 
 if TYPE_CHECKING:
+    import optax
     from jax.sharding import Mesh
 
-LEARNT, HELD_OUT = "learned on", "held out"
+_DEFAULTS: dict[str, Any] = {
+    "groups": GROUPS,
+    "loss": "w2",
+    "process": "vp",
+    "alpha_bar_range": checks.DEFAULT_ALPHA_BAR_RANGE,
+    "max_iterations": 300,
+    "teacher_tolerance": 0.01,
+    "seed": 0,
+}
+"""The options that are not None by default."""
 
-NOISES = {"network": 256}
-"""Noises that a plan is learned on, where they are not 512."""
-
-TRANSFER_SHARE = 0.1
-"""The weight of the transfer loss beside the distance to an exact denoiser's teacher. It costs
-nothing on such denoisers, and a plan learned on them alone does not carry over to a network: on the
-digits, 5 calls, the Frechet distance is 0.389 without it, 0.188 with it, 0.292 by the best
-heuristic (experiments/learned_plans)."""
-
-_LINEAR, _EXACT = ("gaussian", "probed"), ("scale_mixture", "mixture", "empirical")
+_NOISES, _NOISES_OF_NETWORK = 512, 256
 
 
-class Request(NamedTuple):
-    """How a prior is to be judged; see :func:`specjax.learning.learn` for the fields."""
+class LearnOptions(TypedDict, total=False):
+    """The keywords that :func:`learn`, :func:`learn_all` and :func:`verdicts` share.
 
-    objective: tuple[tuple[str, float], ...]
-    loss: str
-    n: int
+    Attributes:
+      sampler: whose plan it is in the beginning, along the best of all schedule families; None, the
+        default, tries DDIM and DPM-Solver++(2M).
+      groups: what is learned, of "levels", "ratios", "weights" and "noise"; all by default. Levels
+        alone, which any sampler has, are what :func:`fit` learns.
+      memory: past estimates that a step leans on, up to 2; None is the sampler's own, or 1.
+      objective: weights of "transfer", "teacher" and "energy", see :data:`TERMS`. By default the
+        transfer loss for a Gaussian, the distance to the teacher for a network, with a tenth of the
+        transfer loss for other priors of which there is a spectrum, and the energy distance for a
+        sampler with noise.
+      loss: of the transfer, a name in LOSSES or a :class:`Loss`; "w2" by default.
+      data: [N, *shape] for "energy", in the data's own space; half of them are held out.
+      noise: of the forward process, under which a spectrum of data is put. A prior, a run, or a
+        spectrum by :func:`specjax.effective` has its own; another is refused.
+      process: "vp" (the default) or "ve".
+      alpha_bar_range: the two ends (noisy, clean).
+      n: noises learned on, and as many held out; 512, or 256 for a network.
+      batch: noises in one call; all by default.
+      mesh: of devices over which the noises are cut.
+      optimizer: any optax transformation; BFGS by default.
+      max_iterations: evaluations at most; 300 by default.
+      teacher_tolerance: how much doubling the teacher's steps may change its solutions, as a part
+        of their standard deviation; 0.01 by default.
+      cache: a folder that keeps them.
+      seed: of the noises; 0 by default.
+    """
+
+    sampler: str | SamplerLike | None
+    groups: Sequence[str]
+    memory: int | None
+    objective: Mapping[str, float] | None
+    loss: str | Loss
+    data: Any
+    noise: NoiseSpectrum | None
+    process: str
+    alpha_bar_range: tuple[float, float]
+    n: int | None
     batch: int | None
     mesh: Mesh | None
-    data: np.ndarray | None
-    teaching: Teaching
+    optimizer: optax.GradientTransformation | None
+    max_iterations: int
+    teacher_tolerance: float
+    cache: str | Path | None
     seed: int
 
 
-def request_of(
-    prior: Prior,
-    stochastic: bool,
-    *,
-    objective: Mapping[str, float] | None = None,
-    loss: str = "w2",
-    data: Any = None,
-    process: str = "vp",
-    alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE,
-    n: int | None = None,
-    batch: int | None = None,
-    mesh: Mesh | None = None,
-    teacher_tolerance: float = 0.01,
-    cache: str | Path | None = None,
-    seed: int = 0,
-) -> Request:
-    """What is asked for, checked; what is not, as it suits the rung and plans with noise."""
-    found = Request(
-        objective=(),
-        loss=loss,
-        n=_noises(NOISES.get(prior.kind, 512) if n is None else n, batch, mesh),
-        batch=batch,
-        mesh=mesh,
-        data=None if data is None else np.asarray(data),
-        teaching=Teaching(
-            check_process(process),
-            checks.alpha_bar_range(alpha_bar_range),
-            checks.positive("teacher_tolerance", teacher_tolerance),
-            None if cache is None else _folder(cache),
-        ),
-        seed=checks.seed(seed),
-    )
-    return found._replace(objective=objective_of(objective, prior, stochastic))
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LearnSettings:
+    """:class:`LearnOptions`, resolved; ``method`` stands for the optimiser.
 
+    ``objective`` and ``n`` are None until :meth:`for_prior` chooses what suits a prior.
+    """
 
-def objective_of(
-    given: Mapping[str, float] | None, prior: Prior, stochastic: bool
-) -> tuple[tuple[str, float], ...]:
-    """The weights of the terms: those given, or what suits the rung and plans with noise."""
-    given = _default(prior, stochastic) if given is None else given
-    if stochastic and "teacher" in given:
-        raise ValueError(
-            "objective 'teacher' compares samples of the same noise: for a sampler with noise take "
-            "'transfer' or 'energy'"
+    samplers: tuple[SamplerLike, ...]
+    groups: tuple[str, ...]
+    memory: int | None
+    objective: Weights | Any  # Any: whoever has the settings for a prior knows that it is chosen
+    loss: Loss
+    data: np.ndarray | None
+    noise: NoiseSpectrum | None
+    process: str
+    alpha_bar_range: tuple[float, float]
+    n: int | Any  # Any: as above
+    batch: int | None
+    mesh: Mesh | None
+    method: Method
+    max_iterations: int
+    teacher_tolerance: float
+    cache: Path | None
+    seed: int
+
+    @classmethod
+    def resolve(cls, **options: Unpack[LearnOptions]) -> LearnSettings:
+        """Check all that can be checked without the prior.
+
+        Raises:
+          UserError: for an unknown name, a number out of bounds, names that do not fit together, a
+            folder that does not exist.
+        """
+        if unknown := options.keys() - LearnOptions.__annotations__:
+            raise TypeError(f"unknown options: {', '.join(sorted(unknown))}")
+        given: dict[str, Any] = {**dict.fromkeys(LearnOptions.__annotations__), **_DEFAULTS}
+        given |= options
+        settings = cls(
+            samplers=tuple(sampler_of(x) for x in _tried(given["sampler"])),
+            groups=tuple(given["groups"]),
+            memory=given["memory"],
+            objective=_unless_none(check_weights, given["objective"]),
+            loss=loss_of(given["loss"]),
+            data=_unless_none(np.asarray, given["data"]),
+            noise=given["noise"],
+            process=check_process(given["process"]),
+            alpha_bar_range=checks.alpha_bar_range(given["alpha_bar_range"]),
+            n=_unless_none(lambda n: checks.whole_number("n", n, 2), given["n"]),
+            batch=_unless_none(lambda n: checks.whole_number("batch", n), given["batch"]),
+            mesh=given["mesh"],
+            method=_unless_none(with_optax, given["optimizer"]) or BFGS,
+            max_iterations=checks.whole_number("max_iterations", given["max_iterations"]),
+            teacher_tolerance=checks.positive("teacher_tolerance", given["teacher_tolerance"]),
+            cache=_unless_none(_writable, given["cache"]),
+            seed=checks.seed(given["seed"]),
         )
-    return check_objective(given)
+        settings.parameters(steps=2)
+        return settings
+
+    def parameters(self, steps: int) -> dict[str, PlanParameters]:
+        """Return the parameters of S steps from each sampler that can be the start.
+
+        Where several samplers are tried, those that do not fit the other options are left out.
+
+        Raises:
+          UserError: if none fits, see :func:`specjax.learning.parameters.parameters_of`.
+        """
+        found, errors = {}, []
+        clean = self.alpha_bar_range[1] == 1
+        for sampler in self.samplers:
+            try:
+                found[sampler.name] = parameters_of(
+                    steps, sampler, self.memory, self.groups, clean, self.process
+                )
+            except UserError as error:
+                errors.append(error)
+        if not found:
+            raise errors[0]
+        return found
+
+    def for_prior(self, prior: Prior, stochastic: bool | None = None) -> LearnSettings:
+        """Choose the objective and the number of noises where they are not given.
+
+        Args:
+          stochastic: whether plans have noise; by default as those of the samplers do.
+
+        Raises:
+          UserError: for a teacher beside noise, noises that cannot be cut into batches and devices.
+        """
+        if stochastic is None:
+            stochastic = any(one.stochastic for one in self.parameters(steps=2).values())
+        objective = self.objective or default_weights(prior, stochastic)
+        if stochastic and "teacher" in dict(objective):
+            raise UserError(
+                "objective 'teacher' compares samples of the same noise: for a sampler with noise "
+                "take 'transfer' or 'energy'"
+            )
+        n = self.n or (_NOISES_OF_NETWORK if prior.kind == "network" else _NOISES)
+        if self.batch is not None and n % self.batch:
+            raise UserError(f"n = {n} is no multiple of batch = {self.batch}: give one")
+        ways = 1 if self.mesh is None else self.mesh.shape[self.mesh.axis_names[0]]
+        if (self.batch or n) % ways:
+            raise UserError(
+                f"{self.batch or n} noises at once do not divide over {ways} devices: give n, or a "
+                f"batch, that is a multiple of {ways}"
+            )
+        return replace(self, objective=objective, n=n)
+
+    def below(self) -> LearnSettings:
+        """Return the settings of a prior before the last of a curriculum."""
+        return replace(self, objective=None, data=None, n=None, batch=None, mesh=None, cache=None)
 
 
-def _default(prior: Prior, stochastic: bool) -> dict[str, float]:
-    if prior.kind in _LINEAR:
-        return {"transfer": 1.0}
-    if stochastic:
-        return {"energy": 1.0}
-    if prior.kind in _EXACT and prior.spectrum is not None:
-        return {"teacher": 1.0, "transfer": TRANSFER_SHARE}
-    return {"teacher": 1.0}
+def _tried(sampler: Any) -> Sequence[Any]:
+    return DETERMINISTIC if sampler is None else (sampler,)
 
 
-def _noises(n: int, batch: int | None, mesh: Mesh | None) -> int:
-    """The number of noises, if it can be cut into batches and over devices."""
-    n = checks.whole_number("n", n, 2)
-    if batch is not None and n % checks.whole_number("batch", batch):
-        raise ValueError(f"n = {n} is no multiple of batch = {batch}: give one")
-    ways = 1 if mesh is None else mesh.shape[mesh.axis_names[0]]
-    if (batch or n) % ways:
-        raise ValueError(f"{batch or n} noises at once do not divide over {ways} devices")
-    return n
+def _unless_none(function: Callable[[Any], Any], given: Any) -> Any:
+    return None if given is None else function(given)
 
 
-def _folder(cache: str | Path) -> Path:
-    """The folder of the cache, if files can be written there."""
-    files.check_folder(Path(cache) / "teacher.npz")
-    return Path(cache)
-
-
-class Bench(NamedTuple):
-    """What a plan is learned on, and what decides; ``facts`` of the teachers."""
-
-    learnt: Judge
-    held_out: Judge
-    facts: dict[str, Any]
-
-    @property
-    def exact(self) -> bool:
-        """Whether all is in closed form, in float64."""
-        return dict(self.learnt.weights).keys() == {"transfer"}
-
-    @property
-    def dtype(self) -> Any:
-        """Of parameters and levels."""
-        return np.float64 if self.exact else np.float32
-
-    def precision(self) -> contextlib.AbstractContextManager[Any]:
-        """What to compute in: float64 where all is in closed form."""
-        return jax.enable_x64(True) if self.exact else contextlib.nullcontext()
+def _writable(folder: str | Path) -> Path:
+    return files.check_folder(Path(folder) / "teacher.npz").parent
 
 
 def prior_from(given: Any, noise: NoiseSpectrum | None = None) -> Prior:
-    """A prior, or what one can be made of: a spectrum, or a trained network's run.
+    """Return a prior, or make one of a spectrum or a trained network's run.
 
     Args:
       noise: of the forward process. A spectrum of data is put under it; what has a noise of its
         own must have the same, or None is given.
 
     Raises:
-      ValueError: for anything else, for what was made for another noise, and for a spectrum with
-        a denoiser's error.
+      UserError: for anything else, and for what was made for another noise.
     """
     if isinstance(given, Spectrum) and given.noise is None:
         given = effective(given, noise)
-    found = _colored(_prior_from(given))
+    prior = _prior_from(given)
+    if isinstance(prior, Gaussian) and prior.spectrum.noise is not None:
+        prior = Colored(prior, prior.spectrum.noise)  # it works in whitened coefficients
     if noise is not None:
-        check_noise(noise_of(found), noise, what="the prior", where="noise")
-    return found
-
-
-def _colored(prior: Prior) -> Prior:
-    """A Gaussian that works in whitened coefficients as one in the data's own space."""
-    noise = prior.spectrum.noise if isinstance(prior, Gaussian) else None
-    return prior if noise is None else Colored(prior, noise)
+        check_noise(noise_of(prior), noise, what="the prior", where="noise")
+    return prior
 
 
 def _prior_from(given: Any) -> Prior:
     if isinstance(given, Spectrum):
         return Gaussian(given)
-    if all(hasattr(given, name) for name in ("kind", "shape", "fingerprint", "held_out")):
+    if callable(given) and all(
+        hasattr(given, x) for x in ("kind", "shape", "fingerprint", "held_out")
+    ):
         return given
     if all(hasattr(given, name) for name in ("denoiser", "shape", "spectrum")):
         noise = getattr(given, "noise", None)
         spectrum = given.spectrum if noise is None else given.effective
         return Network(given.denoiser(), given.shape, spectrum, source=given.source, noise=noise)
-    raise ValueError(
+    raise UserError(
         f"prior of type {type(given).__name__}: give a spectrum, a prior of specjax.priors (a "
-        "denoiser of yours as priors.Network(denoise, shape)) or a run by specjax.nn.open_run"
+        "denoiser of yours as priors.Network(denoise, shape)), an object of the protocol "
+        "specjax.priors.Prior, or a run by specjax.nn.open_run"
     )
-
-
-def bench_of(prior: Prior, request: Request, progress: Callable[[str], Any] | None) -> Bench:
-    """Both judges, with fine solutions where the objective asks for them.
-
-    Raises:
-      ValueError: if a term cannot be computed, or the teacher has not converged.
-    """
-    aside = prior.held_out or prior
-    if "transfer" in dict(request.objective):
-        for one in (prior, aside):
-            _check_transfer(one, request.loss)
-    data = _halves(request, prior, aside)
-    facts: dict[str, Any] = {}
-    return Bench(
-        learnt=_judge(prior, request, LEARNT, data[0], facts, progress),
-        held_out=_judge(aside, request, HELD_OUT, data[1], facts, progress),
-        facts=facts,
-    )
-
-
-def _check_transfer(prior: Prior, loss: str) -> None:
-    if prior.spectrum is None:
-        raise ValueError("objective 'transfer' needs the spectrum of the data: the prior has none")
-    _task(prior, loss)
-
-
-def _halves(
-    request: Request, prior: Prior, aside: Prior
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Data to learn on and data held out, each in the coordinates of its prior."""
-    if request.data is None or "energy" not in dict(request.objective):
-        return None, None
-    if len(request.data) < 4:
-        raise ValueError(
-            f"data has {len(request.data)} samples: an energy distance needs at least 4"
-        )
-    order = np.random.default_rng(request.seed).permutation(len(request.data))
-    half = len(order) // 2
-    chosen = ((prior, order[:half]), (aside, order[half:]))
-    learnt, held_out = (_projected(one, request.data[rows]) for one, rows in chosen)
-    return learnt, held_out
-
-
-def _projected(prior: Prior, data: np.ndarray) -> np.ndarray:
-    """Samples [n, *shape] in a prior's coordinates."""
-    try:
-        own = np.asarray(prior.project(data), np.float32)
-    except (TypeError, ValueError):  # of a basis, for another number of pixels
-        own = None
-    if own is None or own.shape[1:] != prior.shape:
-        raise ValueError(
-            f"data has samples of shape {data.shape[1:]}, which is not what the prior is of: give "
-            "samples in the data's own space"
-        )
-    if not np.isfinite(own).all():
-        raise ValueError("data has NaN or infinite values: leave these samples out")
-    return own
-
-
-def _judge(
-    prior: Prior, request: Request, name: str, data: Array | None, facts: dict[str, Any],
-    progress: Callable[[str], Any] | None,
-) -> Judge:  # fmt: skip
-    names = dict(request.objective)
-    samples = bool({"teacher", "energy"} & set(names))
-    shell, arrays = _split(prior) if samples else (None, [])
-    place = _placed(request.mesh)
-    judge = Judge(
-        arrays=[place(x, whole=True) for x in arrays],
-        noise=place(_noise(prior, request, name) if samples else np.zeros((0, 1), np.float32)),
-        keys=place(keys_of(_seed(request, name, 1), request.n if samples else 0)),
-        target=None,
-        data=None,
-        data_spread=None,
-        modes=_task(prior, request.loss).nodes if "transfer" in names else None,
-        shell=shell,  # type: ignore[arg-type]
-        weights=request.objective,
-        loss=request.loss,
-        batch=request.batch,
-        by_calls=prior.kind == "network" and jax.default_backend() == "cpu",
-        forward=jax.tree.map(lambda x: place(x, whole=True), noise_of(prior)) if samples else None,
-    )
-
-    def solved(by: Judge, what: str) -> np.ndarray:
-        update = progress(f"fine solutions, {what}") if progress else None
-        found = fine(prior, by, request.teaching, update)
-        facts[what] = {"steps": found.steps, "change": found.change}
-        return found.samples
-
-    if "teacher" in names:
-        judge = replace(judge, target=place(solved(judge, name)))
-    if "energy" in names:
-        if data is None:
-            other = replace(judge, noise=place(_noise(prior, request, f"other {name}")))
-            data = solved(other, f"{name}, other noise")
-        placed = place(data, whole=True)
-        judge = replace(judge, data=placed, data_spread=spread_of(placed))
-    return judge
-
-
-def _split(prior: Prior) -> tuple[Shell, list[Any]]:
-    """What is static of a prior, and its arrays; as a whole static where a part has no hash."""
-    shell, arrays = split(prior)
-    try:
-        hash(shell)
-    except TypeError:
-        return split(prior.__call__)
-    return shell, arrays
-
-
-def _seed(request: Request, name: str, what: int) -> int:
-    stream = 2 * (name.startswith("other")) + (name.endswith(HELD_OUT))
-    return int(np.random.SeedSequence((request.seed, stream, what)).generate_state(1)[0])
-
-
-def _noise(prior: Prior, request: Request, name: str) -> jax.Array:
-    key = jax.random.key(np.uint32(_seed(request, name, 0)))
-    white = jax.random.normal(key, (request.n, *prior.shape), jnp.float32)
-    return colored(noise_of(prior), white)
-
-
-def _task(prior: Prior, loss: str) -> GaussianTask:
-    assert prior.spectrum is not None
-    inner = prior.inner if isinstance(prior, Colored) else prior
-    return GaussianTask.resolve(
-        prior.spectrum, loss=loss, denoiser=getattr(inner, "response", None)
-    )
-
-
-def _placed(mesh: Mesh | None) -> Callable[..., Any]:
-    """Puts an array on the devices, cut along its first axis or whole."""
-    from jax.sharding import NamedSharding, PartitionSpec
-
-    def place(x: Any, whole: bool = False) -> Any:
-        if mesh is None:
-            return jnp.asarray(x) if isinstance(x, np.ndarray) else x
-        if whole and isinstance(x, jax.Array) and x.sharding.device_set == set(mesh.devices.flat):
-            return x  # a network that is there already, cut as its owner likes it
-        spec = PartitionSpec() if whole else PartitionSpec(mesh.axis_names[0])
-        return jax.device_put(x, NamedSharding(mesh, spec))
-
-    return place
