@@ -14,7 +14,7 @@ from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.fitting.bfgs import BFGS, Method
 from specjax.fitting.optax_method import with_optax
-from specjax.gaussian.losses import Loss, loss_of
+from specjax.gaussian.losses import LOSSES, Loss, loss_of
 from specjax.learning.parameters import DETERMINISTIC, GROUPS, PlanParameters, parameters_of
 from specjax.learning.terms import Weights, check_weights, default_weights
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise
@@ -29,17 +29,6 @@ from specjax.spectra.spectrum import Spectrum
 if TYPE_CHECKING:
     import optax
     from jax.sharding import Mesh
-
-_DEFAULTS: dict[str, Any] = {
-    "groups": GROUPS,
-    "loss": "w2",
-    "process": "vp",
-    "alpha_bar_range": checks.DEFAULT_ALPHA_BAR_RANGE,
-    "max_iterations": 300,
-    "teacher_tolerance": 0.01,
-    "seed": 0,
-}
-"""The options that are not None by default."""
 
 _NOISES, _NOISES_OF_NETWORK = 512, 256
 
@@ -95,28 +84,30 @@ class LearnOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LearnSettings:
-    """:class:`LearnOptions`, resolved; ``method`` stands for the optimiser.
+    """:class:`LearnOptions`, resolved.
 
     ``objective`` and ``n`` are None until :meth:`for_prior` chooses what suits a prior.
     """
 
-    samplers: tuple[SamplerLike, ...]
-    groups: tuple[str, ...]
-    memory: int | None
-    objective: Weights | Any  # Any: whoever has the settings for a prior knows that it is chosen
-    loss: Loss
-    data: np.ndarray | None
-    noise: NoiseSpectrum | None
-    process: str
-    alpha_bar_range: tuple[float, float]
-    n: int | Any  # Any: as above
-    batch: int | None
-    mesh: Mesh | None
-    method: Method
-    max_iterations: int
-    teacher_tolerance: float
-    cache: Path | None
-    seed: int
+    sampler: SamplerLike | None = None
+    groups: tuple[str, ...] = GROUPS
+    memory: int | None = None
+    objective: Weights | Any = (
+        None  # Any: whoever has the settings for a prior knows that it is one
+    )
+    loss: Loss = LOSSES["w2"]
+    data: np.ndarray | None = None
+    noise: NoiseSpectrum | None = None
+    process: str = "vp"
+    alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE
+    n: int | Any = None  # Any: as above
+    batch: int | None = None
+    mesh: Mesh | None = None
+    optimizer: optax.GradientTransformation | None = None
+    max_iterations: int = 300
+    teacher_tolerance: float = 0.01
+    cache: Path | None = None
+    seed: int = 0
 
     @classmethod
     def resolve(cls, **options: Unpack[LearnOptions]) -> LearnSettings:
@@ -126,31 +117,30 @@ class LearnSettings:
           UserError: for an unknown name, a number out of bounds, names that do not fit together, a
             folder that does not exist.
         """
-        if unknown := options.keys() - LearnOptions.__annotations__:
-            raise TypeError(f"unknown options: {', '.join(sorted(unknown))}")
-        given: dict[str, Any] = {**dict.fromkeys(LearnOptions.__annotations__), **_DEFAULTS}
-        given |= options
-        settings = cls(
-            samplers=tuple(sampler_of(x) for x in _tried(given["sampler"])),
-            groups=tuple(given["groups"]),
-            memory=given["memory"],
-            objective=_unless_none(check_weights, given["objective"]),
-            loss=loss_of(given["loss"]),
-            data=_unless_none(np.asarray, given["data"]),
-            noise=given["noise"],
-            process=check_process(given["process"]),
-            alpha_bar_range=checks.alpha_bar_range(given["alpha_bar_range"]),
-            n=_unless_none(lambda n: checks.whole_number("n", n, 2), given["n"]),
-            batch=_unless_none(lambda n: checks.whole_number("batch", n), given["batch"]),
-            mesh=given["mesh"],
-            method=_unless_none(with_optax, given["optimizer"]) or BFGS,
-            max_iterations=checks.whole_number("max_iterations", given["max_iterations"]),
-            teacher_tolerance=checks.positive("teacher_tolerance", given["teacher_tolerance"]),
-            cache=_unless_none(_writable, given["cache"]),
-            seed=checks.seed(given["seed"]),
+        given: Any = cls(**options)  # type: ignore[arg-type]
+        settings: LearnSettings = replace(
+            given,
+            sampler=_unless_none(sampler_of, given.sampler),
+            groups=tuple(given.groups),
+            objective=_unless_none(check_weights, given.objective),
+            loss=loss_of(given.loss),
+            data=_unless_none(np.asarray, given.data),
+            process=check_process(given.process),
+            alpha_bar_range=checks.alpha_bar_range(given.alpha_bar_range),
+            n=_unless_none(lambda n: checks.whole_number("n", n, 2), given.n),
+            batch=_unless_none(lambda n: checks.whole_number("batch", n), given.batch),
+            max_iterations=checks.whole_number("max_iterations", given.max_iterations),
+            teacher_tolerance=checks.positive("teacher_tolerance", given.teacher_tolerance),
+            cache=_unless_none(_writable, given.cache),
+            seed=checks.seed(given.seed),
         )
         settings.parameters(steps=2)
         return settings
+
+    @property
+    def method(self) -> Method:
+        """How the objective is minimised."""
+        return BFGS if self.optimizer is None else with_optax(self.optimizer)
 
     def parameters(self, steps: int) -> dict[str, PlanParameters]:
         """Return the parameters of S steps from each sampler that can be the start.
@@ -162,7 +152,8 @@ class LearnSettings:
         """
         found, errors = {}, []
         clean = self.alpha_bar_range[1] == 1
-        for sampler in self.samplers:
+        for name in DETERMINISTIC if self.sampler is None else (self.sampler,):
+            sampler = sampler_of(name)
             try:
                 found[sampler.name] = parameters_of(
                     steps, sampler, self.memory, self.groups, clean, self.process
@@ -204,10 +195,6 @@ class LearnSettings:
     def below(self) -> LearnSettings:
         """Return the settings of a prior before the last of a curriculum."""
         return replace(self, objective=None, data=None, n=None, batch=None, mesh=None, cache=None)
-
-
-def _tried(sampler: Any) -> Sequence[Any]:
-    return DETERMINISTIC if sampler is None else (sampler,)
 
 
 def _unless_none(function: Callable[[Any], Any], given: Any) -> Any:
