@@ -14,7 +14,7 @@ from specjax.learning.objectives import TeacherProgress, objectives_of
 from specjax.learning.optimise import Progress
 from specjax.learning.settings import LearnOptions, LearnSettings, prior_from
 from specjax.noise.noise_spectrum import check_noise
-from specjax.priors.prior import Prior, noise_of
+from specjax.priors.prior import Prior, prior_noise
 
 
 class Verdict(NamedTuple):
@@ -103,7 +103,7 @@ def verdicts(
     for one in results:
         for prior, _ in rungs:
             where = f"the prior {prior.kind}"
-            check_noise(one.noise, noise_of(prior), what="the plan", where=where)
+            check_noise(one.noise, prior_noise(prior), what="the plan", where=where)
     found = []
     for prior, settings in rungs:
         settings = settings.for_prior(prior, results[0].plan.stochastic)

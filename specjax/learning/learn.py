@@ -27,7 +27,7 @@ from specjax.learning.parameters import PlanParameters, pack, plan_of, unpack
 from specjax.learning.settings import LearnOptions, LearnSettings, prior_from
 from specjax.learning.teacher import check_answers
 from specjax.learning.warm_start import warm_start
-from specjax.priors.prior import Prior, noise_of
+from specjax.priors.prior import Prior, prior_noise
 from specjax.sampling.samplers import SAMPLERS, options_of
 from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr
 
@@ -207,7 +207,7 @@ def _result(
         prior=prior.kind,
         objective=dict(settings.objective),
         source={**(prior.source or {}), **about},
-        noise=noise_of(prior),
+        noise=prior_noise(prior),
         seed=settings.seed,
         **outcome,
     )

@@ -20,12 +20,8 @@ from specjax._core.arrays import Array, value
 from specjax.gaussian.losses import Loss
 from specjax.gaussian.modes import Modes
 from specjax.gaussian.task import loss_of_plan
-from specjax.learning.terms import (
-    Weights,
-    biased_energy_distance,
-    mean_squared_distance,
-    weighted_logarithms,
-)
+from specjax.learning.energy_distance import biased_energy_distance
+from specjax.learning.terms import Weights, mean_squared_distance, weighted_logarithms
 from specjax.noise.noise_spectrum import NoiseSpectrum, colored
 from specjax.sampling.denoisers import Denoiser
 from specjax.sampling.programs import program_of
@@ -47,7 +43,7 @@ class PlanObjective:
         the steps.
       target: [n, *shape], the fine solution from the same noise, or None.
       data: [m, *shape], what samples should be distributed as, or None. data_spread: [], the mean
-        distance of its pairs, see :func:`specjax.learning.terms.spread_of`.
+        distance of its pairs, by :func:`mean_pairwise_distance`.
       modes: for the closed-form transfer, or None.
       weights: (term, weight) of the logarithms. loss: of the transfer.
       batch: samples in one call, or None for all.

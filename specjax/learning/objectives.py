@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,12 +15,12 @@ from specjax._core.arrays import Array
 from specjax._core.checks import UserError
 from specjax.gaussian.modes import Modes
 from specjax.gaussian.task import GaussianTask
+from specjax.learning.energy_distance import mean_pairwise_distance
 from specjax.learning.objective import PlanObjective
 from specjax.learning.settings import LearnSettings
 from specjax.learning.teacher import teacher_solutions
-from specjax.learning.terms import spread_of
 from specjax.noise.noise_spectrum import colored
-from specjax.priors.prior import Prior, noise_of
+from specjax.priors.prior import Prior, as_denoiser, prior_noise
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -138,8 +137,10 @@ def _objective(
     def on_every_device(x: Any) -> Any:
         return place(x, whole=True) if isinstance(x, jax.Array | np.ndarray) else x
 
+    # An object that is no pytree is one leaf of the objective, and has to stay the same object.
+    denoise = prior if jax.tree_util.all_leaves([prior]) else as_denoiser(prior)
     objective = PlanObjective(
-        denoise=jax.tree.map(on_every_device, _denoiser_of(prior)) if samples else None,
+        denoise=jax.tree.map(on_every_device, denoise) if samples else None,
         noise=place(_noise(prior, settings, name)) if samples else np.zeros((0, 1), np.float32),
         keys=place(keys),
         target=None,
@@ -150,7 +151,7 @@ def _objective(
         loss=settings.loss,
         batch=settings.batch,
         call_by_call=samples and prior.kind == "network" and jax.default_backend() == "cpu",
-        forward=jax.tree.map(on_every_device, noise_of(prior)) if samples else None,
+        forward=jax.tree.map(on_every_device, prior_noise(prior)) if samples else None,
     )
 
     def solved(objective: PlanObjective, name: str) -> np.ndarray:
@@ -167,24 +168,8 @@ def _objective(
             other = replace(objective, noise=place(_noise(prior, settings, name)))
             data = solved(other, name)
         data = place(data, whole=True)
-        objective = replace(objective, data=data, data_spread=spread_of(data))
+        objective = replace(objective, data=data, data_spread=mean_pairwise_distance(data))
     return objective
-
-
-def _denoiser_of(prior: Prior) -> Any:
-    """Return a prior as a denoiser alone, without its held-out prior and its provenance.
-
-    A pytree is copied; what is none is one leaf of the objective, and stays the same object.
-    """
-    if jax.tree_util.all_leaves([prior]):
-        return prior
-    alone = copy.copy(prior)
-    known = vars(alone)
-    for name in {"held_out", "source"} & known.keys():
-        object.__setattr__(alone, name, None)
-    if "inner" in known:  # under a noise
-        object.__setattr__(alone, "inner", _denoiser_of(known["inner"]))
-    return alone
 
 
 def _key(settings: LearnSettings, name: str, what: int) -> jax.Array:
@@ -196,7 +181,7 @@ def _key(settings: LearnSettings, name: str, what: int) -> jax.Array:
 def _noise(prior: Prior, settings: LearnSettings, name: str) -> jax.Array:
     shape = (settings.n, *prior.shape)
     white = jax.random.normal(_key(settings, name, 0), shape, jnp.float32)
-    return colored(noise_of(prior), white)
+    return colored(prior_noise(prior), white)
 
 
 def _placement(mesh: Mesh | None) -> Callable[..., Any]:

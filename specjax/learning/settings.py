@@ -20,7 +20,7 @@ from specjax.learning.terms import Weights, check_weights, default_weights
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise
 from specjax.noise.whitening import effective
 from specjax.priors import Colored, Gaussian, Network
-from specjax.priors.prior import Prior, noise_of
+from specjax.priors.prior import Prior, prior_noise
 from specjax.sampling.samplers import sampler_of
 from specjax.sampling.scaled import SamplerLike
 from specjax.schedules.schedule import check_process
@@ -221,7 +221,7 @@ def prior_from(given: Any, noise: NoiseSpectrum | None = None) -> Prior:
     if isinstance(prior, Gaussian) and prior.spectrum.noise is not None:
         prior = Colored(prior, prior.spectrum.noise)  # it works in whitened coefficients
     if noise is not None:
-        check_noise(noise_of(prior), noise, what="the prior", where="noise")
+        check_noise(prior_noise(prior), noise, what="the prior", where="noise")
     return prior
 
 

@@ -32,8 +32,6 @@ heuristic (experiments/learned_plans)."""
 Weights = tuple[tuple[str, float], ...]
 """(Term, weight), in the order of :data:`TERMS`."""
 
-_PIECE = 1024  # rows of the distances within the data at once
-
 
 def check_weights(given: Mapping[str, float]) -> Weights:
     """Check the weights of terms by name."""
@@ -73,35 +71,3 @@ def _positive(x: Array) -> jax.Array:
 def mean_squared_distance(a: jax.Array, b: Array) -> jax.Array:
     """Average over samples the squared distance, summed over a sample."""
     return ((a - b) ** 2).sum() / len(a)
-
-
-@jax.jit
-def biased_energy_distance(samples: jax.Array, data: Array, spread: Array) -> jax.Array:
-    """Compute ``2 E|x - y| - E|x - x'| - E|y - y'|`` over all pairs (the V-statistic).
-
-    Each sample is paired with itself, too: so the distance is never negative and has a logarithm,
-    and its mean for two sets of one distribution is above 0 by about their spread over n.
-    :func:`specjax.evaluate.energy_distance` is the unbiased estimate.
-
-    Args:
-      samples: [n, *shape]. data: [m, *shape]. spread: :func:`spread_of` the data.
-    """
-    a, b = (jnp.reshape(x, (len(x), -1)) for x in (samples, data))
-    return 2 * _mean_distance(a, b) - _mean_distance(a, a) - spread
-
-
-def spread_of(data: Array) -> jax.Array:
-    """Compute ``E|y - y'|`` [] over all pairs of data [m, *shape], once, in pieces that fit."""
-    flat = jnp.reshape(data, (len(data), -1))
-    pieces = [flat[start : start + _PIECE] for start in range(0, len(flat), _PIECE)]
-    sums = [_mean_distance(piece, flat) * len(piece) for piece in pieces]
-    return jnp.stack(sums).sum() / len(flat)
-
-
-@jax.jit
-def _mean_distance(a: jax.Array, b: jax.Array) -> jax.Array:
-    inner = jnp.matmul(a, b.T, precision="highest")
-    squared = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * inner
-    # A root has no derivative at 0, and rounding may go below; NaN is not near, and stays NaN.
-    near = squared <= 1e-6 * ((a**2).sum(1).mean() + (b**2).sum(1).mean())
-    return jnp.where(near, 0, jnp.sqrt(jnp.where(near, 1, squared))).mean()
