@@ -15,7 +15,7 @@ from specjax import files
 from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.cli.console import cache_folder, print_json, progress, status
-from specjax.cli.learn_rungs import Ladder, Rungs, ladder_of
+from specjax.cli.learn_priors import NETWORK, Curriculum, PriorOptions, curriculum_of
 from specjax.fitting.learned import LearnedResult
 from specjax.schedules.schedule import alpha_bar_range_of
 
@@ -43,8 +43,8 @@ class Learning:
     memory: int | None = None
     """past estimates that a step leans on, up to 2; by default the sampler's own, or 1"""
     objective: tuple[str, ...] = ()
-    """on the last rung: weights of the logarithms of transfer, teacher and energy, such as
-    teacher=1 transfer=0.2; by default as docs/plans.md says of each rung"""
+    """on the last prior: weights of the logarithms of transfer, teacher and energy, such as
+    teacher=1 transfer=0.2; by default as docs/plans.md says of each prior"""
     loss: str = "w2"
     """of the transfer: w2, kl, kl_reverse, l1 or relative"""
     process: str = "vp"
@@ -52,9 +52,9 @@ class Learning:
     alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE
     """the two ends; with CLEAN = 1.0 the last step returns the denoised estimate"""
     n: int | None = None
-    """noises on the last rung, and as many held out; by default 512, or 256 for a network"""
+    """noises on the last prior, and as many held out; by default 512, or 256 for a network"""
     batch: int | None = None
-    """noises in one call of the last rung; by default all"""
+    """noises in one call of the last prior; by default all"""
     max_iterations: int = 300
     """evaluations of each plan at most"""
     teacher_tolerance: float = 0.01
@@ -80,12 +80,12 @@ class Learning:
 class LearnCommand:
     """Learn whole plans: levels, and what is done with the denoiser's answers."""
 
-    rungs: Annotated[Rungs, tyro.conf.arg(name="")] = field(default_factory=Rungs)
+    through: Annotated[PriorOptions, tyro.conf.arg(name="")] = field(default_factory=PriorOptions)
     steps: tuple[int, ...] = tyro.MISSING
     """one or several S, the numbers of denoiser calls"""
     learning: Learning = field(default_factory=Learning)
     start: tuple[str, ...] = ()
-    """plan files to start from, of any S, rung or noise"""
+    """plan files to start from, of any S, prior or noise"""
     out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "plan.json"
     """the plan file to write; of several S plan-S.json, and those that are there already, learned
     in the same way, are not learned again"""
@@ -101,16 +101,16 @@ class LearnCommand:
         from specjax.learning.settings import LearnSettings
         from specjax.report import learn as report_learn
 
-        options = {**self.learning.options, "seed": self.rungs.seed}
+        options = {**self.learning.options, "seed": self.through.seed}
         settings = LearnSettings.resolve(**options)
         self._check()
         starts = [self._start(path) for path in self.start]
-        ladder = ladder_of(self.rungs)
-        last = ladder.priors[-1]
-        request = self._request(ladder, settings.for_prior(last).objective)
+        curriculum = curriculum_of(self.through)
+        last = curriculum.last
+        request = self._request(curriculum, settings.for_prior(last).objective)
         known = self._known(request)
-        if ladder.on_network:
-            options |= {"cache": cache_folder("teachers"), "mesh": ladder.mesh}
+        if last.kind == NETWORK:
+            options |= {"cache": cache_folder("teachers"), "mesh": curriculum.mesh}
 
         def learned(result: LearnedResult) -> None:
             if result.prior == last.kind:
@@ -119,7 +119,7 @@ class LearnCommand:
 
         with progress("learning", "evaluations", long=True) as update:
             every = learn_all(
-                ladder.priors, self.steps, start=starts, known=known, learned=learned,
+                curriculum.priors, self.steps, start=starts, known=known, learned=learned,
                 progress=lambda done, most, value: update(done, most, f"held out {value:.4g}"),
                 teacher_progress=lambda what: lambda done, total: update(
                     done, total, f"steps of {what}"
@@ -127,13 +127,13 @@ class LearnCommand:
                 **options,
             )  # fmt: skip
         found = [one for one in every if one.prior == last.kind]
-        with status("judging every plan on every rung"):
-            judged = verdicts(every, ladder.priors, **options)
+        with status("judging every plan on every prior"):
+            judged = verdicts(every, curriculum.priors, **options)
             ratios = [amplification(one, last) for one in found]
         written = [str(self._path(one.steps)) for one in found]
         if self.plot is not None:
             with status("drawing"):
-                _draw(self.plot, found, ladder, self.rungs.samples)
+                _draw(self.plot, found, curriculum, self.through.samples)
             written.append(self.plot)
         if self.json:
             print_json({**report_learn.learned_json(found, judged, ratios), "files": written})
@@ -149,13 +149,13 @@ class LearnCommand:
         for steps in self.steps:
             path = self._path(checks.whole_number("steps", steps))
             files.check_folder(path)
-            files.check_apart(data=self.rungs.data, out=path, plot=self.plot)
+            files.check_apart(data=self.through.data, out=path, plot=self.plot)
         if self.plot is not None:
             files.check_folder(check_path(self.plot))
-        self.rungs.check()
+        self.through.check()
 
     def _path(self, steps: int) -> Path:
-        """The file of the plan of S steps."""
+        """Return the file of the plan of S steps."""
         path = Path(self.out)
         if len(set(self.steps)) == 1:
             return path
@@ -168,14 +168,14 @@ class LearnCommand:
             raise UserError(f"{path} is no plan: give files by 'specjax learn' or 'specjax fit'")
         return loaded
 
-    def _request(self, ladder: Ladder, objective: Weights) -> dict[str, Any]:
+    def _request(self, curriculum: Curriculum, objective: Weights) -> dict[str, Any]:
         """Collect what a plan depends on, as a plan file keeps it."""
         asked = {one.name: getattr(self.learning, one.name) for one in fields(self.learning)}
         return files.plain({
             **asked,
             "objective": dict(objective),
-            "rungs": [f"{one.kind} {one.fingerprint}" for one in ladder.priors],
-            "seed": self.rungs.seed,
+            "rungs": [f"{one.kind} {one.fingerprint}" for one in curriculum.priors],
+            "seed": self.through.seed,
             "start": [files.checksum({"file": Path(x).read_text()}) for x in self.start],
         })  # fmt: skip
 
@@ -193,37 +193,37 @@ class LearnCommand:
         return found
 
 
-def _draw(path: str, found: Sequence[LearnedResult], ladder: Ladder, samples: int) -> None:
+def _draw(path: str, found: Sequence[LearnedResult], curriculum: Curriculum, samples: int) -> None:
     from specjax.report.figures import learn_figure, save_figure
 
     shown = found[-1]
-    beside = _beside(shown, ladder)
-    limits = {one.steps: _limit(one, ladder) for one in found}
+    beside = _beside(shown, curriculum)
+    limits = {one.steps: _limit(one, curriculum) for one in found}
     figure = learn_figure(
         found,
         {name: one.schedule for name, one in beside.items()},
         {steps: x for steps, x in limits.items() if x is not None},
-        _samples(shown, beside, ladder, samples) if ladder.run is not None else None,
+        _samples(shown, beside, curriculum, samples) if curriculum.run is not None else None,
     )
     save_figure(figure, path)
 
 
-def _beside(result: LearnedResult, ladder: Ladder) -> dict[str, Heuristic]:
-    """The best heuristic plans, each of another schedule."""
+def _beside(result: LearnedResult, curriculum: Curriculum) -> dict[str, Heuristic]:
+    """Choose the best heuristic plans, each of another schedule."""
     from specjax.learning.heuristics import rivals
 
-    known = rivals(result, ladder.priors[-1])
+    known = rivals(result, curriculum.last)
     best: dict[str, str] = {}
     for name in known:
         best.setdefault(name.split()[1], name)
     return {name: known[name] for name in list(best.values())[:_SHOWN_HEURISTICS]}
 
 
-def _limit(result: LearnedResult, ladder: Ladder) -> float | None:
-    """What no plan of so many calls falls below, where that is known."""
+def _limit(result: LearnedResult, curriculum: Curriculum) -> float | None:
+    """Compute what no plan of so many calls falls below, where that is known."""
     from specjax.fitting import limits
 
-    spectrum = ladder.priors[-1].spectrum
+    spectrum = curriculum.last.spectrum
     exact = result.prior == "gaussian" and dict(result.objective).keys() == {"transfer"}
     if not exact or spectrum is None or result.plan.stochastic or not result.schedule.ends_clean:
         return None
@@ -234,22 +234,24 @@ def _limit(result: LearnedResult, ladder: Ladder) -> float | None:
 
 
 def _samples(
-    result: LearnedResult, beside: Mapping[str, Heuristic], ladder: Ladder, n: int
+    result: LearnedResult, beside: Mapping[str, Heuristic], curriculum: Curriculum, n: int
 ) -> dict[str, np.ndarray]:
-    """What the network makes of the same noises by the plan, the best heuristic and a fine one."""
+    """Draw samples of one noise by the plan, the best heuristic and a fine solution."""
     from specjax.learning.teacher import fine_plan
     from specjax.sampling.generate import generate
 
-    assert ladder.run is not None
+    assert curriculum.run is not None
     name, heuristic = next(iter(beside.items()))
     plans = {
         f"learned, {result.plan.calls} calls": result.plan,
         f"{name}, {result.steps} steps": heuristic.plan(result.process, 0),
         f"fine solution, {_FINE_CALLS} calls": fine_plan(
-            ladder.priors[-1], _FINE_CALLS, alpha_bar_range_of(result.schedule)
+            curriculum.last, _FINE_CALLS, alpha_bar_range_of(result.schedule)
         ),
     }
     return {
-        name: generate(plan, ladder.run.denoiser(), n, ladder.run.shape, noise=ladder.run.noise)
+        name: generate(
+            plan, curriculum.run.denoiser(), n, curriculum.run.shape, noise=curriculum.run.noise
+        )
         for name, plan in plans.items()
     }
