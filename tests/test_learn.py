@@ -383,29 +383,3 @@ def test_the_closed_form_for_the_loss_is_a_heuristic(loss):
     wanted = np.log(float(sx.loss(spectrum, closed, loss=loss)))
     assert found.baselines["ddim spectral"] == pytest.approx(wanted, rel=1e-6)
     assert found.loss == loss
-
-
-class Signs:
-    """A prior of somebody else's: data that are -1 or 1 in every number; no pytree."""
-
-    kind, shape, spectrum, held_out = "signs", (3,), None, None
-    source, fingerprint = {"name": "signs"}, "signs of 3"
-
-    def __call__(self, x, alpha, sigma):
-        return jax.numpy.tanh(alpha * x / sigma**2)
-
-    def project(self, x):
-        return x
-
-    lift = project
-
-
-def test_a_prior_of_ones_own():
-    ends = (NOISY, 0.99)
-    result = sx.learn(Signs(), 3, n=32, max_iterations=30, alpha_bar_range=ends)
-    assert result.prior == "signs"
-    assert result.source["name"] == "signs"
-    assert result.objective == {"teacher": 1.0}
-    assert result.value < min(result.baselines.values())
-    verdict, *_ = sx.verdicts([result], [Signs()], n=32, alpha_bar_range=ends)
-    assert verdict.value == pytest.approx(result.value, abs=SAMPLED)

@@ -51,7 +51,7 @@ def default_weights(prior: Prior, stochastic: bool) -> Weights:
         return (("transfer", 1.0),)
     if stochastic:
         return (("energy", 1.0),)
-    if prior.kind != "network" and prior.spectrum is not None:
+    if prior.kind in ("scale_mixture", "mixture", "empirical") and prior.spectrum is not None:
         return ("transfer", TRANSFER_SHARE), ("teacher", 1.0)
     return (("teacher", 1.0),)
 
