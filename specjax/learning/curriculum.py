@@ -9,7 +9,7 @@ from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.fitting.learned import LearnedResult
 from specjax.learning.learn import learn_with
-from specjax.learning.objective import held_out_value
+from specjax.learning.objective import value_of_plan
 from specjax.learning.objectives import TeacherProgress, objectives_of
 from specjax.learning.optimise import Progress
 from specjax.learning.settings import LearnOptions, LearnSettings, prior_from
@@ -110,7 +110,7 @@ def verdicts(
         objectives, weights = objectives_of(prior, settings), dict(settings.objective)
         with objectives.precision():
             for one in results:
-                value = held_out_value(objectives.held_out, one.plan)
+                value = value_of_plan(objectives.held_out, one.plan)
                 found.append(Verdict(one.steps, one.prior, prior.kind, value, weights))
         for one in results:
             if one.prior == prior.kind and one.baselines:

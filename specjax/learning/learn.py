@@ -19,10 +19,10 @@ import numpy as np
 from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.fitting.learned import LearnedResult
-from specjax.learning.heuristics import Heuristic, closed_form_for, heuristics
-from specjax.learning.objective import held_out_value, terms_of
+from specjax.learning.heuristics import closed_form_for, heuristics
+from specjax.learning.objective import terms_of, value_of_plan
 from specjax.learning.objectives import Objectives, TeacherProgress, objectives_of
-from specjax.learning.optimise import Optimised, Progress, optimise, value_of
+from specjax.learning.optimise import Optimised, Progress, optimise
 from specjax.learning.parameters import PlanParameters, pack, plan_of, unpack
 from specjax.learning.settings import LearnOptions, LearnSettings, prior_from
 from specjax.learning.teacher import check_answers
@@ -83,19 +83,16 @@ def learn_with(
     """Learn with resolved settings, see :func:`learn`."""
     began = time.perf_counter()
     by_sampler = settings.parameters(checks.whole_number("steps", steps))
-    starts = _checked_starts(start)
+    starts = [start] if isinstance(start, LearnedResult) else list(start)
+    for one in starts:
+        if not isinstance(one, LearnedResult):
+            raise UserError(f"start of type {type(one).__name__}: give plans that learn returned")
     settings = settings.for_prior(prior)
     objectives = objectives_of(prior, settings, teacher_progress)
     ends = alpha_bar_to_logsnr(settings.alpha_bar_range)
     with objectives.precision():
-        known = _heuristics(prior, steps, by_sampler, settings)
-        memory = max(one.memory for one in by_sampler.values())
-        baselines = {
-            name: held_out_value(objectives.held_out, one.plan(settings.process, memory))
-            for name, one in known.items()
-        }
-        fall_back = _best_heuristic(baselines, known, by_sampler, settings, objectives)
-        first = _first(fall_back, starts, by_sampler, objectives, ends)
+        baselines, fall_back = _best_heuristic(prior, steps, settings, by_sampler, objectives)
+        first = _warm_starts(starts, fall_back, by_sampler, objectives, ends)
         found = optimise(
             first.parameters, first.theta, ends, objectives, settings.method,
             settings.max_iterations, progress,
@@ -105,8 +102,9 @@ def learn_with(
         if not (moved and found.held_out < fall_back.value):
             kept, parameters = fall_back.name, fall_back.parameters
             found = found._replace(theta=fall_back.theta, held_out=fall_back.value)
-        return _result(
-            found, parameters, ends, objectives, settings, prior, kept=kept,
+        about = _about(prior, settings, objectives)
+        return LearnedResult(
+            **about, **_plan_fields(parameters, found, ends, objectives), kept=kept,
             baselines=baselines, seconds=time.perf_counter() - began,
         )  # fmt: skip
 
@@ -120,49 +118,41 @@ class _Start(NamedTuple):
     value: float
 
 
-def _checked_starts(start: LearnedResult | Sequence[LearnedResult]) -> list[LearnedResult]:
-    given = [start] if isinstance(start, LearnedResult) else list(start)
-    for one in given:
-        if not isinstance(one, LearnedResult):
-            raise UserError(f"start of type {type(one).__name__}: give plans that learn returned")
-    return given
-
-
-def _heuristics(
-    prior: Prior, steps: int, by_sampler: Mapping[str, PlanParameters], settings: LearnSettings
-) -> dict[str, Heuristic]:
-    samplers = tuple(one.sampler for one in by_sampler.values())
-    closed = closed_form_for(dict(settings.objective), settings.loss)
-    return heuristics(prior, steps, samplers, settings.alpha_bar_range, closed)
-
-
 def _best_heuristic(
-    baselines: Mapping[str, float], known: Mapping[str, Heuristic],
-    by_sampler: Mapping[str, PlanParameters], settings: LearnSettings, objectives: Objectives,
-) -> _Start:  # fmt: skip
-    """Return what is kept where learning gains nothing.
+    prior: Prior, steps: int, settings: LearnSettings, by_sampler: Mapping[str, PlanParameters],
+    objectives: Objectives,
+) -> tuple[dict[str, float], _Start]:  # fmt: skip
+    """Return the values of all heuristic plans, and the best, which is kept if learning fails.
 
     Raises:
       UserError: if the denoiser's answers along some heuristic plan are not finite.
     """
-    finite = {name: x for name, x in baselines.items() if math.isfinite(x)}
-    for name in baselines.keys() - finite.keys():
+    samplers = [one.sampler for one in by_sampler.values()]
+    closed = closed_form_for(dict(settings.objective), settings.loss)
+    known = heuristics(prior, steps, samplers, settings.alpha_bar_range, closed)
+    memory = max(one.memory for one in by_sampler.values())
+    plans = {name: one.plan(settings.process, memory) for name, one in known.items()}
+    values = {name: value_of_plan(objectives.held_out, plan) for name, plan in plans.items()}
+    finite = {name: x for name, x in values.items() if math.isfinite(x)}
+    for name in values.keys() - finite.keys():
         if not objectives.exact:
             check_answers(objectives.held_out, known[name].plan(settings.process, 0))
     if not finite:
         raise UserError(
-            "no heuristic plan has a finite objective: try another one, or other ends "
+            "objective: no heuristic plan has a finite one; try another objective, or other ends "
             "(alpha_bar_range)"
         )
-    name = min(finite, key=finite.__getitem__)
-    parameters = by_sampler[known[name].sampler.name]
+    best = min(finite, key=finite.__getitem__)
+    parameters = by_sampler[known[best].sampler.name]
     # Levels keep the least distance of the dtype that they are learned in.
-    logsnr = np.asarray(known[name].schedule.logsnr, objectives.dtype)
-    return _Start(name, parameters, np.asarray(pack(parameters, logsnr, None)), finite[name])
+    logsnr = np.asarray(known[best].schedule.logsnr, objectives.dtype)
+    return values, _Start(
+        best, parameters, np.asarray(pack(parameters, logsnr, None)), values[best]
+    )
 
 
-def _first(
-    fall_back: _Start, starts: Sequence[LearnedResult], by_sampler: Mapping[str, PlanParameters],
+def _warm_starts(
+    starts: Sequence[LearnedResult], fall_back: _Start, by_sampler: Mapping[str, PlanParameters],
     objectives: Objectives, ends: np.ndarray,
 ) -> _Start:  # fmt: skip
     """Return the best of the starts on what is held out."""
@@ -171,43 +161,38 @@ def _first(
         parameters = by_sampler.get(one.sampler, fall_back.parameters)
         theta = warm_start(one, parameters, objectives.dtype)
         if theta is not None:
-            value = float(value_of(objectives.held_out, parameters, theta, ends))
+            value = value_of_plan(objectives.held_out, plan_of(parameters, theta, ends))
             found.append(_Start(f"{one.prior}, {one.steps} steps", parameters, theta, value))
     return min((one for one in found if math.isfinite(one.value)), key=lambda one: one.value)
 
 
-def _result(
-    found: Optimised, parameters: PlanParameters, ends: np.ndarray, objectives: Objectives,
-    settings: LearnSettings, prior: Prior, **outcome: Any,
-) -> LearnedResult:  # fmt: skip
+def _plan_fields(
+    parameters: PlanParameters, found: Optimised, ends: np.ndarray, objectives: Objectives
+) -> dict[str, Any]:
+    """Return the fields of a result that say what was learned, and its value."""
     theta, ends = (np.asarray(x, objectives.dtype) for x in (found.theta, ends))
-    levels, by = unpack(parameters, theta, ends)
-    logsnr, by = jax.tree.map(lambda x: np.asarray(x, np.float64), (levels, by))
+    levels, by = jax.tree.map(
+        lambda x: np.asarray(x, np.float64), unpack(parameters, theta, ends)
+    )  # fmt: skip
     terms = terms_of(objectives.held_out, plan_of(parameters, theta, ends))
-    about = {
-        "fingerprint": prior.fingerprint,
-        "noises": settings.n,
-        "teacher": objectives.teacher,
-    }
     sampler = parameters.sampler
-    return LearnedResult(
-        schedule=NoiseSchedule(logsnr),
-        corrections=by,
-        sampler=sampler.name,
-        sampler_options=options_of(sampler),
-        custom_sampler=None if sampler.name in SAMPLERS else sampler,
-        loss=settings.loss.name,
-        process=settings.process,
-        alpha_bar_range=settings.alpha_bar_range,
-        value=found.held_out,
-        train_value=found.training,
-        history=found.history,
-        terms={name: float(x) for name, x in terms.items()},
-        groups=parameters.groups,
-        prior=prior.kind,
-        objective=dict(settings.objective),
-        source={**(prior.source or {}), **about},
-        noise=prior_noise(prior),
-        seed=settings.seed,
-        **outcome,
-    )
+    return {
+        "schedule": NoiseSchedule(levels), "corrections": by, "groups": parameters.groups,
+        "sampler": sampler.name, "sampler_options": options_of(sampler),
+        "custom_sampler": None if sampler.name in SAMPLERS else sampler,
+        "value": found.held_out, "train_value": found.training, "history": found.history,
+        "terms": {name: float(x) for name, x in terms.items()},
+    }  # fmt: skip
+
+
+def _about(prior: Prior, settings: LearnSettings, objectives: Objectives) -> dict[str, Any]:
+    """Return the fields of a result that say what it was learned for and by."""
+    source = {
+        "fingerprint": prior.fingerprint, "noises": settings.n, "teacher": objectives.teacher
+    }  # fmt: skip
+    return {
+        "prior": prior.kind, "source": {**(prior.source or {}), **source},
+        "noise": prior_noise(prior), "objective": dict(settings.objective),
+        "loss": settings.loss.name, "process": settings.process,
+        "alpha_bar_range": settings.alpha_bar_range, "seed": settings.seed,
+    }  # fmt: skip

@@ -156,7 +156,7 @@ def terms_of(objective: PlanObjective, plan: SamplerPlan) -> dict[str, jax.Array
     return found
 
 
-def held_out_value(objective: PlanObjective, plan: SamplerPlan) -> float:
+def value_of_plan(objective: PlanObjective, plan: SamplerPlan) -> float:
     """Compute the objective of a plan of known numbers."""
     return float(weighted_logarithms(objective.weights, terms_of(objective, plan)))
 

@@ -32,8 +32,6 @@ TRAINING, HELD_OUT = "training noise", "held-out noise"
 _STREAMS = (TRAINING, HELD_OUT, f"other {TRAINING}", f"other {HELD_OUT}")
 """What noise is drawn for; the number is part of its seed."""
 
-_LEAST_DATA = 4  # two samples in each half
-
 
 class Objectives(NamedTuple):
     """What a plan is learned on, and what decides.
@@ -73,15 +71,10 @@ def objectives_of(
       UserError: if a term cannot be computed, or the teacher has not converged.
     """
     aside, about = prior.held_out or prior, dict[str, Any]()
-    modes = [_modes(one, settings) for one in (prior, aside)]
-    data = _halves(settings, prior, aside)
-    made = [
-        _objective(one, own, part, settings, name, about, progress)
-        for one, own, part, name in zip(
-            (prior, aside), modes, data, (TRAINING, HELD_OUT), strict=True
-        )
-    ]
-    return Objectives(made[0], made[1], about)
+    modes, data = [_modes(one, settings) for one in (prior, aside)], _halves(settings, prior, aside)
+    training = _objective(prior, modes[0], data[0], settings, TRAINING, about, progress)
+    held_out = _objective(aside, modes[1], data[1], settings, HELD_OUT, about, progress)
+    return Objectives(training, held_out, about)
 
 
 def _modes(prior: Prior, settings: LearnSettings) -> Modes | None:
@@ -102,7 +95,7 @@ def _halves(
     if settings.data is None or "energy" not in dict(settings.objective):
         return None, None
     count = len(settings.data)
-    if count < _LEAST_DATA:
+    if count < 4:  # two in each half
         raise UserError(f"data has {count} samples: an energy distance needs at least 4")
     order = np.random.default_rng(settings.seed).permutation(count)
     training, held_out = settings.data[order[: count // 2]], settings.data[order[count // 2 :]]

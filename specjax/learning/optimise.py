@@ -12,7 +12,7 @@ import numpy as np
 
 from specjax._core.arrays import Array
 from specjax.fitting.bfgs import Method
-from specjax.learning.objective import PlanObjective, compiled
+from specjax.learning.objective import PlanObjective, compiled, value_of_plan
 from specjax.learning.objectives import Objectives
 from specjax.learning.parameters import PlanParameters, plan_of
 
@@ -76,7 +76,7 @@ def optimise(
     training, stopping = objectives.training, _stopping(objectives)
 
     def held_out(theta: np.ndarray) -> float:
-        return float(value_of(objectives.held_out, parameters, theta, ends))
+        return value_of_plan(objectives.held_out, plan_of(parameters, theta, ends))
 
     state = compiled(_begin, training, program, theta, ends, static="program")
     best = Optimised(theta, float(state.value), held_out(theta), np.zeros((0, 2)))
@@ -87,7 +87,8 @@ def optimise(
         if len(looks) == 1:  # BFGS evaluates its start in the first iteration
             best = best._replace(training=float(state.history[0]))
             looks = [(best.training, best.held_out)]
-        now = np.asarray(_with_learned(parameters, theta, state.theta))
+        now = theta.copy()
+        now[parameters.learned] = state.theta
         looks.append((float(state.value), held_out(now)))
         without_gain = 0 if looks[-1][1] < best.held_out - stopping.gain else without_gain + 1
         if looks[-1][1] < best.held_out:
@@ -95,20 +96,6 @@ def optimise(
         if progress:
             progress(int(state.iteration), max_iterations, best.held_out)
     return best._replace(history=np.array(looks))
-
-
-def value_of(
-    objective: PlanObjective, parameters: PlanParameters, theta: Array, ends: Array
-) -> jax.Array:
-    """Compute the objective [] of parameters [n]."""
-    found: jax.Array = compiled(_value, objective, parameters, theta, ends, static="parameters")
-    return found
-
-
-def _value(
-    objective: PlanObjective, parameters: PlanParameters, theta: Array, ends: Array
-) -> jax.Array:
-    return objective.value(plan_of(parameters, theta, ends))
 
 
 def _begin(objective: PlanObjective, program: _Program, theta: Array, ends: Array) -> Any:
@@ -138,15 +125,11 @@ def _of_learned(
     """Make the function of the parameters that are learned; the others stay as in theta [n]."""
 
     def value(learned: jax.Array) -> jax.Array:
-        found = _value(objective, parameters, parameters.with_learned(theta, learned), ends)
+        whole = jnp.asarray(theta).at[parameters.learned].set(learned)
+        found = objective.value(plan_of(parameters, whole, ends))
         return jnp.asarray(found, learned.dtype)  # a spectrum may have more digits than samples
 
     return value
-
-
-@functools.partial(jax.jit, static_argnames="parameters")
-def _with_learned(parameters: PlanParameters, theta: Array, learned: Array) -> jax.Array:
-    return parameters.with_learned(theta, learned)
 
 
 def _wants_more(program: _Program, state: Any, until: Any) -> jax.Array:

@@ -78,10 +78,6 @@ class PlanParameters(NamedTuple):
         edges = np.cumsum(list(self.sizes.values()))[:-1]
         return dict(zip(self.sizes, jnp.split(theta, edges), strict=True))
 
-    def with_learned(self, theta: Array, learned: Array) -> jax.Array:
-        """Put parameters that are learned into all of them, [n]."""
-        return jnp.asarray(theta).at[self.learned].set(learned)
-
     def levels(self, theta: Array, ends: Array) -> Array:
         """Compute logsnr [S + 1]."""
         return levels_of(self.by_group(theta)["levels"], ends, ends_clean=self.ends_clean)

@@ -64,11 +64,9 @@ class TeacherSolutions(NamedTuple):
 
 
 def teacher_solutions(
-    prior: Prior,
-    objective: PlanObjective,
-    settings: LearnSettings,
+    prior: Prior, objective: PlanObjective, settings: LearnSettings,
     progress: Progress | None = None,
-) -> TeacherSolutions:
+) -> TeacherSolutions:  # fmt: skip
     """Solve from the noise of an objective, or find what was solved before.
 
     Raises:
@@ -105,12 +103,9 @@ def _if_same(kept: TeacherSolutions | None, coarse: np.ndarray) -> TeacherSoluti
 
 
 def _converged(
-    prior: Prior,
-    objective: PlanObjective,
-    settings: LearnSettings,
-    coarse: np.ndarray,
+    prior: Prior, objective: PlanObjective, settings: LearnSettings, coarse: np.ndarray,
     progress: Progress | None,
-) -> TeacherSolutions:
+) -> TeacherSolutions:  # fmt: skip
     """Double the steps until that changes the solutions by no more than the tolerance."""
     before, steps = _solve(prior, objective, settings, FEWEST), FEWEST
     while True:
