@@ -174,7 +174,7 @@ class LearnCommand:
         return files.plain({
             **asked,
             "objective": dict(objective),
-            "rungs": [f"{one.kind} {one.fingerprint}" for one in curriculum.priors],
+            "priors": [f"{one.kind} {one.fingerprint}" for one in curriculum.priors],
             "seed": self.through.seed,
             "start": [files.checksum({"file": Path(x).read_text()}) for x in self.start],
         })  # fmt: skip
@@ -193,30 +193,23 @@ class LearnCommand:
         return found
 
 
-def _draw(path: str, found: Sequence[LearnedResult], curriculum: Curriculum, samples: int) -> None:
+def _draw(path: str, found: Sequence[LearnedResult], curriculum: Curriculum, n: int) -> None:
+    """Draw the plans, the best heuristic of each schedule, and n samples of a run's network."""
+    from specjax.learning.heuristics import rivals
     from specjax.report.figures import learn_figure, save_figure
 
-    shown = found[-1]
-    beside = _beside(shown, curriculum)
+    best: dict[str, tuple[str, Heuristic]] = {}
+    for name, one in rivals(found[-1], curriculum.last).items():
+        best.setdefault(name.split()[1], (name, one))
+    beside = dict(list(best.values())[:_SHOWN_HEURISTICS])
     limits = {one.steps: _limit(one, curriculum) for one in found}
     figure = learn_figure(
         found,
         {name: one.schedule for name, one in beside.items()},
         {steps: x for steps, x in limits.items() if x is not None},
-        _samples(shown, beside, curriculum, samples) if curriculum.run is not None else None,
+        None if curriculum.run is None else _samples(found[-1], beside, curriculum, n),
     )
     save_figure(figure, path)
-
-
-def _beside(result: LearnedResult, curriculum: Curriculum) -> dict[str, Heuristic]:
-    """Choose the best heuristic plans, each of another schedule."""
-    from specjax.learning.heuristics import rivals
-
-    known = rivals(result, curriculum.last)
-    best: dict[str, str] = {}
-    for name in known:
-        best.setdefault(name.split()[1], name)
-    return {name: known[name] for name in list(best.values())[:_SHOWN_HEURISTICS]}
 
 
 def _limit(result: LearnedResult, curriculum: Curriculum) -> float | None:
@@ -240,18 +233,16 @@ def _samples(
     from specjax.learning.teacher import fine_plan
     from specjax.sampling.generate import generate
 
-    assert curriculum.run is not None
+    run = curriculum.run
+    assert run is not None
     name, heuristic = next(iter(beside.items()))
+    fine = fine_plan(curriculum.last, _FINE_CALLS, alpha_bar_range_of(result.schedule))
     plans = {
         f"learned, {result.plan.calls} calls": result.plan,
         f"{name}, {result.steps} steps": heuristic.plan(result.process, 0),
-        f"fine solution, {_FINE_CALLS} calls": fine_plan(
-            curriculum.last, _FINE_CALLS, alpha_bar_range_of(result.schedule)
-        ),
+        f"fine solution, {_FINE_CALLS} calls": fine,
     }
     return {
-        name: generate(
-            plan, curriculum.run.denoiser(), n, curriculum.run.shape, noise=curriculum.run.noise
-        )
+        name: generate(plan, run.denoiser(), n, run.shape, noise=run.noise)
         for name, plan in plans.items()
     }

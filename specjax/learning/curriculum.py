@@ -64,26 +64,26 @@ def learn_all(
       >>> [result.steps for result in sx.learn_all(priors, [2, 3])]
       [2, 3]
     """
-    rungs = _rungs(priors, LearnSettings.resolve(**options))
+    stages = _stages(priors, LearnSettings.resolve(**options))
     if not steps:
         raise UserError("steps: give at least one")
-    found: list[LearnedResult] = []
+    results: list[LearnedResult] = []
     before: dict[int, LearnedResult] = {}  # of fewer steps, by the prior's number
     for count in sorted({checks.whole_number("steps", one) for one in steps}):
         if known and count in known:
-            before[len(rungs) - 1] = known[count]
-            found.append(known[count])
+            before[len(stages) - 1] = known[count]
+            results.append(known[count])
             continue
         below: list[LearnedResult] = []
-        for number, (prior, settings) in enumerate(rungs):
+        for number, (prior, settings) in enumerate(stages):
             fewer = [before[number]] if number in before else []
             starts = [*below, *fewer, *start]
             result = learn_with(settings, prior, count, starts, progress, teacher_progress)
             before[number], below = result, [result]
-            found.append(result)
+            results.append(result)
             if learned:
                 learned(result)
-    return found
+    return results
 
 
 def verdicts(
@@ -97,29 +97,29 @@ def verdicts(
     Raises:
       UserError: for a plan that was learned for another noise than a prior is under.
     """
-    rungs = _rungs(priors, LearnSettings.resolve(**options))
+    stages = _stages(priors, LearnSettings.resolve(**options))
     if not results:
         raise UserError("results: give at least one plan")
     for one in results:
-        for prior, _ in rungs:
+        for prior, _ in stages:
             where = f"the prior {prior.kind}"
             check_noise(one.noise, prior_noise(prior), what="the plan", where=where)
-    found = []
-    for prior, settings in rungs:
+    judged = []
+    for prior, settings in stages:
         settings = settings.for_prior(prior, results[0].plan.stochastic)
         objectives, weights = objectives_of(prior, settings), dict(settings.objective)
         with objectives.precision():
             for one in results:
                 value = value_of_plan(objectives.held_out, one.plan)
-                found.append(Verdict(one.steps, one.prior, prior.kind, value, weights))
+                judged.append(Verdict(one.steps, one.prior, prior.kind, value, weights))
         for one in results:
             if one.prior == prior.kind and one.baselines:
                 name = min(one.baselines, key=one.baselines.__getitem__)
-                found.append(Verdict(one.steps, name, prior.kind, one.baselines[name], weights))
-    return found
+                judged.append(Verdict(one.steps, name, prior.kind, one.baselines[name], weights))
+    return judged
 
 
-def _rungs(priors: Sequence[Any], settings: LearnSettings) -> list[tuple[Prior, LearnSettings]]:
+def _stages(priors: Sequence[Any], settings: LearnSettings) -> list[tuple[Prior, LearnSettings]]:
     """Return each prior with its settings."""
     known = [prior_from(one, settings.noise) for one in priors]
     if not known:

@@ -71,17 +71,17 @@ class PlanObjective:
 
     def terms(self, plan: SamplerPlan) -> dict[str, jax.Array]:
         """Compute the terms [] of a plan by name, positive."""
-        found = {}
+        terms = {}
         names = dict(self.weights)
         if self.modes is not None and "transfer" in names:
-            found["transfer"] = jnp.asarray(loss_of_plan(plan, self.modes, self.loss))
+            terms["transfer"] = jnp.asarray(loss_of_plan(plan, self.modes, self.loss))
         if {"teacher", "energy"} & set(names):
             samples = self.samples(plan)
             if self.target is not None and "teacher" in names:
-                found["teacher"] = mean_squared_distance(samples, self.target)
+                terms["teacher"] = mean_squared_distance(samples, self.target)
             if self.data is not None and self.data_spread is not None and "energy" in names:
-                found["energy"] = biased_energy_distance(samples, self.data, self.data_spread)
-        return found
+                terms["energy"] = biased_energy_distance(samples, self.data, self.data_spread)
+        return terms
 
     def samples(self, plan: SamplerPlan) -> jax.Array:
         """Make samples [n, *shape] by a plan, differentiable in it."""

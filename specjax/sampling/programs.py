@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -41,8 +41,8 @@ def drawn(
 class Program:
     """The compiled functions of one value: a denoiser, or a pytree that holds one."""
 
-    def __init__(self, rebuilt: Callable[[list[Any]], Any]) -> None:
-        self._rebuilt = rebuilt
+    def __init__(self, rebuilt: Callable[[list[Any]], Any], watches: Sequence[Any] = ()) -> None:
+        self._rebuilt, self._watches = rebuilt, watches
         self._compiled: dict[Callable[..., Any], Callable[..., Any]] = {}
 
     def compiled(self, function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
@@ -125,9 +125,8 @@ def program_of(value: Any) -> tuple[Program, list[Any]]:
     except TypeError:  # a leaf has neither a hash nor a weak reference
         return Program(rebuilt), arrays
     if found is None:
-        found = Program(rebuilt)
-        for leaf in weak:
-            weakref.finalize(leaf, _PROGRAMS.pop, key, None).atexit = False
+        # The program holds what drops it, so that neither outlives the other.
+        found = Program(rebuilt, [weakref.ref(x, lambda _: _PROGRAMS.pop(key, None)) for x in weak])
     _PROGRAMS[key] = found
     if len(_PROGRAMS) > _MOST_PROGRAMS:
         _PROGRAMS.popitem(last=False)
