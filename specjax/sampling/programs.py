@@ -65,12 +65,12 @@ class Program:
     @property
     def one_row(self) -> Callable[..., jax.Array]:
         """``(arrays, labels, r, row, keys, k, noise, stochastic) -> r``: one call."""
-        return self.compiled(_one_row, static_argnames="stochastic", donate_argnames="r")
+        return self.compiled(one_row, static_argnames="stochastic", donate_argnames="r")
 
     @property
     def all_rows(self) -> Callable[..., jax.Array]:
         """``(arrays, labels, r, rows, keys, noise, stochastic) -> r``: all calls as one scan."""
-        return self.compiled(_all_rows, static_argnames="stochastic", donate_argnames="r")
+        return self.compiled(all_rows, static_argnames="stochastic", donate_argnames="r")
 
 
 def _labelled(denoise: Callable[..., Any], labels: Any) -> Callable[..., Any]:
@@ -79,18 +79,21 @@ def _labelled(denoise: Callable[..., Any], labels: Any) -> Callable[..., Any]:
     return lambda x, alpha, sigma: denoise(x, alpha, sigma, labels)
 
 
-def _one_row(
+def one_row(
     denoise: Callable[..., Any], labels: Any, r: jax.Array, row: Row, keys: jax.Array, k: Any,
     noise: NoiseSpectrum | None, stochastic: bool,
 ) -> jax.Array:  # fmt: skip
+    """Make one call of a plan, of a batch of seeded samples."""
     z = drawn(keys, k + 1, r.shape[2:], r.dtype, noise) if stochastic else None
     return call_row(_labelled(denoise, labels), r, row, z)
 
 
-def _all_rows(
+def all_rows(
     denoise: Callable[..., Any], labels: Any, r: jax.Array, rows: Row, keys: jax.Array,
     noise: NoiseSpectrum | None, stochastic: bool,
 ) -> jax.Array:  # fmt: skip
+    """Make all calls of a plan as one scan, of a batch of seeded samples."""
+
     def of_row(k: jax.Array) -> jax.Array:
         return drawn(keys, k + 1, r.shape[2:], r.dtype, noise)
 
