@@ -129,7 +129,9 @@ def logsnr_level(s: Array) -> Array:
 
 
 def from_eps(network: Network, *, level: Callable[[Any], Any] = logsnr_level) -> Denoiser:
-    """Adapt a VP network that predicts the noise: ``x0 = (x - sigma eps) / alpha`` (2006.11239, eq. 15).
+    """Adapt a VP network that predicts the noise.
+
+    ``x0 = (x - sigma eps) / alpha`` (2006.11239, eq. 15).
 
     Args:
       network: ``(x_vp, level) -> eps``. level: from ``s = sigma / alpha`` to what the network is
