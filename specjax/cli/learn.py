@@ -151,7 +151,7 @@ class LearnCommand:
             files.check_folder(path)
             files.check_apart(data=self.through.data, out=path, plot=self.plot)
         if self.plot is not None:
-            files.check_folder(check_path(self.plot))
+            check_path(self.plot)
         self.through.check()
 
     def _path(self, steps: int) -> Path:
