@@ -16,7 +16,7 @@ from specjax.gaussian.modes import modes_of
 from specjax.gaussian.task import GaussianTask
 from specjax.priors.prior import Prior
 from specjax.sampling.corrections import LEARNABLE, Corrections, corrected_plan, corrections_of
-from specjax.sampling.samplers import SAMPLERS, sampler_of
+from specjax.sampling.samplers import sampler_of
 from specjax.sampling.scaled import SamplerLike, level_steps, plan_of_levels
 from specjax.sampling.step import SamplerPlan
 from specjax.schedules.schedule import NoiseSchedule, alpha_bar_range_of
@@ -70,7 +70,7 @@ def rivals(result: LearnedResult, prior: Prior) -> dict[str, Heuristic]:
     """Return the heuristic plans that a learned one was compared with, the best first."""
     names = sorted(result.baselines, key=result.baselines.__getitem__)
     samplers = [
-        sampler_of(name, **result.sampler_options) if name in SAMPLERS else result.method
+        result.method if name == result.sampler else sampler_of(name)
         for name in dict.fromkeys(name.split()[0] for name in names)
     ]
     ends = alpha_bar_range_of(result.schedule)

@@ -28,7 +28,7 @@ from specjax.learning.settings import LearnOptions, LearnSettings, prior_from
 from specjax.learning.teacher import check_answers
 from specjax.learning.warm_start import warm_start
 from specjax.priors.prior import Prior, prior_noise
-from specjax.sampling.samplers import SAMPLERS, options_of
+from specjax.sampling.samplers import is_of_package, options_of
 from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr
 
 LEARNED = "learned"
@@ -179,7 +179,7 @@ def _plan_fields(
     return {
         "schedule": NoiseSchedule(levels), "corrections": by, "groups": parameters.groups,
         "sampler": sampler.name, "sampler_options": options_of(sampler),
-        "custom_sampler": None if sampler.name in SAMPLERS else sampler,
+        "custom_sampler": None if is_of_package(sampler) else sampler,
         "value": found.held_out, "train_value": found.training, "history": found.history,
         "terms": {name: float(x) for name, x in terms.items()},
     }  # fmt: skip
