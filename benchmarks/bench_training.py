@@ -21,11 +21,11 @@ import numpy as np
 from common import parser, write
 
 import specjax as sx
-from specjax.nn import step as steps
+from specjax.nn import train_step as steps
 from specjax.nn.config import ModelConfig, OptimiserConfig, TrainConfig
-from specjax.nn.document import RunDocument
 from specjax.nn.network import network_of, task_of
-from specjax.nn.step import Batch
+from specjax.nn.run_file import RunDocument
+from specjax.nn.train_step import Batch
 
 # Dense bfloat16 arithmetic that the maker states, per second.
 LIMITS = {"H200": 989e12, "H100": 989e12, "A100": 312e12}

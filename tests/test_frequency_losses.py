@@ -9,7 +9,7 @@ import pytest
 import pywt
 from checks import one_line
 
-from specjax.nn.frequency_losses import FREQUENCY_LOSSES, wavelet
+from specjax.nn.losses import FREQUENCY_LOSSES, wavelet
 from specjax.nn.wavelets import bands, most_scales
 
 # Float32: FFTs of at most 256 numbers, sums of a few hundred.

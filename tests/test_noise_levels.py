@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 import specjax as sx
-from specjax.nn.levels import NOISE_LEVELS, WEIGHTINGS, noise_levels, stratified
-from specjax.nn.targets import TARGETS
+from specjax.nn.denoiser import TARGETS
+from specjax.nn.noise_levels import NOISE_LEVELS, WEIGHTINGS, noise_levels, stratified
 
 SPECTRUM = sx.Spectrum.power_law(40, 1.5)
 

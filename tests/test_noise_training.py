@@ -16,10 +16,10 @@ from specjax.data import collect
 from specjax.files import codec as files
 from specjax.files.forward_noise import ForwardNoise
 from specjax.nn import KeepingConfig, ModelConfig, OptimiserConfig, TrainConfig, open_run, train
-from specjax.nn.document import RunDocument, read_document
 from specjax.nn.network import task_of
-from specjax.nn.setup import begun
-from specjax.nn.step import Batch, Task, begin, update, validation_loss
+from specjax.nn.run_file import RunDocument, read_document
+from specjax.nn.start import begun
+from specjax.nn.train_step import Batch, Task, begin, update, validation_loss
 from specjax.noise.families import noise_spectrum
 from specjax.noise.noise_spectrum import NoiseSpectrum, same_noise
 from specjax.noise.whitening import effective

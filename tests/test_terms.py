@@ -24,9 +24,9 @@ from specjax.nn import (
     train,
 )
 from specjax.nn.checkpoints import named
-from specjax.nn.log import read_metrics
-from specjax.nn.step import Batch, Task, begin, update, validation_loss
+from specjax.nn.metrics import read_metrics
 from specjax.nn.terms import ramp, shares, term_values
+from specjax.nn.train_step import Batch, Task, begin, update, validation_loss
 
 TERMS = LossConfig(terms=("amplitude=0.1", "wavelet=0.05"), term_warmup=8, wavelet_scales=1)
 OPTIMISER = OptimiserConfig(steps=20, batch=16, warmup=0, decay="constant", clip=1e9)

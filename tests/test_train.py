@@ -26,11 +26,11 @@ from specjax.nn import (
     train,
 )
 from specjax.nn.checkpoints import Checkpoints, named
-from specjax.nn.document import read_document
-from specjax.nn.log import read_metrics
+from specjax.nn.interrupt import alone
+from specjax.nn.metrics import read_metrics
 from specjax.nn.preview import picture
-from specjax.nn.step import TrainState
-from specjax.nn.stopping import alone
+from specjax.nn.run_file import read_document
+from specjax.nn.train_step import TrainState
 
 CONFIG = TrainConfig(
     model=ModelConfig(width=8, multipliers=(1,), conditional=True),

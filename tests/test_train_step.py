@@ -11,9 +11,9 @@ import pytest
 
 import specjax as sx
 from specjax.nn import loops
+from specjax.nn.batches import Feed
 from specjax.nn.config import OptimiserConfig, TrainConfig
-from specjax.nn.feeding import Feed
-from specjax.nn.step import Batch, Task, begin, learning_rate, update, validation_loss
+from specjax.nn.train_step import Batch, Task, begin, learning_rate, update, validation_loss
 from specjax.nn.training import chunks
 
 STEADY = OptimiserConfig(

@@ -97,7 +97,7 @@ class Train:
         self.processes.join()
         import jax
 
-        from specjax.nn.log import read_metrics
+        from specjax.nn.metrics import read_metrics
         from specjax.nn.sharding import mesh_of
         from specjax.nn.training import train
 

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
         OptimiserConfig,
         TrainConfig,
     )
-    from specjax.nn.frequency_losses import FREQUENCY_LOSSES
-    from specjax.nn.levels import NOISE_LEVELS, WEIGHTINGS
+    from specjax.nn.denoiser import TARGETS, NetworkDenoiser
+    from specjax.nn.losses import FREQUENCY_LOSSES
+    from specjax.nn.noise_levels import NOISE_LEVELS, WEIGHTINGS
     from specjax.nn.run import Run, open_run
-    from specjax.nn.targets import TARGETS, NetworkDenoiser
     from specjax.nn.training import train
     from specjax.nn.unet import UNet
 
@@ -34,10 +34,10 @@ _PLACES = {
         "KeepingConfig", "LossConfig", "ModelConfig", "NoiseConfig", "OptimiserConfig",
         "TrainConfig",
     ),
-    "frequency_losses": ("FREQUENCY_LOSSES",),
-    "levels": ("NOISE_LEVELS", "WEIGHTINGS"),
+    "losses": ("FREQUENCY_LOSSES",),
+    "noise_levels": ("NOISE_LEVELS", "WEIGHTINGS"),
     "run": ("Run", "open_run"),
-    "targets": ("TARGETS", "NetworkDenoiser"),
+    "denoiser": ("TARGETS", "NetworkDenoiser"),
     "training": ("train",),
     "unet": ("UNet",),
 }  # fmt: skip

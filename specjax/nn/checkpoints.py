@@ -26,8 +26,8 @@ from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
 from specjax.files import codec as files
-from specjax.nn.document import RunDocument, document_of
-from specjax.nn.step import TrainState
+from specjax.nn.run_file import RunDocument, document_of
+from specjax.nn.train_step import TrainState
 
 FOLDER = "checkpoints"
 FILES = "checkpoints.json"

@@ -9,9 +9,9 @@ from typing import Any
 
 from specjax._core import checks
 from specjax.files.forward_noise import ForwardNoise
-from specjax.nn.frequency_losses import FREQUENCY_LOSSES, TERM_LEVELS
-from specjax.nn.levels import WEIGHTINGS
-from specjax.nn.targets import TARGETS
+from specjax.nn.denoiser import TARGETS
+from specjax.nn.losses import FREQUENCY_LOSSES, TERM_LEVELS
+from specjax.nn.noise_levels import WEIGHTINGS
 from specjax.nn.wavelets import check_wavelet
 
 PRECISIONS = ("float32", "bfloat16")

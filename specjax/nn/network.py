@@ -11,15 +11,15 @@ import numpy as np
 from flax import nnx
 
 from specjax._core import checks
-from specjax.nn.document import RunDocument
-from specjax.nn.levels import noise_levels
-from specjax.nn.step import Task
-from specjax.nn.targets import NetworkDenoiser, network_shape
+from specjax.nn.denoiser import NetworkDenoiser, network_shape
+from specjax.nn.noise_levels import noise_levels
+from specjax.nn.run_file import RunDocument
+from specjax.nn.train_step import Task
 from specjax.nn.unet import UNet
 from specjax.spectra.spectrum import Spectrum
 
 _PARAMETERS = 2**32 - 3
-"""What the key is for, see :mod:`specjax.nn.step`."""
+"""What the key is for, see :mod:`specjax.nn.train_step`."""
 
 
 class Network(NamedTuple):

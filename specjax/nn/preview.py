@@ -10,8 +10,8 @@ import numpy as np
 
 from specjax.files.samples import grid, write_picture
 from specjax.fitting.spectral import spectral
-from specjax.nn.document import RunDocument
-from specjax.nn.targets import network_shape
+from specjax.nn.denoiser import network_shape
+from specjax.nn.run_file import RunDocument
 from specjax.sampling.generate import generate
 from specjax.sampling.samplers import plan
 from specjax.spectra.spectrum import Spectrum

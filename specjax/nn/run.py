@@ -16,9 +16,9 @@ import numpy as np
 from specjax.files import codec as files
 from specjax.nn.checkpoints import Checkpoints
 from specjax.nn.config import TrainConfig
-from specjax.nn.document import read_document
+from specjax.nn.denoiser import Labelled, NetworkDenoiser
 from specjax.nn.network import network_of
-from specjax.nn.targets import Labelled, NetworkDenoiser
+from specjax.nn.run_file import read_document
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.noise.whitening import effective
 from specjax.spectra.spectrum import Spectrum

@@ -2,8 +2,8 @@
 
     loss = plain loss + min(1, step / warm-up) sum_k weight_k mean_i [ level(s_i) term_k(i) ]
 
-with the terms of :data:`specjax.nn.frequency_losses.FREQUENCY_LOSSES` on the estimate of x0, and a
-sample's noise level s counting as :data:`specjax.nn.frequency_losses.TERM_LEVELS` says.
+with the terms of :data:`specjax.nn.losses.FREQUENCY_LOSSES` on the estimate of x0, and a
+sample's noise level s counting as :data:`specjax.nn.losses.TERM_LEVELS` says.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from specjax.nn.config import LossConfig
-from specjax.nn.frequency_losses import FREQUENCY_LOSSES, TERM_LEVELS
+from specjax.nn.losses import FREQUENCY_LOSSES, TERM_LEVELS
 from specjax.nn.sharding import over_samples, place
 from specjax.nn.wavelets import check_scales
 

@@ -19,17 +19,18 @@ from jax.sharding import Mesh
 from specjax._core import distributed
 from specjax.data import Dataset
 from specjax.data.arrays import Collected, collect
-from specjax.nn import step as steps
+from specjax.nn import train_step as steps
+from specjax.nn.batches import Feed
 from specjax.nn.checkpoints import Checkpoints
 from specjax.nn.config import TrainConfig
-from specjax.nn.document import RunDocument, has_document
-from specjax.nn.feeding import Feed
-from specjax.nn.log import Log
+from specjax.nn.denoiser import network_shape
+from specjax.nn.interrupt import Stop, alone, anywhere
 from specjax.nn.loops import on_cpu
+from specjax.nn.metrics import Log
 from specjax.nn.network import network_of, task_of
 from specjax.nn.preview import Preview
 from specjax.nn.run import Run, open_run
-from specjax.nn.setup import CACHE, begun, check_data, prepared
+from specjax.nn.run_file import RunDocument, has_document
 from specjax.nn.sharding import (
     check_batch,
     mesh_of,
@@ -40,10 +41,9 @@ from specjax.nn.sharding import (
     placed_as,
     replicated,
 )
-from specjax.nn.step import Batch, TrainState
-from specjax.nn.stopping import Stop, alone, anywhere
-from specjax.nn.targets import network_shape
+from specjax.nn.start import CACHE, begun, check_data, prepared
 from specjax.nn.terms import TermCost, ramp
+from specjax.nn.train_step import Batch, TrainState
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.spectra.spectrum import Spectrum
 

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax.nn.levels import Weight
+from specjax.nn.noise_levels import Weight
 from specjax.nn.wavelets import bands
 
 _FAINT = 1e-3
@@ -33,7 +33,7 @@ def amplitude(estimate: jax.Array, clean: jax.Array) -> jax.Array:
     Blind to phases: a sample shifted round its sides has the same amplitudes.
 
     Example:
-      >>> from specjax.nn.frequency_losses import amplitude
+      >>> from specjax.nn.losses import amplitude
       >>> x = jnp.asarray([[3.0, 1.0, 4.0, 1.0]])[..., None]
       >>> bool(jnp.all(amplitude(jnp.roll(x, 1, axis=1), x) < 1e-6))
       True

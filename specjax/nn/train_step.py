@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import optax
 
 from specjax.nn.config import OptimiserConfig, TrainConfig
-from specjax.nn.levels import WEIGHTINGS, Quantile, stratified
+from specjax.nn.denoiser import NetworkDenoiser
 from specjax.nn.loops import repeat
-from specjax.nn.targets import NetworkDenoiser
+from specjax.nn.noise_levels import WEIGHTINGS, Quantile, stratified
 from specjax.nn.terms import ramp, term_values, weighted
 from specjax.noise.noise_spectrum import NoiseSpectrum, colored
 from specjax.sampling.denoisers import Within
@@ -54,7 +54,7 @@ class Task:
     Attributes:
       denoiser: from parameters to the denoiser that they make.
       classes: how many there are (0: the network is not conditional).
-      quantile: of the noise levels, see :mod:`specjax.nn.levels`.
+      quantile: of the noise levels, see :mod:`specjax.nn.noise_levels`.
       noise: its spectrum; None for white noise. omits: whether it leaves directions out, in which
         the data are known and nothing is learned.
     """

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 
 from specjax.data.arrays import rescaled
 from specjax.nn.sharding import over_batches
-from specjax.nn.step import Batch
+from specjax.nn.train_step import Batch
 
 _AHEAD = 2
 """Batches that are made ready while the device computes."""

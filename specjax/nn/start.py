@@ -14,17 +14,17 @@ from specjax.data import Dataset
 from specjax.data.arrays import Collected
 from specjax.files import codec as files
 from specjax.nn.config import ModelConfig, TrainConfig
-from specjax.nn.document import (
+from specjax.nn.denoiser import network_shape
+from specjax.nn.network import root_mean_square
+from specjax.nn.noise_levels import noise_levels
+from specjax.nn.run import SPECTRUM
+from specjax.nn.run_file import (
     RunDocument,
     content_of,
     has_document,
     read_document,
     write_document,
 )
-from specjax.nn.levels import noise_levels
-from specjax.nn.network import root_mean_square
-from specjax.nn.run import SPECTRUM
-from specjax.nn.targets import network_shape
 from specjax.nn.terms import check_terms
 from specjax.nn.unet import sides_of_levels
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise
