@@ -19,8 +19,8 @@ from common import parser, write
 
 from specjax.nn import train_step as steps
 from specjax.nn.config import LossConfig, ModelConfig, OptimiserConfig, TrainConfig
+from specjax.nn.metrics import TermCost
 from specjax.nn.sharding import mesh_of
-from specjax.nn.terms import TermCost
 
 SIZES = {
     "digits": ((8, 8), 64, ModelConfig()),

@@ -6,7 +6,8 @@ from scipy import stats
 
 import specjax as sx
 from specjax.nn.denoiser import TARGETS
-from specjax.nn.noise_levels import NOISE_LEVELS, WEIGHTINGS, noise_levels, stratified
+from specjax.nn.losses import WEIGHTINGS
+from specjax.nn.noise_levels import NOISE_LEVELS, noise_levels, stratified
 
 SPECTRUM = sx.Spectrum.power_law(40, 1.5)
 

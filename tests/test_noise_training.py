@@ -16,10 +16,10 @@ from specjax.data import collect
 from specjax.files import codec as files
 from specjax.files.forward_noise import ForwardNoise
 from specjax.nn import KeepingConfig, ModelConfig, OptimiserConfig, TrainConfig, open_run, train
-from specjax.nn.network import task_of
-from specjax.nn.run_file import RunDocument, read_document
-from specjax.nn.start import begun
-from specjax.nn.train_step import Batch, Task, begin, update, validation_loss
+from specjax.nn.run_file import RunInfo, read_run
+from specjax.nn.start import start_or_resume
+from specjax.nn.train_step import Batch, Task, initial_state, update, validation_loss
+from specjax.nn.training import make_task
 from specjax.noise.families import noise_spectrum
 from specjax.noise.noise_spectrum import NoiseSpectrum, same_noise
 from specjax.noise.whitening import effective
@@ -51,7 +51,7 @@ def task(noise=None, config=None):
 
 def learned(chosen, batch, times=3, noise=None):
     """The state and the losses after some updates."""
-    state, losses = begin(chosen, {"a": jnp.asarray(0.3)}), []
+    state, losses = initial_state(chosen, {"a": jnp.asarray(0.3)}), []
     step = jax.jit(partial(update, chosen))
     for _ in range(times):
         state, metrics = step(state, batch, noise)
@@ -80,7 +80,7 @@ def test_training_has_noise_of_the_stated_covariance(sides):
     n = 20_000
     chosen = replace(task(noise), denoiser=Listening, quantile=jnp.zeros_like)  # s = 1
     batch = Batch(jnp.zeros((1, n, *sides)), None)
-    jax.block_until_ready(update(chosen, begin(chosen, {"a": jnp.asarray(0.3)}), batch)[1])
+    jax.block_until_ready(update(chosen, initial_state(chosen, {"a": jnp.asarray(0.3)}), batch)[1])
     jax.effects_barrier()
     x = seen[0].reshape(n, -1).astype(np.float64)
     transform = dense(noise.weights, sides)
@@ -92,7 +92,7 @@ def test_training_has_noise_of_the_stated_covariance(sides):
 
 def document(config, shape=(4, 4), noise=None):
     noise = None if noise is None else noise.document()
-    return RunDocument(config, {}, "", shape, (), 0.5, {}, noise)
+    return RunInfo(config, {}, "", shape, (), 0.5, {}, noise)
 
 
 def spectrum_of(shape=(4, 4), seed=0):
@@ -113,7 +113,7 @@ def test_isotropic_noise_is_the_path_without_noise():
     assert effective(spectrum, noise) is spectrum
     plain = replace(config, forward=ForwardNoise())
     tasks = [
-        task_of(document(one), Gain, effective(spectrum, one.forward.spectrum((4, 4))))
+        make_task(document(one), Gain, effective(spectrum, one.forward.spectrum((4, 4))))
         for one in (config, plain)
     ]
     batch = Batch(jax.random.normal(jax.random.key(0), (1, 64, 4, 4)), None)
@@ -378,9 +378,9 @@ def test_a_run_of_before_has_white_noise(trained, tmp_path):
 
 def test_noise_in_the_datas_own_basis_comes_back_with_their_spectrum(tmp_path):
     config = replace(TINY, forward=ForwardNoise(noise="exponential", noise_basis="data"))
-    made, seen = begun(tmp_path, config, DATA, collect(DATA), None)
+    made, seen = start_or_resume(tmp_path, config, DATA, collect(DATA), None)
     spectrum = files.load(tmp_path / "spectrum.npz")
-    noise = read_document(tmp_path).forward_noise(spectrum)
+    noise = read_run(tmp_path)[0].forward_noise(spectrum)
     nu = np.exp(-2 * np.linspace(0, 1, 64) ** 2)
     want = spectrum.eigenvalues / (nu / nu.mean())
     np.testing.assert_allclose(seen.eigenvalues, want, rtol=1e-12)
@@ -398,10 +398,10 @@ def test_noise_levels_are_those_of_the_effective_spectrum():
     noise = noise_spectrum("power_law", (4, 4), exponent=-1.5)
     u = jnp.linspace(0.05, 0.95, 7)
     seen = effective(spectrum, noise)
-    levels = task_of(document(config, noise=noise), Gain, seen).quantile(u)
+    levels = make_task(document(config, noise=noise), Gain, seen).quantile(u)
     want = sx.spectral(seen, 1024, alpha_bar_range=(4.0358e-5, 0.9999)).logsnr
     np.testing.assert_allclose(levels, np.interp(u, np.linspace(0, 1, 1025), want), rtol=1e-4)
-    plain = task_of(document(config), Gain, spectrum).quantile(u)
+    plain = make_task(document(config), Gain, spectrum).quantile(u)
     assert np.abs(levels - plain).max() > 0.1
 
 
@@ -463,13 +463,13 @@ def test_per_channel_noise_on_images_with_channels():
 
 def test_a_run_goes_on_with_its_corruption_alone(tmp_path):
     corrupted = sx.data.corrupted(DATA, (0.4, 0.6), 0.5)
-    made, _ = begun(tmp_path, TINY, corrupted, collect(corrupted), None)
-    assert read_document(tmp_path).source["corruption"]["band"] == [0.4, 0.6]
-    again, _ = begun(tmp_path, TINY, corrupted, collect(corrupted), None)
+    made, _ = start_or_resume(tmp_path, TINY, corrupted, collect(corrupted), None)
+    assert read_run(tmp_path)[0].source["corruption"]["band"] == [0.4, 0.6]
+    again, _ = start_or_resume(tmp_path, TINY, corrupted, collect(corrupted), None)
     assert again.content == made.content
     for other in (DATA, sx.data.corrupted(DATA, (0.4, 0.6), 0.4)):
         with pytest.raises(ValueError, match="holds a run on other data"):
-            begun(tmp_path, TINY, other, collect(other), None)
+            start_or_resume(tmp_path, TINY, other, collect(other), None)
 
 
 def test_evaluated_samples_start_from_the_noise():

@@ -26,10 +26,9 @@ from specjax.nn import (
     train,
 )
 from specjax.nn.checkpoints import Checkpoints, named
-from specjax.nn.interrupt import alone
 from specjax.nn.metrics import read_metrics
 from specjax.nn.preview import picture
-from specjax.nn.run_file import read_document
+from specjax.nn.start import locked
 from specjax.nn.train_step import TrainState
 
 CONFIG = TrainConfig(
@@ -100,7 +99,7 @@ import specjax as sx
 from specjax.nn import *
 from specjax.nn.config import TrainConfig
 import json
-config = TrainConfig.of_document(json.loads(sys.argv[2]))
+config = TrainConfig.from_dict(json.loads(sys.argv[2]))
 {before}
 train(sx.data.open("digits", limit=200), sys.argv[1], config{options})
 """
@@ -108,7 +107,7 @@ train(sx.data.open("digits", limit=200), sys.argv[1], config{options})
 
 def start(folder, config=CONFIG, *, before="", options="", **environment):
     code = AGAIN.format(before=before, options=options)
-    document = json.dumps(config.document())
+    document = json.dumps(config.to_dict())
     return subprocess.Popen(
         [sys.executable, "-c", code, str(folder), document],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -119,11 +118,11 @@ def start(folder, config=CONFIG, *, before="", options="", **environment):
 SLOWLY = """
 import time
 import specjax.nn.training as module
-whole = module._Training._report
+whole = module._Trainer._report
 def report(self, *args):
     whole(self, *args)
     time.sleep(0.3)
-module._Training._report = report
+module._Trainer._report = report
 """
 
 
@@ -296,7 +295,7 @@ def test_a_full_disk_is_told_before_anything_is_written(trained, tmp_path, monke
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     state = TrainState(np.int32(3), {"a": np.ones(500)}, {"a": np.ones(500)}, {}, np.int32(-1))
-    with Checkpoints(tmp_path, read_document(trained.folder)) as kept:
+    with Checkpoints(tmp_path) as kept:
         message = one_line(kept.save, state, 1.0)
     assert "cannot write a checkpoint" in message
     assert "it takes 0 MiB, 0 MiB are free" in message
@@ -304,7 +303,7 @@ def test_a_full_disk_is_told_before_anything_is_written(trained, tmp_path, monke
 
 
 def test_a_folder_that_is_being_trained_is_refused(copied):
-    with alone(copied):
+    with locked(copied):
         assert "is being trained by another process" in refused(
             copied, changed("optimiser", steps=40)
         )

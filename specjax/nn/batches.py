@@ -1,11 +1,19 @@
-"""Batches in an order that is a function of the seed and the step alone."""
+"""Batches of samples, in an order that is a function of the seed and the step alone.
+
+So a resumed training takes the samples that it would have taken. grain could do this, and was
+measured: its shuffled and repeated ``MapDataset`` takes 2.6 ms to draw 64 indices and 4.4 ms for a
+batch of digits, where the few lines here take 0.4 ms for both (for 128 images of 32 x 32 x 3, 7 ms
+and 2.6 ms), because it draws and reads samples one by one; and its order of seed s in pass p is
+that of seed s + 1 in pass p - 1.
+"""
 
 from __future__ import annotations
 
 import functools
-import queue
-import threading
+import itertools
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,25 +25,25 @@ from specjax.data.arrays import rescaled
 from specjax.nn.sharding import over_batches
 from specjax.nn.train_step import Batch
 
-_AHEAD = 2
+_READ_AHEAD = 2
 """Batches that are made ready while the device computes."""
 
 
 @functools.lru_cache(maxsize=4)
-def _order(seed: int, number: int, count: int) -> np.ndarray:
-    """Of a pass over all samples."""
+def _permutation(seed: int, number: int, count: int) -> np.ndarray:
+    """The order of the samples in a pass over all of them."""
     return np.random.default_rng([seed, number]).permutation(count)
 
 
 @dataclass(frozen=True)
-class Feed:
-    """The samples that are trained on.
+class Samples:
+    """Stored samples and the batches made of them.
 
     Attributes:
       samples: [N, *sample] as they are stored. labels: [N] or None.
       members: [M], the numbers of those that are used.
-      data_range: of the samples, mapped to [-1, 1].
-      batch: samples in an update, over all processes. seed: of their order.
+      data_range: the range of the stored values that is mapped to [-1, 1].
+      batch: samples in an update, over all processes. seed: that of their order.
     """
 
     samples: Any
@@ -46,63 +54,42 @@ class Feed:
     seed: int
 
     def indices(self, step: int) -> np.ndarray:
-        """Which samples [batch] an update takes: each once in a pass over all of them."""
+        """Return the numbers [batch] of an update's samples: each once in a pass over all."""
         count = len(self.members)
-        places = np.arange(step * self.batch, (step + 1) * self.batch)
-        passes, within = np.divmod(places, count)
-        found = np.empty_like(places)
-        for each in np.unique(passes):
-            order = _order(self.seed, int(each), count)
-            mine = passes == each
-            found[mine] = self.members[order[within[mine]]]
-        return found
+        passes, positions = np.divmod(np.arange(step * self.batch, (step + 1) * self.batch), count)
+        order = [
+            _permutation(self.seed, int(each), count)[positions[passes == each]]
+            for each in np.unique(passes)
+        ]
+        return self.members[np.concatenate(order)]
 
     def rows(self, indices: np.ndarray) -> Batch:
-        """Samples in the network's units, and their labels."""
+        """Read samples in the network's units, and their labels."""
         in_file_order = np.argsort(indices, kind="stable")
         samples = np.empty((len(indices), *self.samples.shape[1:]), np.float32)
         samples[in_file_order] = rescaled(self.samples[indices[in_file_order]], self.data_range)
         return Batch(samples, None if self.labels is None else self.labels[indices])
 
     def batches(self, mesh: Mesh, start: int, sizes: Sequence[int]) -> Iterator[Batch]:
-        """Global arrays [size, batch, ...] for the updates from start on."""
-        waiting: queue.Queue[Any] = queue.Queue(_AHEAD)
-        ended = threading.Event()
+        """Yield global arrays [size, batch, ...] for the updates from ``start`` on.
 
-        def offer(item: Any) -> bool:
-            while not ended.is_set():
-                try:
-                    waiting.put(item, timeout=0.1)
-                    return True
-                except queue.Full:
-                    continue
-            return False
+        Args:
+          sizes: how many updates' batches are yielded together, one number for each.
+        """
+        firsts = start + np.cumsum([0, *sizes])
+        waiting: deque[Future[Batch]] = deque()
+        with ThreadPoolExecutor(1, "batches") as reader:
+            for first, after in itertools.pairwise(firsts):
+                waiting.append(reader.submit(self._global_batches, mesh, range(first, after)))
+                if len(waiting) > _READ_AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
 
-        def make() -> None:
-            try:
-                step = start
-                for size in sizes:
-                    if not offer(self._together(mesh, range(step, step + size))):
-                        return
-                    step += size
-                offer(None)
-            except BaseException as error:
-                offer(error)
-
-        threading.Thread(target=make, daemon=True).start()
-        try:
-            while (item := waiting.get()) is not None:
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
-        finally:
-            ended.set()
-
-    def _together(self, mesh: Mesh, steps: range) -> Batch:
-        """The batches of some updates; every process reads what its devices take."""
+    def _global_batches(self, mesh: Mesh, steps: range) -> Batch:
+        """The batches of some updates, of which every process reads what its devices take."""
         chosen = np.stack([self.indices(step) for step in steps])
-        sharding = over_batches(mesh)
-        shape = chosen.shape
+        sharding, shape = over_batches(mesh), chosen.shape
         mine = sharding.addressable_devices_indices_map(shape)
         columns = sorted({index[1].indices(shape[1])[:2] for index in mine.values() if index})
         local = np.concatenate([chosen[:, low:high] for low, high in columns], axis=1)

@@ -1,24 +1,35 @@
-"""What a run says of itself: metrics as JSON lines and for TensorBoard."""
+"""The metrics of a training, as JSON lines and for TensorBoard; its pace and its terms' cost."""
 
 from __future__ import annotations
 
 import json
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from specjax.files import codec as files
+from specjax.nn.config import LossConfig
+from specjax.nn.losses import frequency_terms
+from specjax.nn.sharding import over_samples, place
 
 METRICS = "metrics.jsonl"
+_CALLS = 3
+"""Calls whose median time is the cost of a term."""
 
 
-class Log:
-    """Lines of numbers by step; after a resume those of later steps are dropped.
+class MetricsLog:
+    """Numbers by step, written as they come; after a resume those of later steps are dropped.
 
     Args:
-      folder: of the run. step: where it goes on.
+      folder: the run's. step: the one that training resumes at.
     """
 
     def __init__(self, folder: Path, step: int):
@@ -31,7 +42,7 @@ class Log:
         # TensorBoard hides what an earlier start wrote beyond that step.
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
-    def __enter__(self) -> Log:
+    def __enter__(self) -> MetricsLog:
         return self
 
     def __exit__(
@@ -40,26 +51,102 @@ class Log:
     ) -> None:  # fmt: skip
         self._board.close()
 
-    def write(self, step: int, numbers: dict[str, float]) -> None:
-        """One line."""
+    def write(self, step: int, numbers: Mapping[str, float]) -> None:
+        """Write one line of numbers."""
         with open(self.path, "a") as file:
             file.write(json.dumps({"step": step, **numbers}) + "\n")
         for name, number in numbers.items():
             self._board.add_scalar(name, number, step)
 
     def picture(self, step: int, pixels: np.ndarray) -> None:
-        """A picture [H, W] or [H, W, 3], uint8."""
-        form = "HW" if pixels.ndim == 2 else "HWC"
-        self._board.add_image("samples", pixels, step, dataformats=form)
+        """Show a picture [H, W] or [H, W, 3], uint8, in TensorBoard."""
+        self._board.add_image("samples", pixels, step, dataformats="HWC"[: pixels.ndim])
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """All whole lines of a run's metrics."""
+    """Read all whole lines of a run's metrics; the line that a kill has cut is left out."""
     path = folder / METRICS
-    found = []
+    lines = []
     for line in path.read_text().splitlines() if path.exists() else ():
         try:
-            found.append(json.loads(line))
+            lines.append(json.loads(line))
         except json.JSONDecodeError:
-            continue  # the line that a kill cut
-    return found
+            continue
+    return lines
+
+
+class Pace:
+    """Updates and samples a second since the last report."""
+
+    def __init__(self, step: int, batch: int):
+        self._step, self._batch, self._time = step, batch, time.perf_counter()
+
+    def report(self, step: int) -> dict[str, float]:
+        """Return the rates since the last report."""
+        now = time.perf_counter()
+        rate = (step - self._step) / max(now - self._time, 1e-9)
+        self._step, self._time = step, now
+        return {"steps_per_second": rate, "samples_per_second": rate * self._batch}
+
+    def skip(self) -> None:
+        """Leave the time since the last report out of the next."""
+        self._time = time.perf_counter()
+
+
+class TermCost:
+    """The time that each frequency term takes of an update: its value and gradient alone.
+
+    Each is a program of its own. Inside of an update some of it may run beside other work, so this
+    is rather too much than too little. Every process must ask at once; samples lie over the mesh
+    as they do in training.
+
+    Args:
+      shape: [*sides, channels] of a sample. batch: samples in one part of an update. parts: how
+        many parts there are.
+    """
+
+    def __init__(
+        self, config: LossConfig, shape: tuple[int, ...], *, batch: int, parts: int, mesh: Mesh
+    ):
+        random = np.random.default_rng(0)
+        estimate, clean = random.normal(size=(2, batch, *shape)).astype(np.float32)
+        arrays = (estimate, clean, np.ones(batch, np.float32))
+        self._arguments = place(arrays, (over_samples(mesh),) * 3)
+        self._parts = parts
+        self._programs = {name: _term_program(config, name) for name in config.weights}
+        for program in self._programs.values():  # compile them
+            jax.block_until_ready(program(*self._arguments))
+
+    def seconds(self) -> dict[str, float]:
+        """Return the seconds of each term in one update, the median of a few calls."""
+        return {name: self._parts * self._median(call) for name, call in self._programs.items()}
+
+    def _median(self, program: Callable[..., Any]) -> float:
+        seconds = []
+        for _ in range(_CALLS):
+            start = time.perf_counter()
+            jax.block_until_ready(program(*self._arguments))
+            seconds.append(time.perf_counter() - start)
+        return statistics.median(seconds)
+
+
+def _term_program(config: LossConfig, name: str) -> Callable[..., Any]:
+    """One term's value and gradient with respect to the estimate."""
+    return jax.jit(jax.value_and_grad(partial(_one_term, config.only(name), name)))
+
+
+def _one_term(config: LossConfig, name: str, estimate: Any, clean: Any, sigma: Any) -> jax.Array:
+    return frequency_terms(config, estimate, clean, sigma, 1.0)[name]
+
+
+def term_shares(lines: Iterable[Mapping[str, Any]], config: LossConfig) -> dict[str, float | None]:
+    """Return the share of the step time that each term took: the median over lines of metrics.
+
+    It is None where a training was too short to tell (one line of metrics, whose time has
+    compilation in it).
+    """
+    lines, shares = list(lines), {}
+    for name in config.weights:
+        known = [line[f"share_{name}"] for line in lines if f"share_{name}" in line]
+        shares[name] = statistics.median(known) if known else None
+    return shares

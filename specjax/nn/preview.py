@@ -1,4 +1,4 @@
-"""Pictures of samples on the way: always from the same noise, so that they can be compared."""
+"""Pictures of samples during training, always from the same noise, so that they can be compared."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from specjax.files.samples import grid, write_picture
 from specjax.fitting.spectral import spectral
 from specjax.nn.denoiser import network_shape
-from specjax.nn.run_file import RunDocument
+from specjax.nn.run_file import RunInfo
 from specjax.sampling.generate import generate
 from specjax.sampling.samplers import plan
 from specjax.spectra.spectrum import Spectrum
@@ -20,26 +20,26 @@ FOLDER = "samples"
 
 
 class Preview:
-    """Draws samples by DDIM along the spectral schedule of the data under the run's noise."""
+    """Samples by DDIM along the spectral schedule of the data under the run's noise."""
 
     def __init__(
-        self, folder: Path, document: RunDocument, spectrum: Spectrum,
+        self, folder: Path, run: RunInfo, spectrum: Spectrum,
         denoiser: Callable[[Any], Any],
     ):  # fmt: skip
-        self.folder, self.document, self.denoiser = folder / FOLDER, document, denoiser
+        self.folder, self.run, self.denoiser = folder / FOLDER, run, denoiser
         self.noise = spectrum.noise
-        self.plan = plan("ddim", spectral(spectrum, document.config.keeping.sample_steps))
+        self.plan = plan("ddim", spectral(spectrum, run.config.keeping.sample_steps))
 
     def draw(self, step: int, params: Any) -> np.ndarray:
-        """Samples of parameters, as a picture on disk; its pixels [H, W] or [H, W, 3]."""
-        count = self.document.config.keeping.sample_count
-        classes = len(self.document.classes)
+        """Draw samples with parameters, write them as a picture, return its pixels [H, W(, 3)]."""
+        count = self.run.config.keeping.sample_count
+        classes = len(self.run.classes)
         labels = np.arange(count) % classes if classes else None
         samples = generate(
-            self.plan, self.denoiser(params), count, self.document.shape,
-            seed=self.document.config.seed, labels=labels, noise=self.noise,
+            self.plan, self.denoiser(params), count, self.run.shape,
+            seed=self.run.config.seed, labels=labels, noise=self.noise,
         )  # fmt: skip
-        spatial = self.document.config.model.spatial
+        spatial = self.run.config.model.spatial
         pixels = picture(samples.reshape(count, *network_shape(samples.shape[1:], spatial)))
         self.folder.mkdir(exist_ok=True)
         write_picture(self.folder / f"{step:07d}.png", pixels)
@@ -47,9 +47,9 @@ class Preview:
 
 
 def picture(samples: np.ndarray) -> np.ndarray:
-    """Samples [n, *sides, C] of any form: images as a grid, sound as waves.
+    """Draw samples [n, *sides, C]: images as a grid, sound as waves; uint8 [H, W(, 3)].
 
-    Of other channels than one or three their mean is drawn; what is not finite is black.
+    Of other channels than one or three the mean is drawn; numbers that are not finite are black.
     """
     samples = np.nan_to_num(samples, nan=-1.0, posinf=1.0, neginf=-1.0)
     if samples.shape[-1] not in (1, 3) or samples.ndim == 3:

@@ -1,4 +1,4 @@
-"""A trained network: what ``specjax train`` leaves, ready to be sampled."""
+"""A trained network: the folder that ``specjax train`` wrote, ready to be sampled."""
 
 from __future__ import annotations
 
@@ -13,17 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax.files import codec as files
+from specjax._core.checks import UserError
 from specjax.nn.checkpoints import Checkpoints
 from specjax.nn.config import TrainConfig
-from specjax.nn.denoiser import Labelled, NetworkDenoiser
-from specjax.nn.network import network_of
-from specjax.nn.run_file import read_document
+from specjax.nn.denoiser import Labelled, NetworkDenoiser, untrained
+from specjax.nn.run_file import read_run
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.noise.whitening import effective
 from specjax.spectra.spectrum import Spectrum
-
-SPECTRUM = "spectrum.npz"
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +28,9 @@ class Run:
     """A run with the parameters of one of its checkpoints.
 
     Attributes:
-      folder: where it is. step: of the checkpoint. config: of the training.
-      shape: of one sample as the data have it. class_names: empty without labels.
-      spectrum, source: of the data. versions: of the packages that trained it.
+      folder: the run's. step: the checkpoint's. config: that of the training.
+      shape: that of one sample as the data have it. class_names: empty without labels.
+      spectrum, source: those of the data. versions: of the packages that trained it.
       network: the denoiser; its parameters are an average over the training.
       noise: that of the forward process it learned, which its samples start from
         (``generate(..., noise=run.noise)``); None for white noise.
@@ -52,67 +49,64 @@ class Run:
 
     @functools.cached_property
     def effective(self) -> Spectrum:
-        """The spectrum under the run's noise, which schedules and probes of it need."""
+        """The spectrum under the run's noise, which schedules and probes of the network need."""
         return effective(self.spectrum, self.noise)
 
     @property
     def classes(self) -> int:
-        """How many classes it can be asked for; 0 without labels."""
+        """The number of classes; 0 without labels."""
         return len(self.class_names)
 
     def denoiser(self, labels: Any = None) -> NetworkDenoiser | Labelled:
-        """``denoise(x, alpha, sigma) -> x0`` on x [n, *shape]; a pytree.
+        """Return ``denoise(x, alpha, sigma) -> x0`` on x [n, *shape]; a pytree.
 
         Args:
-          labels: [n] or [] of a conditional network; without them the class is not told, and can
-            be given as a fourth argument.
+          labels: [n] or [], the classes, for a conditional network. Without them the class is
+            withheld, and can be given as a fourth argument.
 
         Raises:
-          ValueError: for labels that it has not learned.
+          UserError: for labels that it has not learned.
         """
         if labels is None:
             return self.network
-        found = np.asarray(labels)
+        numbers = np.asarray(labels)
         if not self.classes:
-            raise ValueError(
+            raise UserError(
                 f"{self.folder} was trained without labels: leave them out, or train with "
                 "--conditional"
             )
-        whole = np.issubdtype(found.dtype, np.integer)
-        if not whole or found.min() < 0 or found.max() >= self.classes:
-            raise ValueError(f"labels = {labels!r}: give numbers from 0 to {self.classes - 1}")
-        return Labelled(self.network, found.astype(np.int32))
+        whole = np.issubdtype(numbers.dtype, np.integer)
+        if not whole or numbers.min() < 0 or numbers.max() >= self.classes:
+            raise UserError(f"labels = {labels!r}: give numbers from 0 to {self.classes - 1}")
+        return Labelled(self.network, numbers.astype(np.int32))
 
 
 def open_run(path: str | os.PathLike[str], step: int | str | None = None) -> Run:
-    """A run, with one of its checkpoints.
+    """Open the folder of a run at one of its checkpoints.
 
     Args:
       path: the folder given to ``specjax train``. step: "best" (the least validation loss, the
         default), "last" or the number of a checkpoint.
 
     Raises:
-      ValueError: for a folder that is no run, a checkpoint that is not there, damaged, or of
+      UserError: for a folder that is no run, a checkpoint that does not exist, is damaged, or of
         another version.
     """
     folder = Path(path)
-    document = read_document(folder)
-    spectrum = files.load(folder / SPECTRUM)
-    if not isinstance(spectrum, Spectrum):
-        raise ValueError(f"{folder / SPECTRUM} is not a spectrum")
+    info, spectrum = read_run(folder)
+    network = untrained(info)
     with Checkpoints(folder, read_only=True) as checkpoints:
         chosen = checkpoints.chosen("best" if step is None else step)
-        network = network_of(document)
-        ema = checkpoints.restore_ema(chosen, network.form)
+        params = checkpoints.restore_ema(chosen, network.params)
     return Run(
         folder=folder,
         step=chosen,
-        config=document.config,
-        shape=document.shape,
-        class_names=document.classes,
+        config=info.config,
+        shape=info.shape,
+        class_names=info.classes,
         spectrum=spectrum,
-        source=document.source,
-        versions=document.versions,
-        network=network.denoiser(jax.tree.map(jnp.asarray, ema)),
-        noise=document.forward_noise(spectrum),
+        source=info.source,
+        versions=info.versions,
+        network=network.with_params(jax.tree.map(jnp.asarray, params)),
+        noise=info.forward_noise(spectrum),
     )

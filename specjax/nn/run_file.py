@@ -1,10 +1,8 @@
-"""``run.json``: what a run is, beside its checkpoints."""
+"""The files that say what a run is: ``run.json`` and the spectrum of its data."""
 
 from __future__ import annotations
 
-import datetime
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,28 +10,31 @@ from typing import Any
 
 import numpy as np
 
+from specjax._core.checks import UserError
 from specjax.data.arrays import Collected
 from specjax.files import codec as files
+from specjax.files.documents import checked_document, made_now, text_of
 from specjax.nn.config import TrainConfig, differences
 from specjax.noise.families import noise_of_document
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.spectra.spectrum import Spectrum
 
-RUN_FORMAT = 2
-"""2 has noise with a spectrum; a run with white noise is still written as 1."""
+RUN = "run.json"
+SPECTRUM = "spectrum.npz"
+KIND, VERSION = "specjax.run", 3
 
-_NAME = "run.json"
-_ROWS = 1024
+_FINGERPRINTED = 1024
+"""Samples whose numbers are part of the fingerprint."""
 
 
 @dataclass(frozen=True, eq=False)
-class RunDocument:
-    """What a checkpoint needs to be used.
+class RunInfo:
+    """What a run is: all that its checkpoints need to be used, but for the spectrum.
 
     Attributes:
       config: of the training. source: of the data, see :class:`specjax.data.Dataset`.
       content: a fingerprint of the samples.
-      shape: of one sample as the data have it. classes: names, empty without labels.
+      shape: that of one sample as the data have it. classes: names, empty without labels.
       sigma_data: root mean square of the data. versions: of the packages.
       noise: that of the forward process, as :meth:`NoiseSpectrum.document` writes it; None for
         white noise.
@@ -48,60 +49,40 @@ class RunDocument:
     versions: Mapping[str, str]
     noise: Mapping[str, Any] | None = None
 
-    def json(self) -> dict[str, Any]:
-        """As plain JSON with a checksum."""
-        document = {
-            "format": "specjax.run",
-            "format_version": 1 if self.noise is None else RUN_FORMAT,
-            "config": files.plain(self.config.document()),
-            "data": files.plain(dict(self.source)),
-            "content": self.content,
-            "shape": list(self.shape),
-            "classes": list(self.classes),
-            "sigma_data": self.sigma_data,
-            "versions": dict(self.versions),
-            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        }
-        if self.noise is not None:
-            document["noise"] = files.plain(dict(self.noise))
-        return {**document, "checksum": files.checksum(document)}
-
     def forward_noise(self, spectrum: Spectrum) -> NoiseSpectrum | None:
-        """The noise of the forward process, None where it is white.
+        """Return the noise of the forward process, None where it is white.
 
         Args:
-          spectrum: of the data, in whose eigenbasis the noise may be.
+          spectrum: that of the data, whose eigenbasis the noise may be in.
 
         Raises:
-          ValueError: if it has other weights than were written.
+          UserError: if it has other weights than were written.
         """
-        return None if self.noise is None else noise_of(self.noise, spectrum)
+        if self.noise is None:
+            return None
+        return noise_of_document(
+            self.noise, spectrum.basis if self.noise["basis"] == "data" else None
+        )
 
     def check_same(self, config: TrainConfig, content: str, folder: Path) -> None:
-        """Refuse to go on with another configuration or with other data."""
+        """Refuse to resume with another configuration or with other data (``UserError``)."""
         other = differences(self.config, config)
         if other:
-            raise ValueError(
+            raise UserError(
                 f"{folder} holds a run of another configuration: {', '.join(other)}; give the "
-                "same options to go on with it, or another --out"
+                "same options to resume it, or another --out"
             )
         if content != self.content:
-            raise ValueError(
+            raise UserError(
                 f"{folder} holds a run on other data ({self.source.get('name')}): give the same "
-                "data to go on with it, or another --out"
+                "data to resume it, or another --out"
             )
 
 
-def noise_of(document: Mapping[str, Any], spectrum: Spectrum) -> NoiseSpectrum:
-    """The noise of a document; that in the data's own basis gets it from their spectrum."""
-    own = spectrum.basis if document["basis"] == "data" else None
-    return noise_of_document(document, own)
-
-
-def content_of(data: Collected, data_range: Any) -> str:
-    """A fingerprint: the form, the range, many of the rows, the labels and their names."""
+def fingerprint(data: Collected, data_range: Any) -> str:
+    """Return a fingerprint of samples: shape, range, many of the rows, labels and their names."""
     samples = data.samples
-    rows = np.unique(np.linspace(0, len(samples) - 1, _ROWS).astype(int))
+    rows = np.unique(np.linspace(0, len(samples) - 1, _FINGERPRINTED).astype(int))
     digest = hashlib.sha256(f"{samples.shape} {samples.dtype} {data_range}".encode())
     digest.update(np.ascontiguousarray(samples[rows]).tobytes())
     if data.labels is not None:
@@ -109,53 +90,42 @@ def content_of(data: Collected, data_range: Any) -> str:
     return digest.hexdigest()
 
 
-def write_document(folder: Path, document: RunDocument) -> None:
-    """Into the folder of the run."""
-    text = json.dumps(document.json(), indent=1, allow_nan=False)
-    files.write_atomically(folder / _NAME, (text + "\n").encode())
+def is_run(folder: Path) -> bool:
+    """Return whether a folder is that of a run."""
+    return (folder / RUN).is_file()
 
 
-def has_document(folder: Path) -> bool:
-    """Whether a folder is that of a run."""
-    return (folder / _NAME).is_file()
-
-
-def read_document(folder: Path) -> RunDocument:
-    """The document of a run.
+def write_run(folder: Path, run: RunInfo, spectrum: Spectrum) -> None:
+    """Write what a run is; ``run.json``, which makes a folder a run, comes last.
 
     Raises:
-      ValueError: if the folder is none of a run, or the document is damaged or of another version.
+      UserError: if the folder cannot be written to.
     """
-    if not has_document(folder):
-        raise ValueError(
-            f"{folder} is not the folder of a run (no {_NAME} in it): train one by "
+    files.save(folder / SPECTRUM, spectrum)
+    header = {"format": KIND, "format_version": VERSION, **made_now()}
+    content = files.plain({**vars(run), "config": run.config.to_dict()})
+    files.write_atomically(folder / RUN, text_of({**header, **content}))
+
+
+def read_run(folder: Path) -> tuple[RunInfo, Spectrum]:
+    """Read what a run is, and the spectrum of its data.
+
+    Raises:
+      UserError: if the folder is none of a run, or a file is damaged or of another version.
+    """
+    if not is_run(folder):
+        raise UserError(
+            f"{folder} is not the folder of a run (no {RUN} in it): train one by "
             f"'specjax train DATA --out {folder}'"
         )
-    path = folder / _NAME
+    document = checked_document(files.read(folder / RUN), folder / RUN, {KIND: VERSION})
     try:
-        document = json.loads(files.read(path))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    return document_of(document, path)
-
-
-def document_of(document: Any, path: Any) -> RunDocument:
-    """What :meth:`RunDocument.json` made, once it is known to be whole and of this version."""
-    if not isinstance(document, dict) or document.get("format") != "specjax.run":
-        raise ValueError(f"{path} is not of a specjax run (no 'format' in it)")
-    files.check_version(path, document.get("format_version"), RUN_FORMAT)
-    if document.get("checksum") != files.checksum(document):
-        raise ValueError(f"{path} is damaged: its checksum does not match its content")
-    try:
-        return RunDocument(
-            config=TrainConfig.of_document(document["config"]),
-            source=document["data"],
-            content=document["content"],
-            shape=tuple(document["shape"]),
-            classes=tuple(document["classes"]),
-            sigma_data=document["sigma_data"],
-            versions=document["versions"],
-            noise=document.get("noise"),
-        )
+        values = {name: document[name] for name in RunInfo.__dataclass_fields__}
+        values["config"] = TrainConfig.from_dict(values["config"])
     except (KeyError, TypeError) as error:
-        raise ValueError(f"{path} lacks a field of a run: {error}") from error
+        raise UserError(f"{folder / RUN} lacks a field of a run: {error}") from error
+    spectrum = files.load(folder / SPECTRUM)
+    if not isinstance(spectrum, Spectrum):
+        raise UserError(f"{folder / SPECTRUM} is not a spectrum")
+    shapes = {name: tuple(values[name]) for name in ("shape", "classes")}
+    return RunInfo(**{**values, **shapes}), spectrum

@@ -1,8 +1,10 @@
-"""The beginning of a run, or its going on: the folder, the document, the spectrum."""
+"""Starting a run, or resuming it: its configuration against the data, and its folder."""
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,23 +12,16 @@ import jax
 import numpy as np
 
 from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.data import Dataset
 from specjax.data.arrays import Collected
 from specjax.files import codec as files
 from specjax.nn.config import ModelConfig, TrainConfig
 from specjax.nn.denoiser import network_shape
-from specjax.nn.network import root_mean_square
 from specjax.nn.noise_levels import noise_levels
-from specjax.nn.run import SPECTRUM
-from specjax.nn.run_file import (
-    RunDocument,
-    content_of,
-    has_document,
-    read_document,
-    write_document,
-)
-from specjax.nn.terms import check_terms
+from specjax.nn.run_file import SPECTRUM, RunInfo, fingerprint, is_run, read_run, write_run
 from specjax.nn.unet import sides_of_levels
+from specjax.nn.wavelets import check_scales
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise
 from specjax.noise.whitening import effective
 from specjax.spectra.basis import DenseBasis
@@ -34,53 +29,88 @@ from specjax.spectra.spectrum import Spectrum
 
 CACHE = "data.npy"
 
-_DENSE = 4096
+_EXACT = 4096
 """Dimensions up to which a run's spectrum is the exact one."""
 
 
-def prepared(folder: Path) -> Path:
-    """The folder of a run, made if it is not there."""
-    if folder.exists() and not has_document(folder) and any(folder.iterdir()):
-        # Those of another process that begins the same run, and what a kill has left, do not count.
-        there = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
-        kept = there - {CACHE, "data.about.npz", SPECTRUM}
-        if kept:
-            raise ValueError(
-                f"out = {str(folder)!r} holds other files ({sorted(kept)[0]}): give an empty "
-                "folder, or that of a run"
+def make_folder(folder: Path) -> Path:
+    """Make the folder of a run if it does not exist.
+
+    Raises:
+      UserError: if it holds other files, or cannot be made.
+    """
+    if folder.is_dir() and not is_run(folder):
+        # Files of another process that starts the same run, and what a kill has left, do not count.
+        present = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
+        others = present - {CACHE, "data.about.npz", SPECTRUM}
+        if others:
+            raise UserError(
+                f"out = {str(folder)!r} holds other files ({min(others)}): give an empty folder, "
+                "or that of a run"
             )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"cannot make the folder {folder}: {error.strerror or error}") from error
+        raise UserError(f"cannot make the folder {folder}: {error.strerror or error}") from error
     return folder
 
 
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep a second training out of a folder as long as this one lives, however it ends.
+
+    Where the system has no such locks (Windows) nothing is kept out.
+
+    Raises:
+      UserError: if another process trains there.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with open(folder / ".lock", "w") as file:
+        if jax.process_index() == 0:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    f"{folder} is being trained by another process: wait for it, or give another "
+                    "--out"
+                ) from None
+        yield
+
+
 def check_data(config: TrainConfig, data: Dataset, spectrum: Spectrum | None = None) -> None:
-    """Refuse what does not fit the data, before they are read.
+    """Refuse a configuration that does not fit the data, before they are read.
 
     Args:
-      spectrum: of the data, where it is known already.
+      spectrum: that of the data, where it is given.
+
+    Raises:
+      UserError: one line that names the option.
     """
     shape = tuple(data.source["shape"])
     *sides, _ = network_shape(shape, config.model.spatial)
     _check_attention(config.model, max(sides))
-    check_terms(config.loss, tuple(sides))
+    if "wavelet" in config.loss.weights:
+        check_scales(config.loss.wavelet_scales, sides)
     options = checks.named_values("noise_options", config.noise.noise_options)
-    noise = _noise(config, shape, None)
+    noise = _forward_noise(config, shape, None)
     _check_basis(noise, math.prod(shape), spectrum)
-    trial = Spectrum(np.array([1.0, 0.5]), noise=noise)
-    noise_levels(config.noise.noise_levels, trial, options)
+    noise_levels(
+        config.noise.noise_levels, Spectrum(np.array([1.0, 0.5]), noise=noise), options
+    )  # on any spectrum
     if config.model.conditional and data.classes is None:
-        raise ValueError(
+        raise UserError(
             f"conditional = True, but {data.name} has no labels: leave it out, or give a labelled "
             "set"
         )
     if config.optimiser.flip and (len(shape) < 2 or config.model.spatial == 1):
-        raise ValueError("flip = True applies to images: leave it out for sound")
+        raise UserError("flip = True applies to images: leave it out for sound")
 
 
-def _noise(
+def _forward_noise(
     config: TrainConfig, shape: tuple[int, ...], spectrum: Spectrum | None
 ) -> NoiseSpectrum | None:
     """The noise that is asked for; in the data's own basis once their spectrum is known."""
@@ -89,60 +119,58 @@ def _noise(
 
 
 def _check_basis(noise: NoiseSpectrum | None, d: int, spectrum: Spectrum | None) -> None:
-    """Refuse noise in a basis for which the data's spectrum does not serve."""
-    exact = d <= _DENSE if spectrum is None else isinstance(spectrum.basis, DenseBasis)
+    """Refuse noise in a basis that the data's spectrum will not be diagonal in."""
+    exact = d <= _EXACT if spectrum is None else isinstance(spectrum.basis, DenseBasis)
     if noise is None or exact:
         return
     if spectrum is not None and spectrum.basis is None:
-        raise ValueError(
+        raise UserError(
             f"spectrum has no basis, which {noise.name} noise needs: give the exact one, or leave "
             "it out"
         )
-    if noise.basis == "data":
-        raise ValueError(
-            f"noise_basis = 'data' needs the exact spectrum of the data, which samples of {d:,} "
-            f"numbers do not have by default (up to {_DENSE:,}): give 'fourier' or 'cosine'"
-        )
-    if spectrum is None and noise.basis != "fourier":
-        raise ValueError(
-            f"noise_basis = {noise.basis!r} needs the exact spectrum of the data, which samples "
-            f"of {d:,} numbers do not have by default (up to {_DENSE:,}): give 'fourier'"
+    if noise.basis == "data" or (spectrum is None and noise.basis != "fourier"):
+        remedy = "'fourier' or 'cosine'" if noise.basis == "data" else "'fourier'"
+        raise UserError(
+            f"noise_basis = {noise.basis!r} needs the exact spectrum of the data, which samples of "
+            f"{d:,} numbers do not have by default (up to {_EXACT:,}): give {remedy}"
         )
 
 
 def _check_attention(model: ModelConfig, longest: int) -> None:
-    there = sides_of_levels(longest, len(model.multipliers))
+    sides = sides_of_levels(longest, len(model.multipliers))
     for side in model.attention:
-        if side not in there:
-            raise ValueError(
-                f"attention = {side}: the network's longest sides are {', '.join(map(str, there))}"
+        if side not in sides:
+            raise UserError(
+                f"attention = {side}: the network's longest sides are {', '.join(map(str, sides))}"
             )
 
 
-def begun(
+def start_or_resume(
     folder: Path,
     config: TrainConfig,
     data: Dataset,
     collected: Collected,
     spectrum: Spectrum | None,
-) -> tuple[RunDocument, Spectrum]:
-    """The document and the spectrum of a run: those that are there, or new ones.
+) -> tuple[RunInfo, Spectrum]:
+    """Return what a run is, and the spectrum of the data under its noise; write both if it is new.
 
-    The spectrum is that of the data under the run's noise.
+    Raises:
+      UserError: for a run of another configuration, of other data or under another noise.
     """
-    if has_document(folder):
-        return _again(folder, config, content_of(collected, data.data_range))
+    content = fingerprint(collected, data.data_range)
+    if is_run(folder):
+        return _resumed(folder, config, content)
+    shape = tuple(collected.samples.shape[1:])
     if spectrum is None:
         known = Dataset(data.name, collected.samples, data.data_range, dict(data.source))
-        dense = math.prod(collected.samples.shape[1:]) <= _DENSE
-        spectrum = known.spectrum(method="exact" if dense else "shift-invariant")
-    shape = tuple(collected.samples.shape[1:])
-    noise = _noise(config, shape, spectrum)
-    under_noise = effective(spectrum, noise)  # refuses here what it does not take
-    document = RunDocument(
+        exact = math.prod(shape) <= _EXACT
+        spectrum = known.spectrum(method="exact" if exact else "shift-invariant")
+    noise = _forward_noise(config, shape, spectrum)
+    under_noise = effective(spectrum, noise)  # refuses noise that does not fit the spectrum
+    run = RunInfo(
         config=config,
         source={**(spectrum.source or {}), **data.source},
-        content=content_of(collected, data.data_range),
+        content=content,
         shape=shape,
         classes=(collected.classes or ()) if config.model.conditional else (),
         sigma_data=root_mean_square(spectrum),
@@ -150,20 +178,25 @@ def begun(
         noise=None if noise is None else noise.document(),
     )
     if jax.process_index() == 0:
-        files.save(folder / SPECTRUM, spectrum)
-        write_document(folder, document)
-    return document, under_noise
+        write_run(folder, run, spectrum)
+    return run, under_noise
 
 
-def _again(folder: Path, config: TrainConfig, content: str) -> tuple[RunDocument, Spectrum]:
-    """Those of a run that goes on; what it keeps on the way may change."""
-    before = read_document(folder)
-    before.check_same(config, content, folder)
-    found = files.load(folder / SPECTRUM)
-    if not isinstance(found, Spectrum):
-        raise ValueError(f"{folder / SPECTRUM} is not a spectrum")
-    noise = before.forward_noise(found)
-    given = _noise(config, before.shape, found)
+def _resumed(folder: Path, config: TrainConfig, content: str) -> tuple[RunInfo, Spectrum]:
+    """A run that is there; what it writes on the way may have changed."""
+    run, spectrum = read_run(folder)
+    run.check_same(config, content, folder)
+    noise = run.forward_noise(spectrum)
+    given = _forward_noise(config, run.shape, spectrum)
     check_noise(noise, given, what=f"the run in {folder}", where="this training")
-    document = replace(before, config=replace(before.config, keeping=config.keeping))
-    return document, effective(found, noise)
+    run = replace(run, config=replace(run.config, keeping=config.keeping))
+    return run, effective(spectrum, noise)
+
+
+def root_mean_square(spectrum: Spectrum) -> float:
+    """Return the root mean square of the numbers of a sample, EDM's sigma_data.
+
+    It is taken about 0, as the network sees the data.
+    """
+    total = np.sum(spectrum.weights * spectrum.eigenvalues) + np.sum(spectrum.mean_power)
+    return float(np.sqrt(total / np.sum(spectrum.weights)))

@@ -17,14 +17,16 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from specjax._core.checks import UserError
+
 Filter = tuple[float, ...]
 
 
 def check_wavelet(name: str) -> str:
-    """A name that PyWavelets has a filter bank for.
+    """Return the name if PyWavelets has a filter bank for it.
 
     Raises:
-      ValueError: for an unknown name, or a continuous wavelet.
+      UserError: for an unknown name, or a continuous wavelet.
     """
     import pywt
 
@@ -32,14 +34,14 @@ def check_wavelet(name: str) -> str:
     if name in known:
         return name
     near = difflib.get_close_matches(str(name), known, n=1)
-    raise ValueError(
+    raise UserError(
         f"wavelet = {name!r} is unknown: give a discrete wavelet of PyWavelets, such as haar or "
         "bior1.3" + (f"; did you mean {near[0]!r}?" if near else "")
     )
 
 
 def most_scales(sides: Sequence[int]) -> int:
-    """How often all sides can be halved (rounded up) before one of them is a single number.
+    """Return how often all sides can be halved (rounded up) before one of them is a single number.
 
     Example:
       >>> from specjax.nn.wavelets import most_scales
@@ -53,13 +55,13 @@ def check_scales(scales: int, sides: Sequence[int]) -> None:
     """Refuse more scales than samples have.
 
     Raises:
-      ValueError: naming the sides and how many scales they have.
+      UserError: naming the sides and how many scales they have.
     """
     most = most_scales(sides)
     if scales > most:
         remedy = f"give {most} at most" if most else "leave the term wavelet out"
         shape = " x ".join(map(str, sides))
-        raise ValueError(
+        raise UserError(
             f"wavelet_scales = {scales}: samples of {shape} have {most} scales (each halves the "
             f"sides): {remedy}"
         )
@@ -67,7 +69,7 @@ def check_scales(scales: int, sides: Sequence[int]) -> None:
 
 @functools.cache
 def filters(name: str) -> tuple[Filter, Filter]:
-    """The analysis filters (low pass, high pass), reversed: what is correlated with the signal."""
+    """Return the analysis filters (low pass, high pass), reversed as a correlation takes them."""
     import pywt
 
     wavelet = pywt.Wavelet(check_wavelet(name))
@@ -76,7 +78,7 @@ def filters(name: str) -> tuple[Filter, Filter]:
 
 
 def bands(x: jax.Array, wavelet: str, scales: int) -> list[tuple[jax.Array, ...]]:
-    """All sub-bands of x [n, *sides, channels], in the order of ``pywt.wavedec`` and ``wavedec2``.
+    """Return all sub-bands of x [n, *sides, channels], in the order of ``pywt.wavedec2``.
 
     Args:
       wavelet: a discrete wavelet of PyWavelets. scales: how often the sides are halved.
@@ -86,7 +88,7 @@ def bands(x: jax.Array, wavelet: str, scales: int) -> list[tuple[jax.Array, ...]
       side; horizontal, vertical and diagonal over two. Each is [n, *halved sides, channels].
 
     Raises:
-      ValueError: for an unknown wavelet, more scales than x has, or no whole number of them.
+      UserError: for an unknown wavelet, more scales than x has, or no whole number of them.
 
     Example:
       >>> from specjax.nn.wavelets import bands
