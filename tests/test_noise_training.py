@@ -35,6 +35,7 @@ class Gain(NamedTuple):
 
     params: dict
     sigma_data: float = 0.5
+    shape: tuple[int, ...] = ()
 
     def __call__(self, x, alpha, sigma, labels=None, *, key=None):
         return self.params["a"] * x
@@ -298,7 +299,6 @@ def test_a_run_keeps_its_noise(trained):
     want = weights() / np.sqrt((weights() ** 2).mean())
     np.testing.assert_allclose(again.noise.weights, want, rtol=1e-12)
     assert same_noise(again.noise, trained.noise)
-    assert json.loads((trained.folder / "run.json").read_text())["format_version"] == 2
     assert again.effective.noise is again.noise
     assert again.effective.dimension == 64 - again.noise.omitted < 64
 
@@ -357,23 +357,6 @@ def test_a_run_goes_on_under_its_noise_alone(trained, tmp_path):
         assert train(DATA, folder, config).step == 2
     finally:
         (trained.folder.parent / "weights.npy").unlink()
-
-
-def test_a_run_of_before_has_white_noise(trained, tmp_path):
-    """Neither the field nor the group of options, as they were written then."""
-    folder = tmp_path / "run"
-    shutil.copytree(trained.folder, folder)
-    before = json.loads((folder / "run.json").read_text())
-    del before["noise"], before["config"]["forward"], before["checksum"]
-    before["format_version"] = 1
-    before["checksum"] = files.checksum(before)
-    (folder / "run.json").write_text(json.dumps(before))
-    run = open_run(folder)
-    assert run.noise is None
-    assert run.config.forward == ForwardNoise()
-    assert run.effective is run.spectrum
-    written = document(TINY).json()
-    assert (written["format_version"], "noise" in written) == (1, False)
 
 
 def test_noise_in_the_datas_own_basis_comes_back_with_their_spectrum(tmp_path):

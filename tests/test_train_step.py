@@ -26,6 +26,7 @@ class Gain(NamedTuple):
 
     params: dict
     sigma_data: float = 0.5
+    shape: tuple[int, ...] = (4, 1)
 
     def __call__(self, x, alpha, sigma, labels=None, *, key=None):
         told = 0.0 if labels is None else jnp.where(labels == 2, 0.0, self.params["b"])[:, None]
@@ -176,6 +177,12 @@ def test_the_first_step_that_is_not_finite_is_remembered():
     assert (int(state.failed), int(later.failed)) == (1, 1)
 
 
+def test_the_first_update_learns():
+    chosen = task(warmup=10)
+    (state, _), *_ = run(chosen, initial_state(chosen, parameters()), drawn(16), 1)
+    assert float(state.params["a"]) == pytest.approx(0.02 / 11, rel=1e-3)  # Adam's first step
+
+
 def test_half_of_the_images_are_flipped():
     """x0 = (1, -1) from left to right, a = 0 and b told for no one: the loss is that of x0."""
     pictures = np.zeros((1, 512, 1, 2, 1), np.float32)
@@ -184,6 +191,7 @@ def test_half_of_the_images_are_flipped():
     class Left(NamedTuple):
         params: dict
         sigma_data: float = 0.5
+        shape: tuple[int, ...] = (1, 2, 1)
 
         def __call__(self, x, alpha, sigma, labels=None, *, key=None):
             left = jnp.zeros_like(x).at[:, :, 0].set(1.0)
@@ -226,7 +234,7 @@ def test_validation_is_the_same_every_time():
 def test_learning_rates():
     config = OptimiserConfig(steps=100, warmup=10, learning_rate=1.0)
     rate = learning_rate(config)
-    assert [float(rate(i)) for i in (0, 5, 10)] == pytest.approx([0, 0.5, 1])
+    assert [float(rate(i)) for i in (0, 5, 10)] == pytest.approx([1 / 11, 6 / 11, 1])
     assert float(rate(55)) == pytest.approx(0.5, abs=1e-6)  # half of the cosine
     assert float(rate(100)) == pytest.approx(0, abs=1e-6)
     constant = learning_rate(replace(config, decay="constant"))

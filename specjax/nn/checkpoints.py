@@ -17,11 +17,9 @@ import contextlib
 import functools
 import json
 import logging
-import shutil
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import jax
@@ -49,52 +47,10 @@ def _unnamed(arrays: Mapping[str, Any], like: Any) -> Any:
 
 
 class Checkpoints:
-    """The checkpoints of a run, open inside a ``with`` block.
+    """The checkpoints of a run, from :func:`open_checkpoints`."""
 
-    Args:
-      folder: the run's. read_only: nothing is written or removed.
-    """
-
-    def __init__(self, folder: Path, read_only: bool = False):
-        self.folder = (folder / FOLDER).absolute()
-        self._read_only = read_only
-        self._exit = contextlib.ExitStack()
-
-    def __enter__(self) -> Checkpoints:
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(_quiet())
-            for path in self.folder.glob(f"*/{CHECKSUMS}"):  # orbax reads them all at once
-                _check_whole(path.parent, "metrics")
-            self._manager = self._open()
-            stack.callback(self._close)
-            self._exit = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:  # fmt: skip
-        """Finish what is being written, and close."""
-        self._exit.close()
-
-    def _open(self) -> ocp.CheckpointManager:
-        best = BestN(get_metric_fn=lambda m: m[_METRIC], reverse=True, n=1)
-        options = ocp.CheckpointManagerOptions(
-            best_fn=lambda m: m[_METRIC],  # without it orbax does not keep the metrics
-            best_mode="min",
-            preservation_policy=AnyPreservationPolicy([LatestN(1), best]),
-            read_only=self._read_only,
-            create=not self._read_only,
-            cleanup_tmp_directories=not self._read_only,
-            async_options=ocp.AsyncOptions(post_finalization_callback=self._write_checksums),
-        )
-        handlers = {"ema": ocp.StandardCheckpointHandler(),
-                    "training": ocp.StandardCheckpointHandler()}  # fmt: skip
-        return ocp.CheckpointManager(self.folder, options=options, item_handlers=handlers)
-
-    def _close(self) -> None:
-        with self._cannot_write():
-            self._manager.close()
+    def __init__(self, folder: Path, manager: ocp.CheckpointManager):
+        self.folder, self._manager = folder, manager
 
     @property
     def steps(self) -> list[int]:
@@ -108,9 +64,8 @@ class Checkpoints:
           UserError: if it cannot be written, or the one before could not.
         """
         items = {"ema": named(state.ema), "training": named(state._replace(ema=None))}
-        self._check_space(sum(x.nbytes for arrays in items.values() for x in arrays.values()))
         arguments = {name: ocp.args.StandardSave(arrays) for name, arrays in items.items()}
-        with self._cannot_write():
+        with _written(self.folder):
             self._manager.save(
                 int(state.step),
                 args=ocp.args.Composite(**arguments),
@@ -118,45 +73,9 @@ class Checkpoints:
             )
 
     def wait(self) -> None:
-        """Wait until everything is written.
-
-        Raises:
-          UserError: if it cannot be written.
-        """
-        with self._cannot_write():
+        """Wait until everything is written; errors as :meth:`save`."""
+        with _written(self.folder):
             self._manager.wait_until_finished()
-
-    def _check_space(self, needed: int) -> None:
-        """Refuse beforehand what would not fit, as a half of it would be in the way."""
-        free = shutil.disk_usage(self.folder).free
-        if free < needed:
-            raise UserError(
-                f"cannot write a checkpoint into {self.folder}: it takes {needed / 2**20:,.0f} MiB,"
-                f" {free / 2**20:,.0f} MiB are free; those before are whole"
-            )
-
-    @contextlib.contextmanager
-    def _cannot_write(self) -> Iterator[None]:
-        """Turn errors of the file system into a UserError; TensorStore's are ValueErrors."""
-        try:
-            yield
-        except (OSError, ValueError) as error:
-            if isinstance(error, ValueError) and "os_error_code" not in str(error):
-                raise
-            reason = " ".join(str(error).split())[-200:]
-            raise UserError(
-                f"cannot write a checkpoint into {self.folder}: {reason}; those before are whole"
-            ) from error
-
-    def _write_checksums(self) -> None:
-        """Write the checksums of the checkpoint that is about to be renamed."""
-        if jax.process_index():
-            return
-        for folder in self.folder.glob("*.orbax-checkpoint-tmp*"):
-            # Those of its items alone: orbax goes on to change what lies beside them.
-            items = (path for path in folder.glob("*/**/*") if path.is_file())
-            sums = {str(path.relative_to(folder)): _crc(path) for path in items}
-            (folder / CHECKSUMS).write_text(json.dumps(sums, indent=1))
 
     def chosen(self, step: int | str) -> int:
         """Return the step of "last", "best" (the least validation loss) or a number.
@@ -204,8 +123,47 @@ class Checkpoints:
 
 
 @contextlib.contextmanager
+def open_checkpoints(folder: Path, read_only: bool = False) -> Iterator[Checkpoints]:
+    """Open the checkpoints of the run in a folder; at the end wait for what is being written.
+
+    Args:
+      read_only: nothing is written or removed.
+
+    Raises:
+      UserError: for a damaged validation loss, and if the last checkpoint cannot be written.
+    """
+    folder = (folder / FOLDER).absolute()
+    with _quiet():
+        for path in folder.glob(f"*/{CHECKSUMS}"):  # orbax reads the metrics of all at once
+            _check_whole(path.parent, "metrics")
+        manager = _manager(folder, read_only)
+        try:
+            yield Checkpoints(folder, manager)
+        finally:
+            with _written(folder):
+                manager.close()
+
+
+def _manager(folder: Path, read_only: bool) -> ocp.CheckpointManager:
+    best = BestN(get_metric_fn=lambda m: m[_METRIC], reverse=True, n=1)
+    options = ocp.CheckpointManagerOptions(
+        best_fn=lambda m: m[_METRIC],  # without it orbax does not keep the metrics
+        best_mode="min",
+        preservation_policy=AnyPreservationPolicy([LatestN(1), best]),
+        read_only=read_only,
+        create=not read_only,
+        cleanup_tmp_directories=not read_only,
+        async_options=ocp.AsyncOptions(
+            post_finalization_callback=functools.partial(_write_checksums, folder)
+        ),
+    )
+    handlers = {name: ocp.StandardCheckpointHandler() for name in ("ema", "training")}
+    return ocp.CheckpointManager(folder, options=options, item_handlers=handlers)
+
+
+@contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the loggers of orbax and asyncio silent: errors that matter are raised, too."""
+    """Silence the loggers of orbax and asyncio: what matters is raised, too."""
     loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -215,6 +173,31 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    """Turn errors of the file system into a UserError; TensorStore raises them as ValueErrors."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if isinstance(error, ValueError) and "os_error_code" not in str(error):
+            raise
+        reason = " ".join(str(error).split())[-200:]
+        raise UserError(
+            f"cannot write a checkpoint into {folder}: {reason}; those before are whole"
+        ) from error
+
+
+def _write_checksums(folder: Path) -> None:
+    """Write the checksums of the checkpoint that orbax is about to rename."""
+    if jax.process_index():
+        return
+    for unfinished in folder.glob("*.orbax-checkpoint-tmp*"):
+        # Only those of its items: orbax goes on to change the files beside them.
+        items = (path for path in unfinished.glob("*/**/*") if path.is_file())
+        sums = {str(path.relative_to(unfinished)): _crc(path) for path in items}
+        (unfinished / CHECKSUMS).write_text(json.dumps(sums, indent=1))
 
 
 def _check_whole(path: Path, item: str = "") -> None:

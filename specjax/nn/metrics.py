@@ -1,4 +1,4 @@
-"""The metrics of a training, as JSON lines and for TensorBoard; its pace and its terms' cost."""
+"""The metrics of a training, as JSON lines and for TensorBoard, and the cost of its loss terms."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import jax
@@ -18,7 +17,7 @@ from jax.sharding import Mesh
 from specjax.files import codec as files
 from specjax.nn.config import LossConfig
 from specjax.nn.losses import frequency_terms
-from specjax.nn.sharding import over_samples, place
+from specjax.nn.sharding import over_samples
 
 METRICS = "metrics.jsonl"
 _CALLS = 3
@@ -42,13 +41,8 @@ class MetricsLog:
         # TensorBoard hides what an earlier start wrote beyond that step.
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
-    def __enter__(self) -> MetricsLog:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:  # fmt: skip
+    def close(self) -> None:
+        """Write what TensorBoard's writer still holds."""
         self._board.close()
 
     def write(self, step: int, numbers: Mapping[str, float]) -> None:
@@ -75,24 +69,6 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     return lines
 
 
-class Pace:
-    """Updates and samples a second since the last report."""
-
-    def __init__(self, step: int, batch: int):
-        self._step, self._batch, self._time = step, batch, time.perf_counter()
-
-    def report(self, step: int) -> dict[str, float]:
-        """Return the rates since the last report."""
-        now = time.perf_counter()
-        rate = (step - self._step) / max(now - self._time, 1e-9)
-        self._step, self._time = step, now
-        return {"steps_per_second": rate, "samples_per_second": rate * self._batch}
-
-    def skip(self) -> None:
-        """Leave the time since the last report out of the next."""
-        self._time = time.perf_counter()
-
-
 class TermCost:
     """The time that each frequency term takes of an update: its value and gradient alone.
 
@@ -111,7 +87,7 @@ class TermCost:
         random = np.random.default_rng(0)
         estimate, clean = random.normal(size=(2, batch, *shape)).astype(np.float32)
         arrays = (estimate, clean, np.ones(batch, np.float32))
-        self._arguments = place(arrays, (over_samples(mesh),) * 3)
+        self._arguments = jax.device_put(arrays, over_samples(mesh))
         self._parts = parts
         self._programs = {name: _term_program(config, name) for name in config.weights}
         for program in self._programs.values():  # compile them

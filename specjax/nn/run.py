@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from specjax._core.checks import UserError
-from specjax.nn.checkpoints import Checkpoints
+from specjax.nn.checkpoints import open_checkpoints
 from specjax.nn.config import TrainConfig
 from specjax.nn.denoiser import Labelled, NetworkDenoiser, untrained
 from specjax.nn.run_file import read_run
@@ -95,7 +95,7 @@ def open_run(path: str | os.PathLike[str], step: int | str | None = None) -> Run
     folder = Path(path)
     info, spectrum = read_run(folder)
     network = untrained(info)
-    with Checkpoints(folder, read_only=True) as checkpoints:
+    with open_checkpoints(folder, read_only=True) as checkpoints:
         chosen = checkpoints.chosen("best" if step is None else step)
         params = checkpoints.restore_ema(chosen, network.params)
     return Run(

@@ -76,23 +76,13 @@ def _spec(shape: tuple[int, ...], parts: int) -> PartitionSpec:
     return PartitionSpec(*(MODEL if axis == longest else None for axis in range(len(shape))))
 
 
-def place(tree: Any, shardings: Any) -> Any:
-    """Turn host arrays, the same in every process, into global arrays."""
-
-    def put(x: Any, sharding: NamedSharding) -> jax.Array:
-        host = np.asarray(x)
-        return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
-
-    return jax.tree.map(put, tree, shardings)
-
-
 def on_host(tree: Any) -> Any:
     """Turn global arrays into NumPy arrays, whole in every process."""
 
     def get(x: Any) -> np.ndarray:
         if not isinstance(x, jax.Array) or x.is_fully_addressable:
             return np.asarray(x)
-        if x.is_fully_replicated:
+        if x.is_fully_replicated:  # each process has all of it: nothing to gather
             return np.asarray(x.addressable_data(0))
         from jax.experimental.multihost_utils import process_allgather
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,12 +20,12 @@ from specjax.data import Dataset
 from specjax.data.arrays import Collected, collect
 from specjax.nn import train_step
 from specjax.nn.batches import Samples
-from specjax.nn.checkpoints import Checkpoints
+from specjax.nn.checkpoints import Checkpoints, open_checkpoints
 from specjax.nn.config import TrainConfig
 from specjax.nn.denoiser import initial_params, untrained
 from specjax.nn.interrupt import Interrupt, deferred_signals
 from specjax.nn.losses import term_ramp
-from specjax.nn.metrics import MetricsLog, Pace, TermCost
+from specjax.nn.metrics import MetricsLog, TermCost
 from specjax.nn.noise_levels import noise_levels
 from specjax.nn.preview import Preview
 from specjax.nn.run import Run, open_run
@@ -35,7 +36,6 @@ from specjax.nn.sharding import (
     of_parameters,
     on_host,
     over_samples,
-    place,
     replicated,
 )  # fmt: skip
 from specjax.nn.start import CACHE, check_data, locked, make_folder, start_or_resume
@@ -93,7 +93,7 @@ def train(
     run, spectrum = start_or_resume(folder, config, data, collected, spectrum)
     trainer = _Trainer(folder, run, spectrum, mesh, progress)
     training, held_out = _split(run, collected, data.data_range)
-    with locked(folder), Checkpoints(folder) as checkpoints, deferred_signals() as interrupt:
+    with locked(folder), open_checkpoints(folder) as checkpoints, deferred_signals() as interrupt:
         trainer.run(training, held_out, checkpoints, interrupt)
     return open_run(folder)
 
@@ -146,7 +146,7 @@ class _Trainer:
         self.preview = Preview(folder, run, spectrum, network.with_params)
         # The noise is an argument of the programs; white noise is None, and so is none of them.
         noise = jax.tree.map(lambda x: np.asarray(x, np.float32), self.task.noise)
-        self.noise = place(noise, jax.tree.map(lambda _: replicated(mesh), noise))
+        self.noise = jax.device_put(noise, replicated(mesh))
         self.initial = lambda: train_step.initial_state(self.task, initial_params(run))
         self.abstract = jax.eval_shape(partial(train_step.initial_state, self.task), network.params)
         self.shardings = of_parameters(mesh, self.abstract)
@@ -169,7 +169,7 @@ class _Trainer:
             return
         sizes = [1] * (total - start) if on_cpu() else call_sizes(start, total, keeping.intervals)
         validation = self._validation_batches(held_out)
-        pace = Pace(start, self.config.optimiser.batch)
+        self.reported = start, time.perf_counter()
         waiting: list[Any] = []
         with self._log(start) as log:
             batches = training.batches(self.mesh, start, sizes)
@@ -182,7 +182,7 @@ class _Trainer:
                 ending = step == total or stopping
                 if ending or reporting:
                     self._check_finite(state, checkpoints)
-                    self._report(log, step, waiting, pace)
+                    self._report(log, step, waiting)
                     waiting = []
                 if ending or step % keeping.checkpoint_every == 0:
                     self._save(checkpoints, log, step, state, validation)
@@ -204,7 +204,7 @@ class _Trainer:
     def _restored(self, checkpoints: Checkpoints) -> TrainState:
         """The state of the last checkpoint, or the initial one."""
         if not checkpoints.steps:
-            return place(self.initial(), self.shardings)
+            return jax.device_put(self.initial(), self.shardings)
         like = jax.tree.map(
             lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
             self.abstract, self.shardings,
@@ -217,7 +217,7 @@ class _Trainer:
         if jax.process_index():
             yield None
             return
-        with MetricsLog(self.folder, step) as log:
+        with contextlib.closing(MetricsLog(self.folder, step)) as log:
             yield log
 
     def _check_finite(self, state: TrainState, checkpoints: Checkpoints) -> None:
@@ -233,22 +233,27 @@ class _Trainer:
             "with a lower --learning-rate or --clip"
         )
 
-    def _report(self, log: MetricsLog | None, step: int, waiting: list[Any], pace: Pace) -> None:
+    def _report(self, log: MetricsLog | None, step: int, waiting: list[Any]) -> None:
         """Write a line of metrics, each the mean since the last line."""
         gathered = [on_host(metrics) for metrics in waiting]
         names = sorted(gathered[0], key=lambda name: (not name.startswith("loss"), name))
         means = {
             name: float(np.mean(np.concatenate([m[name] for m in gathered]))) for name in names
         }
-        speed = pace.report(step)
-        numbers = {**means, "learning_rate": float(self.learning_rate(step - 1)), **speed}
+        before, then = self.reported
+        speed = (step - before) / max(time.perf_counter() - then, 1e-9)
+        numbers = means | {
+            "learning_rate": float(self.learning_rate(step - 1)),
+            "steps_per_second": speed,
+            "samples_per_second": speed * self.config.optimiser.batch,
+        }
         if self.config.loss.weights:
-            numbers |= self._term_metrics(step, speed["steps_per_second"])
-            pace.skip()
+            numbers |= self._term_metrics(step, speed)
+        self.reported = step, time.perf_counter()  # what the terms' cost took is left out
         if log:
             log.write(step, numbers)
         if self.progress:
-            text = f"loss {means['loss']:.4f}, {speed['samples_per_second']:,.0f} samples/s"
+            text = f"loss {means['loss']:.4f}, {numbers['samples_per_second']:,.0f} samples/s"
             self.progress(step, self.steps, text)
 
     def _term_metrics(self, step: int, steps_per_second: float) -> dict[str, float]:
@@ -292,7 +297,7 @@ class _Trainer:
         batches = []
         for start in range(0, len(members) - size + 1, size):
             rows = held_out.rows(members[start : start + size])
-            batches.append(place(rows, jax.tree.map(lambda _: sharding, rows)))
+            batches.append(jax.device_put(rows, sharding))
         return batches
 
 

@@ -10,7 +10,6 @@ its own convolution.
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Sequence
 
@@ -30,14 +29,12 @@ def check_wavelet(name: str) -> str:
     """
     import pywt
 
-    known = pywt.wavelist(kind="discrete")
-    if name in known:
-        return name
-    near = difflib.get_close_matches(str(name), known, n=1)
-    raise UserError(
-        f"wavelet = {name!r} is unknown: give a discrete wavelet of PyWavelets, such as haar or "
-        "bior1.3" + (f"; did you mean {near[0]!r}?" if near else "")
-    )
+    if name not in pywt.wavelist(kind="discrete"):
+        raise UserError(
+            f"wavelet = {name!r} is unknown: give a discrete wavelet of PyWavelets, such as haar "
+            "or bior1.3"
+        )
+    return name
 
 
 def most_scales(sides: Sequence[int]) -> int:
@@ -96,7 +93,7 @@ def bands(x: jax.Array, wavelet: str, scales: int) -> list[tuple[jax.Array, ...]
       [[(2, 2)], [(2, 2), (2, 2), (2, 2)], [(3, 4), (3, 4), (3, 4)]]
     """
     check_scales(scales, x.shape[1:-1])
-    found: list[tuple[jax.Array, ...]] = []
+    by_scale: list[tuple[jax.Array, ...]] = []
     for _ in range(scales):
         parts = [x]
         for axis in range(1, x.ndim - 1):  # the first side changes most slowly
@@ -104,8 +101,8 @@ def bands(x: jax.Array, wavelet: str, scales: int) -> list[tuple[jax.Array, ...]
         if len(parts) == 4:  # [ll, lh, hl, hh] by (first, second) side; horizontal is hl
             parts = [parts[0], parts[2], parts[1], parts[3]]
         x, *details = parts
-        found.insert(0, tuple(details))
-    return [(x,), *found]
+        by_scale.insert(0, tuple(details))
+    return [(x,), *by_scale]
 
 
 def _halves(x: jax.Array, axis: int, both: tuple[Filter, Filter]) -> list[jax.Array]:
