@@ -19,7 +19,7 @@ from common import parser, write
 
 from specjax.nn import train_step as steps
 from specjax.nn.config import LossConfig, ModelConfig, OptimiserConfig, TrainConfig
-from specjax.nn.metrics import TermCost
+from specjax.nn.monitor import TermCost
 from specjax.nn.sharding import mesh_of
 
 SIZES = {

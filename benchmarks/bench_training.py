@@ -24,7 +24,7 @@ import specjax as sx
 from specjax.nn import train_step as steps
 from specjax.nn.config import ModelConfig, OptimiserConfig, TrainConfig
 from specjax.nn.denoiser import initial_params, untrained
-from specjax.nn.run_file import RunInfo
+from specjax.nn.run import RunInfo
 from specjax.nn.train_step import Batch
 from specjax.nn.training import make_task
 
@@ -33,12 +33,15 @@ LIMITS = {"H200": 989e12, "H100": 989e12, "A100": 312e12}
 
 
 def run_info(shape: tuple[int, ...], config: TrainConfig) -> RunInfo:
-    return RunInfo(config, {}, "", shape, (), 0.5, {})
+    return RunInfo(
+        config=config, content="", shape=shape, class_names=(), source={}, sigma_data=0.5,
+        spectrum=sx.Spectrum.power_law(64, 1.0), versions={},
+    )  # fmt: skip
 
 
 def task_for(shape: tuple[int, ...], config: TrainConfig) -> tuple[steps.Task, steps.TrainState]:
     run = run_info(shape, config)
-    task = make_task(run, untrained(run).with_params, sx.Spectrum.power_law(64, 1.0))
+    task = make_task(run, untrained(run).with_params)
     return task, steps.initial_state(task, initial_params(run))
 
 

@@ -16,7 +16,7 @@ from specjax.data import collect
 from specjax.files import codec as files
 from specjax.files.forward_noise import ForwardNoise
 from specjax.nn import KeepingConfig, ModelConfig, OptimiserConfig, TrainConfig, open_run, train
-from specjax.nn.run_file import RunInfo, read_run
+from specjax.nn.run import RunInfo, read_run
 from specjax.nn.start import start_or_resume
 from specjax.nn.train_step import Batch, Task, initial_state, update, validation_loss
 from specjax.nn.training import make_task
@@ -91,9 +91,11 @@ def test_training_has_noise_of_the_stated_covariance(sides):
     assert np.diag(want).mean() == pytest.approx(1)
 
 
-def document(config, shape=(4, 4), noise=None):
-    noise = None if noise is None else noise.document()
-    return RunInfo(config, {}, "", shape, (), 0.5, {}, noise)
+def run_info(config, spectrum, noise=None):
+    return RunInfo(
+        config=config, content="", shape=(4, 4), class_names=(), spectrum=spectrum, source={},
+        sigma_data=0.5, versions={}, noise=noise,
+    )  # fmt: skip
 
 
 def spectrum_of(shape=(4, 4), seed=0):
@@ -114,7 +116,7 @@ def test_isotropic_noise_is_the_path_without_noise():
     assert effective(spectrum, noise) is spectrum
     plain = replace(config, forward=ForwardNoise())
     tasks = [
-        make_task(document(one), Gain, effective(spectrum, one.forward.spectrum((4, 4))))
+        make_task(run_info(one, spectrum, one.forward.spectrum((4, 4))), Gain)
         for one in (config, plain)
     ]
     batch = Batch(jax.random.normal(jax.random.key(0), (1, 64, 4, 4)), None)
@@ -361,18 +363,18 @@ def test_a_run_goes_on_under_its_noise_alone(trained, tmp_path):
 
 def test_noise_in_the_datas_own_basis_comes_back_with_their_spectrum(tmp_path):
     config = replace(TINY, forward=ForwardNoise(noise="exponential", noise_basis="data"))
-    made, seen = start_or_resume(tmp_path, config, DATA, collect(DATA), None)
+    made = start_or_resume(tmp_path, config, DATA, collect(DATA))
     spectrum = files.load(tmp_path / "spectrum.npz")
-    noise = read_run(tmp_path)[0].forward_noise(spectrum)
+    noise = read_run(tmp_path).noise
     nu = np.exp(-2 * np.linspace(0, 1, 64) ** 2)
     want = spectrum.eigenvalues / (nu / nu.mean())
-    np.testing.assert_allclose(seen.eigenvalues, want, rtol=1e-12)
+    np.testing.assert_allclose(made.effective.eigenvalues, want, rtol=1e-12)
     np.testing.assert_allclose(effective(spectrum, noise).eigenvalues, want, rtol=1e-12)
     vectors = spectrum.basis.vectors
     white = np.random.default_rng(0).normal(size=(8, 8))
     by_hand = vectors @ (np.sqrt(nu / nu.mean()) * (vectors.T @ white.ravel()))
     np.testing.assert_allclose(noise.color(white).ravel(), by_hand, atol=1e-12)
-    assert made.noise["basis"] == "data"
+    assert made.noise.basis == "data"
 
 
 def test_noise_levels_are_those_of_the_effective_spectrum():
@@ -381,10 +383,10 @@ def test_noise_levels_are_those_of_the_effective_spectrum():
     noise = noise_spectrum("power_law", (4, 4), exponent=-1.5)
     u = jnp.linspace(0.05, 0.95, 7)
     seen = effective(spectrum, noise)
-    levels = make_task(document(config, noise=noise), Gain, seen).quantile(u)
+    levels = make_task(run_info(config, spectrum, noise), Gain).quantile(u)
     want = sx.spectral(seen, 1024, alpha_bar_range=(4.0358e-5, 0.9999)).logsnr
     np.testing.assert_allclose(levels, np.interp(u, np.linspace(0, 1, 1025), want), rtol=1e-4)
-    plain = make_task(document(config), Gain, spectrum).quantile(u)
+    plain = make_task(run_info(config, spectrum), Gain).quantile(u)
     assert np.abs(levels - plain).max() > 0.1
 
 
@@ -446,13 +448,13 @@ def test_per_channel_noise_on_images_with_channels():
 
 def test_a_run_goes_on_with_its_corruption_alone(tmp_path):
     corrupted = sx.data.corrupted(DATA, (0.4, 0.6), 0.5)
-    made, _ = start_or_resume(tmp_path, TINY, corrupted, collect(corrupted), None)
-    assert read_run(tmp_path)[0].source["corruption"]["band"] == [0.4, 0.6]
-    again, _ = start_or_resume(tmp_path, TINY, corrupted, collect(corrupted), None)
+    made = start_or_resume(tmp_path, TINY, corrupted, collect(corrupted))
+    assert read_run(tmp_path).source["corruption"]["band"] == [0.4, 0.6]
+    again = start_or_resume(tmp_path, TINY, corrupted, collect(corrupted))
     assert again.content == made.content
     for other in (DATA, sx.data.corrupted(DATA, (0.4, 0.6), 0.4)):
         with pytest.raises(ValueError, match="holds a run on other data"):
-            start_or_resume(tmp_path, TINY, other, collect(other), None)
+            start_or_resume(tmp_path, TINY, other, collect(other))
 
 
 def test_evaluated_samples_start_from_the_noise():

@@ -24,7 +24,7 @@ from specjax.nn import (
 )
 from specjax.nn.checkpoints import named
 from specjax.nn.losses import frequency_terms, term_ramp
-from specjax.nn.metrics import read_metrics, term_shares
+from specjax.nn.monitor import read_metrics, term_shares
 from specjax.nn.train_step import Batch, Task, initial_state, update, validation_loss
 
 TERMS = LossConfig(terms=("amplitude=0.1", "wavelet=0.05"), term_warmup=8, wavelet_scales=1)

@@ -97,7 +97,7 @@ class Train:
         self.processes.join()
         import jax
 
-        from specjax.nn.metrics import read_metrics
+        from specjax.nn.monitor import read_metrics
         from specjax.nn.sharding import mesh_of
         from specjax.nn.training import train
 
@@ -114,7 +114,7 @@ class Train:
 
     def _tell(self, run: Run, config: TrainConfig, lines: list[dict[str, Any]]) -> None:
         """Where it ended, and what the terms took."""
-        from specjax.nn.metrics import term_shares
+        from specjax.nn.monitor import term_shares
 
         known = {line["step"]: line.get("validation_loss") for line in lines}
         loss, weights = known.get(run.step), config.loss.weights

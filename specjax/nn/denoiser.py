@@ -18,7 +18,7 @@ from specjax._core.checks import UserError
 from specjax.sampling.denoisers import Denoiser, Network, from_edm, from_eps, from_v, logsnr_level
 
 if TYPE_CHECKING:
-    from specjax.nn.run_file import RunInfo
+    from specjax.nn.run import RunInfo
     from specjax.nn.unet import UNet
 
 
@@ -153,5 +153,5 @@ def _unet(run: RunInfo) -> UNet:
     return UNet(
         network_shape(run.shape, model.spatial), width=model.width, multipliers=model.multipliers,
         blocks=model.blocks, attention=model.attention, head=model.head, dropout=model.dropout,
-        classes=len(run.classes), dtype=jnp.bfloat16 if half else jnp.float32, rngs=nnx.Rngs(key),
+        classes=run.classes, dtype=jnp.bfloat16 if half else jnp.float32, rngs=nnx.Rngs(key),
     )  # fmt: skip

@@ -1,4 +1,8 @@
-"""A trained network: the folder that ``specjax train`` wrote, ready to be sampled."""
+"""A run: the folder that ``specjax train`` writes, read again and ready to be sampled.
+
+``run.json`` says what the run is, ``spectrum.npz`` is the spectrum of its data; its checkpoints are
+beside them (:mod:`specjax.nn.checkpoints`).
+"""
 
 from __future__ import annotations
 
@@ -14,37 +18,42 @@ import jax.numpy as jnp
 import numpy as np
 
 from specjax._core.checks import UserError
+from specjax.files import codec as files
+from specjax.files.documents import checked_document, made_now, text_of
 from specjax.nn.checkpoints import open_checkpoints
 from specjax.nn.config import TrainConfig
 from specjax.nn.denoiser import Labelled, NetworkDenoiser, untrained
-from specjax.nn.run_file import read_run
+from specjax.noise.families import noise_of_document
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.noise.whitening import effective
 from specjax.spectra.spectrum import Spectrum
 
+RUN = "run.json"
+SPECTRUM = "spectrum.npz"
+KIND, VERSION = "specjax.run", 3
 
-@dataclass(frozen=True, eq=False)
-class Run:
-    """A run with the parameters of one of its checkpoints.
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RunInfo:
+    """What a run is, whatever its parameters are.
 
     Attributes:
-      folder: the run's. step: the checkpoint's. config: that of the training.
+      config: that of the training. content: a fingerprint of the samples.
       shape: that of one sample as the data have it. class_names: empty without labels.
-      spectrum, source: those of the data. versions: of the packages that trained it.
-      network: the denoiser; its parameters are an average over the training.
-      noise: that of the forward process it learned, which its samples start from
+      spectrum, source: those of the data. sigma_data: their root mean square.
+      versions: those of the packages that trained it.
+      noise: that of the forward process, which samples start from
         (``generate(..., noise=run.noise)``); None for white noise.
     """
 
-    folder: Path
-    step: int
     config: TrainConfig
+    content: str
     shape: tuple[int, ...]
     class_names: tuple[str, ...]
     spectrum: Spectrum
     source: Mapping[str, Any]
+    sigma_data: float
     versions: Mapping[str, str]
-    network: NetworkDenoiser
     noise: NoiseSpectrum | None = None
 
     @functools.cached_property
@@ -56,6 +65,20 @@ class Run:
     def classes(self) -> int:
         """The number of classes; 0 without labels."""
         return len(self.class_names)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Run(RunInfo):
+    """A run with the parameters of one of its checkpoints; see :class:`RunInfo` for the rest.
+
+    Attributes:
+      folder: the run's. step: the checkpoint's.
+      network: the denoiser; its parameters are an average over the training.
+    """
+
+    folder: Path
+    step: int
+    network: NetworkDenoiser
 
     def denoiser(self, labels: Any = None) -> NetworkDenoiser | Labelled:
         """Return ``denoise(x, alpha, sigma) -> x0`` on x [n, *shape]; a pytree.
@@ -93,20 +116,76 @@ def open_run(path: str | os.PathLike[str], step: int | str | None = None) -> Run
         another version.
     """
     folder = Path(path)
-    info, spectrum = read_run(folder)
+    info = read_run(folder)
     network = untrained(info)
     with open_checkpoints(folder, read_only=True) as checkpoints:
         chosen = checkpoints.chosen("best" if step is None else step)
-        params = checkpoints.restore_ema(chosen, network.params)
-    return Run(
-        folder=folder,
-        step=chosen,
-        config=info.config,
-        shape=info.shape,
-        class_names=info.classes,
-        spectrum=spectrum,
-        source=info.source,
-        versions=info.versions,
-        network=network.with_params(jax.tree.map(jnp.asarray, params)),
-        noise=info.forward_noise(spectrum),
-    )
+        params = jax.tree.map(jnp.asarray, checkpoints.restore_ema(chosen, network.params))
+    known = {name: getattr(info, name) for name in RunInfo.__dataclass_fields__}
+    return Run(**known, folder=folder, step=chosen, network=network.with_params(params))
+
+
+def is_run(folder: Path) -> bool:
+    """Return whether a folder is that of a run."""
+    return (folder / RUN).is_file()
+
+
+def write_run(folder: Path, run: RunInfo) -> None:
+    """Write what a run is; ``run.json``, which makes a folder a run, comes last.
+
+    Raises:
+      UserError: if the folder cannot be written to.
+    """
+    files.save(folder / SPECTRUM, run.spectrum)
+    header = {
+        "format": KIND,
+        "format_version": VERSION,
+        **made_now(),
+        "config": run.config.to_dict(),
+        "content": run.content,
+        "shape": run.shape,
+        "class_names": run.class_names,
+        "source": run.source,
+        "sigma_data": run.sigma_data,
+        "noise": None if run.noise is None else run.noise.document(),
+    }
+    files.write_atomically(folder / RUN, text_of(files.plain(header)))
+
+
+def read_run(folder: Path) -> RunInfo:
+    """Read what a run is.
+
+    Raises:
+      UserError: if the folder is none of a run, or a file is damaged or of another version.
+    """
+    path = folder / RUN
+    if not is_run(folder):
+        raise UserError(
+            f"{folder} is not the folder of a run (no {RUN} in it): train one by "
+            f"'specjax train DATA --out {folder}'"
+        )
+    header = checked_document(files.read(path), path, {KIND: VERSION})
+    spectrum = files.load(folder / SPECTRUM)
+    if not isinstance(spectrum, Spectrum):
+        raise UserError(f"{folder / SPECTRUM} is not a spectrum")
+    try:
+        return RunInfo(
+            config=TrainConfig.from_dict(header["config"]),
+            content=header["content"],
+            shape=tuple(header["shape"]),
+            class_names=tuple(header["class_names"]),
+            spectrum=spectrum,
+            source=header["source"],
+            sigma_data=header["sigma_data"],
+            versions=header["versions"],
+            noise=_noise(header["noise"], spectrum),
+        )
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path} lacks a field of a run: {error}") from error
+
+
+def _noise(document: Mapping[str, Any] | None, spectrum: Spectrum) -> NoiseSpectrum | None:
+    """The noise of a run; in the data's own basis it gets that of their spectrum."""
+    if document is None:
+        return None
+    return noise_of_document(document, spectrum.basis if document["basis"] == "data" else None)

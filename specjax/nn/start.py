@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,14 +18,13 @@ from specjax._core.checks import UserError
 from specjax.data import Dataset
 from specjax.data.arrays import Collected
 from specjax.files import codec as files
-from specjax.nn.config import ModelConfig, TrainConfig
+from specjax.nn.config import ModelConfig, TrainConfig, differences
 from specjax.nn.denoiser import network_shape
 from specjax.nn.noise_levels import noise_levels
-from specjax.nn.run_file import SPECTRUM, RunInfo, fingerprint, is_run, read_run, write_run
+from specjax.nn.run import SPECTRUM, RunInfo, is_run, read_run, write_run
 from specjax.nn.unet import sides_of_levels
 from specjax.nn.wavelets import check_scales
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise
-from specjax.noise.whitening import effective
 from specjax.spectra.basis import DenseBasis
 from specjax.spectra.spectrum import Spectrum
 
@@ -31,6 +32,9 @@ CACHE = "data.npy"
 
 _EXACT = 4096
 """Dimensions up to which a run's spectrum is the exact one."""
+
+_FINGERPRINTED = 1024
+"""Samples whose numbers are part of the fingerprint."""
 
 
 def make_folder(folder: Path) -> Path:
@@ -98,9 +102,8 @@ def check_data(config: TrainConfig, data: Dataset, spectrum: Spectrum | None = N
     options = checks.named_values("noise_options", config.noise.noise_options)
     noise = _forward_noise(config, shape, None)
     _check_basis(noise, math.prod(shape), spectrum)
-    noise_levels(
-        config.noise.noise_levels, Spectrum(np.array([1.0, 0.5]), noise=noise), options
-    )  # on any spectrum
+    any_spectrum = Spectrum(np.array([1.0, 0.5]), noise=noise)
+    noise_levels(config.noise.noise_levels, any_spectrum, options)
     if config.model.conditional and data.classes is None:
         raise UserError(
             f"conditional = True, but {data.name} has no labels: leave it out, or give a labelled "
@@ -146,13 +149,13 @@ def _check_attention(model: ModelConfig, longest: int) -> None:
 
 
 def start_or_resume(
-    folder: Path,
-    config: TrainConfig,
-    data: Dataset,
-    collected: Collected,
-    spectrum: Spectrum | None,
-) -> tuple[RunInfo, Spectrum]:
-    """Return what a run is, and the spectrum of the data under its noise; write both if it is new.
+    folder: Path, config: TrainConfig, data: Dataset, collected: Collected,
+    spectrum: Spectrum | None = None,
+) -> RunInfo:  # fmt: skip
+    """Return what a run is: what is written in its folder, or a new run, which is written there.
+
+    Args:
+      collected: the samples of the data. spectrum: that of the data, if it is known.
 
     Raises:
       UserError: for a run of another configuration, of other data or under another noise.
@@ -165,32 +168,51 @@ def start_or_resume(
         known = Dataset(data.name, collected.samples, data.data_range, dict(data.source))
         exact = math.prod(shape) <= _EXACT
         spectrum = known.spectrum(method="exact" if exact else "shift-invariant")
-    noise = _forward_noise(config, shape, spectrum)
-    under_noise = effective(spectrum, noise)  # refuses noise that does not fit the spectrum
     run = RunInfo(
         config=config,
-        source={**(spectrum.source or {}), **data.source},
         content=content,
         shape=shape,
-        classes=(collected.classes or ()) if config.model.conditional else (),
+        class_names=(collected.classes or ()) if config.model.conditional else (),
+        spectrum=spectrum,
+        source={**(spectrum.source or {}), **data.source},
         sigma_data=root_mean_square(spectrum),
         versions=files.versions(),
-        noise=None if noise is None else noise.document(),
+        noise=_forward_noise(config, shape, spectrum),
     )
+    _ = run.effective  # refuses noise that does not fit the spectrum
     if jax.process_index() == 0:
-        write_run(folder, run, spectrum)
-    return run, under_noise
+        write_run(folder, run)
+    return run
 
 
-def _resumed(folder: Path, config: TrainConfig, content: str) -> tuple[RunInfo, Spectrum]:
-    """A run that is there; what it writes on the way may have changed."""
-    run, spectrum = read_run(folder)
-    run.check_same(config, content, folder)
-    noise = run.forward_noise(spectrum)
-    given = _forward_noise(config, run.shape, spectrum)
-    check_noise(noise, given, what=f"the run in {folder}", where="this training")
-    run = replace(run, config=replace(run.config, keeping=config.keeping))
-    return run, effective(spectrum, noise)
+def _resumed(folder: Path, config: TrainConfig, content: str) -> RunInfo:
+    """The run in a folder; what is written on the way may have changed."""
+    run = read_run(folder)
+    other = differences(run.config, config)
+    if other:
+        raise UserError(
+            f"{folder} holds a run of another configuration: {', '.join(other)}; give the same "
+            "options to resume it, or another --out"
+        )
+    if content != run.content:
+        raise UserError(
+            f"{folder} holds a run on other data ({run.source.get('name')}): give the same data "
+            "to resume it, or another --out"
+        )
+    given = _forward_noise(config, run.shape, run.spectrum)
+    check_noise(run.noise, given, what=f"the run in {folder}", where="this training")
+    return replace(run, config=config)
+
+
+def fingerprint(data: Collected, data_range: Any) -> str:
+    """Return a fingerprint of samples: shape, range, many of the rows, labels and their names."""
+    samples = data.samples
+    rows = np.unique(np.linspace(0, len(samples) - 1, _FINGERPRINTED).astype(int))
+    digest = hashlib.sha256(f"{samples.shape} {samples.dtype} {data_range}".encode())
+    digest.update(np.ascontiguousarray(samples[rows]).tobytes())
+    if data.labels is not None:
+        digest.update(repr(data.classes).encode() + np.asarray(data.labels, "<i4").tobytes())
+    return digest.hexdigest()
 
 
 def root_mean_square(spectrum: Spectrum) -> float:

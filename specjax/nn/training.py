@@ -25,11 +25,9 @@ from specjax.nn.config import TrainConfig
 from specjax.nn.denoiser import initial_params, untrained
 from specjax.nn.interrupt import Interrupt, deferred_signals
 from specjax.nn.losses import term_ramp
-from specjax.nn.metrics import MetricsLog, TermCost
+from specjax.nn.monitor import MetricsLog, Preview, TermCost
 from specjax.nn.noise_levels import noise_levels
-from specjax.nn.preview import Preview
-from specjax.nn.run import Run, open_run
-from specjax.nn.run_file import RunInfo, is_run
+from specjax.nn.run import Run, RunInfo, is_run, open_run
 from specjax.nn.sharding import (
     check_batch,
     mesh_of,
@@ -90,8 +88,8 @@ def train(
     if jax.process_index():  # the first process starts the run, the others read what it wrote
         distributed.wait_for(lambda: is_run(folder))
     collected = collect(data, cache=make_folder(folder) / CACHE)
-    run, spectrum = start_or_resume(folder, config, data, collected, spectrum)
-    trainer = _Trainer(folder, run, spectrum, mesh, progress)
+    run = start_or_resume(folder, config, data, collected, spectrum)
+    trainer = _Trainer(folder, run, mesh, progress)
     training, held_out = _split(run, collected, data.data_range)
     with locked(folder), open_checkpoints(folder) as checkpoints, deferred_signals() as interrupt:
         trainer.run(training, held_out, checkpoints, interrupt)
@@ -116,34 +114,25 @@ def _split(
     return training, held_out
 
 
-def make_task(run: RunInfo, denoiser: Callable[[Any], Any], spectrum: Spectrum) -> Task:
-    """Return the task of training a run's denoiser.
-
-    Args:
-      denoiser: makes a denoiser of parameters. spectrum: that of the data under the run's noise.
-    """
-    config, noise = run.config, spectrum.noise
-    options = checks.named_values("noise_options", config.noise.noise_options)
-    quantile = noise_levels(config.noise.noise_levels, spectrum, options)
+def make_task(run: RunInfo, denoiser: Callable[[Any], Any]) -> Task:
+    """Return the task of training a run's denoiser, which is made of parameters."""
+    levels = run.config.noise
+    options = checks.named_values("noise_options", levels.noise_options)
+    quantile = noise_levels(levels.noise_levels, run.effective, options)
+    noise = run.effective.noise
     omits = noise is not None and noise.omitted > 0
-    return Task(denoiser, len(run.classes), quantile, config, noise, omits)
+    return Task(denoiser, run.classes, quantile, run.config, noise, omits)
 
 
 class _Trainer:
-    """The compiled programs of a run, and the loop that calls them.
+    """The compiled programs of a run, and the loop that calls them."""
 
-    Args:
-      spectrum: that of the data under the run's noise.
-    """
-
-    def __init__(
-        self, folder: Path, run: RunInfo, spectrum: Spectrum, mesh: Mesh, progress: Progress | None
-    ):
+    def __init__(self, folder: Path, run: RunInfo, mesh: Mesh, progress: Progress | None):
         self.folder, self.config, self.mesh, self.progress = folder, run.config, mesh, progress
         network = untrained(run)
         self.shape = network.shape
-        self.task = make_task(run, network.with_params, spectrum)
-        self.preview = Preview(folder, run, spectrum, network.with_params)
+        self.task = make_task(run, network.with_params)
+        self.preview = Preview(folder, run, network.with_params)
         # The noise is an argument of the programs; white noise is None, and so is none of them.
         noise = jax.tree.map(lambda x: np.asarray(x, np.float32), self.task.noise)
         self.noise = jax.device_put(noise, replicated(mesh))
