@@ -209,7 +209,10 @@ def test_two_processes_train_what_one_does(trained, tmp_path):
         address = f"localhost:{free.getsockname()[1]}"
     folder = tmp_path / "two"
     both = [
-        start(folder, before=f"from specjax import cluster; cluster.join({address!r}, 2, {i})")
+        start(
+            folder,
+            before=f"from specjax._core import distributed; distributed.join({address!r}, 2, {i})",
+        )
         for i in range(2)
     ]
     said = [process.communicate(timeout=300) for process in both]
