@@ -10,7 +10,6 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +138,7 @@ class TermCost:
         arrays = (estimate, clean, np.ones(batch, np.float32))
         self._arguments = jax.device_put(arrays, over_samples(mesh))
         self._parts = parts
-        self._programs = {name: _term_program(config, name) for name in config.weights}
+        self._programs = {name: _value_and_gradient(config.only(name)) for name in config.weights}
         for program in self._programs.values():  # compile them
             jax.block_until_ready(program(*self._arguments))
 
@@ -156,13 +155,11 @@ class TermCost:
         return statistics.median(seconds)
 
 
-def _term_program(config: LossConfig, name: str) -> Callable[..., Any]:
-    """One term's value and gradient with respect to the estimate."""
-    return jax.jit(jax.value_and_grad(partial(_one_term, config.only(name), name)))
-
-
-def _one_term(config: LossConfig, name: str, estimate: Any, clean: Any, sigma: Any) -> jax.Array:
-    return frequency_terms(config, estimate, clean, sigma, 1.0)[name]
+def _value_and_gradient(one: LossConfig) -> Callable[..., Any]:
+    """The program of one term's value and its gradient with respect to the estimate."""
+    return jax.jit(
+        jax.value_and_grad(lambda *arrays: sum(frequency_terms(one, *arrays, 1.0).values()))
+    )
 
 
 def term_shares(lines: Iterable[Mapping[str, Any]], config: LossConfig) -> dict[str, float | None]:

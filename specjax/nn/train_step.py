@@ -76,13 +76,6 @@ class Task:
         """Return the task with other arrays of the noise; the same where there are none."""
         return self if noise is None else replace(self, noise=noise)
 
-    def estimator(self, denoiser: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the denoiser, which keeps the data where the noise leaves them alone."""
-        if not self.omits:
-            return denoiser
-        assert self.noise is not None
-        return Within(denoiser, self.noise)
-
 
 def learning_rate(config: OptimiserConfig) -> Callable[[Any], Any]:
     """Return the learning rate over updates: a linear warm-up, then its decay.
@@ -180,9 +173,10 @@ def _estimate(
     sigma = jnp.exp(-noised.logsnr / 2)
     wide = sigma.reshape(-1, *(1,) * (noised.clean.ndim - 1))
     denoiser = task.denoiser(params)
+    # Directions that the noise leaves out are known: the estimate there is the data.
+    estimate = Within(denoiser, task.noise) if task.omits else denoiser
     one = jnp.ones((), sigma.dtype)
-    noisy = noised.clean + wide * noised.noise
-    x0 = task.estimator(denoiser)(noisy, one, sigma, noised.labels, key=key)
+    x0 = estimate(noised.clean + wide * noised.noise, one, sigma, noised.labels, key=key)
     return x0, sigma, denoiser
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -152,7 +152,8 @@ class _Trainer:
         self, training: Samples, held_out: Samples, checkpoints: Checkpoints, interrupt: Interrupt
     ) -> None:
         """Train from the last checkpoint to the end, or until a signal asks to stop."""
-        state, total, keeping = self._restored(checkpoints), self.steps, self.config.keeping
+        keeping, total = self.config.keeping, self.config.optimiser.steps
+        state = self._restored(checkpoints)
         step = start = int(state.step)
         if start >= total:
             return
@@ -160,7 +161,9 @@ class _Trainer:
         validation = self._validation_batches(held_out)
         self.reported = start, time.perf_counter()
         waiting: list[Any] = []
-        with self._log(start) as log:
+        # The first process alone writes metrics and pictures.
+        log = MetricsLog(self.folder, start) if jax.process_index() == 0 else None
+        with contextlib.closing(log) if log else contextlib.nullcontext():
             batches = training.batches(self.mesh, start, sizes)
             for size, batch in zip(sizes, batches, strict=True):
                 state, metrics = self.update(state, batch, self.noise)
@@ -185,11 +188,6 @@ class _Trainer:
         if step < total:
             raise KeyboardInterrupt
 
-    @property
-    def steps(self) -> int:
-        """All updates of the run."""
-        return self.config.optimiser.steps
-
     def _restored(self, checkpoints: Checkpoints) -> TrainState:
         """The state of the last checkpoint, or the initial one."""
         if not checkpoints.steps:
@@ -199,15 +197,6 @@ class _Trainer:
             self.abstract, self.shardings,
         )  # fmt: skip
         return checkpoints.restore(checkpoints.steps[-1], like)
-
-    @contextlib.contextmanager
-    def _log(self, step: int) -> Iterator[MetricsLog | None]:
-        """The log of metrics, which the first process alone has."""
-        if jax.process_index():
-            yield None
-            return
-        with contextlib.closing(MetricsLog(self.folder, step)) as log:
-            yield log
 
     def _check_finite(self, state: TrainState, checkpoints: Checkpoints) -> None:
         """Stop at a loss or gradient that is not finite."""
@@ -243,7 +232,7 @@ class _Trainer:
             log.write(step, numbers)
         if self.progress:
             text = f"loss {means['loss']:.4f}, {numbers['samples_per_second']:,.0f} samples/s"
-            self.progress(step, self.steps, text)
+            self.progress(step, self.config.optimiser.steps, text)
 
     def _term_metrics(self, step: int, steps_per_second: float) -> dict[str, float]:
         """The ramp of the terms' weights, and the share of a step's time that each term takes.
