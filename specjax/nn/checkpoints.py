@@ -177,7 +177,7 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _written(folder: Path) -> Iterator[None]:
-    """Turn errors of the file system into a UserError; TensorStore raises them as ValueErrors."""
+    """Turn errors of the file system, for TensorStore ValueErrors, into a UserError."""
     try:
         yield
     except (OSError, ValueError) as error:
@@ -205,7 +205,7 @@ def _check_whole(path: Path, item: str = "") -> None:
     try:
         expected = json.loads((path / CHECKSUMS).read_text())
         bad = [k for k, crc in expected.items() if k.startswith(item) and _crc(path / k) != crc]
-    except (OSError, ValueError, AttributeError) as error:
+    except (FileNotFoundError, ValueError, AttributeError) as error:
         raise UserError(_damaged(path, str(error))) from error
     if bad:
         raise UserError(_damaged(path, f"{bad[0]} does not match its checksum"))
@@ -235,7 +235,7 @@ def _check_shapes(path: Path, like: dict[str, Any], metadata: Any) -> None:
 
 
 def _abstract(x: Any) -> jax.ShapeDtypeStruct:
-    """What to restore: on one device of this process where ``x`` has no sharding.
+    """The array to restore, which lies on one device of this process where ``x`` has no sharding.
 
     Without one orbax wants the devices that have written it.
     """

@@ -172,7 +172,7 @@ class OptimiserConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class KeepingConfig:
-    """What is written on the way; it may change when a run is resumed."""
+    """The files that are written during training; these options may change at a resume."""
 
     checkpoint_every: int = 500
     """updates between checkpoints; the last and the best are kept"""

@@ -139,7 +139,7 @@ def initial_params(run: RunInfo) -> Any:
 
 
 _PARAMETERS = 2**32 - 3
-"""What the key is for, see :mod:`specjax.nn.train_step`."""
+"""The key of the initial parameters; the others are in :mod:`specjax.nn.train_step`."""
 
 
 def _unet(run: RunInfo) -> UNet:

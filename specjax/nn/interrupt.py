@@ -13,7 +13,7 @@ import numpy as np
 
 
 class Interrupt:
-    """Whether a signal has asked for the end."""
+    """A flag that says whether a signal has asked for the end."""
 
     requested = False
 

@@ -67,7 +67,7 @@ def training_loss(
     config: TrainConfig, step: Any, estimate: jax.Array, clean: jax.Array, sigma: jax.Array,
     *, sigma_data: float, shape: tuple[int, ...],
 ) -> tuple[jax.Array, Losses]:  # fmt: skip
-    """Return what is minimised [], and what it is made of, without weights ("loss_amplitude").
+    """Return the loss that is minimised [], and its parts without their weights by name.
 
     Args:
       step: the number of the update, on which the weights of the terms depend.

@@ -1,4 +1,4 @@
-"""What can be watched while a network trains: metrics, pictures of samples, the cost of loss terms.
+"""Watching a network train: metrics, pictures of samples, the cost of loss terms.
 
 Metrics are JSON lines and for TensorBoard. Samples are always drawn from the same noise, so that
 their pictures can be compared.

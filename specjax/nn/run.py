@@ -1,7 +1,7 @@
 """A run: the folder that ``specjax train`` writes, read again and ready to be sampled.
 
-``run.json`` says what the run is, ``spectrum.npz`` is the spectrum of its data; its checkpoints are
-beside them (:mod:`specjax.nn.checkpoints`).
+``run.json`` holds the facts of the run, ``spectrum.npz`` the spectrum of its data; the checkpoints
+are beside them (:mod:`specjax.nn.checkpoints`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ KIND, VERSION = "specjax.run", 3
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class RunInfo:
-    """What a run is, whatever its parameters are.
+    """The facts of a run that its checkpoints share.
 
     Attributes:
       config: that of the training. content: a fingerprint of the samples.
@@ -131,7 +131,7 @@ def is_run(folder: Path) -> bool:
 
 
 def write_run(folder: Path, run: RunInfo) -> None:
-    """Write what a run is; ``run.json``, which makes a folder a run, comes last.
+    """Write the facts of a run; ``run.json``, which makes a folder a run, comes last.
 
     Raises:
       UserError: if the folder cannot be written to.
@@ -153,7 +153,7 @@ def write_run(folder: Path, run: RunInfo) -> None:
 
 
 def read_run(folder: Path) -> RunInfo:
-    """Read what a run is.
+    """Read the facts of a run.
 
     Raises:
       UserError: if the folder is none of a run, or a file is damaged or of another version.

@@ -152,7 +152,7 @@ def start_or_resume(
     folder: Path, config: TrainConfig, data: Dataset, collected: Collected,
     spectrum: Spectrum | None = None,
 ) -> RunInfo:  # fmt: skip
-    """Return what a run is: what is written in its folder, or a new run, which is written there.
+    """Return the run in a folder, or a new one, which is written there.
 
     Args:
       collected: the samples of the data. spectrum: that of the data, if it is known.
@@ -186,7 +186,7 @@ def start_or_resume(
 
 
 def _resumed(folder: Path, config: TrainConfig, content: str) -> RunInfo:
-    """The run in a folder; what is written on the way may have changed."""
+    """The run in a folder, if it is the same but for the files written during training."""
     run = read_run(folder)
     other = differences(run.config, config)
     if other:

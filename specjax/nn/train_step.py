@@ -55,7 +55,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """What an update needs besides the state.
+    """The data of a training that an update does not change.
 
     Attributes:
       denoiser: makes a denoiser of parameters.
@@ -183,7 +183,7 @@ def _estimate(
 def _loss(
     task: Task, step: jax.Array, params: Any, noised: _Noised, key: jax.Array | None
 ) -> tuple[jax.Array, Losses]:
-    """What is minimised, and what it is made of."""
+    """The loss that is minimised, and its parts by name."""
     x0, sigma, denoiser = _estimate(task, params, noised, key)
     return training_loss(
         task.config, step, x0, noised.clean, sigma,
