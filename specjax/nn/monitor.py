@@ -157,9 +157,12 @@ class TermCost:
 
 def _value_and_gradient(one: LossConfig) -> Callable[..., Any]:
     """The program of one term's value and its gradient with respect to the estimate."""
-    return jax.jit(
-        jax.value_and_grad(lambda *arrays: sum(frequency_terms(one, *arrays, 1.0).values()))
-    )
+
+    def term(estimate: jax.Array, clean: jax.Array, sigma: jax.Array) -> jax.Array:
+        (mean,) = frequency_terms(one, estimate, clean, sigma, 1.0).values()
+        return mean
+
+    return jax.jit(jax.value_and_grad(term))
 
 
 def term_shares(lines: Iterable[Mapping[str, Any]], config: LossConfig) -> dict[str, float | None]:

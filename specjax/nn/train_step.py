@@ -173,8 +173,9 @@ def _estimate(
     sigma = jnp.exp(-noised.logsnr / 2)
     wide = sigma.reshape(-1, *(1,) * (noised.clean.ndim - 1))
     denoiser = task.denoiser(params)
-    # Directions that the noise leaves out are known: the estimate there is the data.
-    estimate = Within(denoiser, task.noise) if task.omits else denoiser
+    estimate: Any = denoiser
+    if task.omits and task.noise is not None:
+        estimate = Within(estimate, task.noise)  # there the estimate is the data themselves
     one = jnp.ones((), sigma.dtype)
     x0 = estimate(noised.clean + wide * noised.noise, one, sigma, noised.labels, key=key)
     return x0, sigma, denoiser
