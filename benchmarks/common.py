@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from specjax.files.codec import versions
+from specjax.files import versions
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from specjax.files.codec import versions, write_atomically
+from specjax.files import versions, write_atomically
 
 WORK = Path("build")
 """For what is not committed: checkpoints, plans, solutions. Relative to where it is started."""

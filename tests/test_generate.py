@@ -384,12 +384,14 @@ def test_eight_devices_give_what_one_gives():
 def test_the_default_batch(monkeypatch):
     cpu = jax.devices("cpu")[0]
     size = core.batch_size
-    monkeypatch.setattr(core, "_free_memory", lambda device: 2**40)
-    assert size(1000, (8, 8), 1, None, 1, cpu) == 250  # 4 equal batches of at most 256
+    monkeypatch.setattr(core, "_memory", lambda device: 2**40)
+    # 4 batches of at most 256, and few sizes: 4, 5 or 6 times a power of two
+    assert {size(n, (8, 8), 1, None, 1, cpu) for n in range(960, 1025)} == {256}
+    assert len({size(n, (8, 8), 1, None, 1, cpu) for n in range(1, 2000)}) < 30
     assert size(10, (8, 8), 1, None, 8, cpu) == 16
     assert size(10, (8, 8), 1, 64, 1, cpu) == 10
-    # 2,000 images of 3 MB each and half of 64 GB: 5 at a time
-    monkeypatch.setattr(core, "_free_memory", lambda device: 64 * 2**30)
+    # 2,000 images of 3 MB each and a quarter of 128 GB: 5 at a time
+    monkeypatch.setattr(core, "_memory", lambda device: 128 * 2**30)
     assert size(1000, (512, 512, 3), 1, None, 1, cpu) == 5
 
 
@@ -430,3 +432,21 @@ def test_an_adapted_network_keeps_its_parameters_as_arguments_and_takes_labels()
         want = (np.sqrt(2) - w) * starts(4, (3,)) - labels[:, None]
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
     assert TRACED == ["adapted"]
+
+
+def test_sample_i_of_generate_is_a_function_of_seed_and_i():
+    denoise = WIENER["x0"]
+    many = generate(sx.plan("ddpm", SCHEDULE), denoise, 3, (3,), seed=7)
+    for i in range(3):
+        key = jax.random.fold_in(jax.random.key(7), i)
+        one = sx.sample(sx.plan("ddpm", SCHEDULE), denoise, key, (3,))
+        np.testing.assert_allclose(many[i], one, rtol=1e-5, atol=1e-6)
+
+
+def test_plans_of_different_length_start_from_the_same_noise():
+    """A call at a level so clean that nothing changes gives back the start."""
+    starts = []
+    for sigmas in ([80.0, 79.0], [80.0, 79.9, 79.5, 79.0]):
+        plan = sx.plan("ddim", sx.NoiseSchedule.from_sigmas(sigmas), "ve")
+        starts.append(sx.sample(plan, lambda x, alpha, sigma: x, jax.random.key(0), (5,)))
+    np.testing.assert_allclose(*starts, rtol=1e-5)

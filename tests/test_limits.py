@@ -1,4 +1,3 @@
-import dataclasses
 import itertools
 
 import jax
@@ -268,8 +267,11 @@ def test_bad_input(call, said):
     assert said in one_line(call)
 
 
-def test_a_measured_denoiser_has_no_such_limit():
-    spectrum = sx.Spectrum([1.0, 2.0])
-    measured = dataclasses.replace(spectrum)
-    object.__setattr__(measured, "denoiser", object())
-    assert "denoiser=None" in one_line(limits.gaussian, measured, 2)
+def test_eigenvalues_of_no_weight_change_nothing():
+    lam = np.geomspace(4.0, 1e-3, 20)
+    weights = np.ones(20)
+    more = sx.Spectrum(
+        np.append(lam, np.geomspace(3, 1e-2, 400)), weights=np.append(weights, np.zeros(400))
+    )
+    found = limits.gaussian(more, 3)
+    assert found == pytest.approx(limits.gaussian(sx.Spectrum(lam), 3), rel=1e-6)

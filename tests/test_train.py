@@ -20,7 +20,7 @@ from checks import one_line
 
 import specjax as sx
 from specjax._core.checks import UserError
-from specjax.files.documents import checksum
+from specjax.files import checksum
 from specjax.nn import (
     KeepingConfig,
     ModelConfig,

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import tyro
 
+from specjax import files
 from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.schedules import SPECTRAL, Found, levels_of, noise_of, schedule_for, source_of
-from specjax.files import codec as files
-from specjax.files.plan_file import corrections_document
-from specjax.fitting.plan_result import PlanResult
-from specjax.fitting.result import FitResult
+from specjax.files import corrections_document
+from specjax.fitting.learned import FitResult, PlanResult
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.units import check_units
@@ -67,7 +67,7 @@ class Along:
 
     def choice(self, found: Found) -> tuple[str, dict[str, Any], str]:
         """Sampler, options and process: what is given goes before what the file says."""
-        if isinstance(found, PlanResult):
+        if isinstance(found, PlanResult) and found.corrections is not None:
             self._check_beside(found)
             return found.sampler, dict(found.sampler_options), self.process or found.process
         of_file = found if isinstance(found, FitResult) else None
@@ -85,7 +85,7 @@ class Along:
             given = f"sampler_options = {' '.join(self.sampler_options)}"
         else:
             return
-        raise ValueError(
+        raise UserError(
             f"{given} beside {self.schedule}, a plan, which says what is done with the network's "
             "answers: leave it out, or give the plan's sigmas as a list"
         )
@@ -95,7 +95,7 @@ class Along:
         from specjax.sampling.samplers import plan
 
         sampler, options, process = self.choice(found)
-        if isinstance(found, PlanResult):
+        if isinstance(found, PlanResult) and found.corrections is not None:
             return found.plan_in(process)
         return plan(sampler, levels_of(found), process, **options)
 
@@ -110,7 +110,7 @@ class Along:
             "process": process,
             "calls": self.planned(found).calls,
         }
-        if isinstance(found, PlanResult):
+        if isinstance(found, PlanResult) and found.corrections is not None:
             facts["corrections"] = corrections_document(found.corrections)
         return facts
 
@@ -148,17 +148,17 @@ class Drawing:
     def check_batch(self, devices: int) -> None:
         """Refuse a batch that does not divide over the devices."""
         if self.batch is not None and self.batch % devices:
-            raise ValueError(
+            raise UserError(
                 f"batch = {self.batch} does not divide over {devices} devices: give a multiple"
             )
 
     def of_run(self, run: Run, name: str) -> np.ndarray | None:
         """The labels [n] of the samples, or None."""
         if not run.classes and self.labels:
-            raise ValueError(f"labels: {name} was trained without classes; leave --labels out")
+            raise UserError(f"labels: {name} was trained without classes; leave --labels out")
         for label in self.labels:
             if not 0 <= label < run.classes:
-                raise ValueError(f"labels = {label}: {name} has classes 0 to {run.classes - 1}")
+                raise UserError(f"labels = {label}: {name} has classes 0 to {run.classes - 1}")
         if not run.classes:
             return None
         return np.resize(np.asarray(self.labels or range(run.classes), np.int32), self.n)
@@ -169,7 +169,7 @@ class Drawing:
 
         own = jax.local_devices()
         if (self.devices or 1) > len(own):
-            raise ValueError(f"devices = {self.devices}: there are {len(own)}")
+            raise UserError(f"devices = {self.devices}: there are {len(own)}")
         own = own[: self.devices]
         return jax.sharding.Mesh(np.array(own), ("samples",)) if len(own) > 1 else None
 
@@ -233,7 +233,7 @@ class Sample:
     def _check_finite(self, samples: np.ndarray) -> None:
         bad = int((~np.isfinite(samples)).reshape(len(samples), -1).any(1).sum())
         if bad:
-            raise ValueError(
+            raise UserError(
                 f"{bad} of {len(samples)} samples are not finite, nothing was written: try another "
                 "checkpoint (--step) or a schedule within the levels that the network knows"
             )
@@ -267,7 +267,7 @@ def step_of(text: str) -> str | int:
     if text in ("last", "best"):
         return text
     if not text.isdecimal():
-        raise ValueError(f"step = {text!r}: give best, last or the number of a checkpoint")
+        raise UserError(f"step = {text!r}: give best, last or the number of a checkpoint")
     return int(text)
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from specjax import files
 from specjax._core import checks
-from specjax.files import codec as files
-from specjax.files.plan_file import FORMAT as PLAN
-from specjax.fitting.plan_result import PlanResult
-from specjax.fitting.result import FitResult
+from specjax._core.checks import UserError
+from specjax.fitting.learned import FitResult, PlanResult
 from specjax.fitting.spectral import spectral
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.schedules.families import SCHEDULES, family
@@ -33,24 +31,24 @@ def read_schedule(text: str) -> Found:
     number = r"[\s\d.eE+,;-]|nan|inf"
     content = text if re.fullmatch(rf"({number})*[,;\s]({number})*", text, re.IGNORECASE) else ""
     if not content:
-        raw = files.read(text)
+        raw = files.read_bytes(text)
         if raw[:2] == b"PK" or raw.lstrip()[:1] == b"{":
             found = files.load(text)
             if isinstance(found, Found):
                 return found
             if isinstance(found, NoiseSpectrum):
-                raise ValueError(f"{text} is a noise file (for --noise): give a schedule file")
+                raise UserError(f"{text} is a noise file (for --noise): give a schedule file")
             if isinstance(found, Spectrum):
-                raise ValueError(
+                raise UserError(
                     f"{text} is a spectrum file: give a schedule file ('specjax spectrum' shows "
                     "spectra)"
                 )
-            raise ValueError(f"{text} is a probe of a denoiser: give a schedule file")
+            raise UserError(f"{text} is a probe of a denoiser: give a schedule file")
         content = raw.decode(errors="replace").strip().strip("[]()")
     try:
         sigmas = [float(word) for word in re.split(r"[\s,;]+", content.strip()) if word]
     except ValueError:
-        raise ValueError(
+        raise UserError(
             f"{text} is not a schedule file (JSON by 'specjax fit'), nor a plan file (by 'specjax "
             "learn'), nor a list of sigmas"
         ) from None
@@ -58,12 +56,9 @@ def read_schedule(text: str) -> Found:
 
 
 def is_plan(text: str) -> bool:
-    """Whether there is a plan file of that name; its numbers are not checked."""
-    try:
-        found = json.loads(Path(text).read_bytes())
-    except (OSError, ValueError):
-        return False
-    return isinstance(found, dict) and found.get("format") == PLAN
+    """Whether there is a file of that name with a plan: with corrections, not levels alone."""
+    found = files.load(text) if files.kind_of(text) == "learned" else None
+    return getattr(found, "corrections", None) is not None
 
 
 def levels_of(found: Found) -> NoiseSchedule:
@@ -89,7 +84,7 @@ def schedule_for(text: str | None, steps: int | None, spectrum: Callable[[], Spe
       spectrum: called for ``spectral`` alone.
 
     Raises:
-      ValueError: for steps beside levels that are given, a name that is neither a family nor a
+      UserError: for steps beside levels that are given, a name that is neither a family nor a
         file, and what :func:`read_schedule` refuses.
     """
     text = SPECTRAL if text is None else text
@@ -100,7 +95,7 @@ def schedule_for(text: str | None, steps: int | None, spectrum: Callable[[], Spe
         checks.one_of("schedule", text, (SPECTRAL, *SCHEDULES))
     found = read_schedule(text)
     if steps is not None and steps != levels_of(found).steps:
-        raise ValueError(
+        raise UserError(
             f"steps = {steps} beside {text}, which has {levels_of(found).steps}: leave --steps "
             "out, or give the name of a family"
         )

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from specjax import files
 from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Data, GivenData
 from specjax.data import Dataset
-from specjax.files import codec as files
 
 if TYPE_CHECKING:
     from specjax.spectra.spectrum import Spectrum
@@ -53,7 +54,7 @@ class SpectrumCommand:
                 _draw(spectrum, picture)
         written = [str(path) for path in (out, picture) if path is not None]
         if self.json:
-            print_json({**report_spectrum.facts(spectrum), "files": written})
+            print_json({**report_spectrum.spectrum_json(spectrum), "files": written})
         else:
             report_spectrum.print_spectrum(spectrum, written)
 
@@ -61,19 +62,19 @@ class SpectrumCommand:
         """Refuse before the data are read what has no intervals."""
         checks.whole_number("bootstrap", self.bootstrap, 2)
         if files.is_spectrum(self.data.data):
-            raise ValueError(
+            raise UserError(
                 f"--bootstrap needs the samples, which {self.data.data}, a spectrum file, does "
                 "not have: give the data"
             )
         if self.data.estimating.method == "low-rank":
-            raise ValueError("--bootstrap does not apply to method = 'low-rank': leave it out")
+            raise UserError("--bootstrap does not apply to method = 'low-rank': leave it out")
 
     def _targets(self) -> tuple[Path | None, Path | None]:
         """Where the spectrum goes, and its picture; None for what is not written."""
         data, is_file = Path(self.data.data), files.is_spectrum(self.data.data)
         out = Path(self.out or "spectrum.npz")
         if out.suffix.lower() != ".npz":
-            raise ValueError(f"out = {self.out!r}: give the spectrum file a name that ends in .npz")
+            raise UserError(f"out = {self.out!r}: give the spectrum file a name that ends in .npz")
         if not is_file:
             files.check_apart(data=data, out=out)
         shown_only = is_file and self.out is None

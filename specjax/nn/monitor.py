@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from specjax.files import codec as files
+from specjax import files
 from specjax.files.samples import grid, write_picture
 from specjax.fitting.spectral import spectral
 from specjax.nn.config import LossConfig

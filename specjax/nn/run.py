@@ -17,9 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from specjax import files
 from specjax._core.checks import UserError
-from specjax.files import codec as files
-from specjax.files.documents import checked_document, made_now, text_of
 from specjax.nn.checkpoints import open_checkpoints
 from specjax.nn.config import TrainConfig
 from specjax.nn.denoiser import Labelled, NetworkDenoiser, untrained
@@ -30,7 +29,7 @@ from specjax.spectra.spectrum import Spectrum
 
 RUN = "run.json"
 SPECTRUM = "spectrum.npz"
-KIND, VERSION = "specjax.run", 3
+VERSION = 3
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -138,9 +137,6 @@ def write_run(folder: Path, run: RunInfo) -> None:
     """
     files.save(folder / SPECTRUM, run.spectrum)
     header = {
-        "format": KIND,
-        "format_version": VERSION,
-        **made_now(),
         "config": run.config.to_dict(),
         "content": run.content,
         "shape": run.shape,
@@ -149,7 +145,7 @@ def write_run(folder: Path, run: RunInfo) -> None:
         "sigma_data": run.sigma_data,
         "noise": None if run.noise is None else run.noise.document(),
     }
-    files.write_atomically(folder / RUN, text_of(files.plain(header)))
+    files.write(folder / RUN, "run", VERSION, header, {}, container="json")
 
 
 def read_run(folder: Path) -> RunInfo:
@@ -164,7 +160,7 @@ def read_run(folder: Path) -> RunInfo:
             f"{folder} is not the folder of a run (no {RUN} in it): train one by "
             f"'specjax train DATA --out {folder}'"
         )
-    header = checked_document(files.read(path), path, {KIND: VERSION})
+    header = files.read(path, {"run": VERSION}).header
     spectrum = files.load(folder / SPECTRUM)
     if not isinstance(spectrum, Spectrum):
         raise UserError(f"{folder / SPECTRUM} is not a spectrum")

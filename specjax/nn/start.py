@@ -13,11 +13,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from specjax import files
 from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.data import Dataset
-from specjax.data.arrays import Collected
-from specjax.files import codec as files
+from specjax.data.in_memory import Collected
 from specjax.nn.config import ModelConfig, TrainConfig, differences
 from specjax.nn.denoiser import network_shape
 from specjax.nn.noise_levels import noise_levels
@@ -26,7 +26,7 @@ from specjax.nn.unet import sides_of_levels
 from specjax.nn.wavelets import check_scales
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise
 from specjax.spectra.basis import DenseBasis
-from specjax.spectra.spectrum import Spectrum
+from specjax.spectra.spectrum import Spectrum, Whitening
 
 CACHE = "data.npy"
 
@@ -102,7 +102,8 @@ def check_data(config: TrainConfig, data: Dataset, spectrum: Spectrum | None = N
     options = checks.named_values("noise_options", config.noise.noise_options)
     noise = _forward_noise(config, shape, None)
     _check_basis(noise, math.prod(shape), spectrum)
-    any_spectrum = Spectrum(np.array([1.0, 0.5]), noise=noise)
+    whitening = None if noise is None else Whitening(noise, np.ones(2))
+    any_spectrum = Spectrum(np.array([1.0, 0.5]), whitening=whitening)
     noise_levels(config.noise.noise_levels, any_spectrum, options)
     if config.model.conditional and data.classes is None:
         raise UserError(

@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 from specjax._core import checks, distributed
 from specjax._core.checks import UserError
 from specjax.data import Dataset
-from specjax.data.arrays import Collected, collect
+from specjax.data.in_memory import Collected, collect
 from specjax.nn import train_step
 from specjax.nn.batches import Samples
 from specjax.nn.checkpoints import Checkpoints, open_checkpoints

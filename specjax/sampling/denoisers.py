@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import jax.numpy as jnp
 import numpy as np
 
-from specjax._core.arrays import Array, follows_the_rule, value
+from specjax._core.arrays import Array, follows_the_rule, namespace, value
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.spectra.response import wiener_gain
 from specjax.spectra.spectrum import Spectrum
@@ -33,49 +33,48 @@ Network = Callable[..., Array]
 
 
 def wiener(spectrum: Spectrum) -> Denoiser:
-    """The ideal denoiser of a Gaussian, for samples in the data's own space.
+    """Make the ideal denoiser of a Gaussian, for samples in the data's own space.
 
-    A spectrum without a basis is taken to be in its eigenbasis: samples are [..., d]. That of
-    :func:`effective` gives the ideal denoiser under its noise.
+    Args:
+      spectrum: of the data; without a basis it is taken to be in its eigenbasis: samples are
+        [..., d]. That of :func:`specjax.effective` gives the ideal denoiser under its noise.
     """
+    return linearised(spectrum, None)
+
+
+def linearised(spectrum: Spectrum, denoiser: Any) -> Denoiser:
+    """Make the linear stand-in of a measured denoiser, in the data's own space.
+
+    It is what :func:`specjax.transfer` assumes of a denoiser that was probed.
+
+    Args:
+      spectrum: what was probed, with its basis, or without one for samples [..., d] in the
+        eigenbasis.
+      denoiser: a :class:`specjax.Probe`, or its response; None is the ideal denoiser.
+    """
+    response = getattr(denoiser, "response", denoiser)
 
     @follows_the_rule
     def denoise(x: Array, alpha: Array, sigma: Array) -> Array:
-        gain, offset = wiener_gain(_own(spectrum.eigenvalues), alpha, sigma)
-        estimate = gain * spectrum.project(x) + offset * _own(spectrum.mean)
-        return spectrum.lift(estimate).astype(x.dtype)
-
-    return within(denoise, spectrum.noise)
-
-
-def linearised(spectrum: Spectrum) -> Denoiser:
-    """The linear denoiser that a spectrum carries (see :mod:`specjax.spectra.response`), or
-    Wiener's.
-
-    In the data's own space, as :func:`wiener`: what :func:`transfer` assumes of the denoiser, but
-    for its ``denoiser_error``.
-    """
-    response = spectrum.denoiser
-    if response is None:
-        return wiener(spectrum)
-
-    @follows_the_rule
-    def denoise(x: Array, alpha: Array, sigma: Array) -> Array:
-        gain, offset, bias = response.affine(alpha, sigma)
-        estimate = gain * spectrum.project(x) + offset * jnp.asarray(spectrum.mean) + bias
+        if response is None:
+            gain, offset = wiener_gain(_own(spectrum.eigenvalues), alpha, sigma)
+            bias: Any = 0
+        else:
+            gain, offset, bias = response.affine(alpha, sigma)
+        estimate = gain * spectrum.project(x) + offset * _own(spectrum.mean) + bias
         return spectrum.lift(estimate).astype(x.dtype)
 
     return within(denoise, spectrum.noise)
 
 
 def within(denoise: Denoiser, noise: NoiseSpectrum | None) -> Denoiser:
-    """The denoiser that knows nothing of directions without noise, and leaves them as they are.
+    """Make a denoiser leave directions without noise as they are.
 
     There ``x0 = x / alpha``; elsewhere it is asked for what the other directions of x say: samples,
-    which have nothing there, would be no x that it has learned from. Itself, where the noise has
-    all directions.
+    which have nothing there, would be no x that it has learned from. The denoiser itself is
+    returned where the noise is known to have all directions.
     """
-    return denoise if noise is None or not noise.omitted else Within(denoise, noise)
+    return denoise if noise is None or not noise.may_omit else Within(denoise, noise)
 
 
 @value(data=["denoise", "noise"])
@@ -87,7 +86,7 @@ class Within:
     noise: NoiseSpectrum
 
     def __call__(self, x: Array, alpha: Array, sigma: Array, *more: Any, **options: Any) -> Array:
-        """``E[x0 | x]``."""
+        """Estimate ``E[x0 | x]``."""
         seen = self.noise.supported(x)
         estimate = self.denoise(seen, alpha, sigma, *more, **options)
         return self.noise.supported(estimate) + self.noise.left_out(x) / alpha
@@ -116,7 +115,7 @@ class Adapted:
     options: tuple[Any, ...]
 
     def __call__(self, x: Array, alpha: Array, sigma: Array, *more: Any) -> Array:
-        """``E[x0 | x]``."""
+        """Estimate ``E[x0 | x]``."""
 
         def network(x: Array, level: Array) -> Array:
             return self.network(x, level, *more)
@@ -125,12 +124,12 @@ class Adapted:
 
 
 def logsnr_level(s: Array) -> Array:
-    """The default noise level given to a network: ``logsnr = -2 log s``."""
-    return -2 * jnp.log(s)
+    """Compute the default noise level given to a network: ``logsnr = -2 log s``."""
+    return -2 * namespace(s).log(s)
 
 
 def from_eps(network: Network, *, level: Callable[[Any], Any] = logsnr_level) -> Denoiser:
-    """A VP network that predicts the noise: ``x0 = (x - sigma eps) / alpha`` (2006.11239, eq. 15).
+    """Adapt a VP network that predicts the noise: ``x0 = (x - sigma eps) / alpha`` (2006.11239, eq. 15).
 
     Args:
       network: ``(x_vp, level) -> eps``. level: from ``s = sigma / alpha`` to what the network is
@@ -141,11 +140,11 @@ def from_eps(network: Network, *, level: Callable[[Any], Any] = logsnr_level) ->
 
 def _of_eps(network: Network, x: Array, alpha: Array, sigma: Array, level: Any) -> Array:
     s, scaled = sigma / alpha, x / alpha
-    return scaled - s * network(scaled / jnp.sqrt(1 + s**2), level(s))
+    return scaled - s * network(scaled / namespace(s).sqrt(1 + s**2), level(s))
 
 
 def from_v(network: Network, *, level: Callable[[Any], Any] = logsnr_level) -> Denoiser:
-    """A VP network that predicts ``v = alpha eps - sigma x0``: ``x0 = alpha x - sigma v``.
+    """Adapt a VP network that predicts ``v = alpha eps - sigma x0``: ``x0 = alpha x - sigma v``.
 
     2202.00512, appendix D. Arguments as in :func:`from_eps`.
     """
@@ -154,20 +153,20 @@ def from_v(network: Network, *, level: Callable[[Any], Any] = logsnr_level) -> D
 
 def _of_v(network: Network, x: Array, alpha: Array, sigma: Array, level: Any) -> Array:
     s = sigma / alpha
-    alpha_vp = 1 / jnp.sqrt(1 + s**2)
+    alpha_vp = 1 / namespace(s).sqrt(1 + s**2)
     x_vp = x / alpha * alpha_vp
     return alpha_vp * x_vp - s * alpha_vp * network(x_vp, level(s))
 
 
 def edm_level(s: Array) -> Array:
-    """EDM's own noise level: ``log(s) / 4``."""
-    return jnp.log(s) / 4
+    """Compute EDM's own noise level: ``log(s) / 4``."""
+    return namespace(s).log(s) / 4
 
 
 def from_edm(
     network: Network, *, sigma_data: float, level: Callable[[Any], Any] = edm_level
 ) -> Denoiser:
-    """EDM's preconditioned network F (2206.00364, eq. 7 and table 1).
+    """Adapt EDM's preconditioned network F (2206.00364, eq. 7 and table 1).
 
     Args:
       network: ``(c_in x, level) -> F``. sigma_data: standard deviation of the data.
@@ -181,5 +180,6 @@ def _of_edm(
 ) -> Array:
     s, scaled = sigma / alpha, x / alpha
     total = s**2 + sigma_data**2
-    skip, out = sigma_data**2 / total, s * sigma_data / jnp.sqrt(total)
-    return skip * scaled + out * network(scaled / jnp.sqrt(total), level(s))
+    root = namespace(s).sqrt(total)
+    skip, out = sigma_data**2 / total, s * sigma_data / root
+    return skip * scaled + out * network(scaled / root, level(s))

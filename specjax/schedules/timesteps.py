@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
+from specjax._core.checks import UserError
 from specjax.schedules.grids import TrainingGrid
 from specjax.schedules.schedule import NoiseSchedule
 
@@ -62,11 +62,11 @@ def assign(
         neighbours, for any other of them, has a loss lower by more than 1e-6 of it.
 
     Raises:
-      ValueError: for more steps than the grid has levels.
+      UserError: for more steps than the grid has levels.
     """
     clipped, _ = grid.clip(schedule)
     if schedule.steps > grid.size:
-        raise ValueError(
+        raise UserError(
             f"steps = {schedule.steps} is more than the {grid.size} levels of grid "
             f"{grid.name!r}: give fewer steps, or a form that takes sigmas"
         )
@@ -98,6 +98,8 @@ def _round(wanted: np.ndarray, size: int) -> np.ndarray:
 
     ``t_k + k`` does not rise exactly where ``t_k`` falls strictly: an isotonic regression.
     """
+    from scipy.optimize import isotonic_regression
+
     k = np.arange(wanted.size)
     level = isotonic_regression(wanted + k, increasing=False).x
     return np.clip(np.round(level), wanted.size - 1, size - 1).astype(np.int64) - k

@@ -13,11 +13,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.linalg import eigh, qr
-from scipy.optimize import brentq
-from scipy.special import exprel
 
 from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.spectra import estimate
 
 TAIL_NODES = 256
@@ -59,8 +57,10 @@ def low_rank(
     never too large, and the last are the least exact; ``change`` says how much.
 
     Raises:
-      ValueError: for samples that can be read only once, or a rank outside 1 to d.
+      UserError: for samples that can be read only once, or a rank outside 1 to d.
     """
+    from scipy.linalg import eigh
+
     rank = checks.whole_number("rank", rank)
     rounds = checks.whole_number("power_iterations", power_iterations, 0)
     extra = checks.whole_number("oversampling", oversampling, 0)
@@ -104,7 +104,7 @@ def _first_pass(
             d = piece.shape[1]
             centre, total = estimate.centre_of(piece), np.zeros(d)
             if rank > d:
-                raise ValueError(f"rank = {rank}: samples have {d} numbers, give a rank up to that")
+                raise UserError(f"rank = {rank}: samples have {d} numbers, give a rank up to that")
             start = np.random.default_rng(seed).normal(size=(d, min(rank + extra, d)))
             block = np.zeros_like(start)
         away = piece - centre
@@ -113,7 +113,7 @@ def _first_pass(
         squares += float(np.vdot(away, away))
         block += away.T @ (away @ start)
     if rank > count - 1:
-        raise ValueError(
+        raise UserError(
             f"rank = {rank}: the covariance of {count} samples has rank {count - 1} at most, "
             "give a rank up to that"
         )
@@ -133,6 +133,8 @@ def _image(pieces: Iterator[np.ndarray], mean: np.ndarray, block: np.ndarray) ->
 
 def _orthonormal(basis: np.ndarray, block: np.ndarray) -> np.ndarray:
     """A basis of what a block [d, l] adds to an orthonormal basis [d, m]; d in all at most."""
+    from scipy.linalg import qr
+
     block = block[:, : len(basis) - basis.shape[1]]
     for _ in range(3 if block.size else 0):  # the last on unit vectors: exact for small remainders
         block = qr(block - basis @ (basis.T @ block), mode="economic")[0]
@@ -155,6 +157,9 @@ def tail(top: float, rank: int, dimension: int, mass: float) -> tuple[np.ndarray
     They continue ``top`` as a power law ``top (j / rank)^-a``, with the ``a >= 0`` that makes the
     sum right: flat where the mass is as large as it can be. Ranks j are grouped evenly in log j.
     """
+    from scipy.optimize import brentq
+    from scipy.special import exprel
+
     if dimension == rank:
         return np.zeros(0), np.zeros(0)
     edges = np.unique(np.geomspace(rank + 1, dimension + 1, TAIL_NODES + 1).round())

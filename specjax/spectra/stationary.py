@@ -11,8 +11,8 @@ import os
 from typing import Any
 
 import numpy as np
-import scipy.fft
 
+from specjax._core.checks import UserError
 from specjax.spectra import estimate
 from specjax.spectra.basis import FourierBasis, mirror
 
@@ -58,11 +58,11 @@ def spatial_axes(shape: tuple[int, ...], spatial: int | None) -> int:
     """How many axes of one sample are a grid, the first; at most one of channels follows.
 
     Raises:
-      ValueError: for a shape that is no signal or image.
+      UserError: for a shape that is no signal or image.
     """
     axes = min(len(shape), 2) if spatial is None else spatial
     if axes not in (1, 2) or len(shape) not in (axes, axes + 1):
-        raise ValueError(
+        raise UserError(
             f"samples of shape {shape} with spatial = {spatial}: the shift-invariant form takes "
             "[L], [H, W] or [H, W, C], or [L, C] with spatial=1"
         )
@@ -74,6 +74,8 @@ def _by_frequency(x: np.ndarray, axes: int) -> np.ndarray:
 
     The real FFT halves the first axis of the grid, so that the F' kept frequencies are the first.
     """
+    import scipy.fft
+
     x = x.reshape(*x.shape[: 1 + axes], -1)
     order = tuple(range(axes, 0, -1))
     freq = scipy.fft.rfftn(x, axes=order, norm="ortho", workers=os.cpu_count())
