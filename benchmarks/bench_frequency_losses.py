@@ -17,10 +17,10 @@ import numpy as np
 from bench_training import batch_of, task_for
 from common import parser, write
 
-from specjax.nn import step as steps
+from specjax.nn import train_step as steps
 from specjax.nn.config import LossConfig, ModelConfig, OptimiserConfig, TrainConfig
+from specjax.nn.monitor import TermCost
 from specjax.nn.sharding import mesh_of
-from specjax.nn.terms import TermCost
 
 SIZES = {
     "digits": ((8, 8), 64, ModelConfig()),

@@ -17,7 +17,7 @@ from bench_training import batch_of, task_for
 from common import parser, write
 
 from specjax.files.forward_noise import ForwardNoise
-from specjax.nn import step as steps
+from specjax.nn import train_step as steps
 from specjax.nn.config import OptimiserConfig, TrainConfig
 
 POWER_LAW = ForwardNoise(noise="power-law", noise_exponent=-0.06)

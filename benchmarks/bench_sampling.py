@@ -16,7 +16,7 @@ from common import parser, write
 from flax import nnx
 
 import specjax as sx
-from specjax.nn.targets import NetworkDenoiser
+from specjax.nn.denoiser import NetworkDenoiser
 from specjax.nn.unet import UNet
 from specjax.sampling.generate import generate
 

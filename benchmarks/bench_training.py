@@ -21,25 +21,28 @@ import numpy as np
 from common import parser, write
 
 import specjax as sx
-from specjax.nn import step as steps
+from specjax.nn import train_step as steps
 from specjax.nn.config import ModelConfig, OptimiserConfig, TrainConfig
-from specjax.nn.document import RunDocument
-from specjax.nn.network import network_of, task_of
-from specjax.nn.step import Batch
+from specjax.nn.denoiser import initial_params, untrained
+from specjax.nn.run import RunInfo
+from specjax.nn.train_step import Batch
+from specjax.nn.training import make_task
 
 # Dense bfloat16 arithmetic that the maker states, per second.
 LIMITS = {"H200": 989e12, "H100": 989e12, "A100": 312e12}
 
 
-def document_of(shape: tuple[int, ...], config: TrainConfig) -> RunDocument:
-    return RunDocument(config, {}, "", shape, (), 0.5, {})
+def run_info(shape: tuple[int, ...], config: TrainConfig) -> RunInfo:
+    return RunInfo(
+        config=config, content="", shape=shape, class_names=(), source={}, sigma_data=0.5,
+        spectrum=sx.Spectrum.power_law(64, 1.0), versions={},
+    )  # fmt: skip
 
 
 def task_for(shape: tuple[int, ...], config: TrainConfig) -> tuple[steps.Task, steps.TrainState]:
-    document = document_of(shape, config)
-    network = network_of(document)
-    task = task_of(document, network.denoiser, sx.Spectrum.power_law(64, 1.0))
-    return task, steps.begin(task, network.begin())
+    run = run_info(shape, config)
+    task = make_task(run, untrained(run).with_params)
+    return task, steps.initial_state(task, initial_params(run))
 
 
 def batch_of(shape: tuple[int, ...], n: int, k: int = 1) -> Batch:
@@ -48,9 +51,9 @@ def batch_of(shape: tuple[int, ...], n: int, k: int = 1) -> Batch:
 
 def forward_flops(shape: tuple[int, ...], config: TrainConfig) -> float:
     """Of one sample: all products of matrices and convolutions in the traced network, times two."""
-    network = network_of(document_of(shape, config))
+    network = untrained(run_info(shape, config))
     x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-    call = jax.make_jaxpr(lambda p, x: network.denoiser(p)(x, 1.0, 1.0))(network.form, x)
+    call = jax.make_jaxpr(lambda p, x: network.with_params(p)(x, 1.0, 1.0))(network.params, x)
     return sum(map(_flops, _equations(call.jaxpr)))
 
 

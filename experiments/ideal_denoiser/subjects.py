@@ -14,7 +14,7 @@ import specjax as sx
 from experiments.ideal_denoiser.config import EXACT, WIENER, Size
 from experiments.learned_plans import config as plans
 from experiments.learned_plans.subjects import samples_of
-from specjax.nn.log import read_metrics
+from specjax.nn.monitor import read_metrics
 
 
 class Subject(NamedTuple):

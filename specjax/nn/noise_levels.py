@@ -1,4 +1,4 @@
-"""Which noise levels a network is trained at, and how much each counts.
+"""The distribution of the noise levels that a network is trained at.
 
 A distribution is a quantile function from (0, 1) to logsnr, so that a batch can be stratified
 (2107.00630, appendix I.1): one random offset, then equal steps.
@@ -17,6 +17,7 @@ from jax.scipy.special import ndtri
 
 from specjax import files
 from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.fitting.spectral import spectral
 from specjax.noise.noise_spectrum import check_noise
 from specjax.schedules.schedule import NoiseSchedule
@@ -24,7 +25,8 @@ from specjax.spectra.spectrum import Spectrum
 
 Quantile = Callable[[jax.Array], jax.Array]
 
-_TABLE = 1025
+_SPECTRAL_STEPS = 1024
+"""Steps of the spectral schedule whose levels are interpolated."""
 
 
 class Distribution(NamedTuple):
@@ -41,7 +43,7 @@ def _edm(spectrum: Spectrum, *, mean: float = -1.2, std: float = 1.2) -> Quantil
 
 def _uniform(spectrum: Spectrum, *, low: float = -12.0, high: float = 12.0) -> Quantile:
     if not low < high:
-        raise ValueError(f"low = {low!r}, high = {high!r}: give low below high, in logsnr")
+        raise UserError(f"low = {low!r}, high = {high!r}: give low below high, in logsnr")
     return lambda u: low + (high - low) * u
 
 
@@ -50,27 +52,27 @@ def _spectral(
     clean: float = 0.9999,
 ) -> Quantile:  # fmt: skip
     if not clean < 1:
-        raise ValueError(f"clean = {clean!r}: give an alpha_bar below 1")
-    found = spectral(spectrum, _TABLE - 1, loss=loss, alpha_bar_range=(noisy, clean))
-    return _of_levels(np.asarray(found.logsnr))
+        raise UserError(f"clean = {clean!r}: give an alpha_bar below 1")
+    schedule = spectral(spectrum, _SPECTRAL_STEPS, loss=loss, alpha_bar_range=(noisy, clean))
+    return _interpolated(np.asarray(schedule.logsnr))
 
 
 def _schedule(spectrum: Spectrum, *, file: str = "") -> Quantile:
     if not file:
-        raise ValueError("file: give a schedule file, as in file=schedule.json")
-    found = files.load(file)
-    levels = np.asarray(getattr(getattr(found, "schedule", found), "logsnr", ()), np.float64)
+        raise UserError("file: give a schedule file, as in file=schedule.json")
+    loaded = files.load(file)
+    levels = np.asarray(getattr(getattr(loaded, "schedule", loaded), "logsnr", ()), np.float64)
     levels = levels[np.isfinite(levels)]
     if len(levels) < 2:
-        raise ValueError(f"file = {file!r}: give a schedule file with two finite levels or more")
-    if not isinstance(found, NoiseSchedule):  # plain levels are of no noise
-        made = getattr(found, "noise", None)
-        check_noise(made, spectrum.noise, what=f"file = {file!r}", where="the training")
-    return _of_levels(levels)
+        raise UserError(f"file = {file!r}: give a schedule file with two finite levels or more")
+    if not isinstance(loaded, NoiseSchedule):  # a bare schedule belongs to no noise
+        noise = getattr(loaded, "noise", None)
+        check_noise(noise, spectrum.noise, what=f"file = {file!r}", where="the training")
+    return _interpolated(levels)
 
 
-def _of_levels(logsnr: np.ndarray) -> Quantile:
-    """As dense as levels that follow one another at equal times."""
+def _interpolated(logsnr: np.ndarray) -> Quantile:
+    """The quantile function whose density is that of levels at equal times."""
     times, table = np.linspace(0, 1, len(logsnr)), np.asarray(logsnr, np.float32)
     return lambda u: jnp.interp(u, jnp.asarray(times, u.dtype), table)
 
@@ -84,41 +86,21 @@ NOISE_LEVELS: Mapping[str, Distribution] = {
 
 
 def noise_levels(name: str, spectrum: Spectrum, options: Mapping[str, Any]) -> Quantile:
-    """The quantile function of a named distribution of logsnr.
+    """Return the quantile function of a named distribution of logsnr.
 
     Raises:
-      ValueError: for an unknown name or option, or a value that is not allowed.
+      UserError: for an unknown name or option, or a value that is not allowed.
     """
-    made = NOISE_LEVELS[checks.one_of("noise_levels", name, NOISE_LEVELS)].quantile
-    known = {k: p for k, p in signature(made).parameters.items() if k != "spectrum"}
+    quantile = NOISE_LEVELS[checks.one_of("noise_levels", name, NOISE_LEVELS)].quantile
+    known = {k: p for k, p in signature(quantile).parameters.items() if k != "spectrum"}
     for option, given in options.items():
         checks.one_of(f"option of noise_levels {name!r}", option, known)
         if isinstance(known[option].default, float) and not isinstance(given, int | float):
-            raise ValueError(f"{option} = {given!r}: give a number")
-    return made(spectrum, **options)
+            raise UserError(f"{option} = {given!r}: give a number")
+    return quantile(spectrum, **options)
 
 
 def stratified(key: jax.Array, n: int) -> jax.Array:
-    """n numbers of (0, 1), one in each n-th of it."""
+    """Draw n numbers of (0, 1), one in each n-th of it."""
     u = (jnp.arange(n) + jax.random.uniform(key)) / n
     return jnp.clip(u, 1e-6, 1 - 1e-6)
-
-
-Weighting = Callable[[jax.Array, float], jax.Array]
-
-
-class Weight(NamedTuple):
-    """A row of the table: the weight of the squared error of x0 at s, for data of that RMS."""
-
-    weight: Weighting
-    summary: str
-
-
-WEIGHTINGS: Mapping[str, Weight] = {
-    "edm": Weight(lambda s, sd: (s**2 + sd**2) / (s * sd) ** 2, "errors of F count alike"),
-    "eps": Weight(lambda s, sd: 1 / s**2, "errors of the noise count alike"),
-    "v": Weight(lambda s, sd: 1 + 1 / s**2, "errors of v count alike"),
-    "x0": Weight(lambda s, sd: jnp.ones_like(s), "errors of the data count alike"),
-    "min_snr": Weight(lambda s, sd: jnp.minimum(1 / s**2, 5.0), "the smaller of snr and 5 "
-                      "(2303.09556)"),
-}  # fmt: skip

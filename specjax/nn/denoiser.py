@@ -1,20 +1,25 @@
-"""What the network predicts, and the denoiser that it makes.
+"""A network as a denoiser: what it predicts, and the samples that it takes.
 
 A target is one of the adapters of :mod:`specjax.sampling.denoisers`; the network is always given
-logsnr.
+logsnr. Flax is loaded with the first network, not with this module.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from specjax._core.arrays import value
+from specjax._core.checks import UserError
 from specjax.sampling.denoisers import Denoiser, Network, from_edm, from_eps, from_v, logsnr_level
+
+if TYPE_CHECKING:
+    from specjax.nn.run import RunInfo
+    from specjax.nn.unet import UNet
 
 
 class Target(NamedTuple):
@@ -35,14 +40,14 @@ TARGETS: Mapping[str, Target] = {
 
 
 def network_shape(shape: tuple[int, ...], spatial: int | None = None) -> tuple[int, ...]:
-    """The [*sides, channels] that the network sees of samples of a shape.
+    """Return the [*sides, channels] that the network sees of samples of a shape.
 
     Args:
-      shape: of one sample as the data have it. spatial: how many of its axes are sides; by
+      shape: one sample's, as the data have it. spatial: how many of its axes are sides; by
         default one of [T], two of [H, W] and of [H, W, C].
 
     Raises:
-      ValueError: if there is no such network.
+      UserError: if there is no such network.
 
     Example:
       >>> network_shape((8, 8)), network_shape((400,)), network_shape((400, 2), spatial=1)
@@ -50,7 +55,7 @@ def network_shape(shape: tuple[int, ...], spatial: int | None = None) -> tuple[i
     """
     sides = min(len(shape), 2) if spatial is None else spatial
     if sides not in (1, 2) or len(shape) - sides not in (0, 1):
-        raise ValueError(
+        raise UserError(
             f"samples of shape {tuple(shape)} with spatial = {sides}: the network takes [T], "
             "[H, W] or [H, W, C], and [T, C] with spatial = 1"
         )
@@ -63,9 +68,9 @@ class NetworkDenoiser:
     """A network as a denoiser: ``denoise(x, alpha, sigma, labels=None) -> x0``; a pytree.
 
     Attributes:
-      params: of the network. graph: its static part, from ``nnx.split``.
+      params: the network's parameters. graph: its static part, from ``nnx.split``.
       target: a name in TARGETS. sigma_data: root mean square of the data.
-      shape: [*sides, channels] of what the network sees.
+      shape: [*sides, channels] as the network sees samples.
     """
 
     params: Any
@@ -73,6 +78,10 @@ class NetworkDenoiser:
     target: str
     sigma_data: float
     shape: tuple[int, ...]
+
+    def with_params(self, params: Any) -> NetworkDenoiser:
+        """Return the same network with other parameters."""
+        return replace(self, params=params)
 
     def __call__(
         self,
@@ -103,7 +112,7 @@ class NetworkDenoiser:
 @value(data=["denoiser", "labels"])
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """A conditional network told the class of every sample, labels [n] or []; a pytree."""
+    """A conditional network with the class of every sample given, labels [n] or []; a pytree."""
 
     denoiser: NetworkDenoiser
     labels: Any
@@ -111,3 +120,38 @@ class Labelled:
     def __call__(self, x: jax.Array, alpha: jax.Array, sigma: jax.Array) -> jax.Array:
         """``E[x0 | x, label]`` of x [n, *sample]."""
         return self.denoiser(x, alpha, sigma, jnp.broadcast_to(self.labels, (len(x),)))
+
+
+def untrained(run: RunInfo) -> NetworkDenoiser:
+    """Return the denoiser of a run with shapes and dtypes in place of parameters."""
+    from flax import nnx
+
+    graph, params = nnx.split(nnx.eval_shape(lambda: _unet(run)))
+    shape = network_shape(run.shape, run.config.model.spatial)
+    return NetworkDenoiser(params, graph, run.config.model.target, run.sigma_data, shape)
+
+
+def initial_params(run: RunInfo) -> Any:
+    """Return the parameters that the training of a run starts from."""
+    from flax import nnx
+
+    return nnx.split(_unet(run))[1]
+
+
+_PARAMETERS = 2**32 - 3
+"""The key of the initial parameters; the others are in :mod:`specjax.nn.train_step`."""
+
+
+def _unet(run: RunInfo) -> UNet:
+    from flax import nnx
+
+    from specjax.nn.unet import UNet
+
+    model = run.config.model
+    key = jax.random.fold_in(jax.random.key(run.config.seed), _PARAMETERS)
+    half = run.config.optimiser.precision == "bfloat16"
+    return UNet(
+        network_shape(run.shape, model.spatial), width=model.width, multipliers=model.multipliers,
+        blocks=model.blocks, attention=model.attention, head=model.head, dropout=model.dropout,
+        classes=run.classes, dtype=jnp.bfloat16 if half else jnp.float32, rngs=nnx.Rngs(key),
+    )  # fmt: skip
