@@ -1,0 +1,152 @@
+"""The one table of all reports: it prints, and gives JSON and Markdown.
+
+A cell is a plain value (a number, a text, None); the format of its column makes it readable, in
+the terminal and in Markdown alike. JSON has the values as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from specjax.files.documents import plain
+
+_LOG_WIDTH = 140  # of tables where there is no terminal to be wider than
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+      name: the heading.
+      format: of the values: a format string such as ``"{:.4g}"``, or a function of the value. None
+        becomes an empty cell and NaN a dash; a text stays as it is under a format string.
+      align: "left" or "right".
+    """
+
+    name: str
+    format: str | Callable[[Any], str] = "{}"
+    align: Literal["left", "right"] = "left"
+
+    def text(self, value: Any) -> str:
+        """Format a value of this column."""
+        if callable(self.format):
+            return self.format(value)
+        if value is None:
+            return ""
+        if isinstance(value, float) and math.isnan(value):
+            return "-"
+        return value if isinstance(value, str) else self.format.format(value)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of plain values under named columns.
+
+    Attributes:
+      title: the line above; "" for none.
+      columns: one for each value of a row; a text is a column with that heading and default format.
+      rows: the values, unrounded.
+      notes: lines below the table.
+      styles: rich's styles, such as "bold", of rows (by number) and cells (by row and column).
+
+    Example:
+      >>> table = Table("losses", ["schedule", Column("w2", "{:.3g}", "right")], [["cosine", 0.5]])
+      >>> print(table.to_markdown())
+      **losses**
+      <BLANKLINE>
+      | schedule | w2 |
+      |---|---:|
+      | cosine | 0.5 |
+    """
+
+    title: str
+    columns: Sequence[Column | str]
+    rows: Sequence[Sequence[Any]]
+    notes: Sequence[str] = ()
+    styles: Mapping[int | tuple[int, int], str] = field(default_factory=dict)
+
+    def print(self, console: Console | None = None) -> None:
+        """Print the table and its notes; on standard output by default."""
+        console = console or report_console()
+        console.print(self._rendered(), soft_wrap=True)
+        for note in self.notes:
+            console.print(note, markup=False, soft_wrap=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give title, rows (by the names of their columns) and notes; values are not rounded.
+
+        Numbers that are not finite are None: strict JSON has none.
+        """
+        names = [column.name for column in self._columns()]
+        rows = [dict(zip(names, map(_json_value, row), strict=True)) for row in self.rows]
+        return {"title": self.title, "rows": rows, "notes": list(self.notes)}
+
+    def to_markdown(self) -> str:
+        """Give a table of GitHub's Markdown, with the title in bold above and the notes below."""
+        columns = self._columns()
+        head = [column.name for column in columns]
+        lines = [
+            *([f"**{self.title}**", ""] if self.title else []),
+            _markdown_row(head),
+            "|" + "".join("---:|" if one.align == "right" else "---|" for one in columns),
+        ]
+        for i, texts in enumerate(self._texts()):
+            bold = [self.styles.get((i, j), self.styles.get(i)) == "bold" for j in range(len(head))]
+            cells = zip(texts, bold, strict=True)
+            lines.append(_markdown_row([f"**{x}**" if x and b else x for x, b in cells]))
+        return "\n".join([*lines, *(["", *self.notes] if self.notes else [])])
+
+    def _columns(self) -> list[Column]:
+        return [Column(one) if isinstance(one, str) else one for one in self.columns]
+
+    def _texts(self) -> list[list[str]]:
+        """Format all cells."""
+        columns = self._columns()
+        return [
+            [column.text(value) for column, value in zip(columns, row, strict=True)]
+            for row in self.rows
+        ]
+
+    def _rendered(self) -> RichTable:
+        """Make rich's table: numbers are never broken, headings and names only between words."""
+        columns, texts = self._columns(), self._texts()
+        named = any(column.name for column in columns)
+        rendered = RichTable(
+            title=Text(self.title) if self.title else None, title_justify="left", show_header=named
+        )
+        for j, column in enumerate(columns):
+            lines = [line for row in texts for line in row[j].splitlines()]
+            unbroken = column.name.split() + (lines if column.align == "right" else [])
+            rendered.add_column(
+                Text(column.name), justify=column.align, overflow="fold",
+                min_width=max(map(len, unbroken), default=None),
+            )  # fmt: skip
+        for i, row in enumerate(texts):
+            cells = [Text(text, self.styles.get((i, j), "")) for j, text in enumerate(row)]
+            rendered.add_row(*cells, style=self.styles.get(i))
+        return rendered
+
+
+def report_console() -> Console:
+    """Open standard output for a report: plain text, long lines left to the terminal to wrap."""
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = max(console.width, _LOG_WIDTH)
+    return console
+
+
+def _json_value(value: Any) -> Any:
+    value = plain(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(one.replace("|", r"\|").replace("\n", " ") for one in cells) + " |"
