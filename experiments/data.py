@@ -1,79 +1,65 @@
-"""Where the samples come from, and what of them is independent of the rest."""
+"""The data of experiments: digits, patches, and sets from the folder SPECJAX_DATA."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import specjax as sx
-from experiments.real_spectra.config import DATASETS, SOUNDS
+from specjax.data.builtin import cut_patches
+
+LIKELY = "likely"
+"""The kernel width under which the held-out half is most likely, beside numbers."""
+
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 class AbsentError(Exception):
-    """The dataset is not here; the text says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Samples [N, ...] in stored units, the part [N] that each belongs to, their provenance."""
-
-    x: np.ndarray
-    part: np.ndarray
-    data_range: tuple[float, float] | None
-    source: dict[str, Any]
+    """A dataset is not on this machine; the text says why and what to do."""
 
 
 def folder() -> Path:
-    """Of the prepared sets and of sound: SPECJAX_DATA, or shared/data beside the checkout."""
-    beside = Path(__file__).resolve().parents[2] / "../shared/data"
+    """Give the folder of prepared sets and of sound: SPECJAX_DATA, or shared/data beside here."""
+    beside = Path(__file__).resolve().parents[1] / "../shared/data"
     return Path(os.environ.get("SPECJAX_DATA", beside))
 
 
-def samples_of(name: str, window: int, most: int | None = None, **options: Any) -> Samples:
-    """The samples of a dataset in DATASETS.
-
-    Args:
-      window: of sound. most: samples, the table's if None. options: of ``sx.data.open``.
+def open_dataset(name: str, **options: Any) -> sx.data.Dataset:
+    """Open a built-in set, a prepared TFDS set ("tfds:NAME"), or a folder of sound.
 
     Raises:
-      AbsentError: where they, or a library that reads them, are not here.
+      AbsentError: if it is not on this machine.
     """
-    most = DATASETS[name].most if most is None else most
-    try:
-        if name in SOUNDS:
-            return _sound(name, window, most, options)
-        if name in sx.data.BUILTIN:
-            return _images(sx.data.open(name, limit=most, **options))
-        place: dict[str, Any] = {"data_dir": str(_existing(folder() / "tfds", name).parent)}
-        return _images(sx.data.open(f"tfds:{name}", limit=most, **place, **options))
-    except ValueError as error:
-        raise AbsentError(str(error)) from None
+    if name in sx.data.BUILTIN:
+        return sx.data.open(name, **options)
+    prepared = name.startswith("tfds:")
+    root = folder() / "tfds" if prepared else folder()
+    place = root / name.removeprefix("tfds:")
+    if not place.is_dir():
+        raise AbsentError(f"no {place}: set SPECJAX_DATA to the folder of the datasets")
+    if prepared:
+        return sx.data.open(name, data_dir=str(root), **options)
+    return sx.data.open(place, **options)
 
 
-def _existing(root: Path, name: str) -> Path:
-    if not (root / name).is_dir():
-        raise AbsentError(f"no {name} in {root}: set SPECJAX_DATA to the folder of the datasets")
-    return root / name
+def digits() -> np.ndarray:
+    """Load the digits [N, 8, 8] in [-1, 1]."""
+    samples = sx.data.collect(sx.data.open("digits")).samples
+    return (np.asarray(samples, np.float32) / 8 - 1).reshape(-1, 8, 8)
 
 
-def _images(data: sx.data.Dataset) -> Samples:
-    x = np.concatenate([batch for batch, _ in data.labelled()])
-    return Samples(x, np.arange(len(x)), data.data_range, dict(data.source))
+def patches(count: int = 3000) -> np.ndarray:
+    """Cut grey patches [count, 8, 8] in [-1, 1] from the photographs of the built-in patches."""
+    from sklearn.datasets import load_sample_images
+
+    grey = [(photo @ np.array(_LUMA))[..., None] for photo in load_sample_images().images]
+    return (cut_patches(grey, count, 8, seed=0)[..., 0] / 127.5 - 1).astype(np.float32)
 
 
-def _sound(name: str, window: int, most: int | None, options: dict[str, Any]) -> Samples:
-    """Windows, in parts of one recording each; about ``most`` of them, evenly from all."""
-    root = _existing(folder(), name)
-    parts = min(DATASETS[name].recordings, len(list(root.glob("*.wav"))))
-    opened = [
-        sx.data.open(root, window=window, shard=(i, parts), **options) for i in range(parts)
-    ]  # fmt: skip
-    windows = [np.concatenate(list(one.samples)) for one in opened]
-    part = np.repeat(np.arange(parts), [len(x) for x in windows])
-    whole = sx.data.open(root, window=window, **options)
-    kept = slice(None, None, max(1, len(part) // (most or len(part))))
-    return Samples(np.concatenate(windows)[kept], part[kept], whole.data_range, dict(whole.source))
+def exact_denoiser(samples: np.ndarray, width: float | str, seed: int) -> sx.priors.Empirical:
+    """Make the exact denoiser of one half of the samples; that of the other is ``held_out``."""
+    known = None if width == LIKELY else float(width)
+    return sx.priors.Empirical.from_samples(samples, known, seed=seed)

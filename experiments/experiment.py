@@ -1,11 +1,24 @@
-"""What experiments there are: each says so in its own ``about.py``."""
+"""What an experiment is, and which ones there are.
+
+A folder of ``experiments`` is an experiment if it has these three modules:
+
+- ``run``: ``EXPERIMENT`` (an :class:`Experiment`) and ``run(session)``, which makes the JSON;
+- ``summary``: ``tables(results)`` and ``claims(results)``, Markdown from the JSON;
+- ``figure``: ``figures(results)``, the names and the pictures drawn from the JSON.
+"""
 
 from __future__ import annotations
 
 import importlib
 import json
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from specjax._core.checks import UserError
 
 HERE = Path(__file__).parent
 NOT_YET = "not yet run"
@@ -17,109 +30,123 @@ class Part:
 
     Attributes:
       title: what it is, in a few words.
-      results: files below the experiment's results that are there once it has been run.
-      minutes: that it takes on 2 CPU cores (with ``gpu`` on one GPU); None where nobody knows yet.
-      args: of the experiment's ``run``. gpu: whether it needs one.
+      files: names of the results that exist once it has been run.
+      minutes: on 2 CPU cores, or on one GPU if it needs one; None where nobody has measured it.
+      cases: values of ``--cases`` that run it; empty for an experiment with a single part.
+      gpu: whether it needs a GPU. quiet: whether it measures times, on a machine without other
+        work. Such parts are run only if their cases are named.
     """
 
     title: str
-    results: tuple[str, ...]
+    files: tuple[str, ...]
     minutes: float | None
-    args: tuple[str, ...] = ()
+    cases: tuple[str, ...] = ()
     gpu: bool = False
+    quiet: bool = False
 
     @property
     def needs(self) -> str:
-        """Machine and time, in words."""
+        """The machine and the time that it takes."""
         time = "? min" if self.minutes is None else f"{self.minutes:g} min"
         return f"{'GPU' if self.gpu else 'CPU'}, {time}"
 
+    def finished(self, results: Path) -> int:
+        """Count the results that exist and are complete."""
+        there = [results / name for name in self.files if (results / name).exists()]
+        return sum(json.loads(path.read_text()).get("complete", True) for path in there)
+
     def state(self, results: Path) -> str:
-        """Whether its results are there."""
-        there = sum(_whole(results / name) for name in self.results)
-        if there == len(self.results):
+        """Say how many of the results exist."""
+        count = self.finished(results)
+        if count == len(self.files):
             return "results are there"
-        return f"{there} of {len(self.results)} results" if there else NOT_YET
-
-
-def _whole(path: Path) -> bool:
-    """Whether a result is there, and nothing of it is missing."""
-    return path.exists() and json.loads(path.read_text()).get("complete", True)
-
-
-@dataclass(frozen=True)
-class About:
-    """The facts of an experiment: the claim or question in a line, and its parts."""
-
-    question: str
-    parts: tuple[Part, ...]
+        return f"{count} of {len(self.files)} results" if count else NOT_YET
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A folder of ``experiments`` and what its ``about.py`` says."""
+    """The facts of an experiment.
+
+    Attributes:
+      name: of its folder.
+      question: the claim under test, or the question, in a line.
+      parts: what can be run alone.
+      config: all its numbers, a frozen dataclass. smallest: the same, for a run of seconds.
+      smallest_cases: what the smallest run is of, by default all cases.
+      selection: fields of the config that choose what is run and change no result.
+      options: those of them that are options of the command line, beside ``--seeds``.
+      work: the folder in ``build`` for networks and plans, by default the experiment's own.
+    """
 
     name: str
-    about: About
+    question: str
+    parts: tuple[Part, ...]
+    config: Any
+    smallest: Any
+    smallest_cases: tuple[str, ...] = ()
+    selection: tuple[str, ...] = ("seeds",)
+    options: tuple[str, ...] = ()
+    work: str = ""
 
     @property
     def results(self) -> Path:
-        """Where its committed results are."""
+        """The folder of the committed results."""
         return HERE / self.name / "results"
 
-    def module(self, name: str) -> str:
-        """The name of one of its modules, for ``python -m``."""
-        return f"experiments.{self.name}.{name}"
+    @property
+    def cases(self) -> tuple[str, ...]:
+        """The cases of all parts."""
+        return tuple(dict.fromkeys(case for part in self.parts for case in part.cases))
 
-    def command(self, part: Part) -> str:
-        """What runs a part."""
-        return " ".join(["python -m experiments run", self.name, *part.args])
+    @property
+    def default_cases(self) -> tuple[str, ...]:
+        """The cases that are run where none are named."""
+        parts = [part for part in self.parts if not (part.gpu or part.quiet)]
+        return tuple(dict.fromkeys(case for part in parts for case in part.cases))
+
+    def arguments(self, cases: Sequence[str]) -> list[str]:
+        """Give the arguments of the driver that run some cases."""
+        return ["run", self.name, *(["--cases", *cases] if cases else [])]
+
+    def command(self, *cases: str) -> str:
+        """Give the command that runs some cases, or all of the experiment without any."""
+        return shlex.join(["python", "-m", "experiments", *self.arguments(cases)])
+
+    def module(self, name: str) -> ModuleType:
+        """Import one of its modules."""
+        return importlib.import_module(f"experiments.{self.name}.{name}")
 
 
-def experiments() -> dict[str, Experiment]:
-    """All of them by name."""
-    names = sorted(path.parent.name for path in HERE.glob("*/about.py"))
-    return {
-        name: Experiment(name, importlib.import_module(f"experiments.{name}.about").ABOUT)
-        for name in names
-    }
+def names() -> list[str]:
+    """List the experiments."""
+    return sorted(path.parent.name for path in HERE.glob("*/run.py"))
 
 
-def experiment(name: str) -> Experiment:
-    """One of them.
+def load(name: str) -> Experiment:
+    """Import an experiment.
 
     Raises:
-      ValueError: for a name that is none of them.
+      UserError: if there is none with that name.
     """
-    found = experiments()
-    if name not in found:
-        raise ValueError(f"{name!r} is no experiment: there are {', '.join(found)}")
-    return found[name]
+    if name not in names():
+        raise UserError(f"{name!r} is no experiment: there are {', '.join(names())}")
+    return importlib.import_module(f"experiments.{name}.run").EXPERIMENT
 
 
-def fitting(minutes: float, gpu: bool, root: Path | None = None) -> list[tuple[Experiment, Part]]:
-    """Parts that have not been run and fit the time together, the shortest first.
+def waiting(minutes: float, gpu: bool, root: Path | None = None) -> list[tuple[Experiment, Part]]:
+    """Choose parts that have not been run and fit a time together, the shortest first.
 
     Args:
-      minutes: for all of them. gpu: whether there is one; without it only what needs none.
-      root: where results are looked for, in a folder for each experiment; the committed ones.
+      minutes: the time for all of them. gpu: whether there is a GPU; otherwise parts that need
+        one are left out.
+      root: a folder with results of all experiments in place of the committed ones.
     """
-    waiting = [
-        (one, part)
-        for one in experiments().values()
-        for part in one.about.parts
-        if part.minutes is not None
-        and (gpu or not part.gpu)
-        and part.state(results_of(one, root)) != "results are there"
-    ]
     chosen, left = [], minutes
-    for one, part in sorted(waiting, key=lambda pair: pair[1].minutes or 0.0):
-        if (part.minutes or 0.0) <= left:
+    parts = [(one, part) for one in map(load, names()) for part in one.parts]
+    for one, part in sorted(parts, key=lambda pair: pair[1].minutes or 0.0):
+        results = one.results if root is None else root / one.name / "results"
+        ready = part.minutes is not None and part.finished(results) < len(part.files)
+        if ready and (gpu or not part.gpu) and part.minutes <= left:
             chosen.append((one, part))
-            left -= part.minutes or 0.0
+            left -= part.minutes
     return chosen
-
-
-def results_of(one: Experiment, root: Path | None) -> Path:
-    """Its results below a folder of all experiments; the committed ones without it."""
-    return one.results if root is None else root / one.name / "results"

@@ -1,7 +1,8 @@
-"""The pictures, from the results: ``python -m experiments.learned_plans.plot``."""
+"""The pictures of the learned plans."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +10,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from experiments.common import read_json
-from experiments.learned_plans.judging import FINE
-from experiments.learned_plans.tables import HERE, Judged, judged
-from specjax.report.figures import save_figure
-from specjax.report.figures.style import GUIDE, LEARNED, MUTED, RC
+from experiments.learned_plans.run import FINE
+from experiments.learned_plans.summary import Judged, judged
+from experiments.session import read_json
+from specjax.report.figures.style import GUIDE, LEARNED, MUTED
+
+
+def figures(results: Path) -> Iterator[tuple[str, Figure]]:
+    """Draw distances and plans."""
+    yield "distances", distances_figure(list(judged(results)))
+    yield "plans", plans_figure(results)
 
 
 def distances_figure(rows: list[Judged]) -> Figure:
-    """A panel for each row and S: every column's distance with its standard error."""
+    """Draw a panel for each row and S: every column's distance with its standard error."""
     figure = Figure(figsize=(6.2 * 2, 3.6 * -(-len(rows) // 2)), layout="constrained")
     panels = figure.subplots(-(-len(rows) // 2), 2, squeeze=False).ravel()
     for axes, one in zip(panels, rows, strict=False):
@@ -44,7 +50,7 @@ def _distances(axes: Axes, one: Judged) -> None:
 
 
 def plans_figure(results: Path, seed: int = 0) -> Figure:
-    """Levels and corrections of the ratios of each row's plans, of one seed."""
+    """Draw levels and corrections of the ratios of each row's plans, of one seed."""
     found = [(p.stem, read_json(p)["steps"]) for p in sorted(results.glob(f"*-{seed}.json"))]
     count = max(len(steps) for _, steps in found)
     figure = Figure(figsize=(5 * count * 2, 3.4 * len(found)), layout="constrained")
@@ -64,16 +70,3 @@ def _plans(levels: Axes, ratios: Axes, learning: dict, title: str) -> None:
             ratios.plot(facts["ratios"], **style)
     levels.set_title(f"{title}: levels (logsnr)", fontsize=8.5)
     ratios.set_title(f"{title}: corrections c of the ratios", fontsize=8.5)
-
-
-def main(results: Path = HERE / "results", folder: Path = HERE) -> None:
-    """Write ``distances.png`` and ``plans.png``."""
-    import matplotlib
-
-    with matplotlib.rc_context(RC):
-        save_figure(distances_figure(list(judged(results))), folder / "distances.png")
-        save_figure(plans_figure(results), folder / "plans.png")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,8 @@
-"""The pictures: ``python -m experiments.real_spectra.plot``."""
+"""The pictures of real spectra and their schedules."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,24 +10,33 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.real_spectra.found import HELD_OUT, HERE, Matrix, Results, found, plain
 from experiments.real_spectra.schedules import families
-from specjax.report.figures import save_figure
-from specjax.report.figures.style import GUIDE, INK, RC, STRONG
+from experiments.real_spectra.summary import HELD_OUT, Matrix, Results, plain, read
+from specjax.report.figures.style import GUIDE, INK, STRONG
 
 _DEEPEST = 16.0
 """The logsnr at which pictures of schedules end; a noise-free end is further still."""
 
 
+def figures(results: Path) -> Iterator[tuple[str, Figure]]:
+    """Draw spectra, schedules and what these cost elsewhere, of what has been run."""
+    known = read(results)
+    if known.estimates:
+        yield "spectra", spectra_figure(known)
+    for steps in sorted({int(x.split("= ")[1]) for x in known.regimes}):
+        yield f"schedules-{steps}", schedules_figure(known, steps)
+        if known.cross:
+            yield f"cross-{steps}", cross_figure(known, steps)
+
+
 def spectra_figure(results: Results) -> Figure:
-    """Eigenvalues over rank: the full covariance, dashed the shift-invariant estimate."""
+    """Draw eigenvalues over rank: the full covariance, dashed the shift-invariant estimate."""
     figure = Figure(figsize=(8.6, 5.4), layout="constrained")
     axes = figure.subplots()
     for colour, (name, document) in zip(STRONG, results.estimates.items(), strict=False):
         full, shift = (document["estimates"][x] for x in ("full", "shift-invariant"))
-        label = (
-            f"{plain(name)}, d = {np.prod(document['source']['shape'])}, k^-{full['exponent']:.2f}"
-        )
+        dimension = np.prod(document["source"]["shape"])
+        label = f"{plain(name)}, d = {dimension}, k^-{full['exponent']:.2f}"
         axes.plot(full["rank"], full["eigenvalue"], color=colour, linewidth=1.8, label=label)
         axes.plot(shift["rank"], shift["eigenvalue"], "--", color=colour, linewidth=1)
     axes.set(
@@ -39,7 +49,7 @@ def spectra_figure(results: Results) -> Figure:
 
 
 def schedules_figure(results: Results, steps: int) -> Figure:
-    """The learned levels over time, beside cosine."""
+    """Draw the learned levels over time, beside cosine."""
     some = [x for x in results.regimes if x.endswith(f"= {steps}")]
     figure, panels = _panels(len(some), 5.5, 4.3, sharex=True, sharey=True)
     for axes, regime in zip(panels, some, strict=True):
@@ -60,7 +70,7 @@ def schedules_figure(results: Results, steps: int) -> Figure:
 
 
 def _panels(count: int, width: float, height: float, **shared: Any) -> tuple[Figure, Any]:
-    """A figure of panels, two in a row."""
+    """Make a figure of panels, two in a row."""
     columns = min(2, count)
     rows = -(-count // columns)
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
@@ -72,7 +82,7 @@ def _levels(axes: Axes, levels: Any, steps: int, **style: Any) -> None:
 
 
 def cross_figure(results: Results, steps: int) -> Figure:
-    """What a schedule costs elsewhere, in every regime of that many steps."""
+    """Draw what a schedule costs elsewhere, in every regime of that many steps."""
     some = [x for x in results.regimes if x.endswith(f"= {steps}")]
     figure, panels = _panels(len(some), 6.25, 5.2)
     for axes, regime in zip(panels, some, strict=True):
@@ -82,7 +92,7 @@ def cross_figure(results: Results, steps: int) -> Figure:
 
 
 def _heat(axes: Axes, matrix: Matrix) -> None:
-    """Numbers on a logarithmic scale of colours; the diagonal is learned on the other half."""
+    """Draw numbers on a logarithmic scale of colours; the diagonal is that of the other half."""
     columns, names = matrix.columns, [*matrix.columns, "cosine"]
     rows = [
         [matrix.cells[HELD_OUT if row == x else row, x].value for x in columns] for row in names
@@ -105,26 +115,7 @@ def _heat(axes: Axes, matrix: Matrix) -> None:
 
 
 def _short(value: float) -> str:
-    """Enough digits to see what is above 1."""
+    """Give enough digits to see what is above 1."""
     if value < 1.1:
         return f"{value:.4f}"
     return f"{value:.3g}" if value >= 2 else f"{value:.2f}"
-
-
-def main(results: Path = HERE / "results", folder: Path = HERE) -> None:
-    """Write the pictures of what has been run."""
-    import matplotlib
-
-    known = found(results)
-    steps = sorted({int(x.split("= ")[1]) for x in known.regimes}) if known.schedules else []
-    with matplotlib.rc_context(RC):
-        if known.estimates:
-            save_figure(spectra_figure(known), folder / "spectra.png")
-        for s in steps:
-            save_figure(schedules_figure(known, s), folder / f"schedules-{s}.png")
-            if known.cross:
-                save_figure(cross_figure(known, s), folder / f"cross-{s}.png")
-
-
-if __name__ == "__main__":
-    main()
