@@ -1,37 +1,34 @@
-"""The picture: ``python -m experiments.trained_networks.plot``."""
+"""The picture of the distances of trained networks over denoiser calls."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
-from experiments.trained_networks.config import ROWS
-from experiments.trained_networks.curves import (
-    HERE,
+from experiments.trained_networks.comparison import (
     MEASURES,
-    Found,
+    Distances,
     Point,
     best,
     contenders,
-    found_of,
     point,
     points,
+    read,
 )
-from experiments.trained_networks.run import FINE
-from experiments.trained_networks.tables import GROUPS
-from specjax.report.figures import save_figure
-from specjax.report.figures.style import GUIDE, RC, STRONG
+from experiments.trained_networks.config import FINE, ROWS
+from experiments.trained_networks.summary import GROUPS
+from specjax.report.figures.style import GUIDE, STRONG
 
 MEASURE = "features"
 
 
-def figure_of(results: Path) -> Figure:
-    """A line of panels for each row that was run: the samplers, and the learned plans."""
-    rows = {name: found for name in ROWS if (found := found_of(name, results))}
+def figures(results: Path) -> Iterator[tuple[str, Figure]]:
+    """Draw a line of panels for each row that was run: the samplers, and the learned plans."""
+    rows = {name: found for name in ROWS if (found := read(name, results))}
     figure = Figure(figsize=(3.2 * len(GROUPS), 4.2 * len(rows)), layout="constrained")
     panels = figure.subplots(len(rows), len(GROUPS), squeeze=False, sharey="row")
     for line, (name, found) in zip(panels, rows.items(), strict=True):
@@ -40,10 +37,10 @@ def figure_of(results: Path) -> Figure:
         line[0].set_ylabel(f"{ROWS[name].title}\n{MEASURES[MEASURE]}", fontsize=8)
     for axes in filter(Axes.get_visible, panels[0]):
         axes.legend(fontsize=6.5)
-    return figure
+    yield "curves", figure
 
 
-def _panel(axes: Axes, found: Found, sampler: str | None) -> None:
+def _panel(axes: Axes, found: Distances, sampler: str | None) -> None:
     frontier = best(found, sampler, MEASURE)
     if not frontier:
         axes.set_visible(False)
@@ -67,7 +64,7 @@ def _panel(axes: Axes, found: Found, sampler: str | None) -> None:
 
 
 def apart(calls: Iterable[int], least: float = 1.2) -> list[int]:
-    """The numbers of calls, but for those whose labels would lie on the one before."""
+    """Leave out numbers of calls whose labels would lie on the one before."""
     kept: list[int] = []
     for one in sorted(calls):
         if not kept or one >= least * kept[-1]:
@@ -79,15 +76,3 @@ def _curve(axes: Axes, known: list[Point], label: str, colour: str) -> None:
     style = {"color": colour, "label": label, "marker": "o", "markersize": 3, "linewidth": 1.2}
     errors = [0.0 if x.estimate.seeds < 2 else x.estimate.error for x in known]
     axes.errorbar([x.calls for x in known], [x.estimate.mean for x in known], errors, **style)
-
-
-def main(results: Path = HERE / "results", folder: Path = HERE) -> None:
-    """Write ``curves.png``."""
-    import matplotlib
-
-    with matplotlib.rc_context(RC):
-        save_figure(figure_of(results), folder / "curves.png")
-
-
-if __name__ == "__main__":
-    main()

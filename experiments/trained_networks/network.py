@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import specjax as sx
-from experiments.learned_plans import config as learned_plans
-from experiments.learned_plans import subjects as shared
-from experiments.real_spectra.sources import AbsentError, folder
-from experiments.trained_networks.config import ROWS, Config, Row
+from experiments import methods
+from experiments.data import open_dataset
+from experiments.learned_plans.run import Config as SharedConfig
+from experiments.trained_networks.config import ROWS, Config
 from specjax.evaluate.collect import collect
-from specjax.evaluate.features import ClassifierFeatures, open_features, save_features
+from specjax.evaluate.features import ClassifierFeatures
 
 Moments = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What is sampled and judged.
+class TrainedNetwork:
+    """A network and what its samples are judged by.
 
     Attributes:
       data: [N, *shape] in the network's units. prior: the network as a denoiser, with the spectrum
@@ -36,85 +36,51 @@ class Subject:
     features: ClassifierFeatures
 
     @functools.cached_property
-    def real(self) -> dict[str, Moments]:
-        """Of the data: mean and covariance of features and of pixels."""
+    def moments(self) -> dict[str, Moments]:
+        """Mean and covariance of the data's features and pixels."""
+        return {"features": moments_of(self.features(self.data)), "pixels": moments_of(self.data)}
+
+    def distances(self, samples: np.ndarray) -> dict[str, Any]:
+        """Give Fréchet distances of features and of pixels, squared, and the spectrum in dB."""
+        made = {"features": moments_of(self.features(samples)), "pixels": moments_of(samples)}
         return {
-            "features": moments_of(self.features(self.data)), "pixels": moments_of(self.data),
-        }  # fmt: skip
-
-
-def opened(row: Row, config: Config) -> sx.data.Dataset:
-    """The dataset of a row.
-
-    Raises:
-      AbsentError: where it is not on this machine.
-    """
-    options = {**row.options, **({"limit": config.most} if config.most else {})}
-    if row.data in sx.data.BUILTIN:
-        return sx.data.open(row.data, **options)
-    prepared = row.data.startswith("tfds:")
-    root = folder() / "tfds" if prepared else folder()
-    place = root / row.data.removeprefix("tfds:")
-    if not place.is_dir():
-        raise AbsentError(f"no {place}: set SPECJAX_DATA to the folder of the datasets")
-    if prepared:
-        return sx.data.open(row.data, data_dir=root, **options)
-    return sx.data.open(place, **options)
-
-
-def subject_of(name: str, config: Config, work: Path) -> Subject:
-    """All of a row, trained where it is not there yet."""
-    row = ROWS[name]
-    dataset = opened(row, config)
-    data = collect(dataset.samples, dataset.data_range, most=10_000)
-    run = _network(name, row, dataset, config, work)
-    prior = sx.priors.Network(run.denoiser(), run.shape, run.spectrum, source=run.source)
-    return Subject(name, data, run, prior, _features(name, row, dataset, config, work))
-
-
-def _network(
-    name: str, row: Row, dataset: sx.data.Dataset, config: Config, work: Path
-) -> sx.nn.Run:
-    """That of the digits is the one of experiments/learned_plans, whose plans are learned on it."""
-    if name == "digits" and config.updates is None:
-        folder_ = work.parent / "learned_plans"
-        return shared.network(folder_, learned_plans.CONFIG, lambda done, most, text: None)
-    default = sx.nn.TrainConfig()
-    model = replace(
-        default.model, width=config.width or row.width, multipliers=row.multipliers,
-        attention=row.attention,
-    )  # fmt: skip
-    optimiser = replace(
-        default.optimiser, steps=config.updates or row.updates, batch=row.batch, flip=row.flip
-    )
-    keeping = replace(default.keeping, samples_every=0)
-    training = replace(default, model=model, optimiser=optimiser, keeping=keeping)
-    return sx.nn.train(dataset, work / f"network-{name}", training)
-
-
-def _features(
-    name: str, row: Row, dataset: sx.data.Dataset, config: Config, work: Path
-) -> ClassifierFeatures:
-    from specjax.evaluate.training import train_features
-    from specjax.evaluate.training_options import TrainOptions
-
-    path = work / f"features-{name}.npz"
-    if not path.exists():
-        options = TrainOptions(steps=config.features or row.features)
-        save_features(path, train_features(dataset, sx.data.collect(dataset), options))
-    return open_features(path)
+            **{x: sx.evaluate.frechet_of_moments(*made[x], *self.moments[x]) for x in made},
+            "spectrum_db": sx.evaluate.band_power(samples, self.data).rms,
+        }
 
 
 def moments_of(x: np.ndarray) -> Moments:
-    """Mean [d] and covariance [d, d] of samples [n, ...]."""
+    """Give the mean [d] and the covariance [d, d] of samples [n, ...]."""
     flat = np.asarray(x, np.float64).reshape(len(x), -1)
     return flat.mean(0), np.cov(flat.T)
 
 
-def distances(subject: Subject, samples: np.ndarray) -> dict[str, Any]:
-    """To the data: Fréchet of features and of pixels, squared, and the spectrum in dB."""
-    made = {"features": moments_of(subject.features(samples)), "pixels": moments_of(samples)}
-    return {
-        **{x: sx.evaluate.frechet_of_moments(*made[x], *subject.real[x]) for x in made},
-        "spectrum_db": sx.evaluate.band_power(samples, subject.data).rms,
-    }
+def open_network(name: str, config: Config, work: Path) -> TrainedNetwork:
+    """Open all of a row, trained where it is not there yet.
+
+    Raises:
+      AbsentError: if the dataset is not on this machine.
+    """
+    row = ROWS[name]
+    limit = {"limit": config.most} if config.most else {}
+    dataset = open_dataset(row.data, **{**row.options, **limit})
+    data = collect(dataset.samples, dataset.data_range, most=10_000)
+    run = _run(name, dataset, config, work)
+    prior = sx.priors.Network(run.denoiser(), run.shape, run.spectrum, source=run.source)
+    path = work / f"features-{name}.npz"
+    features = methods.features(dataset, path, config.features or row.features)
+    return TrainedNetwork(name, data, run, prior, features)
+
+
+def _run(name: str, dataset: sx.data.Dataset, config: Config, work: Path) -> sx.nn.Run:
+    """Open the network; that of the digits is experiments/learned_plans', with its plans."""
+    row = ROWS[name]
+    if name == "digits" and config.updates is None:
+        shared = work.parent / "learned_plans"
+        return methods.digits_network(shared, SharedConfig.width, SharedConfig.updates)
+    return methods.train(
+        dataset, work / f"network-{name}",
+        width=config.width or row.width, updates=config.updates or row.updates,
+        model={"multipliers": row.multipliers, "attention": row.attention},
+        optimiser={"batch": row.batch, "flip": row.flip},
+    )  # fmt: skip

@@ -7,12 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.common import read_json
 from experiments.estimates import Estimate, estimate
-from experiments.trained_networks.config import HEURISTICS, RUNGS, SAMPLERS, SPECTRAL
-from experiments.trained_networks.plans import plan_name
+from experiments.session import read_all
+from experiments.summary import NO, NOT_CLEAR, YES
+from experiments.trained_networks.config import HEURISTICS, RUNGS, SAMPLERS, SPECTRAL, plan_name
 
-HERE = Path(__file__).parent
 MEASURES = {
     "features": "Fréchet distance of features",
     "pixels": "Fréchet distance in pixels",
@@ -30,27 +29,26 @@ class Point(NamedTuple):
 
     @property
     def estimate(self) -> Estimate:
-        """Over the seeds."""
+        """Mean and error over the seeds."""
         return estimate(list(self.values.values()))
 
 
-Found = dict[int, dict[str, dict[int, dict[str, float]]]]
+Distances = dict[int, dict[str, dict[int, dict[str, float]]]]
 """S -> column -> seed -> measure -> value; the fine solution is at S = 0."""
 
 
-def found_of(row: str, results: Path = HERE / "results") -> Found:
-    """What has been run of a row."""
-    found: Found = {}
-    for path in sorted(results.glob(f"{row}-*-*.json")):
-        document = read_json(path)
+def read(row: str, results: Path) -> Distances:
+    """Read what has been run of a row."""
+    found: Distances = {}
+    for document in read_all(results, f"{row}-*-*.json"):
         columns = found.setdefault(document["steps"] or 0, {})
         for name, values in document["columns"].items():
             columns.setdefault(name, {})[document["seed"]] = values
     return dict(sorted(found.items()))
 
 
-def point(found: Found, steps: int, name: str, measure: str) -> Point | None:
-    """A column in S steps, if it was judged."""
+def point(found: Distances, steps: int, name: str, measure: str) -> Point | None:
+    """Give a column in S steps, if it was judged."""
     seeds = found.get(steps, {}).get(name)
     if not seeds:
         return None
@@ -58,20 +56,20 @@ def point(found: Found, steps: int, name: str, measure: str) -> Point | None:
     return Point(calls, name, {seed: one[measure] for seed, one in seeds.items()})
 
 
-def points(found: Found, names: list[str], measure: str) -> list[Point]:
-    """All that was judged of these columns, by rising calls."""
+def points(found: Distances, names: list[str], measure: str) -> list[Point]:
+    """Give all that was judged of these columns, by rising calls."""
     every = (point(found, steps, name, measure) for steps in found for name in names)
     return sorted((one for one in every if one), key=lambda one: one.calls)
 
 
 def rivals(sampler: str | None) -> list[str]:
-    """The heuristics of a sampler, of all with None."""
+    """Name the heuristics of a sampler, of all with None."""
     samplers = SAMPLERS if sampler is None else (sampler,)
     return [f"{one} {name}" for one in samplers for name in HEURISTICS]
 
 
-def best(found: Found, sampler: str | None, measure: str) -> list[Point]:
-    """For each count of calls the best heuristic of at most as many, chosen by its mean."""
+def best(found: Distances, sampler: str | None, measure: str) -> list[Point]:
+    """Give for each count of calls the best heuristic of at most as many, by its mean."""
     frontier: dict[int, Point] = {}
     leader: Point | None = None
     for one in points(found, rivals(sampler), measure):
@@ -82,12 +80,12 @@ def best(found: Found, sampler: str | None, measure: str) -> list[Point]:
 
 
 def contenders(sampler: str | None) -> list[str]:
-    """What is compared with the heuristics of a sampler; the learned plans with those of all."""
+    """Name what is compared with the heuristics of a sampler; the plans with those of all."""
     return list(PLANS) if sampler is None else [f"{sampler} {name}" for name in SPECTRAL]
 
 
 def below(one: Point, frontier: list[Point]) -> Estimate | None:
-    """By what share a column is below the best heuristic of at most as many calls.
+    """Give the share by which a column is below the best heuristic of at most as many calls.
 
     Means over the seeds that both have, whose samples begin from the same noise.
     """
@@ -112,16 +110,16 @@ class Fewer(NamedTuple):
         return f"{self.bound}{self.ratio.mean:.2g}" if self.bound else str(self.ratio)
 
     def verdict(self, least: float) -> str:
-        """As :meth:`Estimate.verdict`; a bound decides where it can."""
+        """Judge as :meth:`Estimate.verdict` does; a bound decides where it can."""
         if not self.bound:
             return self.ratio.verdict(least)
         if self.bound == "> " and self.ratio.mean >= least:
-            return "yes"
-        return "**no**" if self.bound == "< " and self.ratio.mean < least else "**not clear**"
+            return YES
+        return NO if self.bound == "< " and self.ratio.mean < least else NOT_CLEAR
 
 
 def fewer(one: Point, frontier: list[Point]) -> Fewer | None:
-    """How many times fewer calls a column takes, with the heuristics between their calls.
+    """Say how many times fewer calls a column takes, with heuristics between their calls.
 
     Between two counts of calls the logarithm of the distance is a straight line over that of the
     calls. Only seeds that all of the curve has are taken.
@@ -141,7 +139,7 @@ def fewer(one: Point, frontier: list[Point]) -> Fewer | None:
 
 
 def _crossing(curve: np.ndarray, value: float) -> tuple[float, str]:
-    """Where a curve [n, 2] first falls to a value."""
+    """Find where a curve [n, 2] first falls to a value, or a bound."""
     x, y = curve.T
     y = np.minimum.accumulate(y)
     if value > y[0]:
