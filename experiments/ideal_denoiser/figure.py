@@ -1,7 +1,8 @@
-"""The pictures, from the results: ``python -m experiments.ideal_denoiser.plot``."""
+"""The pictures of the ideal denoiser."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,20 +10,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.bands import frequencies
-from experiments.estimates import estimate
-from experiments.ideal_denoiser.config import EXACT, FIT, WIENER, Size
-from experiments.ideal_denoiser.found import (
-    HERE,
+from experiments.ideal_denoiser.run import EXACT, FIT, WIENER, Size
+from experiments.ideal_denoiser.summary import (
+    GRID,
     IDEAL,
     PROBED,
     Case,
-    Found,
-    found_of,
-    sizes_of,
+    Measured,
+    cases_of,
+    networks_of,
+    read,
 )
-from experiments.ideal_denoiser.tables import GRID, cases_of
-from specjax.report.figures import save_figure
-from specjax.report.figures.style import GUIDE, MUTED, RC, STRONG
+from specjax.report.figures.style import GUIDE, MUTED, STRONG
 
 SHOWN = "5"
 """The S whose bands are drawn, if it has been run."""
@@ -30,8 +29,17 @@ SHOWN = "5"
 SHORT = {WIENER: "digits' Gaussian, ideal", EXACT: "half of the digits, exact"}
 
 
-def bands_figure(found: dict[str, Found]) -> Figure:
-    """A row of panels a sampler: a panel for the references, and one for each width."""
+def figures(results: Path) -> Iterator[tuple[str, Figure]]:
+    """Draw bands and gaps of what has been run."""
+    found = read(results)
+    if found:
+        yield "bands", bands_figure(found)
+    if networks_of(found):
+        yield "gaps", gaps_figure(found)
+
+
+def bands_figure(found: dict[str, Measured]) -> Figure:
+    """Draw a row of panels a sampler: a panel for the references, and one for each width."""
     cases = cases_of(list(found.values()))
     shown = SHOWN if SHOWN in {s for _, s in cases} else cases[-1][1]
     chosen = [case for case in cases if case[1] == shown]
@@ -50,16 +58,16 @@ def bands_figure(found: dict[str, Found]) -> Figure:
     return figure
 
 
-def _groups(found: dict[str, Found]) -> dict[str, dict[str, Found]]:
+def _groups(found: dict[str, Measured]) -> dict[str, dict[str, Measured]]:
     references = {words: found[name] for name, words in SHORT.items() if name in found}
     groups = {"no training": references} if references else {}
-    for size, one in sizes_of(found).items():
+    for size, one in networks_of(found).items():
         groups.setdefault(f"width {size.width}", {})[f"{size.updates:,} updates"] = one
     return groups
 
 
-def _bands(axes: Axes, case: Case, members: dict[str, Found]) -> None:
-    """Dots and lines are measured, dashes the ideal denoiser's, dots the probed one's."""
+def _bands(axes: Axes, case: Case, members: dict[str, Measured]) -> None:
+    """Draw measured bands, and predictions: of the ideal denoiser dashed, of the probed dotted."""
     there = {name: one for name, one in members.items() if case in one.cases}
     for colour, (name, one) in zip(STRONG, there.items(), strict=False):
         real = one.bands(case, FIT)
@@ -72,9 +80,9 @@ def _bands(axes: Axes, case: Case, members: dict[str, Found]) -> None:
     axes.set_xticks(range(len(labels)), labels, fontsize=7)
 
 
-def gaps_figure(found: dict[str, Found]) -> Figure:
-    """The gap over the updates: a panel for each sampler and S, a colour for each width."""
-    sizes = sizes_of(found)
+def gaps_figure(found: dict[str, Measured]) -> Figure:
+    """Draw the gap over the updates: a panel for each sampler and S, a colour for each width."""
+    sizes = networks_of(found)
     cases = cases_of(list(sizes.values()))
     across = max(sum(a == sampler for a, _ in cases) for sampler, _ in cases)
     down = len({a for a, _ in cases})
@@ -84,7 +92,7 @@ def gaps_figure(found: dict[str, Found]) -> Figure:
         _gaps(axes, case, sizes)
         for style, name in zip(MUTED, (x for x in SHORT if x in found), strict=False):
             if case in found[name].cases:
-                level = estimate([*found[name].gap([case], IDEAL).values()]).mean
+                level = found[name].mean_gap([case], IDEAL).mean
                 axes.axhline(level, color=style, linewidth=1.2, label=SHORT[name])
         axes.set_title(f"{case[0]}, S = {case[1]}", fontsize=9)
         axes.set_ylim(bottom=0)
@@ -94,11 +102,11 @@ def gaps_figure(found: dict[str, Found]) -> Figure:
     return figure
 
 
-def _gaps(axes: Axes, case: Case, sizes: dict[Size, Found]) -> None:
+def _gaps(axes: Axes, case: Case, sizes: dict[Size, Measured]) -> None:
     for colour, width in zip(STRONG, sorted({x.width for x in sizes}), strict=False):
         row = {x.updates: y for x, y in sizes.items() if x.width == width and case in y.cases}
         for by, line in ((IDEAL, "o-"), (PROBED, "o:")):
-            known = [estimate([*one.gap([case], by).values()]) for one in row.values()]
+            known = [one.mean_gap([case], by) for one in row.values()]
             error = [a.error if a.seeds > 1 else 0 for a in known]
             label = f"width {width}" if by == IDEAL else None
             axes.errorbar(list(row), [a.mean for a in known], error, fmt=line, ms=3,
@@ -107,19 +115,3 @@ def _gaps(axes: Axes, case: Case, sizes: dict[Size, Found]) -> None:
     ticks = sorted({x.updates for x in sizes})
     axes.set_xticks(ticks, [f"{x:,}" for x in ticks], fontsize=7.5)
     axes.minorticks_off()
-
-
-def main(results: Path = HERE / "results", folder: Path = HERE) -> None:
-    """Write ``bands.png`` and ``gaps.png`` of what has been run."""
-    import matplotlib
-
-    found = found_of(results)
-    with matplotlib.rc_context(RC):
-        if found:
-            save_figure(bands_figure(found), folder / "bands.png")
-        if sizes_of(found):
-            save_figure(gaps_figure(found), folder / "gaps.png")
-
-
-if __name__ == "__main__":
-    main()
