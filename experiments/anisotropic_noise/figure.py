@@ -1,20 +1,28 @@
-"""The picture: ``python -m experiments.anisotropic_noise.plot``."""
+"""The pictures of noise with a spectrum."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from experiments.anisotropic_noise.config import DATASETS
-from experiments.anisotropic_noise.tables import HERE, Found, found_of
-from specjax.report.figures import save_figure
-from specjax.report.figures.style import GUIDE, LEARNED, MUTED, RC
+from experiments.anisotropic_noise.run import DATASETS, stem_of
+from experiments.anisotropic_noise.summary import Measured, read
+from specjax.report.figures.style import GUIDE, LEARNED, MUTED
 
 
-def figure_of(title: str, found: list[Found]) -> Figure:
-    """For each plan the power of bands against that of clean data, measured and predicted."""
-    plans = list(found[0].judged)
+def figures(results: Path) -> Iterator[tuple[str, Figure]]:
+    """Draw the bands of each dataset that has been run."""
+    for data, words in DATASETS.items():
+        found = read(data, results)
+        if found:
+            yield f"bands-{stem_of(data)}", figure_of(words, found)
+
+
+def figure_of(title: str, found: list[Measured]) -> Figure:
+    """Draw for each plan the power of bands against that of clean data, measured and predicted."""
+    plans = list(found[0].seeds)
     figure = Figure(figsize=(6.4 * len(plans), 4.6), layout="constrained")
     panels = figure.subplots(1, len(plans), squeeze=False, sharey=True)[0]
     for axes, plan in zip(panels, plans, strict=True):
@@ -31,19 +39,3 @@ def figure_of(title: str, found: list[Found]) -> Figure:
     panels[0].set_ylabel("power over that of clean data, dB\n(dotted: Gaussian prediction)")
     panels[-1].legend(fontsize=6.5)
     return figure
-
-
-def main(results: Path = HERE / "results", folder: Path = HERE) -> None:
-    """Write ``bands-DATA.png`` for each dataset that has been run."""
-    import matplotlib
-
-    with matplotlib.rc_context(RC):
-        for data, words in DATASETS.items():
-            found = found_of(data, results)
-            if found:
-                path = folder / f"bands-{data.replace('tfds:', '')}.png"
-                save_figure(figure_of(words, found), path)
-
-
-if __name__ == "__main__":
-    main()

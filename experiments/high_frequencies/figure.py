@@ -1,26 +1,26 @@
-"""The pictures, from the results: ``python -m experiments.high_frequencies.plot``."""
+"""The pictures of high frequencies."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.high_frequencies.config import BANDS, DATASETS, EVERY, KL, SAMPLERS, W2
-from experiments.high_frequencies.tables import (
-    HERE,
-    Found,
-    found_of,
-    frequencies,
+from experiments.bands import frequencies
+from experiments.high_frequencies.run import BANDS, DATASETS, EVERY, KL, SAMPLERS, W2
+from experiments.high_frequencies.summary import (
+    GRID,
+    Document,
     over,
-    seeds_of,
+    read,
+    read_seeds,
     shared,
     shown,
 )
-from specjax.report.figures import save_figure
-from specjax.report.figures.style import GUIDE, MUTED, RC, STRONG
+from specjax.report.figures.style import GUIDE, MUTED, STRONG
 
 _LEARNED = dict(zip((W2, "p = 0.5", EVERY, BANDS, KL), STRONG, strict=False))
 _HEURISTICS = dict(zip(("cosine", "karras", "align_your_steps"), MUTED, strict=False))
@@ -29,6 +29,18 @@ _SHAPES = 20
 
 CUT = 15
 """dB at which curves are cut."""
+
+
+def figures(results: Path) -> Iterator[tuple[str, Figure]]:
+    """Draw bands, shapes and the network, of what has been run."""
+    every = {data: read(data, results) for data in DATASETS}
+    every = {data: found for data, found in every.items() if found.get("samplers")}
+    seeds = read_seeds(results)
+    if every:
+        yield "bands", bands_figure(every)
+        yield "shapes", shapes_figure(every)
+    if shared(seeds):
+        yield "network", network_figure(seeds, frequencies(GRID))
 
 
 def _style(name: str) -> dict:
@@ -42,8 +54,8 @@ def _ticks(axes: Axes, frequency: list[float]) -> None:
     axes.axhline(0, color=GUIDE, linewidth=0.8)
 
 
-def bands_figure(every: dict[str, Found]) -> Figure:
-    """A row of panels for each dataset, a panel for each sampler."""
+def bands_figure(every: dict[str, Document]) -> Figure:
+    """Draw a row of panels for each dataset, a panel for each sampler."""
     figure = Figure(figsize=(13, 3.1 * len(every)), layout="constrained")
     panels = figure.subplots(len(every), len(SAMPLERS), squeeze=False)
     for row, (data, found) in zip(panels, every.items(), strict=True):
@@ -57,7 +69,7 @@ def bands_figure(every: dict[str, Found]) -> Figure:
     return figure
 
 
-def _bands(axes: Axes, data: str, found: Found, sampler: str) -> None:
+def _bands(axes: Axes, data: str, found: Document, sampler: str) -> None:
     by = found["samplers"].get(sampler)
     if not by:
         axes.set_visible(False)
@@ -69,8 +81,8 @@ def _bands(axes: Axes, data: str, found: Found, sampler: str) -> None:
     axes.set_title(f"{DATASETS[data]}\n{sampler}, S = {steps}", fontsize=9)
 
 
-def shapes_figure(every: dict[str, Found]) -> Figure:
-    """The levels of DDIM's schedules, a panel for each dataset."""
+def shapes_figure(every: dict[str, Document]) -> Figure:
+    """Draw the levels of DDIM's schedules, a panel for each dataset."""
     figure = Figure(figsize=(3.6 * len(every), 3.6), layout="constrained")
     panels = figure.subplots(1, len(every), squeeze=False, sharey=True)[0]
     for axes, (data, found) in zip(panels, every.items(), strict=True):
@@ -86,8 +98,8 @@ def shapes_figure(every: dict[str, Found]) -> Figure:
     return figure
 
 
-def network_figure(seeds: list[Found], frequency: list[float]) -> Figure:
-    """Measured power of bands with standard errors, and the prediction as a dotted line."""
+def network_figure(seeds: list[Document], frequency: list[float]) -> Figure:
+    """Draw the measured power of bands with errors, and the prediction as a dotted line."""
     pairs = shared(seeds)
     across = 2
     down = -(-len(pairs) // across)
@@ -109,22 +121,3 @@ def network_figure(seeds: list[Found], frequency: list[float]) -> Figure:
     panels[0].set_ylabel("power over the data's, dB\n(dotted: Gaussian prediction)")
     panels[0].legend(fontsize=7, ncols=2, loc="upper right")
     return figure
-
-
-def main(results: Path = HERE / "results", folder: Path = HERE) -> None:
-    """Write ``bands.png``, ``shapes.png`` and ``network.png`` of what has been run."""
-    import matplotlib
-
-    every = {data: found_of(data, results) for data in DATASETS}
-    every = {data: found for data, found in every.items() if found.get("samplers")}
-    seeds = seeds_of(results)
-    with matplotlib.rc_context(RC):
-        if every:
-            save_figure(bands_figure(every), folder / "bands.png")
-            save_figure(shapes_figure(every), folder / "shapes.png")
-        if shared(seeds):
-            save_figure(network_figure(seeds, frequencies()), folder / "network.png")
-
-
-if __name__ == "__main__":
-    main()

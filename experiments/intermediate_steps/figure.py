@@ -1,28 +1,30 @@
-"""The picture: ``python -m experiments.intermediate_steps.plot``."""
+"""The picture of the formation of frequencies."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.intermediate_steps.config import DENOISERS, SAMPLERS
-from experiments.intermediate_steps.tables import HERE, seeds_of
-from specjax.report.figures import save_figure
-from specjax.report.figures.style import RC
+from experiments.experiment import NOT_YET
+from experiments.intermediate_steps.run import DENOISERS, SAMPLERS
+from experiments.intermediate_steps.summary import read
 
 
-def formation_figure(results: Path) -> Figure:
-    """What is formed of each band after each call: measured, and predicted (dotted)."""
+def figures(results: Path) -> Iterator[tuple[str, Figure]]:
+    """Draw what is formed of each band after each call: measured, and predicted (dotted)."""
     figure = Figure(figsize=(5.6 * len(SAMPLERS), 3.4 * len(DENOISERS)), layout="constrained")
     panels = figure.subplots(len(DENOISERS), len(SAMPLERS), squeeze=False, sharex=True, sharey=True)
     for row, (name, words) in zip(panels, DENOISERS.items(), strict=True):
         for axes, sampler in zip(row, SAMPLERS, strict=True):
             axes.set_title(f"{words}\n{sampler}", fontsize=8)
-            seeds = seeds_of(name, sampler, results)
+            seeds = read(name, sampler, results)
             if not seeds:
-                axes.text(0.5, 0.5, "not yet run", transform=axes.transAxes, ha="center")
+                axes.text(0.5, 0.5, NOT_YET, transform=axes.transAxes, ha="center")
                 continue
             _formation(axes, [one["watched"] for one in seeds])
     panels[0, 0].legend(fontsize=6, title="cycles per pixel", title_fontsize=6)
@@ -30,12 +32,10 @@ def formation_figure(results: Path) -> Figure:
         axes.set_xlabel("denoiser call")
     for axes in panels[:, 0]:
         axes.set_ylabel("part of the standard deviation")
-    return figure
+    yield "formation", figure
 
 
-def _formation(axes, seeds: list[dict]) -> None:
-    import matplotlib
-
+def _formation(axes: Axes, seeds: list[dict]) -> None:
     measured = np.mean([one["measured"] for one in seeds], axis=0)
     predicted = np.array(seeds[0]["predicted"])
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, measured.shape[1]))
@@ -44,15 +44,3 @@ def _formation(axes, seeds: list[dict]) -> None:
         axes.plot(measured[:, k], "o-", color=colour, markersize=2.5, linewidth=1.2, label=label)
         axes.plot(predicted[:, k], ":", color=colour, linewidth=1.2)
     axes.set_ylim(0, 1.3)
-
-
-def main(results: Path = HERE / "results", folder: Path = HERE) -> None:
-    """Write ``formation.png``."""
-    import matplotlib
-
-    with matplotlib.rc_context(RC):
-        save_figure(formation_figure(results), folder / "formation.png")
-
-
-if __name__ == "__main__":
-    main()
