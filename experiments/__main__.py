@@ -60,7 +60,9 @@ def session_of(one: Experiment, argv: list[str]) -> Session:
         parser.add_argument("--seeds", type=int, nargs="+", help=f"by default {one.config.seeds}")
     for name in one.options:
         values = getattr(one.config, name)
-        parser.add_argument(f"--{name}", type=type(values[0]), nargs="+", help="by default all")
+        known = values if isinstance(values[0], str) else None
+        kind = {"type": type(values[0]), "choices": known}
+        parser.add_argument(f"--{name}", nargs="+", help="by default all", **kind)
     parser.add_argument("--smallest", action="store_true", help="a run of seconds: does it work?")
     parser.add_argument("--results", type=Path, default=one.results, help="folder of the JSON")
     parser.add_argument("--work", type=Path, default=work, help="folder of networks and plans")

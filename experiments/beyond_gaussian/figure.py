@@ -1,7 +1,8 @@
-"""The picture, from the results: ``python -m experiments.beyond_gaussian.plot``."""
+"""The picture of ratios over the best heuristic."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,41 +10,38 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
-from experiments.beyond_gaussian.config import FAMILIES
-from experiments.beyond_gaussian.ratios import (
-    HERE,
-    WORSE,
+from experiments.beyond_gaussian.run import FAMILIES
+from experiments.beyond_gaussian.summary import (
     candidates,
     distance_from_gaussian,
     level,
     pooled,
     ratio,
-    seeds_of,
+    read,
 )
-from experiments.registry import NOT_YET
-from specjax.report.figures import save_figure
-from specjax.report.figures.style import GUIDE, RC, STRONG
+from experiments.experiment import NOT_YET
+from experiments.summary import NO
+from specjax.report.figures.style import GUIDE, STRONG
 
 CUT = 0.02
 """Ratios below it are drawn there: on the Gaussian itself they are next to nothing."""
 
-
 TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 
 
-def ratios_figure(results: Path) -> Figure:
-    """A panel for each family: ratios over the best heuristic; what is above 1 does not help."""
+def figures(results: Path) -> Iterator[tuple[str, Figure]]:
+    """Draw a panel for each family: ratios over the best heuristic; above 1 nothing is gained."""
     figure = Figure(figsize=(13, 8), layout="constrained")
     panels = figure.subplots(2, 3).ravel()
     for axes, (title, names) in zip(panels, FAMILIES.items(), strict=False):
-        _family(axes, title, [name for name in names if seeds_of(name, results)], results)
+        _family(axes, title, [name for name in names if read(name, results)], results)
     for axes in panels[len(FAMILIES) :]:
         axes.set_axis_off()
     handles, labels = panels[0].get_legend_handles_labels()
     panels[-1].legend(handles, labels, loc="center", fontsize=9)
     for axes in panels[::3]:
         axes.set_ylabel(f"over the best heuristic\n(geometric mean; cut at {CUT})")
-    return figure
+    yield "ratios", figure
 
 
 def _family(axes: Axes, title: str, names: list[str], results: Path) -> None:
@@ -51,10 +49,10 @@ def _family(axes: Axes, title: str, names: list[str], results: Path) -> None:
     if not names:
         axes.text(0.5, 0.5, NOT_YET, ha="center", transform=axes.transAxes)
         return
-    steps = pooled(title, seeds_of(names[0], results))
+    steps = pooled(title, read(names[0], results))
     axes.set_title(f"{title}\nS = {', '.join(steps)} together", fontsize=9)
     for (column, measure), colour in zip(candidates(), STRONG, strict=False):
-        every = (ratio(seeds_of(x, results), column, measure, steps) for x in names)
+        every = (ratio(read(x, results), column, measure, steps) for x in names)
         known = {k: x for k, x in enumerate(every) if x is not None}
         if known:
             mean, error = ([getattr(x, what) for x in known.values()] for what in ("mean", "error"))
@@ -63,14 +61,14 @@ def _family(axes: Axes, title: str, names: list[str], results: Path) -> None:
                 list(known), np.maximum(mean, CUT), error, fmt="o-", color=colour, markersize=4,
                 label=f"{column} ({measure})",
             )  # fmt: skip
-        worse = {k: x.mean for k, x in known.items() if x.verdict == WORSE}
+        worse = {k: x.mean for k, x in known.items() if x.verdict == NO}
         axes.plot(list(worse), list(worse.values()), "x", color=colour, markersize=10)
     axes.axhline(1, color=GUIDE, linewidth=1)
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(FixedLocator(TICKS))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
-    nats = [distance_from_gaussian(seeds_of(x, results)).mean for x in names]
+    nats = [distance_from_gaussian(read(x, results)).mean for x in names]
     words = [level(x, title).replace("degrees of freedom", "d.o.f.") for x in names]
     words = [word.replace("separation ", "separation\n") for word in words]
     ticks = [f"{word}\n{_nats(x)} nats" for word, x in zip(words, nats, strict=True)]
@@ -79,15 +77,3 @@ def _family(axes: Axes, title: str, names: list[str], results: Path) -> None:
 
 def _nats(x: float) -> str:
     return f"{x:.0f}" if x >= 10 else f"{x:.2g}"
-
-
-def main(results: Path = HERE / "results", folder: Path = HERE) -> None:
-    """Write ``ratios.png``."""
-    import matplotlib
-
-    with matplotlib.rc_context(RC):
-        save_figure(ratios_figure(results), folder / "ratios.png")
-
-
-if __name__ == "__main__":
-    main()

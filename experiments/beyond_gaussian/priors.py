@@ -7,17 +7,72 @@ the same for all of them, and only the distribution differs.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import specjax as sx
-from experiments.beyond_gaussian.config import DIMENSION, EXPONENT, SCALE, Subject
-from experiments.learned_plans import config as plans
-from experiments.learned_plans.subjects import exact
+from experiments.data import LIKELY, digits, exact_denoiser, patches
 
+DIMENSION, EXPONENT, SCALE = 32, 2.0, 4.0
 _SCALES = 64
 """Values that the scale of a heavy-tailed prior takes, equally likely."""
+
+
+@dataclass(frozen=True)
+class PriorConfig:
+    """A prior under test. ``kind`` says which of the other numbers it uses.
+
+    Attributes:
+      level: the number that is varied in its family, as tables have it.
+      components, share: of "mixture": K means at the corners of a simplex, which have the share r
+        of the variance of the K - 1 leading directions. Whitened, each is ``sqrt(r (K - 1))`` from
+        their mean and two are ``sqrt(2 r K)`` apart; the standard deviation around each is
+        ``sqrt(1 - r)`` in every direction. So two are ``sqrt(2 K) * separation`` deviations apart.
+      freedom: of "tails", Student's degrees of freedom.
+      data, width: of "empirical": digits or patches, and the kernel's width or LIKELY.
+      learned: steps for which plans are learned.
+    """
+
+    kind: str
+    level: str
+    components: int = 1
+    share: float = 0.0
+    freedom: float = 0.0
+    data: str = ""
+    width: float | str = 0.0
+    learned: tuple[int, ...] = (3, 5, 8, 10, 20)
+
+    @property
+    def separation(self) -> float:
+        """The root mean square of a mean over the deviation around it, per leading direction."""
+        return (self.share / (1 - self.share)) ** 0.5
+
+
+def _of_data(data: str, width: float | str) -> PriorConfig:
+    learned = (3, 10, 20) if width == LIKELY else ()
+    level = "h likeliest" if width == LIKELY else f"h = {width}"
+    return PriorConfig("empirical", level, data=data, width=width, learned=learned)
+
+
+PRIORS = {
+    "gaussian": PriorConfig("gaussian", "Gaussian"),
+    **{
+        f"mixture-4-{r}": PriorConfig("mixture", f"separation {(r / (1 - r)) ** 0.5:.3g}", 4, r)
+        for r in (0.5, 0.9, 0.99, 0.999)
+    },
+    **{f"mixture-{k}-0.99": PriorConfig("mixture", f"{k} components", k, 0.99) for k in (2, 8, 16)},
+    **{
+        f"tails-{nu:g}": PriorConfig("tails", f"{nu:g} degrees of freedom", freedom=nu)
+        for nu in (10, 5, 3, 2.5)
+    },
+    **{
+        f"{data}-{width}": _of_data(data, width)
+        for data in ("digits", "patches")
+        for width in (LIKELY, 0.1, 0.05, 0.02)
+    },
+}
 
 
 class Case(NamedTuple):
@@ -36,8 +91,8 @@ class Case(NamedTuple):
     draw: Callable[[int, np.random.Generator], np.ndarray]
 
 
-def case_of(subject: Subject, seed: int) -> Case:
-    """The prior of a subject; the seed is that of the halves of data."""
+def case_of(subject: PriorConfig, seed: int) -> Case:
+    """Make the prior of a subject; the seed is that of the halves of data."""
     if subject.kind == "empirical":
         return _halves(subject, seed)
     prior, draw = _MADE[subject.kind](subject)
@@ -46,23 +101,23 @@ def case_of(subject: Subject, seed: int) -> Case:
 
 
 def spectrum() -> sx.Spectrum:
-    """Of all synthetic priors."""
+    """Give the spectrum of all synthetic priors."""
     return sx.Spectrum.power_law(DIMENSION, EXPONENT, SCALE)
 
 
 def simplex(components: int) -> np.ndarray:
-    """K points [K, K - 1] with mean 0 and covariance I: an isometry takes I - 1/K to them."""
+    """Give K points [K, K - 1] with mean 0 and covariance I: an isometry takes I - 1/K there."""
     centred = np.eye(components) - 1 / components
     vectors = np.linalg.svd(centred)[0][:, : components - 1]
     return np.asarray(vectors * np.sqrt(components))
 
 
-def _gaussian(subject: Subject) -> Any:
+def _gaussian(subject: PriorConfig) -> Any:
     prior = sx.priors.Gaussian(spectrum())
     return prior, lambda n, rng: rng.normal(size=(n, DIMENSION)) * np.sqrt(spectrum().eigenvalues)
 
 
-def _mixture(subject: Subject) -> Any:
+def _mixture(subject: PriorConfig) -> Any:
     lam, k, r = np.asarray(spectrum().eigenvalues), subject.components, subject.share
     means = np.zeros((k, DIMENSION))
     means[:, : k - 1] = simplex(k) * np.sqrt(r * lam[: k - 1])
@@ -79,7 +134,7 @@ def _mixture(subject: Subject) -> Any:
 
 
 def scales(freedom: float) -> np.ndarray:
-    """Quantiles of Student's mixing ``nu / chi^2_nu``, scaled to mean 1: any nu has a variance."""
+    """Give quantiles of Student's mixing ``nu / chi^2_nu``, of mean 1: any nu has a variance."""
     from scipy.stats import chi2
 
     middle = (np.arange(_SCALES) + 0.5) / _SCALES
@@ -87,7 +142,7 @@ def scales(freedom: float) -> np.ndarray:
     return np.asarray(found / found.mean())
 
 
-def _tails(subject: Subject) -> Any:
+def _tails(subject: PriorConfig) -> Any:
     values = scales(subject.freedom)
     prior = sx.priors.ScaleMixture(spectrum(), values, np.full(_SCALES, 1 / _SCALES))
     lam = np.asarray(spectrum().eigenvalues)
@@ -102,9 +157,10 @@ def _tails(subject: Subject) -> Any:
 _MADE = {"gaussian": _gaussian, "mixture": _mixture, "tails": _tails}
 
 
-def _halves(subject: Subject, seed: int) -> Case:
-    """The denoiser of one half; samples should be as the other half with the kernel's noise."""
-    other = exact(subject.data, subject.width, seed, plans.CONFIG)
+def _halves(subject: PriorConfig, seed: int) -> Case:
+    """Judge on one half's denoiser; samples should be as the other half with the kernel's noise."""
+    samples = digits() if subject.data == "digits" else patches()
+    other = exact_denoiser(samples, subject.width, seed)
     prior, width = other.held_out, float(other.kernel_width)
     assert prior is not None
     data = np.asarray(other.samples, np.float64).reshape(len(other.offsets), -1)
@@ -117,9 +173,9 @@ def _halves(subject: Subject, seed: int) -> Case:
 
 
 def negentropy(case: Case, n: int, seed: int) -> float:
-    """``KL(p || Gaussian of the same moments)`` in nats, of the prior, from n draws.
+    """Estimate ``KL(p || Gaussian of the same moments)`` of a prior in nats, from n draws.
 
-    Half of the integral of what the linear denoiser's error is above the ideal one's, over the
+    It is half of the integral of what the linear denoiser errs more than the ideal one, over the
     ratio of signal to noise (Guo, Shamai, Verdu 2005): what a Gaussian schedule does not know.
     """
     rng = np.random.default_rng(seed)
@@ -137,6 +193,6 @@ def negentropy(case: Case, n: int, seed: int) -> float:
     return float(density.mean() + np.log(2 * np.pi * np.e * lam).sum() / 2)
 
 
-def kurtosis(subject: Subject) -> float:
-    """Excess kurtosis of a direction of a heavy-tailed prior: ``3 (E v^2 - 1)``."""
+def kurtosis(subject: PriorConfig) -> float:
+    """Give the excess kurtosis of a direction of a heavy-tailed prior: ``3 (E v^2 - 1)``."""
     return float(3 * (np.mean(scales(subject.freedom) ** 2) - 1))
