@@ -1,7 +1,8 @@
-"""The pictures: ``python -m experiments.synthetic_gaussian.plot``."""
+"""The pictures of Gaussians."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,24 +11,28 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 import specjax as sx
-from experiments.synthetic_gaussian.config import CONFIG, PAPER, RANGES
-from experiments.synthetic_gaussian.results import Found, centred, distance, found
-from experiments.synthetic_gaussian.run import RESULTS
-from experiments.synthetic_gaussian.tables import HERE, NAMES
-from specjax.report.figures import save_figure
-from specjax.report.figures.style import GUIDE, RC, STRONG, learned_style, muted_style
+from experiments.synthetic_gaussian.run import CONFIG, PAPER, RANGES
+from experiments.synthetic_gaussian.summary import NAMES, Fits, centred, distance, read
+from specjax.report.figures.style import GUIDE, STRONG, learned_style, muted_style
 from specjax.schedules.families import SCHEDULES
 
 DRAWN = ("exponential", "k^-2", "unit k^-2")
 """Covariances whose losses are drawn."""
 
 
-def levels_figure(every: list[Found], steps: int) -> Figure:
-    """alpha_bar over steps of what was learned: a panel for each sampler and loss."""
+def figures(results: Path) -> Iterator[tuple[str, Figure]]:
+    """Draw levels and losses."""
+    every = read(results)
+    if every:
+        yield "levels", levels_figure(centred(every), max(CONFIG.kept))
+        yield "losses", losses_figure(every)
+
+
+def levels_figure(every: list[Fits], steps: int) -> Figure:
+    """Draw alpha_bar over steps of what was learned: a panel for each sampler and loss."""
     figure = Figure(figsize=(11.5, 7.6), layout="constrained")
     panels = figure.subplots(len(CONFIG.samplers), len(CONFIG.losses), sharex=True, sharey=True)
-    cases = [(sampler, loss) for sampler in CONFIG.samplers for loss in CONFIG.losses]
-    for axes, (sampler, loss) in zip(panels.ravel(), cases, strict=True):
+    for axes, (sampler, loss) in zip(panels.ravel(), CONFIG.cases, strict=True):
         _levels(axes, every, sampler, loss, steps)
         axes.set_title(f"{NAMES[sampler]}, {NAMES[loss]}, {steps} steps")
     for axes in panels[:, 0]:
@@ -39,7 +44,7 @@ def levels_figure(every: list[Found], steps: int) -> Figure:
     return figure
 
 
-def _levels(axes: Axes, every: list[Found], sampler: str, loss: str, steps: int) -> None:
+def _levels(axes: Axes, every: list[Fits], sampler: str, loss: str, steps: int) -> None:
     t = np.linspace(0, 1, steps + 1)
     cosine = sx.family("cosine_chen", steps, alpha_bar_range=RANGES[PAPER]).alpha_bar
     laws = [x for x in every if "k^-" in x.name and not x.name.startswith("unit")]
@@ -57,10 +62,10 @@ def _levels(axes: Axes, every: list[Found], sampler: str, loss: str, steps: int)
     axes.plot([0, 1], cosine[[0, -1]], color=GUIDE, linewidth=0.8)
 
 
-def losses_figure(every: dict[str, Found]) -> Figure:
-    """Loss over S of all schedules, over the learned one's."""
+def losses_figure(every: dict[str, Fits]) -> Figure:
+    """Draw the losses of all schedules over S."""
     rows = [every[name] for name in DRAWN]
-    cases = [(sampler, loss) for sampler in CONFIG.samplers for loss in CONFIG.losses]
+    cases = CONFIG.cases
     figure = Figure(figsize=(3.3 * len(cases) + 1.6, 3.0 * len(rows)), layout="constrained")
     panels = figure.subplots(len(rows), len(cases), sharex=True, squeeze=False)
     for row, one in zip(panels, rows, strict=True):
@@ -74,7 +79,7 @@ def losses_figure(every: dict[str, Found]) -> Figure:
     return figure
 
 
-def _losses(axes: Axes, one: Found, sampler: str, loss: str) -> None:
+def _losses(axes: Axes, one: Fits, sampler: str, loss: str) -> None:
     group = one.group(sampler, loss)
     for i, name in enumerate(SCHEDULES):
         axes.loglog(
@@ -86,18 +91,3 @@ def _losses(axes: Axes, one: Found, sampler: str, loss: str) -> None:
     axes.loglog(one.steps, learned, label="learned", **learned_style())
     axes.set_xticks(one.steps, [str(s) for s in one.steps])
     axes.xaxis.set_minor_locator(NullLocator())
-
-
-def main(results: Path = RESULTS, folder: Path = HERE) -> None:
-    """Write ``levels.png`` and ``losses.png``."""
-    import matplotlib
-
-    every = found(results)
-    with matplotlib.rc_context(RC):
-        figure = levels_figure(centred(every), max(CONFIG.kept))
-        save_figure(figure, folder / "levels.png")
-        save_figure(losses_figure(every), folder / "losses.png")
-
-
-if __name__ == "__main__":
-    main()
