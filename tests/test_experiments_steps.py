@@ -6,21 +6,6 @@ import specjax as sx
 pytestmark = pytest.mark.usefixtures("beside_the_package")
 
 
-@pytest.mark.thorough
-def test_the_smallest_run_goes_on_where_it_was_ended(tmp_path, capsys):
-    from experiments.intermediate_steps.run import main
-
-    folders = ["--results", str(tmp_path / "results"), "--work", str(tmp_path / "work")]
-    command = ["--smallest", "--denoisers", "gaussian", *folders]
-    main(command)
-    path = tmp_path / "results" / "gaussian-0.json"
-    first = path.read_text()
-    assert "gaussian, seed 0: dpmpp_2m" in capsys.readouterr().out
-    main(command)
-    assert path.read_text() == first
-    assert capsys.readouterr().out == ""
-
-
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm", "dpmpp_2m"])
 def test_a_stopped_plan_returns_the_estimate(sampler):
     """By the loop over the rows, with a denoiser that is not linear."""
