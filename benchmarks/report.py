@@ -1,6 +1,7 @@
 """The benchmarks' table, from their JSON: ``python benchmarks/report.py`` renews both READMEs."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from common import RESULTS
@@ -118,48 +119,43 @@ def _sampling_rows(result: dict) -> list[str]:
     ]
 
 
-def _terms_rows(result: dict) -> list[str]:
+def _update_rows(
+    result: dict, what: str, plain: str, names: Callable[[dict], str], alone: str, again: str
+) -> list[str]:
+    """Rows of updates of networks: those of each size in one."""
     rows = []
     for data in dict.fromkeys(one["data"] for one in result["rows"]):
-        again, *terms = (one for one in result["rows"] if one["data"] == data)
-        shape = " x ".join(map(str, again["shape"]))
-        told = ", ".join(
-            f"`{one['terms'].replace(', ', '` ')}{'' if ',' in one['terms'] else '`'} "
-            f"{100 * one['overhead_of_pairs']:+.1f} %"
-            for one in terms
-        )
+        first, *others = (one for one in result["rows"] if one["data"] == data)
+        shape = " x ".join(map(str, first["shape"]))
+        each = ", ".join(f"{names(x)} {100 * x['overhead_of_pairs']:+.1f} %" for x in others)
+        seconds, share = ([x[key] for x in others] for key in ("seconds", "share_alone"))
         rows.append(
-            f"| an update with a frequency term, UNet of {again['parameters'] / 1e6:.2f} M "
-            f"parameters, {again['batch']} samples of {shape} "
-            f"| {_seconds(min(x['seconds'] for x in terms))} to "
-            f"{_seconds(max(x['seconds'] for x in terms))} "
-            f"| without: {_seconds(again['seconds_without'])} "
-            f"| {told} in the median of pairs (without beside without "
-            f"{100 * again['overhead_of_pairs']:+.1f} %; the terms by themselves "
-            f"{100 * min(x['share_alone'] for x in terms):.2f} to "
-            f"{100 * max(x['share_alone'] for x in terms):.2f} %) | - |"
+            f"| an update {what}, UNet of {first['parameters'] / 1e6:.2f} M "
+            f"parameters, {first['batch']} samples of {shape} "
+            f"| {_seconds(min(seconds))} to {_seconds(max(seconds))} "
+            f"| {plain}: {_seconds(first['seconds_without'])} "
+            f"| {each} in the median of pairs ({again} "
+            f"{100 * first['overhead_of_pairs']:+.1f} %; {alone} "
+            f"{100 * min(share):.2f} to {100 * max(share):.2f} %) | - |"
         )
     return rows
+
+
+def _terms_rows(result: dict) -> list[str]:
+    def name(one: dict) -> str:
+        term, _, option = one["terms"].partition(", ")
+        return f"`{term}`" + f" {option}" * bool(option)
+
+    again, alone = "without beside without", "the terms by themselves"
+    return _update_rows(result, "with a frequency term", "without", name, alone, again)
 
 
 def _noise_rows(result: dict) -> list[str]:
-    rows = []
-    for data in dict.fromkeys(one["data"] for one in result["rows"]):
-        again, *noises = (one for one in result["rows"] if one["data"] == data)
-        shape = " x ".join(map(str, again["shape"]))
-        told = ", ".join(f"{x['noise']} {100 * x['overhead_of_pairs']:+.1f} %" for x in noises)
-        rows.append(
-            f"| an update under noise with a spectrum, UNet of {again['parameters'] / 1e6:.2f} M "
-            f"parameters, {again['batch']} samples of {shape} "
-            f"| {_seconds(min(x['seconds'] for x in noises))} to "
-            f"{_seconds(max(x['seconds'] for x in noises))} "
-            f"| white noise: {_seconds(again['seconds_without'])} "
-            f"| {told} in the median of pairs (white beside white "
-            f"{100 * again['overhead_of_pairs']:+.1f} %; the colouring by itself "
-            f"{100 * min(x['share_alone'] for x in noises):.2f} to "
-            f"{100 * max(x['share_alone'] for x in noises):.2f} %) | - |"
-        )
-    return rows
+    def name(one: dict) -> str:
+        return one["noise"]
+
+    again, alone = "white beside white", "the colouring by itself"
+    return _update_rows(result, "under noise with a spectrum", "white noise", name, alone, again)
 
 
 def table() -> str:
