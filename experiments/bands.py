@@ -1,4 +1,4 @@
-"""The power of bands of a Gaussian in closed form, and that of samples.
+"""Bands of frequencies; the power of bands of a Gaussian in closed form, and that of samples.
 
 A full covariance is not diagonal over frequencies: with the eigenvectors' FFT u_k the power of a
 frequency f is ``sum_k V_k |u_k(f)|^2 + |m(f)|^2``, m being the error of the mean.
@@ -7,10 +7,42 @@ Bands are those of :func:`specjax.evaluate.band_power`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 import specjax as sx
 from specjax.evaluate.bands import BANDS, _rings
+from specjax.spectra.basis import FourierBasis
+
+
+@dataclass(frozen=True)
+class Bands:
+    """Which band each eigenvalue is of [d], and the frequency of each band, the constant first."""
+
+    members: np.ndarray
+    frequency: np.ndarray
+
+    def mean(self, x: np.ndarray) -> np.ndarray:
+        """Average numbers [d] over each band."""
+        return np.bincount(self.members, x) / self.sizes
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """The number of eigenvalues of each band."""
+        return np.bincount(self.members)
+
+    def decibel(self, variance: np.ndarray, eigenvalues: np.ndarray) -> np.ndarray:
+        """Give the power [bands] over that of the data, as :func:`band_power` does."""
+        least = np.finfo(np.float64).tiny
+        return 10 * np.log10(np.maximum(self.mean(variance), least) / self.mean(eigenvalues))
+
+
+def bands_of(spectrum: sx.Spectrum) -> Bands:
+    """Give the rings of equal frequency; all channels of a frequency are in its band."""
+    assert isinstance(spectrum.basis, FourierBasis)
+    members, frequency = _rings(spectrum.basis.grid, BANDS)
+    return Bands(np.repeat(members, spectrum.dimension // len(members)), frequency)
 
 
 def frequencies(grid: tuple[int, ...]) -> list[float]:

@@ -18,7 +18,8 @@ def test_weights_of_p_1_are_the_relative_loss():
 
 
 def test_every_band_weighs_the_same():
-    from experiments.high_frequencies.spectra import bands_of, stationary, weighted
+    from experiments.bands import bands_of
+    from experiments.high_frequencies.spectra import stationary, weighted
 
     spectrum = stationary("digits", 300)
     members = bands_of(spectrum).members
@@ -47,8 +48,9 @@ def test_predicted_bands_are_those_of_samples_of_the_gaussian():
 
 def test_results_are_what_theory_says_of_their_levels():
     """DDIM to a noise-free end: D1 = sqrt(1/A) cos(phi_0) prod cos(phi_k - phi_k+1) (DESIGN.md)."""
+    from experiments.bands import bands_of
     from experiments.experiment import load
-    from experiments.high_frequencies.spectra import bands_of, stationary
+    from experiments.high_frequencies.spectra import stationary
     from experiments.high_frequencies.summary import read
 
     found = read("digits", load("high_frequencies").results)["samplers"]["ddim"]

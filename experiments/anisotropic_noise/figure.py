@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from experiments.anisotropic_noise.run import DATASETS, stem_of
 from experiments.anisotropic_noise.summary import Measured, read
+from experiments.figure import Figures, panels
 from specjax.report.figures.style import GUIDE, LEARNED, MUTED
 
 
-def figures(results: Path) -> Iterator[tuple[str, Figure]]:
+def figures(results: Path) -> Figures:
     """Draw the bands of each dataset that has been run."""
     for data, words in DATASETS.items():
         found = read(data, results)
@@ -23,9 +23,8 @@ def figures(results: Path) -> Iterator[tuple[str, Figure]]:
 def figure_of(title: str, found: list[Measured]) -> Figure:
     """Draw for each plan the power of bands against that of clean data, measured and predicted."""
     plans = list(found[0].seeds)
-    figure = Figure(figsize=(6.4 * len(plans), 4.6), layout="constrained")
-    panels = figure.subplots(1, len(plans), squeeze=False, sharey=True)[0]
-    for axes, plan in zip(panels, plans, strict=True):
+    figure, (row,) = panels(1, len(plans), (6.4, 4.6), sharey=True)
+    for axes, plan in zip(row, plans, strict=True):
         for i, one in enumerate(found):
             colour = LEARNED if i == 0 else MUTED[(i - 1) % len(MUTED)]
             bands, x = one.bands[plan], range(len(one.bands[plan]["frequency"]))
@@ -36,6 +35,6 @@ def figure_of(title: str, found: list[Measured]) -> Figure:
         axes.set_xticks(range(len(frequency)), [f"{f:.2f}" for f in frequency])
         axes.set_xlabel("frequency, cycles per pixel")
         axes.set_title(f"{title}: {plan}", fontsize=9)
-    panels[0].set_ylabel("power over that of clean data, dB\n(dotted: Gaussian prediction)")
-    panels[-1].legend(fontsize=6.5)
+    row[0].set_ylabel("power over that of clean data, dB\n(dotted: Gaussian prediction)")
+    row[-1].legend(fontsize=6.5)
     return figure

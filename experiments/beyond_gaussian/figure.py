@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from experiments.beyond_gaussian.run import FAMILIES
@@ -20,6 +18,7 @@ from experiments.beyond_gaussian.summary import (
     read,
 )
 from experiments.experiment import NOT_YET
+from experiments.figure import Figures, panels
 from experiments.summary import NO
 from specjax.report.figures.style import GUIDE, STRONG
 
@@ -29,17 +28,17 @@ CUT = 0.02
 TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 
 
-def figures(results: Path) -> Iterator[tuple[str, Figure]]:
+def figures(results: Path) -> Figures:
     """Draw a panel for each family: ratios over the best heuristic; above 1 nothing is gained."""
-    figure = Figure(figsize=(13, 8), layout="constrained")
-    panels = figure.subplots(2, 3).ravel()
-    for axes, (title, names) in zip(panels, FAMILIES.items(), strict=False):
+    figure, every = panels(2, 3, (13 / 3, 4))
+    every = every.ravel()
+    for axes, (title, names) in zip(every, FAMILIES.items(), strict=False):
         _family(axes, title, [name for name in names if read(name, results)], results)
-    for axes in panels[len(FAMILIES) :]:
+    for axes in every[len(FAMILIES) :]:
         axes.set_axis_off()
-    handles, labels = panels[0].get_legend_handles_labels()
-    panels[-1].legend(handles, labels, loc="center", fontsize=9)
-    for axes in panels[::3]:
+    handles, labels = every[0].get_legend_handles_labels()
+    every[-1].legend(handles, labels, loc="center", fontsize=9)
+    for axes in every[::3]:
         axes.set_ylabel(f"over the best heuristic\n(geometric mean; cut at {CUT})")
     yield "ratios", figure
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.bands import frequencies
+from experiments.figure import Figures, errorbar, frequency_ticks, in_two_columns, panels
 from experiments.high_frequencies.run import BANDS, DATASETS, EVERY, KL, SAMPLERS, W2
 from experiments.high_frequencies.summary import (
     GRID,
@@ -20,7 +20,7 @@ from experiments.high_frequencies.summary import (
     shared,
     shown,
 )
-from specjax.report.figures.style import GUIDE, MUTED, STRONG
+from specjax.report.figures.style import MUTED, STRONG
 
 _LEARNED = dict(zip((W2, "p = 0.5", EVERY, BANDS, KL), STRONG, strict=False))
 _HEURISTICS = dict(zip(("cosine", "karras", "align_your_steps"), MUTED, strict=False))
@@ -31,7 +31,7 @@ CUT = 15
 """dB at which curves are cut."""
 
 
-def figures(results: Path) -> Iterator[tuple[str, Figure]]:
+def figures(results: Path) -> Figures:
     """Draw bands, shapes and the network, of what has been run."""
     every = {data: read(data, results) for data in DATASETS}
     every = {data: found for data, found in every.items() if found.get("samplers")}
@@ -49,23 +49,17 @@ def _style(name: str) -> dict:
     return {"color": _HEURISTICS[name], "linewidth": 1.1, "linestyle": "--"}
 
 
-def _ticks(axes: Axes, frequency: list[float]) -> None:
-    axes.set_xticks(range(len(frequency)), [f"{f:.2g}" for f in frequency], fontsize=7.5)
-    axes.axhline(0, color=GUIDE, linewidth=0.8)
-
-
 def bands_figure(every: dict[str, Document]) -> Figure:
     """Draw a row of panels for each dataset, a panel for each sampler."""
-    figure = Figure(figsize=(13, 3.1 * len(every)), layout="constrained")
-    panels = figure.subplots(len(every), len(SAMPLERS), squeeze=False)
-    for row, (data, found) in zip(panels, every.items(), strict=True):
+    figure, rows = panels(len(every), len(SAMPLERS), (13 / 3, 3.1))
+    for row, (data, found) in zip(rows, every.items(), strict=True):
         for axes, sampler in zip(row, SAMPLERS, strict=True):
             _bands(axes, data, found, sampler)
-    for axes in panels[:, 0]:
+    for axes in rows[:, 0]:
         axes.set_ylabel(f"power over the data's, dB\n(cut at {CUT})")
-    for axes in panels[-1]:
+    for axes in rows[-1]:
         axes.set_xlabel("frequency, cycles per pixel")
-    panels[0, 0].legend(fontsize=7, ncols=2)
+    rows[0, 0].legend(fontsize=7, ncols=2)
     return figure
 
 
@@ -77,15 +71,14 @@ def _bands(axes: Axes, data: str, found: Document, sampler: str) -> None:
     steps = shown(by)
     for name in (*_HEURISTICS, *_LEARNED):
         axes.plot(np.clip(by[steps][name]["decibel"], -CUT, CUT), label=name, **_style(name))
-    _ticks(axes, found["bands"]["frequency"])
+    frequency_ticks(axes, found["bands"]["frequency"])
     axes.set_title(f"{DATASETS[data]}\n{sampler}, S = {steps}", fontsize=9)
 
 
 def shapes_figure(every: dict[str, Document]) -> Figure:
     """Draw the levels of DDIM's schedules, a panel for each dataset."""
-    figure = Figure(figsize=(3.6 * len(every), 3.6), layout="constrained")
-    panels = figure.subplots(1, len(every), squeeze=False, sharey=True)[0]
-    for axes, (data, found) in zip(panels, every.items(), strict=True):
+    figure, (row,) = panels(1, len(every), (3.6, 3.6), sharey=True)
+    for axes, (data, found) in zip(row, every.items(), strict=True):
         by = found["samplers"]["ddim"]
         steps = shown(by, _SHAPES)
         for name in (*_HEURISTICS, *_LEARNED):
@@ -93,31 +86,23 @@ def shapes_figure(every: dict[str, Document]) -> Figure:
             axes.plot(np.arange(len(levels)) / len(levels), levels, label=name, **_style(name))
         axes.set_title(f"{DATASETS[data]}\nddim, S = {steps}", fontsize=9)
         axes.set_xlabel("step / S")
-    panels[0].set_ylabel("logsnr")
-    panels[0].legend(fontsize=7)
+    row[0].set_ylabel("logsnr")
+    row[0].legend(fontsize=7)
     return figure
 
 
 def network_figure(seeds: list[Document], frequency: list[float]) -> Figure:
     """Draw the measured power of bands with errors, and the prediction as a dotted line."""
     pairs = shared(seeds)
-    across = 2
-    down = -(-len(pairs) // across)
-    figure = Figure(figsize=(11, 3.1 * down), layout="constrained")
-    panels = figure.subplots(down, across, squeeze=False).ravel()
-    for axes, (sampler, steps) in zip(panels, pairs, strict=False):
+    figure, every = in_two_columns(len(pairs), (5.5, 3.1))
+    for axes, (sampler, steps) in zip(every, pairs, strict=True):
         for name in [x for x in seeds[0]["samplers"][sampler][steps] if x in _LEARNED]:
             real, ideal = (over(seeds, sampler, steps, name, x) for x in ("decibel", "predicted"))
-            x, colour = np.arange(len(real)), _LEARNED[name]
-            axes.errorbar(
-                x, [a.mean for a in real], [a.error for a in real], fmt="o-", color=colour,
-                markersize=3, label=name,
-            )  # fmt: skip
+            x, colour = range(len(real)), _LEARNED[name]
+            errorbar(axes, x, real, fmt="o-", color=colour, markersize=3, label=name)
             axes.plot(x, [b.mean for b in ideal], ":", color=colour)
-        _ticks(axes, frequency)
+        frequency_ticks(axes, frequency)
         axes.set_title(f"UNet on the digits: {sampler}, S = {steps}", fontsize=9)
-    for axes in panels[len(pairs) :]:
-        axes.set_visible(False)
-    panels[0].set_ylabel("power over the data's, dB\n(dotted: Gaussian prediction)")
-    panels[0].legend(fontsize=7, ncols=2, loc="upper right")
+    every[0].set_ylabel("power over the data's, dB\n(dotted: Gaussian prediction)")
+    every[0].legend(fontsize=7, ncols=2, loc="upper right")
     return figure

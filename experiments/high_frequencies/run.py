@@ -13,10 +13,10 @@ import numpy as np
 
 import specjax as sx
 from experiments import methods
-from experiments.bands import predicted
+from experiments.bands import bands_of, predicted
 from experiments.data import AbsentError, digits
 from experiments.experiment import Experiment, Part
-from experiments.high_frequencies.spectra import bands_of, stationary, weighted
+from experiments.high_frequencies.spectra import stationary, weighted
 from experiments.methods import HEURISTICS, rounded
 from experiments.session import Session, say
 from specjax.evaluate.bands import band_power

@@ -1,37 +1,14 @@
-"""Shift-invariant spectra, whose eigenvalues belong to frequencies, and their bands."""
+"""Shift-invariant spectra, whose eigenvalues belong to frequencies, and their weights."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 import specjax as sx
+from experiments.bands import bands_of
 from experiments.data import open_dataset
-from specjax.evaluate.bands import BANDS, _rings
-from specjax.spectra.basis import FourierBasis
-
-
-@dataclass(frozen=True)
-class Bands:
-    """Which band each eigenvalue is of [d], and the frequency of each band, the constant first."""
-
-    members: np.ndarray
-    frequency: np.ndarray
-
-    def mean(self, x: np.ndarray) -> np.ndarray:
-        """Average numbers [d] over each band."""
-        return np.bincount(self.members, x) / self.sizes
-
-    @property
-    def sizes(self) -> np.ndarray:
-        """The number of eigenvalues of each band."""
-        return np.bincount(self.members)
-
-    def decibel(self, variance: np.ndarray, eigenvalues: np.ndarray) -> np.ndarray:
-        """Give the power [bands] over that of the data, as :func:`band_power` does."""
-        least = np.finfo(np.float64).tiny
-        return 10 * np.log10(np.maximum(self.mean(variance), least) / self.mean(eigenvalues))
 
 
 def stationary(name: str, limit: int | None) -> sx.Spectrum:
@@ -42,13 +19,6 @@ def stationary(name: str, limit: int | None) -> sx.Spectrum:
     """
     found = open_dataset(name, limit=limit).spectrum(method="shift-invariant")
     return replace(found, mean=np.zeros(found.dimension), mean_weights=None)
-
-
-def bands_of(spectrum: sx.Spectrum) -> Bands:
-    """Give the rings of equal frequency; all channels of a frequency are in its band."""
-    assert isinstance(spectrum.basis, FourierBasis)
-    members, frequency = _rings(spectrum.basis.grid, BANDS)
-    return Bands(np.repeat(members, spectrum.dimension // len(members)), frequency)
 
 
 def weighted(spectrum: sx.Spectrum, p: float | None) -> sx.Spectrum:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.bands import frequencies
+from experiments.figure import Figures, errorbar, frequency_ticks, panels
 from experiments.ideal_denoiser.run import EXACT, FIT, WIENER, Size
 from experiments.ideal_denoiser.summary import (
     GRID,
@@ -21,7 +20,7 @@ from experiments.ideal_denoiser.summary import (
     networks_of,
     read,
 )
-from specjax.report.figures.style import GUIDE, MUTED, STRONG
+from specjax.report.figures.style import MUTED, STRONG
 
 SHOWN = "5"
 """The S whose bands are drawn, if it has been run."""
@@ -29,7 +28,7 @@ SHOWN = "5"
 SHORT = {WIENER: "digits' Gaussian, ideal", EXACT: "half of the digits, exact"}
 
 
-def figures(results: Path) -> Iterator[tuple[str, Figure]]:
+def figures(results: Path) -> Figures:
     """Draw bands and gaps of what has been run."""
     found = read(results)
     if found:
@@ -44,16 +43,15 @@ def bands_figure(found: dict[str, Measured]) -> Figure:
     shown = SHOWN if SHOWN in {s for _, s in cases} else cases[-1][1]
     chosen = [case for case in cases if case[1] == shown]
     groups = _groups(found)
-    figure = Figure(figsize=(3.6 * len(groups), 3.1 * len(chosen)), layout="constrained")
-    panels = figure.subplots(len(chosen), len(groups), squeeze=False, sharey="row")
-    for row, case in zip(panels, chosen, strict=True):
+    figure, every = panels(len(chosen), len(groups), (3.6, 3.1), sharey="row")
+    for row, case in zip(every, chosen, strict=True):
         for axes, (title, members) in zip(row, groups.items(), strict=True):
             _bands(axes, case, members)
             axes.set_title(f"{title}\n{case[0]}, S = {case[1]}, {FIT}", fontsize=9)
         row[0].set_ylabel("power over the data's, dB\n(dashed: ideal, dotted: probed)")
-    for axes in panels[0]:
+    for axes in every[0]:
         axes.legend(fontsize=6.5)
-    for axes in panels[-1]:
+    for axes in every[-1]:
         axes.set_xlabel("frequency, cycles per pixel")
     return figure
 
@@ -71,13 +69,11 @@ def _bands(axes: Axes, case: Case, members: dict[str, Measured]) -> None:
     there = {name: one for name, one in members.items() if case in one.cases}
     for colour, (name, one) in zip(STRONG, there.items(), strict=False):
         real = one.bands(case, FIT)
-        x, error = np.arange(len(real)), [a.error if a.seeds > 1 else 0 for a in real]
-        axes.errorbar(x, [a.mean for a in real], error, fmt="o-", ms=3, color=colour, label=name)
+        x = range(len(real))
+        errorbar(axes, x, real, fmt="o-", ms=3, color=colour, label=name)
         for by, line in ((IDEAL, "--"), (PROBED, ":")):
             axes.plot(x, [a.mean for a in one.bands(case, FIT, by)], line, color=colour)
-    axes.axhline(0, color=GUIDE, linewidth=0.8)
-    labels = [f"{f:.2g}" for f in frequencies(GRID)]
-    axes.set_xticks(range(len(labels)), labels, fontsize=7)
+    frequency_ticks(axes, frequencies(GRID), 7)
 
 
 def gaps_figure(found: dict[str, Measured]) -> Figure:
@@ -86,9 +82,8 @@ def gaps_figure(found: dict[str, Measured]) -> Figure:
     cases = cases_of(list(sizes.values()))
     across = max(sum(a == sampler for a, _ in cases) for sampler, _ in cases)
     down = len({a for a, _ in cases})
-    figure = Figure(figsize=(3.6 * across, 3.1 * down), layout="constrained")
-    panels = figure.subplots(down, across, squeeze=False)
-    for axes, case in zip(panels.ravel(), cases, strict=False):
+    figure, every = panels(down, across, (3.6, 3.1))
+    for axes, case in zip(every.ravel(), cases, strict=False):
         _gaps(axes, case, sizes)
         for style, name in zip(MUTED, (x for x in SHORT if x in found), strict=False):
             if case in found[name].cases:
@@ -97,8 +92,8 @@ def gaps_figure(found: dict[str, Measured]) -> Figure:
         axes.set_title(f"{case[0]}, S = {case[1]}", fontsize=9)
         axes.set_ylim(bottom=0)
         axes.set_xlabel("updates")
-    panels[0, 0].set_ylabel("measured less predicted, RMS dB\n(dotted: by the probed network)")
-    panels[0, 0].legend(fontsize=6.5)
+    every[0, 0].set_ylabel("measured less predicted, RMS dB\n(dotted: by the probed network)")
+    every[0, 0].legend(fontsize=6.5)
     return figure
 
 
@@ -107,10 +102,8 @@ def _gaps(axes: Axes, case: Case, sizes: dict[Size, Measured]) -> None:
         row = {x.updates: y for x, y in sizes.items() if x.width == width and case in y.cases}
         for by, line in ((IDEAL, "o-"), (PROBED, "o:")):
             known = [one.mean_gap([case], by) for one in row.values()]
-            error = [a.error if a.seeds > 1 else 0 for a in known]
             label = f"width {width}" if by == IDEAL else None
-            axes.errorbar(list(row), [a.mean for a in known], error, fmt=line, ms=3,
-                          color=colour, label=label)  # fmt: skip
+            errorbar(axes, row, known, fmt=line, ms=3, color=colour, label=label)
     axes.set_xscale("log")
     ticks = sorted({x.updates for x in sizes})
     axes.set_xticks(ticks, [f"{x:,}" for x in ticks], fontsize=7.5)

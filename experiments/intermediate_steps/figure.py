@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.experiment import NOT_YET
+from experiments.figure import Figures, panels
 from experiments.intermediate_steps.run import DENOISERS, SAMPLERS
 from experiments.intermediate_steps.summary import read
 
 
-def figures(results: Path) -> Iterator[tuple[str, Figure]]:
+def figures(results: Path) -> Figures:
     """Draw what is formed of each band after each call: measured, and predicted (dotted)."""
-    figure = Figure(figsize=(5.6 * len(SAMPLERS), 3.4 * len(DENOISERS)), layout="constrained")
-    panels = figure.subplots(len(DENOISERS), len(SAMPLERS), squeeze=False, sharex=True, sharey=True)
-    for row, (name, words) in zip(panels, DENOISERS.items(), strict=True):
+    shape = (len(DENOISERS), len(SAMPLERS))
+    figure, every = panels(*shape, (5.6, 3.4), sharex=True, sharey=True)
+    for row, (name, words) in zip(every, DENOISERS.items(), strict=True):
         for axes, sampler in zip(row, SAMPLERS, strict=True):
             axes.set_title(f"{words}\n{sampler}", fontsize=8)
             seeds = read(name, sampler, results)
@@ -27,10 +26,10 @@ def figures(results: Path) -> Iterator[tuple[str, Figure]]:
                 axes.text(0.5, 0.5, NOT_YET, transform=axes.transAxes, ha="center")
                 continue
             _formation(axes, [one["watched"] for one in seeds])
-    panels[0, 0].legend(fontsize=6, title="cycles per pixel", title_fontsize=6)
-    for axes in panels[-1]:
+    every[0, 0].legend(fontsize=6, title="cycles per pixel", title_fontsize=6)
+    for axes in every[-1]:
         axes.set_xlabel("denoiser call")
-    for axes in panels[:, 0]:
+    for axes in every[:, 0]:
         axes.set_ylabel("part of the standard deviation")
     yield "formation", figure
 

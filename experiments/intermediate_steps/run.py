@@ -13,11 +13,11 @@ import numpy as np
 
 import specjax as sx
 from experiments import methods
+from experiments.bands import bands_of
 from experiments.data import digits
 from experiments.experiment import Experiment, Part
 from experiments.intermediate_steps.trajectory import formed, measured, placed, predicted
 from experiments.session import Session
-from specjax.evaluate.bands import _rings
 
 DENOISERS = {
     "gaussian": "the ideal denoiser of the digits' stationary Gaussian",
@@ -100,23 +100,17 @@ def open_denoiser(name: str, spectrum: sx.Spectrum, config: Config, work: Path) 
     return methods.digits_network(work, config.width, config.updates).denoiser(), data
 
 
-def bands_of(spectrum: sx.Spectrum) -> tuple[np.ndarray, np.ndarray]:
-    """Give the band of each direction, as :func:`band_power` has them, and their frequencies."""
-    members, frequency = _rings(spectrum.basis.grid, 8)
-    return members, frequency
-
-
 def watched(
     sampler: str, denoiser: Denoiser, spectrum: sx.Spectrum, seed: int, config: Config
 ) -> dict[str, Any]:
     """Tell when each band is formed, and what comes of stopping early."""
     denoise, data = denoiser
-    bands, frequency = bands_of(spectrum)
+    bands = bands_of(spectrum)
     schedule = methods.spectral(spectrum, config.trajectory)
     plan = sx.plan(sampler, schedule)
     power, estimates = measured(plan, denoise, data, config.n, seed)
     return {
-        "frequency": frequency.tolist(),
+        "frequency": bands.frequency.tolist(),
         "logsnr": [float(x) for x in schedule.logsnr[:-1]],
         "predicted": formed(predicted(plan, spectrum, bands)).tolist(),
         "measured": formed(power).tolist(),
@@ -131,7 +125,7 @@ def compared(
     denoise, data = denoiser
     fine = methods.spectral(spectrum, config.curve)
     plan = sx.plan(sampler, fine)
-    ideal = formed(predicted(plan, spectrum, bands_of(spectrum)[0]))
+    ideal = formed(predicted(plan, spectrum, bands_of(spectrum)))
     power, _ = measured(plan, denoise, data, min(config.n, 256), 500 + seed)
     levels, ends = np.asarray(fine.logsnr[:-1]), methods.ENDS
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import specjax as sx
+from experiments.bands import Bands
 from specjax.evaluate.bands import band_power
 
 
@@ -21,25 +22,18 @@ def stopped(plan: sx.SamplerPlan, call: int) -> sx.SamplerPlan:
     return replace(plan, **rows, push=push)
 
 
-def predicted(plan: sx.SamplerPlan, spectrum: sx.Spectrum, bands: np.ndarray) -> np.ndarray:
+def predicted(plan: sx.SamplerPlan, spectrum: sx.Spectrum, bands: Bands) -> np.ndarray:
     """Predict the power of the estimate [calls, bands] after each call, in closed form.
 
-    It is around the data's mean, whose missing part counts, as in :func:`band_power`.
-
-    Args:
-      spectrum: in the Fourier basis. bands: [d], of each direction.
+    It is around the data's mean, whose missing part counts, as in :func:`band_power`. The spectrum
+    is in the Fourier basis.
     """
-    return np.stack([_power(stopped(plan, k), spectrum, bands) for k in range(plan.calls)])
-
-
-def _power(plan: sx.SamplerPlan, spectrum: sx.Spectrum, bands: np.ndarray) -> np.ndarray:
-    moments = sx.transfer(plan, spectrum)
-    missing = (1 - moments.mean_gain) * spectrum.mean
-    return _mean_of(moments.variance + missing**2, bands)
-
-
-def _mean_of(x: np.ndarray, bands: np.ndarray) -> np.ndarray:
-    return np.bincount(bands, x) / np.bincount(bands)
+    power = []
+    for call in range(plan.calls):
+        moments = sx.transfer(stopped(plan, call), spectrum)
+        missing = (1 - moments.mean_gain) * spectrum.mean
+        power.append(bands.mean(moments.variance + missing**2))
+    return np.stack(power)
 
 
 def measured(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
+from experiments.figure import Figures, in_two_columns, panels
 from experiments.learned_plans.run import FINE
 from experiments.learned_plans.summary import Judged, judged
 from experiments.session import read_json
 from specjax.report.figures.style import GUIDE, LEARNED, MUTED
 
 
-def figures(results: Path) -> Iterator[tuple[str, Figure]]:
+def figures(results: Path) -> Figures:
     """Draw distances and plans."""
     yield "distances", distances_figure(list(judged(results)))
     yield "plans", plans_figure(results)
@@ -24,12 +24,9 @@ def figures(results: Path) -> Iterator[tuple[str, Figure]]:
 
 def distances_figure(rows: list[Judged]) -> Figure:
     """Draw a panel for each row and S: every column's distance with its standard error."""
-    figure = Figure(figsize=(6.2 * 2, 3.6 * -(-len(rows) // 2)), layout="constrained")
-    panels = figure.subplots(-(-len(rows) // 2), 2, squeeze=False).ravel()
-    for axes, one in zip(panels, rows, strict=False):
+    figure, every = in_two_columns(len(rows), (6.2, 3.6))
+    for axes, one in zip(every, rows, strict=True):
         _distances(axes, one)
-    for axes in panels[len(rows) :]:
-        axes.set_visible(False)
     return figure
 
 
@@ -53,12 +50,11 @@ def plans_figure(results: Path, seed: int = 0) -> Figure:
     """Draw levels and corrections of the ratios of each row's plans, of one seed."""
     found = [(p.stem, read_json(p)["steps"]) for p in sorted(results.glob(f"*-{seed}.json"))]
     count = max(len(steps) for _, steps in found)
-    figure = Figure(figsize=(5 * count * 2, 3.4 * len(found)), layout="constrained")
-    panels = figure.subplots(len(found), 2 * count, squeeze=False)
-    for row, (name, steps) in zip(panels, found, strict=True):
+    figure, every = panels(len(found), 2 * count, (5, 3.4))
+    for row, (name, steps) in zip(every, found, strict=True):
         for k, (s, one) in enumerate(steps.items()):
             _plans(row[2 * k], row[2 * k + 1], one["learning"], f"{name.split('-')[0]}, S = {s}")
-    panels[0, 0].legend(fontsize=6)
+    every[0, 0].legend(fontsize=6)
     return figure
 
 

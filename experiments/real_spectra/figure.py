@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.figure import Figures, in_two_columns
 from experiments.real_spectra.schedules import families
 from experiments.real_spectra.summary import HELD_OUT, Matrix, Results, plain, read
 from specjax.report.figures.style import GUIDE, INK, STRONG
@@ -18,7 +18,7 @@ _DEEPEST = 16.0
 """The logsnr at which pictures of schedules end; a noise-free end is further still."""
 
 
-def figures(results: Path) -> Iterator[tuple[str, Figure]]:
+def figures(results: Path) -> Figures:
     """Draw spectra, schedules and what these cost elsewhere, of what has been run."""
     known = read(results)
     if known.estimates:
@@ -51,7 +51,7 @@ def spectra_figure(results: Results) -> Figure:
 def schedules_figure(results: Results, steps: int) -> Figure:
     """Draw the learned levels over time, beside cosine."""
     some = [x for x in results.regimes if x.endswith(f"= {steps}")]
-    figure, panels = _panels(len(some), 5.5, 4.3, sharex=True, sharey=True)
+    figure, panels = in_two_columns(len(some), (5.5, 4.3), sharex=True, sharey=True)
     for axes, regime in zip(panels, some, strict=True):
         for colour, (name, document) in zip(STRONG, results.schedules.items(), strict=False):
             _levels(
@@ -69,14 +69,6 @@ def schedules_figure(results: Results, steps: int) -> Figure:
     return figure
 
 
-def _panels(count: int, width: float, height: float, **shared: Any) -> tuple[Figure, Any]:
-    """Make a figure of panels, two in a row."""
-    columns = min(2, count)
-    rows = -(-count // columns)
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
-    return figure, np.ravel(figure.subplots(rows, columns, squeeze=False, **shared))[:count]
-
-
 def _levels(axes: Axes, levels: Any, steps: int, **style: Any) -> None:
     axes.plot(np.arange(len(levels)) / steps, levels, linewidth=1.6, **style)
 
@@ -84,7 +76,7 @@ def _levels(axes: Axes, levels: Any, steps: int, **style: Any) -> None:
 def cross_figure(results: Results, steps: int) -> Figure:
     """Draw what a schedule costs elsewhere, in every regime of that many steps."""
     some = [x for x in results.regimes if x.endswith(f"= {steps}")]
-    figure, panels = _panels(len(some), 6.25, 5.2)
+    figure, panels = in_two_columns(len(some), (6.25, 5.2))
     for axes, regime in zip(panels, some, strict=True):
         _heat(axes, results.matrix(regime))
         axes.set_title(f"{regime}: loss over the optimum")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 import specjax as sx
+from experiments.figure import Figures, panels
 from experiments.synthetic_gaussian.run import CONFIG, PAPER, RANGES
 from experiments.synthetic_gaussian.summary import NAMES, Fits, centred, distance, read
 from specjax.report.figures.style import GUIDE, STRONG, learned_style, muted_style
@@ -20,7 +20,7 @@ DRAWN = ("exponential", "k^-2", "unit k^-2")
 """Covariances whose losses are drawn."""
 
 
-def figures(results: Path) -> Iterator[tuple[str, Figure]]:
+def figures(results: Path) -> Figures:
     """Draw levels and losses."""
     every = read(results)
     if every:
@@ -30,16 +30,16 @@ def figures(results: Path) -> Iterator[tuple[str, Figure]]:
 
 def levels_figure(every: list[Fits], steps: int) -> Figure:
     """Draw alpha_bar over steps of what was learned: a panel for each sampler and loss."""
-    figure = Figure(figsize=(11.5, 7.6), layout="constrained")
-    panels = figure.subplots(len(CONFIG.samplers), len(CONFIG.losses), sharex=True, sharey=True)
-    for axes, (sampler, loss) in zip(panels.ravel(), CONFIG.cases, strict=True):
+    shape = (len(CONFIG.samplers), len(CONFIG.losses))
+    figure, rows = panels(*shape, (5.75, 3.8), sharex=True, sharey=True)
+    for axes, (sampler, loss) in zip(rows.ravel(), CONFIG.cases, strict=True):
         _levels(axes, every, sampler, loss, steps)
         axes.set_title(f"{NAMES[sampler]}, {NAMES[loss]}, {steps} steps")
-    for axes in panels[:, 0]:
+    for axes in rows[:, 0]:
         axes.set_ylabel("alpha_bar")
-    for axes in panels[-1]:
+    for axes in rows[-1]:
         axes.set_xlabel("share of the steps, noisy to clean")
-    handles, labels = panels[0, 0].get_legend_handles_labels()
+    handles, labels = rows[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", fontsize=8.5)
     return figure
 
@@ -64,17 +64,14 @@ def _levels(axes: Axes, every: list[Fits], sampler: str, loss: str, steps: int) 
 
 def losses_figure(every: dict[str, Fits]) -> Figure:
     """Draw the losses of all schedules over S."""
-    rows = [every[name] for name in DRAWN]
-    cases = CONFIG.cases
-    figure = Figure(figsize=(3.3 * len(cases) + 1.6, 3.0 * len(rows)), layout="constrained")
-    panels = figure.subplots(len(rows), len(cases), sharex=True, squeeze=False)
-    for row, one in zip(panels, rows, strict=True):
-        for axes, (sampler, loss) in zip(row, cases, strict=True):
+    figure, rows = panels(len(DRAWN), len(CONFIG.cases), (3.7, 3.0), sharex=True)
+    for row, one in zip(rows, (every[name] for name in DRAWN), strict=True):
+        for axes, (sampler, loss) in zip(row, CONFIG.cases, strict=True):
             _losses(axes, one, sampler, loss)
             axes.set_title(f"{one.name}: {NAMES[sampler]}, {NAMES[loss]}", fontsize=9)
-    for axes in panels[-1]:
+    for axes in rows[-1]:
         axes.set_xlabel("steps S")
-    handles, labels = panels[0, 0].get_legend_handles_labels()
+    handles, labels = rows[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", fontsize=8.5)
     return figure
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
+from experiments.figure import Figures, errorbar, panels
 from experiments.trained_networks.comparison import (
     MEASURES,
     Distances,
@@ -26,16 +26,15 @@ from specjax.report.figures.style import GUIDE, STRONG
 MEASURE = "features"
 
 
-def figures(results: Path) -> Iterator[tuple[str, Figure]]:
+def figures(results: Path) -> Figures:
     """Draw a line of panels for each row that was run: the samplers, and the learned plans."""
     rows = {name: found for name in ROWS if (found := read(name, results))}
-    figure = Figure(figsize=(3.2 * len(GROUPS), 4.2 * len(rows)), layout="constrained")
-    panels = figure.subplots(len(rows), len(GROUPS), squeeze=False, sharey="row")
-    for line, (name, found) in zip(panels, rows.items(), strict=True):
+    figure, every = panels(len(rows), len(GROUPS), (3.2, 4.2), sharey="row")
+    for line, (name, found) in zip(every, rows.items(), strict=True):
         for axes, sampler in zip(line, GROUPS, strict=True):
             _panel(axes, found, sampler)
         line[0].set_ylabel(f"{ROWS[name].title}\n{MEASURES[MEASURE]}", fontsize=8)
-    for axes in filter(Axes.get_visible, panels[0]):
+    for axes in filter(Axes.get_visible, every[0]):
         axes.legend(fontsize=6.5)
     yield "curves", figure
 
@@ -74,5 +73,4 @@ def apart(calls: Iterable[int], least: float = 1.2) -> list[int]:
 
 def _curve(axes: Axes, known: list[Point], label: str, colour: str) -> None:
     style = {"color": colour, "label": label, "marker": "o", "markersize": 3, "linewidth": 1.2}
-    errors = [0.0 if x.estimate.seeds < 2 else x.estimate.error for x in known]
-    axes.errorbar([x.calls for x in known], [x.estimate.mean for x in known], errors, **style)
+    errorbar(axes, [x.calls for x in known], [x.estimate for x in known], **style)
