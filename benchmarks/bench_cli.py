@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 
-from common import parser, timed, write
+from common import options, timed, write
 
 
 def run(folder: str, arguments: list[str]) -> None:
@@ -18,9 +18,7 @@ def run(folder: str, arguments: list[str]) -> None:
 
 
 def main(argv: list[str] | None = None) -> dict:
-    made = parser(__doc__, repeat=5)
-    made.add_argument("--steps", type=int, default=10)
-    args = made.parse_args(argv)
+    args = options(argv, __doc__, repeat=5, steps=10)
     arguments = ["fit", "digits", "--steps", str(args.steps)]
     with tempfile.TemporaryDirectory() as folder:
         first, later, _ = timed(lambda: run(folder, arguments), args.repeat)

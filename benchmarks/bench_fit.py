@@ -11,7 +11,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-from common import clock, parser, timed, write
+from common import clock, options, timed, write
 from peers import best_of, ddim_w2, slsqp_exact, slsqp_paper
 
 import specjax as sx
@@ -118,12 +118,9 @@ def paper(name: str, spectrum: sx.Spectrum, steps: int, repeat: int, most_second
 
 
 def main(argv: list[str] | None = None) -> dict:
-    made = parser(__doc__)
-    made.add_argument("--data", default="patches")
-    made.add_argument("--steps", type=int, default=50)
-    made.add_argument("--paper-steps", type=int, nargs="+", default=[20, 30, 40, 50])
-    made.add_argument("--most-seconds", type=float, default=60.0)
-    args = made.parse_args(argv)
+    args = options(
+        argv, __doc__, data="patches", steps=50, paper_steps=[20, 30, 40, 50], most_seconds=60.0
+    )
     spectrum_seconds, spectrum = clock(lambda: sx.data.open(args.data).spectrum())
     spectrum = dataclasses.replace(spectrum, basis=None).floor(1e-12)
     rest = (args.repeat, args.most_seconds)

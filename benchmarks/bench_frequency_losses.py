@@ -6,7 +6,7 @@ beside them: what its quotient differs from 1 is the noise of the measurement. S
 that a training reports of itself (the term's value and gradient alone, over the step).
 """
 
-from common import parser, write
+from common import options, write
 from updates import SIZES, Shape, compare_updates
 
 from specjax.nn.config import LossConfig
@@ -34,9 +34,7 @@ def alone(name: str, shape: Shape, batch: int) -> float | None:
 
 
 def main(argv: list[str] | None = None) -> dict:
-    made = parser(__doc__)
-    made.add_argument("--data", nargs="+", choices=SIZES, default=list(SIZES))
-    args = made.parse_args(argv)
+    args = options(argv, __doc__, data=list(SIZES))
     ways = {name: {"loss": loss} for name, loss in LOSSES.items()}
     rows = [
         row

@@ -7,7 +7,7 @@ a band out, of which the network's answers are cleaned, too.
 """
 
 import jax
-from common import parser, write
+from common import options, write
 from updates import SIZES, Shape, compare_updates, median_seconds
 
 from specjax.files.forward_noise import ForwardNoise
@@ -31,9 +31,7 @@ def alone(name: str, shape: Shape, batch: int) -> float:
 
 
 def main(argv: list[str] | None = None) -> dict:
-    made = parser(__doc__)
-    made.add_argument("--data", nargs="+", choices=SIZES, default=list(SIZES))
-    args = made.parse_args(argv)
+    args = options(argv, __doc__, data=list(SIZES))
     ways = {name: {"forward": forward} for name, forward in NOISES.items()}
     rows = [
         row

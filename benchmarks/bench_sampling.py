@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from common import clock, in_turns, overhead, parser, write
+from common import clock, in_turns, options, overhead, write
 from flax import nnx
 
 import specjax as sx
@@ -98,11 +98,7 @@ def row(sampler: str, steps: int, batch: int, denoise: NetworkDenoiser, repeat: 
 
 
 def main(argv: list[str] | None = None) -> dict:
-    made = parser(__doc__)
-    made.add_argument("--steps", type=int, default=50)
-    made.add_argument("--batch", type=int, default=64)
-    made.add_argument("--width", type=int, default=28)
-    args = made.parse_args(argv)
+    args = options(argv, __doc__, steps=50, batch=64, width=28)
     denoise, parameters = network(args.width)
     rows = [row(sampler, args.steps, args.batch, denoise, args.repeat) for sampler in SAMPLERS]
     result = {"shape": SHAPE, "batch": args.batch, "parameters": parameters, "rows": rows}

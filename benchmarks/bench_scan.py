@@ -7,7 +7,7 @@ convolutions have no threads inside a loop.)
 import statistics
 
 import jax
-from common import in_turns, parser, write
+from common import in_turns, options, write
 from updates import batch_of, task_for
 
 from specjax.nn import step as steps
@@ -18,7 +18,7 @@ TOGETHER = 10
 
 
 def main(argv: list[str] | None = None) -> dict:
-    args = parser(__doc__, repeat=5).parse_args(argv)
+    args = options(argv, __doc__, repeat=5)
     shape, config = (8, 8), TrainConfig(optimiser=OptimiserConfig(batch=64))
     task, state = task_for(shape, config)
     batches = batch_of(shape, 64, TOGETHER)

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from common import clock, parser, write
+from common import clock, options, write
 
 BATCH = 1000
 
@@ -122,12 +122,9 @@ def largest_deviation(path: Path) -> float:
 
 
 def main(argv: list[str] | None = None) -> dict:
-    made = parser(__doc__, repeat=3)
-    made.add_argument("--data", default="patches", help="patches, or tfds:cifar10 with --data-dir")
-    made.add_argument("--data-dir", help="where TFDS keeps its sets")
-    made.add_argument("--samples", type=int, default=50_000)
-    made.add_argument("--side", type=int, default=32, help="of patches")
-    args = made.parse_args(argv)
+    # --data tfds:cifar10 --data-dir FOLDER for real images; --side is that of patches.
+    given = {"data": "patches", "data_dir": None, "samples": 50_000, "side": 32}
+    args = options(argv, __doc__, repeat=3, **given)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.npy"
         count = gather(args.data, args.data_dir, args.samples, args.side, path)

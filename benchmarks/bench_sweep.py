@@ -10,7 +10,7 @@ import tempfile
 
 import jax
 import numpy as np
-from common import clock, parser, stated_limit, timed, write
+from common import clock, options, stated_limit, timed, write
 from peers import slsqp_of_nodes
 
 import specjax as sx
@@ -136,12 +136,8 @@ def limits() -> dict:
 
 
 def main(argv: list[str] | None = None) -> dict:
-    made = parser(__doc__)
-    made.add_argument("--fits", type=int, default=40_000)
-    made.add_argument("--steps", type=int, default=20)
-    made.add_argument("--spectra", type=int, default=250)
-    made.add_argument("--slsqp", type=int, default=60, help="fits of the paired loop")
-    args = made.parse_args(argv)
+    # --slsqp counts the fits of the paired loop.
+    args = options(argv, __doc__, fits=40_000, steps=20, spectra=250, slsqp=60)
     wanted = axes(args.fits, args.steps, args.spectra)
     for spectrum in wanted["spectra"].values():
         spectrum.quadrature()

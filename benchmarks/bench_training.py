@@ -11,7 +11,7 @@ times three for a gradient); what XLA counts in the compiled update stands besid
 import jax
 import jax.numpy as jnp
 import numpy as np
-from common import parser, stated_limit, timed, write
+from common import options, stated_limit, timed, write
 from updates import Shape, Updates, median_seconds, network_for
 
 from specjax.nn.config import ModelConfig, OptimiserConfig, TrainConfig
@@ -63,13 +63,9 @@ def limit(precision: str) -> dict:
 
 
 def main(argv: list[str] | None = None) -> dict:
-    made = parser(__doc__)
-    made.add_argument("--width", type=int, default=128)
-    made.add_argument("--side", type=int, default=32)
-    made.add_argument("--batch", type=int, default=512)
-    made.add_argument("--precision", default="bfloat16")
-    made.add_argument("--together", type=int, default=1, help="updates in one call")
-    args = made.parse_args(argv)
+    # --together is the number of updates in one call.
+    given = {"width": 128, "side": 32, "batch": 512, "precision": "bfloat16", "together": 1}
+    args = options(argv, __doc__, **given)
     shape, attention = (args.side, args.side, 3), (args.side // 2,)
     model = ModelConfig(width=args.width, multipliers=(1, 2, 2, 2), blocks=2, attention=attention)
     optimiser = OptimiserConfig(batch=args.batch, precision=args.precision)

@@ -22,12 +22,19 @@ from specjax.files.codec import versions
 RESULTS = Path(__file__).parent / "results"
 
 
-def parser(question: str, **defaults: Any) -> argparse.ArgumentParser:
+def options(
+    argv: list[str] | None, question: str, *, repeat: int = 20, **defaults: Any
+) -> argparse.Namespace:
+    """Read the command line: an option for each default, with several values for a list."""
     made = argparse.ArgumentParser(description=question)
-    made.add_argument("--repeat", type=int, default=20, help="timed calls, of which the median")
+    made.add_argument("--repeat", type=int, default=repeat, help="timed calls, of which the median")
     made.add_argument("--folder", help="where the JSON goes (benchmarks/results)")
-    made.set_defaults(**defaults)
-    return made
+    for name, value in defaults.items():
+        several = isinstance(value, list)
+        kind = type(value[0] if several else value) if value is not None else str
+        option, nargs = f"--{name.replace('_', '-')}", "+" if several else None
+        made.add_argument(option, type=kind, nargs=nargs, default=value, help=f"default: {value}")
+    return made.parse_args(argv)
 
 
 def write(name: str, result: dict[str, Any], folder: str | None) -> dict[str, Any]:
