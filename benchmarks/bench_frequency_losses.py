@@ -24,7 +24,7 @@ LOSSES = {
 
 
 def alone(name: str, shape: Shape, batch: int) -> float | None:
-    """Seconds of a term as a training would report them."""
+    """Give the seconds of a term as a training would report them."""
     config = LOSSES[name]
     if not config.weights:
         return None

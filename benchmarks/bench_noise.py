@@ -22,7 +22,7 @@ NOISES = {
 
 
 def alone(name: str, shape: Shape, batch: int) -> float:
-    """Seconds of colouring a batch of white noise: what an update takes more at the least."""
+    """Give the seconds of colouring a batch of white noise, the least that an update takes more."""
     noise = NOISES[name].spectrum(shape)
     if noise is None:
         return 0.0

@@ -21,7 +21,7 @@ LIMITS = {"H200": 989e12, "H100": 989e12, "A100": 312e12}
 
 
 def forward_flops(shape: Shape, config: TrainConfig) -> float:
-    """Of one sample: all products of matrices and convolutions in the traced network, times two."""
+    """Count the products of matrices and convolutions of one sample in the traced network, twice."""
     network = network_for(shape, config)
     x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     call = jax.make_jaxpr(lambda p, x: network.denoiser(p)(x, 1.0, 1.0))(network.form, x)
@@ -51,7 +51,7 @@ def _flops(equation) -> float:
 
 
 def limit(precision: str) -> dict:
-    """Arithmetic a second: stated for known cards, else that of a matrix product here."""
+    """Give arithmetic a second: stated for known cards, else that of a matrix product here."""
     stated = stated_limit(LIMITS)
     if stated:
         return {"flops": stated[0], "from": f"bfloat16, stated for {stated[1]}"}

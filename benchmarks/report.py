@@ -115,7 +115,7 @@ def _sampling(result: dict) -> Iterator[Row]:
 def _updates(
     result: dict, what: str, plain: str, name: Callable[[dict], str], again: str, alone: str
 ) -> Iterator[Row]:
-    """Updates of networks: those of each size in one row."""
+    """Make a row of the updates of networks of each size."""
     for data in dict.fromkeys(one["data"] for one in result["rows"]):
         first, *others = (one for one in result["rows"] if one["data"] == data)
         each = ", ".join(f"{name(x)} {100 * x['overhead_of_pairs']:+.1f} %" for x in others)

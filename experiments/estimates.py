@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import t
@@ -38,6 +38,11 @@ def estimate(values: list[float]) -> Estimate:
     n = len(values)
     error = float(np.std(values, ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
     return Estimate(float(np.mean(values)), error, n)
+
+
+def estimates(values: Any) -> list[Estimate]:
+    """Estimate the means of numbers [seeds, n]."""
+    return [estimate(list(column)) for column in np.asarray(values).T]
 
 
 def differences(mine: dict[int, float], other: dict[int, float]) -> Estimate:

@@ -44,6 +44,14 @@ class Part:
     gpu: bool = False
     quiet: bool = False
 
+    @classmethod
+    def of_seeds(
+        cls, title: str, stems: Sequence[str], seeds: int, minutes: float | None, **more: Any
+    ) -> Part:
+        """Make a part whose files are named by a stem, which is a case by default, and a seed."""
+        files = tuple(f"{stem}-{seed}.json" for stem in stems for seed in range(seeds))
+        return cls(title, files, minutes, **{"cases": tuple(stems), **more})
+
     @property
     def needs(self) -> str:
         """The machine and the time that it takes."""

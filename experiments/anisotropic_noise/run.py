@@ -95,9 +95,9 @@ def stem_of(data: str) -> str:
 
 
 def _part(data: str) -> Part:
-    files = tuple(f"{stem_of(data)}-{seed}.json" for seed in range(Config.seeds))
-    gpu = data != "digits"
-    return Part(DATASETS[data], files, None if gpu else 40.0, (data,), gpu=gpu)
+    words, gpu = DATASETS[data], data != "digits"
+    how = {"cases": (data,), "gpu": gpu}
+    return Part.of_seeds(words, [stem_of(data)], Config.seeds, None if gpu else 40.0, **how)
 
 
 EXPERIMENT = Experiment(

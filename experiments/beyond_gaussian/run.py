@@ -78,15 +78,13 @@ SMALLEST = Config(
 )  # fmt: skip
 
 
-def _part(title: str, names: tuple[str, ...]) -> Part:
-    files = tuple(f"{name}-{seed}.json" for name in names for seed in range(Config.seeds))
-    return Part(title, files, 25.0 if title.startswith("half") else 15.0, names)
-
-
 EXPERIMENT = Experiment(
     "beyond_gaussian",
     "Schedules of a Gaussian help on data that are not Gaussian, up to where?",
-    tuple(_part(title, names) for title, names in FAMILIES.items()),
+    tuple(
+        Part.of_seeds(title, names, Config.seeds, 25.0 if title.startswith("half") else 15.0)
+        for title, names in FAMILIES.items()
+    ),
     Config(),
     SMALLEST,
     smallest_cases=("gaussian", "mixture-4-0.9"),

@@ -61,11 +61,11 @@ SMALLEST = Config(
     network=trained_networks.SMALLEST,
 )  # fmt: skip
 
-_FILES = tuple(f"{ROW}-{s}-{seed}.json" for s in Config.steps for seed in range(Config.seeds))
+_STEMS = [f"{ROW}-{steps}" for steps in Config.steps]
 EXPERIMENT = Experiment(
     "erring_denoiser",
     "What schedules gain on a network by counting what a real denoiser errs by",
-    (Part("a UNet of 0.69 M parameters on the digits", _FILES, 20.0),),
+    (Part.of_seeds(trained_networks.ROWS[ROW].title, _STEMS, Config.seeds, 20.0, cases=()),),
     Config(),
     SMALLEST,
     selection=("seeds", "steps"),

@@ -75,7 +75,6 @@ SMALLEST = Config(
     n=24, updates=2, width=4,
 )  # fmt: skip
 
-_FILES = tuple(f"{NETWORK}-{seed}.json" for seed in range(Config.seeds))
 EXPERIMENT = Experiment(
     "high_frequencies",
     "Losses that weigh every frequency alike make high frequencies right, and what it costs",
@@ -84,7 +83,7 @@ EXPERIMENT = Experiment(
             Part(words, (f"{data.removeprefix('tfds:')}.json",), 8.0, (data,))
             for data, words in DATASETS.items()
         ),
-        Part("a UNet on the digits", _FILES, 30.0, (NETWORK,)),
+        Part.of_seeds("a UNet on the digits", [NETWORK], Config.seeds, 30.0),
     ),
     Config(),
     SMALLEST,

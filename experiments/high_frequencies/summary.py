@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from experiments.bands import frequencies
-from experiments.estimates import Estimate, estimate
+from experiments.estimates import Estimate, estimate, estimates
 from experiments.experiment import NOT_YET
 from experiments.high_frequencies.run import (
     DATASETS,
@@ -57,7 +57,7 @@ def read_seeds(results: Path) -> list[Document]:
 def over(seeds: list[Document], sampler: str, steps: str, name: str, what: str) -> list[Estimate]:
     """Estimate [bands], or one number, of what was measured of a schedule."""
     known = [one["samplers"][sampler][steps][name][what] for one in seeds]
-    return [estimate(list(x)) for x in np.atleast_2d(np.array(known).T)]
+    return estimates(np.atleast_2d(np.array(known).T).T)
 
 
 def shared(seeds: list[Document]) -> list[tuple[str, str]]:
@@ -126,7 +126,7 @@ def middle(logsnr: list[float]) -> float:
 def _network(seeds: list[Document]) -> list[str]:
     heads = ["", *(f"{f:.3f}" for f in frequencies(GRID)), "RMS", "Fréchet"]
     fine = [one[FINE] for one in seeds]
-    bands = [estimate(list(x)) for x in np.array([one["decibel"] for one in fine]).T]
+    bands = estimates([one["decibel"] for one in fine])
     rest = [estimate([one[x] for one in fine]) for x in ("rms", "frechet")]
     last = [FINE, *(f"{x.mean:+.2f} ± {x.error:.2f}" for x in bands), *rest]
     lines = []

@@ -91,17 +91,13 @@ SIZES = [Size(width, updates) for width in (8, 16, 32) for updates in (200, 600,
 _MINUTES = {8: 6.0, 16: 10.0, 32: 25.0}  # estimates, on 2 quiet cores
 
 
-def _part(title: str, names: list[str], minutes: float) -> Part:
-    files = tuple(f"{name}-{seed}.json" for name in names for seed in range(Config.seeds))
-    return Part(title, files, minutes, tuple(names))
-
-
 def _parts() -> Iterator[Part]:
-    yield _part("exact denoisers, no training", list(REFERENCES), 4.0)
+    title = "exact denoisers, no training"
+    yield Part.of_seeds(title, list(REFERENCES), Config.seeds, 4.0)
     for width, minutes in _MINUTES.items():
         names = [size.name for size in SIZES if size.width == width]
         title = f"UNets of width {width}, {len(names)} lengths of training"
-        yield _part(title, names, minutes)
+        yield Part.of_seeds(title, names, Config.seeds, minutes)
 
 
 EXPERIMENT = Experiment(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from experiments.bands import frequencies
-from experiments.estimates import Estimate, differences, estimate
+from experiments.estimates import Estimate, differences, estimate, estimates
 from experiments.experiment import NOT_YET
 from experiments.ideal_denoiser.run import (
     COSINE,
@@ -91,12 +91,12 @@ class Measured:
     def bands(self, case: Case, schedule: str, by: str | None = None) -> list[Estimate]:
         """Give the measured power of bands in dB, or as it was predicted."""
         known = [x if by is None else x[by] for x in self.each(case, schedule)]
-        return [estimate(list(x)) for x in np.array([one["decibel"] for one in known]).T]
+        return estimates([one["decibel"] for one in known])
 
     def gaps(self, case: Case, schedule: str) -> list[Estimate]:
         """Give measured less ideally predicted power of bands in dB, with the gap's own error."""
         gaps = [np.subtract(x["decibel"], x[IDEAL]["decibel"]) for x in self.each(case, schedule)]
-        return [estimate(list(x)) for x in np.array(gaps).T]
+        return estimates(gaps)
 
     def gap(self, cases: list[Case], by: str) -> dict[int, float]:
         """Give the gap of each seed, its root mean square over bands, the mean over all else."""
@@ -127,8 +127,7 @@ class Measured:
 
     def share(self, what: str) -> list[Estimate]:
         """Give a part of the response at each level, in per cent of the ideal denoiser's error."""
-        known = np.array([one["response"][what] for one in self.seeds])
-        return [estimate(list(100 * x)) for x in known.T]
+        return estimates([100 * np.array(one["response"][what]) for one in self.seeds])
 
 
 def read(results: Path) -> dict[str, Measured]:
@@ -136,15 +135,11 @@ def read(results: Path) -> dict[str, Measured]:
     there = sorted({path.stem.rpartition("-")[0] for path in results.glob("*.json")})
     found = {}
     for name in dict.fromkeys([*(x for x in NAMES if x in there), *there]):
-        seeds = [x for x in read_all(results, f"{name}-[0-9]*.json") if _is_of(x, name)]
+        seeds = [x for x in read_all(results, f"{name}-[0-9]*.json") if x["subject"] == name]
         one = Measured(name, NAMES.get(name, name), tuple(seeds))
         if seeds and one.cases:
             found[name] = one
     return found
-
-
-def _is_of(document: dict[str, Any], name: str) -> bool:
-    return document["subject"] == name
 
 
 def networks_of(found: dict[str, Measured]) -> dict[Size, Measured]:

@@ -51,15 +51,10 @@ class Config:
     width: int = 32
 
 
-def _part(name: str) -> Part:
-    files = tuple(f"{name}-{seed}.json" for seed in range(Config.seeds))
-    return Part(DENOISERS[name], files, _MINUTES[name], (name,))
-
-
 EXPERIMENT = Experiment(
     "intermediate_steps",
     "Low frequencies are formed first, as predicted, and steps are best spent where that is",
-    tuple(map(_part, DENOISERS)),
+    tuple(Part.of_seeds(x, [k], Config.seeds, _MINUTES[k]) for k, x in DENOISERS.items()),
     Config(),
     Config(trajectory=3, curve=4, steps=(3,), n=48, seeds=1, fine=8, updates=2, width=4),
 )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
-from experiments.estimates import Estimate, differences, estimate
+from experiments.estimates import Estimate, differences, estimate, estimates
 from experiments.experiment import NOT_YET
 from experiments.intermediate_steps.run import DENOISERS, EXPERIMENT, SAMPLERS, WATCHED
 from experiments.intermediate_steps.trajectory import formation_call
@@ -29,9 +29,8 @@ def calls_of(seeds: Seeds) -> tuple[np.ndarray, np.ndarray, list[Estimate]]:
     """Give frequencies [bands], and the calls at which half is formed, predicted and measured."""
     watched = [one["watched"] for one in seeds]
     calls = [formation_call(np.array(one["measured"])) for one in watched]
-    found = [estimate(list(x)) for x in zip(*calls, strict=True)]
     ideal = formation_call(np.array(watched[0]["predicted"]))
-    return np.array(watched[0]["frequency"]), ideal, found
+    return np.array(watched[0]["frequency"]), ideal, estimates(calls)
 
 
 def stopped_of(seeds: Seeds) -> list[list[float]]:

@@ -77,17 +77,13 @@ SMALLEST = Config(
 )  # fmt: skip
 
 
-def _part(row: str, title: str, minutes: float) -> Part:
-    return Part(title, tuple(f"{row}-{seed}.json" for seed in range(5)), minutes, (row,))
-
-
 EXPERIMENT = Experiment(
     "learned_plans",
     "Plans learned through a ladder of priors beat every schedule at 5 and 8 denoiser calls",
     (
-        _part("digits", "exact denoisers of digits", 25),
-        _part("patches", "exact denoisers of patches", 25),
-        _part("network", "a UNet on the digits", 120),
+        Part.of_seeds("exact denoisers of digits", ["digits"], Config.seeds, 25),
+        Part.of_seeds("exact denoisers of patches", ["patches"], Config.seeds, 25),
+        Part.of_seeds("a UNet on the digits", ["network"], Config.seeds, 120),
         Part("seconds of learning", ("timing.json",), 10, (TIMING,), quiet=True),
     ),
     Config(),

@@ -111,11 +111,6 @@ def _finite(levels: Any) -> list[float]:
     return [x for x in np.asarray(levels, np.float64).tolist() if np.isfinite(x)]
 
 
-def _with_end(levels: list[float], steps: int) -> np.ndarray:
-    """Give the levels [S + 1] with their noise-free end again."""
-    return np.array([*levels, *[np.inf] * (steps + 1 - len(levels))])
-
-
 def crossed(
     every: list[SpectraOf], found: list[dict[str, Any]], regime: Any, config: Any
 ) -> dict[str, Any]:
@@ -155,7 +150,7 @@ def _matrix(
         levels, value = one["logsnr"], one["value"]
         if half is not None:
             levels, value = (one["halves"][x][half[0]][half[1]] for x in ("levels", "value"))
-        own.append(_with_end(levels, regime.steps))
+        own.append(np.append(levels, [np.inf] * (regime.steps + 1 - len(levels))))  # its end
         best.append(value)
     rows = [*own, *families(regime.steps).values()]
     judges = list(zip(spectra, best, strict=True))

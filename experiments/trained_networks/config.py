@@ -122,9 +122,9 @@ _MINUTES = {"digits": 175.0, "spoken_digits": 400.0}  # beside other work
 
 
 def _part(name: str) -> Part:
-    steps = ("fine", *Config.steps)
-    files = tuple(f"{name}-{s}-{seed}.json" for s in steps for seed in range(Config.seeds))
-    return Part(ROWS[name].title, files, _MINUTES.get(name), (name,), gpu=ROWS[name].gpu)
+    stems = [f"{name}-{steps}" for steps in ("fine", *Config.steps)]
+    how = {"cases": (name,), "gpu": ROWS[name].gpu}
+    return Part.of_seeds(ROWS[name].title, stems, Config.seeds, _MINUTES.get(name), **how)
 
 
 EXPERIMENT = Experiment(
