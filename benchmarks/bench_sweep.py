@@ -15,9 +15,10 @@ from peers import slsqp_of_nodes
 
 import specjax as sx
 from specjax._core.distributed import use_all_cores
-from specjax.fitting.problem import Problem, log_loss
+from specjax.fitting.problem import FitInputs, log_loss
+from specjax.gaussian.losses import loss_of
 from specjax.sweep.solve import batch_size, local_mesh
-from specjax.sweep.spec import blocks, rules, tables
+from specjax.sweep.spec import Pair, blocks, rules, tables
 
 SAMPLERS, LOSSES, NOISY = ("ddim", "ddpm"), ("w2", "kl"), 4.0358e-5
 
@@ -69,7 +70,8 @@ def loop_of_slsqp(wanted: dict, rows: list[dict]) -> dict:
     seconds, ratios, converged = [], [], 0
     for row in rows:
         ends = (row["alpha_bar_noisy"], row["alpha_bar_clean"])
-        spectrum = nodes[row["spectrum"]]
+        unit = loss_of(row["loss"]).in_data_units
+        spectrum = nodes[Pair(row["spectrum"], 0), unit]
         start = sx.spectral(spectrum, row["steps"], loss=row["loss"], alpha_bar_range=ends)
         run = slsqp_of_nodes(spectrum, row["sampler"], row["loss"], np.asarray(start.logsnr))
         seconds.append(run["seconds"])
@@ -99,17 +101,18 @@ def work(wanted: dict, iterations: dict[tuple[str, str], float]) -> list[dict]:
             def gradient(spectrum, case, theta, block=block, held=held):
                 at = jax.tree.map(lambda x: jax.numpy.asarray(x)[spectrum], held.nodes)
                 ends, idle = (jax.numpy.asarray(x)[case] for x in (held.ends, held.idle))
-                problem = Problem(at, ends, idle)
-                return jax.value_and_grad(log_loss(block.group.shape, problem))(theta)
+                inputs = FitInputs(at, ends, idle)
+                return jax.value_and_grad(log_loss(block.group.shape, inputs))(theta)
 
             compiled = jax.jit(jax.vmap(gradient)).lower(fits.spectrum, fits.case, theta).compile()
         cost = compiled.cost_analysis()
         update = 8 * block.group.shape.steps**2  # the BFGS matrix: one product, one update
-        mean = iterations[block.sampler[0], block.loss]
+        sampler, loss = block.objective.sampler.name, block.objective.loss.name
+        mean = iterations[sampler, loss]
         found.append(
             {
-                "sampler": block.sampler[0],
-                "loss": block.loss,
+                "sampler": sampler,
+                "loss": loss,
                 "batch_per_device": size,
                 "iterations": mean,
                 "flops_per_fit": mean * (cost["flops"] / size + update),

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from specjax.files.codec import versions
+from specjax.files import versions
 
 RESULTS = Path(__file__).parent / "results"
 

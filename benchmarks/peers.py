@@ -75,7 +75,7 @@ def _minimised(objective: Callable[..., Any], start: np.ndarray) -> dict[str, An
 
 @partial(jax.jit, static_argnames=("sampler", "loss"))
 def _log_loss_of_nodes(
-    gaps: jax.Array, noisy: jax.Array, nodes: sx.Spectrum, sampler: str, loss: str
+    gaps: jax.Array, noisy: jax.Array, nodes: Any, sampler: str, loss: str
 ) -> tuple[jax.Array, jax.Array]:
     """Give the log loss of log gaps [S - 1] behind the noisy end, and its gradient.
 
@@ -86,7 +86,7 @@ def _log_loss_of_nodes(
         levels = noisy + jnp.cumsum(jnp.exp(gaps))
         levels = jnp.concatenate([noisy[None], levels, jnp.array([jnp.inf])])
         schedule = jax.tree.unflatten(_SCHEDULE, [levels])
-        return jnp.log(sx.loss(nodes, schedule, sampler, loss))
+        return jnp.log(sx.loss(nodes, schedule, sampler=sampler, loss=loss))
 
     return jax.value_and_grad(value)(gaps)
 
@@ -94,9 +94,7 @@ def _log_loss_of_nodes(
 _SCHEDULE = jax.tree.structure(sx.NoiseSchedule(np.array([0.0, 1.0])))
 
 
-def slsqp_of_nodes(
-    nodes: sx.Spectrum, sampler: str, loss: str, levels: np.ndarray
-) -> dict[str, Any]:
+def slsqp_of_nodes(nodes: Any, sampler: str, loss: str, levels: np.ndarray) -> dict[str, Any]:
     """Run SLSQP with exact gradients on nodes; compiled once for all spectra and ends."""
     noisy, start = jnp.asarray(levels[0]), np.log(np.diff(levels[:-1]))
     nodes = jax.tree.map(jnp.asarray, nodes)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import specjax as sx
-from specjax.evaluate.bands import BANDS, _rings
+from specjax.evaluate.power_spectrum import BANDS, frequency_bands
 from specjax.spectra.basis import FourierBasis
 
 
@@ -41,22 +41,24 @@ class Bands:
 def bands_of(spectrum: sx.Spectrum) -> Bands:
     """Give the rings of equal frequency; all channels of a frequency are in its band."""
     assert isinstance(spectrum.basis, FourierBasis)
-    members, frequency = _rings(spectrum.basis.grid, BANDS)
+    members, frequency = frequency_bands(spectrum.basis.grid, BANDS)
     return Bands(np.repeat(members, spectrum.dimension // len(members)), frequency)
 
 
 def frequencies(grid: tuple[int, ...]) -> list[float]:
     """Give the frequencies of the bands of images of a size, in cycles per pixel."""
-    return [float(x) for x in _rings(grid, BANDS)[1]]
+    return [float(x) for x in frequency_bands(grid, BANDS)[1]]
 
 
-def predicted(plan: sx.SamplerPlan, spectrum: sx.Spectrum) -> np.ndarray:
+def predicted(
+    plan: sx.SamplerPlan, spectrum: sx.Spectrum, denoiser: sx.Probe | None = None
+) -> np.ndarray:
     """Predict the power [bands], in dB over the data's, of what a plan makes of a Gaussian.
 
     Args:
-      spectrum: with a basis of images; a ``denoiser`` that it has takes the place of the ideal one.
+      spectrum: with a basis of images. denoiser: a probe in place of the ideal denoiser.
     """
-    moments = sx.transfer(plan, spectrum)
+    moments = sx.transfer(plan, spectrum, denoiser=denoiser)
     made = _power(np.asarray(moments.variance), mean_error(moments, spectrum), spectrum)
     return np.asarray(10 * np.log10(made / _own(spectrum)))
 
@@ -110,7 +112,7 @@ def _vectors(spectrum: sx.Spectrum) -> np.ndarray:
 
 
 def _members(spectrum: sx.Spectrum) -> np.ndarray:
-    return _rings(_grid(spectrum), BANDS)[0]
+    return frequency_bands(_grid(spectrum), BANDS)[0]
 
 
 def _grid(spectrum: sx.Spectrum) -> tuple[int, ...]:

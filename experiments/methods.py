@@ -28,9 +28,11 @@ def spectral(spectrum: sx.Spectrum, steps: int, loss: str = "w2") -> sx.NoiseSch
     return sx.spectral(spectrum, steps, loss=loss, alpha_bar_range=ENDS)
 
 
-def fit(spectrum: sx.Spectrum, steps: int, sampler: str, loss: str = "w2") -> sx.FitResult:
-    """Learn a schedule."""
-    return sx.fit(spectrum, steps, sampler=sampler, loss=loss, alpha_bar_range=ENDS)
+def fit(
+    spectrum: sx.Spectrum, steps: int, sampler: str, loss: str = "w2", **task: Any
+) -> sx.FitResult:
+    """Learn a schedule; ``denoiser`` and ``denoiser_error`` may be given as to ``sx.fit``."""
+    return sx.fit(spectrum, steps, sampler=sampler, loss=loss, alpha_bar_range=ENDS, **task)
 
 
 def fine_plan(prior: Any, steps: int) -> sx.SamplerPlan:
@@ -41,17 +43,6 @@ def fine_plan(prior: Any, steps: int) -> sx.SamplerPlan:
 def learned_plan(result: sx.PlanResult) -> sx.SamplerPlan:
     """Give the plan of a learned result, in VP."""
     return result.plan_in("vp")
-
-
-def with_probe(probe: sx.Probe, spectrum: sx.Spectrum | None = None) -> sx.Spectrum:
-    """Give the spectrum with the linear response of a probed denoiser, and the basis of another."""
-    attached = probe.attach()
-    return attached if spectrum is None else replace(attached, basis=spectrum.basis)
-
-
-def with_error(spectrum: sx.Spectrum, part: float) -> sx.Spectrum:
-    """Let the denoiser err at random by a part of the posterior variance."""
-    return spectrum.with_denoiser_error(part)
 
 
 def train(
@@ -83,9 +74,8 @@ def digits_network(work: Path, width: int, updates: int) -> sx.nn.Run:
 
 def features(data: sx.data.Dataset, path: Path, updates: int) -> Any:
     """Open the features of a classifier in a file, or train it on labelled data."""
-    from specjax.evaluate.features import open_features, save_features
-    from specjax.evaluate.training import train_features
-    from specjax.evaluate.training_options import TrainOptions
+    from specjax.evaluate.classifier_features import open_features, save_features
+    from specjax.evaluate.classifier_training import TrainOptions, train_features
 
     if not path.exists():
         options = TrainOptions(steps=updates)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from specjax._core.checks import UserError
-from specjax.files.codec import versions, write_atomically
+from specjax.files import versions, write_atomically
 
 Keys = tuple[str, ...]
 

@@ -9,17 +9,17 @@ import importlib
 from typing import Any
 
 from specjax import data, priors
-from specjax.files.codec import load, save
+from specjax._core.checks import UserError
+from specjax.files import load, save
 from specjax.fitting import limits
 from specjax.fitting.compare import Comparison, compare
 from specjax.fitting.fit import fit
+from specjax.fitting.learned import FitResult, LearnedResult, PlanResult
 from specjax.fitting.noise_fit import fit_noise
-from specjax.fitting.plan_result import PlanResult
-from specjax.fitting.result import FitResult
 from specjax.fitting.spectral import spectral
-from specjax.gaussian.losses import LOSSES
-from specjax.gaussian.objective import loss
+from specjax.gaussian.losses import LOSSES, Loss
 from specjax.gaussian.probe import Probe, probe
+from specjax.gaussian.task import GaussianTask, loss
 from specjax.gaussian.transfer import Transfer, transfer
 from specjax.interop.export import export
 from specjax.learning import learn, learn_all, verdicts
@@ -30,9 +30,20 @@ from specjax.sampling.corrections import Corrections
 from specjax.sampling.denoisers import from_edm, from_eps, from_v, linearised, wiener
 from specjax.sampling.generate import generate
 from specjax.sampling.sample import sample
-from specjax.sampling.samplers import SAMPLERS, plan
+from specjax.sampling.samplers import (
+    SAMPLERS,
+    Sampler,
+    ddim,
+    ddpm,
+    dpmpp_2m,
+    dpmpp_2m_sde,
+    euler_ancestral,
+    heun,
+    lms,
+    plan,
+)
 from specjax.sampling.step import SamplerPlan, advance
-from specjax.schedules.families import SCHEDULES, family
+from specjax.schedules.families import SCHEDULES, Family, family
 from specjax.schedules.grids import GRIDS, TrainingGrid
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.bootstrap import bootstrap
@@ -53,8 +64,12 @@ __all__ = [
     "SCHEDULES",
     "Comparison",
     "Corrections",
+    "Family",
     "FitResult",
+    "GaussianTask",
     "Intervals",
+    "LearnedResult",
+    "Loss",
     "Moments",
     "NoiseSchedule",
     "NoiseSpectrum",
@@ -62,18 +77,25 @@ __all__ = [
     "PowerLaw",
     "Probe",
     "Recommendation",
+    "Sampler",
     "SamplerPlan",
     "Spectrum",
     "Sweep",
     "SweepResult",
     "TrainingGrid",
     "Transfer",
+    "UserError",
     "advance",
     "bootstrap",
     "check_units",
     "compare",
     "data",
+    "ddim",
+    "ddpm",
+    "dpmpp_2m",
+    "dpmpp_2m_sde",
     "effective",
+    "euler_ancestral",
     "export",
     "family",
     "fit",
@@ -82,10 +104,12 @@ __all__ = [
     "from_eps",
     "from_v",
     "generate",
+    "heun",
     "learn",
     "learn_all",
     "limits",
     "linearised",
+    "lms",
     "load",
     "loss",
     "noise_spectrum",

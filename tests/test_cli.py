@@ -204,7 +204,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(run, tmp_path, args, message):
 
 @pytest.mark.thorough
 def test_a_full_disk_keeps_the_old_files(run, samples, tmp_path, monkeypatch):
-    from specjax.files import codec as files
+    from specjax import files
 
     run("fit", "x.npy", "--steps", 3)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}

@@ -60,7 +60,7 @@ def test_the_table_says_what_numpy_finds(run):
     lam = np.linalg.eigvalsh(np.cov(x.T))[::-1]
     held = np.cumsum(lam) / lam.sum()
     for words in (
-        "digits", "1,797", "8 x 8", "[-1, 1], from 0 to 16", "float64", f"{lam.sum():.6g}",
+        "digits", "1,797", "8 x 8", "0 to 16, mapped to [-1, 1]", "float64", f"{lam.sum():.6g}",
         f"{lam[0]:.6g}", "and 3 zeros", f"in {np.argmax(held >= 0.99) + 1} directions",
         "wrote spectrum.npz",
     ):  # fmt: skip
@@ -179,17 +179,17 @@ def test_a_corrupted_spectrum_file_is_refused(refused, tmp_path):
     whole = path.read_bytes()
     at = whole.index(np.float64(0.1).tobytes()) - 8
     path.write_bytes(whole[:at] + b"\x00\x01" + whole[at + 2 :])
-    assert "s.npz is not a spectrum file, or is truncated" in refused("fit", "s.npz", "--steps", 3)
+    assert "s.npz is not a file of specjax" in refused("fit", "s.npz", "--steps", 3)
     path.write_bytes(whole[: len(whole) // 2])
     assert "s.npz cannot be read, it is damaged" in refused("fit", "s.npz", "--steps", 3)
     with np.load(sx.save(path, sx.Spectrum([1.0, 0.5]))) as file:
         arrays = dict(file)
     arrays["eigenvalues"] = arrays["eigenvalues"] * 2
     np.savez(path, **arrays)
-    assert "does not match its numbers" in refused("spectrum", "s.npz")
+    assert "corrupted" in refused("spectrum", "s.npz")
     header = b'{"format": "specjax.spectrum", "format_version": 1}'
     np.savez(path, **{**arrays, "header": np.frombuffer(header, np.uint8)})
-    assert "lacks a field" in refused("compare", "s.npz", "--steps", 3)
+    assert "corrupted" in refused("compare", "s.npz", "--steps", 3)
 
 
 # Units
@@ -333,7 +333,7 @@ def test_a_folder_of_sound_is_cut_and_fitted(run, refused, tmp_path):
     code, out, _ = run("spectrum", "voices", "--rate", 8000, "--window", 50, "--silence", -60,
                        "--method", "shift-invariant")  # fmt: skip
     assert code == 0
-    assert "[-1, 1], from -1 to 1" in out
+    assert "-1 to 1, mapped to [-1, 1]" in out
 
 
 @pytest.mark.parametrize(

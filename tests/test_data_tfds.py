@@ -1,9 +1,11 @@
 import importlib.util
 import io
 import json
+import logging
 import shutil
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from checks import one_line
 from PIL import Image
 
 from specjax import data
-from specjax.data import reading
+from specjax.data import batching
 
 pytest.importorskip("tensorflow_datasets", reason="tensorflow-datasets is not installed")
 pytest.importorskip("array_record", reason="array_record is not installed")
@@ -68,7 +70,7 @@ def test_images_are_those_that_tfds_decodes(tfds_folder):
     np.testing.assert_array_equal(read(opened), expected)  # a second pass reads them anew
     assert opened.source["version"] == "3.0.1"
     assert (
-        len(data.open("tfds:fashion_mnist:3.0.1:test", data_dir=tfds_folder).samples.mine) == 10000
+        len(data.open("tfds:fashion_mnist:3.0.1:test", data_dir=tfds_folder).samples.kept) == 10000
     )
 
 
@@ -83,7 +85,7 @@ def test_shards_and_limits_and_parts(tfds_folder):
 
 
 def test_batches_are_bounded(tfds_folder, monkeypatch):
-    monkeypatch.setattr(reading, "BATCH_BYTES", 28 * 28 * 30)
+    monkeypatch.setattr(batching, "BATCH_BYTES", 28 * 28 * 30)
     opened = data.open("tfds:fashion_mnist:test", data_dir=tfds_folder, limit=100)
     assert [len(batch) for batch in opened.samples] == [30, 30, 30, 10]
 
@@ -100,37 +102,54 @@ def test_progress_has_a_total(tfds_folder):
 def test_threads_change_nothing(tfds_folder, monkeypatch):
     opened = data.open("tfds:cifar10:test", data_dir=tfds_folder, limit=64)
     alone = read(opened)
-    monkeypatch.setattr(reading, "threads_for", lambda pixels: 3)
+    monkeypatch.setattr(batching, "decoding_threads", lambda pixels: 3)
     np.testing.assert_array_equal(read(opened), alone)
 
 
-@pytest.mark.parametrize(
-    ("spec", "options", "said"),
-    [
-        ("tfds:cifar1", {}, "has cifar10, fashion_mnist) nor TFDS has it; did you mean 'tfds:cif"),
-        ("tfds:fashionmnist", {}, "did you mean 'tfds:fashion_mnist'?"),
-        ("tfds:zzzz", {}, "nor TFDS has it"),
-        (
-            "tfds:cifar10:trian",
-            {},
-            "split = 'trian' of cifar10 is unknown or empty: choose from tr",
-        ),
-        ("tfds:cifar10:trian", {}, "train (50,000), test (10,000)"),
-        ("tfds:cifar10:train[7:7]", {}, "unknown or empty"),
-        ("tfds:cifar10:train[:x]", {}, "unknown or empty"),
-        ("tfds:cifar10:9.9.9", {}, "has: tfds:cifar10:3.0.2"),
-        ("tfds:cifar10/other", {}, "has: tfds:cifar10:3.0.2"),
-        ("tfds:", {}, "give tfds:NAME[/CONFIG][:SPLIT]"),
-        ("tfds:../x", {}, "give tfds:NAME[/CONFIG][:SPLIT]"),
-        ("tfds:cifar10", {"key": "imge"}, "has id, image, label; did you mean 'image'?"),
-        ("tfds:cifar10", {"key": "label"}, "key = 'label' of cifar10 is ClassLabel, not arrays"),
-        ("tfds:cifar10", {"key": "id"}, "key = 'id' of cifar10 is Text, not arrays"),
-        ("tfds:cifar10", {"data_dir": "nowhere"}, "data_dir = 'nowhere' is not a folder"),
-        ("tfds:cifar10", {"colour": "grey"}, "not to a TFDS set"),
-    ],
-)
-def test_what_cannot_be_opened(tfds_folder, spec, options, said):
-    assert said in one_line(data.open, spec, **{"data_dir": tfds_folder, **options})
+def test_what_cannot_be_opened(tfds_folder):
+    specs = {
+        "tfds:cifar1": "did you mean 'tfds:cifar10'?", "tfds:fashionmnist": "'tfds:fashion_mnist'",
+        "tfds:zzzz": "tfds:zzzz", "tfds:cifar10:trian": "train (50,000), test (10,000)",
+        "tfds:cifar10:train[7:7]": "split", "tfds:cifar10:train[:x]": "split",
+        "tfds:cifar10:9.9.9": "tfds:cifar10:3.0.2", "tfds:cifar10/other": "tfds:cifar10:3.0.2",
+        "tfds:": "data = 'tfds:'", "tfds:../x": "data = 'tfds:../x'",
+    }  # fmt: skip
+    for spec, said in specs.items():
+        assert said in one_line(data.open, spec, data_dir=tfds_folder)
+    options = [("key", "imge"), ("key", "label"), ("key", "id"), ("colour", "grey"),
+               ("data_dir", "nowhere")]  # fmt: skip
+    for name, value in options:
+        given = {"data_dir": tfds_folder, name: value}
+        assert f"{name} = {value!r}" in one_line(data.open, "tfds:cifar10", **given)
+
+
+def test_the_caller_is_heard_between_batches(tfds_folder, monkeypatch, caplog):
+    """Warnings and absl's records are muted during calls of the reader only."""
+    monkeypatch.setattr(batching, "BATCH_BYTES", 28 * 28 * 5)
+    opened = data.open("tfds:fashion_mnist:test", data_dir=tfds_folder, limit=20)
+    for batches in (opened.batches(), opened.labelled()):
+        logger, heard = logging.getLogger("absl"), 0
+        for _ in batches:
+            caplog.clear()
+            with pytest.warns(UserWarning, match="of the caller"):
+                warnings.warn("of the caller", stacklevel=1)
+            logger.warning("a record of the caller")
+            assert [record.message for record in caplog.records] == ["a record of the caller"]
+            heard += 1
+        assert heard == 4
+
+
+def test_the_library_is_muted_while_it_reads(tfds_folder, monkeypatch, caplog, recwarn):
+    def remark(*args, **kwargs):
+        logging.getLogger("absl").error("a remark of TFDS")
+        warnings.warn("a remark of TFDS", stacklevel=1)
+        return np.zeros((28, 28, 1), np.uint8)
+
+    monkeypatch.setattr("specjax.data.tfds._decode_image", remark)
+    opened = data.open("tfds:fashion_mnist:test", data_dir=tfds_folder, limit=20)
+    assert read(opened).shape == (20, 28, 28, 1)
+    assert not caplog.records
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize("tensorflow", [True, False])

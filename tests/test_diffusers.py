@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from specjax import NoiseSchedule, Spectrum, plan, spectral, transfer
-from specjax.fitting.result import FitResult
+from specjax.fitting.learned import LearnedResult
+from specjax.gaussian.modes import modes_of
 from specjax.interop.export import export
 from specjax.interop.export.diffusers import CLIENTS
 from specjax.schedules.families import family
@@ -41,9 +42,10 @@ SPECTRUM = Spectrum(np.geomspace(30.0, 1e-3, 8), mean=np.linspace(-2, 2, 8))
 def fitted(steps, *, grid="sd", sampler="ddim", process="vp", **options):
     """A result without the cost of a fit: the closed-form schedule."""
     levels = spectral(SPECTRUM, steps, alpha_bar_range=(NOISY[grid], 1.0))
-    return FitResult(
-        levels, 1.0, True, True, np.ones(1), sampler, "w2", process, (NOISY[grid], 1.0),
-        SPECTRUM, 1.0, sampler_options=options,
+    return LearnedResult(
+        schedule=levels, value=1.0, history=np.ones(1), sampler=sampler, process=process,
+        alpha_bar_range=(NOISY[grid], 1.0), nodes=modes_of(SPECTRUM), node_value=1.0,
+        sampler_options=options,
     )  # fmt: skip
 
 

@@ -10,7 +10,8 @@ import pytest
 from scipy.special import expit
 
 from specjax import NoiseSchedule, Spectrum, spectral
-from specjax.fitting.result import FitResult
+from specjax.fitting.learned import LearnedResult
+from specjax.gaussian.modes import modes_of
 from specjax.interop.export import TARGETS, export
 from specjax.schedules.families import family as heuristic
 from specjax.schedules.grids import TrainingGrid
@@ -24,9 +25,9 @@ RANGE = (float(SD_ALPHA_BAR[-1]), 1.0)
 
 
 def fitted(schedule, sampler="ddim", process="vp", **options):
-    return FitResult(
-        schedule, 2.5, True, True, np.ones(1), sampler, "w2", process, RANGE, SPECTRUM, 2.5,
-        sampler_options=options,
+    return LearnedResult(
+        schedule=schedule, value=2.5, history=np.ones(1), sampler=sampler, process=process,
+        alpha_bar_range=RANGE, nodes=modes_of(SPECTRUM), node_value=2.5, sampler_options=options,
     )  # fmt: skip
 
 
@@ -306,7 +307,7 @@ def test_every_target_takes_every_number_of_steps(target, steps):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: export(learned(3), "diffuser"), ("target = 'diffuser'", "npz", "'diffusers'?")),
+        (lambda: export(learned(3), "diffuser"), ("to = 'diffuser'",)),
         (lambda: export(learned(3), "csv", grid="sdxl"), ("grid = 'sdxl'", "cosine, ddpm, sd")),
         (lambda: export(learned(3), "diffusers", shift=0.0), ("shift = 0.0",)),
         (

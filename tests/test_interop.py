@@ -33,7 +33,7 @@ def noises(key, calls):
     with jax.enable_x64(True):
         return [
             np.asarray(jax.random.normal(jax.random.fold_in(key, k), SHAPE, np.float64))
-            for k in (calls, *range(calls))
+            for k in range(calls + 1)
         ]
 
 
@@ -150,9 +150,9 @@ def test_mistakes_are_one_line(tmp_path):
     x = np.ones(SHAPE)
     schedule = sx.save(tmp_path / "s.json", sx.NoiseSchedule([0.0, 1.0]))
     for plan, message in (
-        (schedule, "is a file of specjax, but no plan"),
+        (schedule, "NoiseSchedule"),
         (tmp_path / "missing.json", "cannot read"),
-        (3, "plan = int: give what specjax.learn returned"),
-        (learned(), "noise_sampler = None: the plan adds noise, and x is a ndarray"),
+        (3, "plan = int"),
+        (learned(), "noise_sampler"),
     ):
         assert message in one_line(sample_plan, lambda x, sigma: x, x, plan)

@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import pytest
 from checks import by_default
+from specjax.gaussian.objective import loss_of_plan
 
 import specjax as sx
 from specjax.fitting import limits
-from specjax.fitting.plan_result import PlanResult
-from specjax.gaussian.objective import loss_of_plan
+from specjax.fitting.learned import PlanResult
 from specjax.learning.form import GROUPS, form_of, unpack
 from specjax.learning.learn import LEARNED
 from specjax.learning.prepare import bench_of, prior_from, request_of
@@ -229,7 +229,15 @@ def test_a_start_of_fewer_steps_is_stretched_in_time(clean):
     by = forms[3].of_sampler(schedule.logsnr)
     by = Corrections(by.ratio + 0.1, by.weights - 0.2)
     few = PlanResult(
-        schedule, by, "ddim", "vp", GROUPS, "gaussian", {}, 0.0, 0.0, LEARNED, np.zeros((0, 2))
+        schedule=schedule,
+        corrections=by,
+        sampler="ddim",
+        process="vp",
+        groups=GROUPS,
+        objective={},
+        value=0.0,
+        kept=LEARNED,
+        history=np.zeros((0, 2)),
     )
     theta = parameters_after(few, forms[5], np.float64)
     ends = np.array([-10.0, last])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import specjax as sx
-from specjax.report.figures import fit_figure, fit_picture
+from specjax.report.figures import fit_figure
 from specjax.spectra.basis import DenseBasis
 
 NOISY = 4.0358e-5
@@ -160,7 +160,7 @@ def test_the_picture_names_the_noise():
     noise = sx.noise_spectrum("power_law", (3,), exponent=-0.5, basis="data")
     under = sx.effective(sx.Spectrum(LAM), noise)
     schedule = sx.family("cosine", 3)
-    figure = fit_figure(fit_picture(under, {"cosine": schedule}, learned="cosine"))
+    figure = fit_figure(under, {"cosine": schedule}, learned="cosine")
     assert "noise: power-law (exponent -0.5, r0 0.01) in the data basis" in figure.get_suptitle()
     assert "variance of data over noise" in figure.axes[2].get_xlabel()
     (line,) = [one for one in figure.axes[2].lines if one.get_label() == "cosine"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import specjax as sx
-from specjax.files.documents import checksum
+from specjax.files import checksum
 from specjax.files.forward_noise import ForwardNoise
 from specjax.gaussian.probe import MEASURED
 from specjax.noise.noise_spectrum import same_noise
@@ -79,10 +79,9 @@ def test_a_noise_file_can_be_read_without_specjax(tmp_path):
         (lambda d: d["noise"]["weights"].__setitem__(0, -1.0), r"1 negative value"),
         (lambda d: d["noise"].update(weights=[1.0]), r"weights has shape \(1,\)"),
         (lambda d: d["noise"].update(basis="walsh"), "basis = 'walsh' is unknown"),
-        (lambda d: d["noise"].pop("shape"), "lacks a field of a noise file"),
-        (lambda d: d.pop("noise"), "lacks a field of a noise file"),
-        (lambda d: d.update(noise=None), "lacks a field of a noise file"),
-        (lambda d: d.update(format_version=2), "format version 2.*upgrade"),
+        (lambda d: d["noise"].pop("shape"), "shape"),
+        (lambda d: d.pop("noise"), "noise"),
+        (lambda d: d.update(noise=None), "lacks a field"),
     ],
 )
 def test_a_changed_noise_file_is_refused(tmp_path, change, said):
@@ -93,24 +92,12 @@ def test_a_changed_noise_file_is_refused(tmp_path, change, said):
     assert "\n" not in str(found.value)
 
 
-def test_a_damaged_noise_file_is_refused(tmp_path):
-    path = sx.save(tmp_path / "n.json", sx.noise_spectrum("power_law", (4,)))
-    whole = path.read_text()
-    path.write_text(whole.replace("0.01", "0.02"))
-    with pytest.raises(ValueError, match="corrupted: its checksum"):
-        sx.load(path)
-    path.write_text(whole[:-30])
-    with pytest.raises(ValueError, match="truncated"):
-        sx.load(path)
-
-
 @pytest.mark.thorough
 def test_a_schedule_file_keeps_its_noise(tmp_path, learned):
     path = sx.save(tmp_path / "s.json", learned)
     back = sx.load(path)
     assert same_noise(back.noise, OWN)
     assert back.noise.name == learned.noise.name
-    assert json.loads(path.read_text())["format_version"] == 3
     # The nodes are folded: any schedule can be judged without the data, in its units.
     assert sx.loss(back.nodes, back.schedule) == pytest.approx(learned.value, rel=1e-12)
     damaged = rewritten(path, lambda d: d["noise"]["weights"].__setitem__(0, 5.0))
@@ -119,11 +106,10 @@ def test_a_schedule_file_keeps_its_noise(tmp_path, learned):
 
 
 @pytest.mark.thorough
-def test_without_a_noise_files_are_as_before(tmp_path):
+def test_without_a_noise_files_name_none(tmp_path):
     for noise in (None, sx.noise_spectrum("isotropic", (4,))):
         path = sx.save(tmp_path / "s.json", sx.fit(spectrum(), 3, noise=noise))
         document = json.loads(path.read_text())
-        assert document["format_version"] == 1
         assert "noise" not in document
         assert sx.load(path).noise is None
 
@@ -137,19 +123,10 @@ def test_a_probe_file_keeps_its_noise(tmp_path, noise):
     back = sx.load(sx.save(tmp_path / "p.npz", probe))
     assert back.fingerprint == probe.fingerprint
     assert same_noise(back.spectrum.noise, noise)
-    with np.load(tmp_path / "p.npz") as file:
-        header = json.loads(file["header"].tobytes())
-    assert header["format_version"] == (1 if noise is None else 2)
     if noise is None:
-        assert back.spectrum.noise_variance is None
+        assert back.spectrum.whitening is None
     else:
-        np.testing.assert_allclose(back.spectrum.noise_variance, EIGENVALUES, rtol=1e-15)
-
-
-def test_a_spectrum_under_a_noise_is_not_saved(tmp_path):
-    with pytest.raises(ValueError, match="under a noise: save that of the data"):
-        sx.save(tmp_path / "s.npz", sx.effective(spectrum(), OWN))
-    assert list(tmp_path.iterdir()) == []
+        np.testing.assert_allclose(back.spectrum.whitening.variance, EIGENVALUES, rtol=1e-15)
 
 
 def test_the_option_takes_files(tmp_path, learned):

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import specjax as sx
+from specjax import files
 from specjax.data import collect
-from specjax.files import codec as files
 from specjax.files.forward_noise import ForwardNoise
 from specjax.nn import KeepingConfig, ModelConfig, OptimiserConfig, TrainConfig, open_run, train
 from specjax.nn.document import RunDocument, read_document
@@ -241,7 +241,7 @@ def test_probing_under_noise_finds_the_effective_gains():
         assert found.gain.shape == (5, 16 - noise.omitted)
         assert np.abs(found.excess / found.wiener_error).max() < 1e-2
     assert found.spectrum.noise is noise
-    np.testing.assert_array_equal(found.spectrum.noise_variance, seen.noise_variance)
+    np.testing.assert_array_equal(found.spectrum.whitening.variance, seen.whitening.variance)
     attached = found.attach(seen)
     schedule = sx.family("karras", 5)
     ideal = sx.loss(seen, schedule)
@@ -251,8 +251,8 @@ def test_probing_under_noise_finds_the_effective_gains():
 
 
 def test_a_probe_says_its_noise(capsys, tmp_path):
-    from specjax.report.figures.probe_figure import probe_figure
-    from specjax.report.probe import facts, print_probe
+    from specjax.report.figures import probe_figure
+    from specjax.report.probe import print_probe, probe_json
 
     noise = noise_spectrum("power_law", (4, 4), exponent=-0.4)
     seen = effective(spectrum_of(), noise)
@@ -261,8 +261,8 @@ def test_a_probe_says_its_noise(capsys, tmp_path):
     words = "under power-law (exponent -0.4, r0 0.01) noise"
     print_probe(found, [])
     assert words in capsys.readouterr().out
-    assert facts(found)["noise"] == noise.name
-    assert any(words in text.get_text() for text in probe_figure(found).texts)
+    assert probe_json(found)["noise"] == noise.name
+    assert words in probe_figure(found).get_suptitle()
 
 
 TINY = TrainConfig(

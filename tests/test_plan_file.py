@@ -10,10 +10,9 @@ import pytest
 from checks import one_line
 
 import specjax as sx
-from specjax.files import codec as files
-from specjax.files.documents import checksum
-from specjax.files.plan_file import ROWS
-from specjax.fitting.plan_result import PlanResult
+from specjax import files
+from specjax.files.kinds import ROWS
+from specjax.fitting.learned import LearnedResult
 from specjax.sampling.corrections import Corrections
 
 READER = """
@@ -46,7 +45,7 @@ def learned(memory=2, noise=True, ends_clean=True, process="vp", **changes):
         "terms": {"teacher": 0.1, "energy": 0.01}, "baselines": {"cosine ddim": 1.5},
         "source": SOURCE, "seed": 3, "seconds": 0.125,
     }  # fmt: skip
-    return PlanResult(**{**fields, **changes})
+    return LearnedResult(**{**fields, **changes})
 
 
 def untouched(sampler="heun", **options):
@@ -68,7 +67,7 @@ CASES = {
 def test_a_plan_comes_back_to_the_bit(tmp_path, name):
     result = CASES[name]
     back = sx.load(sx.save(tmp_path / "plan.json", result))
-    assert type(back) is PlanResult
+    assert type(back) is LearnedResult
     for field in (
         "sampler", "sampler_options", "process", "groups", "prior", "objective", "value",
         "train_value", "terms", "baselines", "kept", "source", "seed", "seconds",
@@ -144,56 +143,24 @@ def test_a_plan_of_numbers_that_are_not_finite_is_not_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def changed(path, change, signed=False):
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.pop("learned"), "learned"),
+        (lambda d: d.update(process="vpp"), "process = 'vpp'"),
+        (lambda d: d["plan"]["pull"][1].__setitem__(0, 0.5), "pull"),
+        (lambda d: d["plan"].update(stochastic=False), "its rows"),
+        (lambda d: d["plan"]["alpha"].pop(), "array"),
+    ],
+)
+def test_a_file_whose_parts_do_not_fit_is_refused(tmp_path, change, message):
+    path = sx.save(tmp_path / "plan.json", learned())
     document = json.loads(path.read_text())
     change(document)
-    if signed:
-        document["checksum"] = checksum(document)
-    path.write_text(json.dumps(document))
-    return path
-
-
-@pytest.mark.parametrize(
-    ("change", "signed", "message"),
-    [
-        (lambda d: d["plan"]["pull"][1].__setitem__(0, 0.5), False, "corrupted: its checksum"),
-        (lambda d: d.pop("checksum"), False, "corrupted"),
-        (lambda d: d.update(format_version=3), True, "has format version 3.*up to 2: upgrade"),
-        (lambda d: d.update(format_version=None), True, "no valid format version"),
-        (lambda d: d.update(format="specjax.evaluation"), True, "not a specjax schedule or plan"),
-        (lambda d: d.pop("learned"), True, "lacks a field of a plan file: 'learned'"),
-        (lambda d: d.update(process="vpp"), True, "process = 'vpp'"),
-        (lambda d: d["plan"]["pull"][1].__setitem__(0, 0.5), True, r"its rows \(pull\) are not"),
-        (lambda d: d["plan"].update(stochastic=False), True, "its rows .* are not those"),
-        (lambda d: d["plan"]["alpha"].pop(), True, r"its rows \(alpha\) are not those"),
-    ],
-)  # fmt: skip
-def test_a_changed_file_is_refused(tmp_path, change, signed, message):
-    path = changed(sx.save(tmp_path / "plan.json", learned()), change, signed)
-    with pytest.raises(ValueError, match=message) as caught:
-        sx.load(path)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.99])
-def test_a_truncated_file_is_refused(tmp_path, part):
-    path = sx.save(tmp_path / "plan.json", learned())
-    content = path.read_bytes()
-    path.write_bytes(content[: int(part * len(content))])
-    assert "is truncated" in one_line(sx.load, path)
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    path = sx.save(tmp_path / "plan.json", learned())
-    before = path.read_bytes()
-
-    def full_disk(_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(files.os, "fsync", full_disk)
-    assert "nothing was written" in one_line(sx.save, path, learned(seed=4))
-    assert path.read_bytes() == before
-    assert [one.name for one in tmp_path.iterdir()] == ["plan.json"]
+    path.write_text(json.dumps({**document, "checksum": files.checksum(document)}))
+    said = one_line(sx.load, path)
+    assert message in said
+    assert str(path) in said
 
 
 def test_the_rows_in_a_file_are_those_of_the_process(tmp_path):

@@ -123,7 +123,7 @@ def test_the_spectrum_is_the_effective_one(kind, name):
         values = values * (1 - 1 / 40) + float(prior.inner.kernel_width) ** 2
     found = prior.spectrum
     np.testing.assert_allclose(found.eigenvalues, values, rtol=1e-8)
-    np.testing.assert_allclose(found.noise_variance, expected.noise_variance, rtol=1e-8)
+    np.testing.assert_allclose(found.whitening.variance, expected.whitening.variance, rtol=1e-8)
     np.testing.assert_allclose(np.abs(found.mean), np.abs(expected.mean), atol=1e-9)
     assert found.noise is noise
     # Its ideal denoiser is the Gaussian's: the same projection, the same lift.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import specjax as sx
-from specjax.report.figures.sweep_figure import sweep_figure
+from specjax.report.figures import sweep_figure
 from specjax.spectra.basis import DenseBasis
 from specjax.sweep.noises import expanded_noise
 
@@ -188,8 +188,7 @@ def test_the_picture_has_a_panel_for_each_noise(found):
     for name in ("isotropic", "power-law -0.5", "power-law 0.5"):
         assert sum(title.startswith(name) for title in titles) == 2  # losses
     assert any(title.startswith("Learned levels by spectrum and noise") for title in titles)
-    (title,) = [text.get_text() for text in figure.texts if text.get_gid() == "title"]
-    assert title.startswith("Sweep: waves, 3 noises, ddim")
+    assert figure.get_suptitle().startswith("Sweep: waves, 3 noises, ddim")
 
 
 def test_recommend_under_a_noise():

@@ -12,7 +12,7 @@ import pytest
 from checks import one_line
 
 import specjax as sx
-from specjax.files import codec as files
+from specjax import files
 from specjax.nn import (
     KeepingConfig,
     LossConfig,

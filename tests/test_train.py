@@ -391,7 +391,7 @@ def test_damage_is_noticed_without_a_note_or_does_not_matter(trained, tmp_path):
 
 
 def test_another_version_is_refused(copied):
-    from specjax.files import codec as files
+    from specjax import files
 
     path = copied / "run.json"
     document = json.loads(path.read_text())
@@ -407,7 +407,7 @@ def test_another_version_is_refused(copied):
 
 
 def test_a_checkpoint_of_another_network_is_refused(copied):
-    from specjax.files import codec as files
+    from specjax import files
 
     path = copied / "run.json"
     document = json.loads(path.read_text())

@@ -16,8 +16,8 @@ import specjax as sx
 from experiments import methods
 from experiments.experiment import Experiment, Part
 from experiments.session import Session
-from specjax.evaluate.bands import band_power
-from specjax.evaluate.collect import collect
+from specjax.evaluate.power_spectrum import band_power
+from specjax.evaluate.subsample import random_subsample
 from specjax.files.forward_noise import ForwardNoise
 
 BAND = (0.55, 0.8)
@@ -129,7 +129,7 @@ def of_variant(session: Session, name: str, data: str, seed: int) -> dict[str, A
     words = name.replace(", ", "_").replace(" ", "_")
     run = trained(name, opened, seed, config, work / f"{stem}-{seed}-{words}")
     seconds = time.perf_counter() - begun
-    clean, features = collect(opened.samples, opened.data_range, most=config.n), None
+    clean, features = random_subsample(opened.samples, opened.data_range, size=config.n), None
     if config.features:
         features = methods.features(opened, work / f"features-{stem}.npz", config.features)
     return {

@@ -18,7 +18,7 @@ from experiments.experiment import Experiment, Part
 from experiments.learned_plans.plans import load_plan
 from experiments.methods import HEURISTICS
 from experiments.session import Session
-from specjax.evaluate.energy import energy_distance
+from specjax.evaluate.energy_mmd import energy_distance
 from specjax.evaluate.frechet import frechet, frechet_of_moments
 
 SAMPLERS = ("ddim", "ddpm", "dpmpp_2m")

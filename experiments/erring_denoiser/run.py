@@ -100,24 +100,29 @@ class Fits:
         return open_network(ROW, self.config.network, self.work)
 
     @functools.cached_property
-    def spectra(self) -> dict[str, sx.Spectrum]:
-        """What is fitted on, by column."""
+    def tasks(self) -> dict[str, dict[str, Any]]:
+        """The denoiser and its error that each column is fitted with."""
         one, count = self.network, self.config.probe
-        plain = one.run.spectrum
-        probed = methods.with_probe(sx.probe(one.prior, one.data, plain, n=count, seed=0))
-        parts = {error_name(x): methods.with_error(plain, x) for x in self.config.parts}
-        return {**parts, PROBED: probed, PROBED_ERROR: methods.with_error(probed, PART)}
+        probe = sx.probe(one.prior, one.data, one.run.spectrum, n=count, seed=0)
+        parts = {error_name(x): {"denoiser_error": x} for x in self.config.parts}
+        probed = {"denoiser": probe}
+        return {**parts, PROBED: probed, PROBED_ERROR: {**probed, "denoiser_error": PART}}
 
     def _of(self, sampler: str, steps: int) -> dict[str, sx.FitResult]:
         """Fit a schedule for each column."""
-        return {name: methods.fit(x, steps, sampler) for name, x in self.spectra.items()}
+        spectrum = self.network.run.spectrum
+        return {x: methods.fit(spectrum, steps, sampler, **how) for x, how in self.tasks.items()}
 
     def losses(self, sampler: str, steps: int) -> dict[str, dict[str, float]]:
         """Give each column's loss of the heuristics: their order, without a network."""
         made = {x: methods.heuristic(x, steps) for x in trained_networks.HEURISTICS}
+        spectrum = self.network.run.spectrum
+
+        def loss(one: sx.NoiseSchedule, how: dict[str, Any]) -> float:
+            return float(sx.loss(spectrum, one, sampler=sampler, **how))
+
         return {
-            name: {x: float(sx.loss(spectrum, one, sampler)) for x, one in made.items()}
-            for name, spectrum in self.spectra.items()
+            name: {x: loss(one, how) for x, one in made.items()} for name, how in self.tasks.items()
         }
 
 

@@ -19,8 +19,8 @@ from experiments.experiment import Experiment, Part
 from experiments.high_frequencies.spectra import stationary, weighted
 from experiments.methods import HEURISTICS, rounded
 from experiments.session import Session, say
-from specjax.evaluate.bands import band_power
 from specjax.evaluate.frechet import frechet
+from specjax.evaluate.power_spectrum import band_power
 
 SAMPLERS = ("ddim", "ddpm", "dpmpp_2m")
 W2, KL, EVERY, BANDS = "w2", "kl", "relative (p = 1)", "bands alike"
@@ -151,7 +151,8 @@ def judged(spectrum: sx.Spectrum, schedule: sx.NoiseSchedule, sampler: str) -> d
     """Give levels, the power of bands in dB, its root mean square over bands, and three losses."""
     variance = np.asarray(sx.transfer(sx.plan(sampler, schedule), spectrum).variance)
     decibel = bands_of(spectrum).decibel(variance, np.asarray(spectrum.eigenvalues))
-    losses = {x: float(sx.loss(spectrum, schedule, sampler, x)) for x in ("w2", "kl", "relative")}
+    names = ("w2", "kl", "relative")
+    losses = {x: float(sx.loss(spectrum, schedule, sampler=sampler, loss=x)) for x in names}
     return {
         "logsnr": rounded(schedule.logsnr[:-1]),
         "decibel": rounded(decibel, 6),

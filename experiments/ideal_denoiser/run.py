@@ -127,13 +127,12 @@ def of_seed(session: Session, name: str, seed: int) -> None:
     denoiser = open_denoiser(name, seed, session.work)
     samples, spectrum = denoiser.samples, denoiser.spectrum
     probe = sx.probe(denoiser.denoise, samples, spectrum, n=config.probe, seed=seed)
-    probed = methods.with_probe(probe, spectrum)
     document.content |= {"facts": denoiser.facts, "response": response_of(probe, config)}
     for keys in list(document.missing):
         _, sampler, steps = keys
         document.add(keys, {
-            name: {**facts, **measured(denoiser, probed, schedule, sampler, seed, config)}
-            for name, schedule, facts in schedules_of(spectrum, probed, sampler, int(steps))
+            name: {**facts, **measured(denoiser, probe, schedule, sampler, seed, config)}
+            for name, schedule, facts in schedules_of(spectrum, probe, sampler, int(steps))
         })  # fmt: skip
 
 
@@ -191,18 +190,18 @@ def folder_of(size: Size, seed: int, work: Path) -> Path:
 
 
 def schedules_of(
-    spectrum: sx.Spectrum, probed: sx.Spectrum, sampler: str, steps: int
+    spectrum: sx.Spectrum, probe: sx.Probe, sampler: str, steps: int
 ) -> Iterator[tuple[str, sx.NoiseSchedule, dict[str, Any]]]:
     """Give all schedules, those that are learned with whether they converged."""
     yield COSINE, methods.heuristic("cosine", steps), {}
     yield SPECTRAL, methods.spectral(spectrum, steps), {}
-    for name, of in ((FIT, spectrum), (REFIT, probed)):
-        found = methods.fit(of, steps, sampler)
+    for name, denoiser in ((FIT, None), (REFIT, probe)):
+        found = methods.fit(spectrum, steps, sampler, denoiser=denoiser)
         yield name, found.schedule, {"converged": bool(found.converged)}
 
 
 def measured(
-    denoiser: Denoiser, probed: sx.Spectrum, schedule: sx.NoiseSchedule, sampler: str,
+    denoiser: Denoiser, probe: sx.Probe, schedule: sx.NoiseSchedule, sampler: str,
     seed: int, config: Config,
 ) -> dict[str, Any]:  # fmt: skip
     """Measure samples, and predict them by the ideal denoiser and by the response of this one.
@@ -220,17 +219,19 @@ def measured(
         "rms": float(np.sqrt(np.mean(decibel**2))),
         "frechet": _frechet(samples, spectrum),
         "ideal": prediction(plan, spectrum),
-        "probed": prediction(plan, probed),
+        "probed": prediction(plan, spectrum, probe),
         "standard_error": rounded(bands.standard_errors(plan, spectrum, config.n)),
     }
 
 
-def prediction(plan: sx.SamplerPlan, spectrum: sx.Spectrum) -> dict[str, Any]:
+def prediction(
+    plan: sx.SamplerPlan, spectrum: sx.Spectrum, probe: sx.Probe | None = None
+) -> dict[str, Any]:
     """Predict bands in dB, and the squared Wasserstein distance of two Gaussians."""
-    moments = sx.transfer(plan, spectrum)
+    moments = sx.transfer(plan, spectrum, denoiser=probe)
     spread = np.asarray(moments.std) - np.sqrt(np.asarray(spectrum.eigenvalues))
     distance = (spread**2).sum() + (bands.mean_error(moments, spectrum) ** 2).sum()
-    return {"decibel": rounded(bands.predicted(plan, spectrum)), "frechet": float(distance)}
+    return {"decibel": rounded(bands.predicted(plan, spectrum, probe)), "frechet": float(distance)}
 
 
 def _frechet(samples: np.ndarray, spectrum: sx.Spectrum) -> float:

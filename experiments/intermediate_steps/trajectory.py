@@ -10,7 +10,7 @@ import numpy as np
 
 import specjax as sx
 from experiments.bands import Bands
-from specjax.evaluate.bands import band_power
+from specjax.evaluate.power_spectrum import band_power
 
 
 def stopped(plan: sx.SamplerPlan, call: int) -> sx.SamplerPlan:

@@ -136,9 +136,9 @@ def through_network(row: str, seed: int, steps: int, session: Session) -> dict[s
     for column, result, fact in plans.learned("digits", seed, steps, config, work):
         made[column], facts[column] = result, fact
 
-    def probed() -> sx.Spectrum:
-        samples = data[: config.probe]
-        return methods.with_probe(sx.probe(prior, samples, network.spectrum, seed=seed))
+    def probed() -> sx.priors.Gaussian:
+        spectrum, samples = network.spectrum, data[: config.probe]
+        return sx.priors.Gaussian(spectrum, sx.probe(prior, samples, spectrum, seed=seed))
 
     rungs = {
         "probed": plans.Rung(probed, {}),

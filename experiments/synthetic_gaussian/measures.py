@@ -9,6 +9,7 @@ import numpy as np
 
 import specjax as sx
 from specjax.gaussian.losses import LOSSES, evaluate
+from specjax.gaussian.modes import modes_of
 from specjax.schedules.schedule import alpha_sigma
 
 
@@ -88,5 +89,5 @@ def losses_of(
         usual = sx.transfer(plan, spectrum)
         started = from_marginal(plan, spectrum, schedule, process)
         cases = ((usual, spectrum), (usual, centred), (started, spectrum))
-        whole, spread, marginal = (float(evaluate(chosen, *x)) for x in cases)
+        whole, spread, marginal = (float(evaluate(chosen, x, modes_of(y))) for x, y in cases)
     return {"full": whole, "mean_part": whole - spread, "marginal": marginal}

@@ -31,21 +31,22 @@ class Columns:
         self.sampled = functools.lru_cache(maxsize=1)(self._sampled)
 
     @functools.cached_property
-    def probed(self) -> sx.Spectrum:
-        """The spectrum with the response of the network."""
+    def probe(self) -> sx.Probe:
+        """The linear response of the network."""
         prior, data = self.network.prior, self.network.data
         count, spectrum = self.config.probe, self.network.run.spectrum
-        return methods.with_probe(sx.probe(prior, data, spectrum, n=count, seed=0))
+        return sx.probe(prior, data, spectrum, n=count, seed=0)
 
     def _fits(self, sampler: str, steps: int) -> dict[str, sx.FitResult]:
         """Learn schedules for a sampler on the spectrum and on the probed network."""
         spectrum = self.network.run.spectrum
         floor = ROWS[self.network.row].floor
-        tasks = ((spectrum, "w2"), (spectrum.floor(floor), "kl"), (self.probed, "w2"))
-        return {
-            name: methods.fit(known, steps, sampler, loss)
-            for name, (known, loss) in zip(SPECTRAL, tasks, strict=True)
-        }
+        fits = (
+            methods.fit(spectrum, steps, sampler),
+            methods.fit(spectrum.floor(floor), steps, sampler, "kl"),
+            methods.fit(spectrum, steps, sampler, denoiser=self.probe),
+        )
+        return dict(zip(SPECTRAL, fits, strict=True))
 
     def unconverged(self, steps: int) -> list[str]:
         """List the columns whose fit did not meet its tolerance."""
@@ -98,5 +99,5 @@ class Columns:
         if rung == "network":
             return lambda: self.network.prior
         if rung == "probed":
-            return lambda: self.probed
+            return lambda: sx.priors.Gaussian(self.network.run.spectrum, self.probe)
         return lambda: sx.priors.prior_of(rung, self.network.data, seed=0)

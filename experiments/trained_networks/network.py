@@ -14,8 +14,8 @@ from experiments import methods
 from experiments.data import open_dataset
 from experiments.learned_plans.run import Config as SharedConfig
 from experiments.trained_networks.config import ROWS, Config
-from specjax.evaluate.collect import collect
-from specjax.evaluate.features import ClassifierFeatures
+from specjax.evaluate.classifier_features import ClassifierFeatures
+from specjax.evaluate.subsample import random_subsample
 
 Moments = tuple[np.ndarray, np.ndarray]
 
@@ -64,7 +64,7 @@ def open_network(name: str, config: Config, work: Path) -> TrainedNetwork:
     row = ROWS[name]
     limit = {"limit": config.most} if config.most else {}
     dataset = open_dataset(row.data, **{**row.options, **limit})
-    data = collect(dataset.samples, dataset.data_range, most=10_000)
+    data = random_subsample(dataset.samples, dataset.data_range, size=10_000)
     run = _run(name, dataset, config, work)
     prior = sx.priors.Network(run.denoiser(), run.shape, run.spectrum, source=run.source)
     path = work / f"features-{name}.npz"

@@ -1,15 +1,16 @@
 """Immutable values that JAX can transform, and the rule about array libraries.
 
 The rule: **NumPy in, NumPy out; JAX in, JAX out.** A public function whose arguments hold only
-NumPy arrays (or Python numbers) computes in their dtype, float64 among them whatever
-``jax_enable_x64`` says, and returns NumPy arrays. As soon as one argument is a JAX array or a
-tracer, everything follows JAX's own dtype rules, so the same function can be jitted, vmapped and
-differentiated.
+NumPy arrays (or Python numbers) computes on the host in their dtype, float64 among them whatever
+``jax_enable_x64`` says, and returns NumPy arrays: constants, also inside somebody else's ``jit``
+or ``scan``. As soon as one argument is a JAX array or a tracer, everything follows JAX's own dtype
+rules, so the same function can be jitted, vmapped and differentiated.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
 from typing import Any, TypeVar
@@ -18,34 +19,73 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from specjax._core.checks import UserError
+
 Array = jax.Array | np.ndarray
 T = TypeVar("T", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def value(
-    *, data: Sequence[str], static: Sequence[str] = (), host: Sequence[str] = ()
-) -> Callable[[T], T]:
-    """Register a frozen dataclass as a pytree.
+class _Provenance:
+    """A mapping of plain values as part of a pytree's structure, compared by its content."""
 
-    ``data`` fields are leaves, ``static`` fields belong to the structure (and so to the key of
-    a compilation), ``host`` fields (names, provenance) do not travel through transformations.
+    def __init__(self, content: Any) -> None:
+        self.content = content
+
+    @functools.cached_property
+    def _text(self) -> str:
+        return json.dumps(self.content, sort_keys=True, default=repr)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Provenance):
+            return False
+        return self.content is other.content or self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+def value(
+    *,
+    data: Sequence[str],
+    static: Sequence[str] = (),
+    provenance: Sequence[str] = (),
+    host: Sequence[str] = (),
+) -> Callable[[T], T]:
+    """Register a frozen dataclass as a pytree of which nothing is lost by a transformation.
+
+    Args:
+      data: fields that are leaves (or trees of them).
+      static: hashable fields that belong to the structure, and so to the key of a compilation.
+      provenance: mappings of plain values (names, seeds), which belong to the structure, too, and
+        are compared by their content.
+
     Rebuilding bypasses ``__init__``: ``__post_init__`` checks what a user gives, never a tracer.
     """
+    names = (*data, *static, *provenance)
 
     def register(cls: T) -> T:
+        def structure(obj: Any) -> tuple[Any, ...]:
+            notes = (_Provenance(getattr(obj, name)) for name in provenance)
+            return (*(getattr(obj, name) for name in static), *notes)
+
         def flatten_with_keys(obj: Any) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]]:
             keyed = [(jax.tree_util.GetAttrKey(name), getattr(obj, name)) for name in data]
-            return keyed, tuple(getattr(obj, name) for name in static)
+            return keyed, structure(obj)
+
+        def flatten(obj: Any) -> tuple[list[Any], tuple[Any, ...]]:
+            return [getattr(obj, name) for name in data], structure(obj)
 
         def unflatten(aux: tuple[Any, ...], leaves: Iterable[Any]) -> Any:
             obj: Any = object.__new__(cls)
-            names = (*data, *static, *host)
-            for name, leaf in zip(names, (*leaves, *aux, *[None] * len(host)), strict=True):
-                object.__setattr__(obj, name, leaf)
+            for name, given in zip(
+                (*names, *host), (*leaves, *aux, *[None] * len(host)), strict=True
+            ):
+                kept = given.content if isinstance(given, _Provenance) else given
+                object.__setattr__(obj, name, kept)
             return obj
 
-        jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten)
+        jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
         return cls
 
     return register
@@ -57,24 +97,41 @@ def namespace(*arrays: Any) -> ModuleType:
 
 
 def as_float_array(x: Any) -> Array:
-    """A float32 or float64 array as it is; shorter floats and whole numbers of JAX as float32, all
-    else as a float64 array of NumPy.
+    """Convert to a real array of float32 or float64.
+
+    Float32 and float64 stay as they are. Other JAX arrays take JAX's default float (float64 where
+    ``jax_enable_x64`` is set), all else becomes a float64 array of NumPy.
 
     Raises:
-      ValueError: for complex numbers.
+      UserError: for complex numbers.
     """
     if not isinstance(x, jax.Array):
         x = np.asarray(x)
     if x.dtype in (np.float32, np.float64):
         return x
     if np.issubdtype(x.dtype, np.complexfloating):
-        raise ValueError(f"numbers are {x.dtype}: give real ones")
-    return x.astype(np.float32 if isinstance(x, jax.Array) else np.float64)
+        raise UserError(f"numbers are {x.dtype}: give real ones")
+    if isinstance(x, jax.Array):
+        short = jnp.issubdtype(x.dtype, jnp.floating)
+        return x.astype(np.float32 if short else jnp.result_type(float))
+    return x.astype(np.float64)
 
 
 def concrete(x: Any) -> np.ndarray | None:
-    """The numbers of an array, or None while they are unknown (under jit, vmap or grad)."""
+    """Return the numbers of an array, or None while they are unknown (under jit, vmap or grad)."""
     return None if isinstance(x, jax.core.Tracer) else np.asarray(x)
+
+
+def shared_size(n: int) -> int:
+    """Round up to 4, 5 or 6 times a power of two (any number up to 6), so that sizes are few.
+
+    What is compiled for a size then serves all numbers below, and at most a quarter is padding.
+    """
+    for power in 2 ** np.arange(n.bit_length() + 1):
+        for part in (4, 5, 6):
+            if part * power % 4 == 0 and part * power // 4 >= n:
+                return int(part * power // 4)
+    raise AssertionError(n)
 
 
 def follows_the_rule(function: F) -> F:
@@ -89,7 +146,8 @@ def follows_the_rule(function: F) -> F:
         # without x64 (a denoiser's eigenvalues), and would take it for the array itself here.
         views = [x.view() if isinstance(x, np.ndarray) else x for x in leaves]
         own_args, own_kwargs = jax.tree.unflatten(structure, views)
-        with jax.enable_x64(True):
+        # Known numbers are computed with at once, also while somebody else's function is traced.
+        with jax.ensure_compile_time_eval(), jax.enable_x64(True):
             return jax.tree.map(np.asarray, function(*own_args, **own_kwargs))
 
     return wrapped  # type: ignore[return-value]

@@ -14,6 +14,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from specjax._core import checks
+from specjax._core.checks import UserError
 
 
 def join(
@@ -26,20 +27,20 @@ def join(
         Without them JAX finds all three by itself on a TPU pod slice, under SLURM and Open MPI.
 
     Raises:
-      ValueError: if some are given without the others, or nothing tells them.
+      UserError: if some are given without the others, or nothing tells them.
     """
     given = (coordinator, processes, process)
     if any(x is None for x in given) and any(x is not None for x in given):
-        raise ValueError(
+        raise UserError(
             f"coordinator = {coordinator!r}, processes = {processes!r}, process = {process!r}: "
             "give all three, or none on a TPU pod slice or under SLURM"
         )
     if processes is not None and process is not None and not 0 <= process < processes:
-        raise ValueError(f"process = {process}: give one from 0 to {processes - 1}")
+        raise UserError(f"process = {process}: give one from 0 to {processes - 1}")
     try:
         jax.distributed.initialize(coordinator, processes, process, _own_devices())
     except (RuntimeError, ValueError) as error:
-        raise ValueError(f"the processes cannot be joined: {error}") from error
+        raise UserError(f"the processes cannot be joined: {error}") from error
 
 
 def _own_devices() -> list[int] | None:

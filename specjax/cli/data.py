@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from specjax import data as datasets
+from specjax import files
 from specjax._core import checks
 from specjax.cli.console import progress, status
-from specjax.files import codec as files
 from specjax.files.forward_noise import ForwardNoise
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.noise.whitening import check_dense

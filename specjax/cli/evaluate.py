@@ -15,11 +15,11 @@ import numpy as np
 import tyro
 
 from specjax import data as datasets
+from specjax import files
 from specjax._core import checks
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Reading, skipped
 from specjax.cli.evaluate_sources import Schedules, Source, open_source
-from specjax.files import codec as files
 from specjax.spectra.stationary import spatial_axes
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Measuring:
         """The features that are asked for."""
         found: list[Features] = []
         if self.features is not None:
-            from specjax.evaluate.features import open_features
+            from specjax.evaluate.classifier_features import open_features
 
             found.append(open_features(self.features))
         if self.inception_weights is not None:
@@ -183,14 +183,12 @@ class EvaluateCommand:
 
     def _real(self, opened: datasets.Dataset) -> np.ndarray:
         """The data in memory, or a random part of very many."""
-        from specjax.evaluate.collect import collect, rows_kept
+        from specjax.evaluate.subsample import subsample_dataset
 
-        most = rows_kept(tuple(opened.source["shape"]), self.measuring.n)
         with progress(f"reading {self.against}", "samples", long=True) as update:
-            real = collect(
-                opened.samples, opened.data_range, most=most, seed=self.reading.seed,
-                progress=lambda done, total: update(done, total),
-            )  # fmt: skip
+            real = subsample_dataset(
+                opened, self.measuring.n, seed=self.reading.seed, progress=update
+            )
         if opened.skipped:
             print(f"specjax: {skipped(opened, self.reading.limit)}", file=sys.stderr)
         return real
@@ -211,8 +209,7 @@ class EvaluateCommand:
         written = []
         with status("writing"):
             if self.plot is not None and self._can_draw(rows):
-                from specjax.report.figures.bands_figure import bands_figure
-                from specjax.report.figures.save import save_figure
+                from specjax.report.figures import bands_figure, save_figure
 
                 save_figure(bands_figure(rows, data=self.against), self.plot)
                 written.append(self.plot)

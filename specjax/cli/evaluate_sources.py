@@ -161,7 +161,7 @@ class RunSource:
 
     def evaluated(self, reference_of: MakeReference, n: int | None) -> list[Evaluation]:
         """A row for each schedule."""
-        from specjax.evaluate.schedules import evaluate_schedules
+        from specjax.evaluate import evaluate_schedules
 
         mesh = self.schedules.drawing(1).mesh()
         self.schedules.drawing(1).check_batch(mesh.size if mesh else 1)
@@ -195,14 +195,13 @@ class FileSource:
         Raises:
           ValueError: for what :func:`specjax.data.open` refuses, and NaN.
         """
-        from specjax.evaluate.collect import collect, rows_kept
+        from specjax.evaluate.subsample import subsample_dataset
 
         header = _header(path)
         with status(f"opening {path}"):
             opened = datasets.open(path, key="samples") if header else datasets.open(path)
-            most = rows_kept(tuple(opened.source["shape"]), n)
             try:
-                samples = collect(opened.samples, opened.data_range, most=most)
+                samples = subsample_dataset(opened, n)
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from error
         known = header.get("data", {}) if header else {}
@@ -221,20 +220,13 @@ class FileSource:
 
     def evaluated(self, reference_of: MakeReference, n: int | None) -> list[Evaluation]:
         """One row."""
-        from specjax.evaluate.evaluation import in_sets, judged
-        from specjax.evaluate.reference import MOST_SAMPLES
+        from specjax.evaluate.evaluation import evaluate_sets, split_into_sets
+        from specjax.evaluate.reference import MAX_N
 
-        reference = reference_of(min(len(self.samples), n or MOST_SAMPLES))
-        sets = in_sets(self.samples, reference.n, reference.seed)
-        total, done = len(sets) if len(sets) > 1 else 2 * len(reference.splits), 0
+        reference = reference_of(min(len(self.samples), n or MAX_N))
+        sets = split_into_sets(self.samples, reference.n, reference.seed)
         with progress("measuring", "comparisons") as update:
-
-            def tell() -> None:
-                nonlocal done
-                done += 1
-                update(done, total)
-
-            return [judged(reference, self.path, sets, tell)]
+            return [evaluate_sets(reference, self.path, sets.__getitem__, len(sets), update)]
 
 
 def _header(path: str) -> dict[str, Any] | None:

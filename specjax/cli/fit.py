@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import tyro
 
+from specjax import files
 from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Data, GivenData
 from specjax.cli.schedules import levels_of, noise_of, read_schedule, source_of
-from specjax.files import codec as files
 from specjax.files.forward_noise import ForwardNoise
-from specjax.fitting.plan_result import PlanResult
 from specjax.noise.noise_spectrum import check_noise
 from specjax.noise.whitening import effective
 from specjax.schedules.schedule import NoiseSchedule
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from specjax.data import Dataset
     from specjax.fitting.compare import Comparison
     from specjax.gaussian.probe import Probe
+    from specjax.gaussian.task import GaussianTask
     from specjax.spectra.spectrum import Spectrum
 
 _CURVE_STEPS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120)
@@ -53,59 +54,51 @@ class Goal:
     """what the network errs by, as a part of the ideal denoiser's own error: with 0.1 dpmpp_2m gets
     levels that a network can follow"""
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """Of the sampler, by name."""
-        return checks.named_values("sampler_options", self.sampler_options)
+    def task(self, spectrum: Spectrum, probe: Probe | None = None) -> GaussianTask:
+        """Resolve what is asked for on a spectrum."""
+        from specjax.gaussian.task import GaussianTask
+        from specjax.sampling.samplers import sampler_of
+
+        options = checks.named_values("sampler_options", self.sampler_options)
+        return GaussianTask.resolve(
+            spectrum, sampler=sampler_of(self.sampler, **options), loss=self.loss,
+            process=self.process, alpha_bar_range=self.alpha_bar_range, denoiser=probe,
+            denoiser_error=self.denoiser_error,
+        )  # fmt: skip
 
     def check(self, steps: int) -> None:
         """Refuse what can be refused before the data are read."""
-        from specjax.gaussian.losses import check_loss
-        from specjax.sampling.samplers import plan
         from specjax.spectra.spectrum import Spectrum
 
         checks.whole_number("steps", steps)
         if self.restarts is not None:
             checks.whole_number("restarts", self.restarts)
-        check_loss(self.loss, Spectrum(np.ones(1)).with_denoiser_error(self.denoiser_error))
-        trial = NoiseSchedule.from_alpha_bar(checks.alpha_bar_range(self.alpha_bar_range))
-        plan(self.sampler, trial, self.process, **self.options)
+        self.task(Spectrum(np.ones(1)))
 
-    def probed(self) -> Probe | None:
-        """The measured denoiser, if one is given."""
+    def probe(self) -> Probe | None:
+        """Load the probe of the denoiser, if one is given."""
         from specjax.gaussian.probe import Probe
 
         if self.denoiser is None:
             return None
-        found = files.load(self.denoiser)
-        if not isinstance(found, Probe):
-            raise ValueError(f"{self.denoiser} is no probe: give a file by 'specjax probe'")
-        return found
-
-    def attached(self, spectrum: Spectrum, probed: Probe | None, data: str) -> Spectrum:
-        """The spectrum with the denoiser that is given: measured (of the same noise), erring."""
-        spectrum = spectrum.with_denoiser_error(self.denoiser_error)
-        if probed is None:
-            return spectrum
-        made, used = probed.spectrum.noise, spectrum.noise
-        check_noise(made, used, what=f"the probe {self.denoiser}", where="the fit")
-        return probed.attach(spectrum, name=data)
+        loaded = files.load(self.denoiser)
+        if not isinstance(loaded, Probe):
+            raise UserError(f"{self.denoiser} is no probe: give a file by 'specjax probe'")
+        return loaded
 
     def compared(
         self,
-        spectrum: Spectrum,
+        task: GaussianTask,
         steps: int,
         seed: int,
         schedules: dict[str, NoiseSchedule] | None = None,
     ) -> Comparison:
-        """A fit beside the heuristics and the given schedules, with a progress bar."""
+        """Compare a fit with the heuristics and the given schedules, with a progress bar."""
         from specjax.fitting.compare import compare
 
         with progress("fit", "iterations") as update:
             return compare(
-                spectrum, steps, sampler=self.sampler, loss=self.loss, process=self.process,
-                alpha_bar_range=self.alpha_bar_range, restarts=self.restarts, seed=seed,
-                sampler_options=self.options, schedules=schedules,
+                task, steps, restarts=self.restarts, seed=seed, schedules=schedules,
                 progress=lambda done, most, value: update(done, most),
             )  # fmt: skip
 
@@ -130,7 +123,6 @@ class Fit:
         """Spectrum, fit, comparison; then the files; then the table."""
         from specjax.report import fit as report
         from specjax.report.figures.save import check_path
-        from specjax.report.noise import noise_facts
 
         self.goal.check(self.steps)
         self.noise.check()
@@ -139,17 +131,17 @@ class Fit:
         if self.plot is not None:
             files.check_folder(check_path(self.plot))
         files.check_apart(data=self.data.data, out=self.out, plot=self.plot)
-        probed, opened = self.goal.probed(), self.data.open()
+        probe, opened = self.goal.probe(), self.data.open()
         self.data.noise(opened, self.noise)
         spectrum = under(self.noise, self.data.spectrum(opened))
-        noise = noise_facts(spectrum, self.goal.loss)
-        spectrum = self.goal.attached(spectrum, probed, self.data.data)
-        comparison = self.goal.compared(spectrum, self.steps, self.data.seed)
+        noise = report.noise_facts(spectrum, self.goal.loss)
+        task = self.goal.task(spectrum, probe)
+        comparison = self.goal.compared(task, self.steps, self.data.seed)
         result = replace(comparison.learned, baselines=comparison.baselines)
         files.save(self.out, result)
         if self.plot is not None:
             with status("drawing"):
-                _draw(self.plot, spectrum, comparison)
+                _draw(self.plot, comparison)
         written = [self.out, *([self.plot] if self.plot else [])]
         if self.json:
             print_json({**report.comparison_json(comparison, noise), "files": written})
@@ -175,25 +167,22 @@ class Compare:
     def run(self) -> None:
         """A fit and a comparison for every S."""
         from specjax.report import fit as report
-        from specjax.report.noise import noise_facts
 
         if not self.steps:
-            raise ValueError("steps = (): give at least one whole number")
+            raise UserError("steps = (): give at least one whole number")
         for steps in self.steps:
             self.goal.check(steps)
         self.noise.check()
         checks.seed(self.data.seed)
-        probed = self.goal.probed()
+        probe = self.goal.probe()
         given = {name: read_schedule(name) for name in self.schedules}
         opened = self.data.open()
         self._check_schedules(given, opened)
         spectrum = under(self.noise, self.data.spectrum(opened))
-        noise = noise_facts(spectrum, self.goal.loss)
-        spectrum = self.goal.attached(spectrum, probed, self.data.data)
+        noise = report.noise_facts(spectrum, self.goal.loss)
+        task = self.goal.task(spectrum, probe)
         levels = {name: levels_of(schedule) for name, schedule in given.items()}
-        found = [
-            self.goal.compared(spectrum, steps, self.data.seed, levels) for steps in self.steps
-        ]
+        found = [self.goal.compared(task, steps, self.data.seed, levels) for steps in self.steps]
         if self.json:
             print_json({"comparisons": [report.comparison_json(one, noise) for one in found]})
         else:
@@ -206,7 +195,7 @@ class Compare:
             check_units(source_of(schedule), opened.source, schedule=name, data=self.data.data)
             if not isinstance(schedule, NoiseSchedule):
                 check_noise(noise_of(schedule), noise, what=name, where="the comparison")
-            if isinstance(schedule, PlanResult):
+            if getattr(schedule, "corrections", None) is not None:
                 print(
                     f"specjax: {name} is a plan: its levels are compared under {self.goal.sampler}",
                     file=sys.stderr,
@@ -221,26 +210,14 @@ def under(noise: ForwardNoise, spectrum: Spectrum) -> Spectrum:
         return effective(spectrum, noise.on(spectrum))
 
 
-def _draw(path: str, spectrum: Spectrum, comparison: Comparison) -> None:
+def _draw(path: str, comparison: Comparison) -> None:
     from specjax.fitting.compare import heuristics, losses_over_steps
-    from specjax.gaussian.objective import objective
-    from specjax.report.figures import LossCurve, fit_figure, fit_picture, save_figure
+    from specjax.report.figures import fit_figure, save_figure
 
-    fit = comparison.learned
-    chosen = objective(spectrum, fit.sampler, fit.sampler_options, fit.loss, fit.process)
-    makers = heuristics(fit.nodes, fit.loss, fit.alpha_bar_range)
-    curves = [
-        LossCurve(name, _CURVE_STEPS, losses_over_steps(chosen, fit.nodes, make, _CURVE_STEPS))
-        for name, make in makers.items()
-    ]
-    picture = fit_picture(
-        spectrum,
-        {row.name: row.schedule for row in comparison.rows},
-        learned="learned",
-        sampler=fit.sampler,
-        sampler_options=fit.sampler_options,
-        loss=fit.loss,
-        process=fit.process,
-        over_steps=curves,
-    )
-    save_figure(fit_figure(picture), path)
+    task = comparison.task
+    curves = {
+        name: dict(zip(_CURVE_STEPS, losses_over_steps(task, make, _CURVE_STEPS), strict=True))
+        for name, make in heuristics(task).items()
+    }
+    schedules = {row.name: row.schedule for row in comparison.rows}
+    save_figure(fit_figure(task, schedules, learned="learned", over_steps=curves), path)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from specjax import files
 from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.cli.console import cache_folder, print_json, progress, status
 from specjax.cli.learn_rungs import Ladder, Rungs, ladder_of
-from specjax.files import codec as files
-from specjax.fitting.plan_result import PlanResult
+from specjax.fitting.learned import PlanResult
 from specjax.schedules.schedule import alpha_bar_range_of
 
 if TYPE_CHECKING:
@@ -61,17 +62,23 @@ class Learning:
     @property
     def options(self) -> dict[str, Any]:
         """As arguments of :func:`specjax.learn`."""
-        found = {one.name: getattr(self, one.name) for one in fields(self)}
-        found["sampler_options"] = checks.named_values("sampler_options", self.sampler_options)
-        found["objective"] = checks.named_values("objective", self.objective) or None
-        return found
+        from specjax.sampling.samplers import sampler_of
+
+        known = {one.name: getattr(self, one.name) for one in fields(self)}
+        options = checks.named_values("sampler_options", known.pop("sampler_options"))
+        if options and self.sampler is None:
+            raise UserError("sampler_options: say of which --sampler")
+        if self.sampler is not None:
+            known["sampler"] = sampler_of(self.sampler, **options)
+        known["objective"] = checks.named_values("objective", self.objective) or None
+        return known
 
     def is_stochastic(self) -> bool:
         """Whether plans have noise; refuses names that do not fit together."""
         from specjax.learning.form import forms_of
 
-        options = self.options["sampler_options"]
-        forms = forms_of(2, self.sampler, options, self.memory, self.groups, True, self.process)
+        sampler = self.options["sampler"]
+        forms = forms_of(2, sampler, self.memory, self.groups, True, self.process)
         return any(form.stochastic for form in forms.values())
 
     def check(self) -> None:
@@ -177,7 +184,7 @@ class LearnCommand:
 
     def _request(self, priors: Sequence[Any]) -> dict[str, Any]:
         """What a plan depends on, as a plan file keeps it."""
-        from specjax.files.documents import plain
+        from specjax.files import plain
         from specjax.learning.prepare import objective_of
 
         asked = {one.name: getattr(self.learning, one.name) for one in fields(self.learning)}

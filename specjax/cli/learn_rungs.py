@@ -11,13 +11,13 @@ import numpy as np
 import tyro
 
 from specjax import data as datasets
+from specjax import files
 from specjax._core import checks
 from specjax.cli.console import progress, status
 from specjax.cli.data import Reading, skipped
 from specjax.cli.evaluate_sources import is_run as is_run_folder
 from specjax.cli.run_data import data_of_run
 from specjax.cli.sample import step_of
-from specjax.files import codec as files
 from specjax.files.forward_noise import ForwardNoise
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.spectra.spectrum import Spectrum
@@ -173,7 +173,7 @@ def _of_name(rungs: Rungs, name: str, whole: datasets.Dataset | None, run: Run) 
     """A rung of a run."""
     from specjax.gaussian.probe import probe
     from specjax.learning.prepare import prior_from
-    from specjax.priors import Network
+    from specjax.priors import Gaussian, Network
 
     if name == NETWORK:
         about = {**run.source, "run": rungs.data, "step": int(run.step)}
@@ -184,7 +184,7 @@ def _of_name(rungs: Rungs, name: str, whole: datasets.Dataset | None, run: Run) 
     samples = datasets.rescaled(whole.samples, whole.data_range)
     with progress("probing", "answers", long=True) as update:
         found = probe(run.denoiser(), samples, run.effective, seed=rungs.seed, progress=update)
-    return prior_from(found.attach())
+    return prior_from(Gaussian(found.spectrum, response=found))
 
 
 def _whole(rungs: Rungs, opened: datasets.Dataset) -> datasets.Dataset:

@@ -11,12 +11,12 @@ import numpy as np
 import tyro
 
 from specjax import data as datasets
+from specjax import files
 from specjax._core import checks
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Reading, skipped
 from specjax.cli.run_data import data_of_run
 from specjax.cli.sample import step_of
-from specjax.files import codec as files
 
 if TYPE_CHECKING:
     from specjax.gaussian.probe import Probe
@@ -67,7 +67,7 @@ class ProbeCommand:
                 _draw(found, picture)
         written = [str(path) for path in (out, picture) if path is not None]
         if self.json:
-            print_json({**report_probe.facts(found), "files": written})
+            print_json({**report_probe.probe_json(found), "files": written})
         else:
             report_probe.print_probe(found, written)
 
@@ -148,7 +148,6 @@ class ProbeCommand:
 
 
 def _draw(found: Probe, path: Path) -> None:
-    from specjax.report.figures import save_figure
-    from specjax.report.figures.probe_figure import probe_figure
+    from specjax.report.figures import probe_figure, save_figure
 
     save_figure(probe_figure(found), path)

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import tyro
 
+from specjax import files
 from specjax._core import checks
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.schedules import SPECTRAL, Found, levels_of, noise_of, schedule_for, source_of
-from specjax.files import codec as files
-from specjax.files.plan_file import corrections_document
-from specjax.fitting.plan_result import PlanResult
-from specjax.fitting.result import FitResult
+from specjax.files import corrections_document
+from specjax.fitting.learned import FitResult, PlanResult
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.units import check_units
@@ -67,7 +66,7 @@ class Along:
 
     def choice(self, found: Found) -> tuple[str, dict[str, Any], str]:
         """Sampler, options and process: what is given goes before what the file says."""
-        if isinstance(found, PlanResult):
+        if isinstance(found, PlanResult) and found.corrections is not None:
             self._check_beside(found)
             return found.sampler, dict(found.sampler_options), self.process or found.process
         of_file = found if isinstance(found, FitResult) else None
@@ -95,7 +94,7 @@ class Along:
         from specjax.sampling.samplers import plan
 
         sampler, options, process = self.choice(found)
-        if isinstance(found, PlanResult):
+        if isinstance(found, PlanResult) and found.corrections is not None:
             return found.plan_in(process)
         return plan(sampler, levels_of(found), process, **options)
 
@@ -110,7 +109,7 @@ class Along:
             "process": process,
             "calls": self.planned(found).calls,
         }
-        if isinstance(found, PlanResult):
+        if isinstance(found, PlanResult) and found.corrections is not None:
             facts["corrections"] = corrections_document(found.corrections)
         return facts
 

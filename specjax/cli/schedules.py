@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from specjax import files
 from specjax._core import checks
-from specjax.files import codec as files
-from specjax.files.plan_file import FORMAT as PLAN
-from specjax.fitting.plan_result import PlanResult
-from specjax.fitting.result import FitResult
+from specjax.fitting.learned import FitResult, PlanResult
 from specjax.fitting.spectral import spectral
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.schedules.families import SCHEDULES, family
@@ -33,7 +30,7 @@ def read_schedule(text: str) -> Found:
     number = r"[\s\d.eE+,;-]|nan|inf"
     content = text if re.fullmatch(rf"({number})*[,;\s]({number})*", text, re.IGNORECASE) else ""
     if not content:
-        raw = files.read(text)
+        raw = files.read_bytes(text)
         if raw[:2] == b"PK" or raw.lstrip()[:1] == b"{":
             found = files.load(text)
             if isinstance(found, Found):
@@ -58,12 +55,9 @@ def read_schedule(text: str) -> Found:
 
 
 def is_plan(text: str) -> bool:
-    """Whether there is a plan file of that name; its numbers are not checked."""
-    try:
-        found = json.loads(Path(text).read_bytes())
-    except (OSError, ValueError):
-        return False
-    return isinstance(found, dict) and found.get("format") == PLAN
+    """Whether there is a file of that name with a plan: with corrections, not levels alone."""
+    found = files.load(text) if files.kind_of(text) == "learned" else None
+    return getattr(found, "corrections", None) is not None
 
 
 def levels_of(found: Found) -> NoiseSchedule:

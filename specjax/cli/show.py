@@ -26,7 +26,7 @@ class Show:
 
     def run(self) -> None:
         """Print it."""
-        from specjax.report import fit as report
+        from specjax.report import show as report
         from specjax.schedules.grids import check_grid
 
         found, grid = read_schedule(self.file), check_grid(self.grid)
@@ -53,7 +53,7 @@ class Export:
 
     def run(self) -> None:
         """Print it, or write it; remarks go to standard error."""
-        from specjax.files import codec as files
+        from specjax import files
         from specjax.interop.export import export
 
         if self.out is not None:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from specjax import files
 from specjax._core import checks
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Data, GivenData
 from specjax.data import Dataset
-from specjax.files import codec as files
 
 if TYPE_CHECKING:
     from specjax.spectra.spectrum import Spectrum
@@ -53,7 +53,7 @@ class SpectrumCommand:
                 _draw(spectrum, picture)
         written = [str(path) for path in (out, picture) if path is not None]
         if self.json:
-            print_json({**report_spectrum.facts(spectrum), "files": written})
+            print_json({**report_spectrum.spectrum_json(spectrum), "files": written})
         else:
             report_spectrum.print_spectrum(spectrum, written)
 

@@ -56,8 +56,7 @@ class Sweep:
 
 def _drawn(result: SweepResult, path: Path) -> list[str]:
     """The picture of a sweep, if any of its fits can be drawn."""
-    from specjax.report.figures import save_figure
-    from specjax.report.figures.sweep_figure import sweep_figure
+    from specjax.report.figures import save_figure, sweep_figure
 
     if not any(result.table.column("finite").to_pylist()):
         return []
@@ -92,43 +91,45 @@ class Recommend:
 
     def run(self) -> None:
         """Spectrum, fits of every S, table; then the schedule of the first row."""
+        from specjax import files
         from specjax._core import distributed
-        from specjax.files import codec as files
 
         distributed.use_all_cores()
         from specjax.fitting.fit import fit
-        from specjax.gaussian.losses import check_loss
+        from specjax.gaussian.task import GaussianTask
         from specjax.report.recommend import print_recommendations, recommendations_json
+        from specjax.sampling.samplers import sampler_of
         from specjax.spectra.spectrum import Spectrum
         from specjax.sweep import recommend
 
         checks.positive("target_loss", self.target_loss)
         checks.seed(self.data.seed)
         self.noise.check()
-        check_loss(self.loss, Spectrum(np.ones(1)).with_denoiser_error(self.denoiser_error))
+        GaussianTask.resolve(
+            Spectrum(np.ones(1)), loss=self.loss, denoiser_error=self.denoiser_error
+        )
         if self.out is not None:
             files.check_folder(self.out)
         ends = checks.alpha_bar_range(self.alpha_bar_range)
         opened = self.data.open()
         self.data.noise(opened, self.noise)
         spectrum = under(self.noise, self.data.spectrum(opened))
-        spectrum = spectrum.with_denoiser_error(self.denoiser_error)
         with status("fitting") as say:
             rows = recommend(
                 spectrum, self.target_loss, loss=self.loss, samplers=self.samplers,
                 process=self.process, alpha_bar_range=ends, most_steps=self.most_steps,
-                progress=say,
+                denoiser_error=self.denoiser_error, progress=say,
             )  # fmt: skip
         written = []
         if self.out is not None and rows:
             best = rows[0]
             learned = fit(
-                spectrum, best.steps, sampler=best.sampler, loss=self.loss, process=self.process,
-                alpha_bar_range=ends, sampler_options=best.sampler_options, seed=self.data.seed,
+                spectrum, best.steps, loss=self.loss, process=self.process, alpha_bar_range=ends,
+                sampler=sampler_of(best.sampler, **best.sampler_options), seed=self.data.seed,
+                denoiser_error=self.denoiser_error,
             )  # fmt: skip
             written = [str(files.save(self.out, learned))]
         if self.json:
             print_json({**recommendations_json(rows, self.target_loss), "files": written})
         else:
-            print_recommendations(rows, self.target_loss, self.loss)
-            print(*(f"wrote {path}" for path in written), sep="\n", end="\n" if written else "")
+            print_recommendations(rows, self.target_loss, self.loss, written)

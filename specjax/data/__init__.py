@@ -1,4 +1,4 @@
-"""Datasets: from a name, a file or an array to samples in known units.
+"""Datasets: samples of a name, a file or an array, in known units.
 
 ``open`` takes a built-in name (:data:`BUILTIN`), a prepared TFDS set ("tfds:NAME"), a ``.npy`` or
 ``.npz`` file, a folder of images or sound, an array, or batches. What it returns knows its units
@@ -6,16 +6,17 @@ and where it comes from, and makes the spectrum::
 
     spectrum = specjax.data.open("digits").spectrum()
 
-Nothing is read before it is needed: a library is imported when a set needs it, ``.npy`` files are
-memory-mapped, folders and TFDS sets are read batch by batch.
+Nothing is read before it is needed: a library is imported when a dataset needs it, ``.npy`` files
+are memory-mapped, folders and TFDS sets are read batch by batch. The readers: :mod:`.builtin`,
+:mod:`.npy`, :mod:`.image_folder`, :mod:`.sound_folder` (both on :mod:`.folder`), :mod:`.tfds`,
+:mod:`.iterables`.
 """
 
-from specjax.data.arrays import Collected, collect, rescaled
+from specjax.data.band_noise import corrupted
 from specjax.data.builtin import BUILTIN
-from specjax.data.corruption import corrupted
 from specjax.data.dataset import Dataset
-from specjax.data.drawing import Drawn, drawn
-from specjax.data.opening import open
+from specjax.data.in_memory import Collected, Drawn, collect, drawn, rescaled
+from specjax.data.open_dataset import open
 from specjax.data.options import Options
 
 __all__ = [

@@ -16,8 +16,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from specjax import files
 from specjax.data.dataset import Dataset
-from specjax.files import codec as files
 from specjax.spectra import estimate
 
 MEMORY_BYTES = 4 * 2**30

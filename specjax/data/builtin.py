@@ -1,4 +1,4 @@
-"""The built-in sets: real images inside the installed scikit-learn, no download."""
+"""The built-in sets: real images inside the installed scikit-learn, without a download."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 PATCHES = 20_000
-"""Patches that ``patches`` cuts: six to seven for each of its 3,072 dimensions."""
+"""The number of samples of ``patches``: six to seven for each of its 3,072 dimensions."""
 
 PATCH_SIDE = 32
 
@@ -25,7 +25,7 @@ class Builtin(NamedTuple):
 
 
 def _digits(seed: int) -> tuple[np.ndarray, np.ndarray, Mapping[str, Any]]:
-    """Handwritten digits [1797, 8, 8], 0 to 16. Nothing is random in them.
+    """Load handwritten digits [1797, 8, 8], 0 to 16. Nothing is random in them.
 
     They are read from scikit-learn's folder where its file is there: importing scikit-learn
     would take longer than all the rest of a small fit.
@@ -44,7 +44,7 @@ def _digits(seed: int) -> tuple[np.ndarray, np.ndarray, Mapping[str, Any]]:
 
 
 def _patches(seed: int) -> tuple[np.ndarray, None, Mapping[str, Any]]:
-    """Patches [N, 32, 32, 3] (uint8), each from a random place of one of two photographs."""
+    """Cut patches [N, 32, 32, 3] (uint8) at random positions of two photographs."""
     import PIL
     import sklearn
     from sklearn.datasets import load_sample_images
@@ -55,10 +55,10 @@ def _patches(seed: int) -> tuple[np.ndarray, None, Mapping[str, Any]]:
 
 
 def cut_patches(photos: list[np.ndarray], count: int, side: int, seed: int) -> np.ndarray:
-    """``count`` square patches [count, side, side, C] at places drawn uniformly, with return.
+    """Cut ``count`` square patches [count, side, side, C] at uniformly drawn positions.
 
     Args:
-      photos: [H, W, C] each, all with the same number of channels. seed: of the places.
+      photos: [H, W, C] each, all with the same number of channels. seed: of the positions.
     """
     rng = np.random.default_rng(seed)
     photo = rng.integers(len(photos), size=count)

@@ -7,24 +7,22 @@ import os
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from specjax.data.labels import numbered
-from specjax.data.options import Options, share
+from specjax._core.checks import UserError
+from specjax.data.labels import encode_labels
+from specjax.data.options import Options, shard_slice
 from specjax.spectra import estimate
 from specjax.spectra.moments import Moments
 from specjax.spectra.spectrum import Spectrum
 
-if TYPE_CHECKING:
-    from jax.sharding import Mesh
-
-DEFAULT_RANGES = {"uint8": (0.0, 255.0), "bool": (0.0, 1.0)}
-"""Ranges that need not be given, because the dtype leaves no doubt."""
+RANGE_OF_DTYPE = {"uint8": (0.0, 255.0), "bool": (0.0, 1.0)}
+"""The ranges of dtypes that leave no doubt."""
 
 _DENSE_MATRICES = 3
-"""[d, d] that are held at once: the products, the covariance, its eigenvectors."""
+"""Matrices [d, d] that are held at once: the products, the covariance, its eigenvectors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +35,12 @@ class Dataset:
         folders and TFDS sets are read anew at every pass.
       data_range: (low, high) of the samples, mapped to [-1, 1]; None for floats that are in the
         network's units already.
-      source: provenance as plain numbers and strings: name, samples (their number), shape of
-        one, data_range, and what the kind of set adds (file, sha256, seed, versions). Of a folder
-        the numbers of samples and of skipped files are known once it has been read.
-      labels: the class of each row of an array, int32 [N]; None without classes, and where
-        samples are read batch by batch, as the labels are then (:meth:`labelled`).
-      classes: the name of each class, in the order of the numbers; None without.
+      source: provenance as plain numbers and strings: name, samples (their number), shape of one
+        sample, data_range, and what the kind of data adds (file, sha256, seed, versions). The
+        numbers of samples and of skipped files of a folder are known once it has been read.
+      labels: int32 [N], the class of each sample of an array; None without classes, and where
+        samples are read batch by batch, together with their labels (:meth:`labelled`).
+      classes: the name of each class, in the order of the numbers; None without classes.
     """
 
     name: str
@@ -57,8 +55,24 @@ class Dataset:
         """(file, reason) of the bad files of a folder that the latest pass left out."""
         return list(getattr(self.samples, "skipped", ()))
 
+    @property
+    def expected_samples(self) -> int | None:
+        """The number of samples, None while only reading tells."""
+        if estimate.is_array(self.samples):
+            return len(self.samples)
+        return getattr(self.samples, "expected_samples", None)
+
+    def batches(self) -> Iterator[np.ndarray]:
+        """Yield batches [n, ...] in the stored units.
+
+        Example:
+          >>> next(sx.data.open("digits", limit=9).batches()).shape
+          (9, 8, 8)
+        """
+        return estimate.batches(self.samples)[0]
+
     def labelled(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """Batches [n, ...] in the stored units, each with the classes of its rows, int32 [n].
+        """Yield batches [n, ...] in the stored units and the classes of their samples, int32 [n].
 
         The second is None where the dataset has no classes.
 
@@ -71,18 +85,18 @@ class Dataset:
             yield from self.samples.labelled()
             return
         start = 0
-        for batch in estimate.batches(self.samples)[0]:
+        for batch in self.batches():
             yield batch, None if self.labels is None else self.labels[start : start + len(batch)]
             start += len(batch)
 
     def with_labels(self, values: Any) -> Dataset:
-        """The same array of samples with a class for each row.
+        """Return the same array of samples with a class for each of them.
 
         Args:
           values: [N] whole numbers or names; their sorted distinct values are the classes.
 
         Raises:
-          ValueError: for samples that are no array, another number of labels, labels of another
+          UserError: for samples that are no array, another number of labels, labels of another
             kind.
 
         Example:
@@ -90,27 +104,18 @@ class Dataset:
           ('a', 'b')
         """
         if not estimate.is_array(self.samples):
-            raise ValueError(f"{self.name} is read batch by batch: labels [N] need an array")
-        found, classes = numbered("labels", values, len(self.samples))
-        return replace(self, labels=found, classes=classes)
+            raise UserError(f"labels: {self.name} is read batch by batch: labels need an array")
+        labels, classes = encode_labels("labels", values, len(self.samples))
+        return replace(self, labels=labels, classes=classes)
 
-    def spectrum(
-        self,
-        *,
-        method: str = "exact",
-        shrinkage: float | str = 0.0,
-        spatial: int | None = None,
-        rank: int | None = None,
-        power_iterations: int = 4,
-        seed: int = 0,
-        mesh: Mesh | None = None,
-        precision: str | None = None,
-        progress: estimate.Progress | None = None,
-    ) -> Spectrum:
-        """The spectrum of the samples; arguments as in :meth:`Spectrum.from_samples`.
+    def spectrum(self, *, method: str = "exact", **options: Any) -> Spectrum:
+        """Estimate the spectrum of the samples.
+
+        Args:
+          method, options: of :meth:`Spectrum.from_samples`: shrinkage, spatial, rank, progress, ...
 
         Raises:
-          ValueError: for values outside ``data_range``, NaN or infinite values, a constant
+          UserError: for values outside ``data_range``, NaN or infinite values, a constant
             dataset, fewer than two samples; for an exact covariance beyond the memory; for what
             is wrong with files that are first read here (mixed sizes or rates, no good file,
             with ``strict`` the first bad one).
@@ -122,43 +127,20 @@ class Dataset:
         if method == "exact":
             _check_memory(self.source.get("shape", ()))
         return Spectrum.from_samples(
-            self.samples,
-            method=method,
-            data_range=self.data_range,
-            shrinkage=shrinkage,
-            spatial=spatial,
-            rank=rank,
-            power_iterations=power_iterations,
-            seed=seed,
-            mesh=mesh,
-            precision=precision,
-            progress=progress,
-            source=self.source,
+            self.samples, method=method, data_range=self.data_range, source=self.source, **options
         )
 
-    def moments(
-        self,
-        *,
-        mesh: Mesh | None = None,
-        precision: str | None = None,
-        progress: estimate.Progress | None = None,
-    ) -> Moments:
-        """The moments of the samples, to be merged with those of other shards.
+    def moments(self, **options: Any) -> Moments:
+        """Compute the moments of the samples, to be merged with those of other shards.
 
-        Arguments and errors as in :meth:`Moments.from_samples`.
+        Arguments and errors are those of :meth:`Moments.from_samples`.
 
         Example:
           >>> shards = [sx.data.open("digits", shard=(i, 2)).moments() for i in range(2)]
           >>> shards[0].merge(shards[1]).count
           1797
         """
-        return Moments.from_samples(
-            self.samples,
-            data_range=self.data_range,
-            mesh=mesh,
-            precision=precision,
-            progress=progress,
-        )
+        return Moments.from_samples(self.samples, data_range=self.data_range, **options)
 
 
 def _check_memory(shape: Sequence[int]) -> None:
@@ -169,111 +151,100 @@ def _check_memory(shape: Sequence[int]) -> None:
     d = math.prod(shape)
     needed = _DENSE_MATRICES * 8 * d**2
     if needed > memory:
-        raise ValueError(
+        raise UserError(
             f"samples have {d:,} numbers, whose exact covariance takes {needed / 2**30:,.0f} GiB "
             f"of {memory / 2**30:,.0f} GiB: give method = 'shift-invariant', or 'low-rank' with a "
             "rank (--method, --rank), or smaller samples (of images: --size)"
         )
 
 
-def of_array(
+def dataset_of_array(
     name: str,
     samples: Any,
-    opts: Options,
+    options: Options,
     *,
     label: str,
     source: Mapping[str, Any],
     data_range: tuple[float, float] | None = None,
     labels: Any = None,
 ) -> Dataset:
-    """A dataset of rows of an array, once its form and dtype are checked.
+    """Make a dataset of an array [N, ...], once its shape and dtype are checked.
 
-    ``label`` is what errors call the array, ``data_range`` its own range, ``labels`` are [N].
+    Args:
+      label: what errors call the array. data_range: its own range. labels: [N] of any kind.
     """
-    _check_form(label, samples)
+    shape = tuple(int(n) for n in samples.shape)
+    if len(shape) < 2:
+        raise UserError(f"{label} has shape {shape}: give [N, ...], one row a sample")
+    if 0 in shape:
+        raise UserError(f"{label} is empty, of shape {shape}: give at least two samples")
     numbers, classes = None, None
     if labels is not None:
-        numbers, classes = numbered(f"the labels of {label}", labels, len(samples))
-    for part in _parts(len(samples), opts):
+        numbers, classes = encode_labels(f"the labels of {label}", labels, len(samples))
+    if options.shard is not None or options.limit is not None:
+        kept = range(shape[0])[shard_slice(shape[0], options.shard, "samples")][: options.limit]
+        part = slice(kept.start, kept.stop)
         samples, numbers = samples[part], None if numbers is None else numbers[part]
-    count, *shape = (int(n) for n in samples.shape)
-    known = {"samples": count, "shape": shape}
-    dtype = samples.dtype
-    made = _described(name, samples, dtype, opts, label, data_range, {**known, **source})
+    known = {"samples": len(samples), "shape": list(shape[1:]), **source}
+    made = _described(name, samples, samples.dtype, options, label, data_range, known)
     return replace(made, labels=numbers, classes=classes)
 
 
-def _parts(count: int, opts: Options) -> Iterator[slice]:
-    """The slices that make up what shard and limit leave, one after the other."""
-    if opts.shard is not None:
-        yield share(count, opts.shard, "samples")
-    if opts.limit is not None:
-        yield slice(opts.limit)
-
-
-def of_reader(
+def dataset_of_reader(
     name: str,
     reader: Any,
-    opts: Options,
+    options: Options,
     *,
     source: Mapping[str, Any],
     data_range: tuple[float, float] | None = None,
 ) -> Dataset:
-    """A dataset of batches that a reader yields, which knows ``sample_shape`` and ``sample_dtype``.
+    """Make a dataset of an iterable of batches that knows its ``sample_shape``, ``sample_dtype``.
 
-    What it has ``found``, if anything, is part of the provenance, as it changes. One with
+    Its ``statistics``, if it has some, are part of the provenance, as they change. One with
     ``classes`` also has ``labelled()``, batches with their labels.
     """
-    known = {"shape": [int(n) for n in reader.sample_shape]}
-    dtype = reader.sample_dtype
-    made = _described(name, reader, dtype, opts, name, data_range, {**known, **source})
-    source = ChainMap(getattr(reader, "found", {}), dict(made.source))
-    return replace(made, source=source, classes=getattr(reader, "classes", None))
+    known = {"shape": [int(n) for n in reader.sample_shape], **source}
+    made = _described(name, reader, reader.sample_dtype, options, name, data_range, known)
+    provenance = ChainMap(getattr(reader, "statistics", {}), dict(made.source))
+    return replace(made, source=provenance, classes=getattr(reader, "classes", None))
 
 
 def _described(
     name: str,
     samples: Any,
     dtype: Any,
-    opts: Options,
+    options: Options,
     label: str,
     own_range: tuple[float, float] | None,
     source: Mapping[str, Any],
 ) -> Dataset:
-    given = own_range if opts.data_range is None else opts.data_range
-    data_range = range_for(label, dtype, given)
+    """Make a dataset whose provenance says how it was read."""
+    given = own_range if options.data_range is None else options.data_range
+    data_range = _range_of(label, dtype, given)
     known: dict[str, Any] = {
         "name": name,
         "dtype": str(dtype),
         "data_range": None if data_range is None else list(data_range),
     }
-    if opts.limit is not None:
-        known["limit"] = int(opts.limit)
-    if opts.shard is not None:
-        known["shard"] = [int(n) for n in opts.shard]
+    if options.limit is not None:
+        known["limit"] = int(options.limit)
+    if options.shard is not None:
+        known["shard"] = [int(n) for n in options.shard]
     return Dataset(name, samples, data_range, {**known, **source})
 
 
-def _check_form(label: str, samples: Any) -> None:
-    shape = tuple(samples.shape)
-    if len(shape) < 2:
-        raise ValueError(f"{label} has shape {shape}: give [N, ...], one row a sample")
-    if 0 in shape:
-        raise ValueError(f"{label} is empty, of shape {shape}: give at least two samples")
-
-
-def range_for(
+def _range_of(
     label: str, dtype: Any, given: tuple[float, float] | None
 ) -> tuple[float, float] | None:
-    """The range of samples of a dtype: the given one, or the dtype's own; None for floats."""
-    named, kind = str(dtype), np.dtype(dtype).kind
+    """Return the range of samples of a dtype: the given one, the dtype's own, None for floats."""
+    kind = np.dtype(dtype).kind
     if kind not in "biuf":
-        raise ValueError(f"{label} has dtype {named}: give real floats or integers")
+        raise UserError(f"{label} has dtype {dtype}: give real floats or integers")
     if given is not None:
         return estimate.check_range(given)
-    if kind in "iub" and named not in DEFAULT_RANGES:
-        raise ValueError(
-            f"{label} has dtype {named}: integers other than uint8 need data_range=(low, high) "
+    if kind in "iub" and str(dtype) not in RANGE_OF_DTYPE:
+        raise UserError(
+            f"{label} has dtype {dtype}: integers other than uint8 need data_range=(low, high) "
             "(--data-range LOW HIGH), the values that stand for -1 and 1"
         )
-    return DEFAULT_RANGES.get(named)
+    return RANGE_OF_DTYPE.get(str(dtype))

@@ -1,7 +1,6 @@
-"""Classes of samples: numbers from 0 on, int32, and a name for each.
+"""Class labels: int32 numbers from 0 on, and the name of each class.
 
-The numbers of a set do not depend on which part of it is read: classes are those of the whole set,
-whatever shard and limit are.
+The classes are those of the whole dataset, whatever shard or limit is read.
 """
 
 from __future__ import annotations
@@ -13,74 +12,72 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from specjax._core import checks
-
-ARRAYS = ("labels", "label", "y")
-"""Names that an array of labels has in a .npz file, if it is not told."""
+from specjax._core.checks import UserError
 
 NONE = "none"
-"""The value of the option for a set without classes."""
+"""The value of the option ``label`` for a dataset without classes."""
 
 
-class FileClasses(NamedTuple):
-    """The classes of a folder, and which one a file has."""
+class Classes(NamedTuple):
+    """The names of the classes, and ``number_of(item)``, the class of a file or a record."""
 
     names: tuple[str, ...]
-    of: Callable[[Path], int]
+    number_of: Callable[[Any], int]
 
 
-def numbered(name: str, values: Any, count: int) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Labels [N] as numbers from 0 on (int32), and the names of their sorted distinct values.
+def encode_labels(name: str, values: Any, count: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Encode labels [N] as int32 numbers, in the order of their sorted distinct values.
 
     Args:
-      name: what errors call them. values: whole numbers or text. count: N.
+      name: of the labels, for errors. values: whole numbers or text. count: N.
 
     Raises:
-      ValueError: for another shape or another kind of values.
+      UserError: for another shape or another kind of values.
 
     Example:
-      >>> numbered("labels", [7, 3, 7], 3)
+      >>> encode_labels("labels", [7, 3, 7], 3)
       (array([1, 0, 1], dtype=int32), ('3', '7'))
     """
     array = np.asarray(values)
     if array.shape != (count,):
-        raise ValueError(f"{name} has shape {array.shape}: give one label a sample, [{count}]")
-    if array.dtype.kind not in "iubUS":
-        raise ValueError(f"{name} has dtype {array.dtype}: give whole numbers or text as labels")
+        raise UserError(f"{name} has shape {array.shape}: give one label a sample, [{count}]")
+    if not are_labels(array):
+        raise UserError(f"{name} has dtype {array.dtype}: give whole numbers or text as labels")
     distinct, numbers = np.unique(array, return_inverse=True)
     words = distinct.astype(str) if distinct.dtype.kind == "S" else distinct
     return numbers.astype(np.int32), tuple(str(word) for word in words)
 
 
 def are_labels(array: np.ndarray) -> bool:
-    """Whether an array that is called like labels can be some."""
+    """Tell whether an array can hold labels: one axis of whole numbers or text."""
     return array.ndim == 1 and array.dtype.kind in "iubUS"
 
 
-def of_files(root: Path, files: Sequence[Path], how: str | None) -> FileClasses | None:
-    """The classes of the files of a folder, None where there are none.
+def file_classes(root: Path, files: Sequence[Path], rule: str | None) -> Classes | None:
+    """Return the classes of the files of a folder, or None where there are none.
 
     Args:
-      how: "folder" (the first subfolder), "prefix" (before the first "_" of the name), "none", or
+      rule: "folder" (the first subfolder), "prefix" (before the first "_" of the name), "none", or
         None for "folder" where every file is in one of several subfolders.
 
     Raises:
-      ValueError: for another word; if a file has no class of the kind that is asked for.
+      UserError: for another rule; if some file has no class by this rule.
     """
-    if how is not None:
-        checks.one_of("label", how, ("folder", "prefix", NONE))
-    if how == NONE:
+    if rule is not None:
+        checks.one_of("label", rule, ("folder", "prefix", NONE))
+    if rule == NONE:
         return None
-    read = _before_underscore if how == "prefix" else _subfolder
-    words = {read(root, file) for file in files}
-    if how is None and ("" in words or len(words) < 2):
+    class_name = _prefix if rule == "prefix" else _subfolder
+    found = {class_name(root, file) for file in files}
+    if rule is None and ("" in found or len(found) < 2):
         return None
-    if "" in words:
-        flat = next(file for file in files if not read(root, file)).relative_to(root)
-        lacks = 'no "_" in its name' if how == "prefix" else f"no subfolder of {root}"
-        raise ValueError(f"label = {how!r}: {flat} has {lacks}: give another label, or none")
-    names = tuple(sorted(words))
-    number = {word: i for i, word in enumerate(names)}
-    return FileClasses(names, lambda file: number[read(root, file)])
+    if "" in found:
+        bare = next(file for file in files if not class_name(root, file)).relative_to(root)
+        lacks = 'no "_" in its name' if rule == "prefix" else f"no subfolder of {root}"
+        raise UserError(f"label = {rule!r}: {bare} has {lacks}: give another label, or none")
+    names = tuple(sorted(found))
+    numbers = {name: i for i, name in enumerate(names)}
+    return Classes(names, lambda file: numbers[class_name(root, file)])
 
 
 def _subfolder(root: Path, file: Path) -> str:
@@ -88,6 +85,6 @@ def _subfolder(root: Path, file: Path) -> str:
     return inside[0] if len(inside) > 1 else ""
 
 
-def _before_underscore(root: Path, file: Path) -> str:
-    before, found, _ = file.name.partition("_")
-    return before if found else ""
+def _prefix(root: Path, file: Path) -> str:
+    before, underscore, _ = file.name.partition("_")
+    return before if underscore else ""

@@ -1,4 +1,7 @@
-"""Which noise is asked for, as command lines, training runs and sweeps say it."""
+"""The forward noise by the options of a command or a training run: a family, or a file.
+
+It stands among the files because a noise may come from one: the noise itself, or a learned result.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from specjax._core import checks
-from specjax.files import codec as files
+from specjax._core.checks import UserError
+from specjax.files.kinds import load
 from specjax.noise.bases import BASES
 from specjax.noise.families import NOISES, check_family, noise_spectrum
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_weights
@@ -17,14 +21,14 @@ from specjax.spectra.spectrum import Spectrum
 
 ISOTROPIC = "isotropic"
 
-_OF_FAMILY = {
+_FAMILY_OPTIONS = {
     "noise_exponent": ("exponent", "power_law"),
     "noise_r0": ("r0", "power_law"),
     "noise_decay": ("decay", "exponential"),
     "noise_gains": ("gains", "two_band"),
     "noise_bands": ("low and high", "two_band"),
 }
-"""Options, the parameters that they are, and of which family."""
+"""Options that belong to one family: the parameter and the family."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,56 +60,53 @@ class ForwardNoise:
 
     @property
     def white(self) -> bool:
-        """Whether nothing is asked for."""
+        """Whether no option is set, so that the noise is isotropic."""
         return self == ForwardNoise()
 
     def check(self) -> None:
         """Refuse what can be refused without the data.
 
         Raises:
-          ValueError: for a family or basis that does not exist, options of another family, and
+          UserError: for a family or basis that does not exist, options of another family, and
             parameters that :func:`noise_spectrum` refuses.
         """
         checks.one_of("noise_basis", self.noise_basis, BASES)
         self._check_family()
-        if self._is_saved:
-            self._saved()
-        elif not self._is_file:
-            check_family(self._family, **self._options())
+        if self._in_specjax_file:
+            self._loaded()
+        elif not self._in_file:
+            check_family(self._family, **self._parameters())
 
     def spectrum(
         self, shape: tuple[int, ...], *, spatial: int | None = None, own: Basis | None = None
     ) -> NoiseSpectrum | None:
-        """The noise on samples of a shape; None where it is isotropic.
+        """Return the noise on samples of a shape; None where it is isotropic.
 
         Args:
           spatial: how many axes are sides. own: the data's eigenbasis, for the basis "data".
 
         Raises:
-          ValueError: as :class:`NoiseSpectrum` does, and for a file that cannot be read, or of
+          UserError: as :class:`NoiseSpectrum` does, and for a file that cannot be read, or of
             noise on other samples.
         """
         if self.white:
             return None
-        if self._is_saved:
-            return self._of_file(shape, own)
-        place: dict[str, Any] = {"basis": self.noise_basis}
-        if self.noise_basis == "data":
-            place["own"] = own
+        if self._in_specjax_file:
+            return self._loaded_for(shape, own)
+        basis: dict[str, Any] = {"basis": self.noise_basis}
+        basis |= {"own": own} if self.noise_basis == "data" else {"spatial": spatial}
+        if self._in_file:
+            noise = NoiseSpectrum(self._weights(), shape, **basis)
         else:
-            place["spatial"] = spatial
-        if self._is_file:
-            found = NoiseSpectrum(self._weights(), shape, **place)
-        else:
-            place["normalise"] = not self.noise_as_is
-            found = noise_spectrum(self._family, shape, **{**self._options(), **place})
-        return None if found.isotropic else found
+            parameters = {**self._parameters(), **basis, "normalise": not self.noise_as_is}
+            noise = noise_spectrum(self._family, shape, **parameters)
+        return None if noise.isotropic else noise
 
     def on(self, spectrum: Spectrum) -> NoiseSpectrum | None:
-        """The noise on the samples of a spectrum; None where it is isotropic.
+        """Return the noise on the samples of a spectrum; None where it is isotropic.
 
         Raises:
-          ValueError: as :meth:`spectrum` does.
+          UserError: as :meth:`spectrum` does.
         """
         basis = spectrum.basis
         shape = (spectrum.dimension,) if basis is None else tuple(basis.shape)
@@ -113,77 +114,72 @@ class ForwardNoise:
         return self.spectrum(shape, spatial=spatial, own=basis)
 
     @property
-    def _is_saved(self) -> bool:
+    def _in_specjax_file(self) -> bool:
         return self.noise.endswith(".json")
 
     @property
-    def _is_file(self) -> bool:
+    def _in_file(self) -> bool:
         return self.noise.endswith((".npy", ".json"))
 
-    def _saved(self) -> NoiseSpectrum:
-        """The noise of a file by specjax, which says all of it."""
-        loaded = files.load(self.noise)
-        found: NoiseSpectrum | None = (
-            loaded if isinstance(loaded, NoiseSpectrum) else getattr(loaded, "noise", None)
-        )
-        if found is None:
-            raise ValueError(f"noise = {self.noise}: that file is of isotropic noise; leave it out")
-        if self.noise_as_is or self.noise_basis not in ("fourier", found.basis):
-            raise ValueError(
-                f"noise = {self.noise} is {found.name} noise: leave out noise_basis and noise_as_is"
+    def _loaded(self) -> NoiseSpectrum:
+        """Load the noise of a file by specjax, which has its basis and scale."""
+        loaded = load(self.noise)
+        noise = loaded if isinstance(loaded, NoiseSpectrum) else getattr(loaded, "noise", None)
+        if noise is None:
+            raise UserError(f"noise = {self.noise}: that file is of isotropic noise; leave it out")
+        if self.noise_as_is or self.noise_basis not in ("fourier", noise.basis):
+            raise UserError(
+                f"noise = {self.noise} is {noise.name} noise: leave out noise_basis and noise_as_is"
             )
-        return found
+        return noise
 
-    def _of_file(self, shape: tuple[int, ...], own: Basis | None) -> NoiseSpectrum:
-        found = self._saved()
-        if found.shape != tuple(shape):
-            raise ValueError(
-                f"noise = {self.noise} is on samples of shape {found.shape}, these are of "
+    def _loaded_for(self, shape: tuple[int, ...], own: Basis | None) -> NoiseSpectrum:
+        noise = self._loaded()
+        if noise.shape != tuple(shape):
+            raise UserError(
+                f"noise = {self.noise} is on samples of shape {noise.shape}, these are of "
                 f"{tuple(shape)}: give noise of the same shape"
             )
-        return replace(found, own=own) if found.basis == "data" else found
+        return replace(noise, own=own) if noise.basis == "data" else noise
 
     @property
     def _family(self) -> str:
         return self.noise.replace("-", "_")
 
     def _check_family(self) -> None:
-        known = [name.replace("_", "-") for name in NOISES]
-        if not self._is_file and self._family not in NOISES:
-            checks.one_of("noise", self.noise, known)
-        for name, (parameter, family) in _OF_FAMILY.items():
+        if not self._in_file and self._family not in NOISES:
+            checks.one_of("noise", self.noise, [name.replace("_", "-") for name in NOISES])
+        for name, (parameter, family) in _FAMILY_OPTIONS.items():
             if getattr(self, name) is not None and self._family != family:
-                raise ValueError(
+                raise UserError(
                     f"{name} is {parameter} of {family.replace('_', '-')} noise, the noise is "
                     f"{self.noise}: leave it out, or give --noise {family.replace('_', '-')}"
                 )
-        if self._is_file and (self.noise_omit is not None or self.noise_offset):
-            raise ValueError(
+        if self._in_file and (self.noise_omit is not None or self.noise_offset):
+            raise UserError(
                 f"noise = {self.noise} has weights of its own: put the band or offset into them"
             )
 
-    def _options(self) -> dict[str, Any]:
-        """Of :func:`check_family`."""
+    def _parameters(self) -> dict[str, Any]:
+        """Collect the arguments of :func:`check_family`."""
         given: dict[str, Any] = {
             parameter: getattr(self, name)
-            for name, (parameter, _) in _OF_FAMILY.items()
+            for name, (parameter, _) in _FAMILY_OPTIONS.items()
             if name != "noise_bands" and getattr(self, name) is not None
         }
         if self.noise_bands is not None:
             given |= {"low": self.noise_bands[:2], "high": self.noise_bands[2:]}
-        given |= {
-            "basis": self.noise_basis, "omit": self.noise_omit, "offset": self.noise_offset,
-        }  # fmt: skip
-        return given
+        shared = {"basis": self.noise_basis, "omit": self.noise_omit, "offset": self.noise_offset}
+        return given | shared
 
     def _weights(self) -> np.ndarray:
         try:
-            found = np.load(self.noise, allow_pickle=False)
+            weights = np.load(self.noise, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise ValueError(f"cannot read noise = {self.noise}: {error}") from error
-        if not np.issubdtype(found.dtype, np.floating):
-            raise ValueError(f"{self.noise} holds {found.dtype}: give weights as floats")
+            raise UserError(f"cannot read noise = {self.noise}: {error}") from error
+        if not np.issubdtype(weights.dtype, np.floating):
+            raise UserError(f"{self.noise} holds {weights.dtype}: give weights as floats")
         if not self.noise_as_is:
-            check_weights(found)
-            found = found / np.sqrt(np.mean(found**2))
-        return np.asarray(found, np.float64)
+            check_weights(weights)
+            weights = weights / np.sqrt(np.mean(weights**2))
+        return np.asarray(weights, np.float64)

@@ -1,13 +1,12 @@
-"""Samples to files: a picture of many, numbered pictures or sounds, arrays.
+"""Samples as files: a picture of many, numbered pictures or sounds, arrays.
 
-Samples are in the network's units, [-1, 1]; what lies outside is clipped in pictures and sound,
+Samples are in the network's units, [-1, 1]; what lies outside is clipped in pictures and sounds,
 and kept in arrays.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import math
 import os
 import tempfile
@@ -18,19 +17,22 @@ from typing import Any
 
 import numpy as np
 
-from specjax.files import codec as files
+from specjax._core.checks import UserError
+from specjax.files import codec
+from specjax.files.atomic import check_folder, write_atomically, writing
 
 _TILE = 64
-"""Pixels of a side that small samples are enlarged to, at least, by whole factors."""
+"""Small samples are enlarged to this many pixels a side, at least, by whole factors."""
 
 _GAP, _GAP_GREY = 2, 128
-_GRID_MOST = 8192  # pixels of a side of a grid; beyond it samples are not enlarged
+_LARGEST_GRID = 8192  # pixels a side; samples of a larger grid are not enlarged
 
+SAMPLES_VERSION = 1
 ALLOWED = ".png, .npz, .npy, .wav or a folder"
 
 
 def grid(samples: Any) -> np.ndarray:
-    """One picture of all samples: near-square, row by row, small ones enlarged.
+    """Draw one picture of all samples: near-square, row by row, small ones enlarged.
 
     Args:
       samples: [n, height, width] or [n, height, width, C] with C = 1 or 3, in [-1, 1].
@@ -39,7 +41,7 @@ def grid(samples: Any) -> np.ndarray:
       uint8 [H, W], or [H, W, 3] for colour.
 
     Raises:
-      ValueError: for samples of another form.
+      UserError: for samples that are no pictures.
 
     Example:
       >>> grid(np.zeros((5, 8, 8))).shape  # 2 rows of 3 tiles of 64
@@ -49,7 +51,7 @@ def grid(samples: Any) -> np.ndarray:
     n, height, width = tiles.shape[:3]
     columns = math.ceil(math.sqrt(n))
     rows = -(-n // columns)
-    most = max(1, _GRID_MOST // (columns * max(height, width)))
+    most = max(1, _LARGEST_GRID // (columns * max(height, width)))
     factor = min(max(1, _TILE // max(height, width)), most)
     tiles = tiles.repeat(factor, 1).repeat(factor, 2)
     step = np.array(tiles.shape[1:3]) + _GAP
@@ -62,7 +64,7 @@ def grid(samples: Any) -> np.ndarray:
 
 
 def _pixels(samples: Any) -> np.ndarray:
-    """uint8 [n, height, width] or [n, height, width, 3]."""
+    """Make uint8 [n, height, width] or [n, height, width, 3] of samples."""
     samples = np.asarray(samples, np.float32)
     _check_picture(samples.shape[1:])
     if samples.ndim == 4 and samples.shape[-1] == 1:
@@ -73,58 +75,58 @@ def _pixels(samples: Any) -> np.ndarray:
 def _check_picture(shape: tuple[int, ...]) -> None:
     if len(shape) == 2 or (len(shape) == 3 and shape[-1] in (1, 3)):
         return
-    raise ValueError(
+    raise UserError(
         f"samples of shape {shape} are no pictures (height, width, at most 1 or 3 channels): "
         "write .npz or .npy"
     )
 
 
 def is_sound(source: Mapping[str, Any]) -> bool:
-    """Whether the data are sound: their rate is known."""
+    """Tell whether the data are sound: their rate is known."""
     return bool(source.get("rate"))
 
 
 def check_target(
     path: str | os.PathLike[str], n: int | None = None, shape: Any = None, source: Any = None
 ) -> Path:
-    """The path, if n samples of that shape can be written there; what is None is not checked.
+    """Return the path if n samples of that shape can be written there; None is not checked.
 
     Raises:
-      ValueError: for an unknown suffix, a folder that does not exist, cannot be written to or
-        holds files, and a form that the samples do not have.
+      UserError: for an unknown suffix, a folder that does not exist, cannot be written to or
+        holds files, and a kind of file that the samples are not.
     """
     path = Path(path)
     kind = path.suffix.lower()
     if kind not in ("", ".png", ".npz", ".npy", ".wav"):
-        raise ValueError(f"out = {str(path)!r} ends in {kind!r}: give {ALLOWED}")
+        raise UserError(f"out = {str(path)!r} ends in {kind!r}: give {ALLOWED}")
     if kind:
-        files.check_folder(path)
+        check_folder(path)
     else:
         _check_new_folder(path)
     if kind == ".wav" and n is not None and n > 1:
-        raise ValueError(f"{path} holds one sound, not {n}: give a folder, or one sample")
+        raise UserError(f"{path} holds one sound, not {n}: give a folder, or one sample")
     if shape is not None and source is not None:
-        _check_form(path, tuple(shape), source)
+        _check_kind(path, tuple(shape), source)
     return path
 
 
-def _check_form(path: Path, shape: tuple[int, ...], source: Mapping[str, Any]) -> None:
+def _check_kind(path: Path, shape: tuple[int, ...], source: Mapping[str, Any]) -> None:
     kind, sound = path.suffix.lower(), is_sound(source)
     if kind == ".wav" or (kind == "" and sound):
         if not sound:
-            raise ValueError(f"{path}: the run is not of sound: write .png, .npz, .npy or a folder")
+            raise UserError(f"{path}: the run is not of sound: write .png, .npz, .npy or a folder")
         if len(shape) != 1:
-            raise ValueError(f"samples of shape {shape} are no mono sound: write .npz or .npy")
+            raise UserError(f"samples of shape {shape} are no mono sound: write .npz or .npy")
     elif kind in (".png", ""):
         if sound:
-            raise ValueError(f"{path}: the run is of sound: give a folder, .wav, .npz or .npy")
+            raise UserError(f"{path}: the run is of sound: give a folder, .wav, .npz or .npy")
         _check_picture(shape)
 
 
 def _check_new_folder(path: Path) -> None:
-    files.check_folder(path / "..." if path.is_dir() else path)
+    check_folder(path / "..." if path.is_dir() else path)
     if path.is_dir() and any(path.iterdir()):
-        raise ValueError(f"cannot write into {path}: the folder holds files; give a new one")
+        raise UserError(f"cannot write into {path}: the folder holds files; give a new one")
 
 
 def write_samples(
@@ -133,18 +135,18 @@ def write_samples(
     source: Mapping[str, Any] | None = None,
     header: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write samples [n, ...], whole or not at all, in the form that the path's suffix names.
+    """Write samples [n, ...], whole or not at all, as the path's suffix says.
 
-    ``.png`` is a grid; ``.npz`` holds ``samples`` (float32) and ``header`` (JSON as bytes);
-    ``.npy`` the samples alone; ``.wav`` one sound of 16 bits at the rate of the source; a path
-    without a suffix is a folder of numbered sounds (or, of images, pictures).
+    ``.png`` is a grid; ``.npz`` holds the array ``samples`` (float32) and the header, see
+    :mod:`specjax.files.codec`; ``.npy`` the samples alone; ``.wav`` one sound of 16 bits at the
+    rate of the source; a path without a suffix is a folder of numbered sounds or pictures.
 
     Args:
-      samples: [n, ...] in [-1, 1]. source: of the data; ``rate`` says that they are sound.
+      samples: [n, ...] in [-1, 1]. source: that of the data; with a ``rate`` they are sound.
       header: what made the samples; only .npz keeps it.
 
     Raises:
-      ValueError: as :func:`check_target`, and if the disk is full.
+      UserError: as :func:`check_target`, and if the disk is full.
 
     Example:
       >>> import tempfile
@@ -156,21 +158,21 @@ def write_samples(
     path = check_target(path, len(samples), samples.shape[1:], source)
     kind = path.suffix.lower()
     if kind == ".png":
-        return files.write_atomically(path, _png(grid(samples)))
+        return write_atomically(path, _png(grid(samples)))
     if kind == ".wav":
-        return files.write_atomically(path, _wav(samples[0], int(source["rate"])))
-    if kind:
-        return files.write_atomically(path, _arrays(kind, samples, header or {}))
+        return write_atomically(path, _wav(samples[0], int(source["rate"])))
+    if kind == ".npy":
+        return write_atomically(path, _npy(samples))
+    if kind == ".npz":
+        return codec.write(path, "samples", SAMPLES_VERSION, header or {}, {"samples": samples})
     if is_sound(source):
-        contents = [_wav(one, int(source["rate"])) for one in samples]
-    else:
-        contents = [_png(one) for one in _pixels(samples)]
-    return _write_folder(path, contents, ".wav" if is_sound(source) else ".png")
+        return _write_folder(path, [_wav(one, int(source["rate"])) for one in samples], ".wav")
+    return _write_folder(path, [_png(one) for one in _pixels(samples)], ".png")
 
 
 def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> Path:
-    """A picture as a PNG, whole or not at all."""
-    return files.write_atomically(path, _png(picture))
+    """Write a picture as a PNG, whole or not at all."""
+    return write_atomically(path, _png(picture))
 
 
 def _png(picture: np.ndarray) -> bytes:
@@ -182,7 +184,7 @@ def _png(picture: np.ndarray) -> bytes:
 
 
 def _wav(sound: np.ndarray, rate: int) -> bytes:
-    """Mono, 16 bits: 1.0 is 32767."""
+    """Encode mono sound in 16 bits: 1.0 is 32767."""
     numbers = np.rint(np.clip(sound, -1, 1) * 32767).astype("<i2")
     file = io.BytesIO()
     with wave.open(file, "wb") as out:
@@ -193,29 +195,22 @@ def _wav(sound: np.ndarray, rate: int) -> bytes:
     return file.getvalue()
 
 
-def _arrays(kind: str, samples: np.ndarray, header: Mapping[str, Any]) -> bytes:
+def _npy(samples: np.ndarray) -> bytes:
     file = io.BytesIO()
-    if kind == ".npy":
-        np.save(file, samples, allow_pickle=False)
-    else:
-        text = json.dumps(files.plain(header), allow_nan=False).encode()
-        np.savez(file, samples=samples, header=np.frombuffer(text, np.uint8))
+    np.save(file, samples, allow_pickle=False)
     return file.getvalue()
 
 
 def _write_folder(path: Path, contents: list[bytes], suffix: str) -> Path:
-    """Numbered files in a folder that appears with all of them."""
+    """Write numbered files into a folder that appears with all of them."""
     digits = max(4, len(str(len(contents) - 1)))
-    try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as temporary:
-            whole = Path(temporary, path.name)
-            whole.mkdir()
-            for i, content in enumerate(contents):
-                (whole / f"{i:0{digits}}{suffix}").write_bytes(content)
-            os.replace(whole, path)
-    except OSError as error:
-        raise ValueError(
-            f"cannot write {path}: {error.strerror or error}; nothing was written there, free "
-            "space or choose another folder"
-        ) from error
+    with (
+        writing(path),
+        tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as temporary,
+    ):
+        whole = Path(temporary, path.name)
+        whole.mkdir()
+        for i, content in enumerate(contents):
+            (whole / f"{i:0{digits}}{suffix}").write_bytes(content)
+        os.replace(whole, path)
     return path

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 Function = Callable[[jax.Array], jax.Array]
 """Parameters [n] to a value []."""
 
-_ENOUGH, _FLATTER = 1e-4, 0.9  # of the slope: the fall of the value, and what is left of it
+_ARMIJO, _WOLFE = 1e-4, 0.9  # sufficient decrease, and what may be left of the slope
 PATIENCE = 8  # iterations without a gain above rounding before a method with line search ends
 _TRIALS = 12  # points of one line search before the estimate of the Hessian is dropped
 _SETTLED = 10  # times the tolerance: from here on a failed line search is the end
@@ -142,10 +142,10 @@ def _advance(function: Function, s: State) -> State:
     value, gradient = jax.value_and_grad(function)(theta)
     rounding = 4 * jnp.finfo(value.dtype).eps * (1 + jnp.abs(value))
     before, here = s.gradient @ s.direction, gradient @ s.direction
-    fell = value <= s.value + _ENOUGH * s.step * before
-    level = (value <= s.value + rounding) & (here <= (2 * _ENOUGH - 1) * before)
+    fell = value <= s.value + _ARMIJO * s.step * before
+    level = (value <= s.value + rounding) & (here <= (2 * _ARMIJO - 1) * before)
     falls = jnp.isfinite(value) & jnp.isfinite(here) & (fell | level)
-    moves = falls & (here >= _FLATTER * before)
+    moves = falls & (here >= _WOLFE * before)
     slope = jnp.abs(gradient).max(initial=0.0)
     gained = (value < s.value - rounding) | (slope < s.slope / 2)
     trials = jnp.where(moves, 0, s.trials + 1)

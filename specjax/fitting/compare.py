@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
-from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.fitting.fit import Progress, fit
-from specjax.fitting.result import FitResult
+from specjax.fitting.learned import LearnedResult
 from specjax.fitting.spectral import spectral
-from specjax.gaussian.losses import LOSSES
-from specjax.gaussian.objective import Objective, objective
+from specjax.gaussian.modes import Modes
+from specjax.gaussian.task import GaussianTask, TaskOptions
 from specjax.gaussian.transfer import transfer
-from specjax.noise.noise_spectrum import NoiseSpectrum
-from specjax.noise.whitening import effective
 from specjax.sampling.step import SamplerPlan
-from specjax.schedules.families import SCHEDULES, family
+from specjax.schedules.families import SCHEDULES, Family, family
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.spectrum import Spectrum
 
@@ -30,7 +28,7 @@ MOST_STEPS = 1000
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparedSchedule:
     """One schedule of a comparison.
 
     ``steps_needed`` is the fewest steps with which the family reaches the learned loss: None
@@ -45,10 +43,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Schedules of S steps on one spectrum, best first, and the fit among them."""
+    """Schedules of S steps on one task, best first, and the learned one among them."""
 
-    learned: FitResult
-    rows: tuple[Row, ...]
+    learned: LearnedResult
+    rows: tuple[ComparedSchedule, ...]
+    task: GaussianTask
 
     @property
     def baselines(self) -> dict[str, float]:
@@ -59,72 +58,65 @@ class Comparison:
     def amplification(self) -> float:
         """What the learned schedule makes of a denoiser's errors, over the least of the others.
 
-        Of the variance that :meth:`Spectrum.with_denoiser_error` adds up to, among schedules of as
-        many steps. It is about 1 for DDIM; above :data:`AMPLIFIED` the loss is no guide for a
-        network: on the digits' one such schedules are worse than a cosine
-        (experiments/erring_denoiser).
+        The ratio of the variances that independent errors add up to (``denoiser_error`` of
+        :class:`specjax.gaussian.task.TaskOptions`), among schedules of as many steps. It is about
+        1 for DDIM; above :data:`AMPLIFIED` the loss is no guide for a network: on the digits' one
+        such schedules are worse than a cosine (experiments/erring_denoiser).
         """
-        fit = self.learned
-        chosen = objective(fit.nodes, fit.sampler, fit.sampler_options, fit.loss, fit.process)
         others = [row.schedule for row in self.rows if row.name != "learned"]
-        alike = [x for x in others if x.steps == fit.steps]
-        return amplification(chosen, fit.nodes, fit.schedule, alike)
+        alike = [schedule for schedule in others if schedule.steps == self.learned.steps]
+        return amplification(self.task, self.learned.schedule, alike)
 
 
 def amplification(
-    chosen: Objective,
-    spectrum: Spectrum,
-    schedule: NoiseSchedule,
-    others: Iterable[NoiseSchedule],
+    task: GaussianTask, schedule: NoiseSchedule, others: Iterable[NoiseSchedule]
 ) -> float:
-    """See :attr:`Comparison.amplification`; ``others`` have as many steps."""
-    relative = not LOSSES[chosen.loss].in_data_units
+    """Compute :attr:`Comparison.amplification`; ``others`` have as many steps."""
+    relative = not task.loss.in_data_units
 
     def errors(x: NoiseSchedule) -> float:
-        return errors_of(chosen.plan(x), spectrum, relative)
+        return accumulated_error(task.plan(x), task.nodes, relative)
 
     return errors(schedule) / min(errors(x) for x in others)
 
 
-def errors_of(plan: SamplerPlan, spectrum: Spectrum, relative: bool = False) -> float:
-    """What a plan makes of answers that err, independently, by the posterior's variance.
+def accumulated_error(plan: SamplerPlan, modes: Modes, relative: bool = False) -> float:
+    """Sum what a plan makes of answers that err, independently, by the posterior variance.
 
-    Summed over the eigenvalues, or over their parts of each where ``relative``.
+    Args:
+      plan: K rows. modes: the directions that are summed over.
+      relative: whether each direction's error counts as a part of its eigenvalue.
     """
-    erring = replace(spectrum.with_denoiser_error(1.0), basis=None)
-    error = transfer(plan, erring).error
+    error = transfer(plan, modes, denoiser_error=1.0).error
     assert error is not None
-    unit = erring.eigenvalues if relative else 1.0
-    return float((erring.weights * error / unit).sum())
+    unit = modes.eigenvalues if relative else 1.0
+    return float((modes.weights * error / unit).sum())
 
 
 def compare(
-    spectrum: Spectrum,
+    spectrum: Spectrum | GaussianTask,
     steps: int,
     *,
-    sampler: str = "ddim",
-    loss: str = "w2",
-    process: str = "vp",
-    alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE,
-    sampler_options: Mapping[str, Any] | None = None,
-    noise: NoiseSpectrum | None = None,
-    schedules: Mapping[str, NoiseSchedule] | None = None,
-    learned: FitResult | None = None,
+    schedules: Mapping[str, NoiseSchedule | Family] | None = None,
+    learned: LearnedResult | None = None,
     progress: Progress | None = None,
-    **fit_options: Any,
+    **options: Any,
 ) -> Comparison:
-    """The learned schedule beside every family pinned to the same ends.
+    """Put the learned schedule beside every family pinned to the same ends.
 
     Args:
-      spectrum to alpha_bar_range, sampler_options, noise, fit_options: as in :func:`fit`.
-      schedules: more schedules by name, anybody's, taken as they are.
-      learned: a fit of the same to reuse.
+      spectrum: d eigenvalues, or a task.
+      steps: S.
+      schedules: more of them by name: anybody's schedules, taken as they are, or families.
+      learned: a fit of the same task to reuse.
+      progress: see :data:`specjax.fitting.fit.Progress`.
+      options: any of :func:`fit`'s other keywords.
 
     Returns:
       A :class:`Comparison` with the values on the full spectrum.
 
     Raises:
-      ValueError: as :func:`fit` does; for a name of a family among the schedules, and where
+      UserError: as :func:`fit` does; for a name of a family among the schedules, and where
         ``learned`` is of something else.
 
     Example:
@@ -132,103 +124,91 @@ def compare(
       >>> table.rows[0].name
       'learned'
     """
-    spectrum = effective(spectrum, noise)
+    task: Any = {name: options.pop(name) for name in TaskOptions.__annotations__ & options.keys()}
+    resolved = GaussianTask.resolve(spectrum, **task)
     given = dict(schedules or {})
     for name in given:
         if name in ("learned", "spectral", *SCHEDULES):
-            raise ValueError(f"schedules: {name!r} is the name of another one: give it a new name")
-    chosen = objective(spectrum, sampler, sampler_options, loss, process)
+            raise UserError(f"schedules: {name!r} is the name of another one: give it a new name")
     if learned is None:
-        learned = fit(
-            spectrum, steps, sampler=sampler, loss=loss, process=process,
-            alpha_bar_range=alpha_bar_range, sampler_options=sampler_options, progress=progress,
-            **fit_options,
-        )  # fmt: skip
+        learned = fit(resolved, steps, progress=progress, **options)
     else:
-        _check_same(learned, chosen, steps, alpha_bar_range, spectrum)
-    rows = [Row("learned", learned.schedule, learned.value, steps)]
-    for name, make in heuristics(learned.nodes, loss, alpha_bar_range).items():
+        _check_same(learned, resolved, steps)
+    families = heuristics(resolved)
+    for name, one in given.items():
+        if isinstance(one, Family):
+            families[name] = partial(family, one, alpha_bar_range=resolved.alpha_bar_range)
+    rows = [ComparedSchedule("learned", learned.schedule, learned.value, steps)]
+    for name, make in families.items():
         made = make(steps)
-        needed = _steps_needed(chosen, learned.nodes, make, learned.node_value)
-        rows.append(Row(name, made, _value(chosen, spectrum, made), needed))
-    rows += [Row(name, one, _value(chosen, spectrum, one)) for name, one in given.items()]
-    return Comparison(learned, tuple(sorted(rows, key=_rank)))
+        needed = _steps_needed(resolved, make, learned.node_value)
+        rows.append(ComparedSchedule(name, made, float(resolved.value(made)), needed))
+    rows += [
+        ComparedSchedule(name, one, float(resolved.value(one)))
+        for name, one in given.items()
+        if not isinstance(one, Family)
+    ]
+    return Comparison(learned, tuple(sorted(rows, key=_rank)), resolved)
 
 
-def _check_same(
-    learned: FitResult,
-    chosen: Objective,
-    steps: int,
-    ends: tuple[float, float],
-    spectrum: Spectrum,
-) -> None:
+def _check_same(learned: LearnedResult, task: GaussianTask, steps: int) -> None:
     """Refuse a fit of something else than what is compared."""
     asked = {
         "steps": (learned.steps, steps),
-        "sampler": (learned.sampler, chosen.sampler),
-        "sampler_options": (dict(learned.sampler_options), dict(chosen.options)),
-        "loss": (learned.loss, chosen.loss),
-        "process": (learned.process, chosen.process),
-        "alpha_bar_range": (tuple(learned.alpha_bar_range), checks.alpha_bar_range(ends)),
-        "spectrum": (learned.source.get("fingerprint"), spectrum.fingerprint),
+        "sampler": (learned.sampler, task.sampler),
+        "sampler_options": (dict(learned.sampler_options), task.sampler_options),
+        "loss": (learned.loss, task.loss.name),
+        "process": (learned.process, task.process),
+        "alpha_bar_range": (tuple(learned.alpha_bar_range), task.alpha_bar_range),
+        "spectrum": (learned.source.get("fingerprint"), task.fingerprint),
     }
-    for name, (found, wanted) in asked.items():
-        if found != wanted:
-            raise ValueError(f"learned: its {name} is {found!r}, that of the comparison {wanted!r}")
+    for name, (own, wanted) in asked.items():
+        if own != wanted:
+            raise UserError(f"learned: its {name} is {own!r}, that of the comparison {wanted!r}")
 
 
-def _rank(row: Row) -> float:
-    """The value; the learned schedule goes first among those that are equal up to rounding."""
+def _rank(row: ComparedSchedule) -> float:
+    """Sort by value; the learned schedule goes first among those equal up to rounding."""
     return row.value * (1 - 1e-9) if row.name == "learned" else row.value
 
 
-def heuristics(
-    spectrum: Spectrum, loss: str, alpha_bar_range: tuple[float, float]
-) -> dict[str, Callable[[int], NoiseSchedule]]:
-    """Every family, pinned, and the closed form of the spectrum: functions of the steps."""
-    closed = partial(_spectral, spectrum, loss, alpha_bar_range)
-    return {"spectral": closed, **pinned_families(alpha_bar_range)}
+def heuristics(task: GaussianTask) -> dict[str, Callable[[int], NoiseSchedule]]:
+    """Return every family, pinned, and the closed form of the spectrum: functions of the steps."""
+    ends = task.alpha_bar_range
+    closed = partial(spectral, task.nodes, loss=task.loss, alpha_bar_range=ends)
+    return {"spectral": closed, **pinned_families(ends)}
 
 
 def pinned_families(
     alpha_bar_range: tuple[float, float],
 ) -> dict[str, Callable[[int], NoiseSchedule]]:
-    """Every family that has a level within the range, pinned to it: functions of the steps."""
+    """Return every family that has a level within the range, pinned to it."""
     made: dict[str, Callable[[int], NoiseSchedule]] = {}
     for name in SCHEDULES:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(UserError):
             family(name, 1, alpha_bar_range=alpha_bar_range)
             made[name] = partial(family, name, alpha_bar_range=alpha_bar_range)
     return made
 
 
-def _spectral(
-    spectrum: Spectrum, loss: str, alpha_bar_range: tuple[float, float], steps: int
-) -> NoiseSchedule:
-    return spectral(spectrum, steps, loss=loss, alpha_bar_range=alpha_bar_range)
-
-
 def losses_over_steps(
-    chosen: Objective,
-    spectrum: Spectrum,
-    make: Callable[[int], NoiseSchedule],
-    steps: tuple[int, ...],
+    task: GaussianTask, make: Callable[[int], NoiseSchedule], steps: Iterable[int]
 ) -> list[float]:
-    """The loss of a family at several numbers of steps."""
-    return [_value(chosen, spectrum, make(s)) for s in steps]
+    """Compute the loss of a family on the nodes at several numbers of steps."""
+    return [_on_nodes(task, make(s)) for s in steps]
 
 
-def _value(chosen: Objective, spectrum: Spectrum, schedule: NoiseSchedule) -> float:
-    return float(chosen.value(spectrum, schedule))
+def _on_nodes(task: GaussianTask, schedule: NoiseSchedule) -> float:
+    return float(task.objective.value(task.nodes, schedule))
 
 
 def _steps_needed(
-    chosen: Objective, nodes: Spectrum, make: Callable[[int], NoiseSchedule], target: float
+    task: GaussianTask, make: Callable[[int], NoiseSchedule], target: float
 ) -> int | None:
-    """The fewest steps that reach a loss, by doubling and bisection."""
+    """Find the fewest steps that reach a loss, by doubling and bisection."""
 
     def reaches(steps: int) -> bool:
-        return _value(chosen, nodes, make(steps)) <= target * (1 + 1e-9)
+        return _on_nodes(task, make(steps)) <= target * (1 + 1e-9)
 
     above = 1
     while not reaches(above):

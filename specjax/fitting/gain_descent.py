@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax._core.arrays import Array
+from specjax._core.arrays import Array, shared_size
 from specjax.fitting.bfgs import BFGS, Function, descend
 from specjax.fitting.rational import Gain, gain_through, zolotarev
-from specjax.gaussian.losses import LOSSES, evaluate
+from specjax.gaussian.losses import Loss, evaluate
+from specjax.gaussian.modes import Modes
 from specjax.gaussian.transfer import Transfer
 from specjax.spectra.quadrature import gauss_rule
-from specjax.spectra.spectrum import Spectrum
 
 _BATCH = 9  # descents at once
 _EVALUATIONS = 3000
@@ -25,51 +25,39 @@ _PERTURBED = 4  # starts that are random
 _ROOM = 160  # eigenvalues that a compilation has room for, at least
 
 
-class Problem(NamedTuple):
+class GainInputs(NamedTuple):
     """What a descent computes with; pairs of a pole and a zero that are not ``busy`` are idle.
 
     Parameters [2 P + 2] are logarithms: the poles and the zeros of P pairs, one pole more, the
     scale. Where ``bound``, the last two are those of the ``start`` and no pole is above it.
     """
 
-    spectrum: Spectrum
+    modes: Modes
     busy: Array  # [P]
     bound: Array | bool  # []
     start: Array | tuple[float, float]  # [2]
 
 
-def in_float64(spectrum: Spectrum) -> Spectrum:
-    """Its numbers alone, as NumPy arrays."""
-    names = ("eigenvalues", "mean", "weights", "mean_weights")
-    lam, mean, weights, mean_weights = (
-        np.asarray(getattr(spectrum, name), np.float64) for name in names
-    )
-    return Spectrum(lam, mean, weights, mean_weights)
+def _padded(inputs: GainInputs) -> GainInputs:
+    """Add eigenvalues of no weight, so that most spectra share a compilation."""
+    columns, size = inputs.modes.columns, len(inputs.busy)
+    extra = shared_size(max(_ROOM, 20 * size, columns.shape[1])) - columns.shape[1]
+    lam = np.pad(columns[:1], ((0, 0), (0, extra)), mode="maximum")
+    rest = np.pad(columns[1:], ((0, 0), (0, extra)))
+    return inputs._replace(modes=Modes(*lam, *rest))
 
 
-def _padded(problem: Problem) -> Problem:
-    """With eigenvalues of no weight, so that most spectra share a compilation."""
-    spectrum, size = problem.spectrum, len(problem.busy)
-    extra = max(_ROOM, 20 * size) - spectrum.dimension
-    lam = np.pad(np.asarray(spectrum.eigenvalues), (0, extra), mode="maximum")
-    mean, weights, mean_weights = (
-        np.pad(np.asarray(x), (0, extra))
-        for x in (spectrum.mean, spectrum.weights, spectrum.mean_weights)
-    )
-    return problem._replace(spectrum=Spectrum(lam, mean, weights, mean_weights))
-
-
-def unpacked(problem: Problem, theta: Array) -> tuple[Array, Array, Array, Array]:
-    """Poles [P], zeros [P], the last pole [], the scale []."""
+def unpacked(inputs: GainInputs, theta: Array) -> tuple[Array, Array, Array, Array]:
+    """Return poles [P], zeros [P], the last pole [] and the scale [] of parameters."""
     paired, zeros = jnp.split(theta[:-2], 2)
-    most = jnp.where(problem.bound, problem.start[0], 0.0)
-    below = jnp.where(problem.bound, most - jax.nn.softplus(most - paired), paired)
-    pole, scale = jnp.where(problem.bound, jnp.asarray(problem.start), theta[-2:])
+    most = jnp.where(inputs.bound, inputs.start[0], 0.0)
+    below = jnp.where(inputs.bound, most - jax.nn.softplus(most - paired), paired)
+    pole, scale = jnp.where(inputs.bound, jnp.asarray(inputs.start), theta[-2:])
     return jnp.exp(below), jnp.exp(zeros), jnp.exp(pole), jnp.exp(scale)
 
 
 def packed(gain: Gain, size: int, start: tuple[float, float] | None) -> np.ndarray:
-    """Parameters of a gain of S <= ``size`` calls; with a start its first pole is the start's."""
+    """Return parameters of a gain of S <= ``size`` calls; with a start its first pole is fixed."""
     theta = np.zeros((2, size - 1))
     log = np.log(gain.poles[1:] if start else gain.poles[:-1])
     if start:
@@ -80,58 +68,60 @@ def packed(gain: Gain, size: int, start: tuple[float, float] | None) -> np.ndarr
 
 
 @partial(jax.jit, static_argnames="loss")
-def loss_at(problem: Problem, theta: Array, loss: str) -> Array:
-    """The loss [] of parameters [n]; what is left of the mean counts where they are bound."""
-    paired, zeros, pole, scale = unpacked(problem, theta)
-    lam = jnp.asarray(problem.spectrum.eigenvalues)
+def loss_at(inputs: GainInputs, theta: Array, loss: Loss) -> Array:
+    """Compute the loss [] of parameters [n]; what is left of the mean counts with a fixed start."""
+    paired, zeros, pole, scale = unpacked(inputs, theta)
+    lam = jnp.asarray(inputs.modes.eigenvalues)
     pairs = (lam[:, None] + zeros) / (lam[:, None] + paired)
-    shape = jnp.where(problem.busy, pairs, 1.0).prod(1) * lam / (lam + pole)
+    shape = jnp.where(inputs.busy, pairs, 1.0).prod(1) * lam / (lam + pole)
     std = scale * shape
-    kept = jnp.where(problem.bound, shape, 0.0)
-    return evaluate(LOSSES[loss], Transfer(std, 1 - kept, std, std**2), problem.spectrum)
+    kept = jnp.where(inputs.bound, shape, 0.0)
+    return evaluate(loss, Transfer(std, 1 - kept, std, std**2), inputs.modes)
 
 
-def descended(problem: Problem, thetas: np.ndarray, loss: str) -> np.ndarray:
-    """Where descents from parameters [B, n] end, a batch after another."""
-    problem = _padded(problem)
+def descend_all(inputs: GainInputs, thetas: np.ndarray, loss: Loss) -> np.ndarray:
+    """Descend from parameters [B, n], a batch after another, and return where each ends."""
+    inputs = _padded(inputs)
     batches = np.split(thetas, range(_BATCH, len(thetas), _BATCH))
     filled = [np.resize(batch, (_BATCH, thetas.shape[1])) for batch in batches]
-    ends = np.concatenate([_descend_batch(problem, batch, loss) for batch in filled])
+    ends = np.concatenate([_descend_batch(inputs, batch, loss) for batch in filled])
     return ends[: len(thetas)]
 
 
 @partial(jax.jit, static_argnames="loss")
-def _descend_batch(problem: Problem, thetas: jax.Array, loss: str) -> jax.Array:
-    def function_of(problem: Problem) -> Function:
+def _descend_batch(inputs: GainInputs, thetas: jax.Array, loss: Loss) -> jax.Array:
+    def function_of(inputs: GainInputs) -> Function:
         least = jnp.finfo(thetas.dtype).tiny
-        return lambda theta: jnp.log(jnp.maximum(loss_at(problem, theta, loss), least))
+        return lambda theta: jnp.log(jnp.maximum(loss_at(inputs, theta, loss), least))
 
     def begin(theta: jax.Array) -> Any:
-        return BFGS.begin(function_of(problem), theta, jnp.full_like(theta, 0.1), 0)
+        return BFGS.begin(function_of(inputs), theta, jnp.full_like(theta, 0.1), 0)
 
-    each = jax.tree.map(lambda x: jnp.broadcast_to(x, (len(thetas), *jnp.shape(x))), problem)
+    each = jax.tree.map(lambda x: jnp.broadcast_to(x, (len(thetas), *jnp.shape(x))), inputs)
     ends = descend(BFGS, function_of, each, jax.vmap(begin)(thetas), _TOLERANCE, _EVALUATIONS)
     return ends.theta
 
 
-def begun(
-    spectrum: Spectrum, steps: int, loss: str, start: tuple[float, float] | None
+def initial_gains(
+    modes: Modes, steps: int, loss: Loss, start: tuple[float, float] | None
 ) -> list[Gain]:
-    """Gains to descend from."""
-    free = _free(spectrum, steps, loss)
+    """Return gains to descend from."""
+    free = _free(modes, steps, loss)
     if start is None:
         return free
-    fewer = _free(spectrum, steps - 1, loss) if steps > 1 else []
+    fewer = _free(modes, steps - 1, loss) if steps > 1 else []
     return [_at(one, start) for one in free] + [_behind(one, start) for one in fewer]
 
 
-def _free(spectrum: Spectrum, steps: int, loss: str) -> list[Gain]:
-    """Without a start: exact at the Gauss nodes of what counts, or Zolotarev's for the top of it.
+def _free(modes: Modes, steps: int, loss: Loss) -> list[Gain]:
+    """Return gains without a fixed start.
+
+    They are exact at the Gauss nodes of what counts, or Zolotarev's for the top of the spectrum.
 
     Where errors are small the best points are nodes of an orthogonal polynomial.
     """
-    lam = spectrum.eigenvalues
-    weights = np.where(lam > 0, spectrum.weights * np.asarray(LOSSES[loss].importance(lam)), 0.0)
+    lam, _, weights, _ = modes.columns
+    weights = np.where(lam > 0, weights * np.asarray(loss.importance(lam)), 0.0)
     positive = weights > 0
     log = np.log(lam[positive])
     nodes = gauss_rule(log, weights[positive], 2 * steps)[0]
@@ -143,7 +133,7 @@ def _free(spectrum: Spectrum, steps: int, loss: str) -> list[Gain]:
 
 
 def _at(gain: Gain, start: tuple[float, float]) -> Gain:
-    """The same with its first pole and scale moved to the start, and a zero to make up for that."""
+    """Move the first pole and the scale to the start, and a zero to make up for that."""
     pole, scale = np.exp(start)
     change = gain.scale * pole / (gain.poles[0] * scale)
     zeros = np.append(gain.zeros[:1] * change, gain.zeros[1:])
@@ -151,7 +141,7 @@ def _at(gain: Gain, start: tuple[float, float]) -> Gain:
 
 
 def _behind(gain: Gain, start: tuple[float, float]) -> Gain:
-    """The same after a call at the start that only sets the scale."""
+    """Put a call at the start in front that only sets the scale."""
     pole, scale = np.exp(start)
     zeros = np.append(gain.scale * pole / scale, gain.zeros)
     return Gain(np.append(pole, gain.poles), zeros, scale)

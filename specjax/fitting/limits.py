@@ -29,17 +29,18 @@ import jax
 import numpy as np
 
 from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.fitting.gain_descent import (
-    Problem,
-    begun,
-    descended,
-    in_float64,
+    GainInputs,
+    descend_all,
+    initial_gains,
     loss_at,
     packed,
     unpacked,
 )
 from specjax.fitting.rational import Gain, zolotarev
-from specjax.gaussian.losses import check_loss, weighted
+from specjax.gaussian.losses import Loss, check_finite, loss_of
+from specjax.gaussian.modes import Modes, modes_of
 from specjax.schedules.schedule import check_process
 from specjax.spectra.spectrum import Spectrum
 
@@ -49,14 +50,14 @@ _NODES = 96  # of the spectrum while descending, at least
 
 
 def gaussian(
-    spectrum: Spectrum,
+    spectrum: Spectrum | Modes,
     steps: int,
-    loss: str = "w2",
+    loss: str | Loss = "w2",
     *,
     noisy: float | None = None,
     process: str = "vp",
 ) -> float:
-    """The loss that no plan of S calls without noise falls below, see :func:`best`.
+    """Compute the loss that no plan of S calls without noise falls below, see :func:`best`.
 
     Example:
       >>> spectrum = Spectrum([4.0, 1.0, 0.1])
@@ -67,14 +68,14 @@ def gaussian(
 
 
 def best(
-    spectrum: Spectrum,
+    spectrum: Spectrum | Modes,
     steps: int,
-    loss: str = "w2",
+    loss: str | Loss = "w2",
     *,
     noisy: float | None = None,
     process: str = "vp",
 ) -> Gain:
-    """The gain of S calls with the least loss on a spectrum, by descents from many starts.
+    """Find the gain of S calls with the least loss on a spectrum, by descents from many starts.
 
     Of the gains that are positive on the spectrum every stationary one is exact at 2 S points
     (2 S - 2 with ``noisy``), since its tangents are a Chebyshev system.
@@ -89,39 +90,31 @@ def best(
       mean; this part counts where ``noisy`` is given, and is left out where it is None.
 
     Raises:
-      ValueError: for an unknown loss or process, ``noisy`` outside (0, 1), a loss that is infinite
-        on the spectrum, and a spectrum with a measured denoiser or one that errs.
+      UserError: for an unknown loss or process, ``noisy`` outside (0, 1), a loss that is infinite
+        on the spectrum.
     """
     steps = checks.whole_number("steps", steps)
-    spectrum = weighted(spectrum, check_loss(loss, spectrum))
+    chosen = loss_of(loss)
+    modes = modes_of(spectrum, in_data_units=chosen.in_data_units).in_float64
+    check_finite(chosen, modes.eigenvalues)
     check_process(process)
-    if spectrum.denoiser is not None:
-        raise ValueError(
-            "the spectrum has a measured denoiser: limits are of the ideal one, give "
-            "dataclasses.replace(spectrum, denoiser=None)"
-        )
-    if spectrum.denoiser_error is not None:
-        raise ValueError(
-            "the spectrum has a denoiser_error: limits are of a denoiser without, give "
-            "spectrum.with_denoiser_error(0)"
-        )
     start = None if noisy is None else _start(noisy, process)
-    whole = in_float64(spectrum)
     size = max(4, 1 << (steps - 1).bit_length())
-    few = in_float64(whole.quadrature(max(_NODES, 12 * size)))
-    problem = Problem(few, np.arange(1, size) < steps, start is not None, start or (0.0, 0.0))
-    thetas = np.stack([packed(one, size, start) for one in begun(few, steps, loss, start)])
-    with jax.enable_x64(True):
-        found = np.concatenate([thetas, descended(problem, thetas, loss)])
-        losses = [float(loss_at(problem._replace(spectrum=whole), x, loss)) for x in found]
-        chosen = int(np.nanargmin(losses))
-        paired, zeros, pole, scale = map(np.asarray, unpacked(problem, found[chosen]))
+    few = modes.quadrature(max(_NODES, 12 * size))
+    inputs = GainInputs(few, np.arange(1, size) < steps, start is not None, start or (0.0, 0.0))
+    gains = initial_gains(few, steps, chosen, start)
+    thetas = np.stack([packed(gain, size, start) for gain in gains])
+    with jax.ensure_compile_time_eval(), jax.enable_x64(True):
+        ends = np.concatenate([thetas, descend_all(inputs, thetas, chosen)])
+        losses = [float(loss_at(inputs._replace(modes=modes), x, chosen)) for x in ends]
+        best = int(np.nanargmin(losses))
+        paired, zeros, pole, scale = map(np.asarray, unpacked(inputs, ends[best]))
     poles = np.append(pole, paired[: steps - 1])
-    return Gain(_falling(poles), _falling(zeros[: steps - 1]), float(scale), losses[chosen])
+    return Gain(_falling(poles), _falling(zeros[: steps - 1]), float(scale), losses[best])
 
 
 def plan_numbers(gain: Gain) -> tuple[np.ndarray, np.ndarray]:
-    """Levels (logsnr) [S + 1] and corrections c [S] of the ratios, of a plan with that gain.
+    """Return levels (logsnr) [S + 1] and corrections c [S] of the ratios of a plan with that gain.
 
     :func:`specjax.sampling.corrections.corrected_plan` has it, if ``scale`` is its start's: for a
     gain of :func:`best` with ``noisy``, in the same process.
@@ -132,9 +125,9 @@ def plan_numbers(gain: Gain) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _start(noisy: float, process: str) -> tuple[float, float]:
-    """The logarithms of the first pole s^2 and of the standard deviation of y at the start."""
+    """Return the logarithms of the first pole s^2 and of the std of y at the start."""
     if not (isinstance(noisy, float | np.floating) and 0 < noisy < 1):
-        raise ValueError(f"noisy = {noisy!r}: give alpha_bar of the first level, between 0 and 1")
+        raise UserError(f"noisy = {noisy!r}: give alpha_bar of the first level, between 0 and 1")
     pole = math.log1p(-noisy) - math.log(noisy)
     return pole, pole / 2 if process == "ve" else -math.log(noisy) / 2
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+import types
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from specjax.fitting.bfgs import PATIENCE, Function, Method
 
@@ -27,15 +29,64 @@ class OptaxState(NamedTuple):
     history: jax.Array
 
 
-@lru_cache(maxsize=32)  # the same optimiser is the same method, and so the same compilation
+_METHODS: dict[Any, Method] = {}
+_MOST_METHODS = 32
+
+
 def with_optax(optimizer: optax.GradientTransformation) -> Method:
-    """Any optax transformation, those with a line search among them."""
-    return Method(
-        partial(_begin_optax, optimizer),
-        partial(_advance_optax, optimizer),
-        _wants_more_of_optax,
-        together=False,
-    )
+    """Make a method of descent of an optax transformation, those with a line search among them.
+
+    Optimisers of the same code and numbers are the same method, and so one compilation serves them:
+    ``optax.adam(1e-2)`` makes new functions at each call.
+    """
+    key = _content_of(optimizer)
+    if key not in _METHODS:
+        if len(_METHODS) == _MOST_METHODS:
+            del _METHODS[next(iter(_METHODS))]
+        _METHODS[key] = Method(
+            partial(_begin_optax, optimizer),
+            partial(_advance_optax, optimizer),
+            _wants_more_of_optax,
+            together=False,
+        )
+    return _METHODS[key]
+
+
+def _content_of(x: Any) -> Any:
+    """Return a hashable key that is the same for functions of the same code, closure and defaults.
+
+    What is neither a function nor a plain value is taken by its identity.
+    """
+    if isinstance(x, types.FunctionType):
+        cells = tuple(_content_of(cell.cell_contents) for cell in x.__closure__ or ())
+        return (x.__code__, cells, _content_of(x.__defaults__), _content_of(x.__kwdefaults__))
+    if isinstance(x, types.MethodType):
+        return (_content_of(x.__func__), _content_of(x.__self__))
+    if isinstance(x, partial):
+        return (_content_of(x.func), _content_of(x.args), _content_of(x.keywords))
+    if isinstance(x, tuple | list):
+        return (type(x), tuple(_content_of(one) for one in x))
+    if isinstance(x, dict):
+        return (dict, tuple((name, _content_of(one)) for name, one in x.items()))
+    if isinstance(x, np.ndarray | np.generic | jax.Array):
+        array = np.asarray(x)
+        return (array.shape, array.dtype.str, array.tobytes())
+    if isinstance(x, bool | int | float | complex | str | bytes | None):
+        return (type(x), repr(x))
+    return _ByIdentity(x)
+
+
+class _ByIdentity:
+    """An object that is equal to itself alone, and kept alive as long as it is a key."""
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ByIdentity) and self.x is other.x
+
+    def __hash__(self) -> int:
+        return id(self.x)
 
 
 def _begin_optax(
@@ -59,20 +110,20 @@ def _begin_optax(
 
 
 def _wants_more_of_optax(state: OptaxState, tolerance: jax.Array, most: Any) -> jax.Array:
-    """As BFGS; but an optimiser without a line search may climb for long before it settles."""
+    """Decide as BFGS does; an optimiser without a line search may climb for long first."""
     left = (state.slope > tolerance) & (state.iteration < most)
     return left & (state.stalled < PATIENCE) if _searches_lines(state.memory) else left
 
 
 def _searches_lines(memory: Any) -> bool:
-    """Whether an optimiser goes down at each step, and remembers the gradient it ended with."""
+    """Tell an optimiser that goes down at each step, and remembers the gradient it ended with."""
     import optax
 
     return optax.tree_utils.tree_get(memory, "grad") is not None
 
 
 def _advance_optax(optimizer: Any, function: Function, s: OptaxState) -> OptaxState:
-    """One update; the best point so far is kept."""
+    """Make one update; the best point so far is kept."""
     import optax
 
     optimizer = optax.with_extra_args_support(optimizer)

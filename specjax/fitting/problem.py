@@ -1,8 +1,8 @@
 """One fit as a function of plain numbers, so that one compilation serves many of them.
 
-What shapes a compiled program (:class:`Shape`) is apart from what it computes with
-(:class:`Problem`). Fits of several S share a shape: their steps are padded to
-:func:`shared_steps` by idle ones in front.
+What shapes a compiled program (:class:`FitShape`) is apart from what it computes with
+(:class:`FitInputs`). Fits of several S share a shape: their steps are padded to
+:func:`specjax._core.arrays.shared_size` by idle ones in front.
 """
 
 from __future__ import annotations
@@ -12,20 +12,18 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from specjax._core.arrays import Array
 from specjax.fitting.levels import levels_of, stretch, theta_of
 from specjax.fitting.spectral import spectral_levels
-from specjax.gaussian.losses import LOSSES
-from specjax.gaussian.objective import Objective
-from specjax.spectra.spectrum import Spectrum
+from specjax.gaussian.modes import Modes
+from specjax.gaussian.task import Objective
 
 SIMPLE_STARTS = 3
 """Starts that are not random: the closed form, equal gaps in logsnr, a cosine."""
 
 
-class Shape(NamedTuple):
+class FitShape(NamedTuple):
     """What is static in a compiled fit; ``steps`` is the padded number."""
 
     objective: Objective
@@ -33,76 +31,68 @@ class Shape(NamedTuple):
     ends_clean: bool
 
 
-class Problem(NamedTuple):
-    """What a fit computes with: nodes of a spectrum, logsnr at both ends [2], idle steps []."""
+class FitInputs(NamedTuple):
+    """What a fit computes with: modes, logsnr at both ends [2], the number of idle steps []."""
 
-    nodes: Spectrum
+    nodes: Modes
     ends: Array
     idle: Array
 
 
-def shared_steps(steps: int) -> int:
-    """The next number of the form 2^k, 5/4 2^k or 3/2 2^k (all up to 6): at most a quarter idle."""
-    for power in 2 ** np.arange(steps.bit_length() + 1):
-        for part in (4, 5, 6):
-            if part * power % 4 == 0 and part * power // 4 >= steps:
-                return int(part * power // 4)
-    raise AssertionError(steps)
-
-
-def log_loss(shape: Shape, problem: Problem) -> Callable[[jax.Array], jax.Array]:
-    """Parameters [n] to log(loss) []."""
+def log_loss(shape: FitShape, inputs: FitInputs) -> Callable[[jax.Array], jax.Array]:
+    """Make the function of parameters [n] that is minimised, log(loss) []."""
 
     def evaluate(theta: jax.Array) -> jax.Array:
-        levels = levels_of(theta, problem.ends, ends_clean=shape.ends_clean, idle=problem.idle)
-        value = shape.objective.of_levels(problem.nodes, levels, problem.idle)
+        levels = levels_of(theta, inputs.ends, ends_clean=shape.ends_clean, idle=inputs.idle)
+        value = shape.objective.of_levels(inputs.nodes, levels, inputs.idle)
         return jnp.log(jnp.maximum(value, jnp.finfo(value.dtype).tiny))
 
     return evaluate
 
 
-def _time(shape: Shape, problem: Problem) -> jax.Array:
-    """[S + 1] from 0 (noisy) to 1 (clean); 0 where a step is idle."""
-    steps = shape.steps - problem.idle
-    order = jnp.maximum(jnp.arange(shape.steps + 1) - problem.idle, 0)
-    return (order / steps).astype(problem.ends.dtype)
+def _time(shape: FitShape, inputs: FitInputs) -> jax.Array:
+    """Return times [S + 1] from 0 (noisy) to 1 (clean); 0 where a step is idle."""
+    steps = shape.steps - inputs.idle
+    order = jnp.maximum(jnp.arange(shape.steps + 1) - inputs.idle, 0)
+    return (order / steps).astype(inputs.ends.dtype)
 
 
-def closed_form(shape: Shape, problem: Problem) -> jax.Array:
-    """The levels [S + 1] of :func:`spectral`."""
-    loss = LOSSES[shape.objective.loss]
-    return spectral_levels(problem.nodes, loss, _time(shape, problem), *problem.ends)
+def closed_form(shape: FitShape, inputs: FitInputs) -> jax.Array:
+    """Compute the levels [S + 1] of :func:`specjax.spectral`."""
+    return spectral_levels(inputs.nodes, shape.objective.loss, _time(shape, inputs), *inputs.ends)
 
 
-def starts(shape: Shape, problem: Problem, closed: jax.Array, count: int, seed: Array) -> jax.Array:
-    """Parameters [count, n] to start from; ``closed`` [S + 1] is the closed form.
+def starts(
+    shape: FitShape, inputs: FitInputs, closed: jax.Array, count: int, seed: Array
+) -> jax.Array:
+    """Compute parameters [count, n] to start from; ``closed`` [S + 1] is the closed form.
 
     The simple ones, the best first; then random ones, far enough from it to end in other minima.
     """
-    ends, time = problem.ends, _time(shape, problem)
+    ends, time = inputs.ends, _time(shape, inputs)
     last = -2 if shape.ends_clean else -1
     uniform = ends[0] + time * (closed[last] - ends[0]) / time[last]
     far, near = jnp.arctan(jnp.exp(-ends[0] / 2)), jnp.arctan(jnp.exp(-ends[1] / 2))
     cosine = -2 * jnp.log(jnp.tan(far + time * (near - far)))
     simple = jnp.stack(
         [
-            theta_of(levels, ends_clean=shape.ends_clean, idle=problem.idle)
+            theta_of(levels, ends_clean=shape.ends_clean, idle=inputs.idle)
             for levels in (closed, uniform, cosine)
         ]
     )
-    value = jax.vmap(log_loss(shape, problem))(simple)
+    value = jax.vmap(log_loss(shape, inputs))(simple)
     simple = simple[jnp.argsort(jnp.where(jnp.isfinite(value), value, jnp.inf))]
     drawn = (max(count - SIMPLE_STARTS, 0), simple.shape[1])
     random = simple[0] + jax.random.normal(jax.random.key(seed), drawn, simple.dtype)
     return jnp.concatenate([simple, random])[:count]
 
 
-def curvature(problem: Problem, theta: jax.Array) -> jax.Array:
-    """The expected inverse curvature of log(loss) in each parameter [n].
+def curvature(inputs: FitInputs, theta: jax.Array) -> jax.Array:
+    """Estimate the inverse curvature of log(loss) in each parameter [n].
 
     At the closed-form optimum of DDIM the Hessian of log(loss) in the logarithms of the S gaps is
     ``8 / S`` times the identity plus a matrix of low rank, because each step has the same part of
     the error there. (The second term makes somewhat more than S / 8 the best start.)
     """
-    steps = jnp.asarray(theta.size + 1 - problem.idle, theta.dtype)
+    steps = jnp.asarray(theta.size + 1 - inputs.idle, theta.dtype)
     return steps / 5 * stretch(theta) ** 2

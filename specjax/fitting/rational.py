@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import ellipj, ellipkm1
 
 from specjax._core import checks
+from specjax._core.checks import UserError
 
 _TERMS = 8  # of theta series whose nome is below 1e-3
 _HALVINGS = 60
@@ -90,7 +91,7 @@ def gain_through(points: np.ndarray) -> Gain:
 def _interval(low: float, high: float) -> tuple[float, float]:
     low, high = checks.positive("lambda_min", low), checks.positive("lambda_max", high)
     if low > high:
-        raise ValueError(f"lambda_max = {high!r}: give at least lambda_min = {low!r}")
+        raise UserError(f"lambda_max = {high!r}: give at least lambda_min = {low!r}")
     return low, high
 
 

@@ -3,44 +3,59 @@
 Each loss is ``sum w spread(lambda, V) + sum w mu^2 (1 - D2)^2 shift(V)``: one function of the
 variances, one weight of the mean's error (``(1 - D2) mu - drift`` where a denoiser is biased). What
 a denoiser errs by at random counts as an error of the mean does, in expectation: ``sum w error
-shift(V)``. To add one, add a row to LOSSES.
+shift(V)``.
+
+A loss is a :class:`Loss`. To try one of your own, make one in your own file and pass it in place of
+a name; to add one to the package, add it to LOSSES.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import jax.numpy as jnp
 
 from specjax._core import checks
 from specjax._core.arrays import Array, concrete
+from specjax._core.checks import UserError
+from specjax.gaussian.modes import Modes
 from specjax.gaussian.transfer import Transfer
-from specjax.spectra.spectrum import Spectrum
 
 
-class Loss(NamedTuple):
-    """A row of the table.
+@dataclass(frozen=True)
+class Loss:
+    """A distance between Gaussians, direction by direction.
 
-    ``importance(lambda)`` is the weight of a small error of log std, ``spread ~ importance *
-    error^2`` (or ``* |error|`` where ``quadratic`` is False): what the closed-form schedule needs.
+    Attributes:
+      name: what tables and files call it.
+      spread: ``(lambda [d], transfer) -> [d]``, the error of the variances.
+      shift: ``(lambda [d], transfer) -> [d]``, the weight of a squared error of the mean.
+      importance: ``lambda [d] -> [d]``, the weight of a small error of log std,
+        ``spread ~ importance * error^2`` (or ``* |error|`` where ``quadratic`` is False): what the
+        closed-form schedule needs.
+      summary: a line for tables.
+      quadratic: whether ``spread`` is quadratic in a small error.
+      needs_positive: whether the loss is infinite where an eigenvalue is zero.
+      in_data_units: whether it scales with the variance of the data; other losses have no unit.
+      counts_mean: whether an error of the mean counts; else ``shift`` is zero.
+
+    Functions are traced by JAX; a loss is hashable as long as they are.
     """
 
+    name: str
     spread: Callable[[Array, Transfer], Array]
     shift: Callable[[Array, Transfer], Array]
     importance: Callable[[Array], Array]
-    summary: str
+    summary: str = ""
     quadratic: bool = True
     needs_positive: bool = False
     in_data_units: bool = False
-    """Whether it scales with the variance of the data; the others have no unit."""
     counts_mean: bool = True
-    """Whether an error of the mean counts, or ``shift`` is zero."""
 
 
 def _log_excess(a: Array, b: Array) -> Array:
-    """``a / b - 1 - log(a / b)`` without cancellation for a near b, or rounding far from it.
+    """Compute ``a / b - 1 - log(a / b)`` without cancellation near b, or rounding far from it.
 
     Near: with x = (a - b) / b and y = x / (2 + x), log1p x = 2 atanh y, summed as a series. Far:
     by logarithms, whose gradients do not square b.
@@ -71,29 +86,33 @@ def _ones(lam: Array) -> Array:
     return 0 * lam + 1
 
 
-LOSSES = {
-    "w2": Loss(
+_BUILT_IN = (
+    Loss(
+        "w2",
         lambda lam, m: (_root(lam) - m.std) ** 2,
         lambda lam, m: jnp.ones_like(lam),
         lambda lam: lam,
         "squared 2-Wasserstein distance",
         in_data_units=True,
     ),
-    "kl": Loss(
+    Loss(
+        "kl",
         _kl,
         lambda lam, m: (1 / m.std) ** 2 / 2,
         _ones,
         "KL(data || generated)",
         needs_positive=True,
     ),
-    "kl_reverse": Loss(
+    Loss(
+        "kl_reverse",
         _kl_reverse,
         lambda lam, m: 1 / (2 * lam),
         _ones,
         "KL(generated || data)",
         needs_positive=True,
     ),
-    "l1": Loss(
+    Loss(
+        "l1",
         lambda lam, m: jnp.abs(lam - m.variance),
         lambda lam, m: jnp.zeros_like(lam),
         lambda lam: 2 * lam,
@@ -102,7 +121,8 @@ LOSSES = {
         in_data_units=True,
         counts_mean=False,
     ),
-    "relative": Loss(
+    Loss(
+        "relative",
         lambda lam, m: (1 - m.std / _root(lam)) ** 2,
         lambda lam, m: jnp.zeros_like(lam),
         _ones,
@@ -110,56 +130,51 @@ LOSSES = {
         needs_positive=True,
         counts_mean=False,
     ),
-}
+)
+
+LOSSES = {loss.name: loss for loss in _BUILT_IN}
+"""The losses of the package by name; "w2" is the squared 2-Wasserstein distance."""
 
 
-def check_loss(loss: str, spectrum: Spectrum) -> Loss:
-    """The loss's row of the table, if it exists and can take the spectrum."""
-    found = LOSSES[checks.one_of("loss", loss, LOSSES)]
-    if spectrum.denoiser_error is not None and not found.counts_mean:
-        counting = ", ".join(name for name, row in LOSSES.items() if row.counts_mean)
-        raise ValueError(
-            f"loss = {loss!r} does not count what a denoiser errs by: leave out denoiser_error, "
-            f"or use one of {counting}"
-        )
-    eigenvalues = concrete(spectrum.eigenvalues)
-    if found.needs_positive and eigenvalues is not None and not (eigenvalues > 0).all():
-        zeros = int((eigenvalues <= 0).sum())
-        floor = 1e-6 * float(eigenvalues.max())
-        raise ValueError(
-            f"loss = {loss!r} is infinite with {zeros} zero eigenvalue(s) among "
-            f"{eigenvalues.size}: a floor such as {floor:.2g} (Spectrum.floor, --floor) lifts "
-            "them to that variance, or use the loss 'w2'"
-        )
-    return found
+def loss_of(given: str | Loss) -> Loss:
+    """Return the loss of a name in LOSSES, or the given one.
 
-
-def weighted(spectrum: Spectrum, loss: Loss) -> Spectrum:
-    """The same loss of isotropic noise: with the noise's variances in the weights.
-
-    Under a noise eigenvalues are in its units; a loss in data units counts a direction by the
-    variance that the noise has there (:mod:`specjax.noise.whitening`).
+    Raises:
+      UserError: for an unknown name, and for what is no loss.
     """
-    variance = spectrum.noise_variance
-    if variance is None:
-        return spectrum
-    scale = variance if loss.in_data_units else 1
-    return replace(
-        spectrum, weights=spectrum.weights * scale, mean_weights=spectrum.mean_weights * scale,
-        noise_variance=None,
-    )  # fmt: skip
+    if isinstance(given, Loss):
+        return given
+    if not isinstance(given, str):
+        raise UserError(f"loss = {given!r}: give a name in specjax.LOSSES, or a specjax.Loss")
+    return LOSSES[checks.one_of("loss", given, LOSSES)]
 
 
-def evaluate(loss: Loss, moments: Transfer, spectrum: Spectrum) -> Array:
-    """The value [] of a loss on a spectrum, in units of the data."""
-    spectrum = weighted(spectrum, loss)
-    lam = jnp.asarray(spectrum.eigenvalues)
-    spread = jnp.asarray(spectrum.weights) * loss.spread(lam, moments)
+def check_finite(loss: Loss, eigenvalues: Array) -> None:
+    """Refuse zero eigenvalues under a loss that is infinite there.
+
+    Raises:
+      UserError: naming how many there are, and a floor that lifts them.
+    """
+    known = concrete(eigenvalues)
+    if not loss.needs_positive or known is None or (known > 0).all():
+        return
+    zeros = int((known <= 0).sum())
+    raise UserError(
+        f"loss = {loss.name!r} is infinite with {zeros} zero eigenvalue(s) among {known.size}: a "
+        f"floor such as {1e-6 * float(known.max()):.2g} (Spectrum.floor, --floor) lifts them to "
+        "that variance, or use the loss 'w2'"
+    )
+
+
+def evaluate(loss: Loss, moments: Transfer, modes: Modes) -> Array:
+    """Evaluate a loss [] of the transfer to K modes, in units of the data."""
+    lam = jnp.asarray(modes.eigenvalues)
+    spread = jnp.asarray(modes.weights) * loss.spread(lam, moments)
     if moments.drift is None:
-        gap = jnp.asarray(spectrum.mean_power) * (1 - moments.mean_gain) ** 2
+        gap = jnp.asarray(modes.mean_power) * (1 - moments.mean_gain) ** 2
     else:
-        error = (1 - moments.mean_gain) * jnp.asarray(spectrum.mean) - moments.drift
-        gap = jnp.asarray(spectrum.mean_weights) * error**2
+        error = (1 - moments.mean_gain) * jnp.asarray(modes.mean) - moments.drift
+        gap = jnp.asarray(modes.mean_weights) * error**2
     if moments.error is not None:
-        gap = gap + jnp.asarray(spectrum.weights) * moments.error
+        gap = gap + jnp.asarray(modes.weights) * moments.error
     return (spread + gap * loss.shift(lam, moments)).sum()

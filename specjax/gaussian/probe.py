@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
@@ -38,6 +38,7 @@ import numpy as np
 
 from specjax._core import checks
 from specjax._core.arrays import Array
+from specjax._core.checks import UserError
 from specjax.noise.noise_spectrum import check_noise
 from specjax.sampling.denoisers import within
 from specjax.sampling.generate import batch_size
@@ -65,8 +66,8 @@ class Probe:
     """What a denoiser does to each eigenvalue [d] at each level [L], see the module.
 
     Attributes:
-      spectrum: d eigenvalues, without the basis; its ``noise`` and ``noise_variance`` are those
-        it was probed under.
+      spectrum: d eigenvalues, without the basis; its ``whitening`` is the noise it was probed
+        under.
       logsnr: [L], increasing.
       gain: [L, d], of ``y``. bias: [L, d]. error, excess, residual: [L, d], squared.
       standard_errors: [L, d] of each, by its name.
@@ -101,7 +102,7 @@ class Probe:
 
     @property
     def response(self) -> Measured:
-        """The linear stand-in at every level, for :attr:`Spectrum.denoiser`."""
+        """The linear stand-in for the denoiser at every level."""
         lam = np.asarray(self.spectrum.eigenvalues, np.float64)
         return Measured.from_levels(lam, self.logsnr, self.gain, self.bias)
 
@@ -114,54 +115,44 @@ class Probe:
             digest.update(np.asarray(x, "<f8").tobytes())
         return digest.hexdigest()
 
-    def attach(self, spectrum: Spectrum | None = None, *, name: str = "the spectrum") -> Spectrum:
-        """The probed spectrum with this denoiser in place of the ideal one.
+    @property
+    def about(self) -> dict[str, Any]:
+        """What is known of the denoiser, for the provenance of what is fitted to it."""
+        known = {k: v for k, v in self.source.items() if k != "versions"}
+        return {**known, "fingerprint": self.fingerprint}
 
-        What takes a spectrum (:func:`transfer`, :func:`loss`, :func:`fit`, :func:`compare`, but not
-        :func:`sweep`) then judges this denoiser.
+    def on(self, spectrum: Spectrum, *, name: str = "the spectrum") -> Spectrum:
+        """Return the probed spectrum in place of a given one, if the two are the same.
 
         Args:
-          spectrum: if given, the result takes its place, and so must have its eigenvalues; those
-            that it has been floored to are floored here, too.
-          name: what the error calls it.
+          spectrum: must have the probed eigenvalues, up to rounding; those that it has been floored
+            to are floored here, too. name: what the error calls it.
+
+        Returns:
+          The eigenvalues in the order and precision of what was measured.
 
         Raises:
-          ValueError: if the spectrum is not the one that was probed, or under another noise.
-
-        Example:
-          >>> spectrum = sx.Spectrum([4.0, 1.0])
-          >>> x = np.random.default_rng(0).normal(size=(100, 2)) * [2, 1]
-          >>> found = probe(lambda x, alpha, sigma: 0 * x, x, spectrum)
-          >>> float(sx.loss(found.attach(), sx.family("cosine", 5)).round(3))
-          5.0
+          UserError: if the spectrum is not the one that was probed, or under another noise.
         """
-        base = self.spectrum
-        if spectrum is not None:
-            check_noise(self.spectrum.noise, spectrum.noise, what="the probe", where=name)
-            unit = 1.0 if spectrum.noise_variance is None else np.asarray(spectrum.noise_variance)
-            least = float((np.asarray(spectrum.eigenvalues) * unit).min())
-            base = base if least <= 0 else base.floor(least)
-            _check_same(base, spectrum, name)
-        known = {k: v for k, v in self.source.items() if k != "versions"}
-        source = {
-            **((spectrum or self.spectrum).source or {}),
-            "denoiser": {**known, "fingerprint": self.fingerprint},
-        }
-        wrong = None if spectrum is None else spectrum.denoiser_error
-        return replace(base, denoiser=self.response, denoiser_error=wrong, source=source)
+        check_noise(self.spectrum.noise, spectrum.noise, what="the probe", where=name)
+        unit = 1.0 if spectrum.whitening is None else np.asarray(spectrum.whitening.variance)
+        least = float((np.asarray(spectrum.eigenvalues) * unit).min())
+        base = self.spectrum if least <= 0 else self.spectrum.floor(least)
+        _check_same(base, spectrum, name)
+        return base
 
 
 def _check_same(probed: Spectrum, given: Spectrum, name: str) -> None:
     """Refuse another dimension, or standard deviations that differ by more than rounding."""
     if given.dimension != probed.dimension:
-        raise ValueError(
+        raise UserError(
             f"the denoiser was probed in {probed.dimension:,} dimensions, {name} has "
             f"{given.dimension:,}: probe the one that this data is for"
         )
     before, now = (np.sort(np.sqrt(np.asarray(x.eigenvalues, np.float64))) for x in (probed, given))
     apart = np.linalg.norm(before - now) / np.linalg.norm(before)
     if apart > _SAME:
-        raise ValueError(
+        raise UserError(
             f"the denoiser was probed on {(probed.source or {}).get('name', 'other data')}, whose "
             f"standard deviations differ by {100 * apart:.3g} % from those of {name}: give the "
             "data that it was trained on, or probe one that was trained on these"
@@ -195,7 +186,7 @@ def probe(
       progress: see :data:`Progress`. source: what to keep of where the denoiser comes from.
 
     Raises:
-      ValueError: for samples of another shape than the basis, fewer than three, a spectrum
+      UserError: for samples of another shape than the basis, fewer than three, a spectrum
         without a basis, another number of labels, levels that do not increase, a denoiser that
         returns another shape, NaN or infinite values of the samples or the denoiser.
 
@@ -224,22 +215,21 @@ def probe(
         steps = (k * 2 * n, len(levels) * 2 * n)
         answer = answers.at(level, progress, steps)
         if not np.isfinite(answer).all():
-            raise ValueError(f"the denoiser returned NaN or infinite values at logsnr = {level:g}")
+            raise UserError(f"the denoiser returned NaN or infinite values at logsnr = {level:g}")
         found.append(pairs.measured(answer, np.exp(-level / 2)))
     values, errors = (
         {name: np.stack([one[i][name] for one in found]) for name in MEASURED} for i in (0, 1)
     )
     known = {"samples": len(x), "n": n, "seed": seed, **(source or {})}
-    bare = replace(spectrum, basis=None, intervals=None, denoiser=None, denoiser_error=None)
-    return Probe(bare, levels, **values, standard_errors=errors, source=known)
+    return Probe(spectrum.without_basis, levels, **values, standard_errors=errors, source=known)
 
 
 def _checked_levels(levels: Any) -> np.ndarray:
     found = np.asarray(levels, np.float64)
     if found.ndim != 1 or found.size < 2 or not (np.diff(found) > 0).all():
-        raise ValueError(f"levels has shape {found.shape}: give at least two, strictly increasing")
+        raise UserError(f"levels has shape {found.shape}: give at least two, strictly increasing")
     if not np.isfinite(found).all() or np.abs(found).max() > 60:
-        raise ValueError("levels are logsnr: give finite numbers from -60 to 60")
+        raise UserError("levels are logsnr: give finite numbers from -60 to 60")
     return found
 
 
@@ -249,7 +239,7 @@ def _checked_samples(samples: Any, spectrum: Spectrum) -> Any:
     samples = samples if hasattr(samples, "shape") else np.asarray(samples)
     if tuple(samples.shape[1:]) != shape or len(samples) < _FEWEST:
         which = " (it has no basis)" if basis is None else ""
-        raise ValueError(
+        raise UserError(
             f"samples have shape {tuple(samples.shape)}: the spectrum{which} needs [N, "
             f"{', '.join(map(str, shape))}], at least three"
         )
@@ -261,7 +251,7 @@ def _checked_labels(labels: Any, count: int) -> np.ndarray | None:
         return None
     found = np.asarray(labels)
     if found.shape != (count,):
-        raise ValueError(
+        raise UserError(
             f"labels have shape {found.shape}: give one for each of the {count:,} samples"
         )
     return found
@@ -269,7 +259,7 @@ def _checked_labels(labels: Any, count: int) -> np.ndarray | None:
 
 def _checked_finite(x0: np.ndarray) -> np.ndarray:
     if not np.isfinite(x0).all():
-        raise ValueError("samples hold NaN or infinite values: leave those samples out")
+        raise UserError("samples hold NaN or infinite values: leave those samples out")
     return x0
 
 
@@ -298,7 +288,7 @@ class _Answers:
         given = (form, level, level) if labels is None else (form, level, level, labels)
         answer = jax.eval_shape(self.denoise, *given)
         if answer.shape != form.shape:
-            raise ValueError(
+            raise UserError(
                 f"the denoiser returns {tuple(answer.shape)} for x of shape {form.shape}: give one "
                 "that returns x0 of the same shape"
             )

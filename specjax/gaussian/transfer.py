@@ -1,7 +1,6 @@
 """What a sampler does to each eigenvalue: :func:`advance` with the Wiener gain.
 
-Or with the gain of another linear denoiser, where the spectrum has one
-(:mod:`specjax.spectra.response`).
+Or with the gain of another linear denoiser that was measured (:mod:`specjax.spectra.response`).
 
 In the eigenbasis of the data a step is an affine map per eigenvalue. Its matrix is read off by
 pushing unit registers, the mean and the noise through :func:`advance`; maps are composed in
@@ -23,6 +22,8 @@ import jax
 import jax.numpy as jnp
 
 from specjax._core.arrays import Array, follows_the_rule, value
+from specjax.gaussian.modes import Modes, modes_of
+from specjax.gaussian.probe import Probe
 from specjax.sampling.step import Row, SamplerPlan, advance, pad_to_share
 from specjax.spectra.response import Measured, posterior_variance, wiener_gain
 from specjax.spectra.spectrum import Spectrum
@@ -60,34 +61,45 @@ class _Affine(NamedTuple):
     error: Array | None  # [..., H, H, d], None without errors of the denoiser
 
 
-def transfer(plan: SamplerPlan, spectrum: Spectrum) -> Transfer:
-    """Gain, mean gain and variance of a plan with the ideal denoiser of a Gaussian.
+def transfer(
+    plan: SamplerPlan,
+    spectrum: Spectrum | Modes,
+    *,
+    denoiser: Probe | Measured | None = None,
+    denoiser_error: float | None = None,
+) -> Transfer:
+    """Compute gain, mean gain and variance of a plan with the ideal denoiser of a Gaussian.
 
     Args:
-      plan: K rows. spectrum: d eigenvalues; its ``denoiser``, if any, is taken for the ideal one,
-        and errs by its ``denoiser_error``, if any.
+      plan: K rows.
+      spectrum: d eigenvalues.
+      denoiser: taken for the ideal one, if given: a probe of this spectrum, or a response.
+      denoiser_error: the part of the posterior variance that each answer is wrong by.
 
     Returns:
       A :class:`Transfer` of [d] arrays: D1, D2, sqrt(V) and V of 2502.00180, section 3.
+
+    Raises:
+      UserError: for a probe of another spectrum, or an error that is negative.
 
     Example:
       >>> schedule = NoiseSchedule([-10.0, 0.0, float("inf")])
       >>> transfer(plan("ddim", schedule), Spectrum([1.0])).std.round(3)
       array([0.503])
     """
-    of_data = (spectrum.eigenvalues, spectrum.denoiser, spectrum.denoiser_error)
-    return _transfer(pad_to_share(plan), *of_data)
+    modes = modes_of(spectrum, denoiser=denoiser, denoiser_error=denoiser_error)
+    return transfer_modes(pad_to_share(plan), modes)
 
 
 @follows_the_rule
 @jax.jit
-def _transfer(
-    plan: SamplerPlan, eigenvalues: Array, denoiser: Measured | None, wrong: Array | None
-) -> Transfer:
-    dtype = jnp.result_type(plan.keep, eigenvalues)
+def transfer_modes(plan: SamplerPlan, modes: Modes) -> Transfer:
+    """Compute the transfer of a plan for modes; what :func:`transfer` compiles."""
+    dtype = jnp.result_type(plan.keep, modes.eigenvalues)
     rows = Row(*(jnp.asarray(x, dtype) for x in plan.rows))
-    lam = jnp.asarray(eigenvalues, dtype)
-    denoiser, wrong = jax.tree.map(lambda x: jnp.asarray(x, dtype), (denoiser, wrong))
+    lam = jnp.asarray(modes.eigenvalues, dtype)
+    acting = (modes.response, modes.denoiser_error)
+    denoiser, wrong = jax.tree.map(lambda x: jnp.asarray(x, dtype), acting)
 
     def map_of(row: Row) -> _Affine:
         return _step_map(row, lam, denoiser, wrong, plan.stochastic)

@@ -10,38 +10,26 @@ import inspect
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.schedulers.scheduling_ddpm import DDPMSchedulerOutput
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
-from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 
 from specjax._core import checks
-from specjax.files.plan_file import on_host, rows_document
-from specjax.fitting.plan_result import PlanResult
-from specjax.interop.rows import advance, check_colored, is_noisy, open_plan
+from specjax._core.checks import UserError
+from specjax.fitting.learned import LearnedResult
+from specjax.interop.stepping import advance, as_lists, as_result, check_colored, is_noisy
 from specjax.noise.noise_spectrum import anisotropic
 from specjax.sampling.corrections import LEARNABLE
 from specjax.schedules.grids import TrainingGrid
 from specjax.schedules.schedule import alpha_sigma
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
-
-
-@dataclass
-class PlanSchedulerOutput(BaseOutput):
-    """What :meth:`PlanScheduler.step` returns.
-
-    Attributes:
-      prev_sample: the sample before the next call. pred_original_sample: the estimate of x0.
-    """
-
-    prev_sample: torch.Tensor
-    pred_original_sample: torch.Tensor | None = None
 
 
 class PlanScheduler(SchedulerMixin, ConfigMixin):
@@ -51,14 +39,14 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     no plan file.
 
     Args:
-      plan: rows in VP, see :func:`specjax.files.plan_file.rows_document`, with ``steps``, the
-      ``sampler``
-        and the ``process`` that it was made from, and whether its ``past`` are estimates.
+      plan: rows in VP, see :data:`specjax.interop.stepping.Rows`, with ``steps``, the ``sampler``
+        and the ``process`` that it was made from, and ``past_is_estimates``, whether all
+        registers behind the sample are past estimates.
       num_train_timesteps, beta_start, beta_end, beta_schedule, trained_betas: the training grid
         of the network. prediction_type: what it answers: "epsilon", "v_prediction" or "sample".
 
     Raises:
-      ValueError: without a plan, and for a grid or prediction that does not exist.
+      UserError: without a plan, and for a grid or prediction that does not exist.
     """
 
     order = 1
@@ -75,7 +63,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         prediction_type: str = "epsilon",
     ) -> None:
         if plan is None:
-            raise ValueError("plan = None: make the scheduler by PlanScheduler.from_file(path)")
+            raise UserError("plan = None: make the scheduler by PlanScheduler.from_file(path)")
         checks.one_of("prediction_type", prediction_type, PREDICTIONS)
         self._step_index: int | None = None
         self._begin_index: int | None = None
@@ -98,29 +86,27 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         cls,
         path: str | os.PathLike[str],
         config: Mapping[str, Any] | None = None,
-        *,
-        colored: bool = False,
         **options: Any,
     ) -> PlanScheduler:
-        """The scheduler of a plan file; arguments as in :meth:`from_plan`."""
-        return cls.from_plan(open_plan(path), config, colored=colored, **options)
+        """Make the scheduler of a plan file; arguments as in :meth:`from_plan`."""
+        return cls.from_plan(as_result(path), config, **options)
 
     @classmethod
     def from_plan(
         cls,
-        plan: PlanResult,
+        plan: LearnedResult,
         config: Mapping[str, Any] | None = None,
         *,
         colored: bool = False,
         **options: Any,
     ) -> PlanScheduler:
-        """The scheduler of a plan.
+        """Make the scheduler of a plan.
 
         Levels outside the network's range are clipped to it, with a warning: the network would
         see a clamped timestep there.
 
         Args:
-          plan: what learning returned.
+          plan: what :func:`specjax.learn` or :func:`specjax.fit` returned.
           config: ``pipe.scheduler.config``, of which the training grid and the kind of prediction
             are taken.
           colored: for a plan that was learned for noise with a spectrum: says that the pipeline
@@ -129,19 +115,19 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             ``DDPMScheduler``.
 
         Raises:
-          ValueError: for an unknown option, a config without a training grid (flow matching), a
+          UserError: for an unknown option, a config without a training grid (flow matching), a
             plan whose levels are all outside of it, one with noise that is not white.
         """
-        _check_noise(open_plan(plan), colored)
+        plan = as_result(plan)
+        _check_noise(plan, colored)
         settings = _settings(cls, config, options)
         grid = TrainingGrid.from_config("of the network", settings)
-        plan = on_host(open_plan(plan))
         clipped, remarks = grid.clip(plan.schedule)
         if remarks:
             warnings.warn(f"PlanScheduler: {'; '.join(remarks)}", stacklevel=2)
             plan = replace(plan, schedule=clipped)
         settings.pop("rescale_betas_zero_snr", None)
-        return cls(plan=_numbers(plan), **{**settings, "num_train_timesteps": grid.size})
+        return cls(plan=_rows_in_config(plan), **{**settings, "num_train_timesteps": grid.size})
 
     def __len__(self) -> int:
         return self._grid.size
@@ -158,7 +144,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
 
     @property
     def begin_index(self) -> int | None:
-        """Where a pipeline begins, if it said so."""
+        """The call that a pipeline begins at, if it has set one."""
         return self._begin_index
 
     def set_begin_index(self, begin_index: int = 0) -> None:
@@ -168,17 +154,17 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     def set_timesteps(
         self, num_inference_steps: int | None = None, device: str | torch.device | None = None
     ) -> None:
-        """Make ready for a new sample.
+        """Prepare for a new sample.
 
         Args:
-          num_inference_steps: S of the plan, or None. device: of ``timesteps``.
+          num_inference_steps: S of the plan, or None. device: that of ``timesteps``.
 
         Raises:
-          ValueError: for another number of steps than the plan's.
+          UserError: for another number of steps than the plan's.
         """
         steps = self._rows["steps"]
         if num_inference_steps not in (None, steps):
-            raise ValueError(
+            raise UserError(
                 f"num_inference_steps = {num_inference_steps}: the plan has {steps} steps; give "
                 f"{steps}, or learn a plan of {num_inference_steps}"
             )
@@ -192,7 +178,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     def scale_model_input(
         self, sample: torch.Tensor, timestep: float | torch.Tensor | None = None
     ) -> torch.Tensor:
-        """The sample as it is: in VP the network sees it so."""
+        """Return the sample unchanged: in VP the network sees it as it is."""
         return sample
 
     def step(
@@ -202,19 +188,19 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         sample: torch.Tensor,
         generator: Any = None,
         return_dict: bool = True,
-    ) -> PlanSchedulerOutput | tuple[torch.Tensor, torch.Tensor]:
-        """One row of the plan, after a call of the network.
+    ) -> DDPMSchedulerOutput | tuple[torch.Tensor, torch.Tensor]:
+        """Apply one row of the plan after a call of the network.
 
         Args:
-          model_output: of the network on ``sample`` [n, ...] at ``timestep``, which matters in
-            the first call alone, to find where to begin.
-          generator: of the noise of a plan with noise. return_dict: or a tuple.
+          model_output: the network's answer to ``sample`` [n, ...] at ``timestep``, which only
+            matters in the first call, to find where to begin.
+          generator: draws the noise of a plan with noise. return_dict: False for a tuple.
 
         Raises:
-          ValueError: behind the last call; for a timestep that the plan does not have; for a
+          UserError: behind the last call; for a timestep that the plan does not have; for a
             start in the middle of a plan whose past is not estimates.
         """
-        k = self._number_of(timestep)
+        k = self._call_index(timestep)
         x = sample if sample.dtype == torch.float64 else sample.to(torch.float32)
         d = self._estimate(k, x, model_output.to(x.dtype))
         z = None
@@ -223,15 +209,15 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
                 model_output.shape, generator=generator, device=model_output.device,
                 dtype=model_output.dtype,
             ).to(x.dtype)  # fmt: skip
-        r = advance([x, *self._remembered(k, d)], self._rows, k, d, z)
+        r = advance([x, *self._past_registers(k, d)], self._rows, k, d, z)
         self._past, self._step_index = r[1:], k + 1
         before = r[0].to(model_output.dtype)
-        return PlanSchedulerOutput(before, d) if return_dict else (before, d)
+        return DDPMSchedulerOutput(before, d) if return_dict else (before, d)
 
     def add_noise(
         self, original_samples: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
     ) -> torch.Tensor:
-        """``alpha x0 + sigma eps`` in VP, at timesteps [n] of the training grid."""
+        """Return ``alpha x0 + sigma eps`` in VP, at timesteps [n] of the training grid."""
         logsnr = self._grid.logsnr_at(timesteps.detach().cpu().numpy().astype(np.float64))
         alpha, sigma = (
             torch.from_numpy(np.asarray(scale))
@@ -242,14 +228,14 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         return alpha * original_samples + sigma * noise
 
     def _estimate(self, k: int, x: torch.Tensor, answer: torch.Tensor) -> torch.Tensor:
-        """x0 from the network's answer (2006.11239, eq. 15; 2202.00512, appendix D)."""
+        """Estimate x0 from the network's answer (2006.11239, eq. 15; 2202.00512, appendix D)."""
         alpha, sigma = self._rows["alpha"][k], self._rows["sigma"][k]
         if self._prediction == "epsilon":
             return (x - sigma * answer) / alpha
         return answer if self._prediction == "sample" else alpha * x - sigma * answer
 
-    def _number_of(self, timestep: float | torch.Tensor) -> int:
-        """Which call it is: one after another, from where the pipeline began."""
+    def _call_index(self, timestep: float | torch.Tensor) -> int:
+        """Return the number of this call: one after another, from where the pipeline began."""
         calls = len(self._rows["alpha"])
         if self._step_index is None:
             self._step_index = self._begin_index
@@ -257,34 +243,34 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             apart = (self.timesteps.cpu() - float(timestep)).abs()
             self._step_index = int(apart.argmin())
             if apart[self._step_index] > 1:
-                raise ValueError(
+                raise UserError(
                     f"timestep = {float(timestep):g} is none of the plan's: take those of "
                     "scheduler.timesteps"
                 )
         if self._step_index >= calls:
-            raise ValueError(
+            raise UserError(
                 f"all {calls} calls of the plan are done: call set_timesteps() before a new sample"
             )
         return self._step_index
 
-    def _remembered(self, k: int, d: torch.Tensor) -> list[torch.Tensor]:
-        """The registers behind the sample; where sampling begins later, the first estimate."""
+    def _past_registers(self, k: int, d: torch.Tensor) -> list[torch.Tensor]:
+        """Return the registers behind the sample; at a later start, the first estimate."""
         if self._past:
             return self._past
         others = len(self._rows["pull"][0]) - 1
         if k and others and not self._rows["past_is_estimates"]:
-            raise ValueError(
+            raise UserError(
                 f"a plan of {self._rows['sampler']} cannot begin at call {k}: begin at its start "
                 "(strength = 1)"
             )
         return [d if k else torch.zeros_like(d)] * others
 
 
-def _check_noise(plan: PlanResult, colored: bool) -> None:
-    """A pipeline takes the noise that it starts from; that of the steps is drawn here, white."""
+def _check_noise(plan: LearnedResult, colored: bool) -> None:
+    """Refuse noise that nobody gives: pipelines take that of the start, steps draw white."""
     noise = anisotropic(plan.noise)
     if noise is not None and plan.plan.stochastic:
-        raise ValueError(
+        raise UserError(
             f"the plan draws {noise.name} noise in its steps, the scheduler white noise: learn a "
             "plan without noise (ddim or dpmpp_2m), or sample by specjax.generate"
         )
@@ -294,13 +280,13 @@ def _check_noise(plan: PlanResult, colored: bool) -> None:
 def _settings(
     cls: type[PlanScheduler], config: Mapping[str, Any] | None, options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The arguments of the class apart from the plan."""
+    """Collect the arguments of the class apart from the plan."""
     known = [name for name in inspect.signature(cls.__init__).parameters if name != "self"][1:]
     for name in options:
         checks.one_of("option", name, known)
     config = dict(config or {})
     if config and not {"beta_schedule", "trained_betas"} & {*config, *options}:
-        raise ValueError(
+        raise UserError(
             f"config of {config.get('_class_name', 'a scheduler')} has no beta_schedule (flow "
             "matching or EDM): plans run here on networks of a training grid of betas"
         )
@@ -309,12 +295,12 @@ def _settings(
     return {**found, **options}
 
 
-def _numbers(plan: PlanResult) -> dict[str, Any]:
-    """What a configuration keeps of a plan.
+def _rows_in_config(plan: LearnedResult) -> dict[str, Any]:
+    """Return what a configuration keeps of a plan.
 
-    A plan of VE starts from noise of its first sigma; times alpha that is VP's sigma.
+    A plan of VE starts from noise of its first sigma, which times alpha is the sigma of VP.
     """
-    rows = rows_document(plan.plan_in("vp"))
+    rows = as_lists(plan.plan_in("vp"))
     return {
         **rows,
         "start": rows["start"] if plan.process == "vp" else rows["sigma"][0],

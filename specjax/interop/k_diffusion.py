@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from specjax._core.arrays import namespace
-from specjax.files.plan_file import on_host, rows_document
-from specjax.fitting.plan_result import PlanResult
-from specjax.interop.rows import Rows, advance, check_colored, is_noisy, open_plan
+from specjax._core.checks import UserError
+from specjax.fitting.learned import LearnedResult
+from specjax.interop.stepping import Rows, advance, as_lists, as_result, check_colored, is_noisy
 
 
 def sample_plan(
     model: Callable[..., Any],
     x: Any,
-    plan: PlanResult | str | os.PathLike[str],
+    plan: LearnedResult | str | os.PathLike[str],
     extra_args: Mapping[str, Any] | None = None,
     callback: Callable[[dict[str, Any]], None] | None = None,
     disable: bool | None = None,
@@ -26,14 +26,14 @@ def sample_plan(
     *,
     colored: bool = False,
 ) -> Any:
-    """Samples along a plan, as ``k_diffusion.sampling.sample_euler`` along sigmas.
+    """Sample along a plan, as ``k_diffusion.sampling.sample_euler`` does along sigmas.
 
     A plan of either process runs, in the scale of VE.
 
     Args:
       model: ``(x, sigma, **extra_args) -> denoised``, sigma a vector [n].
       x: [n, ...], noise times the plan's first sigma: a torch tensor, or an array of NumPy or JAX.
-      plan: what learning returned, or the path of a plan file.
+      plan: what :func:`specjax.learn` or :func:`specjax.fit` returned, or the path of its file.
       callback: called after every call of the model with its number "i", "x", "sigma",
         "sigma_hat" (the same) and "denoised".
       disable: the progress bar (None: where there is no terminal).
@@ -46,14 +46,14 @@ def sample_plan(
       Samples like x, at the plan's last level.
 
     Raises:
-      ValueError: if the plan is none, needs noise that nothing draws, or noise with a spectrum.
+      UserError: if the plan is none, needs noise that nothing draws, or noise with a spectrum.
     """
-    result = on_host(open_plan(plan))
-    rows = rows_document(result.plan_in("ve"))
+    result = as_result(plan)
+    rows = as_lists(result.plan_in("ve"))
     sigmas = [*rows["sigma"], float(result.schedule.sigmas[-1])]
     check_colored(result, colored, "x")
     if colored and rows["stochastic"] and noise_sampler is None:
-        raise ValueError(
+        raise UserError(
             "noise_sampler = None: the plan draws noise with a spectrum in its steps; give "
             "noise_sampler(sigma, sigma_next) -> plan.noise.color(white)"
         )
@@ -73,14 +73,14 @@ def sample_plan(
 
 
 def _vector(x: Any, sigma: float) -> Any:
-    """sigma [n], of the library, dtype and device of x."""
+    """Return sigma [n] in the library, dtype and device of x."""
     if hasattr(x, "new_ones"):
         return x.new_ones([x.shape[0]]) * sigma
     return namespace(x).full(x.shape[0], sigma, x.dtype)
 
 
 def _torch_of(x: Any) -> Any:
-    """torch, if x is one of its tensors; it is not imported for others."""
+    """Return torch if x is one of its tensors; it is not imported for others."""
     torch = sys.modules.get("torch")
     return torch if torch is not None and isinstance(x, torch.Tensor) else None
 
@@ -93,7 +93,7 @@ def _without_gradients(x: Any) -> Any:
 def _noise_like(x: Any, rows: Rows) -> Callable[[Any, Any], Any]:
     torch = _torch_of(x)
     if torch is None and rows["stochastic"]:
-        raise ValueError(
+        raise UserError(
             f"noise_sampler = None: the plan adds noise, and x is a {type(x).__name__}; give "
             "noise_sampler(sigma, sigma_next) -> unit noise of the shape of x"
         )
@@ -101,7 +101,7 @@ def _noise_like(x: Any, rows: Rows) -> Callable[[Any, Any], Any]:
 
 
 def _counted(calls: int, disable: bool | None) -> Iterable[int]:
-    """The numbers of the calls, with tqdm's bar where it is installed."""
+    """Count the calls, with a bar of tqdm where it is installed."""
     try:
         bar = importlib.import_module("tqdm").trange
     except ModuleNotFoundError:

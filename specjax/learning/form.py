@@ -9,8 +9,8 @@ At zero a plan is the sampler's own.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,8 @@ from specjax.sampling.corrections import (
     corrected_plan,
     corrections_of,
 )
-from specjax.sampling.samplers import SAMPLERS, check_sampler, intervals, plan_of_levels
+from specjax.sampling.samplers import sampler_of
+from specjax.sampling.scaled import SamplerLike, level_steps, plan_of_levels
 from specjax.sampling.step import SamplerPlan
 from specjax.schedules.schedule import check_process
 
@@ -45,8 +46,7 @@ class Form(NamedTuple):
     """
 
     steps: int
-    sampler: str
-    options: tuple[tuple[str, Any], ...]
+    sampler: SamplerLike
     memory: int
     groups: tuple[str, ...]
     ends_clean: bool
@@ -94,14 +94,14 @@ class Form(NamedTuple):
 
     def of_sampler(self, logsnr: Array) -> Corrections:
         """The sampler's own corrections along levels [S + 1]."""
-        t = intervals(logsnr, self.process, 0)
-        return corrections_of(self.sampler, t, **dict(self.options)).remembering(self.memory)
+        t = level_steps(logsnr, self.process)
+        return corrections_of(self.sampler, t).remembering(self.memory)
 
     def plan(self, parameters: Array, ends: Array) -> SamplerPlan:
         """The plan of parameters [n]; traceable."""
         logsnr = self.levels(parameters, ends)
         if not self.corrects:
-            return plan_of_levels(self.sampler, logsnr, self.process, dict(self.options))
+            return plan_of_levels(self.sampler, logsnr, self.process)
         return corrected_plan(logsnr, self.corrections(parameters, logsnr), self.process)
 
     def scale(self, parameters: Array) -> Array:
@@ -112,7 +112,7 @@ class Form(NamedTuple):
 
 
 def forms_of(
-    steps: int, sampler: str | None, options: Mapping[str, Any], memory: int | None,
+    steps: int, sampler: str | SamplerLike | None, memory: int | None,
     groups: Sequence[str], ends_clean: bool, process: str,
 ) -> dict[str, Form]:  # fmt: skip
     """The form of each sampler that can be the start; of None those that take the rest.
@@ -123,7 +123,8 @@ def forms_of(
     found, errors = {}, []
     for name in (sampler,) if sampler else DETERMINISTIC:
         try:
-            found[name] = form_of(steps, name, options, memory, groups, ends_clean, process)
+            form = form_of(steps, sampler_of(name), memory, groups, ends_clean, process)
+            found[form.sampler.name] = form
         except ValueError as error:
             errors.append(error)
     if not found:
@@ -132,7 +133,7 @@ def forms_of(
 
 
 def form_of(
-    steps: int, sampler: str, options: Mapping[str, Any], memory: int | None,
+    steps: int, sampler: SamplerLike, memory: int | None,
     groups: Sequence[str], ends_clean: bool, process: str,
 ) -> Form:  # fmt: skip
     """The form of names and numbers that fit together.
@@ -144,26 +145,26 @@ def form_of(
       ValueError: for an unknown group, none or some without a parameter, a sampler whose levels
         alone can be learned, a memory above two, below the sampler's or beside frozen weights.
     """
-    check_sampler(sampler, dict(options))
     check_process(process)
     for name in groups:
         checks.one_of("groups", name, GROUPS)
     chosen = tuple(name for name in GROUPS if name in groups)
     if not chosen:
         raise ValueError(f"groups = {tuple(groups)}: give at least one of {', '.join(GROUPS)}")
-    fixed, t = tuple(sorted(options.items())), intervals(np.arange(steps + 1.0), process, 0)
-    stochastic = SAMPLERS[sampler].rows(t, **dict(options)).stochastic
-    form = Form(steps, sampler, fixed, 0, chosen, ends_clean, process, stochastic)
+    t = level_steps(np.arange(steps + 1.0), process)
+    stochastic = sampler.rows(t).stochastic
+    form = Form(steps, sampler, 0, chosen, ends_clean, process, stochastic)
     if not form.corrects:
         if memory is not None:
             raise ValueError(f"memory = {memory} beside groups = {chosen}: levels alone have none")
         return form
     check_learnable(sampler)
-    own = corrections_of(sampler, t, **dict(options)).memory
-    form = form._replace(memory=_memory(memory, sampler, own, "weights" in chosen))
+    own = corrections_of(sampler, t).memory
+    form = form._replace(memory=_memory(memory, sampler.name, own, "weights" in chosen))
     if not any(form.sizes[name] for name in chosen):
         raise ValueError(
-            f"groups = {chosen}: {sampler} in {steps} steps has none of these; learn others too"
+            f"groups = {chosen}: {sampler.name} in {steps} steps has none of these; learn others "
+            "too"
         )
     return form
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from specjax.fitting.compare import errors_of, pinned_families
+from specjax.fitting.compare import accumulated_error, pinned_families
 from specjax.fitting.compare import heuristics as schedules_of
-from specjax.fitting.plan_result import PlanResult
-from specjax.gaussian.losses import LOSSES, weighted
-from specjax.priors.contract import Prior
+from specjax.fitting.learned import LearnedResult
+from specjax.gaussian.modes import modes_of
+from specjax.gaussian.task import GaussianTask
+from specjax.priors.prior import Prior
 from specjax.sampling.corrections import LEARNABLE, Corrections, corrected_plan, corrections_of
-from specjax.sampling.samplers import intervals, plan_of_levels
+from specjax.sampling.samplers import SAMPLERS, sampler_of
+from specjax.sampling.scaled import SamplerLike, level_steps, plan_of_levels
 from specjax.sampling.step import SamplerPlan
 from specjax.schedules.schedule import NoiseSchedule, alpha_bar_range_of
 
@@ -25,56 +27,58 @@ AMPLIFIED = 4.0
 class Heuristic(NamedTuple):
     """A sampler along a schedule of some family."""
 
-    sampler: str
-    options: Mapping[str, Any]
+    sampler: SamplerLike
     schedule: NoiseSchedule
 
     def corrections(self, process: str) -> Corrections | None:
-        """What the sampler does along its levels; None where that is of another form."""
-        if self.sampler not in LEARNABLE:
+        """Return what the sampler does along its levels; None where that is of another form."""
+        if self.sampler.name not in LEARNABLE:
             return None
-        t = intervals(np.asarray(self.schedule.logsnr), process, 0)
-        return corrections_of(self.sampler, t, **dict(self.options))
+        return corrections_of(self.sampler, level_steps(np.asarray(self.schedule.logsnr), process))
 
     def plan(self, process: str, memory: int) -> SamplerPlan:
-        """The plan; with registers for so many past estimates, so that plans share a program."""
+        """Compute the plan; with registers for so many estimates, so that plans share a program."""
         by, logsnr = self.corrections(process), np.asarray(self.schedule.logsnr)
         if by is None:
-            return plan_of_levels(self.sampler, logsnr, process, dict(self.options))
+            return plan_of_levels(self.sampler, logsnr, process)
         return corrected_plan(logsnr, by.remembering(max(memory, by.memory)), process)
 
 
 def heuristics(
-    prior: Prior, steps: int, samplers: tuple[str, ...], options: Mapping[str, Any],
-    ends: tuple[float, float], loss: str,
-) -> dict[str, Heuristic]:  # fmt: skip
-    """Every sampler along every family in S steps, and along the closed form for the loss."""
-    known = prior.spectrum
-    makers = pinned_families(ends) if known is None else schedules_of(known, loss, ends)
+    prior: Prior, steps: int, samplers: Sequence[SamplerLike], ends: tuple[float, float], loss: str
+) -> dict[str, Heuristic]:
+    """Return every sampler along every family in S steps, and along the closed form for a loss."""
+    makers = pinned_families(ends)
+    if prior.spectrum is not None:
+        task = GaussianTask.resolve(prior.spectrum, loss=loss, alpha_bar_range=ends)
+        makers = schedules_of(task)
     return {
-        f"{sampler} {name}": Heuristic(sampler, options, make(steps))
+        f"{sampler.name} {name}": Heuristic(sampler, make(steps))
         for sampler in samplers
         for name, make in makers.items()
     }
 
 
 def closed_form_for(objective: Mapping[str, float], loss: str) -> str:
-    """The loss whose closed form is a heuristic: that of the transfer, W2 where there is none."""
+    """Return the loss whose closed form is a heuristic: that of the transfer, else W2."""
     return loss if "transfer" in objective else "w2"
 
 
-def rivals(result: PlanResult, prior: Prior) -> dict[str, Heuristic]:
-    """The heuristic plans that a learned one was compared with, the best on its prior first."""
+def rivals(result: LearnedResult, prior: Prior) -> dict[str, Heuristic]:
+    """Return the heuristic plans that a learned one was compared with, the best first."""
     names = sorted(result.baselines, key=result.baselines.__getitem__)
-    samplers = tuple(dict.fromkeys(name.split()[0] for name in names))
+    samplers = [
+        sampler_of(name, **result.sampler_options) if name in SAMPLERS else result.method
+        for name in dict.fromkeys(name.split()[0] for name in names)
+    ]
     ends = alpha_bar_range_of(result.schedule)
-    options, loss = result.sampler_options, closed_form_for(result.objective, result.loss)
-    known = heuristics(prior, result.steps, samplers, options, ends, loss)
+    loss = closed_form_for(result.objective, result.loss)
+    known = heuristics(prior, result.steps, samplers, ends, loss)
     return {name: known[name] for name in names}
 
 
-def amplification(result: PlanResult, prior: Prior) -> float:
-    """What a learned plan makes of a denoiser's errors, over the least of the heuristic plans.
+def amplification(result: LearnedResult, prior: Prior) -> float:
+    """Compute what a learned plan makes of a denoiser's errors, over the least of the heuristics.
 
     As :attr:`specjax.fitting.compare.Comparison.amplification` is of schedules, in units of the
     data: of the variance that independent errors of the posterior's variance add up to.
@@ -87,7 +91,7 @@ def amplification(result: PlanResult, prior: Prior) -> float:
     """
     if prior.spectrum is None:
         return math.nan
-    spectrum = weighted(prior.spectrum, LOSSES["w2"])
+    modes = modes_of(prior.spectrum, in_data_units=True)
     others = rivals(result, prior).values()
-    least = min(errors_of(one.plan(result.process, 0), spectrum) for one in others)
-    return errors_of(result.plan, spectrum) / least
+    least = min(accumulated_error(one.plan(result.process, 0), modes) for one in others)
+    return accumulated_error(result.plan, modes) / least

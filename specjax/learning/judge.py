@@ -14,13 +14,14 @@ import numpy as np
 
 from specjax._core import checks
 from specjax._core.arrays import Array, value
-from specjax.gaussian.losses import LOSSES, evaluate
-from specjax.gaussian.transfer import transfer
+from specjax.gaussian.losses import LOSSES
+from specjax.gaussian.modes import Modes
+from specjax.gaussian.task import loss_of_plan
+from specjax.learning.energy_distance import biased_energy_distance
 from specjax.noise.noise_spectrum import NoiseSpectrum, colored
 from specjax.sampling.programs import Shell
 from specjax.sampling.sample import call_row, first_registers, scan_rows
 from specjax.sampling.step import Row, SamplerPlan
-from specjax.spectra.spectrum import Spectrum
 
 TERMS = {
     "transfer": "the loss of the closed-form transfer on the prior's spectrum",
@@ -29,11 +30,8 @@ TERMS = {
 }
 
 
-_PIECE = 1024  # rows of the distances within the data at once
-
-
 @value(
-    data=["arrays", "noise", "keys", "target", "data", "data_spread", "spectrum", "forward"],
+    data=["arrays", "noise", "keys", "target", "data", "data_spread", "modes", "forward"],
     static=["shell", "weights", "loss", "batch", "by_calls"],
 )
 @dataclass(frozen=True, eq=False)
@@ -46,8 +44,8 @@ class Judge:
         the steps.
       target: [n, *shape], the fine solution from the same noise, or None.
       data: [m, *shape], what outputs should be distributed as, or None. data_spread: [], the mean
-        distance of its pairs, see :func:`spread_of`.
-      spectrum: for the closed-form transfer, or None.
+        distance of its pairs, by :func:`mean_pairwise_distance`.
+      modes: for the closed-form transfer, or None.
       weights: (term, weight) of the logarithms. loss: a name in LOSSES, of the transfer.
       batch: samples in one call, or None for all.
       by_calls: whether each call is a program of its own: XLA's convolutions do not use threads
@@ -61,7 +59,7 @@ class Judge:
     target: Array | None
     data: Array | None
     data_spread: Array | None
-    spectrum: Spectrum | None
+    modes: Modes | None
     shell: Shell
     weights: tuple[tuple[str, float], ...]
     loss: str
@@ -122,15 +120,15 @@ class Judge:
         found = {}
         names = dict(self.weights)
         if "transfer" in names:
-            assert self.spectrum is not None
-            found["transfer"] = _transfer_loss(plan, self.spectrum, self.loss)
+            assert self.modes is not None
+            found["transfer"] = jnp.asarray(loss_of_plan(plan, self.modes, LOSSES[self.loss]))
         if {"teacher", "energy"} & set(names):
             samples = self.outputs(plan)
             if self.target is not None and "teacher" in names:
                 found["teacher"] = _squared_distance(samples, self.target)
             if self.data is not None and "energy" in names:
                 assert self.data_spread is not None
-                found["energy"] = _energy(samples, self.data, self.data_spread)
+                found["energy"] = biased_energy_distance(samples, self.data, self.data_spread)
         return found
 
     def value(self, plan: SamplerPlan) -> jax.Array:
@@ -211,38 +209,10 @@ def _one_call(
     return jax.checkpoint(lambda r, row, z: call_row(shell(arrays), r, row, z))(r, row, z)
 
 
-@functools.partial(jax.jit, static_argnames="loss")
-def _transfer_loss(plan: SamplerPlan, spectrum: Spectrum, loss: str) -> jax.Array:
-    return jnp.asarray(evaluate(LOSSES[loss], transfer(plan, spectrum), spectrum))
-
-
 @jax.jit
 def _squared_distance(a: jax.Array, b: Array) -> jax.Array:
     """The mean over samples of the squared distance, summed over a sample."""
     return ((a - b) ** 2).sum() / len(a)
-
-
-@jax.jit
-def _energy(a: jax.Array, b: Array, spread: Array) -> jax.Array:
-    """``2 E|x - y| - E|x - x'| - E|y - y'|`` of all pairs, never negative; the last is given."""
-    a, b = (x.reshape(len(x), -1) for x in (a, jnp.asarray(b)))
-    return 2 * _mean_distance(a, b) - _mean_distance(a, a) - spread
-
-
-def spread_of(data: Array) -> jax.Array:
-    """``E|y - y'|`` [] of all pairs of data [m, *shape]: known once, in pieces that fit."""
-    flat = jnp.reshape(data, (len(data), -1))
-    pieces = [flat[begun : begun + _PIECE] for begun in range(0, len(flat), _PIECE)]
-    sums = [_mean_distance(piece, flat) * len(piece) for piece in pieces]
-    return jnp.stack(sums).sum() / len(flat)
-
-
-@jax.jit
-def _mean_distance(a: jax.Array, b: jax.Array) -> jax.Array:
-    inner = jnp.matmul(a, b.T, precision="highest")
-    squared = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * inner
-    near = squared <= 1e-6 * ((a**2).sum(1).mean() + (b**2).sum(1).mean())  # not so for NaN
-    return jnp.where(near, 0, jnp.sqrt(jnp.where(near, 1, squared))).mean()
 
 
 def keys_of(seed: int, n: int) -> jax.Array:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from specjax._core import checks
-from specjax.fitting.plan_result import PlanResult
+from specjax.fitting.learned import PlanResult
 from specjax.learning.judge import terms_of
 from specjax.learning.learn import learn
 from specjax.learning.prepare import bench_of, prior_from, request_of
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise
-from specjax.priors.contract import noise_of
+from specjax.priors.prior import noise_of
 
 _LAST_RUNG = ("objective", "data", "batch", "mesh", "n", "cache")
 """Options of :func:`learn` that rungs below the last one do not get."""

@@ -19,8 +19,8 @@ import numpy as np
 
 from specjax._core import checks
 from specjax.fitting.bfgs import BFGS
+from specjax.fitting.learned import PlanResult
 from specjax.fitting.optax_method import with_optax
-from specjax.fitting.plan_result import PlanResult
 from specjax.learning.descend import Found, Progress, descend, plan_of, value_of
 from specjax.learning.form import GROUPS, Form, forms_of, pack, unpack
 from specjax.learning.heuristics import Heuristic, closed_form_for, heuristics
@@ -29,7 +29,9 @@ from specjax.learning.prepare import Bench, Request, bench_of, prior_from, reque
 from specjax.learning.teacher import check_answers
 from specjax.learning.warm import parameters_after
 from specjax.noise.noise_spectrum import NoiseSpectrum
-from specjax.priors.contract import noise_of
+from specjax.priors.prior import noise_of
+from specjax.sampling.samplers import SAMPLERS, options_of
+from specjax.sampling.scaled import SamplerLike
 from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr
 
 if TYPE_CHECKING:
@@ -52,8 +54,7 @@ def learn(
     prior: Any,
     steps: int,
     *,
-    sampler: str | None = None,
-    sampler_options: Mapping[str, Any] | None = None,
+    sampler: str | SamplerLike | None = None,
     groups: Sequence[str] = GROUPS,
     memory: int | None = None,
     objective: Mapping[str, float] | None = None,
@@ -80,7 +81,7 @@ def learn(
       prior: what is known of the data: a :class:`Spectrum` (also one with a probed denoiser), a
         prior of :mod:`specjax.priors`, or a trained network (:func:`specjax.nn.open_run`).
       steps: S. sampler: whose plan it is in the beginning, along the best of all schedule
-        families; None tries DDIM and DPM-Solver++(2M). sampler_options: such as ``{"eta": 1}``.
+        families; None tries DDIM and DPM-Solver++(2M).
       groups: what is learned, of "levels", "ratios", "weights" and "noise". Levels alone, which any
         sampler has, are what :func:`fit` learns.
       memory: past estimates that a step leans on, up to 2; None is the sampler's own, or 1.
@@ -118,8 +119,8 @@ def learn(
     began = time.perf_counter()
     steps, prior = checks.whole_number("steps", steps), prior_from(prior, noise)
     ends = checks.alpha_bar_range(alpha_bar_range)
-    forms = forms_of(steps, sampler, sampler_options or {}, memory, groups, ends[1] == 1, process)
-    samplers = tuple(forms)
+    forms = forms_of(steps, sampler, memory, groups, ends[1] == 1, process)
+    samplers = tuple(form.sampler for form in forms.values())
     checks.whole_number("max_iterations", max_iterations)
     given = _plans(start)
     request = request_of(
@@ -132,7 +133,7 @@ def learn(
     limits = alpha_bar_to_logsnr(ends)
     with bench.precision():
         closed = closed_form_for(dict(request.objective), request.loss)
-        known = heuristics(prior, steps, samplers, sampler_options or {}, ends, closed)
+        known = heuristics(prior, steps, samplers, ends, closed)
         baselines = _judged(known, bench, process, max(form.memory for form in forms.values()))
         name = _best(baselines, known, bench, process)
         fall_back = _from_heuristic(name, known[name], forms, baselines[name], bench)
@@ -148,7 +149,7 @@ def learn(
         return _result(
             first.form, found, bench, limits,
             process=process, prior=prior.kind, objective=dict(request.objective),
-            loss=request.loss, kept=kept,
+            loss=request.loss, kept=kept, alpha_bar_range=ends,
             baselines=baselines, source=_source(prior, request, bench), seed=seed, began=began,
             noise=noise_of(prior),
         )  # fmt: skip
@@ -190,7 +191,7 @@ def _plans(start: PlanResult | Sequence[PlanResult]) -> list[PlanResult]:
 def _from_heuristic(
     name: str, one: Heuristic, forms: Mapping[str, Form], value: float, bench: Bench
 ) -> _Start:
-    form = forms[one.sampler]
+    form = forms[one.sampler.name]
     logsnr = np.asarray(one.schedule.logsnr, bench.dtype)  # levels' least distance is the dtype's
     return _Start(name, form, np.asarray(pack(form, logsnr, None)), value)
 
@@ -224,8 +225,10 @@ def _result(
     logsnr, by = jax.tree.map(lambda x: np.asarray(x, np.float64), unpack(form, parameters, ends))
     terms = terms_of(bench.held_out, plan_of(form, parameters, ends))
     return PlanResult(
-        schedule=NoiseSchedule(logsnr), corrections=by, sampler=form.sampler,
-        sampler_options=dict(form.options), groups=form.groups, prior=prior,
+        schedule=NoiseSchedule(logsnr), corrections=by, sampler=form.sampler.name,
+        sampler_options=options_of(form.sampler),
+        custom_sampler=None if form.sampler.name in SAMPLERS else form.sampler,
+        groups=form.groups, prior=prior,
         value=found.held_out, train_value=found.train, history=found.history,
         terms={name: float(x) for name, x in terms.items()},
         seconds=time.perf_counter() - began, **about,

@@ -12,16 +12,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from specjax import files
 from specjax._core import checks
 from specjax._core.arrays import Array
-from specjax.files import codec as files
-from specjax.gaussian.losses import LOSSES, check_loss, weighted
-from specjax.learning.judge import Judge, check_objective, keys_of, spread_of
+from specjax.gaussian.task import GaussianTask
+from specjax.learning.energy_distance import mean_pairwise_distance
+from specjax.learning.judge import Judge, check_objective, keys_of
 from specjax.learning.teacher import Teaching, fine
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise, colored
 from specjax.noise.whitening import effective
 from specjax.priors import Colored, Gaussian, Network
-from specjax.priors.contract import Prior, noise_of
+from specjax.priors.prior import Prior, noise_of
 from specjax.sampling.programs import Shell, split
 from specjax.schedules.schedule import check_process
 from specjax.spectra.spectrum import Spectrum
@@ -167,13 +168,6 @@ def prior_from(given: Any, noise: NoiseSpectrum | None = None) -> Prior:
     if isinstance(given, Spectrum) and given.noise is None:
         given = effective(given, noise)
     found = _colored(_prior_from(given))
-    for one in (found, found.held_out):
-        spectrum = getattr(one, "spectrum", None)
-        if spectrum is not None and spectrum.denoiser_error is not None:
-            raise ValueError(
-                "the spectrum has a denoiser_error, which a plan is not learned with: give it to "
-                "fit, and spectrum.with_denoiser_error(0) here"
-            )
     if noise is not None:
         check_noise(noise_of(found), noise, what="the prior", where="noise")
     return found
@@ -222,7 +216,7 @@ def bench_of(prior: Prior, request: Request, progress: Callable[[str], Any] | No
 def _check_transfer(prior: Prior, loss: str) -> None:
     if prior.spectrum is None:
         raise ValueError("objective 'transfer' needs the spectrum of the data: the prior has none")
-    check_loss(loss, prior.spectrum)
+    _task(prior, loss)
 
 
 def _halves(
@@ -273,7 +267,7 @@ def _judge(
         target=None,
         data=None,
         data_spread=None,
-        spectrum=_nodes(prior.spectrum, request.loss) if "transfer" in names else None,
+        modes=_task(prior, request.loss).nodes if "transfer" in names else None,
         shell=shell,  # type: ignore[arg-type]
         weights=request.objective,
         loss=request.loss,
@@ -295,7 +289,7 @@ def _judge(
             other = replace(judge, noise=place(_noise(prior, request, f"other {name}")))
             data = solved(other, f"{name}, other noise")
         placed = place(data, whole=True)
-        judge = replace(judge, data=placed, data_spread=spread_of(placed))
+        judge = replace(judge, data=placed, data_spread=mean_pairwise_distance(placed))
     return judge
 
 
@@ -320,9 +314,12 @@ def _noise(prior: Prior, request: Request, name: str) -> jax.Array:
     return colored(noise_of(prior), white)
 
 
-def _nodes(spectrum: Spectrum | None, loss: str) -> Spectrum:
-    assert spectrum is not None
-    return replace(weighted(spectrum, LOSSES[loss]).quadrature(), basis=None)
+def _task(prior: Prior, loss: str) -> GaussianTask:
+    assert prior.spectrum is not None
+    inner = prior.inner if isinstance(prior, Colored) else prior
+    return GaussianTask.resolve(
+        prior.spectrum, loss=loss, denoiser=getattr(inner, "response", None)
+    )
 
 
 def _placed(mesh: Mesh | None) -> Callable[..., Any]:

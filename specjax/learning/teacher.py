@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from specjax.files import codec as files
+from specjax import files
 from specjax.fitting.spectral import spectral
 from specjax.learning.judge import Judge
-from specjax.priors.contract import Prior
+from specjax.priors.prior import Prior
 from specjax.sampling.samplers import plan as plan_of
 from specjax.sampling.step import SamplerPlan
 from specjax.schedules.families import family

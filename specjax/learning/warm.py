@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from specjax.fitting.plan_result import PlanResult
+from specjax.fitting.learned import PlanResult
 from specjax.learning.form import Form, pack
 
 

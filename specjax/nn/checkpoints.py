@@ -25,7 +25,7 @@ import orbax.checkpoint as ocp
 from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
-from specjax.files import codec as files
+from specjax import files
 from specjax.nn.document import RunDocument, document_of
 from specjax.nn.step import TrainState
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from specjax.data.arrays import Collected
-from specjax.files import codec as files
+from specjax import files
+from specjax.data.in_memory import Collected
 from specjax.nn.config import TrainConfig, differences
 from specjax.noise.families import noise_of_document
 from specjax.noise.noise_spectrum import NoiseSpectrum
@@ -133,7 +133,7 @@ def read_document(folder: Path) -> RunDocument:
         )
     path = folder / _NAME
     try:
-        document = json.loads(files.read(path))
+        document = json.loads(files.read_bytes(path))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     return document_of(document, path)

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from specjax.data.arrays import rescaled
+from specjax.data.in_memory import rescaled
 from specjax.nn.sharding import over_batches
 from specjax.nn.step import Batch
 

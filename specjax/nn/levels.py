@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import ndtri
 
+from specjax import files
 from specjax._core import checks
-from specjax.files import codec as files
 from specjax.fitting.spectral import spectral
 from specjax.noise.noise_spectrum import check_noise
 from specjax.schedules.schedule import NoiseSchedule

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from specjax.files import codec as files
+from specjax import files
 
 METRICS = "metrics.jsonl"
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax.files import codec as files
+from specjax import files
 from specjax.nn.checkpoints import Checkpoints
 from specjax.nn.config import TrainConfig
 from specjax.nn.document import read_document

@@ -9,10 +9,10 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from specjax import files
 from specjax._core import checks
 from specjax.data import Dataset
-from specjax.data.arrays import Collected
-from specjax.files import codec as files
+from specjax.data.in_memory import Collected
 from specjax.nn.config import ModelConfig, TrainConfig
 from specjax.nn.document import (
     RunDocument,
@@ -30,7 +30,7 @@ from specjax.nn.unet import sides_of_levels
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise
 from specjax.noise.whitening import effective
 from specjax.spectra.basis import DenseBasis
-from specjax.spectra.spectrum import Spectrum
+from specjax.spectra.spectrum import Spectrum, Whitening
 
 CACHE = "data.npy"
 
@@ -69,7 +69,8 @@ def check_data(config: TrainConfig, data: Dataset, spectrum: Spectrum | None = N
     options = checks.named_values("noise_options", config.noise.noise_options)
     noise = _noise(config, shape, None)
     _check_basis(noise, math.prod(shape), spectrum)
-    trial = Spectrum(np.array([1.0, 0.5]), noise=noise)
+    whitening = None if noise is None else Whitening(noise, np.ones(2))
+    trial = Spectrum(np.array([1.0, 0.5]), whitening=whitening)
     noise_levels(config.noise.noise_levels, trial, options)
     if config.model.conditional and data.classes is None:
         raise ValueError(

@@ -18,7 +18,7 @@ from jax.sharding import Mesh
 
 from specjax._core import distributed
 from specjax.data import Dataset
-from specjax.data.arrays import Collected, collect
+from specjax.data.in_memory import Collected, collect
 from specjax.nn import step as steps
 from specjax.nn.checkpoints import Checkpoints
 from specjax.nn.config import TrainConfig

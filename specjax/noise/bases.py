@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from specjax._core.arrays import Array, namespace
+from specjax._core.checks import UserError
 
 
 class NoiseBasis(NamedTuple):
@@ -42,11 +43,11 @@ def grid_of(shape: tuple[int, ...], spatial: int | None) -> tuple[int, ...]:
     """The axes of a sample that have frequencies: the first one or two.
 
     Raises:
-      ValueError: for a shape that is no signal or image with at most one axis of channels.
+      UserError: for a shape that is no signal or image with at most one axis of channels.
     """
     axes = min(len(shape), 2) if spatial is None else spatial
     if axes not in (1, 2) or len(shape) not in (axes, axes + 1) or min(shape, default=0) < 1:
-        raise ValueError(
+        raise UserError(
             f"samples of shape {shape} with spatial = {spatial}: noise has frequencies in [L], "
             "[H, W] or [H, W, C], or [L, C] with spatial = 1"
         )

@@ -15,6 +15,7 @@ import numpy as np
 
 from specjax._core import checks
 from specjax._core.arrays import Array, concrete, namespace
+from specjax._core.checks import UserError
 from specjax.noise.bases import BASES, grid_of, radius
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_weights
 from specjax.spectra.basis import Basis, FourierBasis
@@ -22,7 +23,7 @@ from specjax.spectra.basis import Basis, FourierBasis
 Band = Sequence[float]
 
 
-class Family(NamedTuple):
+class NoiseFamily(NamedTuple):
     """A row of the table: ``weights(r, **parameters)``, and which parameters are positive."""
 
     weights: Callable[..., Array]
@@ -52,15 +53,15 @@ def _two_band(
     known = concrete(gains) if not isinstance(gains, tuple | list) else np.asarray(gains)
     if known is not None and (known.shape != (2,) or not (np.isfinite(known) & (known >= 0)).all()):
         given = tuple(np.ravel(known).tolist())
-        raise ValueError(f"gains = {given!r}: give two numbers, not negative, such as 0.5 0.5")
+        raise UserError(f"gains = {given!r}: give two numbers, not negative, such as 0.5 0.5")
     return gains[0] * _inside(r, low) + gains[1] * _inside(r, high)
 
 
-NOISES: Mapping[str, Family] = {
-    "isotropic": Family(_isotropic, "w = 1: white noise"),
-    "power_law": Family(_power_law, "w = (r + r0)^exponent", ("exponent", "r0")),
-    "exponential": Family(_exponential, "w = exp(-decay r^2)", ("decay",)),
-    "two_band": Family(
+NOISES: Mapping[str, NoiseFamily] = {
+    "isotropic": NoiseFamily(_isotropic, "w = 1: white noise"),
+    "power_law": NoiseFamily(_power_law, "w = (r + r0)^exponent", ("exponent", "r0")),
+    "exponential": NoiseFamily(_exponential, "w = exp(-decay r^2)", ("decay",)),
+    "two_band": NoiseFamily(
         _two_band, "w = gains[0] in the band low, gains[1] in the band high, else 0", ("gains",)
     ),
 }  # fmt: skip
@@ -94,7 +95,7 @@ def noise_spectrum(
         and an exponential may be one for each channel.
 
     Raises:
-      ValueError: for an unknown name or parameter, bands that are reversed, overlap or have no
+      UserError: for an unknown name or parameter, bands that are reversed, overlap or have no
         frequency in them, weights that :class:`NoiseSpectrum` refuses.
 
     Example:
@@ -106,7 +107,7 @@ def noise_spectrum(
     shape = tuple(int(n) for n in shape)
     checks.one_of("basis", basis, BASES)
     if basis == "data" and isinstance(own, FourierBasis):
-        raise ValueError(
+        raise UserError(
             "basis = 'data' of a shift-invariant spectrum has frequencies, no ranks: give 'fourier'"
         )
     r = radius(basis, shape, spatial)
@@ -127,7 +128,7 @@ def check_family(
     """Refuse what :func:`noise_spectrum` refuses on samples of any shape.
 
     Raises:
-      ValueError: as it does; but whether a band has frequencies is seen with the samples.
+      UserError: as it does; but whether a band has frequencies is seen with the samples.
     """
     _, make = _named(family, parameters)
     bands = [omit, parameters.get("low"), parameters.get("high")]
@@ -150,7 +151,7 @@ def _named(family: str, parameters: Mapping[str, Any]) -> tuple[str, Callable[..
     for given in parameters:
         if given not in known:
             takes = ", ".join(known) or "no parameters"
-            raise ValueError(f"{given} is no parameter of {name!r} noise: it takes {takes}")
+            raise UserError(f"{given} is no parameter of {name!r} noise: it takes {takes}")
     return name, make
 
 
@@ -167,7 +168,7 @@ def noise_of_document(document: Mapping[str, Any], own: Basis | None = None) -> 
       own: the data's eigenbasis, where the noise is in it; files do not hold it.
 
     Raises:
-      ValueError: if its numbers are not those that were written.
+      UserError: if its numbers are not those that were written.
     """
     place = {"basis": document["basis"], "spatial": document["spatial"], "own": own}
     if "family" in document:
@@ -179,7 +180,7 @@ def noise_of_document(document: Mapping[str, Any], own: Basis | None = None) -> 
         weights = np.array(document["weights"], np.float64)
         found = NoiseSpectrum(weights, tuple(document["shape"]), **place)
     if found.fingerprint != document["fingerprint"]:
-        raise ValueError(
+        raise UserError(
             f"the noise in the file ({found.name}) has other weights than this version of specjax "
             "gives it: make the file again"
         )
@@ -190,7 +191,7 @@ def _source(
     name: str, given: Mapping[str, Any], make: Callable[..., Array], omit: Band | None,
     offset: Any, normalise: bool,
 ) -> dict[str, Any] | None:  # fmt: skip
-    """Family and parameters as plain numbers; None while one is traced."""
+    """NoiseFamily and parameters as plain numbers; None while one is traced."""
     all_of = {**_parameters_of(make), **given}
     if any(concrete(x) is None for v in (*all_of.values(), offset) for x in _leaves(v)):
         return None
@@ -213,9 +214,9 @@ def _given(name: str, value: Any) -> Any:
     try:
         found = np.asarray(value, np.float64)
     except (TypeError, ValueError):
-        raise ValueError(f"{name} = {value!r}: give a number, or several") from None
+        raise UserError(f"{name} = {value!r}: give a number, or several") from None
     if not np.isfinite(found).all():
-        raise ValueError(f"{name} = {value!r}: give finite numbers")
+        raise UserError(f"{name} = {value!r}: give finite numbers")
     return found if found.ndim else float(found)
 
 
@@ -233,13 +234,13 @@ def _wide(r: Array, first: Any, second: Any, of: Callable[..., Array]) -> Array:
 def _positive(name: str, value: Any) -> None:
     known = concrete(value)
     if known is not None and not (np.isfinite(known) & (known > 0)).all():
-        raise ValueError(f"{name} = {value!r}: give a number above 0")
+        raise UserError(f"{name} = {value!r}: give a number above 0")
 
 
 def _checked_band(name: str, band: Band) -> tuple[float, float]:
     numbers = np.asarray(_given(name, band))
     if numbers.shape != (2,) or not 0 <= numbers[0] < numbers[1]:
-        raise ValueError(
+        raise UserError(
             f"{name} = {tuple(np.ravel(band).tolist())!r}: give a band of radial frequencies, low "
             "before high, from 0 to 1"
         )
@@ -249,7 +250,7 @@ def _checked_band(name: str, band: Band) -> tuple[float, float]:
 def _check_bands(low: Band, high: Band) -> None:
     first, second = _checked_band("low", low), _checked_band("high", high)
     if second[0] < first[1]:
-        raise ValueError(
+        raise UserError(
             f"the bands low = {first} and high = {second} overlap: let high begin later"
         )
 
@@ -263,7 +264,7 @@ def _inside(r: Array, band: Band) -> Array:
 def _without(weights: Array, r: Array, band: Band) -> Array:
     inside = _inside(r, _checked_band("omit", band))
     if not inside.any():
-        raise ValueError(f"omit = {tuple(band)!r}: there is no frequency of these samples in it")
+        raise UserError(f"omit = {tuple(band)!r}: there is no frequency of these samples in it")
     return weights * (1 - inside.reshape(r.shape + (1,) * (weights.ndim - r.ndim)))
 
 
@@ -272,7 +273,7 @@ def _is_zero(offset: Any) -> bool:
         return False
     known = _given("offset", offset)
     if np.ndim(known) or known < 0:
-        raise ValueError(f"offset = {offset!r}: give a number, 0 or above")
+        raise UserError(f"offset = {offset!r}: give a number, 0 or above")
     return bool(known == 0)
 
 
@@ -292,7 +293,7 @@ def _with_offset(
 
 def _check_offset(basis: str) -> None:
     if basis == "data":
-        raise ValueError("offset: the data's own basis has no frequency 0; leave the offset out")
+        raise UserError("offset: the data's own basis has no frequency 0; leave the offset out")
 
 
 def _of_mean_one(weights: Array) -> Array:

@@ -25,6 +25,7 @@ import numpy as np
 
 from specjax._core import checks
 from specjax._core.arrays import Array, as_float_array, concrete, follows_the_rule, namespace, value
+from specjax._core.checks import UserError
 from specjax.noise.bases import BASES, grid_of, mirrored, transformed
 from specjax.spectra.basis import Basis
 
@@ -32,7 +33,7 @@ _SAME = 1e-5  # of the largest weight: what files and dtypes may differ by
 _MOST_RATIO = 1e6  # of the largest weight to the smallest: beyond it float32 has no digits left
 
 
-@value(data=["weights", "own"], static=["shape", "basis", "spatial"], host=["source"])
+@value(data=["weights", "own"], static=["shape", "basis", "spatial"], provenance=["source"])
 @dataclass(frozen=True, eq=False)
 class NoiseSpectrum:
     """The standard deviations of the forward noise, direction by direction.
@@ -47,10 +48,10 @@ class NoiseSpectrum:
       spatial: how many axes of a sample are the grid, by default one of [L], two of [H, W] and
         [H, W, C].
       own: the eigenbasis for "data"; None for samples [d] that are coefficients in it.
-      source: where the weights come from; kept in files, not by transformations.
+      source: where the weights come from, plain values.
 
     Raises:
-      ValueError: for weights that are negative, complex, not finite or all zero, of another shape,
+      UserError: for weights that are negative, complex, not finite or all zero, of another shape,
         or different at k and -k; weights that span more than six decades.
 
     Example:
@@ -69,7 +70,7 @@ class NoiseSpectrum:
     def __post_init__(self) -> None:
         checks.one_of("basis", self.basis, BASES)
         if np.iscomplexobj(self.weights):
-            raise ValueError("weights are complex: give their absolute values, the noise is theirs")
+            raise UserError("weights are complex: give their absolute values, the noise is theirs")
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
         object.__setattr__(self, "weights", as_float_array(self.weights))
         if self.basis != "data":
@@ -85,12 +86,12 @@ class NoiseSpectrum:
         allowed = [(math.prod(self.shape),)] if self.basis == "data" else [self.grid, self.shape]
         if found not in allowed:
             words = " or ".join(map(str, dict.fromkeys(allowed)))
-            raise ValueError(
+            raise UserError(
                 f"weights has shape {found}: noise in the basis {self.basis!r} of samples of shape "
                 f"{self.shape} takes {words}"
             )
         if self.own is not None and tuple(self.own.shape) != self.shape:
-            raise ValueError(
+            raise UserError(
                 f"own is a basis of samples of shape {tuple(self.own.shape)}, the noise is of "
                 f"{self.shape}"
             )
@@ -101,7 +102,7 @@ class NoiseSpectrum:
             return
         gap = np.abs(weights - mirrored(weights, len(self.grid))).max()
         if gap > _SAME * weights.max():
-            raise ValueError(
+            raise UserError(
                 "weights differ between a frequency k and -k: real noise needs the same at both"
             )
 
@@ -121,6 +122,11 @@ class NoiseSpectrum:
         """How many of the d directions have no noise; 0 while the weights are traced."""
         known = concrete(self.weights)
         return 0 if known is None else int((self.per_direction(known) == 0).sum())
+
+    @property
+    def may_omit(self) -> bool:
+        """Whether directions may be without noise: always while the weights are traced."""
+        return concrete(self.weights) is None or self.omitted > 0
 
     @property
     def variance(self) -> Array:
@@ -165,7 +171,7 @@ class NoiseSpectrum:
 
     def _times(self, weights: Array, x: Array) -> Array:
         if tuple(x.shape[x.ndim - len(self.shape) :]) != self.shape:
-            raise ValueError(f"x has shape {tuple(x.shape)}: the noise is of [..., {self.shape}]")
+            raise UserError(f"x has shape {tuple(x.shape)}: the noise is of [..., {self.shape}]")
         return _multiplied(self, weights, x)
 
     def document(self) -> dict[str, Any]:
@@ -220,7 +226,7 @@ def _in_basis(noise: NoiseSpectrum, weights: Array, x: Array) -> Array:
         return transformed(noise.basis, weights, x, axes, len(noise.shape) - axes)
     if noise.own is None:
         if len(noise.shape) > 1:
-            raise ValueError(
+            raise UserError(
                 "the noise is in the data's own basis, which its file does not hold: give it by "
                 "dataclasses.replace(noise, own=spectrum.basis)"
             )
@@ -232,17 +238,17 @@ def _in_basis(noise: NoiseSpectrum, weights: Array, x: Array) -> Array:
 def check_weights(weights: np.ndarray) -> None:
     """Refuse weights that are no standard deviations of some noise."""
     if not np.isfinite(weights).all():
-        raise ValueError("weights of the noise have NaN or infinite values")
+        raise UserError("weights of the noise have NaN or infinite values")
     if (weights < 0).any():
-        raise ValueError(
+        raise UserError(
             f"weights of the noise have {int((weights < 0).sum())} negative value(s), the least "
             f"{weights.min():.3g}: standard deviations are not negative"
         )
     if not weights.any():
-        raise ValueError("weights of the noise are all zero: there is no noise")
+        raise UserError("weights of the noise are all zero: there is no noise")
     least = weights[weights > 0].min()
     if weights.max() > _MOST_RATIO * least:
-        raise ValueError(
+        raise UserError(
             f"weights of the noise go from {least:.3g} to {weights.max():.3g}: give weights within "
             f"a factor of {_MOST_RATIO:g}, or 0 for a band without noise"
         )
@@ -270,12 +276,12 @@ def check_noise(
       made: the noise of ``what``; used: that of ``where``. None is isotropic.
 
     Raises:
-      ValueError: if they differ.
+      UserError: if they differ.
     """
     if same_noise(made, used):
         return
     first, second = ("isotropic" if one is None else one.name for one in (made, used))
-    raise ValueError(
+    raise UserError(
         f"{what} was made for {first} noise, {where} has {second} noise: make it again for the "
         "same noise"
     )
@@ -296,7 +302,7 @@ def without_rounding(samples: jax.Array, noise: NoiseSpectrum | None) -> jax.Arr
 
     By ``1 / alpha``, as the data would: to 4e-3 where a schedule begins at alpha = 3e-5.
     """
-    if noise is None or not noise.omitted:
+    if noise is None or not noise.may_omit:
         return samples
     return jnp.asarray(noise.supported(samples))
 

@@ -27,9 +27,10 @@ from typing import Any
 import numpy as np
 
 from specjax._core.arrays import Array, concrete, namespace, value
+from specjax._core.checks import UserError
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.spectra.basis import Basis, FourierBasis, _product
-from specjax.spectra.spectrum import Spectrum
+from specjax.spectra.spectrum import Spectrum, Whitening
 
 _MOST_DENSE = 6000
 _TRACED = (
@@ -100,13 +101,13 @@ def effective(spectrum: Spectrum, noise: NoiseSpectrum | None) -> Spectrum:
 
     Returns:
       A spectrum that :func:`fit`, :func:`transfer`, :func:`wiener`, :func:`probe` and all others
-      take, with ``noise`` and ``noise_variance`` [k], see :mod:`specjax.noise.whitening`.
+      take, with its ``whitening``, see :mod:`specjax.noise.whitening`.
       Directions without noise are left out: ``noise.omitted`` says how many.
 
     Raises:
-      ValueError: for noise on other samples, in the data's own basis of other data, or in another
-        basis than that of a spectrum that has none; a spectrum that is under a noise already, has a
-        probed denoiser, or is too large for the generalised eigenproblem.
+      UserError: for noise on other samples, in the data's own basis of other data, or in another
+        basis than that of a spectrum that has none; a spectrum that is under a noise already, or
+        is too large for the generalised eigenproblem.
 
     Example:
       >>> noise = NoiseSpectrum([2.0, 1.0], (2,), basis="data")
@@ -121,7 +122,7 @@ def effective(spectrum: Spectrum, noise: NoiseSpectrum | None) -> Spectrum:
     scale = _shared(spectrum, noise)
     if scale is None:
         if concrete(noise.weights) is None:
-            raise ValueError(_TRACED)
+            raise UserError(_TRACED)
         return _generalised(spectrum, noise)
     known = concrete(scale)  # while it is traced, all directions have noise
     kept = np.arange(len(scale)) if known is None else np.flatnonzero(known > 0)
@@ -133,35 +134,31 @@ def effective(spectrum: Spectrum, noise: NoiseSpectrum | None) -> Spectrum:
         spectrum.mean_weights[kept],
         basis=ScaledBasis(spectrum.basis, scale, kept, noise.shape),
         source=spectrum.source,
-        denoiser_error=spectrum.denoiser_error,
-        noise_variance=chosen**2,
-        noise=noise,
+        whitening=Whitening(noise, chosen**2),
     )
 
 
 def check_spectrum(spectrum: Spectrum, noise: NoiseSpectrum) -> None:
     """Refuse, before anything is solved, a spectrum that cannot be put under a noise."""
-    if spectrum.noise is not None or spectrum.noise_variance is not None:
-        raise ValueError("the spectrum is under a noise already: give that of the data")
-    if spectrum.denoiser is not None:
-        raise ValueError("the spectrum has a probed denoiser: probe it under the noise")
+    if spectrum.whitening is not None:
+        raise UserError("the spectrum is under a noise already: give that of the data")
     basis = spectrum.basis
     shape = (spectrum.dimension,) if basis is None else tuple(basis.shape)
     fits = shape == noise.shape or (basis is None and spectrum.dimension == math.prod(noise.shape))
     if not fits or math.prod(noise.shape) != spectrum.dimension:
-        raise ValueError(
+        raise UserError(
             f"the noise is of samples of shape {noise.shape}, the spectrum of {shape} with "
             f"{spectrum.dimension:,} eigenvalues: give noise of the data's shape and a spectrum "
             "with all its directions"
         )
     if basis is None and noise.basis != "data":
-        raise ValueError(
+        raise UserError(
             f"the spectrum has no basis, the noise is in the {noise.basis!r} basis: give a "
             "spectrum of samples, or noise in the basis 'data'"
         )
     own = noise.own
     if noise.basis == "data" and own is not None and own is not basis and not _same(own, basis):
-        raise ValueError(
+        raise UserError(
             "the noise is in the eigenbasis of other data: make it with this spectrum's"
         )
 
@@ -200,7 +197,7 @@ def _alike(weights: Array) -> bool:
 def check_dense(d: int) -> None:
     """Refuse a generalised eigenproblem of too many dimensions."""
     if d > _MOST_DENSE:
-        raise ValueError(
+        raise UserError(
             f"noise and data have different bases, and {d:,} dimensions are too many for their "
             "generalised eigenproblem: take the shift-invariant spectrum (method "
             "'shift-invariant') with noise in the basis 'fourier'"
@@ -222,7 +219,7 @@ def _generalised(spectrum: Spectrum, noise: NoiseSpectrum) -> Spectrum:
     d = spectrum.dimension
     check_dense(d)
     if not np.all(np.asarray(spectrum.weights) == np.asarray(spectrum.weights)[0]):
-        raise ValueError("the spectrum's directions have different weights: give one without")
+        raise UserError("the spectrum's directions have different weights: give one without")
     units = np.asarray(spectrum.lift(np.eye(d)), np.float64)  # rows: eigenvectors as samples
     known = replace(noise, weights=np.asarray(noise.weights, np.float64))
     white = known.whiten(units).reshape(d, -1)
@@ -240,6 +237,6 @@ def _generalised(spectrum: Spectrum, noise: NoiseSpectrum) -> Spectrum:
     weight = np.full(len(values), np.asarray(spectrum.weights)[0])
     basis = ObliqueBasis(down, up, noise.shape)
     return Spectrum(
-        values, mean, weight, basis=basis, source=spectrum.source, noise=noise,
-        noise_variance=(up**2).sum(0), denoiser_error=spectrum.denoiser_error,
+        values, mean, weight, basis=basis, source=spectrum.source,
+        whitening=Whitening(noise, (up**2).sum(0)),
     )  # fmt: skip

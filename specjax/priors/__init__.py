@@ -7,11 +7,11 @@ data that it has not seen. :class:`Colored` is any of them under noise with a sp
 """
 
 from specjax.priors.colored import Colored
-from specjax.priors.contract import Prior
 from specjax.priors.empirical import Empirical
 from specjax.priors.gaussian import Gaussian
 from specjax.priors.mixture import Mixture
 from specjax.priors.network import Network
+from specjax.priors.prior import Prior
 from specjax.priors.scale_mixture import ScaleMixture
 from specjax.priors.table import PRIORS, prior_of
 

@@ -21,14 +21,14 @@ import numpy as np
 from specjax._core.arrays import Array, value
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.noise.whitening import ObliqueBasis, ScaledBasis, support
-from specjax.priors.contract import Prior, fingerprint_of
 from specjax.priors.gaussian import Gaussian
 from specjax.priors.mixture import Mixture
-from specjax.priors.parts import read
+from specjax.priors.prior import Prior, fingerprint_of
 from specjax.priors.scale_mixture import ScaleMixture
+from specjax.priors.split import read
 from specjax.sampling.denoisers import Within
 from specjax.spectra.basis import Basis
-from specjax.spectra.spectrum import Spectrum
+from specjax.spectra.spectrum import Spectrum, Whitening
 
 
 @value(data=["inner", "noise", "frame"], static=["omits"])
@@ -161,7 +161,7 @@ def _under(spectrum: Spectrum, noise: NoiseSpectrum) -> Spectrum:
     up, down = (f(samples).reshape(len(rows), d).T for f in (known.color, known.whiten))
     return Spectrum(
         values, mean, basis=ObliqueBasis(down, up, noise.shape), source=spectrum.source,
-        noise_variance=(up**2).sum(0), noise=noise,
+        whitening=Whitening(noise, (up**2).sum(0)),
     )  # fmt: skip
 
 

@@ -14,9 +14,9 @@ import numpy as np
 from specjax._core import checks
 from specjax._core.arrays import Array, follows_the_rule, value
 from specjax.priors.attention import average
-from specjax.priors.contract import LOG_TWO_PI, fingerprint_of, own, scaled
 from specjax.priors.kernel_width import choose_width
-from specjax.priors.parts import Parts, parts_of
+from specjax.priors.prior import LOG_TWO_PI, fingerprint_of, own, scaled
+from specjax.priors.split import Parts, parts_of
 from specjax.spectra.spectrum import Spectrum
 
 PIECE = 4096

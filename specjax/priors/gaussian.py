@@ -10,22 +10,31 @@ import jax
 import jax.numpy as jnp
 
 from specjax._core.arrays import Array, follows_the_rule, value
-from specjax.priors.contract import LOG_TWO_PI, fingerprint_of, own, scaled
-from specjax.priors.parts import parts_of
-from specjax.spectra.response import wiener_gain
+from specjax._core.checks import UserError
+from specjax.gaussian.probe import Probe
+from specjax.priors.prior import LOG_TWO_PI, fingerprint_of, own, scaled
+from specjax.priors.split import parts_of
+from specjax.spectra.response import Measured, wiener_gain
 from specjax.spectra.spectrum import Spectrum
 
 
-@value(data=["spectrum"], host=["held_out", "source"])
+@value(data=["spectrum", "response", "held_out"], provenance=["source"])
 @dataclass(frozen=True, eq=False)
 class Gaussian:
     """``N(mu, diag lambda)`` in the eigenbasis coordinates [..., d] of a spectrum.
 
-    A spectrum with a probed denoiser (:meth:`Probe.attach`) answers with that one, and the kind
-    is "probed": linear as Wiener's, with the gains and the bias that were measured.
+    With a measured denoiser it answers as that one does, and the kind is "probed": linear as
+    Wiener's, with the gains and the bias that were measured.
 
     Args:
-      spectrum: of the data. held_out: the same of data kept aside. source: provenance.
+      spectrum: of the data.
+      held_out: the same of data kept aside.
+      source: provenance.
+      response: what a measured denoiser does to each direction, or its :class:`specjax.Probe`,
+        whose eigenvalues then take the place of the spectrum's.
+
+    Raises:
+      UserError: for a spectrum that is none, and a probe of another one.
 
     Example:
       >>> prior = Gaussian(sx.Spectrum([3.0, 1.0]))
@@ -36,12 +45,17 @@ class Gaussian:
     spectrum: Spectrum
     held_out: Gaussian | None = None
     source: Mapping[str, Any] | None = None
+    response: Measured | Any = None  # Any: a probe, of which the response is kept
 
     def __post_init__(self) -> None:
         if not isinstance(self.spectrum, Spectrum):
-            raise ValueError(f"spectrum of type {type(self.spectrum).__name__}: give a Spectrum")
-        known = self.spectrum.source if self.source is None else self.source
-        object.__setattr__(self, "source", dict(known or {}))
+            raise UserError(f"spectrum of type {type(self.spectrum).__name__}: give a Spectrum")
+        known = dict((self.spectrum.source if self.source is None else self.source) or {})
+        if isinstance(self.response, Probe):
+            known["denoiser"] = self.response.about
+            object.__setattr__(self, "spectrum", self.response.on(self.spectrum))
+            object.__setattr__(self, "response", self.response.response)
+        object.__setattr__(self, "source", known)
 
     @classmethod
     def from_samples(
@@ -77,8 +91,8 @@ class Gaussian:
 
     @property
     def kind(self) -> str:
-        """``gaussian``, or ``probed`` where the spectrum carries a measured denoiser."""
-        return "gaussian" if self.spectrum.denoiser is None else "probed"
+        """``gaussian``, or ``probed`` with a measured denoiser."""
+        return "gaussian" if self.response is None else "probed"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -89,15 +103,15 @@ class Gaussian:
     def fingerprint(self) -> str:
         """SHA-256 of the numbers."""
         parts = (self.spectrum.eigenvalues, self.spectrum.mean)
-        return fingerprint_of(self.kind, (*parts, *jax.tree.leaves(self.spectrum.denoiser)))
+        return fingerprint_of(self.kind, (*parts, *jax.tree.leaves(self.response)))
 
     @follows_the_rule
     def __call__(self, x: Array, alpha: Array, sigma: Array) -> Array:
         """``E[x0 | x]`` of x [..., d]; alpha and sigma are []."""
         y, s = scaled(x, alpha, sigma)
         mean = own(self.spectrum.mean, y)
-        if self.spectrum.denoiser is not None:
-            gain, offset, bias = self.spectrum.denoiser.affine(jnp.ones_like(s), s)
+        if self.response is not None:
+            gain, offset, bias = self.response.affine(jnp.ones_like(s), s)
             return (gain * y + offset * mean + bias).astype(jnp.asarray(x).dtype)
         gain, offset = wiener_gain(own(self.spectrum.eigenvalues, y), jnp.ones_like(s), s)
         return (gain * y + offset * mean).astype(jnp.asarray(x).dtype)

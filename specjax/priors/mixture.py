@@ -13,9 +13,9 @@ import numpy as np
 from specjax._core import checks
 from specjax._core.arrays import Array, follows_the_rule, value
 from specjax.priors.components import checked, decomposed, whole_spectrum
-from specjax.priors.contract import LOG_TWO_PI, fingerprint_of, own, scaled
 from specjax.priors.mixture_fit import choose_components, fit_mixture
-from specjax.priors.parts import Parts, parts_of
+from specjax.priors.prior import LOG_TWO_PI, fingerprint_of, own, scaled
+from specjax.priors.split import Parts, parts_of
 from specjax.spectra.spectrum import Spectrum
 
 FULL_DIMENSION = 256

@@ -12,7 +12,7 @@ import numpy as np
 from specjax._core.arrays import Array, value
 from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic
 from specjax.noise.whitening import effective
-from specjax.priors.contract import Prior, fingerprint_of
+from specjax.priors.prior import Prior, fingerprint_of
 from specjax.sampling.denoisers import Within, within
 from specjax.spectra.spectrum import Spectrum
 

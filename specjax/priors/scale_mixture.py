@@ -18,8 +18,8 @@ from specjax._core import checks
 from specjax._core.arrays import Array, as_float_array, concrete, follows_the_rule, value
 from specjax.priors import scale_fit
 from specjax.priors.components import check_probabilities
-from specjax.priors.contract import LOG_TWO_PI, fingerprint_of, own, scaled
-from specjax.priors.parts import Parts, parts_of
+from specjax.priors.prior import LOG_TWO_PI, fingerprint_of, own, scaled
+from specjax.priors.split import Parts, parts_of
 from specjax.spectra.spectrum import Spectrum
 
 COMPONENTS = (1, 2, 4, 8, 16)

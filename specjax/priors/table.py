@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from specjax._core import checks
-from specjax.data.arrays import collect
 from specjax.data.dataset import Dataset
+from specjax.data.in_memory import collect
 from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic
 from specjax.priors.colored import Colored, whitened
-from specjax.priors.contract import Prior
 from specjax.priors.empirical import Empirical
 from specjax.priors.gaussian import Gaussian
 from specjax.priors.mixture import Mixture
+from specjax.priors.prior import Prior
 from specjax.priors.scale_mixture import ScaleMixture
 
 

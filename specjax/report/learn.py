@@ -1,4 +1,4 @@
-"""What is said of learned plans: a table for each S, and JSON."""
+"""The tables and the JSON of ``specjax learn``: a table for each number of steps."""
 
 from __future__ import annotations
 
@@ -6,148 +6,137 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+import numpy as np
 
-from specjax.files.documents import finite
-from specjax.fitting.plan_result import PlanResult
+from specjax.files import plain
 from specjax.learning import TERMS, Verdict
 from specjax.learning.heuristics import AMPLIFIED
+from specjax.report.table import Column, Table, report_console
+from specjax.report.words import wrote
 
 _HEURISTICS = 6  # heuristic plans in a table
+_FACTS = ("steps", "prior", "kept", "objective", "value", "train_value", "terms", "baselines")
 
 
 def learned_json(
-    found: Sequence[PlanResult], judged: Sequence[Verdict], ratios: Sequence[float]
+    results: Sequence[Any], verdicts: Sequence[Verdict], amplifications: Sequence[float]
 ) -> dict[str, Any]:
-    """The plans of the last rung, all of one noise, with their amplifications; every verdict."""
-    noise = found[0].noise
+    """Give the plans of the last rung, all of one noise, and every verdict for machines."""
+    noise = results[0].noise
     return {
         "noise": None if noise is None else {"name": noise.name, "fingerprint": noise.fingerprint},
         "plans": [
-            {**_facts(one), "amplification": finite(ratio)}
-            for one, ratio in zip(found, ratios, strict=True)
+            {
+                **{name: plain(getattr(one, name)) for name in _FACTS},
+                "seconds": round(one.seconds, 3),
+                "amplification": plain(amplification),
+            }
+            for one, amplification in zip(results, amplifications, strict=True)
         ],
-        "verdicts": [
-            {**one._asdict(), "value": finite(one.value), "objective": dict(one.objective)}
-            for one in judged
-        ],
-    }
-
-
-def _facts(one: PlanResult) -> dict[str, Any]:
-    return {
-        "steps": one.steps,
-        "prior": one.prior,
-        "kept": one.kept,
-        "objective": dict(one.objective),
-        "value": finite(one.value),
-        "train_value": finite(one.train_value),
-        "terms": finite(one.terms),
-        "baselines": finite(one.baselines),
-        "seconds": round(one.seconds, 3),
+        "verdicts": [plain(one._asdict()) for one in verdicts],
     }
 
 
 def print_learned(
-    found: Sequence[PlanResult],
-    judged: Sequence[Verdict],
-    ratios: Sequence[float],
+    results: Sequence[Any],
+    verdicts: Sequence[Verdict],
+    amplifications: Sequence[float],
     written: Sequence[str],
 ) -> None:
-    """A table for each S: a row by what was learned on, a column by what judges.
+    """Print a table for each S: a row for each prior learned on, a column for each that judges.
 
-    ``ratios`` are the plans' amplifications.
+    Args:
+      results: learned plans of the last rung. amplifications: one for each of them.
     """
-    console = Console()
-    rungs = list(dict.fromkeys(one.on for one in judged))
-    for result, ratio in zip(found, ratios, strict=True):
-        own = [one for one in judged if one.steps == result.steps]
-        console.print(_table(result, own, rungs))
-        for line in (*_warnings(own, rungs), *_amplified(result, ratio), _about(result)):
-            console.print(line, highlight=False, soft_wrap=True)
-    for term in dict.fromkeys(name for one in judged for name in one.objective):
-        console.print(f"{term}: {TERMS[term]}", highlight=False, soft_wrap=True)
-    if (noise := found[0].noise) is not None:
-        console.print(
-            f"noise: {noise.name}, {noise.omitted:,} of {math.prod(noise.shape):,} directions "
-            "without any; distances in units of the data", highlight=False, soft_wrap=True,
-        )  # fmt: skip
-    console.print(f"wrote {', '.join(written)}", highlight=False, soft_wrap=True)
+    console = report_console()
+    priors = list(dict.fromkeys(one.on for one in verdicts))
+    for result, amplification in zip(results, amplifications, strict=True):
+        own = [one for one in verdicts if one.steps == result.steps]
+        _table(result, own, priors, amplification).print(console)
+    terms = dict.fromkeys(name for one in verdicts for name in one.objective)
+    noise, noise_line = results[0].noise, []
+    if noise is not None:
+        noise_line = [
+            f"noise: {noise.name}; {noise.omitted:,} of {math.prod(noise.shape):,} directions have "
+            "none; distances are in units of the data"
+        ]
+    for line in (*(f"{term}: {TERMS[term]}" for term in terms), *noise_line, *wrote(written)):
+        console.print(line)
 
 
-def _table(result: PlanResult, judged: Sequence[Verdict], rungs: Sequence[str]) -> Table:
-    table = Table(title=f"S = {result.steps}, by noise (and data) not learned on",
-                  title_justify="left")  # fmt: skip
-    table.add_column("plan", no_wrap=True)
-    cells = {(one.plan, one.on): one for one in judged}
-    for rung in rungs:
-        of = next(_product(one.objective) for one in judged if one.on == rung)
-        table.add_column(f"{rung}: {of}", justify="right")
-    plans = dict.fromkeys(one.plan for one in judged)
+def geometric_mean(value: Any, objective: Mapping[str, float]) -> Any:
+    """Turn a value, or [n], of an objective into the weighted geometric mean of its terms.
 
-    def order(plan: str) -> tuple[float, ...]:
-        found = (cells.get((plan, rung)) for rung in reversed(rungs))
-        return tuple(math.inf if one is None else one.value for one in found)
+    (The objective is their weighted sum of logarithms.)
+    """
+    return np.exp(np.asarray(value, np.float64) / sum(objective.values()))
 
-    for plan in sorted(plans, key=order):
-        name = f"learned on {plan}" if plan in rungs else plan
-        table.add_row(name, *(_cell(cells.get((plan, rung))) for rung in rungs))
-    best = sorted(result.baselines.items(), key=lambda item: item[1])
-    for name, value in best[1:_HEURISTICS]:
-        made = Verdict(result.steps, name, rungs[-1], value, result.objective)
-        table.add_row(name, *("" for _ in rungs[1:]), _cell(made))
-    return table
+
+def _table(
+    result: Any, verdicts: Sequence[Verdict], priors: Sequence[str], amplification: float
+) -> Table:
+    values = {(one.plan, one.on): geometric_mean(one.value, one.objective) for one in verdicts}
+    rows = [
+        [f"learned on {plan}" if plan in priors else plan, *(values.get((plan, x)) for x in priors)]
+        for plan in dict.fromkeys(one.plan for one in verdicts)
+    ]
+    rows.sort(key=lambda row: [math.inf if x is None else x for x in reversed(row[1:])])
+    # The best heuristic has been judged on every prior; the next ones on the last alone.
+    for name, value in sorted(result.baselines.items(), key=lambda one: one[1])[1:_HEURISTICS]:
+        rows.append([name, *[None] * (len(priors) - 1), geometric_mean(value, result.objective)])
+    objectives = {one.on: _product(one.objective) for one in verdicts}
+    columns = [Column(f"{prior}: {objectives[prior]}", "{:.5g}", "right") for prior in priors]
+    return Table(
+        f"S = {result.steps}, on noise (and data) not learned on",
+        ["plan", *columns],
+        rows,
+        [*_worse_ones(values, priors), *_warning(result, amplification), _outcome(result)],
+    )
 
 
 def _product(objective: Mapping[str, float]) -> str:
-    """The terms with their weights, such as ``teacher x transfer^0.1``."""
-    powers = (name if x == 1 else f"{name}^{x:g}" for name, x in objective.items())
+    """Write the terms with their weights, such as ``teacher x transfer^0.1``."""
+    powers = (name if weight == 1 else f"{name}^{weight:g}" for name, weight in objective.items())
     return " x ".join(powers)
 
 
-def _cell(one: Verdict | None) -> str:
-    """The term itself: of several their weighted geometric mean."""
-    return "" if one is None else f"{math.exp(one.value / sum(one.objective.values())):.5g}"
+def _worse_ones(values: Mapping[tuple[str, str], float], priors: Sequence[str]) -> list[str]:
+    """Say where a plan learned on one prior is worse, on a later one, than a plan that knew less.
+
+    Such plans are the heuristic ones, and those learned on an earlier prior.
+    """
+    lines = []
+    for number, judge in enumerate(priors[1:], 1):
+        for learned_on in priors[:number]:
+            earlier = priors[: priors.index(learned_on)]
+            for (plan, on), value in values.items():
+                knew_less = plan not in priors or plan in earlier
+                own = values.get((learned_on, judge), -math.inf)
+                if on == judge and knew_less and own > value:
+                    name = f"that learned on {plan}" if plan in priors else plan
+                    lines.append(
+                        f"the plan learned on {learned_on} is worse on {judge} than {name}"
+                    )
+    return lines
 
 
-def _warnings(judged: Sequence[Verdict], rungs: Sequence[str]) -> list[str]:
-    """Where a plan learned on one rung is worse on a later one than a plan that knew less."""
-    values = {(one.plan, one.on): one.value for one in judged}
-    found = []
-    for k, on in enumerate(rungs[1:], 1):
-        heuristic = [one for one in judged if one.on == on and one.plan not in rungs]
-        for plan in rungs[:k]:
-            value = values.get((plan, on))
-            if value is None:
-                continue
-            for one in heuristic:
-                if value > one.value:
-                    found.append(f"the plan learned on {plan} is worse on {on} than {one.plan}")
-            found += [
-                f"the plan learned on {plan} is worse on {on} than that learned on {less}"
-                for less in rungs[: rungs.index(plan)]
-                if value > values.get((less, on), math.inf)
-            ]
-    return found
-
-
-def _amplified(result: PlanResult, ratio: float) -> list[str]:
-    """A line where a network may not follow a plan that was not learned through it."""
-    if result.prior == "network" or not ratio > AMPLIFIED:
+def _warning(result: Any, amplification: float) -> list[str]:
+    """Warn where a network may not follow a plan that was not learned through it."""
+    if result.prior == "network" or not amplification > AMPLIFIED:
         return []
     return [
-        f"a denoiser's errors, if independent, count {ratio:.2g} times what they do in the best of "
-        "the heuristic plans: a network may not follow; learn through it (specjax learn RUN)"
+        f"a network may not follow this plan: independent errors of a denoiser count "
+        f"{amplification:.2g} times what they do in the best of the heuristic plans; learn through "
+        "the network (specjax learn RUN)"
     ]
 
 
-def _about(result: PlanResult) -> str:
+def _outcome(result: Any) -> str:
     best = min(result.baselines, key=result.baselines.__getitem__)
     if result.kept != "learned":
-        return f"nothing better was found than {best}: that is what the plan is"
-    gain = math.exp((result.baselines[best] - result.value) / sum(result.objective.values()))
+        return f"no plan was better than {best}: the plan is that one"
+    gain = geometric_mean(result.baselines[best] - result.value, result.objective)
     return (
-        f"{gain:.3g} times less than {best}, the best of {len(result.baselines)} heuristic plans; "
-        f"{result.seconds:.1f} s"
+        f"{gain:.3g} times better than {best}, the best of {len(result.baselines)} heuristic "
+        f"plans; {result.seconds:.1f} s"
     )

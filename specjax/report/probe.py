@@ -1,25 +1,27 @@
-"""Tables and JSON of probes, for the command line."""
+"""The tables and the JSON of ``specjax probe``."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
-from specjax.files.codec import numbers, plain
+from specjax.files import numbers, plain
 from specjax.gaussian.probe import Probe
 from specjax.gaussian.probe_bands import Band, bands, noise_of, title
+from specjax.report.table import Column, Table, report_console
+from specjax.report.words import spread, wrote
 
 _COLUMNS = 7
 
 
-def facts(probe: Probe) -> dict[str, Any]:
-    """What ``specjax probe`` says, for machines."""
+def probe_json(probe: Probe) -> dict[str, Any]:
+    """Give what ``specjax probe`` prints for machines."""
+    noise = probe.spectrum.noise
     return {
         **plain(probe.source),
-        **({"noise": probe.spectrum.noise.name} if probe.spectrum.noise is not None else {}),
+        **({} if noise is None else {"noise": noise.name}),
         "dimension": probe.spectrum.dimension,
         "fingerprint": probe.fingerprint,
         "logsnr": numbers(probe.logsnr),
@@ -33,38 +35,26 @@ def facts(probe: Probe) -> dict[str, Any]:
     }
 
 
-def print_probe(probe: Probe, written: list[str]) -> None:
-    """The gain and the error in bands of directions at some levels, and what was written."""
-    console = Console(highlight=False, soft_wrap=True)
-    found = bands(probe)
-    shown = np.unique(np.linspace(0, len(probe.logsnr) - 1, _COLUMNS).round().astype(int))
-    console.print(title(probe))
-    if noise := noise_of(probe):
-        console.print(noise)
-    gains = [[f"{x:+.3f}" for x in (band.gain - band.wiener_gain)[shown]] for band in found]
-    console.print(_table("gain less Wiener's", probe, shown, found, gains))
-    errors = [[f"{x:.3g}x" for x in band.ratio[shown]] for band in found]
-    console.print(_table("error over Wiener's", probe, shown, found, errors))
-    console.print(_worst(probe))
-    console.print("wrote " + ", ".join(written))
+def print_probe(probe: Probe, written: Sequence[str]) -> None:
+    """Print gains and errors in bands of directions at some levels, and what was written."""
+    console, all_bands = report_console(), bands(probe)
+    shown = spread(len(probe.logsnr), _COLUMNS)
+    console.print("\n".join(filter(None, [title(probe), noise_of(probe)])))
+    names = [band.name for band in all_bands]
+    for words, form, values in (
+        ("gain less Wiener's", "{:+.3f}", [band.gain - band.wiener_gain for band in all_bands]),
+        ("error over Wiener's", "{:.3g}x", [band.ratio for band in all_bands]),
+    ):
+        columns = [Column(f"{x:.3g}", form, "right") for x in probe.logsnr[shown]]
+        rows = [[name, *x[shown].tolist()] for name, x in zip(names, values, strict=True)]
+        Table(f"{words}, by logsnr", ["directions (variance)", *columns], rows).print(console)
+    for line in (_extremes(probe), *wrote(written)):
+        console.print(line)
 
 
-def _table(
-    name: str, probe: Probe, shown: np.ndarray, found: list[Band], cells: list[list[str]]
-) -> Table:
-    table = Table(title=f"{name}, by logsnr", title_justify="left")
-    table.add_column("directions (variance)", no_wrap=True)
-    for level in probe.logsnr[shown]:
-        table.add_column(f"{level:.3g}", justify="right", no_wrap=True)
-    for band, row in zip(found, cells, strict=True):
-        table.add_row(band.name, *row)
-    return table
-
-
-def _worst(probe: Probe) -> str:
-    """Where the error of all directions together is least and most, relative to Wiener's."""
+def _extremes(probe: Probe) -> str:
+    """Say where the error of all directions together is least and most, relative to Wiener's."""
     ratio = 1 + probe.excess.sum(1) / probe.wiener_error.sum(1)
-    least, most = int(np.argmin(ratio)), int(np.argmax(ratio))
-    return "error of all directions over Wiener's: " + " to ".join(
-        f"{ratio[k]:.3g}x at logsnr {probe.logsnr[k]:.3g}" for k in (least, most)
-    )
+    ends = [f"{ratio[k]:.3g}x at logsnr {probe.logsnr[k]:.3g}" for k in (np.argmin(ratio),
+            np.argmax(ratio))]  # fmt: skip
+    return f"error of all directions over Wiener's: {' to '.join(ends)}"

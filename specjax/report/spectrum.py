@@ -1,32 +1,33 @@
-"""Tables and JSON of spectra, for the command line."""
+"""The tables and the JSON of ``specjax spectrum``."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
-from specjax.files.codec import numbers, plain
+from specjax.files import numbers, plain
+from specjax.report.table import Column, Table
+from specjax.report.words import count, wrote
 from specjax.spectra.power_law import directions_for, power_law_fit, ranked, variance_beyond
 from specjax.spectra.spectrum import Spectrum
 
-SHARES = (0.9, 0.99, 0.999)
-"""Of the variance, whose numbers of directions are told."""
+VARIANCE_SHARES = (0.9, 0.99, 0.999)
+"""Shares of the variance for which the number of directions is given."""
 
 _SOURCE = ("name", "samples", "skipped", "shape", "data_range", "method", "rank", "shrinkage")
 _BOOTSTRAP = ("level", "replicates", "seed", "method")
 
 
-def facts(spectrum: Spectrum) -> dict[str, Any]:
-    """What ``specjax spectrum`` says, for machines; null where it is not known."""
+def spectrum_json(spectrum: Spectrum) -> dict[str, Any]:
+    """Give what ``specjax spectrum`` prints for machines; null where it is not known."""
     source = spectrum.source or {}
     eigenvalues = np.asarray(spectrum.eigenvalues, np.float64)
     weights = np.asarray(spectrum.weights, np.float64)
     order = ranked(spectrum)[0]
     law = power_law_fit(spectrum) if order.size >= 3 else None
-    found = spectrum.intervals
+    intervals = spectrum.intervals
     return {
         **{name: plain(source.get(name)) for name in _SOURCE},
         "dimension": int(source.get("dimension", spectrum.dimension)),
@@ -36,31 +37,55 @@ def facts(spectrum: Spectrum) -> dict[str, Any]:
         "largest": float(eigenvalues[order[0]]),
         "smallest_positive": float(eigenvalues[order[-1]]),
         "zeros": round(float(weights[eigenvalues <= 0].sum())),
-        "directions": {str(share): round(directions_for(spectrum, share)) for share in SHARES},
+        "directions": {
+            str(share): round(directions_for(spectrum, share)) for share in VARIANCE_SHARES
+        },
         "power_law": None if law is None else law._asdict(),
-        "bootstrap": None if found is None else {name: getattr(found, name) for name in _BOOTSTRAP},
-        "eigenvalues": _some(spectrum),
+        "bootstrap": intervals and {name: getattr(intervals, name) for name in _BOOTSTRAP},
+        "eigenvalues": _selected_eigenvalues(spectrum),
     }
 
 
-def _some(spectrum: Spectrum) -> list[dict[str, Any]]:
-    """Eigenvalues at ranks 1, 2, 3, 5, 10, 20, 50, ... and at the end."""
+def print_spectrum(spectrum: Spectrum, written: Sequence[str]) -> None:
+    """Print the tables of ``specjax spectrum``, and what was written."""
+    facts = spectrum_json(spectrum)
+    Table("", ["", ""], list(_properties(facts).items())).print()
+    columns = [
+        Column("rank", "{:,}", "right"),
+        Column("eigenvalue", align="right"),
+        Column("variance up to it", "{:.5g} %", "right"),
+    ]
+    rows: list[list[Any]] = []
+    for one in facts["eigenvalues"]:
+        extrapolated = " (extrapolated)" if one.get("extrapolated") else ""
+        value = f"{one['value']:.5g}{extrapolated}"
+        rows.append([one["rank"], value, 100 * one["variance_up_to"]])
+        if "interval" in one:
+            lower, upper = map(float, one["interval"])
+            rows[-1].append(f"{lower:.5g} to {upper:.5g}")
+    if facts["bootstrap"]:
+        columns.append(Column(f"{100 * facts['bootstrap']['level']:g} % interval", align="right"))
+    Table("", columns, rows, wrote(written)).print()
+
+
+def _selected_eigenvalues(spectrum: Spectrum) -> list[dict[str, Any]]:
+    """List eigenvalues at ranks 1, 2, 3, 5, 10, 20, 50, ... and the last one."""
     order, first, _ = ranked(spectrum)
-    found = (spectrum.source or {}).get("rank")
+    measured_rank = (spectrum.source or {}).get("rank")
     last, beyond = variance_beyond(spectrum)
     most = round(float(last[-1]))
     ranks = {1, 2, 3, *(d * 10**e for e in range(12) for d in (1, 2, 5)), most}
     rows = []
     for rank in sorted(rank for rank in ranks if rank <= most):
-        # Of eigenvalues that stand for several, the one whose ranks include this.
+        # An eigenvalue may stand for several directions: find the one whose ranks include this.
         at = int(np.searchsorted(first, rank, side="right")) - 1
         row = {
             "rank": rank,
             "value": float(np.asarray(spectrum.eigenvalues)[order[at]]),
             "variance_up_to": float(1 - beyond[at]),
         }
-        if found is not None:
-            row["extrapolated"] = rank > found
+        if measured_rank is not None:
+            row["extrapolated"] = rank > measured_rank
         if spectrum.intervals is not None:
             ends = (spectrum.intervals.lower[order[at]], spectrum.intervals.upper[order[at]])
             row["interval"] = numbers(ends)
@@ -68,70 +93,42 @@ def _some(spectrum: Spectrum) -> list[dict[str, Any]]:
     return rows
 
 
-def print_spectrum(spectrum: Spectrum, written: list[str]) -> None:
-    """The tables of ``specjax spectrum``, and what was written."""
-    console = Console(highlight=False, soft_wrap=True)
-    known = facts(spectrum)
-    table = Table(show_header=False)
-    for name, text in _words(known).items():
-        table.add_row(name, text)
-    console.print(table)
-    console.print(_eigenvalues(known))
-    if written:
-        console.print("wrote " + ", ".join(written))
-
-
-def _words(known: dict[str, Any]) -> dict[str, str]:
-    law, zeros, ends = known["power_law"], known["zeros"], known["data_range"]
-    skipped = f" ({known['skipped']:,} bad files skipped)" if known["skipped"] else ""
-    words = {
-        "data": known["name"] or "unknown",
-        "samples": "unknown" if known["samples"] is None else f"{known['samples']:,}{skipped}",
-        "shape": " x ".join(map(str, known["shape"])) if known["shape"] else "unknown",
-        "d": f"{known['dimension']:,}",
-        "units": f"[-1, 1], from {ends[0]:g} to {ends[1]:g}" if ends else "of the samples",
-        "method": _method(known),
-        "precision": known["precision"] or "unknown",
-        "total variance": f"{known['total_variance']:.6g}",
-        "largest eigenvalue": f"{known['largest']:.6g}",
-        "smallest eigenvalue": f"{known['smallest_positive']:.6g}",
+def _properties(facts: dict[str, Any]) -> dict[str, str]:
+    """Put what is known of the data and the spectrum into words."""
+    law, ends, bootstrap = facts["power_law"], facts["data_range"], facts["bootstrap"]
+    skipped = f" ({facts['skipped']:,} bad files skipped)" if facts["skipped"] else ""
+    zeros = f" (and {count(facts['zeros'], 'zero')})" if facts["zeros"] else ""
+    shares = {
+        f"{100 * float(share):g} % of variance": f"in {count(directions, 'direction')}"
+        for share, directions in facts["directions"].items()
     }
-    if zeros:
-        words["smallest eigenvalue"] += f" (and {zeros:,} zero{'s' * (zeros != 1)})"
-    for share, count in known["directions"].items():
-        words[f"{100 * float(share):g} % of variance"] = f"in {count:,} directions"
-    if known["bootstrap"] is not None:
-        found = known["bootstrap"]
-        words["intervals"] = f"bootstrap, {found['replicates']:,} replicates, {found['method']}"
-    words["power law"] = "unknown: it needs three positive eigenvalues" if law is None else (
-        f"rank^-{law['exponent']:.3f}, standard error {law['standard_error']:.3f}, "
-        f"R^2 {law['r_squared']:.3f}"
-    )  # fmt: skip
-    return words
+    intervals = (
+        bootstrap and f"bootstrap, {bootstrap['replicates']:,} replicates, " + (bootstrap["method"])
+    )
+    return {
+        "data": facts["name"] or "unknown",
+        "samples": "unknown" if facts["samples"] is None else f"{facts['samples']:,}{skipped}",
+        "shape": " x ".join(map(str, facts["shape"])) if facts["shape"] else "unknown",
+        "d": f"{facts['dimension']:,}",
+        "units": f"{ends[0]:g} to {ends[1]:g}, mapped to [-1, 1]" if ends else "of the samples",
+        "method": _method(facts),
+        "precision": facts["precision"] or "unknown",
+        "total variance": f"{facts['total_variance']:.6g}",
+        "largest eigenvalue": f"{facts['largest']:.6g}",
+        "smallest eigenvalue": f"{facts['smallest_positive']:.6g}{zeros}",
+        **shares,
+        **({"intervals": intervals} if intervals else {}),
+        "power law": "unknown: it needs three positive eigenvalues" if law is None else (
+            f"rank^-{law['exponent']:.3f}, standard error {law['standard_error']:.3f}, "
+            f"R^2 {law['r_squared']:.3f}"
+        ),
+    }  # fmt: skip
 
 
-def _method(known: dict[str, Any]) -> str:
-    words = [known["method"] or "unknown"]
-    if known["rank"]:
-        words.append(f"rank {known['rank']:,} and a power law beyond")
-    if known["shrinkage"]:
-        words.append(f"shrinkage {known['shrinkage']:.4g}")
+def _method(facts: dict[str, Any]) -> str:
+    words = [facts["method"] or "unknown"]
+    if facts["rank"]:
+        words.append(f"rank {facts['rank']:,} and a power law beyond")
+    if facts["shrinkage"]:
+        words.append(f"shrinkage {facts['shrinkage']:.4g}")
     return ", ".join(words)
-
-
-def _eigenvalues(known: dict[str, Any]) -> Table:
-    table = Table()
-    for name in ("rank", "eigenvalue", "variance up to it"):
-        table.add_column(name, justify="right")
-    found = known["bootstrap"]
-    if found is not None:
-        table.add_column(f"{100 * found['level']:g} % interval", justify="right")
-    for row in known["eigenvalues"]:
-        cells = [f"{row['rank']:,}", f"{row['value']:.5g}", f"{100 * row['variance_up_to']:.5g} %"]
-        if row.get("extrapolated"):
-            cells[1] += " (extrapolated)"
-        if "interval" in row:
-            lower, upper = (float(end) for end in row["interval"])
-            cells.append(f"{lower:.5g} to {upper:.5g}")
-        table.add_row(*cells)
-    return table

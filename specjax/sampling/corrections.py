@@ -15,9 +15,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from specjax._core import checks
 from specjax._core.arrays import Array, namespace, value
-from specjax.sampling.samplers import SAMPLERS, Intervals, Rows, intervals, plan_of_rows
+from specjax._core.checks import UserError
+from specjax.sampling.scaled import (
+    LevelSteps,
+    SamplerLike,
+    ScaledRows,
+    level_steps,
+    plan_of_rows,
+)
 from specjax.sampling.step import SamplerPlan
 
 MOST_MEMORY = 2
@@ -50,21 +56,21 @@ class Corrections:
         return replace(self, weights=xp.concatenate([self.weights, extra], 1)[:, :memory])
 
 
-def corrections_of(sampler: str, t: Intervals, **options: float) -> Corrections:
-    """Those of a sampler that makes one call a step and remembers estimates."""
-    rows = SAMPLERS[sampler].rows(t, **options)
+def corrections_of(sampler: SamplerLike, t: LevelSteps) -> Corrections:
+    """Return the corrections of a sampler that makes one call a step and remembers estimates."""
+    rows = sampler.rows(t)
     xp, ratio = t.xp, rows.keep[:, 0, 0]
     rest = xp.where(t.last, 1.0, 1 - ratio)[:, None]
     c = xp.log(xp.where(t.last, 1.0, ratio)) + xp.where(t.last, 0.0, t.h / 2)
     return Corrections(c, rows.keep[:, 0, 1:] / rest, _gain(t, rows) if rows.stochastic else None)
 
 
-def _gain(t: Intervals, rows: Rows) -> Array:
+def _gain(t: LevelSteps, rows: ScaledRows) -> Array:
     unit = t.s_next * t.xp.sqrt(-t.xp.expm1(-t.h))
     return t.xp.where(t.last, 0.0, rows.push[:, 0] / t.xp.where(t.last, 1.0, unit))
 
 
-def corrected_rows(t: Intervals, by: Corrections) -> Rows:
+def corrected_rows(t: LevelSteps, by: Corrections) -> ScaledRows:
     """The rows of S steps; registers: the sample, then the M last estimates."""
     xp, memory = t.xp, by.memory
     ratio = xp.where(t.last, 0.0, xp.exp(by.ratio - t.h / 2))
@@ -84,7 +90,7 @@ def corrected_rows(t: Intervals, by: Corrections) -> Rows:
     if by.noise is not None:
         unit = t.s_next * xp.sqrt(-xp.expm1(-t.h))
         push = xp.concatenate([xp.where(t.last, 0.0, by.noise * unit)[:, None], zeros[:, 1:]], 1)
-    return Rows(
+    return ScaledRows(
         t.now, t.now, t.after, keep, pull, push, (True,) + (False,) * memory,
         stochastic=by.noise is not None,
     )  # fmt: skip
@@ -92,20 +98,22 @@ def corrected_rows(t: Intervals, by: Corrections) -> Rows:
 
 def corrected_plan(logsnr: Array, by: Corrections, process: str) -> SamplerPlan:
     """The plan of levels [S + 1] and corrections; traceable in both."""
-    t = intervals(logsnr, process, 0)
+    t = level_steps(logsnr, process)
     return plan_of_rows(corrected_rows(t, by), t, process)
-
-
-def check_learnable(sampler: str) -> str:
-    """The sampler, if its steps are of this form."""
-    checks.one_of("sampler", sampler, SAMPLERS)
-    if sampler not in LEARNABLE:
-        raise ValueError(
-            f"sampler = {sampler!r}: only its levels can be learned (groups = ('levels',)); whole "
-            f"plans are learned from {', '.join(sorted(LEARNABLE))}"
-        )
-    return sampler
 
 
 LEARNABLE = ("ddim", "ddpm", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_sde")
 """Samplers of one call a step whose past is estimates."""
+
+
+def check_learnable(sampler: SamplerLike) -> None:
+    """Refuse a sampler whose steps are not of this form.
+
+    Raises:
+      UserError: naming those whose whole plans are learned.
+    """
+    if sampler.name not in LEARNABLE:
+        raise UserError(
+            f"sampler = {sampler.name!r}: only its levels can be learned (groups = ('levels',)); "
+            f"whole plans are learned from {', '.join(sorted(LEARNABLE))}"
+        )

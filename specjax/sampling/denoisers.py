@@ -33,49 +33,48 @@ Network = Callable[..., Array]
 
 
 def wiener(spectrum: Spectrum) -> Denoiser:
-    """The ideal denoiser of a Gaussian, for samples in the data's own space.
+    """Make the ideal denoiser of a Gaussian, for samples in the data's own space.
 
-    A spectrum without a basis is taken to be in its eigenbasis: samples are [..., d]. That of
-    :func:`effective` gives the ideal denoiser under its noise.
+    Args:
+      spectrum: of the data; without a basis it is taken to be in its eigenbasis: samples are
+        [..., d]. That of :func:`specjax.effective` gives the ideal denoiser under its noise.
     """
+    return linearised(spectrum, None)
+
+
+def linearised(spectrum: Spectrum, denoiser: Any) -> Denoiser:
+    """Make the linear stand-in of a measured denoiser, in the data's own space.
+
+    It is what :func:`specjax.transfer` assumes of a denoiser that was probed.
+
+    Args:
+      spectrum: what was probed, with its basis, or without one for samples [..., d] in the
+        eigenbasis.
+      denoiser: a :class:`specjax.Probe`, or its response; None is the ideal denoiser.
+    """
+    response = getattr(denoiser, "response", denoiser)
 
     @follows_the_rule
     def denoise(x: Array, alpha: Array, sigma: Array) -> Array:
-        gain, offset = wiener_gain(_own(spectrum.eigenvalues), alpha, sigma)
-        estimate = gain * spectrum.project(x) + offset * _own(spectrum.mean)
-        return spectrum.lift(estimate).astype(x.dtype)
-
-    return within(denoise, spectrum.noise)
-
-
-def linearised(spectrum: Spectrum) -> Denoiser:
-    """The linear denoiser that a spectrum carries (see :mod:`specjax.spectra.response`), or
-    Wiener's.
-
-    In the data's own space, as :func:`wiener`: what :func:`transfer` assumes of the denoiser, but
-    for its ``denoiser_error``.
-    """
-    response = spectrum.denoiser
-    if response is None:
-        return wiener(spectrum)
-
-    @follows_the_rule
-    def denoise(x: Array, alpha: Array, sigma: Array) -> Array:
-        gain, offset, bias = response.affine(alpha, sigma)
-        estimate = gain * spectrum.project(x) + offset * jnp.asarray(spectrum.mean) + bias
+        if response is None:
+            gain, offset = wiener_gain(_own(spectrum.eigenvalues), alpha, sigma)
+            bias: Any = 0
+        else:
+            gain, offset, bias = response.affine(alpha, sigma)
+        estimate = gain * spectrum.project(x) + offset * _own(spectrum.mean) + bias
         return spectrum.lift(estimate).astype(x.dtype)
 
     return within(denoise, spectrum.noise)
 
 
 def within(denoise: Denoiser, noise: NoiseSpectrum | None) -> Denoiser:
-    """The denoiser that knows nothing of directions without noise, and leaves them as they are.
+    """Make a denoiser leave directions without noise as they are.
 
     There ``x0 = x / alpha``; elsewhere it is asked for what the other directions of x say: samples,
-    which have nothing there, would be no x that it has learned from. Itself, where the noise has
-    all directions.
+    which have nothing there, would be no x that it has learned from. The denoiser itself is
+    returned where the noise is known to have all directions.
     """
-    return denoise if noise is None or not noise.omitted else Within(denoise, noise)
+    return denoise if noise is None or not noise.may_omit else Within(denoise, noise)
 
 
 @value(data=["denoise", "noise"])
@@ -87,7 +86,7 @@ class Within:
     noise: NoiseSpectrum
 
     def __call__(self, x: Array, alpha: Array, sigma: Array, *more: Any, **options: Any) -> Array:
-        """``E[x0 | x]``."""
+        """Estimate ``E[x0 | x]``."""
         seen = self.noise.supported(x)
         estimate = self.denoise(seen, alpha, sigma, *more, **options)
         return self.noise.supported(estimate) + self.noise.left_out(x) / alpha

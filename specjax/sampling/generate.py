@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +19,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from specjax._core import checks
+from specjax._core.arrays import shared_size
+from specjax._core.checks import UserError
 from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic, without_rounding
 from specjax.sampling.denoisers import within
 from specjax.sampling.programs import Program, drawn, program_of
@@ -58,8 +61,8 @@ def generate(
       n: how many. shape: of one sample.
       seed: below 2**32. labels: [n]; with them the denoiser is called with those of the batch [m]
         as a fourth argument.
-      batch: samples in one call; by default what fits half of the free memory of a device, taking
-        a network's for 2,000 samples each, at most 256 on a CPU and 1,024 elsewhere.
+      batch: samples in one call; by default what fits a quarter of a device's memory, taking a
+        network's for 2,000 samples each, at most 256 on a CPU and 1,024 elsewhere.
       mesh: of this process's devices; a batch is cut along its first axis.
       noise: of the forward process that the denoiser knows; isotropic by default. In directions
         without noise samples stay 0.
@@ -69,7 +72,7 @@ def generate(
       Samples [n, *shape], at the plan's last level.
 
     Raises:
-      ValueError: if a number or a dtype is out of bounds, the labels are not n, the batch does
+      UserError: if a number or a dtype is out of bounds, the labels are not n, the batch does
         not divide over the mesh, or the mesh has devices of another process.
 
     Example:
@@ -215,35 +218,41 @@ class _Places:
 def batch_size(
     n: int, shape: tuple[int, ...], registers: int, batch: int | None, ways: int, device: Any
 ) -> int:
-    """Samples in one call: what is given, or batches of about one size that fit the memory."""
+    """Return the samples in one call: those given, or batches of about one size that fit.
+
+    By default one of few sizes, by the machine's memory and not what is free of it at the moment,
+    so that another n, or another call, finds its program compiled.
+    """
     if batch is not None and checks.whole_number("batch", batch) % ways:
-        raise ValueError(
+        raise UserError(
             f"batch = {batch} does not divide over {ways} devices: give a multiple of {ways}"
         )
     if batch is None:
         sample = 4 * int(np.prod(shape))
-        fits = _free_memory(device) // 2 // (sample * (_ACTIVATIONS + registers))
+        fits = _memory(device) // 4 // (sample * (_ACTIVATIONS + registers))
         most = _MOST.get(device.platform, _MOST_ELSEWHERE)
         most = max(1, min(most, fits)) * (ways if device.platform != "cpu" else 1)
-        batch = -(-n // -(-n // most))
-    return ways * -(-min(n, batch) // ways)
+        batch = min(shared_size(-(-n // -(-n // most))), most)
+    else:
+        batch = min(batch, shared_size(n))
+    return ways * -(-batch // ways)
 
 
-def _free_memory(device: Any) -> int:
-    """Bytes: of an accelerator where it tells, of the machine for a CPU, else 8 GB."""
+def _memory(device: Any) -> int:
+    """Bytes: of an accelerator where it tells, of the machine for a CPU, else 16 GB."""
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
-        return int(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
+        return int(stats["bytes_limit"])
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
-        return 8 * 2**30
+        return 16 * 2**30
 
 
 def _checked_mesh(mesh: Mesh | None) -> Mesh | None:
     own = jax.process_index()
     if mesh is not None and any(device.process_index != own for device in mesh.devices.flat):
-        raise ValueError(
+        raise UserError(
             "mesh has devices of other processes: give one of jax.local_devices(), and each "
             "process its part of the samples"
         )
@@ -253,21 +262,22 @@ def _checked_mesh(mesh: Mesh | None) -> Mesh | None:
 def _checked_noise(noise: NoiseSpectrum | None, shape: tuple[int, ...]) -> NoiseSpectrum | None:
     """The noise, if it is of samples of this shape; None where it is isotropic."""
     if noise is not None and noise.shape != shape:
-        raise ValueError(f"the noise is of samples of shape {noise.shape}, these are {shape}")
-    return anisotropic(noise)
+        raise UserError(f"the noise is of samples of shape {noise.shape}, these are {shape}")
+    kept = anisotropic(noise)
+    return None if kept is None else replace(kept, source=None)  # names compile nothing anew
 
 
 def _float(dtype: Any) -> Any:
     dtype = jnp.dtype(dtype)
     if not jnp.issubdtype(dtype, jnp.floating):
-        raise ValueError(f"dtype = {dtype}: give a dtype of floats, such as float32")
+        raise UserError(f"dtype = {dtype}: give a dtype of floats, such as float32")
     if dtype.itemsize > jnp.zeros(0).dtype.itemsize:
-        raise ValueError(f"dtype = {dtype} needs jax.config.update('jax_enable_x64', True)")
+        raise UserError(f"dtype = {dtype} needs jax.config.update('jax_enable_x64', True)")
     return dtype
 
 
 def _labels(labels: Any, n: int) -> np.ndarray:
     found = np.asarray(labels)
     if found.shape != (n,):
-        raise ValueError(f"labels has shape {found.shape}: give one label for each of n = {n}")
+        raise UserError(f"labels has shape {found.shape}: give one label for each of n = {n}")
     return found

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from specjax._core.checks import UserError
 from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic, colored, without_rounding
 from specjax.sampling.denoisers import Denoiser, within
 from specjax.sampling.step import Row, SamplerPlan, advance
@@ -27,7 +28,11 @@ def sample(
     noise: NoiseSpectrum | None = None,
     dtype: Any = None,
 ) -> jax.Array:
-    """Samples drawn by a plan: the scan of :func:`advance` over its rows.
+    """Draw samples by a plan: the scan of :func:`advance` over its rows.
+
+    The noise that a sample starts from is a function of the key alone, so that plans of any length
+    can be compared on the same noise. With ``key = fold_in(jax.random.key(seed), i)`` and the shape
+    of one sample the result is sample i of :func:`specjax.generate` with that seed.
 
     Args:
       plan: K rows. denoise: ``(x, alpha, sigma) -> x0`` on arrays of ``shape``.
@@ -41,7 +46,7 @@ def sample(
       Samples of the given shape, at the plan's last level.
 
     Raises:
-      ValueError: if the key is not a typed one, or ``start`` has another shape.
+      UserError: if the key is not a typed one, or ``start`` has another shape.
 
     Example:
       >>> plan = sx.plan("ddim", sx.NoiseSchedule.from_sigmas([50.0, 1.0, 0.0]))
@@ -50,17 +55,17 @@ def sample(
       (3, 2)
     """
     if not (hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
-        raise ValueError("key is not a typed PRNG key: make one by jax.random.key(seed)")
+        raise UserError("key is not a typed PRNG key: make one by jax.random.key(seed)")
     dtype = jnp.zeros(()).dtype if dtype is None else jnp.dtype(dtype)
     if start is None:
-        start = jax.random.normal(jax.random.fold_in(key, plan.calls), shape, dtype)
+        start = jax.random.normal(jax.random.fold_in(key, 0), shape, dtype)
     if start.shape != tuple(shape):
-        raise ValueError(f"start has shape {start.shape}, the samples {tuple(shape)}")
+        raise UserError(f"start has shape {start.shape}, the samples {tuple(shape)}")
     rows = Row(*(jnp.asarray(x, dtype) for x in plan.rows))
     noise, denoise = anisotropic(noise), within(denoise, noise)
 
     def pushed(k: jax.Array) -> jax.Array:
-        return colored(noise, jax.random.normal(jax.random.fold_in(key, k), shape, dtype))
+        return colored(noise, jax.random.normal(jax.random.fold_in(key, k + 1), shape, dtype))
 
     first = jnp.asarray(plan.start, dtype) * colored(noise, jnp.asarray(start, dtype))
     filled = first_registers(first, plan.registers)

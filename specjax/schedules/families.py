@@ -15,7 +15,8 @@ With it the family is **pinned** to the ends (noisy, clean) for a fair compariso
 A noise-free end (``clean = 1.0``) is the last of the S + 1 levels. Curves end there; a ramp in
 sigma puts S levels down to its ``sigma_min`` and the noise-free one behind them.
 
-To add a family, write a curve ``(t, **options) -> logsnr`` and name it in SCHEDULES.
+A family is a :class:`Family`. To try one of your own, make one in your own file and pass it in
+place of a name; to add one to the package, add it to SCHEDULES.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import bisect
 
 from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.schedules.grids import GRIDS, TrainingGrid
 from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr
 
@@ -39,11 +42,25 @@ PURE_NOISE = float(alpha_bar_to_logsnr(1e-9))
 """The logsnr at which a curve that starts at pure noise is cut off (2301.10972, clip_min)."""
 
 
-class Family(NamedTuple):
-    """A row of the table: the curve, a line, and whether it is a ramp between two sigmas."""
+@dataclass(frozen=True)
+class Family:
+    """A family of schedules; make one of your own and pass it in place of a name.
 
+    Attributes:
+      name: what tables call it.
+      curve: ``(t [n], **options) -> logsnr [n]``, falling in t from 0 (clean) to 1 (noisy).
+      summary: a line for tables.
+      ramp: whether it goes between two sigmas, its options ``sigma_min`` and ``sigma_max``.
+
+    Example:
+      >>> straight = Family("straight", lambda t: 10 - 20 * t)
+      >>> family(straight, 2).logsnr
+      array([-10.,   0.,  inf])
+    """
+
+    name: str
     curve: Callable[..., np.ndarray]
-    summary: str
+    summary: str = ""
     ramp: bool = False
 
 
@@ -77,7 +94,7 @@ def _log_cos_ratio(x: np.ndarray | float, y: float) -> np.ndarray:
 def cosine(t: np.ndarray, *, s: float = 0.008) -> np.ndarray:
     """``alpha_bar = f(t) / f(0)``, ``f = cos^2((t + s)/(1 + s) pi/2)`` (2102.09672, eq. 17)."""
     if not 0 <= s < math.inf:
-        raise ValueError(f"s = {s!r}: give a finite number of at least 0")
+        raise UserError(f"s = {s!r}: give a finite number of at least 0")
     log_alpha_bar = 2 * _log_cos_ratio((t + s) / (1 + s), s / (1 + s))
     return log_alpha_bar - np.log(-np.expm1(log_alpha_bar))
 
@@ -87,7 +104,7 @@ def cosine_chen(
 ) -> np.ndarray:
     """``v = cos^(2 tau)(pi/2 (start + t (end - start)))``, scaled to [0, 1] (2301.10972)."""
     if not 0 <= start < end <= 1:
-        raise ValueError(f"start = {start!r}, end = {end!r}: give 0 <= start < end <= 1")
+        raise UserError(f"start = {start!r}, end = {end!r}: give 0 <= start < end <= 1")
     power = 2 * checks.positive("tau", tau)
     log_v = power * _log_cos_ratio(start + t * (end - start), start)
     log_v_end = power * _log_cos_ratio(end, start)
@@ -107,7 +124,7 @@ def sigmoid(
     signal to noise keeps its digits at both ends.
     """
     if not start < end:
-        raise ValueError(f"start = {start!r}, end = {end!r}: give start < end")
+        raise UserError(f"start = {start!r}, end = {end!r}: give start < end")
     low, high = (x / checks.positive("tau", tau) / 2 for x in (start, end))
     signal = _log_sinh((1 - t) * (high - low)) - np.logaddexp(high, -high)
     noise = _log_sinh(t * (high - low)) - np.logaddexp(low, -low)
@@ -130,7 +147,7 @@ def flow(t: np.ndarray, *, shift: float = 1.0) -> np.ndarray:
 def _ends(sigma_min: float, sigma_max: float) -> tuple[float, float]:
     low, high = checks.positive("sigma_min", sigma_min), checks.positive("sigma_max", sigma_max)
     if not low < high:
-        raise ValueError(
+        raise UserError(
             f"sigma_min = {sigma_min!r}: give less than sigma_max = {sigma_max:.6g}, the noisy end"
         )
     return low, high
@@ -167,43 +184,48 @@ def align_your_steps(t: np.ndarray, *, table: str = "sd15") -> np.ndarray:
     return -2 * np.interp(t, np.linspace(0, 1, len(sigmas)), np.log(sigmas[::-1]))
 
 
-SCHEDULES = {
-    "linear": Family(linear, "DDPM's linear betas"),
-    "scaled_linear": Family(scaled_linear, "Stable Diffusion's betas"),
-    "cosine": Family(cosine, "Nichol and Dhariwal's cosine; s=0.008"),
-    "cosine_chen": Family(cosine_chen, "Chen's cosine; start=0, end=1, tau=1"),
-    "sigmoid": Family(sigmoid, "Chen's sigmoid; start=-3, end=3, tau=1"),
-    "karras": Family(karras, "EDM's ramp in sigma^(1/rho); rho=7", ramp=True),
-    "uniform_logsnr": Family(uniform_logsnr, "equal steps of log sigma", ramp=True),
-    "linear_alpha_bar": Family(linear_alpha_bar, "alpha_bar falls linearly"),
-    "flow": Family(flow, "flow matching with a time shift; shift=1"),
-    "align_your_steps": Family(align_your_steps, "published sigmas; table=sd15, sdxl or svd"),
-}
+_FAMILIES = (
+    Family("linear", linear, "DDPM's linear betas"),
+    Family("scaled_linear", scaled_linear, "Stable Diffusion's betas"),
+    Family("cosine", cosine, "Nichol and Dhariwal's cosine; s=0.008"),
+    Family("cosine_chen", cosine_chen, "Chen's cosine; start=0, end=1, tau=1"),
+    Family("sigmoid", sigmoid, "Chen's sigmoid; start=-3, end=3, tau=1"),
+    Family("karras", karras, "EDM's ramp in sigma^(1/rho); rho=7", ramp=True),
+    Family("uniform_logsnr", uniform_logsnr, "equal steps of log sigma", ramp=True),
+    Family("linear_alpha_bar", linear_alpha_bar, "alpha_bar falls linearly"),
+    Family("flow", flow, "flow matching with a time shift; shift=1"),
+    Family("align_your_steps", align_your_steps, "published sigmas; table=sd15, sdxl or svd"),
+)
+
+SCHEDULES = {family.name: family for family in _FAMILIES}
+"""The families of the package by name."""
 
 
 def family(
-    name: str,
+    name: str | Family,
     steps: int,
     *,
     alpha_bar_range: tuple[float, float] | None = None,
     **options: Any,
 ) -> NoiseSchedule:
-    """A heuristic schedule of S steps, float64 on the host.
+    """Make a heuristic schedule of S steps, float64 on the host.
 
     Args:
-      name: a name in :data:`SCHEDULES`. steps: S.
+      name: a name in :data:`SCHEDULES`, or a family of your own.
+      steps: S.
       alpha_bar_range: (noisy, clean) to pin the family to, as this module's docstring says;
         its own ends by default.
       options: the family's own, such as ``rho``.
 
     Raises:
-      ValueError: for an unknown family or option, an option or a range out of bounds.
+      UserError: for an unknown family or option, an option or a range out of bounds.
 
     Example:
       >>> family("align_your_steps", 5).sigmas.round(3)
       array([14.615,  3.861,  1.886,  0.963,  0.399,  0.   ])
     """
-    row = check_schedule(name, options)
+    row = family_of(name, options)
+    name = row.name
     checks.whole_number("steps", steps)
     noisy, clean = None, math.inf
     if alpha_bar_range is not None:
@@ -215,21 +237,29 @@ def family(
             noisy = max(float(curve(np.array(1.0))), PURE_NOISE)
     levels = (_ramp if row.ramp else _pinned)(curve, steps, noisy, clean)
     if levels is None:
-        raise ValueError(
+        raise UserError(
             f"alpha_bar_range = {alpha_bar_range!r} has no level in common with schedule {name!r}"
         )
     levels[0], levels[-1] = noisy, clean
     return NoiseSchedule(levels)
 
 
-def check_schedule(name: str, options: dict[str, Any]) -> Family:
-    """The family's row of the table, if its name and the names of its options exist."""
-    family = SCHEDULES[checks.one_of("schedule", name, SCHEDULES)]
+def family_of(given: str | Family, options: Mapping[str, Any]) -> Family:
+    """Return the family of a name, or the given one, if it has options of these names.
+
+    Raises:
+      UserError: for an unknown name or option.
+    """
+    if isinstance(given, Family):
+        family = given
+    else:
+        family = SCHEDULES[checks.one_of("schedule", given, SCHEDULES)]
+    name = family.name
     known = list(inspect.signature(family.curve).parameters)[1:]
     for option in options:
         if option not in known:
             allowed = ", ".join(known) or "none"
-            raise ValueError(f"schedule {name!r} has no option {option!r}: it takes {allowed}")
+            raise UserError(f"schedule {name!r} has no option {option!r}: it takes {allowed}")
     return family
 
 
@@ -244,7 +274,7 @@ def _with_ends(
         ends["sigma_min"] = math.exp(-clean / 2)
     for option in ends:
         if option in options:
-            raise ValueError(
+            raise UserError(
                 f"schedule {name!r}: {option} = {options[option]!r} and alpha_bar_range both set "
                 "the same end: leave one out"
             )

@@ -16,6 +16,7 @@ import numpy as np
 
 from specjax._core import checks
 from specjax._core.arrays import Array, namespace
+from specjax._core.checks import UserError
 from specjax.schedules.schedule import NoiseSchedule
 
 _SILENT = 1e-4  # a level moved by less (in logsnr) is rounding, not worth a remark
@@ -45,7 +46,7 @@ class TrainingGrid:
       config: the part of a diffusers scheduler configuration that makes the same levels, if any.
 
     Raises:
-      ValueError: if the levels are fewer than two, not finite or not strictly falling.
+      UserError: if the levels are fewer than two, not finite or not strictly falling.
 
     Example:
       >>> grid = TrainingGrid.from_betas("mine", np.linspace(1e-4, 0.02, 1000))
@@ -60,9 +61,9 @@ class TrainingGrid:
     def __post_init__(self) -> None:
         logsnr = np.array(self.logsnr, np.float64)
         if logsnr.ndim != 1 or logsnr.size < 2 or not np.isfinite(logsnr).all():
-            raise ValueError(f"grid {self.name!r}: give at least two finite levels of logsnr")
+            raise UserError(f"grid {self.name!r}: give at least two finite levels of logsnr")
         if not (np.diff(logsnr) < 0).all():
-            raise ValueError(f"grid {self.name!r}: logsnr has to fall strictly over the timesteps")
+            raise UserError(f"grid {self.name!r}: logsnr has to fall strictly over the timesteps")
         logsnr.setflags(write=False)
         object.__setattr__(self, "logsnr", logsnr)
 
@@ -73,7 +74,7 @@ class TrainingGrid:
         """From ``betas`` [T] in (0, 1): ``alpha_bar = prod (1 - beta)`` (2006.11239, eq. 4)."""
         betas = np.asarray(betas, np.float64)
         if not np.all((betas > 0) & (betas < 1)):
-            raise ValueError(f"grid {name!r}: betas outside (0, 1)")
+            raise UserError(f"grid {name!r}: betas outside (0, 1)")
         log_alpha_bar = np.cumsum(np.log1p(-betas))
         return cls(name, log_alpha_bar - np.log(-np.expm1(log_alpha_bar)), config or {})
 
@@ -82,7 +83,7 @@ class TrainingGrid:
         """From a diffusers scheduler configuration (``pipe.scheduler.config``)."""
         config = dict(config)
         if config.get("rescale_betas_zero_snr"):
-            raise ValueError(f"grid {name!r}: rescale_betas_zero_snr puts its end at pure noise")
+            raise UserError(f"grid {name!r}: rescale_betas_zero_snr puts its end at pure noise")
         kept = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "trained_betas")
         known = {key: config[key] for key in kept if config.get(key) is not None}
         if "trained_betas" in known:
@@ -136,7 +137,7 @@ class TrainingGrid:
         stay strictly monotone. A noise-free end stays.
 
         Raises:
-          ValueError: if two or more levels leave the range on the same side and none is inside.
+          UserError: if two or more levels leave the range on the same side and none is inside.
         """
         low, high = self.logsnr_range
         levels = np.asarray(schedule.logsnr, np.float64)
@@ -148,7 +149,7 @@ class TrainingGrid:
         anchors[-1] |= cleaner[-1]
         at = np.arange(finite.size)
         if finite.size > 1 and anchors.sum() < 2:
-            raise ValueError(
+            raise UserError(
                 f"the schedule lies outside the range of grid {self.name!r}: sigma from "
                 "{:.4g} to {:.4g}".format(*self.sigma_range)
             )

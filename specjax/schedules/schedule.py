@@ -21,6 +21,7 @@ from scipy.special import expit
 
 from specjax._core import checks
 from specjax._core.arrays import Array, as_float_array, concrete, namespace, value
+from specjax._core.checks import UserError
 
 PROCESSES = ("vp", "ve")
 
@@ -54,7 +55,7 @@ class NoiseSchedule:
       logsnr: [S + 1], noisy to clean, strictly increasing; the last may be +inf.
 
     Raises:
-      ValueError: if the levels are fewer than two, not finite or not strictly increasing.
+      UserError: if the levels are fewer than two, not finite or not strictly increasing.
 
     Example:
       >>> schedule = NoiseSchedule([-10.0, 0.0, float("inf")])
@@ -68,7 +69,7 @@ class NoiseSchedule:
         logsnr = as_float_array(self.logsnr)
         object.__setattr__(self, "logsnr", logsnr)
         if logsnr.ndim != 1 or logsnr.shape[0] < 2:
-            raise ValueError(
+            raise UserError(
                 f"logsnr has shape {logsnr.shape}: give one dimension of at least two levels"
             )
         levels = concrete(logsnr)
@@ -80,7 +81,7 @@ class NoiseSchedule:
         """From ``alpha_bar`` [S + 1] in (0, 1], strictly increasing; 1 only at the end."""
         levels = np.asarray(alpha_bar, np.float64)
         if not np.all((levels > 0) & (levels <= 1)):
-            raise ValueError("alpha_bar has values outside (0, 1]: give cumulative products")
+            raise UserError("alpha_bar has values outside (0, 1]: give cumulative products")
         return cls(alpha_bar_to_logsnr(levels))
 
     @classmethod
@@ -92,7 +93,7 @@ class NoiseSchedule:
         """
         levels = np.asarray(sigmas, np.float64)
         if not np.all(levels >= 0):
-            raise ValueError("sigmas has values that are negative or not numbers: give VE sigmas")
+            raise UserError("sigmas has values that are negative or not numbers: give VE sigmas")
         with np.errstate(divide="ignore"):
             return cls(-2 * np.log(levels))
 
@@ -140,7 +141,7 @@ def alpha_bar_range_of(schedule: NoiseSchedule) -> tuple[float, float]:
 
 def _check_levels(levels: np.ndarray) -> None:
     if np.isnan(levels).any() or np.isinf(levels[:-1]).any() or levels[-1] == -np.inf:
-        raise ValueError(
+        raise UserError(
             "the schedule has levels that are not finite: only the last may be noise-free "
             "(logsnr = inf, alpha_bar = 1, sigma = 0) and none may be pure noise"
         )
@@ -148,7 +149,7 @@ def _check_levels(levels: np.ndarray) -> None:
         bad = np.flatnonzero(np.diff(levels) <= 0)
     if bad.size:
         k = int(bad[0])
-        raise ValueError(
+        raise UserError(
             f"the schedule is not strictly monotone, noisy to clean: level {k} has logsnr "
             f"{levels[k]:.6g} and level {k + 1} has {levels[k + 1]:.6g}"
         )

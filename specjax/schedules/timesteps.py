@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import isotonic_regression
 
+from specjax._core.checks import UserError
 from specjax.schedules.grids import TrainingGrid
 from specjax.schedules.schedule import NoiseSchedule
 
@@ -62,11 +63,11 @@ def assign(
         neighbours, for any other of them, has a loss lower by more than 1e-6 of it.
 
     Raises:
-      ValueError: for more steps than the grid has levels.
+      UserError: for more steps than the grid has levels.
     """
     clipped, _ = grid.clip(schedule)
     if schedule.steps > grid.size:
-        raise ValueError(
+        raise UserError(
             f"steps = {schedule.steps} is more than the {grid.size} levels of grid "
             f"{grid.name!r}: give fewer steps, or a form that takes sigmas"
         )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.spectra import estimate
 from specjax.spectra.basis import FourierBasis, mirror
 from specjax.spectra.intervals import Intervals
@@ -53,7 +54,7 @@ def bootstrap(
       Intervals to be kept by ``dataclasses.replace(spectrum, intervals=...)``.
 
     Raises:
-      ValueError: for a spectrum without a basis, samples of another shape, a level outside 0 to
+      UserError: for a spectrum without a basis, samples of another shape, a level outside 0 to
         1, or memory beyond 4 GiB.
 
     Example:
@@ -65,7 +66,7 @@ def bootstrap(
     replicates = checks.whole_number("replicates", replicates, 2)
     checks.whole_number("seed", seed, 0)
     if not (isinstance(level, float) and 0 < level < 1):
-        raise ValueError(f"level = {level!r}: give a probability between 0 and 1, such as 0.95")
+        raise UserError(f"level = {level!r}: give a probability between 0 and 1, such as 0.95")
     sums = _sums_for(spectrum, replicates)
     if data_range is None:
         data_range = (spectrum.source or {}).get("data_range")
@@ -92,20 +93,20 @@ def bootstrap(
 def _check_shape(piece: np.ndarray, spectrum: Spectrum) -> None:
     assert spectrum.basis is not None
     if piece.shape[1:] != tuple(spectrum.basis.shape):
-        raise ValueError(
+        raise UserError(
             f"samples have shape {piece.shape[1:]}, those of the spectrum {spectrum.basis.shape}"
         )
 
 
 def _sums_for(spectrum: Spectrum, replicates: int) -> _FirstOrder | _Rediagonalised:
     if spectrum.basis is None:
-        raise ValueError("the spectrum has no basis: bootstrap needs one made from samples")
+        raise UserError("the spectrum has no basis: bootstrap needs one made from samples")
     d, fourier = spectrum.dimension, isinstance(spectrum.basis, FourierBasis)
     kind = _FirstOrder if fourier or d > REDIAGONALISED else _Rediagonalised
     needed = (replicates + 1) * kind.numbers(d) * 8
     if needed > _MOST_BYTES:
         fewer = int(replicates * _MOST_BYTES / needed)
-        raise ValueError(
+        raise UserError(
             f"replicates = {replicates} of {d} eigenvalues take {needed / 2**30:.3g} GiB: "
             f"give at most {fewer}"
         )

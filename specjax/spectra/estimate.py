@@ -14,6 +14,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from specjax._core.arrays import Array
+from specjax._core.checks import UserError
 
 Progress = Callable[[int, int | None], None]
 """Called with the samples read so far and their total, None while it is unknown."""
@@ -31,14 +32,14 @@ def check_range(data_range: Any) -> tuple[float, float]:
     except (TypeError, ValueError):
         low = high = math.nan
     if not -math.inf < low < high < math.inf:
-        raise ValueError(f"data_range = {data_range!r}: give (low, high) with low < high")
+        raise UserError(f"data_range = {data_range!r}: give (low, high) with low < high")
     return low, high
 
 
 def _within(x: np.ndarray, data_range: tuple[float, float]) -> np.ndarray:
     low, high = data_range
     if x.size and (x.min() < low or x.max() > high):
-        raise ValueError(
+        raise UserError(
             f"samples from {x.min()} to {x.max()} are outside data_range = {data_range!r}"
         )
     return x
@@ -59,11 +60,11 @@ def batches(x: Any) -> tuple[Iterator[np.ndarray], int | None]:
     """Batches of samples and their number (None if unknown) from an array or an iterable."""
     if is_array(x):
         if not x.shape:
-            raise ValueError("samples have shape (): give [N, ...], one row a sample")
+            raise UserError("samples have shape (): give [N, ...], one row a sample")
         rows = _rows(x.shape[1:])
         return (np.asarray(x[i : i + rows]) for i in range(0, len(x), rows)), len(x)
     if not isinstance(x, Iterable):
-        raise ValueError(f"samples of type {type(x).__name__}: give an array [N, ...] or batches")
+        raise UserError(f"samples of type {type(x).__name__}: give an array [N, ...] or batches")
     return (np.asarray(batch) for batch in x), getattr(x, "expected_samples", None)
 
 
@@ -80,7 +81,7 @@ def pieces(
     piece has been used.
 
     Raises:
-      ValueError: for fewer than two samples, NaN or infinite values, other shapes, integers
+      UserError: for fewer than two samples, NaN or infinite values, other shapes, integers
         without or outside their range.
     """
     data_range = None if data_range is None else check_range(data_range)
@@ -98,9 +99,9 @@ def pieces(
             if progress:
                 progress(count, expected)
     if count == 0:
-        raise ValueError("the dataset is empty: give at least two samples")
+        raise UserError("the dataset is empty: give at least two samples")
     if count < 2:
-        raise ValueError("the dataset has one sample: a covariance needs at least two")
+        raise UserError("the dataset has one sample: a covariance needs at least two")
 
 
 def _rows(shape: tuple[int, ...]) -> int:
@@ -110,9 +111,9 @@ def _rows(shape: tuple[int, ...]) -> int:
 
 def _check_shape(batch: np.ndarray, shape: tuple[int, ...] | None) -> None:
     if batch.ndim < 2:
-        raise ValueError(f"samples have shape {batch.shape}: give [N, ...], one row a sample")
+        raise UserError(f"samples have shape {batch.shape}: give [N, ...], one row a sample")
     if shape is not None and len(batch) and batch.shape[1:] != shape:
-        raise ValueError(f"a batch has samples of shape {batch.shape[1:]}, those before {shape}")
+        raise UserError(f"a batch has samples of shape {batch.shape[1:]}, those before {shape}")
 
 
 def in_units(batch: np.ndarray, data_range: tuple[float, float] | None) -> np.ndarray:
@@ -120,14 +121,14 @@ def in_units(batch: np.ndarray, data_range: tuple[float, float] | None) -> np.nd
     if data_range is not None:
         batch = _mapped(batch, data_range)
     elif not np.issubdtype(batch.dtype, np.floating):
-        raise ValueError(
+        raise UserError(
             f"samples have dtype {batch.dtype}: give floats in the network's units, or integers "
             "with their data_range, such as data_range=(0, 255)"
         )
     batch = batch.astype(np.float64, copy=False)
     if not np.isfinite(batch).all():
         bad = np.flatnonzero(~np.isfinite(batch.reshape(len(batch), -1)).all(1))
-        raise ValueError(
+        raise UserError(
             f"{bad.size} sample(s) have NaN or infinite values (the first is number {bad[0]} of "
             "its batch): remove them"
         )
@@ -147,7 +148,7 @@ def is_array(x: Any) -> bool:
 def check_repeatable(name: str, x: Any) -> None:
     """Refuse samples that can be read only once, such as a generator."""
     if not is_array(x) and isinstance(x, Iterator):
-        raise ValueError(
+        raise UserError(
             f"{name} reads the samples several times, and {type(x).__name__} can be read only "
             "once: give an array, a list of batches or an object whose iter() starts again"
         )
@@ -159,7 +160,7 @@ def collected(x: Any, data_range: tuple[float, float] | None) -> np.ndarray:
     for piece in pieces(x, data_range):
         size += piece.nbytes
         if size > COLLECTED_BYTES and not is_array(x):
-            raise ValueError(
+            raise UserError(
                 f"shrinkage by an estimator needs all samples at once, and they exceed "
                 f"{COLLECTED_BYTES / 2**30:g} GiB in float64: give a weight from 0 to 1"
             )
@@ -174,10 +175,10 @@ def eigendecompose(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     it are all that LAPACK's divide and conquer takes.
 
     Raises:
-      ValueError: if it has an eigenvalue below zero by more than rounding.
+      UserError: if it has an eigenvalue below zero by more than rounding.
     """
     if not np.isfinite(covariance).all():
-        raise ValueError("the covariance has NaN or infinite entries")
+        raise UserError("the covariance has NaN or infinite entries")
     eigenvalues, vectors = eigh(covariance.T, driver="evd", check_finite=False, overwrite_a=True)
     return clip_rounding(eigenvalues[::-1]), vectors[:, ::-1]
 
@@ -188,7 +189,7 @@ def clip_rounding(eigenvalues: np.ndarray) -> np.ndarray:
     tolerance = top * eigenvalues.size * np.finfo(np.float64).eps
     worst = float(eigenvalues.min(initial=0.0))
     if worst < -1e-6 * top:
-        raise ValueError(
+        raise UserError(
             f"the covariance has a negative eigenvalue, {worst:.3g}: it is not a covariance"
         )
     return np.where(eigenvalues > tolerance, eigenvalues, 0.0)
@@ -205,7 +206,7 @@ def shrinkage_of(x: Array, method: float | str) -> float:
         flat = np.asarray(x, np.float64).reshape(len(x), -1)
         return float(ledoit_wolf_shrinkage(flat) if method == "ledoit-wolf" else oas(flat)[1])
     if isinstance(method, str) or not 0 <= method <= 1:
-        raise ValueError(
+        raise UserError(
             f"shrinkage = {method!r}: give a weight from 0 to 1, 'ledoit-wolf' or 'oas'"
         )
     return float(method)
@@ -223,8 +224,8 @@ def check_options(method: str, **given: Any) -> None:
     """Refuse options of another method, and a low rank without its rank."""
     for name, option in given.items():
         if option is not None and method != _OPTIONS[name]:
-            raise ValueError(
+            raise UserError(
                 f"{name} is an option of method = {_OPTIONS[name]!r}: leave it out for {method!r}"
             )
     if method == "low-rank" and given["rank"] is None:
-        raise ValueError("method = 'low-rank' needs rank, how many eigenvalues to find")
+        raise UserError("method = 'low-rank' needs rank, how many eigenvalues to find")

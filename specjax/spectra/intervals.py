@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
+from specjax._core.arrays import Array, value
 
 
+@value(data=["lower", "upper"], static=["level", "replicates", "seed", "method"])
 @dataclass(frozen=True, eq=False)
 class Intervals:
-    """Where each eigenvalue of the population lies, with a probability of ``level`` each.
+    """Confidence intervals of the eigenvalues of a population, each at ``level`` by itself.
 
     Attributes:
       lower, upper: [d], in the units of the eigenvalues.
-      level: of each interval by itself, not of all together.
+      level: the probability of each interval.
       replicates: how many bootstrap samples. seed: of their weights.
       method: "re-diagonalised" or "first-order", see :func:`specjax.bootstrap`.
     """
 
-    lower: np.ndarray
-    upper: np.ndarray
+    lower: Array
+    upper: Array
     level: float
     replicates: int
     seed: int

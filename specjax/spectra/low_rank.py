@@ -18,6 +18,7 @@ from scipy.optimize import brentq
 from scipy.special import exprel
 
 from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.spectra import estimate
 
 TAIL_NODES = 256
@@ -59,7 +60,7 @@ def low_rank(
     never too large, and the last are the least exact; ``change`` says how much.
 
     Raises:
-      ValueError: for samples that can be read only once, or a rank outside 1 to d.
+      UserError: for samples that can be read only once, or a rank outside 1 to d.
     """
     rank = checks.whole_number("rank", rank)
     rounds = checks.whole_number("power_iterations", power_iterations, 0)
@@ -104,7 +105,7 @@ def _first_pass(
             d = piece.shape[1]
             centre, total = estimate.centre_of(piece), np.zeros(d)
             if rank > d:
-                raise ValueError(f"rank = {rank}: samples have {d} numbers, give a rank up to that")
+                raise UserError(f"rank = {rank}: samples have {d} numbers, give a rank up to that")
             start = np.random.default_rng(seed).normal(size=(d, min(rank + extra, d)))
             block = np.zeros_like(start)
         away = piece - centre
@@ -113,7 +114,7 @@ def _first_pass(
         squares += float(np.vdot(away, away))
         block += away.T @ (away @ start)
     if rank > count - 1:
-        raise ValueError(
+        raise UserError(
             f"rank = {rank}: the covariance of {count} samples has rank {count - 1} at most, "
             "give a rank up to that"
         )

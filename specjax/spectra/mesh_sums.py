@@ -25,6 +25,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from specjax._core import checks
+from specjax._core.checks import UserError
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -51,17 +52,17 @@ def choose(mesh: Mesh | None, precision: str | None) -> str:
     """The precision for a mesh: "float64", "split", or "host" without a mesh.
 
     Raises:
-      ValueError: for another word, "split" without a mesh, or devices of other processes.
+      UserError: for another word, "split" without a mesh, or devices of other processes.
     """
     if precision is not None:
         checks.one_of("precision", precision, ("float64", "split"))
     if mesh is None:
         if precision == "split":
-            raise ValueError("precision = 'split' is for a mesh of devices: give mesh as well")
+            raise UserError("precision = 'split' is for a mesh of devices: give mesh as well")
         return "host" if precision is None else precision
     foreign = [d for d in mesh.devices.flat if d.process_index != jax.process_index()]
     if foreign:
-        raise ValueError(
+        raise UserError(
             f"mesh has {len(foreign)} device(s) of other processes: give one of local devices, "
             "and add up the processes by Moments.over_processes()"
         )

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from scipy.linalg import blas
 
+from specjax._core.checks import UserError
 from specjax.spectra import estimate, mesh_sums
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Moments:
           progress: called with (samples read, total or None).
 
         Raises:
-          ValueError: for fewer than two samples, NaN or infinite values, integers without or
+          UserError: for fewer than two samples, NaN or infinite values, integers without or
             outside their range, a mesh with other processes' devices.
         """
         chosen = mesh_sums.choose(mesh, precision)
@@ -102,10 +103,10 @@ class Moments:
         """The moments of both sets of samples (Chan et al. 1979): exact, whatever the means.
 
         Raises:
-          ValueError: if the samples have other shapes.
+          UserError: if the samples have other shapes.
         """
         if self.shape != other.shape:
-            raise ValueError(
+            raise UserError(
                 f"moments of samples of shape {self.shape} and {other.shape}: they must be alike"
             )
         total = self.count + other.count
@@ -168,7 +169,7 @@ class _Reading:
                 self.integers = piece.dtype == np.uint8
                 self.centre = _MIDDLE if self.integers else estimate.centre_of(flat)
             if self.integers != (piece.dtype == np.uint8):
-                raise ValueError(
+                raise UserError(
                     f"a batch has dtype {piece.dtype}, those before another kind: give all "
                     "batches as integers or all as floats"
                 )

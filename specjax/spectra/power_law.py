@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from specjax._core.checks import UserError
 from specjax.spectra.spectrum import Spectrum
 
 
@@ -74,7 +75,7 @@ def power_law_fit(spectrum: Spectrum) -> PowerLaw:
       spectrum: of at least three positive eigenvalues, in any order; weights are counts.
 
     Raises:
-      ValueError: for fewer.
+      UserError: for fewer.
 
     Example:
       >>> round(power_law_fit(Spectrum.power_law(500, 1.5)).exponent, 12)
@@ -82,7 +83,7 @@ def power_law_fit(spectrum: Spectrum) -> PowerLaw:
     """
     order, first, counts = ranked(spectrum)
     if order.size < 3:
-        raise ValueError(
+        raise UserError(
             f"the spectrum has {order.size} positive eigenvalue(s): a power law needs three"
         )
     w = np.log((first + counts - 0.5) / (first - 0.5))

@@ -5,36 +5,41 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jax
 import numpy as np
 
 from specjax._core import checks
 from specjax._core.arrays import Array, as_float_array, concrete, namespace, value
+from specjax._core.checks import UserError
 from specjax.spectra import estimate
 from specjax.spectra.basis import Basis, DenseBasis
-from specjax.spectra.grouping import MEANS, VARIANCES, grouped
 from specjax.spectra.intervals import Intervals
 from specjax.spectra.low_rank import low_rank, with_tail
 from specjax.spectra.moments import Moments
-from specjax.spectra.quadrature import gauss_rule
-from specjax.spectra.response import Measured
+from specjax.spectra.quadrature import nodes_of
 from specjax.spectra.stationary import shift_invariant
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
 
-    from specjax.noise.noise_spectrum import NoiseSpectrum
+
+class Whitening(NamedTuple):
+    """The forward noise whose standard deviations are the unit of a spectrum's coefficients.
+
+    Attributes:
+      noise: the :class:`specjax.NoiseSpectrum` itself.
+      variance: [d], its variance in each direction of the spectrum.
+    """
+
+    noise: Any
+    variance: Array
 
 
 @value(
-    data=[
-        "eigenvalues", "mean", "weights", "mean_weights", "basis", "denoiser", "denoiser_error",
-        "noise_variance",
-    ],
-    host=["source", "intervals", "noise"],
-)  # fmt: skip
+    data=["eigenvalues", "mean", "weights", "mean_weights", "basis", "whitening", "intervals"],
+    provenance=["source"],
+)
 @dataclass(frozen=True, eq=False)
 class Spectrum:
     """Eigenvalues of the data's covariance and the mean in its eigenbasis.
@@ -45,17 +50,13 @@ class Spectrum:
       weights: [d], how much each eigenvalue counts in a loss; one by default.
       mean_weights: [d], the same for the error of the mean; ``weights`` by default.
       basis: maps samples to coefficients, or None.
-      source: where it comes from (name, samples, ...); kept in files, not by transformations.
-      intervals: of the eigenvalues, from :func:`bootstrap`; kept as ``source`` is.
-      denoiser: what the denoiser of this data does to each eigenvalue, from :meth:`Probe.attach`;
-        the ideal one where it is None.
-      denoiser_error: [], what a real denoiser errs by, see :meth:`with_denoiser_error`.
-      noise_variance: [d], that of the forward noise in each direction, whose standard deviation
-        is then the unit of eigenvalues and mean, see :func:`effective`; None for isotropic noise.
-      noise: the noise itself; kept as ``source`` is.
+      whitening: the forward noise in whose units the coefficients are, see
+        :func:`specjax.effective`; None for isotropic noise.
+      intervals: confidence intervals of the eigenvalues, from :func:`specjax.bootstrap`.
+      source: where it comes from (name, samples, ...), plain values.
 
     Raises:
-      ValueError: for eigenvalues that are negative, not finite or all zero, or other shapes.
+      UserError: for eigenvalues that are negative, not finite or all zero, or other shapes.
 
     Example:
       >>> Spectrum([4.0, 1.0]).dimension
@@ -67,12 +68,9 @@ class Spectrum:
     weights: Array = None  # type: ignore[assignment]
     mean_weights: Array = None  # type: ignore[assignment]
     basis: Basis | None = None
-    source: Mapping[str, Any] | None = None
+    whitening: Whitening | None = None
     intervals: Intervals | None = None
-    denoiser: Measured | None = None
-    denoiser_error: Array | None = None
-    noise_variance: Array | None = None
-    noise: NoiseSpectrum | None = None
+    source: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         eigenvalues = as_float_array(self.eigenvalues)
@@ -88,22 +86,13 @@ class Spectrum:
             array = as_float_array(given)
             object.__setattr__(self, name, array)
             if array.ndim != 1 or array.shape != eigenvalues.shape or not array.size:
-                raise ValueError(
+                raise UserError(
                     f"{name} has shape {array.shape}: give one number for each of the "
                     f"eigenvalues, whose shape is {eigenvalues.shape}"
                 )
             _check_numbers(name, concrete(array))
-        if self.denoiser_error is not None:
-            error = as_float_array(self.denoiser_error)
-            object.__setattr__(self, "denoiser_error", error)
-            known = concrete(error)
-            if error.shape != () or not (known is None or 0 <= known < np.inf):
-                raise ValueError(
-                    f"denoiser_error = {self.denoiser_error!r}: give one number of at least 0, as "
-                    "with_denoiser_error does"
-                )
         if self.intervals is not None and self.intervals.lower.shape != eigenvalues.shape:
-            raise ValueError(
+            raise UserError(
                 f"intervals have shape {self.intervals.lower.shape}: give those of the "
                 f"eigenvalues, whose shape is {eigenvalues.shape}"
             )
@@ -147,7 +136,7 @@ class Spectrum:
           ``source["precision"]`` says how the sums were made.
 
         Raises:
-          ValueError: for fewer than two samples, NaN or infinite values, a constant dataset,
+          UserError: for fewer than two samples, NaN or infinite values, a constant dataset,
             integers without or outside their range, options of another method, batches that can
             be read only once where several passes are needed.
         """
@@ -187,7 +176,7 @@ class Spectrum:
           moments: of at least two samples. shrinkage: weight of the scaled identity.
 
         Raises:
-          ValueError: for fewer than two samples, or samples that are all the same.
+          UserError: for fewer than two samples, or samples that are all the same.
 
         Example:
           >>> x = np.random.default_rng(0).normal(size=(100, 3))
@@ -196,9 +185,9 @@ class Spectrum:
           True
         """
         if moments.count < 2:
-            raise ValueError(f"moments of {moments.count} sample(s): a covariance needs two")
+            raise UserError(f"moments of {moments.count} sample(s): a covariance needs two")
         if isinstance(shrinkage, str):
-            raise ValueError(f"shrinkage = {shrinkage!r} needs samples: give a weight from 0 to 1")
+            raise UserError(f"shrinkage = {shrinkage!r} needs samples: give a weight from 0 to 1")
         eigenvalues, vectors = estimate.eigendecompose(moments.covariance)
         weight = estimate.shrinkage_of(moments.mean, shrinkage)
         basis = DenseBasis(vectors, moments.shape)
@@ -213,15 +202,15 @@ class Spectrum:
         """From a covariance [d, d] and a mean [d] in the data's own space."""
         covariance = np.array(covariance, np.float64, order="C")
         if covariance.ndim != 2 or covariance.shape[0] != covariance.shape[1]:
-            raise ValueError(f"the covariance has shape {covariance.shape}: give a square matrix")
+            raise UserError(f"the covariance has shape {covariance.shape}: give a square matrix")
         scale = float(np.abs(covariance).max(initial=0.0))
         if np.abs(covariance - covariance.T).max(initial=0.0) > 1e-6 * scale:
-            raise ValueError("the covariance is not symmetric")
+            raise UserError("the covariance is not symmetric")
         shape = (len(covariance),)
         eigenvalues, vectors = estimate.eigendecompose(covariance)
         centre = np.zeros(shape) if mean is None else np.asarray(mean, np.float64)
         if centre.shape != shape:
-            raise ValueError(f"the mean has shape {centre.shape}: the covariance needs {shape}")
+            raise UserError(f"the mean has shape {centre.shape}: the covariance needs {shape}")
         coefficients = vectors.T @ centre
         return cls(eigenvalues, coefficients, basis=DenseBasis(vectors, shape))
 
@@ -240,125 +229,63 @@ class Spectrum:
         return int(self.eigenvalues.shape[0])
 
     @property
+    def noise(self) -> Any:
+        """The forward noise (a :class:`specjax.NoiseSpectrum`) that it is under, or None."""
+        return None if self.whitening is None else self.whitening.noise
+
+    @property
     def mean_power(self) -> Array:
         """``mean_weights mean^2`` [d]: the weight of the squared relative error of the mean."""
         return self.mean_weights * self.mean**2
 
     @property
+    def columns(self) -> np.ndarray:
+        """Eigenvalues, mean, weights and mean_weights as one array [4, d] of float64."""
+        parts = (self.eigenvalues, self.mean, self.weights, self.mean_weights)
+        return np.stack([np.asarray(part, np.float64) for part in parts])
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of the numbers (not of the basis), to tell spectra apart."""
-        digest = hashlib.sha256()
-        arrays = (self.eigenvalues, self.mean, self.weights, self.mean_weights)
-        for array in (*arrays, *jax.tree.leaves((self.denoiser, self.noise_variance))):
-            digest.update(np.asarray(array, "<f8").tobytes())
-        if self.denoiser_error is not None:
-            digest.update(b"denoiser_error" + np.asarray(self.denoiser_error, "<f8").tobytes())
+        digest = hashlib.sha256(self.columns.astype("<f8").tobytes())
+        if self.whitening is not None:
+            digest.update(np.asarray(self.whitening.variance, "<f8").tobytes())
         return digest.hexdigest()
 
-    def with_denoiser_error(self, part: float) -> Spectrum:
-        """The same spectrum, whose denoiser errs: its answers are wrong at random.
-
-        By ``part`` of the posterior variance ``lambda s^2 / (lambda + s^2)`` in each direction
-        (which is what the ideal denoiser's answers are off by), independently at each call. Losses
-        count what the errors add up to as they count an error of the mean. So samplers that
-        extrapolate pay for it: without it they are fitted to levels where errors of the ideal
-        denoiser cancel and those of a network explode. 0 is none. (Errors of a network at
-        neighbouring levels are alike; that is not modelled.)
-
-        Raises:
-          ValueError: for a part that is negative or not finite.
-
-        Example:
-          >>> schedule = NoiseSchedule.from_sigmas([50.0, 1.0, 0.0])
-          >>> spectrum = Spectrum([1.0]).with_denoiser_error(0.1)
-          >>> (loss(spectrum, schedule) - loss(Spectrum([1.0]), schedule)).round(3)
-          np.float64(0.074)
-        """
-        part = checks.not_negative("denoiser_error", part)
-        return replace(self, denoiser_error=np.asarray(part) if part else None)
+    @property
+    def without_basis(self) -> Spectrum:
+        """The same eigenvalues, without the arrays that map samples to coefficients."""
+        return replace(self, basis=None, intervals=None)
 
     def floor(self, least: float) -> Spectrum:
-        """The same spectrum with smaller eigenvalues lifted to ``least``, in units of the data."""
+        """Lift smaller eigenvalues to ``least``, a variance in units of the data."""
         checks.positive("floor", least)
-        xp, unit = namespace(self.eigenvalues), self.noise_variance
-        lowest = least if unit is None else least / unit
+        xp = namespace(self.eigenvalues)
+        lowest = least if self.whitening is None else least / self.whitening.variance
         return replace(self, eigenvalues=xp.maximum(self.eigenvalues, lowest), intervals=None)
 
     def quadrature(self, nodes: int = 40) -> Spectrum:
-        """A spectrum of about ``nodes`` eigenvalues on which smooth losses are the same.
+        """Return a spectrum of about ``nodes`` eigenvalues on which smooth losses are the same.
 
         One Gauss rule in log lambda for the weights, one of half as many nodes for the weighted
         squared mean; zero eigenvalues are kept exactly, as one. On 3,072 eigenvalues over seven
         decades W2 and KL agree to 5e-7 with 32 nodes. Runs on the host.
 
-        With a measured denoiser they are groups of neighbours, about four nodes for each of
-        ``nodes`` groups, see :mod:`specjax.spectra.grouping`.
+        Raises:
+          UserError: under a noise, where the weights depend on the loss.
 
         Example:
           >>> Spectrum.power_law(1000, 2.0).quadrature(16).dimension
           16
         """
         checks.whole_number("nodes", nodes)
-        if self.noise_variance is not None:
-            raise ValueError("under a noise the weights depend on the loss: see losses.weighted")
+        if self.whitening is not None:
+            raise UserError("the spectrum is under a noise: its weights depend on the loss")
         if self.dimension <= nodes:
-            return replace(self, basis=None, intervals=None)
-        rules = self.__dict__.setdefault("_rules", {})  # computed once for an immutable value
-        if nodes not in rules:
-            rules[nodes] = (
-                self._quadrature(nodes) if self.denoiser is None else self._grouped(nodes)
-            )
-        return rules[nodes]
-
-    def _grouped(self, groups: int) -> Spectrum:
-        """Nodes of a spectrum with a measured denoiser."""
-        assert self.denoiser is not None
-        if self.dimension <= (VARIANCES + MEANS) * (groups + 1):  # such nodes already, or as few
-            return replace(self, basis=None, intervals=None)
-        names = ("eigenvalues", "mean", "weights", "mean_weights")
-        columns = np.stack([np.asarray(getattr(self, name), np.float64) for name in names])
-        made = grouped(columns, np.asarray(self.denoiser.values)[:, 1], groups)
-        own, probed = (np.asarray(x.eigenvalues, np.float64) for x in (self, self.denoiser))
-        ratio = made.gains @ probed / np.maximum(made.gains @ own, np.finfo(float).tiny)  # a floor
-        denoiser = self.denoiser.combined(made.eigenvalues * ratio, made.gains, made.biases)
-        return Spectrum(*made[:4], denoiser=denoiser, **self._about)
-
-    def _quadrature(self, nodes: int) -> Spectrum:
-        lam = np.asarray(self.eigenvalues, np.float64)
-        weights = np.asarray(self.weights, np.float64)
-        mean_power = np.asarray(self.mean_power, np.float64)
-        positive = lam > 0
-        null = ~positive
-        if max(np.sum(positive & (part > 0)) for part in (weights, mean_power)) <= nodes:
-            if null.sum() <= 1:
-                return replace(self, basis=None, intervals=None)  # such a rule already
-            columns = (lam, self.mean, weights, self.mean_weights)
-            rule = tuple(np.asarray(column, np.float64)[positive] for column in columns)
-        else:
-            log_lam = np.log(np.where(null, 1.0, lam))
-            at, weight = gauss_rule(log_lam, np.where(null, 0.0, weights), nodes)
-            power, half = np.where(null, 0.0, mean_power), -(-nodes // 2)
-            mean_at, mean_weight = gauss_rule(log_lam, power, half)
-            flat, mean_flat = np.zeros_like(at), np.zeros_like(mean_at)
-            rule = (
-                np.concatenate([np.exp(at), np.exp(mean_at)]),
-                np.concatenate([flat, mean_flat + 1]),
-                np.concatenate([weight, mean_flat]),
-                np.concatenate([flat, mean_weight]),
-            )
-        zero = (0.0, 1.0, weights[null].sum(), mean_power[null].sum())
-        parts = [
-            np.append(own, [at_zero] * bool(null.any()))
-            for own, at_zero in zip(rule, zero, strict=True)
-        ]
+            return self.without_basis
         xp, dtype = namespace(self.eigenvalues), self.eigenvalues.dtype
-        lam, mean, weights, mean_weights = (xp.asarray(part, dtype) for part in parts)
-        return Spectrum(lam, mean, weights, mean_weights, **self._about)
-
-    @property
-    def _about(self) -> dict[str, Any]:
-        """What nodes of it share."""
-        return {name: getattr(self, name) for name in ("source", "noise", "denoiser_error")}
+        rule = [xp.asarray(column, dtype) for column in nodes_of(self.columns, nodes)]
+        return Spectrum(rule[0], rule[1], rule[2], rule[3], source=self.source)
 
     def project(self, x: Array) -> Array:
         """Samples [..., *shape] to coefficients [..., d]; samples [..., d] without a basis."""
@@ -373,19 +300,19 @@ def _check_numbers(name: str, numbers: np.ndarray | None) -> None:
     if numbers is None:
         return
     if not np.isfinite(numbers).all():
-        raise ValueError(f"{name} has NaN or infinite values")
+        raise UserError(f"{name} has NaN or infinite values")
     if name == "mean":
         return
     if (numbers < 0).any():
-        raise ValueError(
+        raise UserError(
             f"{name} has {int((numbers < 0).sum())} negative value(s), the least "
             f"{numbers.min():.3g}: variances and weights are not negative"
         )
     if not numbers.any() and name != "mean_weights":
-        raise ValueError(f"{name} are all zero: there is nothing to sample")
+        raise UserError(f"{name} are all zero: there is nothing to sample")
 
 
 def _shrunk(eigenvalues: np.ndarray, weight: float, counts: np.ndarray | None = None) -> np.ndarray:
     if not eigenvalues.any():
-        raise ValueError("the dataset is constant: all its samples are the same")
+        raise UserError("the dataset is constant: all its samples are the same")
     return (1 - weight) * eigenvalues + weight * np.average(eigenvalues, weights=counts)

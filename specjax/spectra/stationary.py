@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import scipy.fft
 
+from specjax._core.checks import UserError
 from specjax.spectra import estimate
 from specjax.spectra.basis import FourierBasis, mirror
 
@@ -58,11 +59,11 @@ def spatial_axes(shape: tuple[int, ...], spatial: int | None) -> int:
     """How many axes of one sample are a grid, the first; at most one of channels follows.
 
     Raises:
-      ValueError: for a shape that is no signal or image.
+      UserError: for a shape that is no signal or image.
     """
     axes = min(len(shape), 2) if spatial is None else spatial
     if axes not in (1, 2) or len(shape) not in (axes, axes + 1):
-        raise ValueError(
+        raise UserError(
             f"samples of shape {shape} with spatial = {spatial}: the shift-invariant form takes "
             "[L], [H, W] or [H, W, C], or [L, C] with spatial=1"
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from specjax._core.checks import UserError
+
 _REMEDY = "make the spectrum again with data_range (--data-range)"
 _AGAIN = "learn the schedule again with data_range (--data-range)"
 
@@ -28,7 +30,7 @@ def check_units(
       schedule, data: what the error calls them.
 
     Raises:
-      ValueError: if one is in [-1, 1] units and the other in the units of its samples.
+      UserError: if one is in [-1, 1] units and the other in the units of its samples.
 
     Example:
       >>> spectrum = sx.data.open("digits").spectrum()  # data_range = (0, 16)
@@ -41,7 +43,7 @@ def check_units(
     if before == now:
         return
     words = {True: "mapped to [-1, 1]", False: "in the units of its samples"}
-    raise ValueError(
+    raise UserError(
         f"{schedule} was learned on data {words[before]}, {data} is {words[now]}: "
         f"{_REMEDY if before else _AGAIN}, or give the schedule's sigmas as a list"
     )

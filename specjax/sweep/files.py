@@ -23,20 +23,17 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from specjax import data
+from specjax import data, files
 from specjax._core import checks
-from specjax.files import codec as files
+from specjax._core.checks import UserError
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.spectra.spectrum import Spectrum
 from specjax.sweep.spec import Sweep
 
 _READING = [field.name for field in fields(data.Options)]
 _ESTIMATING = ["method", "shrinkage", "spatial", "rank"]
-_CHANGES: dict[str, Callable[[Spectrum, Any], Spectrum]] = {
-    "floor": Spectrum.floor,
-    "denoiser_error": Spectrum.with_denoiser_error,
-}
-"""What is done with a spectrum that is there, by the key that says so."""
+_OF_ONE = ("floor", "denoiser_error")
+"""Keys of the file that one of its spectra may have in place of all."""
 
 
 Note = Callable[[str], None]
@@ -52,38 +49,35 @@ def read_sweep(path: str | os.PathLike[str], note: Note | None = None) -> Sweep:
     """
     path = Path(path)
     try:
-        document = tomllib.loads(files.read(path).decode())
+        document = tomllib.loads(files.read_bytes(path).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a TOML file: {error}") from error
+        raise UserError(f"{path} is not a TOML file: {error}") from error
     axes = [field.name for field in fields(Sweep)]
     for key in document:
-        checks.one_of(f"{path}: key", key, [*axes, *_CHANGES])
+        checks.one_of(f"{path}: key", key, [*axes, *_OF_ONE])
     for key in ("spectra", "steps"):
         if key not in document:
-            raise ValueError(f"{path} has no {key}: a sweep needs spectra and steps")
-    of_all = _taken(document)
+            raise UserError(f"{path} has no {key}: a sweep needs spectra and steps")
+    of_all = {key: document.pop(key) for key in _OF_ONE if key in document}
     if not isinstance(document["spectra"], list):
-        raise ValueError(f"{path}: spectra = {document['spectra']!r}: give a list")
+        raise UserError(f"{path}: spectra = {document['spectra']!r}: give a list")
     if isinstance(document.get("noises"), list):
         document["noises"] = [_noise(one, path.parent) for one in document["noises"]]
     spectra: dict[str, Spectrum] = {}
+    errors: dict[str, float] = {}
     for entry in document.pop("spectra"):
-        for name, spectrum in _spectra(entry, of_all, path.parent, note):
+        table = {"data": entry} if isinstance(entry, str) else entry
+        if not isinstance(table, Mapping) or ("data" in table) == ("power_law" in table):
+            raise UserError(
+                f"spectra has {entry!r}: give a name of data, or a table with data or power_law"
+            )
+        table = {**of_all, **table}
+        wrong: Any = table.pop("denoiser_error", 0.0)
+        for name, spectrum in _spectra(table, path.parent, note):
             if name in spectra:
-                raise ValueError(f"{path}: spectra has {name!r} twice: give one of them a name")
-            spectra[name] = spectrum
-    return Sweep(spectra, **document)
-
-
-def _taken(table: dict[str, Any]) -> dict[str, Any]:
-    """The changes of a table, which then has them no more."""
-    return {key: table.pop(key) for key in _CHANGES if key in table}
-
-
-def _changed(spectrum: Spectrum, changes: Mapping[str, Any]) -> Spectrum:
-    for key, how in changes.items():
-        spectrum = _CHANGES[key](spectrum, how)
-    return spectrum
+                raise UserError(f"{path}: spectra has {name!r} twice: give one of them a name")
+            spectra[name], errors[name] = spectrum, wrong
+    return Sweep(spectra, denoiser_error=errors, **document)
 
 
 def _noise(entry: Any, folder: Path) -> Any:
@@ -92,25 +86,19 @@ def _noise(entry: Any, folder: Path) -> Any:
         return entry
     found = files.load(_located(entry, folder))
     if not isinstance(found, NoiseSpectrum):
-        raise ValueError(f"noises has {entry!r}, which is no noise file: give one by specjax.save")
+        raise UserError(f"noises has {entry!r}, which is no noise file: give one by specjax.save")
     return found
 
 
 def _spectra(
-    entry: Any, of_all: Mapping[str, Any], folder: Path, note: Note | None
+    table: dict[str, Any], folder: Path, note: Note | None
 ) -> Iterator[tuple[str, Spectrum]]:
-    """The names and spectra of an entry: a name of data, or a table."""
-    table = {"data": entry} if isinstance(entry, str) else entry
-    if not isinstance(table, Mapping) or ("data" in table) == ("power_law" in table):
-        raise ValueError(
-            f"spectra has {entry!r}: give a name of data, or a table with data or power_law"
-        )
-    table = {**of_all, **table}
+    """Read the names and spectra of a table of the file."""
     if "power_law" in table:
         yield from _power_laws(table)
         return
     for key in table:
-        checks.one_of("spectra: key", key, ["data", "name", *_READING, *_ESTIMATING, *_CHANGES])
+        checks.one_of("spectra: key", key, ["data", "name", "floor", *_READING, *_ESTIMATING])
     given = str(table.pop("data"))
     name = str(table.pop("name", given))
     if note:
@@ -121,13 +109,13 @@ def _spectra(
 def _power_laws(table: dict[str, Any]) -> Iterator[tuple[str, Spectrum]]:
     exponents = table.pop("power_law")
     for key in table:
-        checks.one_of("power_law: key", key, ["dimension", "scale", *_CHANGES])
-    changes = _taken(table)
+        checks.one_of("power_law: key", key, ["dimension", "scale", "floor"])
+    floor = table.get("floor")
     for exponent in exponents if isinstance(exponents, list) else [exponents]:
         if isinstance(exponent, bool) or not isinstance(exponent, int | float):
-            raise ValueError(f"power_law = {exponents!r}: give exponents, such as [1.0, 2.0]")
+            raise UserError(f"power_law = {exponents!r}: give exponents, such as [1.0, 2.0]")
         law = Spectrum.power_law(table.get("dimension", 1000), exponent, table.get("scale", 1.0))
-        yield f"power law {exponent}", _changed(law, changes)
+        yield f"power law {exponent}", law if floor is None else law.floor(floor)
 
 
 def _located(given: str, folder: Path) -> str:
@@ -138,20 +126,21 @@ def _located(given: str, folder: Path) -> str:
     return str(beside) if not given.startswith("tfds:") and beside.exists() else given
 
 
-def spectrum_of(given: str, *, progress: Any = None, **options: Any) -> Spectrum:
+def spectrum_of(
+    given: str, *, floor: float | None = None, progress: Any = None, **options: Any
+) -> Spectrum:
     """A spectrum file, or the spectrum of data; options as in ``data.open`` and ``spectrum``."""
-    changes = _taken(options)
     path = Path(given)
     if files.is_spectrum(path):
         found = files.load(path)
         assert isinstance(found, Spectrum)
         if options:
-            raise ValueError(f"{given} is a spectrum file: {next(iter(options))} does not apply")
+            raise UserError(f"{given} is a spectrum file: {next(iter(options))} does not apply")
     else:
         reading = {k: _tuple(v) for k, v in options.items() if k in _READING}
         estimating = {k: v for k, v in options.items() if k not in _READING}
         found = data.open(given, **reading).spectrum(progress=progress, **estimating)
-    return _changed(found, changes)
+    return found if floor is None else found.floor(floor)
 
 
 def _tuple(value: Any) -> Any:

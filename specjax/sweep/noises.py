@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from specjax._core import checks
-from specjax.files.documents import plain
+from specjax.files import plain
 from specjax.noise.families import NOISES, noise_spectrum
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.spectra.basis import FourierBasis

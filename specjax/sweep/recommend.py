@@ -11,11 +11,10 @@ import numpy as np
 
 from specjax._core import checks
 from specjax.fitting.compare import amplification, pinned_families
-from specjax.gaussian.losses import LOSSES, weighted
-from specjax.gaussian.objective import objective
+from specjax.gaussian.task import GaussianTask
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.noise.whitening import effective
-from specjax.sampling.samplers import plan
+from specjax.sampling.samplers import options_of
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.spectrum import Spectrum
 from specjax.sweep.run import sweep
@@ -66,6 +65,7 @@ def recommend(
     process: str = "vp",
     alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE,
     noise: NoiseSpectrum | None = None,
+    denoiser_error: float = 0.0,
     most_steps: int = 64,
     progress: Progress | None = None,
     **options: Any,
@@ -77,7 +77,8 @@ def recommend(
 
     Args:
       spectrum: d eigenvalues. target_loss: above 0. loss: a name in LOSSES.
-      samplers: as in :class:`Sweep`. process, alpha_bar_range, noise: as in :func:`fit`.
+      samplers: as in :class:`Sweep`. process, alpha_bar_range, noise, denoiser_error: as in
+        :func:`fit`.
       most_steps: where to stop. options: more of :class:`Sweep`, such as ``restarts``.
 
     Returns:
@@ -98,25 +99,33 @@ def recommend(
     waiting = [one for given in samplers for one in expanded(given)]
     if not waiting:
         raise ValueError("samplers = (): give at least one")
-    for name, chosen in waiting:
-        objective(spectrum, name, dict(chosen), loss, process)
+    tasks = {
+        one: GaussianTask.resolve(
+            spectrum, sampler=one, loss=loss, process=process, alpha_bar_range=alpha_bar_range,
+            denoiser_error=denoiser_error,
+        )
+        for one in waiting
+    }  # fmt: skip
     found: list[Recommendation] = []
     best: dict[Any, Recommendation] = {}
     last, width = 0, _WINDOW
     while waiting and last < most_steps:
         window = range(last + 1, min(last + width, most_steps) + 1)
         if progress:
-            progress(f"S = {window[0]} to {window[-1]}: {', '.join(name for name, _ in waiting)}")
+            progress(f"S = {window[0]} to {window[-1]}: {', '.join(one.name for one in waiting)}")
         made = sweep(
             {"spectrum": spectrum}, list(window), samplers=waiting, losses=[loss],
-            processes=[process], alpha_bar_ranges=[alpha_bar_range], **options,
+            processes=[process], alpha_bar_ranges=[alpha_bar_range],
+            denoiser_error=denoiser_error, **options,
         )  # fmt: skip
         assert made is not None
         rows = [_row(row, target) for row in made.table.to_pylist()]
         last, width = window[-1], 2 * width
         for one in list(waiting):
             own = [
-                row for row in rows if (row.sampler, row.sampler_options) == (one[0], dict(one[1]))
+                replace(row, calls=tasks[one].plan(row.schedule).calls)
+                for row in rows
+                if (row.sampler, row.sampler_options) == (one.name, options_of(one))
             ]
             reaching = [row for row in own if row.reached]
             finite = [*filter(None, [best.get(one)]), *(r for r in own if np.isfinite(r.value))]
@@ -125,15 +134,13 @@ def recommend(
             if reaching or last == most_steps:
                 found += reaching[:1] or (finite and [best[one]])
                 waiting.remove(one)
-    nodes = weighted(spectrum, LOSSES[loss]).quadrature()
-    families = pinned_families(checks.alpha_bar_range(alpha_bar_range)).values()
-    part = None if nodes.denoiser_error is None else float(nodes.denoiser_error)
+    families = pinned_families(tasks[next(iter(tasks))].alpha_bar_range).values()
+    by_name = {(one.name, json.dumps(options_of(one))): task for one, task in tasks.items()}
 
     def judged(row: Recommendation) -> Recommendation:
-        chosen = objective(nodes, row.sampler, row.sampler_options, loss, process)
-        others = [make(row.steps) for make in families]
-        ratio = amplification(chosen, nodes, row.schedule, others)
-        return replace(row, amplification=ratio, denoiser_error=part)
+        task = by_name[row.sampler, json.dumps(dict(row.sampler_options))]
+        ratio = amplification(task, row.schedule, [make(row.steps) for make in families])
+        return replace(row, amplification=ratio, denoiser_error=denoiser_error or None)
 
     return sorted(
         map(judged, found),
@@ -149,7 +156,7 @@ def _row(row: Mapping[str, Any], target: float) -> Recommendation:
         sampler_options=options,
         reached=bool(row["finite"]) and row["value"] <= target,
         steps=row["steps"],
-        calls=plan(row["sampler"], schedule, row["process"], **options).calls,
+        calls=0,
         schedule=schedule,
         value=row["value"],
         converged=row["converged"],

@@ -23,9 +23,9 @@ from jax.sharding import PartitionSpec as P
 from specjax._core.arrays import Array
 from specjax.fitting.bfgs import BFGS, descend
 from specjax.fitting.levels import levels_of
-from specjax.fitting.problem import Problem, Shape, closed_form, curvature, log_loss, starts
+from specjax.fitting.problem import FitInputs, FitShape, closed_form, curvature, log_loss, starts
+from specjax.gaussian.modes import Modes
 from specjax.schedules.schedule import NoiseSchedule
-from specjax.spectra.spectrum import Spectrum
 
 AXIS = "fits"
 
@@ -39,7 +39,7 @@ _ARRAYS = 24  # of the size fits x steps x nodes that a gradient keeps
 class Group(NamedTuple):
     """What the fits of one program share."""
 
-    shape: Shape
+    shape: FitShape
     restarts: int
     max_iterations: int
     tolerance: float
@@ -52,7 +52,7 @@ class Tables(NamedTuple):
     ``ends`` [c, 2], ``idle`` [c] and ``rivals`` [c, F, S + 1], the levels of heuristic schedules.
     """
 
-    nodes: Spectrum
+    nodes: Modes
     ends: Array
     idle: Array
     rivals: Array
@@ -87,9 +87,9 @@ def local_mesh() -> Mesh:
     return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
 
 
-def _problem(tables: Tables, spectrum: jax.Array, case: jax.Array) -> Problem:
+def _problem(tables: Tables, spectrum: jax.Array, case: jax.Array) -> FitInputs:
     nodes = jax.tree.map(lambda x: x[spectrum], tables.nodes)
-    return Problem(nodes, tables.ends[case], tables.idle[case])
+    return FitInputs(nodes, tables.ends[case], tables.idle[case])
 
 
 class _Started(NamedTuple):

@@ -15,15 +15,20 @@ import jax
 import numpy as np
 
 from specjax._core import checks
-from specjax.files.documents import plain
+from specjax._core.arrays import shared_size
+from specjax._core.checks import UserError
+from specjax.files import plain
 from specjax.fitting.compare import pinned_families
 from specjax.fitting.fit import OVERSHOOT, restarts_for, tolerance_for
 from specjax.fitting.levels import padded
-from specjax.fitting.problem import Shape, shared_steps
-from specjax.gaussian.losses import LOSSES, weighted
-from specjax.gaussian.objective import Objective, objective
+from specjax.fitting.problem import FitShape
+from specjax.gaussian.losses import Loss, loss_of
+from specjax.gaussian.modes import Modes, modes_of
+from specjax.gaussian.task import GaussianTask, Objective
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.noise.whitening import check_spectrum, effective
+from specjax.sampling.samplers import options_of, sampler_of
+from specjax.sampling.scaled import SamplerLike
 from specjax.schedules.families import SCHEDULES
 from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr
 from specjax.spectra.spectrum import Spectrum
@@ -34,9 +39,6 @@ _STEP_SECONDS, _COMPILE_SECONDS = 3e-5, 5.0  # of a fit on a CPU core; only thei
 
 RIVALS = ("spectral", *SCHEDULES)
 """What each fit is judged beside: the closed form of its spectrum, and the heuristics."""
-
-Sampler = tuple[str, tuple[tuple[str, Any], ...]]
-"""A name in SAMPLERS and the options of that sampler."""
 
 
 class Pair(NamedTuple):
@@ -51,23 +53,24 @@ class Sweep:
     """The axes of a sweep; its fits are their product.
 
     Args:
-      spectra: by name. steps: S. samplers: names in SAMPLERS, or mappings with ``name`` and
-        options, of which a list is an axis: ``{"name": "ddim", "eta": [0, 0.5, 1]}``.
+      spectra: by name. steps: S. samplers: names in SAMPLERS, samplers, or mappings with ``name``
+        and options, of which a list is an axis: ``{"name": "ddim", "eta": [0, 0.5, 1]}``.
       losses: names in LOSSES. processes: "vp", "ve". alpha_bar_ranges: pairs (noisy, clean).
       seeds: of the random starts. noises: that each spectrum is put under, by default isotropic
         alone: None, noises on samples of their shape, names in NOISES, or mappings with ``family``
         and options, of which a list is an axis.
       restarts, nodes, max_iterations, tolerance: as in :func:`fit`.
+      denoiser_error: as in :func:`fit`, of all spectra or of some by name.
 
     Raises:
-      ValueError: for an empty axis, an unknown name, a value out of bounds, seeds without
+      UserError: for an empty axis, an unknown name, a value out of bounds, seeds without
         random starts, a noise that a spectrum cannot take.
     """
 
     spectra: Mapping[str, Spectrum]
     steps: Sequence[int]
     samplers: Sequence[Any] = ("ddim",)
-    losses: Sequence[str] = ("w2",)
+    losses: Sequence[str | Loss] = ("w2",)
     processes: Sequence[str] = ("vp",)
     alpha_bar_ranges: Sequence[tuple[float, float]] = (checks.DEFAULT_ALPHA_BAR_RANGE,)
     seeds: Sequence[int] = (0,)
@@ -76,18 +79,19 @@ class Sweep:
     max_iterations: int = 500
     tolerance: float | None = None
     noises: Sequence[Any] = (None,)
+    denoiser_error: float | Mapping[str, float] = 0.0
 
     def __post_init__(self) -> None:
         for name in ("spectra", "steps", "samplers", "losses", "processes", "alpha_bar_ranges",
                      "seeds", "noises"):  # fmt: skip
             given = getattr(self, name)
             if isinstance(given, str) or not hasattr(given, "__len__") or not len(given):
-                raise ValueError(f"{name} = {given!r}: give a list of at least one")
+                raise UserError(f"{name} = {given!r}: give a list of at least one")
         whole = checks.whole_number
         checked: dict[str, Any] = {
             "steps": _distinct("steps", [whole("steps", s) for s in self.steps]),
             "samplers": _distinct("samplers", [s for x in self.samplers for s in expanded(x)]),
-            "losses": _distinct("losses", list(self.losses)),
+            "losses": _distinct("losses", [loss_of(x) for x in self.losses]),
             "processes": _distinct("processes", list(self.processes)),
             "alpha_bar_ranges": _distinct(
                 "alpha_bar_ranges", [checks.alpha_bar_range(x) for x in self.alpha_bar_ranges]
@@ -101,7 +105,7 @@ class Sweep:
         if self.tolerance is not None:
             checks.positive("tolerance", self.tolerance)
         if len(self.seeds) > 1 and (self.restarts or 1) <= 3:
-            raise ValueError(
+            raise UserError(
                 f"seeds = {list(self.seeds)} with restarts = {self.restarts}: the first three "
                 "starts are not random, so all seeds give the same; set restarts to 4 or more"
             )
@@ -109,16 +113,22 @@ class Sweep:
             object.__setattr__(self, name, value)
         for name, spectrum in dict(self.spectra).items():
             if not isinstance(spectrum, Spectrum):
-                raise ValueError(f"spectra has {spectrum!r} as {name!r}: give a Spectrum")
-            if spectrum.denoiser is not None:
-                raise ValueError(f"spectra has a probed denoiser in {name!r}: use fit for that one")
+                raise UserError(f"spectra has {spectrum!r} as {name!r}: give a Spectrum")
+        errors = self.denoiser_error
+        if not isinstance(errors, Mapping):
+            errors = dict.fromkeys(self.spectra, errors)
+        for name, error in errors.items():
+            checks.one_of("denoiser_error", name, self.spectra)
+            checks.not_negative("denoiser_error", error)
+        object.__setattr__(self, "denoiser_error", {x: float(y) for x, y in errors.items() if y})
         self._set_noises()
         sound, two_steps = Spectrum(np.ones(1)), NoiseSchedule(np.array([-1.0, 0.0, 1.0]))
-        for (sampler, options), loss, process in itertools.product(
-            self.samplers, self.losses, self.processes
-        ):
-            chosen = objective(sound, sampler, dict(options), loss, process)
-            chosen.plan(two_steps)
+        error = max(errors.values(), default=0.0)
+        for sampler, loss, process in itertools.product(self.samplers, self.losses, self.processes):
+            task = GaussianTask.resolve(
+                sound, sampler=sampler, loss=loss, process=process, denoiser_error=error
+            )
+            task.plan(two_steps)
 
     def _set_noises(self) -> None:
         """The noises, once it is known that every spectrum can be put under them."""
@@ -142,6 +152,18 @@ class Sweep:
                 found[Pair(name, i)] = spectrum if made is spectrum else replace(made, basis=None)
         return found
 
+    def task(self, pair: Pair, objective: Objective) -> GaussianTask:
+        """Resolve a spectrum under a noise, with a sampler and a loss.
+
+        Raises:
+          UserError: for a loss that is infinite on the spectrum.
+        """
+        assert isinstance(self.denoiser_error, Mapping)
+        return GaussianTask.resolve(
+            self.under[pair], sampler=objective.sampler, loss=objective.loss,
+            process=objective.process, denoiser_error=self.denoiser_error.get(pair.spectrum, 0.0),
+        )  # fmt: skip
+
     @property
     def has_noise(self) -> bool:
         """Whether any noise of it has a spectrum."""
@@ -162,10 +184,11 @@ class Sweep:
         """
         return {
             "spectra": [[name, s.fingerprint] for name, s in self.spectra.items()],
+            "denoiser_error": dict(self.denoiser_error),  # type: ignore[arg-type]
             **self._noises_document(),
             "steps": list(self.steps),
-            "samplers": [{"name": name, **dict(options)} for name, options in self.samplers],
-            "losses": list(self.losses),
+            "samplers": [{"name": x.name, **options_of(x)} for x in self.samplers],
+            "losses": [loss.name for loss in self.losses],  # type: ignore[union-attr]
             "processes": list(self.processes),
             "alpha_bar_ranges": [list(ends) for ends in self.alpha_bar_ranges],
             "seeds": list(self.seeds),
@@ -190,29 +213,31 @@ class Sweep:
 def _check_under(name: str, spectrum: Spectrum, noise: NoiseSpectrum) -> None:
     try:
         check_spectrum(spectrum, noise)
-    except ValueError as error:
-        raise ValueError(f"{noise.name} noise on {name}: {error}") from error
+    except UserError as error:
+        raise UserError(f"{noise.name} noise on {name}: {error}") from error
 
 
 def _distinct(name: str, values: list[Any]) -> tuple[Any, ...]:
     for value in values if len(set(map(repr, values))) < len(values) else []:
         if values.count(value) > 1:
-            raise ValueError(f"{name} has {value!r} twice: the fits would be the same")
+            raise UserError(f"{name} has {value!r} twice: the fits would be the same")
     return tuple(values)
 
 
-def expanded(sampler: Any) -> list[Sampler]:
-    """A sampler of a sweep file as (name, options), one for each value of a listed option."""
-    if isinstance(sampler, str):
-        return [(sampler, ())]
-    if isinstance(sampler, tuple) and len(sampler) == 2 and not isinstance(sampler[1], str):
-        return [(sampler[0], tuple(sorted(dict(sampler[1]).items())))]
+def expanded(sampler: Any) -> list[SamplerLike]:
+    """Return the samplers of an entry of the axis, one for each value of a listed option.
+
+    Raises:
+      UserError: for what is neither a name, nor a sampler, nor a table with a name and options.
+    """
+    if isinstance(sampler, str) or hasattr(sampler, "rows"):
+        return [sampler_of(sampler)]
     if not isinstance(sampler, Mapping) or "name" not in sampler:
-        raise ValueError(f"samplers has {sampler!r}: give a name, or a table with name and options")
+        raise UserError(f"samplers has {sampler!r}: give a name, or a table with name and options")
     options = {k: plain(v) for k, v in sampler.items() if k != "name"}
     lists = [v if isinstance(v, list | tuple) else [v] for v in options.values()]
     combined = (zip(options, values, strict=True) for values in itertools.product(*lists))
-    return [(str(sampler["name"]), tuple(sorted(pairs))) for pairs in combined]
+    return [sampler_of(str(sampler["name"]), **dict(pairs)) for pairs in combined]
 
 
 class Case(NamedTuple):
@@ -231,9 +256,7 @@ class Block:
     """
 
     group: Group
-    sampler: Sampler
-    loss: str
-    process: str
+    objective: Objective
     spectra: tuple[Pair, ...]
     cases: tuple[Case, ...]
     seeds: tuple[int, ...]
@@ -261,20 +284,18 @@ def blocks(sweep: Sweep) -> Iterator[Block]:
         kind = padded_to[case.steps], case.alpha_bar_range[1] == 1
         of_kind.setdefault(kind, []).append(case)
     for sampler, loss, process in itertools.product(sweep.samplers, sweep.losses, sweep.processes):
-        chosen = Objective(sampler[0], sampler[1], loss, process)
+        chosen = Objective(sampler, loss_of(loss), process)
         for (restarts, error), names in _alike(sweep, chosen).items():
             for (steps, ends_clean), members in of_kind.items():
                 yield Block(
                     group=Group(
-                        Shape(chosen, steps, ends_clean),
+                        FitShape(chosen, steps, ends_clean),
                         restarts,
                         sweep.max_iterations,
                         tolerance_for(np.float64, sweep.tolerance),
                         OVERSHOOT,
                     ),
-                    sampler=sampler,
-                    loss=loss,
-                    process=process,
+                    objective=chosen,
                     spectra=names,
                     cases=tuple(members),
                     seeds=tuple(sweep.seeds),
@@ -292,7 +313,7 @@ def _shared(steps: Sequence[int], fits: int) -> dict[int, int]:
     current = 0
     for s in sorted(steps, reverse=True):
         if not current or fits * (current - s) * _STEP_SECONDS > _COMPILE_SECONDS:
-            current = shared_steps(s)
+            current = shared_size(s)
         padded_to[s] = current
     return padded_to
 
@@ -300,46 +321,46 @@ def _shared(steps: Sequence[int], fits: int) -> dict[int, int]:
 def _alike(sweep: Sweep, chosen: Objective) -> dict[tuple[int, str | None], tuple[Pair, ...]]:
     """The spectra by the number of restarts, and by why a loss cannot take them."""
     found: dict[tuple[int, str | None], list[Pair]] = {}
-    for name, spectrum in sweep.under.items():
+    for pair in sweep.under:
         error = None
         try:
-            objective(spectrum, chosen.sampler, dict(chosen.options), chosen.loss, chosen.process)
-        except ValueError as problem:
-            error = str(problem)
-        found.setdefault((restarts_for(spectrum, sweep.restarts), error), []).append(name)
+            restarts = restarts_for(sweep.task(pair, chosen).modes, sweep.restarts)
+        except UserError as problem:
+            restarts, error = 1, str(problem)
+        found.setdefault((restarts, error), []).append(pair)
     return {key: tuple(names) for key, names in found.items()}
 
 
-Rules = Mapping[tuple[Pair, bool], Spectrum]
-"""By spectrum, and whether the loss is in units of the data: under a noise the weights differ."""
+Rules = Mapping[tuple[Pair, bool], Modes]
+"""Nodes by spectrum, and whether the loss is in units of the data, on which weights depend."""
 
 
 def rules(sweep: Sweep) -> Rules:
-    """The quadratures of the spectra, float64 and all of one length.
+    """Compute the quadratures of the spectra, float64 and all of one length.
 
     The shorter ones get eigenvalues of no weight.
     """
-    losses = {loss.in_data_units: loss for loss in (LOSSES[name] for name in sweep.losses)}
+    assert isinstance(sweep.denoiser_error, Mapping)
     made = {
-        (pair, unit): weighted(spectrum, loss).quadrature(sweep.nodes)
+        (pair, unit): modes_of(
+            spectrum, denoiser_error=sweep.denoiser_error.get(pair.spectrum), in_data_units=unit
+        ).quadrature(sweep.nodes)
         for pair, spectrum in sweep.under.items()
-        for unit, loss in losses.items()
+        for unit in {loss_of(loss).in_data_units for loss in sweep.losses}
     }
-    longest = max(s.dimension for s in made.values())
-    errs = any(s.denoiser_error is not None for s in made.values())
-    return {key: _lengthened(s, longest, errs) for key, s in made.items()}
+    longest = max(modes.eigenvalues.size for modes in made.values())
+    return {
+        key: _lengthened(modes, longest, bool(sweep.denoiser_error)) for key, modes in made.items()
+    }
 
 
-def _lengthened(spectrum: Spectrum, dimension: int, errs: bool) -> Spectrum:
-    extra = dimension - spectrum.dimension
-    top = float(np.asarray(spectrum.eigenvalues).max())
-    fill = {"eigenvalues": top, "mean": 0.0, "weights": 0.0, "mean_weights": 0.0}
-    eigenvalues, mean, weights, mean_weights = (
-        np.append(np.asarray(getattr(spectrum, name), np.float64), np.full(extra, value))
-        for name, value in fill.items()
-    )
-    part = None if not errs else np.asarray(spectrum.denoiser_error or 0.0, np.float64)
-    return Spectrum(eigenvalues, mean, weights, mean_weights, denoiser_error=part)
+def _lengthened(modes: Modes, count: int, errs: bool) -> Modes:
+    columns = modes.columns
+    extra = count - columns.shape[1]
+    lam = np.append(columns[0], np.full(extra, columns[0].max()))
+    rest = np.pad(columns[1:], ((0, 0), (0, extra)))
+    error = np.asarray(modes.denoiser_error or 0.0, np.float64) if errs else None
+    return Modes(lam, *rest, denoiser_error=error)  # type: ignore[misc]
 
 
 @functools.lru_cache(maxsize=2**17)
@@ -353,8 +374,7 @@ def _rivals(case: Case, steps: int) -> np.ndarray:
 
 def tables(block: Block, rules: Rules) -> Tables:
     """What the fits of a block look up."""
-    steps, unit = block.group.shape.steps, LOSSES[block.loss].in_data_units
-
+    steps, unit = block.group.shape.steps, block.objective.loss.in_data_units
     return Tables(
         nodes=jax.tree.map(lambda *x: np.stack(x), *(rules[pair, unit] for pair in block.spectra)),
         ends=np.stack([alpha_bar_to_logsnr(case.alpha_bar_range) for case in block.cases]),

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from specjax import files
 from specjax._core import checks
-from specjax.files import codec as files
+from specjax.sampling.samplers import options_of
 from specjax.schedules.families import SCHEDULES
 from specjax.spectra.power_law import power_law_fit
 from specjax.spectra.spectrum import Spectrum
@@ -133,7 +134,7 @@ class Folder:
 
     def _resumed(self, manifest: Path, sweep: Sweep) -> int:
         try:
-            document = json.loads(files.read(manifest))
+            document = json.loads(files.read_bytes(manifest))
             known, rows = dict(document["sweep"]), int(document["part_rows"])
             fingerprint = document["fingerprint"]
             checks.whole_number("part_rows", rows)
@@ -214,12 +215,13 @@ class Described(NamedTuple):
 
 def described(sweep: Sweep) -> dict[Pair, Described]:
     """All spectra of a sweep."""
-    errs = any(x.denoiser_error is not None for x in sweep.spectra.values())
+    assert isinstance(sweep.denoiser_error, Mapping)
+    errors = sweep.denoiser_error
     return {
         pair: Described(
             spectrum.dimension, _exponent(spectrum), spectrum.fingerprint,
             named(spectrum.noise) if sweep.has_noise else None,
-            float(spectrum.denoiser_error or 0.0) if errs else None,
+            errors.get(pair.spectrum, 0.0) if errors else None,
         )
         for pair, spectrum in sweep.under.items()
     }  # fmt: skip
@@ -248,10 +250,10 @@ def table(
         **_noise_columns(own, fits.spectrum),
         **_error_column(own, fits.spectrum),
         "steps": np.array([case.steps for case in cases]),
-        "sampler": np.repeat(block.sampler[0], part.size),
-        "sampler_options": np.repeat(json.dumps(dict(block.sampler[1])), part.size),
-        "loss": np.repeat(block.loss, part.size),
-        "process": np.repeat(block.process, part.size),
+        "sampler": np.repeat(block.objective.sampler.name, part.size),
+        "sampler_options": np.repeat(json.dumps(options_of(block.objective.sampler)), part.size),
+        "loss": np.repeat(block.objective.loss.name, part.size),
+        "process": np.repeat(block.objective.process, part.size),
         "alpha_bar_noisy": np.array([case.alpha_bar_range[0] for case in cases]),
         "alpha_bar_clean": np.array([case.alpha_bar_range[1] for case in cases]),
         "seed": fits.seed,

@@ -1,54 +1,41 @@
-"""Schedules in the forms that other software reads.
+"""Schedules and plans in the forms that other software reads.
 
-:func:`export` makes the text (or bytes) and writes no file. To add a target, write a function
-``Request -> (content, remarks)`` and name it in TARGETS.
+:func:`export` makes the text (or bytes) and writes no file. A new target is an object like
+:class:`ExportTarget`: pass it as ``to``, or name it in :data:`TARGETS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from specjax._core import checks
-from specjax.fitting.plan_result import PlanResult
-from specjax.fitting.result import FitResult
-from specjax.interop.export import diffusers, plain, plans, sigma_lists
-from specjax.interop.export.form import Request, Written
+from specjax.fitting.learned import LearnedResult
+from specjax.interop.export import diffusers, plain, sigma_lists
+from specjax.interop.export.target import ExportTarget, Target
 from specjax.schedules.grids import TrainingGrid, check_grid
 from specjax.schedules.schedule import NoiseSchedule
 
-__all__ = ["TARGETS", "Export", "Target", "export"]
+__all__ = ["TARGETS", "Export", "ExportTarget", "export"]
 
+_TARGETS = (
+    Target("diffusers", "sigmas, timesteps and flow sigmas", ".json", diffusers.write),
+    Target("k-diffusion", "sigmas and the sample_* to run", ".json", sigma_lists.write_k_diffusion),
+    Target("comfyui", "the text of a ManualSigmas node", ".txt", sigma_lists.write_comfyui),
+    Target("csv", "a row per level, or per call of a plan", ".csv", plain.write_csv),
+    Target("npz", "NumPy arrays without pickle", ".npz", plain.write_npz),
+    Target("json", "plain lists", ".json", plain.write_json),
+)
 
-class Target(NamedTuple):
-    """A row of the table: what writes it, the usual ending of its file, a line.
-
-    ``write_plan`` writes the rows of a plan; without it, a target takes levels alone.
-    """
-
-    write: Callable[[Request], Written]
-    suffix: str
-    summary: str
-    write_plan: Callable[[PlanResult], Written] | None = None
-
-
-TARGETS = {
-    "diffusers": Target(diffusers.write, ".json", "sigmas, timesteps and flow sigmas, as JSON"),
-    "k-diffusion": Target(sigma_lists.write_k_diffusion, ".json", "sigmas and the sample_* to run"),
-    "comfyui": Target(sigma_lists.write_comfyui, ".txt", "the text of a ManualSigmas node"),
-    "csv": Target(plain.write_csv, ".csv", "a row per level", plans.write_csv),
-    "npz": Target(plain.write_npz, ".npz", "NumPy arrays without pickle", plans.write_npz),
-    "json": Target(plain.write_json, ".json", "plain lists", plans.write_json),
-}
+TARGETS: dict[str, ExportTarget] = {target.name: target for target in _TARGETS}
+"""Every target by its name."""
 
 
 @dataclass(frozen=True)
 class Export:
-    """A schedule in another program's form.
+    """A schedule or plan in another program's form.
 
     Attributes:
-      target: a name in :data:`TARGETS`.
+      target: the name of the target.
       content: the text of the file; bytes for "npz".
       suffix: the usual ending of its name.
       notes: one-line remarks: levels that were clipped, a sampler without a counterpart, ...
@@ -61,18 +48,19 @@ class Export:
 
 
 def export(
-    schedule: FitResult | NoiseSchedule | PlanResult,
-    target: str,
+    result: LearnedResult | NoiseSchedule,
+    to: str | ExportTarget,
     *,
     grid: str | TrainingGrid | None = "ddpm",
     shift: float = 1.0,
 ) -> Export:
-    """A schedule in the form of another program.
+    """Write a schedule or a plan in the form of another program.
 
     Args:
-      schedule: a fit's result, or a bare schedule (without sampler, and so without losses); a
-        plan goes with its rows, in the plain forms ("csv", "npz", "json").
-      target: a name in :data:`TARGETS`.
+      result: what :func:`fit` or :func:`learn` returned, or a bare schedule (without sampler, and
+        so without losses). A plan with corrections goes with its rows, in the plain forms ("csv",
+        "npz", "json").
+      to: a name in :data:`TARGETS`, or an :class:`ExportTarget` of one's own.
       grid: the noise levels that the network was trained on: a name in
         :data:`specjax.schedules.grids.GRIDS`, one's own, or None for a network of continuous level.
         Sigmas outside its range are clipped (a network's timestep stops at its ends), and a
@@ -84,7 +72,7 @@ def export(
       adds the noise-free end itself.
 
     Raises:
-      ValueError: for an unknown target or grid, a schedule outside the grid, for "diffusers"
+      UserError: for an unknown target or grid, a schedule outside the grid, for "diffusers"
         one of more steps than the grid has levels, or a plan with corrections where their target
         takes levels alone.
 
@@ -92,25 +80,9 @@ def export(
       >>> export(NoiseSchedule.from_sigmas([14.6, 1.0, 0.001, 0.0]), "comfyui", grid=None).content
       '14.6, 1.0, 0.001, 0.0\\n'
     """
-    row = TARGETS[checks.one_of("target", target, TARGETS)]
-    if isinstance(schedule, PlanResult) and schedule.corrections is not None:
-        content, notes = _write_plan(row, target, schedule)
-        return Export(target, content, row.suffix, tuple(notes))
-    request = Request(
-        schedule if isinstance(schedule, NoiseSchedule) else schedule.schedule,
-        None if isinstance(schedule, NoiseSchedule) else schedule,
-        None if grid is None else check_grid(grid),
-        checks.positive("shift", shift),
-    )
-    content, notes = row.write(request)
-    return Export(target, content, row.suffix, tuple(notes))
-
-
-def _write_plan(row: Target, target: str, plan: PlanResult) -> Written:
-    if row.write_plan is None:
-        forms = ", ".join(name for name, one in TARGETS.items() if one.write_plan)
-        raise ValueError(
-            f"target = {target!r}: takes levels alone, which without the plan's coefficients are "
-            f"another sampler; run the plan by specjax.interop (docs/plans.md), or give {forms}"
-        )
-    return row.write_plan(plan)
+    target = TARGETS[checks.one_of("to", to, TARGETS)] if isinstance(to, str) else to
+    if isinstance(result, NoiseSchedule):
+        result = LearnedResult.from_schedule(result)
+    levels = None if grid is None else check_grid(grid)
+    content, notes = target.write(result, levels, checks.positive("shift", shift))
+    return Export(target.name, content, target.suffix, tuple(notes))

@@ -1,4 +1,4 @@
-"""The form of diffusers (checked against 0.42.1): one JSON document with three lists.
+"""The document for diffusers (checked against 0.42.1): one JSON document with three lists.
 
 - ``sigmas`` [S + 1], falling, 0.0 behind them where the schedule ends clean: for
   ``EulerDiscreteScheduler.set_timesteps(sigmas=...)``, which is DDIM (eta = 0) and interpolates
@@ -19,38 +19,62 @@ from __future__ import annotations
 
 import functools
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax.fitting.plan_result import PlanResult
-from specjax.fitting.result import FitResult
-from specjax.gaussian.objective import Objective, objective
-from specjax.interop.export.form import (
-    NO_SAMPLER_NOTE,
+from specjax._core.checks import UserError
+from specjax.fitting.learned import LearnedResult
+from specjax.gaussian.modes import Modes
+from specjax.gaussian.task import GaussianTask, Objective
+from specjax.interop.export.target import (
     SAMPLING_NOTE,
     SCALE_NOTE,
-    Client,
-    Request,
-    Written,
+    Content,
+    about,
+    check_levels,
+    clipped,
     end_note,
+    eta_of,
     floats,
     noise_note,
+    sampler_note,
     start_std,
 )
+from specjax.noise.noise_spectrum import anisotropic
 from specjax.schedules.grids import TrainingGrid
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.schedules.timesteps import Assignment, LossOf, assign
-from specjax.spectra.spectrum import Spectrum
 
 VERSION = 1
 
-_EULER = Client("EulerDiscreteScheduler", {})
-_DDPM = Client("DDPMScheduler", {"clip_sample": False, "thresholding": False})
-_HEUN = Client("HeunDiscreteScheduler", {"clip_sample": False})
-_DPMPP = Client(
+
+class Scheduler(NamedTuple):
+    """A scheduler of diffusers that takes a custom list, and its arguments.
+
+    Attributes:
+      takes: the list. spacing_sets_start: whether ``timestep_spacing`` says where a sample starts.
+      draws_noise: whether its steps draw white noise.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    takes: str = "timesteps"
+    spacing_sets_start: bool = False
+    draws_noise: bool = False
+
+
+_EULER = Scheduler("EulerDiscreteScheduler", {}, takes="sigmas", spacing_sets_start=True)
+_DDPM = Scheduler(
+    "DDPMScheduler",
+    {"clip_sample": False, "thresholding": False, "variance_type": "fixed_small"},
+    draws_noise=True,
+)
+_HEUN = Scheduler("HeunDiscreteScheduler", {"clip_sample": False}, spacing_sets_start=True)
+_DPMPP = Scheduler(
     "DPMSolverMultistepScheduler",
     {
         "algorithm_type": "dpmsolver++",
@@ -60,7 +84,9 @@ _DPMPP = Client(
         "thresholding": False,
     },
 )
-_DPMPP_SDE = Client(_DPMPP.name, {**_DPMPP.arguments, "algorithm_type": "sde-dpmsolver++"})
+_DPMPP_SDE = _DPMPP._replace(
+    arguments={**_DPMPP.arguments, "algorithm_type": "sde-dpmsolver++"}, draws_noise=True
+)
 
 CLIENTS = {
     ("ddim", 0.0): _EULER,
@@ -75,33 +101,30 @@ CLIENTS = {
 }
 """The scheduler that takes a custom list and does the same as (sampler, eta)."""
 
-_TAKES_SIGMAS = (_EULER.name,)
-_STARTS_BY_SPACING = (_EULER.name, _HEUN.name)
 
-
-def write(request: Request) -> Written:
-    """The JSON document and its remarks.
+def write(result: LearnedResult, grid: TrainingGrid | None, shift: float) -> Content:
+    """Write the JSON document and its remarks.
 
     Raises:
-      ValueError: for a schedule of noise that is not white, where the scheduler draws its own.
+      UserError: for a schedule of noise that is not white, where the scheduler draws its own.
     """
-    clipped, notes = request.clipped()
-    client, client_notes = _client(request)
-    notes = [*notes, *end_note(request.schedule), *client_notes, *_noise_notes(request, client)]
+    check_levels(result, "diffusers")
+    within, notes = clipped(result, grid)
+    scheduler, more = _scheduler(result)
+    notes = [*notes, *end_note(result.schedule), *more, *_noise_notes(result, scheduler)]
     document: dict[str, Any] = {"format": "specjax-diffusers", "version": VERSION}
-    document |= request.about()
-    document["sigmas"] = floats(clipped.sigmas)
-    if request.grid is None:
+    document |= {**about(result), "sigmas": floats(within.sigmas)}
+    if grid is None:
         notes.append("no grid: no timesteps, and sigmas are not clipped to the network's range")
-        client = client if client is None or client.name in _TAKES_SIGMAS else None
+        scheduler = scheduler if scheduler and scheduler.takes == "sigmas" else None
     else:
-        found = assign(request.grid, request.schedule, _loss_of(request.result))
-        document |= _on_grid(request.grid, found)
-        notes += _grid_notes(request, found)
-    document["scheduler"] = client and _use(client, request, document)
-    document["flow_sigmas"] = floats(undo_shift(request.schedule.flow_time[:-1], request.shift))
-    document["flow_shift"] = request.shift
-    notes += [*_flow_notes(request.schedule), SAMPLING_NOTE, SCALE_NOTE]
+        assigned = assign(grid, result.schedule, _losses_of(result))
+        document |= _on_grid(grid, assigned)
+        notes += _grid_notes(result.schedule, assigned)
+    document["scheduler"] = scheduler and _use(scheduler, result.process, grid, document)
+    document["flow_sigmas"] = floats(undo_shift(result.schedule.flow_time[:-1], shift))
+    document["flow_shift"] = shift
+    notes += [_flow_note(result.schedule), SAMPLING_NOTE, SCALE_NOTE]
     document["notes"] = notes
     return json.dumps(document, indent=2, allow_nan=False) + "\n", notes
 
@@ -112,91 +135,84 @@ def undo_shift(flow_time: Any, shift: float) -> np.ndarray:
     return s / (shift - (shift - 1) * s)
 
 
-def _client(request: Request) -> tuple[Client | None, list[str]]:
-    """The matching scheduler with its arguments, or None, and remarks."""
-    eta = float(request.options.get("eta", 0.0 if request.sampler == "ddim" else 1.0))
-    notes = [] if request.result else [NO_SAMPLER_NOTE]
-    client = CLIENTS.get((request.sampler, eta))
-    if client is None:
+def _scheduler(result: LearnedResult) -> tuple[Scheduler | None, list[str]]:
+    """Return the matching scheduler with its arguments, or None, and remarks."""
+    notes, options = sampler_note(result), result.sampler_options
+    scheduler = CLIENTS.get((result.sampler, eta_of(result)))
+    if scheduler is None:
         return None, [
-            f"no scheduler of diffusers runs {request.sampler!r} {request.options or ''} along a "
+            f"no scheduler of diffusers runs {result.sampler!r} {dict(options) or ''} along a "
             "custom list: in another sampler this schedule is not the best one"
         ]
-    arguments = dict(client.arguments)
-    if client.name in _STARTS_BY_SPACING:
-        arguments["timestep_spacing"] = "leading" if request.process == "vp" else "linspace"
-    elif request.process != "vp":
-        notes.append(f"{client.name} starts from unit noise in VP, the schedule from noise in VE")
-    if client is _DDPM:
-        arguments["variance_type"] = "fixed_small"
-    if request.options.get("variance") == "beta":
+    arguments, is_vp = dict(scheduler.arguments), result.process == "vp"
+    if scheduler.spacing_sets_start:
+        arguments["timestep_spacing"] = "leading" if is_vp else "linspace"
+    elif not is_vp:
+        notes.append(
+            f"{scheduler.name} starts from unit noise in VP, the schedule from noise in VE"
+        )
+    if options.get("variance") == "beta":
         arguments["variance_type"] = "fixed_large"
         notes.append(
             "DDPMScheduler with 'fixed_large' adds noise of variance 1 - alpha_bar in its last "
             "step too, unless that is timestep 0"
         )
-    return Client(client.name, arguments), notes
+    return scheduler._replace(arguments=arguments), notes
 
 
-def _noise_notes(request: Request, client: Client | None) -> list[str]:
-    if request.noise is None:
+def _noise_notes(result: LearnedResult, scheduler: Scheduler | None) -> list[str]:
+    noise = anisotropic(result.noise)
+    if noise is None:
         return []
-    if client is not None and _draws_noise(client):
-        raise ValueError(
-            f"target = 'diffusers': the schedule was learned for {request.noise.name} noise, and "
-            f"{client.name} draws white noise in its steps: give csv, npz or json, or learn it for "
-            "a sampler without noise, such as ddim"
+    if scheduler is not None and scheduler.draws_noise:
+        raise UserError(
+            f"to = 'diffusers': the schedule was learned for {noise.name} noise, and "
+            f"{scheduler.name} draws white noise in its steps: give csv, npz or json, or learn it "
+            "for a sampler without noise, such as ddim"
         )
-    return [*noise_note(request.noise), "a pipeline takes colored noise as latents=, and scales it"]
+    return [*noise_note(result), "a pipeline takes colored noise as latents=, and scales it"]
 
 
-def _draws_noise(client: Client) -> bool:
-    return client.name == _DDPM.name or "sde" in str(client.arguments.get("algorithm_type"))
-
-
-def _use(client: Client, request: Request, document: dict[str, Any]) -> dict[str, Any]:
-    """How to construct the scheduler and what to pass to it."""
-    takes = "sigmas" if client.name in _TAKES_SIGMAS else "timesteps"
+def _use(
+    scheduler: Scheduler, process: str, grid: TrainingGrid | None, document: dict[str, Any]
+) -> dict[str, Any]:
+    """Say how to construct the scheduler and what to pass to it."""
     start = 1.0
-    if client.name in _STARTS_BY_SPACING:
+    if scheduler.spacing_sets_start:
         first = document["sigmas"][0]
-        if request.grid and takes == "timesteps":
-            first = np.exp(-request.grid.logsnr[document["timesteps"][0]] / 2)
-        start = start_std(first, request.process)
-    config = request.grid.config if request.grid else {}
+        if grid and scheduler.takes == "timesteps":
+            first = np.exp(-grid.logsnr[document["timesteps"][0]] / 2)
+        start = start_std(first, process)
     return {
-        "class": client.name,
-        "arguments": {**config, **client.arguments},
-        "set_timesteps": takes,
+        "class": scheduler.name,
+        "arguments": {**(grid.config if grid else {}), **scheduler.arguments},
+        "set_timesteps": scheduler.takes,
         "init_noise_sigma": start,
     }
 
 
-def _on_grid(grid: TrainingGrid, found: Assignment) -> dict[str, Any]:
-    """The timesteps and what they cost."""
+def _on_grid(grid: TrainingGrid, assigned: Assignment) -> dict[str, Any]:
+    """Say what the timesteps are and what they cost."""
+    size, sigma_range = grid.size, floats(grid.sigma_range)
     return {
-        "grid": {
-            "name": grid.name,
-            "timesteps": grid.size,
-            "sigma_range": floats(grid.sigma_range),
-        },
-        "timesteps": [int(t) for t in found.timesteps],
-        "timesteps_rounded": [int(t) for t in found.rounded],
+        "grid": {"name": grid.name, "timesteps": size, "sigma_range": sigma_range},
+        "timesteps": np.asarray(assigned.timesteps).tolist(),
+        "timesteps_rounded": np.asarray(assigned.rounded).tolist(),
         "losses": {
-            "sigmas": found.loss_float,
-            "timesteps_rounded": found.loss_rounded,
-            "timesteps": found.loss,
+            "sigmas": assigned.loss_float,
+            "timesteps_rounded": assigned.loss_rounded,
+            "timesteps": assigned.loss,
         },
     }
 
 
-def _grid_notes(request: Request, found: Assignment) -> list[str]:
+def _grid_notes(schedule: NoiseSchedule, assigned: Assignment) -> list[str]:
     notes = []
-    if found.duplicates:
-        notes.append(f"nearest timesteps would have repeated {found.duplicates}: moved apart")
-    if found.loss is None:
+    if assigned.duplicates:
+        notes.append(f"nearest timesteps would have repeated {assigned.duplicates}: moved apart")
+    if assigned.loss is None:
         notes.append("timesteps are rounded and not re-optimised: that takes a fit's result")
-    if not request.schedule.ends_clean:
+    if not schedule.ends_clean:
         notes.append(
             "schedulers that take timesteps or flow_sigmas end at sigma 0 all the same; the losses "
             "of timesteps are for that end"
@@ -204,29 +220,31 @@ def _grid_notes(request: Request, found: Assignment) -> list[str]:
     return notes
 
 
-def _flow_notes(schedule: NoiseSchedule) -> list[str]:
+def _flow_note(schedule: NoiseSchedule) -> str:
     first = float(np.asarray(schedule.flow_time)[0])
-    return [
+    return (
         f"flow_sigmas start at {first:.6g}: FlowMatchEulerDiscreteScheduler takes unit noise for "
         "the sample there; they are not clipped, flow networks know every level"
-    ]
+    )
 
 
 @functools.partial(jax.jit, static_argnames="chosen")
-def _losses(chosen: Objective, nodes: Spectrum, levels: jax.Array) -> jax.Array:
-    """The losses [B] of levels [B, S + 1]."""
+def _values(chosen: Objective, nodes: Modes, levels: jax.Array) -> jax.Array:
+    """Return the losses [B] of levels [B, S + 1]."""
     return jax.vmap(lambda one: jnp.asarray(chosen.value(nodes, NoiseSchedule(one))))(levels)
 
 
-def _loss_of(result: FitResult | PlanResult | None) -> LossOf | None:
-    """The losses of many schedules under the result's sampler, on its nodes, in float64."""
-    if not isinstance(result, FitResult):
+def _losses_of(result: LearnedResult) -> LossOf | None:
+    """Return a function for the losses of many schedules on the result's nodes, in float64."""
+    if result.nodes is None:
         return None
     nodes = result.nodes
-    chosen = objective(nodes, result.sampler, result.sampler_options, result.loss, result.process)
+    chosen = GaussianTask.resolve(
+        nodes, sampler=result.method, loss=result.loss, process=result.process
+    ).objective
 
     def evaluate(levels: np.ndarray) -> np.ndarray:
         with jax.enable_x64(True):
-            return np.asarray(_losses(chosen, nodes, jnp.asarray(levels, jnp.float64)))
+            return np.asarray(_values(chosen, nodes, jnp.asarray(levels, jnp.float64)))
 
     return evaluate

@@ -1,4 +1,4 @@
-"""Pictures to files, all or nothing."""
+"""Figures are written to files whole, or not at all."""
 
 from __future__ import annotations
 
@@ -7,44 +7,46 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from specjax.files.codec import write_atomically
+from specjax._core.checks import UserError
+from specjax.files import write_atomically
 from specjax.report.figures.style import RC
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FORMATS = ("png", "pdf", "svg")
-
-_NO_DATE = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+_METADATA = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+"""By format: no dates, so that equal figures are equal files."""
 
 
 def check_path(path: str | os.PathLike[str]) -> Path:
-    """The path, if a picture can be written there: its suffix is known and its folder exists."""
+    """Check that a figure can be written to a path: it has a known suffix and a folder.
+
+    Raises:
+      UserError: if it cannot.
+    """
     path = Path(path)
-    if path.suffix.lower().lstrip(".") not in FORMATS:
-        known = ", ".join(f".{one}" for one in FORMATS)
-        raise ValueError(f"picture {str(path)!r} has the suffix {path.suffix!r}: give {known}")
+    if path.suffix.lower().lstrip(".") not in _METADATA:
+        known = ", ".join(f".{one}" for one in _METADATA)
+        raise UserError(f"figure {str(path)!r} has the suffix {path.suffix!r}: give {known}")
     if path.is_dir():
-        raise ValueError(f"picture {str(path)!r} is a folder: give a file name")
+        raise UserError(f"figure {str(path)!r} is a folder: give a file name")
     if not path.parent.is_dir():
-        raise ValueError(f"the folder of the picture {str(path)!r} does not exist: make it first")
+        raise UserError(f"the folder of the figure {str(path)!r} does not exist: make it first")
     return path
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Write a figure in the format of the suffix (.png, .pdf, .svg); equal figures, equal files.
 
-    The file appears complete or not at all: it is written beside its place and then moved.
-
     Raises:
-      ValueError: for another suffix, a folder that does not exist, or a disk that refuses (full,
+      UserError: for another suffix, a folder that does not exist, or a disk that refuses (full,
         read-only); no partial file stays.
     """
     import matplotlib
 
     path = check_path(path)
     kind = path.suffix.lower().lstrip(".")
-    picture = io.BytesIO()
+    content = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": RC["svg.hashsalt"]}):
-        figure.savefig(picture, format=kind, dpi=150, metadata=_NO_DATE[kind])
-    return write_atomically(path, picture.getvalue())
+        figure.savefig(content, format=kind, dpi=150, metadata=_METADATA[kind])
+    return write_atomically(path, content.getvalue())

@@ -1,0 +1,344 @@
+"""What the core keeps in files: learned results, schedules, noises, spectra and probes.
+
+A kind of file is a row of :data:`KINDS`: how a value becomes a header and arrays, and back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from specjax._core.checks import UserError
+from specjax.files import codec
+from specjax.fitting.learned import LearnedResult, in_float64
+from specjax.gaussian.modes import Modes
+from specjax.gaussian.probe import MEASURED, Probe
+from specjax.noise.families import noise_of_document
+from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic
+from specjax.sampling.corrections import Corrections
+from specjax.sampling.samplers import SAMPLERS
+from specjax.sampling.step import SamplerPlan
+from specjax.schedules.schedule import NoiseSchedule
+from specjax.spectra.basis import DenseBasis, FourierBasis
+from specjax.spectra.intervals import Intervals
+from specjax.spectra.response import Measured
+from specjax.spectra.spectrum import Spectrum, Whitening
+
+Header = dict[str, Any]
+Arrays = dict[str, np.ndarray]
+Saved = LearnedResult | NoiseSchedule | NoiseSpectrum | Spectrum | Probe
+
+ROWS = ("alpha", "sigma", "keep", "pull", "push")
+"""The rows of a plan, one a call: [K], [K], [K, H, H], [K, H], [K, H]."""
+
+_CORRECTIONS = ("ratio", "weights", "noise")
+_SAME_ROWS = 1e-6  # of a row's largest number: what libraries and machines may differ by in it
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file: the class of its values, the version of its format, and its schema."""
+
+    of: type
+    version: int
+    container: str
+    encode: Callable[[Any], tuple[Header, Mapping[str, Any]]]
+    decode: Callable[[Header, Arrays], Any]
+
+
+def save(path: str | os.PathLike[str], value: Saved) -> Path:
+    """Write a learned result, a schedule or a noise (JSON), a spectrum or a probe (npz).
+
+    The file is whole or not there at all. Arrays in JSON are read by ``json`` and NumPy alone.
+
+    Raises:
+      UserError: if the folder does not exist or cannot be written to, or the disk is full; for a
+        plan of numbers that are not finite; for a spectrum with more than data in it.
+
+    Example:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     load(save(f"{folder}/s.npz", Spectrum([4.0, 1.0]))).dimension
+      2
+    """
+    for name, kind in KINDS.items():
+        if isinstance(value, kind.of):
+            header, arrays = kind.encode(value)
+            return codec.write(path, name, kind.version, header, arrays, container=kind.container)
+    raise UserError(
+        f"value of type {type(value).__name__}: give one of "
+        f"{', '.join(kind.of.__name__ for kind in KINDS.values())}"
+    )
+
+
+def load(path: str | os.PathLike[str]) -> Saved:
+    """Read what :func:`save` wrote.
+
+    Raises:
+      UserError: if the file is missing, truncated, corrupted, newer than this version of specjax,
+        or not one of its files.
+    """
+    document = codec.read(path, {name: kind.version for name, kind in KINDS.items()})
+    try:
+        value: Saved = KINDS[document.kind].decode(document.header, document.arrays)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} lacks a field of a {document.kind} file: {error}") from error
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
+    return value
+
+
+def is_spectrum(path: str | os.PathLike[str]) -> bool:
+    """Tell whether there is a spectrum file of that name; its numbers are not checked."""
+    return codec.kind_of(path) == "spectrum"
+
+
+# Schedules and learned results
+
+
+def _encode_schedule(schedule: NoiseSchedule) -> tuple[Header, Mapping[str, Any]]:
+    clean = schedule.ends_clean
+    header = {
+        "steps": schedule.steps,
+        "order": "noisy to clean",
+        "terminal": "denoised estimate (sigma = 0)" if clean else "last level (sigma > 0)",
+    }
+    levels = {name: getattr(schedule, name) for name in ("logsnr", "alpha_bar", "sigmas")}
+    return header, {name: np.asarray(x, np.float64) for name, x in levels.items()}
+
+
+def _decode_schedule(header: Header, arrays: Arrays) -> NoiseSchedule:
+    return NoiseSchedule(arrays["logsnr"])
+
+
+_ELSEWHERE = {
+    "schedule", "corrections", "process", "history", "nodes", "source", "noise", "custom_sampler",
+}  # fmt: skip
+_LEARNED = tuple(
+    one.name for one in dataclasses.fields(LearnedResult) if one.name not in _ELSEWHERE
+)
+
+
+def _encode_learned(result: LearnedResult) -> tuple[Header, Mapping[str, Any]]:
+    """Write down all of a result, and the rows of its plan, which run anywhere.
+
+    A reader that knows the equation of :mod:`specjax.sampling.step` needs the rows alone; levels
+    and corrections are what they were made from, and give the plan of another process.
+    """
+    result = in_float64(result)
+    plan, (header, arrays) = result.plan, _encode_schedule(result.schedule)
+    header |= {
+        "process": result.process,
+        "plan": {
+            "calls": plan.calls,
+            "registers": plan.registers,
+            "stochastic": bool(plan.stochastic),
+        },
+        "learned": {name: getattr(result, name) for name in _LEARNED},
+        "data": result.source,
+        **noise_field(result.noise),
+    }
+    return header, {
+        **arrays,
+        **_within("plan", rows_of(plan)),
+        **_within("corrections", _arrays(result.corrections, _CORRECTIONS)),
+        "history": np.asarray(result.history, np.float64),
+        **_within("nodes", _nodes(result.nodes)),
+    }
+
+
+def _decode_learned(header: Header, arrays: Arrays) -> LearnedResult:
+    learned = dict(header["learned"])
+    for name in ("value", "train_value", "node_value"):
+        learned[name] = _or_nan(learned[name])
+    for name in ("baselines", "terms"):
+        learned[name] = {key: _or_nan(x) for key, x in learned[name].items()}
+    for name in ("groups", "alpha_bar_range"):
+        learned[name] = tuple(learned[name])
+    corrections, nodes = _inside("corrections", arrays), _inside("nodes", arrays)
+    result = LearnedResult(
+        schedule=_decode_schedule(header, arrays),
+        corrections=Corrections(**corrections) if corrections else None,
+        process=header["process"],
+        history=arrays["history"],
+        nodes=_nodes_from(nodes) if nodes else None,
+        source=header["data"],
+        noise=noise_in(header),
+        **learned,
+    )
+    if result.corrections is not None or result.sampler in SAMPLERS:
+        _check_rows(result.plan, _inside("plan", arrays), header["plan"])
+    return result  # of a sampler of somebody's own the levels are known, and its rows in the file
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def rows_of(plan: SamplerPlan) -> Arrays:
+    """Return :data:`ROWS` and the standard deviation ``start`` of a plan, in float64.
+
+    Raises:
+      UserError: if a number is not finite.
+    """
+    rows = {name: np.asarray(getattr(plan, name), np.float64) for name in (*ROWS, "start")}
+    for name, array in rows.items():
+        if not np.isfinite(array).all():
+            raise UserError(f"the plan's {name} has numbers that are not finite: learn it again")
+    return rows
+
+
+def _check_rows(plan: SamplerPlan, rows: Arrays, about: Mapping[str, Any]) -> None:
+    """Refuse rows that another version made differently: what runs here must run elsewhere."""
+    for name, own in rows_of(plan).items():
+        given = rows[name]
+        apart = own.shape != given.shape or abs(own - given).max() > _SAME_ROWS * abs(own).max()
+        if apart or plan.stochastic != about["stochastic"]:
+            raise UserError(
+                f"its rows ({name}) are not those of its levels and corrections in this version "
+                "of specjax: learn the plan again, or run the rows (docs/plans.md)"
+            )
+
+
+def corrections_document(by: Corrections | None) -> dict[str, Any] | None:
+    """Make lists of corrections, for JSON; None stays None."""
+    if by is None:
+        return None
+    lists = {name: codec.plain(x) for name, x in _arrays(by, _CORRECTIONS).items()}
+    return dict.fromkeys(_CORRECTIONS) | lists
+
+
+# Noises
+
+
+def noise_field(noise: NoiseSpectrum | None) -> Header:
+    """Return the field ``noise`` of a header or document; nothing for isotropic noise."""
+    noise = anisotropic(noise)
+    return {} if noise is None else {"noise": codec.plain(noise.document())}
+
+
+def noise_in(header: Mapping[str, Any]) -> NoiseSpectrum | None:
+    """Return the noise of a header; None where there is none, which is isotropic."""
+    return noise_of_document(header["noise"]) if "noise" in header else None
+
+
+def _encode_noise(noise: NoiseSpectrum) -> tuple[Header, Mapping[str, Any]]:
+    return {"noise": noise.document()}, {}
+
+
+def _decode_noise(header: Header, arrays: Arrays) -> NoiseSpectrum:
+    return noise_of_document(header["noise"])
+
+
+# Spectra and probes
+
+_COLUMNS = ("eigenvalues", "mean", "weights", "mean_weights")
+
+
+def _encode_spectrum(spectrum: Spectrum) -> tuple[Header, Mapping[str, Any]]:
+    if spectrum.whitening is not None:
+        raise UserError(
+            "the spectrum is under a noise: save that of the data, and the noise in a file of its "
+            "own"
+        )
+    header: Header = {"fingerprint": spectrum.fingerprint, "source": spectrum.source or {}}
+    arrays, basis = _arrays(spectrum, _COLUMNS), spectrum.basis
+    if isinstance(basis, DenseBasis | FourierBasis):
+        arrays["basis/vectors"] = np.asarray(basis.vectors)
+        header["basis"] = {"shape": basis.shape, "spatial": getattr(basis, "spatial", None)}
+    if spectrum.intervals is not None:
+        header["intervals"] = {
+            name: getattr(spectrum.intervals, name)
+            for name in ("level", "replicates", "seed", "method")
+        }
+        arrays |= _within("intervals", _arrays(spectrum.intervals, ("lower", "upper")))
+    return header, arrays
+
+
+def _decode_spectrum(header: Header, arrays: Arrays) -> Spectrum:
+    columns: dict[str, Any] = {name: arrays[name] for name in _COLUMNS}
+    if "basis" in header:
+        vectors, shape = arrays["basis/vectors"], tuple(header["basis"]["shape"])
+        spatial = header["basis"]["spatial"]
+        dense = spatial is None
+        columns["basis"] = (
+            DenseBasis(vectors, shape) if dense else FourierBasis(vectors, shape, spatial)
+        )
+    if "intervals" in header:
+        ends: dict[str, Any] = _inside("intervals", arrays)
+        columns["intervals"] = Intervals(**ends, **header["intervals"])
+    return Spectrum(**columns, source=header["source"])
+
+
+def _encode_probe(probe: Probe) -> tuple[Header, Mapping[str, Any]]:
+    spectrum = probe.spectrum
+    header = {
+        "fingerprint": probe.fingerprint,
+        "source": probe.source,
+        "spectrum_source": spectrum.source or {},
+        **noise_field(spectrum.noise),
+    }
+    return header, {
+        **_within("spectrum", _arrays(spectrum, _COLUMNS)),
+        **_within("whitening", _arrays(spectrum.whitening, ("variance",))),
+        **_arrays(probe, ("logsnr", *MEASURED)),
+        **_within("standard_errors", probe.standard_errors),
+    }
+
+
+def _decode_probe(header: Header, arrays: Arrays) -> Probe:
+    columns: dict[str, Any] = _inside("spectrum", arrays)
+    if "whitening/variance" in arrays:
+        columns["whitening"] = Whitening(noise_in(header), arrays["whitening/variance"])
+    spectrum = Spectrum(**columns, source=header["spectrum_source"])
+    measured = {name: arrays[name] for name in ("logsnr", *MEASURED)}
+    errors = _inside("standard_errors", arrays)
+    return Probe(spectrum, **measured, standard_errors=errors, source=header["source"])
+
+
+_RESPONSE = tuple(one.name for one in dataclasses.fields(Measured))
+
+
+def _nodes(nodes: Modes | None) -> Arrays:
+    """Return the arrays of the quadrature that a fit ran on, and of the denoiser on it."""
+    arrays = _arrays(nodes, (*_COLUMNS, "denoiser_error"))
+    return arrays | _within("response", _arrays(getattr(nodes, "response", None), _RESPONSE))
+
+
+def _nodes_from(arrays: Arrays) -> Modes:
+    columns: dict[str, Any] = {name: arrays[name] for name in _COLUMNS}
+    response: dict[str, Any] = _inside("response", arrays)
+    measured = Measured(**response) if response else None
+    return Modes(**columns, response=measured, denoiser_error=arrays.get("denoiser_error"))
+
+
+def _arrays(value: Any, names: Iterable[str]) -> Arrays:
+    """Return the arrays among the fields of a value; of None there are none."""
+    fields = {name: getattr(value, name, None) for name in names}
+    return {name: np.asarray(x) for name, x in fields.items() if x is not None}
+
+
+def _within(name: str, arrays: Mapping[str, Any]) -> Arrays:
+    return {f"{name}/{key}": np.asarray(array) for key, array in arrays.items()}
+
+
+def _inside(name: str, arrays: Arrays) -> Arrays:
+    """Undo :func:`_within`."""
+    prefix = f"{name}/"
+    return {k.removeprefix(prefix): x for k, x in arrays.items() if k.startswith(prefix)}
+
+
+KINDS = {
+    "learned": Kind(LearnedResult, 1, "json", _encode_learned, _decode_learned),
+    "schedule": Kind(NoiseSchedule, 1, "json", _encode_schedule, _decode_schedule),
+    "noise": Kind(NoiseSpectrum, 1, "json", _encode_noise, _decode_noise),
+    "spectrum": Kind(Spectrum, 1, "npz", _encode_spectrum, _decode_spectrum),
+    "probe": Kind(Probe, 1, "npz", _encode_probe, _decode_probe),
+}
+"""Every kind of file of the core, by its name."""

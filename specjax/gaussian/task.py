@@ -1,0 +1,243 @@
+"""What is fitted, compared and reported: data, noise, denoiser, sampler and loss, resolved once.
+
+A :class:`GaussianTask` is made at the edge from what a user names; below it, no function asks again
+whether a noise is white, whose weights count or whether a denoiser was measured.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypedDict, Unpack
+
+import jax
+import numpy as np
+
+from specjax._core import checks
+from specjax._core.arrays import Array, follows_the_rule
+from specjax._core.checks import UserError
+from specjax.gaussian.losses import LOSSES, Loss, check_finite, evaluate, loss_of
+from specjax.gaussian.modes import Modes, modes_of
+from specjax.gaussian.probe import Probe
+from specjax.gaussian.transfer import transfer_modes
+from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.noise.whitening import effective
+from specjax.sampling.samplers import options_of, plan, sampler_of
+from specjax.sampling.scaled import SamplerLike, plan_of_levels
+from specjax.sampling.step import SamplerPlan, pad_to_share
+from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr, check_process
+from specjax.spectra.response import Measured
+from specjax.spectra.spectrum import Spectrum
+
+
+class TaskOptions(TypedDict, total=False):
+    """What a task is made of beside the spectrum; the keywords of :func:`fit` and its like.
+
+    Attributes:
+      sampler: a name in SAMPLERS, a sampler with options such as ``sx.ddim(eta=0.5)``, or one of
+        your own; DDIM by default.
+      loss: a name in LOSSES, or a :class:`Loss` of your own; "w2" by default.
+      process: "vp" (the default) or "ve".
+      alpha_bar_range: the two ends (noisy, clean). With ``clean = 1.0``, the default, the last
+        step returns the denoised estimate and the last noisy level is learned, too.
+      noise: of the forward process, isotropic by default; the spectrum is then that of the data.
+      denoiser: a :class:`Probe` of this spectrum, in place of the ideal denoiser.
+      denoiser_error: by which part of the posterior variance ``lambda s^2 / (lambda + s^2)`` the
+        denoiser's answers are wrong, at random and independently at each call; 0 by default. Losses
+        count what the errors add up to as they count an error of the mean, so that samplers which
+        extrapolate pay for it: without it they are fitted to levels where errors of the ideal
+        denoiser cancel and those of a network explode.
+    """
+
+    sampler: str | SamplerLike
+    loss: str | Loss
+    process: str
+    alpha_bar_range: tuple[float, float]
+    noise: NoiseSpectrum | None
+    denoiser: Probe | Measured | None
+    denoiser_error: float
+
+
+class Objective(NamedTuple):
+    """The choices that shape a loss; hashable, so that it can be static under jit."""
+
+    sampler: SamplerLike
+    loss: Loss
+    process: str
+
+    def plan(self, schedule: NoiseSchedule) -> SamplerPlan:
+        """Compute the sampler's plan along a schedule."""
+        return plan(self.sampler, schedule, self.process)
+
+    def value(self, modes: Modes, schedule: NoiseSchedule) -> Array:
+        """Compute the loss [] of a schedule; traceable in the schedule and the modes."""
+        return loss_of_plan(self.plan(schedule), modes, self.loss)
+
+    def of_levels(self, modes: Modes, logsnr: Array, idle: Array | int) -> Array:
+        """Compute the loss [] of levels whose first ``idle`` steps do nothing."""
+        return loss_of_plan(
+            plan_of_levels(self.sampler, logsnr, self.process, idle), modes, self.loss
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianTask:
+    """Gaussian data under a noise, with a denoiser, a sampler and a loss; see :meth:`resolve`.
+
+    Attributes:
+      objective: sampler, loss and process.
+      alpha_bar_range: the two ends (noisy, clean) of schedules.
+      modes: the directions of the data in units of the noise, weighed as the loss counts them.
+      noise: of the forward process; None is isotropic.
+      origin: where spectrum and denoiser come from.
+      spectrum: the spectrum, under the noise; None where modes were given.
+    """
+
+    objective: Objective
+    alpha_bar_range: tuple[float, float]
+    modes: Modes
+    noise: NoiseSpectrum | None
+    origin: Mapping[str, Any]
+    spectrum: Spectrum | None
+
+    @classmethod
+    def resolve(
+        cls, spectrum: Spectrum | Modes | GaussianTask, **options: Unpack[TaskOptions]
+    ) -> GaussianTask:
+        """Check and resolve what a user names, see :class:`TaskOptions`.
+
+        Args:
+          spectrum: of data, or under a noise already (:func:`specjax.effective`); modes, whose
+            weights are taken as they are; a task, which is returned as it is.
+
+        Raises:
+          UserError: for an unknown name, a range that is reversed or outside (0, 1], a noise on
+            other samples, a probe of another spectrum, zero eigenvalues under a loss that is
+            infinite there, a denoiser's error under one that counts none.
+
+        Example:
+          >>> task = GaussianTask.resolve(sx.Spectrum([1.0]), sampler="ddpm", loss="kl")
+          >>> float(task.value(sx.family("cosine", 5)).round(4))
+          0.0223
+        """
+        if isinstance(spectrum, GaussianTask):
+            if options:
+                raise UserError(f"a task is resolved: {', '.join(options)} cannot be changed")
+            return spectrum
+        loss = loss_of(options.get("loss", "w2"))
+        objective = Objective(
+            sampler_of(options.get("sampler", "ddim")),
+            loss,
+            check_process(options.get("process", "vp")),
+        )
+        source: dict[str, Any] = {}
+        noise = None
+        denoiser = options.get("denoiser")
+        if isinstance(spectrum, Spectrum):
+            spectrum = effective(spectrum, options.get("noise"))
+            noise, source = spectrum.noise, dict(spectrum.source or {})
+        elif options.get("noise") is not None:
+            raise UserError("noise: modes are in units of their noise already; leave it out")
+        modes = modes_of(
+            spectrum, denoiser=denoiser, denoiser_error=options.get("denoiser_error"),
+            in_data_units=loss.in_data_units,
+        )  # fmt: skip
+        check_finite(loss, modes.eigenvalues)
+        if modes.denoiser_error is not None and not loss.counts_mean:
+            counting = ", ".join(name for name, one in LOSSES.items() if one.counts_mean)
+            raise UserError(
+                f"denoiser_error: loss {loss.name!r} does not count it: leave it out, or use one "
+                f"of {counting}"
+            )
+        if isinstance(denoiser, Probe):
+            source["denoiser"] = denoiser.about
+        ends = options.get("alpha_bar_range", checks.DEFAULT_ALPHA_BAR_RANGE)
+        known = spectrum if isinstance(spectrum, Spectrum) else None
+        return cls(objective, checks.alpha_bar_range(ends), modes, noise, source, known)
+
+    @property
+    def sampler(self) -> str:
+        """The sampler's name."""
+        return self.objective.sampler.name
+
+    @property
+    def sampler_options(self) -> dict[str, Any]:
+        """The sampler's options."""
+        return options_of(self.objective.sampler)
+
+    @property
+    def loss(self) -> Loss:
+        """The loss."""
+        return self.objective.loss
+
+    @property
+    def process(self) -> str:
+        """The process, "vp" or "ve"."""
+        return self.objective.process
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the numbers of spectrum, noise and denoiser."""
+        acting = (self.modes.response, self.modes.denoiser_error)
+        if self.spectrum is None or acting != (None, None):
+            return self.modes.fingerprint
+        return self.spectrum.fingerprint
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """Where spectrum and denoiser come from, with the fingerprint of their numbers."""
+        return {**self.origin, "fingerprint": self.fingerprint}
+
+    @property
+    def logsnr_range(self) -> np.ndarray:
+        """The two ends [2] as logsnr, in the dtype of the modes."""
+        return alpha_bar_to_logsnr(self.alpha_bar_range).astype(self.modes.eigenvalues.dtype)
+
+    @functools.cached_property
+    def nodes(self) -> Modes:
+        """About 40 modes on which smooth losses are the same; what fits run on."""
+        return self.modes.quadrature(40)
+
+    def plan(self, schedule: NoiseSchedule) -> SamplerPlan:
+        """Compute the sampler's plan along a schedule."""
+        return self.objective.plan(schedule)
+
+    def value(self, schedule: NoiseSchedule) -> Array:
+        """Compute the loss [] of a schedule on all modes."""
+        return self.objective.value(self.modes, schedule)
+
+
+def loss_of_plan(plan: SamplerPlan, modes: Modes, loss: Loss) -> Array:
+    """Compute the loss [] of a plan on modes."""
+    return _loss_of_plan(pad_to_share(plan), modes, loss)
+
+
+@follows_the_rule
+@functools.partial(jax.jit, static_argnames="loss")
+def _loss_of_plan(plan: SamplerPlan, modes: Modes, loss: Loss) -> Array:
+    return evaluate(loss, transfer_modes(plan, modes), modes)
+
+
+def loss(
+    spectrum: Spectrum | GaussianTask, schedule: NoiseSchedule, **options: Unpack[TaskOptions]
+) -> Array:
+    """Compute how far a sampler along a schedule ends from the data, in closed form.
+
+    Args:
+      spectrum: d eigenvalues, or a task.
+      schedule: S + 1 levels, anybody's.
+      options: sampler, loss, process, noise, denoiser, denoiser_error: see :class:`TaskOptions`.
+
+    Returns:
+      The value [].
+
+    Raises:
+      UserError: for an unknown name, or a zero eigenvalue under a loss that is infinite there.
+
+    Example:
+      >>> schedule = NoiseSchedule.from_sigmas([50.0, 1.0, 0.0])
+      >>> loss(Spectrum([1.0]), schedule).round(4)
+      np.float64(0.2402)
+    """
+    return GaussianTask.resolve(spectrum, **options).value(schedule)

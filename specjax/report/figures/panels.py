@@ -1,0 +1,133 @@
+"""What several figures share: their outline, the panel of noise levels, axes and legends."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import numpy as np
+
+from specjax.report.figures.style import INK, RC
+from specjax.report.words import spread
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DASHED = (0, (4, 2))
+"""The line of the best heuristic, and of what is ideal."""
+
+_Given = ParamSpec("_Given")
+_MOST_MARKERS = 40  # dots on a line, as long as they can be told apart
+
+
+def styled(draw: Callable[_Given, Figure]) -> Callable[_Given, Figure]:
+    """Draw in the style of all figures, and restore matplotlib's settings afterwards."""
+
+    @functools.wraps(draw)
+    def in_style(*args: _Given.args, **kwargs: _Given.kwargs) -> Figure:
+        import matplotlib
+
+        with matplotlib.rc_context(RC):
+            return draw(*args, **kwargs)
+
+    return in_style
+
+
+def new_figure(width: float, height: float, title: str) -> Figure:
+    """Open a figure, in inches, whose panels make room for titles, labels and legends."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    layout = ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.1, hspace=0.04, wspace=0.03)
+    figure = Figure(figsize=(width, height), layout=layout)
+    figure.suptitle(title, fontsize=14, fontweight="bold", color=INK, x=0.02, ha="left")
+    return figure
+
+
+def draw_levels(axes: Axes, lines: Mapping[str, tuple[np.ndarray, dict[str, Any]]]) -> None:
+    """Draw the log-SNR [S + 1] of schedules; a step to no noise is dotted up to the edge.
+
+    Args:
+      lines: by name, the levels and the style of the line.
+    """
+    finite = {name: logsnr[np.isfinite(logsnr)] for name, (logsnr, _) in lines.items()}
+    least, most = min(x.min() for x in finite.values()), max(x.max() for x in finite.values())
+    room = 0.14 * max(most - least, 10.0)
+    axes.set_ylim(least - room / 3, most + room)
+    for name, (logsnr, style) in lines.items():
+        levels = finite[name]
+        axes.plot(range(len(levels)), levels, label=name, **style)
+        if len(levels) < len(logsnr):
+            axes.plot(
+                [len(levels) - 1, len(levels)], [levels[-1], most + room], color=style["color"],
+                linewidth=0.8, linestyle=":", alpha=0.8, zorder=2, gid="jump", label="_jump",
+            )  # fmt: skip
+    if any(len(finite[name]) < len(logsnr) for name, (logsnr, _) in lines.items()):
+        axes.annotate(
+            "last step: to ∞ (no noise)", (0.98, 1.0), xycoords="axes fraction",
+            ha="right", va="bottom", fontsize=8.5, color=INK,
+        )  # fmt: skip
+    axes.set_title("Noise levels")
+    axes.set_ylabel(r"logsnr $= \log(\alpha^2 / \sigma^2)$")
+    whole_numbers(axes, "level (noisy → clean)")
+
+
+def dots(style: Mapping[str, Any], count: int, size: float = 5) -> dict[str, Any]:
+    """Add dots to a style while that many of them can be told apart."""
+    return {**style, **({"marker": "o", "markersize": size} if count <= _MOST_MARKERS else {})}
+
+
+def whole_numbers(axes: Axes, label: str) -> None:
+    """Label the x axis and give it whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlabel(label)
+    axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
+    axes.margins(x=0.03)
+
+
+def count_ticks(axes: Axes, counts: Sequence[int] | np.ndarray) -> None:
+    """Give a logarithmic x axis of counts round numbers within their range."""
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    every = np.unique(counts)
+    low, high = every[0], every[-1]
+    between = (1,) if high > 1000 * low else (1, 2, 5)
+    inside = [m * 10**p for p in range(7) for m in between if low <= m * 10**p <= high]
+    if len(inside) < 3:
+        inside = [every[i] for i in spread(every.size, 4)]
+    axes.xaxis.set_major_locator(FixedLocator([float(x) for x in inside]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+
+
+def log_ticks(axis: Any) -> None:
+    """Give a logarithmic axis powers of ten, or plain numbers between them where there are few."""
+    from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter
+
+    low, high = sorted(axis.get_view_interval())
+    axis.set_minor_formatter(NullFormatter())
+    if high >= 1000 * low:
+        return
+    between = (1, 2, 5) if high > 12 * low else (1, 1.5, 2, 3, 5, 7)
+    first = math.floor(math.log10(low))
+    ticks = [m * 10.0 ** (first + p) for p in range(4) for m in between]
+    if sum(low <= x <= high for x in ticks) < 2:
+        ticks = [float(x) for x in MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high)]
+    axis.set_major_locator(FixedLocator([x for x in ticks if low <= x <= high]))
+    axis.set_major_formatter(lambda x, _: f"{x:.6g}")
+
+
+def legend_below(
+    figure: Any, handles: Sequence[Any], names: Sequence[str], title: str | None = None
+) -> Any:
+    """Put a legend below the panels, in as many columns as its names have room for."""
+    room = 15 * figure.get_figure(root=True).get_figwidth()  # in letters
+    columns = int(room // (max(map(len, names)) + 12))  # 12: the line beside a name
+    return figure.legend(
+        handles, names, loc="outside lower center", ncols=max(1, min(columns, len(names), 5)),
+        title=title, handlelength=3.2,
+    )  # fmt: skip

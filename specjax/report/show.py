@@ -1,0 +1,126 @@
+"""The tables and the JSON of ``specjax show``: a schedule or a plan, level by level."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from specjax.files import corrections_document, numbers
+from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.report.fit import denoiser_name, fit_state
+from specjax.report.table import Column, Table, report_console
+from specjax.report.words import count, with_options
+from specjax.sampling.corrections import Corrections
+from specjax.schedules.grids import TrainingGrid
+from specjax.schedules.schedule import NoiseSchedule
+
+
+def print_show(shown: Any, grid: TrainingGrid) -> None:
+    """Print where a schedule or plan comes from, its levels, and a plan's corrections."""
+    console, schedule = report_console(), _schedule_of(shown)
+    for name, text in _origin(shown).items():
+        console.print(f"{name}: {text}")
+    end = "noise-free" if schedule.ends_clean else "noisy: a 0 is not among its sigmas"
+    console.print(f"{schedule.steps} steps, noisy to clean; the last level is {end}")
+    console.print("sigma is VE's, sqrt(1 / alpha_bar - 1)")
+    _table("level", _levels(schedule, grid)).print(console)
+    if getattr(shown, "corrections", None) is not None:
+        _table("step", _corrections(shown.corrections)).print(console)
+
+
+def show_json(shown: Any, grid: TrainingGrid) -> dict[str, Any]:
+    """Give the levels in every form, and a plan's corrections, for machines."""
+    schedule = _schedule_of(shown)
+    levels = {
+        name: [None if x == "nan" else x for x in numbers(column)]
+        for name, column in _levels(schedule, grid).items()
+    }
+    document = {"about": _origin(shown), "steps": schedule.steps, "levels": levels}
+    if _is_plan(shown):
+        document["corrections"] = corrections_document(shown.corrections)
+    return document
+
+
+def _schedule_of(shown: Any) -> NoiseSchedule:
+    return shown if isinstance(shown, NoiseSchedule) else shown.schedule
+
+
+def _is_plan(shown: Any) -> bool:
+    return bool(getattr(shown, "prior", None))
+
+
+def _levels(schedule: NoiseSchedule, grid: TrainingGrid) -> dict[str, np.ndarray]:
+    """Give the levels in every form; a noise-free level has no timestep."""
+    logsnr = np.asarray(schedule.logsnr)
+    return {
+        "alpha_bar": np.asarray(schedule.alpha_bar),
+        "sigma": np.asarray(schedule.sigmas),
+        "logsnr": logsnr,
+        "flow time": np.asarray(schedule.flow_time),
+        f"timestep ({grid.name})": np.where(np.isinf(logsnr), np.nan, grid.timestep(logsnr)),
+    }
+
+
+def _corrections(by: Corrections) -> dict[str, np.ndarray]:
+    """Give the corrections by their names in docs/plans.md."""
+    weights = {f"w_{i + 1}": np.asarray(by.weights)[:, i] for i in range(by.memory)}
+    noise = {} if by.noise is None else {"g": np.asarray(by.noise)}
+    return {"c": np.asarray(by.ratio), **weights, **noise}
+
+
+def _table(numbered: str, columns: dict[str, np.ndarray]) -> Table:
+    """Make a table of a row a level or step."""
+    heads = [Column(numbered, align="right"), *(Column(x, "{:.6g}", "right") for x in columns)]
+    rows = [[k, *map(float, row)] for k, row in enumerate(zip(*columns.values(), strict=True))]
+    return Table("", heads, rows)
+
+
+def _origin(shown: Any) -> dict[str, str]:
+    """Say where a learned schedule or plan comes from, a line a fact."""
+    if isinstance(shown, NoiseSchedule):
+        return {}
+    source, noise = shown.source, getattr(shown, "noise", None)
+    data = (
+        f"{source.get('name', 'unknown')}, {source.get('samples', '?')} samples, "
+        f"range {source.get('data_range')}"
+    )
+    specific = _plan_facts(shown) if _is_plan(shown) else _fit_facts(shown)
+    return {"data": data, "noise": _noise_name(noise), **specific}
+
+
+def _noise_name(noise: NoiseSpectrum | None) -> str:
+    return "isotropic" if noise is None else noise.name
+
+
+def _fit_facts(fit: Any) -> dict[str, str]:
+    return {
+        "spectrum": str(fit.source.get("fingerprint", "unknown"))[:16],
+        "denoiser": denoiser_name(fit),
+        "sampler": f"{with_options(fit.sampler, fit.sampler_options)}, {fit.process}",
+        "loss": f"{fit.loss} = {fit.value:.6g}{_best_heuristic(fit, ' ({})')}",
+        "state": fit_state(fit),
+    }
+
+
+def _plan_facts(plan: Any) -> dict[str, str]:
+    sampler = with_options(plan.sampler, plan.sampler_options)
+    rows = f"the steps of {sampler}"
+    if plan.corrections is not None:
+        rows = f"corrections that start from {sampler}; learned: {', '.join(plan.groups)}"
+    terms = ", ".join(f"{name} = {value:.4g}" for name, value in plan.terms.items())
+    train = f"learned on: {plan.train_value:.6g}{_best_heuristic(plan, '; {}')}"
+    return {
+        "plan": f"{count(plan.plan.calls, 'call')}, {rows}, {plan.process}",
+        "prior": plan.prior,
+        "held out": f"{plan.value:.6g} ({train})",
+        "terms": terms or "unknown",
+        "kept": plan.kept,
+    }
+
+
+def _best_heuristic(result: Any, form: str) -> str:
+    if not result.baselines:
+        return ""
+    name = min(result.baselines, key=result.baselines.__getitem__)
+    return form.format(f"best heuristic: {name}, {result.baselines[name]:.6g}")

@@ -1,0 +1,78 @@
+"""Phrases that several reports share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from specjax.fitting.compare import AMPLIFIED
+from specjax.gaussian.losses import LOSSES
+
+
+def count(number: int, one: str, several: str | None = None) -> str:
+    """Write a number with its noun.
+
+    Example:
+      >>> count(1, "fit"), count(2000, "loss", "losses")
+      ('1 fit', '2,000 losses')
+    """
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
+def with_options(name: str, options: Mapping[str, Any]) -> str:
+    """Write a name with its options.
+
+    Example:
+      >>> with_options("ddim", {"eta": 0.5}), with_options("heun", {})
+      ('ddim (eta = 0.5)', 'heun')
+    """
+    words = ", ".join(f"{option} = {value}" for option, value in options.items())
+    return f"{name} ({words})" if words else name
+
+
+def shortened(name: str, most: int = 16) -> str:
+    """Keep the beginning and the end of a long name, since names often differ at the end.
+
+    Example:
+      >>> shortened("church_outdoor_train_64", 12)
+      'churc…ain_64'
+    """
+    if len(name) <= most:
+        return name
+    end = max(most // 2, 1)
+    return f"{name[: most - 1 - end]}…{name[-end:]}"
+
+
+def spread(length: int, most: int) -> list[int]:
+    """Choose at most so many indices below a length, evenly, the first and the last among them.
+
+    Example:
+      >>> spread(9, 3)
+      [0, 4, 8]
+    """
+    if length <= most:
+        return list(range(length))
+    return [round(i * (length - 1) / (most - 1)) for i in range(most)]
+
+
+def wrote(paths: Iterable[str]) -> list[str]:
+    """List the files that were written in one line; no line without files."""
+    names = ", ".join(paths)
+    return [f"wrote {names}"] if names else []
+
+
+def amplification_warning(ratio: float, loss: str, denoiser_error: Any) -> list[str]:
+    """Warn in one line where a network may not follow a schedule, and say what helps.
+
+    Args:
+      ratio: the amplification, see :class:`specjax.fitting.compare.Comparison`.
+      loss: its name. denoiser_error: what the fit counted of the denoiser's error, or None.
+    """
+    if not ratio > AMPLIFIED:
+        return []
+    can_count = denoiser_error is None and LOSSES[loss].counts_mean
+    return [
+        f"a network may not follow this schedule: independent errors of a denoiser count "
+        f"{ratio:.2g} times what they do along other schedules"
+        + ("; --denoiser-error 0.1 counts them in the fit" if can_count else "")
+    ]

@@ -1,0 +1,125 @@
+"""Scaled coordinates: where every sampler is written once, and the plan of a process from there.
+
+In ``x / alpha`` VP and VE are the same process. A sampler turns the steps between levels
+(:class:`LevelSteps`) into coefficients there (:class:`ScaledRows`); :func:`plan_of_rows` scales
+the registers that hold samples to the process asked for.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import NamedTuple, Protocol
+
+from specjax._core.arrays import Array, namespace
+from specjax.sampling.step import SamplerPlan
+from specjax.schedules.schedule import alpha_sigma
+
+
+class LevelSteps(NamedTuple):
+    """The S steps between S + 1 levels, safe to divide by and to differentiate.
+
+    ``h`` is the width in logsnr (1 where the step is ``last``, that is, ends at s = 0), ``now``
+    and ``after`` the logsnr at its two ends (``after`` is +inf where last), ``s`` and ``s_next``
+    the scaled noise levels, ``kernel_std`` the standard deviation of the forward kernel from the
+    next level to this one, in the scaled coordinate of the next level. ``age`` counts the steps
+    behind each one, for samplers that remember; rows of negative age are idle in the end.
+    """
+
+    xp: ModuleType
+    now: Array
+    after: Array
+    h: Array
+    last: Array
+    s: Array
+    s_next: Array
+    kernel_std: Array
+    age: Array
+
+
+class ScaledRows(NamedTuple):
+    """A plan of K calls and H registers in scaled coordinates.
+
+    Attributes:
+      called: [K], logsnr of each call. entered, left: [K], logsnr that the registers which hold
+        samples are at before and after the row.
+      keep: [K, H, H], pull: [K, H], push: [K, H], the coefficients of the step.
+      holds_sample: [H], which registers hold samples; the others hold estimates or slopes, which
+        are not scaled.
+      stochastic: whether any ``push`` is not zero.
+    """
+
+    called: Array
+    entered: Array
+    left: Array
+    keep: Array
+    pull: Array
+    push: Array
+    holds_sample: tuple[bool, ...]
+    stochastic: bool = False
+
+
+class SamplerLike(Protocol):
+    """What a sampler must offer; it must be hashable, because programs are compiled for it.
+
+    ``options`` (a tuple of name and value pairs) is written to files, if there are any.
+    """
+
+    @property
+    def name(self) -> str:
+        """What tables and files call it."""
+
+    def rows(self, steps: LevelSteps) -> ScaledRows:
+        """Return the coefficients of S steps in scaled coordinates; traceable."""
+
+
+def level_steps(logsnr: Array, process: str, idle: Array | int = 0) -> LevelSteps:
+    """Return the steps between levels [S + 1], a step to s = 0 having the width 1."""
+    xp = namespace(logsnr)
+    now, after = logsnr[:-1], logsnr[1:]
+    last = xp.isinf(after)
+    finite_after = xp.where(last, now + 1, after)
+    h = finite_after - now
+    alpha_next = alpha_sigma(finite_after, process)[0]
+    sigma_now = alpha_sigma(now, process)[1]
+    return LevelSteps(
+        xp, now, after, h, last,
+        s=xp.exp(-now / 2),
+        s_next=xp.where(last, 0.0, xp.exp(-finite_after / 2)),
+        kernel_std=sigma_now * xp.sqrt(-xp.expm1(-h)) / alpha_next,
+        age=xp.arange(now.shape[0]) - idle,
+    )  # fmt: skip
+
+
+def plan_of_levels(
+    sampler: SamplerLike, logsnr: Array, process: str, idle: Array | int = 0
+) -> SamplerPlan:
+    """Compute the plan along levels [S + 1] of which the first ``idle`` steps do nothing.
+
+    So one compilation serves several S: ``idle`` may be traced, and the levels before the first
+    that counts may be anything that rises.
+    """
+    steps = level_steps(logsnr, process, idle)
+    return plan_of_rows(sampler.rows(steps), steps, process, idle)
+
+
+def plan_of_rows(
+    rows: ScaledRows, t: LevelSteps, process: str, idle: Array | int = 0
+) -> SamplerPlan:
+    """Compute the plan of a process from rows in scaled coordinates."""
+    xp = t.xp
+
+    def scale(logsnr: Array) -> Array:
+        """[K, H]: alpha for the registers that hold samples, 1 for the others."""
+        alpha = alpha_sigma(logsnr, process)[0]
+        return xp.stack([alpha if s else xp.ones_like(alpha) for s in rows.holds_sample], -1)
+
+    before, behind = scale(rows.entered), scale(rows.left)
+    alpha, sigma = alpha_sigma(rows.called, process)
+    keep = rows.keep * behind[:, :, None] / before[:, None, :]
+    pull, push = rows.pull * behind, rows.push * behind
+    if not isinstance(idle, int) or idle > 0:
+        busy = xp.repeat(t.age >= 0, len(pull) // len(t.age))
+        keep = xp.where(busy[:, None, None], keep, xp.eye(keep.shape[-1], dtype=keep.dtype))
+        pull, push = (xp.where(busy[:, None], x, 0.0) for x in (pull, push))
+    start = xp.ones_like(t.s[0]) if process == "vp" else t.s[idle]
+    return SamplerPlan(alpha, sigma, keep, pull, push, start, rows.stochastic)
