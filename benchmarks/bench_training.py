@@ -21,7 +21,7 @@ LIMITS = {"H200": 989e12, "H100": 989e12, "A100": 312e12}
 
 
 def forward_flops(shape: Shape, config: TrainConfig) -> float:
-    """Count products of matrices and convolutions of one sample in the traced network, times two."""
+    """Count products of matrices and convolutions in the traced network, times two, of a sample."""
     network = network_for(shape, config)
     x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     call = jax.make_jaxpr(lambda p, x: network.denoiser(p)(x, 1.0, 1.0))(network.form, x)

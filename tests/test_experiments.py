@@ -76,22 +76,22 @@ def checkout(tmp_path):
 
 
 def test_a_number_that_was_changed_is_found(checkout):
-    from experiments.summary import pages, stale
+    """In the text of one experiment, and in the JSON of another."""
+    from experiments.summary import pages
 
-    readme = checkout / "experiments/learned_plans/README.md"
+    folder = checkout / "experiments"
+    readme = folder / "learned_plans/README.md"
     text = readme.read_text()
     readme.write_text(text.replace("0.052 ±", "0.051 ±", 1))
-    assert stale(["learned_plans"], checkout) == [readme.relative_to(checkout)]
-    for path, made in pages(["learned_plans"], checkout).items():
-        path.write_text(made)
-    assert readme.read_text() == text
-
-    result = checkout / "experiments/learned_plans/results/timing.json"
+    result = folder / "intermediate_steps/results/network-0.json"
     document = json.loads(result.read_text())
-    document["digits"][1]["seconds"] += 100
+    document["samplers"]["ddim"]["compared"]["steps"]["5"]["spectral"] += 1
     result.write_text(json.dumps(document))
-    assert stale([], checkout) == [Path("experiments/README.md")]  # the counts of all experiments
-    assert len(stale(["learned_plans"], checkout)) == 1
+
+    made = pages(["learned_plans", "intermediate_steps"], checkout)
+    stale = {path for path, text in made.items() if path.read_text() != text}
+    assert stale == {readme, folder / "intermediate_steps/README.md", folder / "README.md"}
+    assert made[readme] == text
 
 
 def test_the_counts_are_of_all_claims_and_the_readme_shows_one_of_an_experiment(monkeypatch):
