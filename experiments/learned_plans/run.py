@@ -138,7 +138,7 @@ def through_network(row: str, seed: int, steps: int, session: Session) -> dict[s
 
     def probed() -> sx.priors.Gaussian:
         spectrum, samples = network.spectrum, data[: config.probe]
-        return sx.priors.Gaussian(spectrum, sx.probe(prior, samples, spectrum, seed=seed))
+        return sx.priors.Gaussian(spectrum, response=sx.probe(prior, samples, spectrum, seed=seed))
 
     rungs = {
         "probed": plans.Rung(probed, {}),

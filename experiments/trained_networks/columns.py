@@ -99,5 +99,5 @@ class Columns:
         if rung == "network":
             return lambda: self.network.prior
         if rung == "probed":
-            return lambda: sx.priors.Gaussian(self.network.run.spectrum, self.probe)
+            return lambda: sx.priors.Gaussian(self.network.run.spectrum, response=self.probe)
         return lambda: sx.priors.prior_of(rung, self.network.data, seed=0)
