@@ -14,6 +14,7 @@ import numpy as np
 
 from specjax import data as datasets
 from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.cli.console import progress, status
 from specjax.cli.sample import Along, Drawing, noise_facts, step_of
 from specjax.cli.schedules import SPECTRAL, Found, is_plan, levels_of
@@ -58,7 +59,7 @@ class Schedules:
         if not is_run(samples):
             for one in fields(self):
                 if getattr(self, one.name) != one.default:
-                    raise ValueError(
+                    raise UserError(
                         f"--{one.name.replace('_', '-')} is for the folder of a run, which "
                         f"{samples} is not: leave it out"
                     )
@@ -193,7 +194,7 @@ class FileSource:
         """A file by 'specjax sample', or whatever data can be; a random part of very many.
 
         Raises:
-          ValueError: for what :func:`specjax.data.open` refuses, and NaN.
+          UserError: for what :func:`specjax.data.open` refuses, and NaN.
         """
         from specjax.evaluate.subsample import subsample_dataset
 
@@ -202,8 +203,8 @@ class FileSource:
             opened = datasets.open(path, key="samples") if header else datasets.open(path)
             try:
                 samples = subsample_dataset(opened, n)
-            except ValueError as error:
-                raise ValueError(f"{path}: {error}") from error
+            except UserError as error:
+                raise UserError(f"{path}: {error}") from error
         known = header.get("data", {}) if header else {}
         if not header and opened.data_range is not None:
             known = dict(opened.source)
@@ -247,7 +248,7 @@ def _check_same(
 ) -> None:
     other = tuple(data.source["shape"])
     if shape != other:
-        raise ValueError(
+        raise UserError(
             f"{path} has samples of shape {shape}, {name} of shape {other}: give data of the same "
             "shape (--against), or read them so (--size, --colour, --window)"
         )
@@ -258,7 +259,7 @@ def _check_same(
     if mapped != own:
         words = {True: "in [-1, 1]", False: "in the units of their own"}
         remedy = "read them with --data-range" if mapped else "read them without --data-range"
-        raise ValueError(f"{path} has samples {words[mapped]}, {name} {words[own]}: {remedy}")
+        raise UserError(f"{path} has samples {words[mapped]}, {name} {words[own]}: {remedy}")
 
 
 def _check_range(path: str, source: Mapping[str, Any], data: datasets.Dataset, name: str) -> None:
@@ -269,7 +270,7 @@ def _check_range(path: str, source: Mapping[str, Any], data: datasets.Dataset, n
         return
     if tuple(first) != tuple(second):
         low, high = first
-        raise ValueError(
+        raise UserError(
             f"{path} is of {source['name']} with data_range = ({low:g}, {high:g}), {name} is read "
             f"with ({second[0]:g}, {second[1]:g}): give --data-range {low:g} {high:g}"
         )

@@ -18,7 +18,7 @@ from scipy.special import softmax
 
 from specjax import files
 from specjax._core.checks import UserError
-from specjax.evaluate.extras import import_extra
+from specjax._core.extras import import_extra
 from specjax.evaluate.feature_spaces import finite_float32
 
 KIND, VERSION = "features", 2
@@ -150,7 +150,7 @@ class ClassifierFeatures:
         """The compiled classifier of a batch, and its state on the device."""
         import jax
 
-        nnx = import_extra("flax.nnx", "the features of a classifier")
+        nnx = import_extra("flax.nnx", "evaluate", "the features of a classifier")
         from specjax.evaluate.classifier import restore
 
         graph, state = restore(self.architecture, self.parameters)
@@ -198,7 +198,7 @@ def open_features(path: str | os.PathLike[str]) -> ClassifierFeatures:
       UserError: if it is missing, truncated, corrupted, newer than this version of specjax, or no
         file of features.
     """
-    import_extra("flax.nnx", "the features of a classifier")
+    import_extra("flax.nnx", "evaluate", "the features of a classifier")
     from specjax.evaluate.classifier import restore
 
     document = files.read(Path(path) / FILE if Path(path).is_dir() else path, {KIND: VERSION})

@@ -18,9 +18,9 @@ import numpy as np
 from specjax import files
 from specjax._core import checks
 from specjax._core.checks import UserError
+from specjax._core.extras import import_extra
 from specjax.data import Collected, Dataset, rescaled
 from specjax.evaluate.classifier_features import Architecture, ClassifierFeatures
-from specjax.evaluate.extras import import_extra
 from specjax.spectra import estimate
 
 _WARM_UP = 0.05  # of the steps
@@ -194,7 +194,9 @@ def _fit(
     Each step is compiled on its own, since XLA runs convolutions inside a loop without threads on
     a CPU.
     """
-    nnx, optax = (import_extra(name, "training a classifier") for name in ("flax.nnx", "optax"))
+    nnx, optax = (
+        import_extra(name, "evaluate", "training a classifier") for name in ("flax.nnx", "optax")
+    )
     from specjax.evaluate import classifier
 
     graph, params = nnx.split(classifier.Classifier(architecture, rngs=nnx.Rngs(seed)))

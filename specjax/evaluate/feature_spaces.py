@@ -10,7 +10,7 @@ import numpy as np
 
 from specjax._core import checks
 from specjax._core.checks import UserError
-from specjax.evaluate.extras import import_extra
+from specjax._core.extras import import_extra
 from specjax.evaluate.pairwise import as_vectors
 from specjax.spectra import estimate
 from specjax.spectra.stationary import spatial_axes
@@ -133,7 +133,7 @@ def principal(x: Any, k: int, *, seed: int = 0) -> Principal:
         solver = "full"
     else:
         solver, flat = "covariance_eigh", flat.astype(np.float64, copy=False)
-    decomposition = import_extra("sklearn.decomposition", "principal components")
+    decomposition = import_extra("sklearn.decomposition", "evaluate", "principal components")
     pca = decomposition.PCA(k, svd_solver=solver, iterated_power=7, random_state=seed)
     with np.errstate(invalid="ignore"):  # samples that are all the same have shares of 0 / 0
         pca.fit(flat)

@@ -24,7 +24,7 @@ import numpy as np
 
 from specjax import files
 from specjax._core.checks import UserError
-from specjax.evaluate.extras import import_extra
+from specjax._core.extras import import_extra
 from specjax.evaluate.feature_spaces import finite_float32
 
 PUBLISHED = "6726825d"
@@ -79,7 +79,7 @@ class Inception:
         """
         samples = finite_float32(samples)
         self.check_shape(samples.shape[1:])
-        torch, pixels = import_extra("torch", "the FID"), to_pixels(samples)
+        torch, pixels = import_extra("torch", "evaluate", "the FID"), to_pixels(samples)
         parts = []
         for start in range(0, len(pixels), _BATCH):
             batch = np.ascontiguousarray(pixels[start : start + _BATCH].transpose(0, 3, 1, 2))
@@ -114,8 +114,8 @@ def open_inception(weights: str | os.PathLike[str], *, device: str | None = None
     """
     path = Path(weights)
     content = files.read_bytes(path)
-    torch = import_extra("torch", "the FID")
-    fidelity = import_extra("torch_fidelity.feature_extractor_inceptionv3", "the FID")
+    torch = import_extra("torch", "evaluate", "the FID")
+    fidelity = import_extra("torch_fidelity.feature_extractor_inceptionv3", "evaluate", "the FID")
     buffer = io.BytesIO()
     torch.save(_load_weights(torch, content, path), buffer)
     buffer.seek(0)

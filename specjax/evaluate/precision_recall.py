@@ -13,7 +13,7 @@ import numpy as np
 
 from specjax._core import checks
 from specjax._core.checks import UserError
-from specjax.evaluate.extras import import_extra
+from specjax._core.extras import import_extra
 from specjax.evaluate.pairwise import as_vector_pair, squared_distances
 
 
@@ -106,7 +106,9 @@ def _squared_radii(x: np.ndarray, k: int) -> np.ndarray:
     """
     if checks.whole_number("k", k) >= len(x):
         raise UserError(f"k = {k} neighbours among {len(x)} samples: give more samples")
-    neighbours = import_extra("sklearn.neighbors", "precision, recall, density and coverage")
+    neighbours = import_extra(
+        "sklearn.neighbors", "evaluate", "precision, recall, density and coverage"
+    )
     search = neighbours.NearestNeighbors(n_neighbors=k, algorithm="brute").fit(x)
     distances, _ = search.kneighbors()  # of the set's own samples, without themselves
     return distances[:, -1].astype(np.float64) ** 2 * (1 + 1e-6)

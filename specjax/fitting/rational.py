@@ -9,7 +9,6 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import ellipj, ellipkm1
 
 from specjax._core import checks
 from specjax._core.checks import UserError
@@ -102,6 +101,8 @@ def _sc(j: np.ndarray, parts: int, ratio: float) -> np.ndarray:
     transformation, table 22.6.1), where m = 1 - ratio would have lost them; the upper half of the
     interval by ``sc(K - u) = 1 / (sqrt(ratio) sc(u))``.
     """
+    from scipy.special import ellipj, ellipkm1
+
     near = np.minimum(j, parts - j)
     quarter = float(ellipkm1(ratio))
     if ratio > 0.01:

@@ -22,7 +22,7 @@ from specjax.learning.teacher import Teaching, fine
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise, colored
 from specjax.noise.whitening import effective
 from specjax.priors import Colored, Gaussian, Network
-from specjax.priors.prior import Prior, noise_of
+from specjax.priors.prior import Prior, as_denoiser, prior_noise
 from specjax.sampling.programs import Shell, split
 from specjax.schedules.schedule import check_process
 from specjax.spectra.spectrum import Spectrum
@@ -169,7 +169,7 @@ def prior_from(given: Any, noise: NoiseSpectrum | None = None) -> Prior:
         given = effective(given, noise)
     found = _colored(_prior_from(given))
     if noise is not None:
-        check_noise(noise_of(found), noise, what="the prior", where="noise")
+        check_noise(prior_noise(found), noise, what="the prior", where="noise")
     return found
 
 
@@ -273,7 +273,7 @@ def _judge(
         loss=request.loss,
         batch=request.batch,
         by_calls=prior.kind == "network" and jax.default_backend() == "cpu",
-        forward=jax.tree.map(lambda x: place(x, whole=True), noise_of(prior)) if samples else None,
+        forward=jax.tree.map(lambda x: place(x, True), prior_noise(prior)) if samples else None,
     )
 
     def solved(by: Judge, what: str) -> np.ndarray:
@@ -295,6 +295,7 @@ def _judge(
 
 def _split(prior: Prior) -> tuple[Shell, list[Any]]:
     """What is static of a prior, and its arrays; as a whole static where a part has no hash."""
+    prior = as_denoiser(prior)
     shell, arrays = split(prior)
     try:
         hash(shell)
@@ -311,7 +312,7 @@ def _seed(request: Request, name: str, what: int) -> int:
 def _noise(prior: Prior, request: Request, name: str) -> jax.Array:
     key = jax.random.key(np.uint32(_seed(request, name, 0)))
     white = jax.random.normal(key, (request.n, *prior.shape), jnp.float32)
-    return colored(noise_of(prior), white)
+    return colored(prior_noise(prior), white)
 
 
 def _task(prior: Prior, loss: str) -> GaussianTask:
