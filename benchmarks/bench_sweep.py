@@ -20,7 +20,7 @@ import specjax as sx
 from specjax._core.distributed import use_all_cores
 from specjax.fitting.problem import Problem, log_loss
 from specjax.sweep.solve import batch_size, local_mesh
-from specjax.sweep.spec import blocks, rules, tables
+from specjax.sweep.axes import blocks, rules, tables
 
 SAMPLERS, LOSSES, NOISY = ("ddim", "ddpm"), ("w2", "kl"), 4.0358e-5
 

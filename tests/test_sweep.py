@@ -238,7 +238,7 @@ if address:
     distributed.join(address[0], 2, int(address[1]))
 import jax
 import specjax as sx
-from specjax.sweep.store import Folder
+from specjax.sweep.folder import Folder
 spectra = {p.stem[2:]: sx.load(p) for p in sorted(Path(spectra).iterdir())}
 write = Folder.write
 """

@@ -6,6 +6,6 @@ devices, ``store`` keeps the table, ``run`` does it all, ``recommend`` asks for 
 
 from specjax.sweep.recommend import Recommendation, recommend
 from specjax.sweep.run import SweepResult, sweep
-from specjax.sweep.spec import Sweep
+from specjax.sweep.axes import Sweep
 
 __all__ = ["Recommendation", "Sweep", "SweepResult", "recommend", "sweep"]

@@ -28,7 +28,7 @@ from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.spectra.spectrum import Spectrum
-from specjax.sweep.spec import Sweep
+from specjax.sweep.axes import Sweep
 
 _READING = [field.name for field in fields(data.Options)]
 _ESTIMATING = ["method", "shrinkage", "spatial", "rank"]

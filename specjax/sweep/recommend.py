@@ -18,7 +18,7 @@ from specjax.sampling.samplers import options_of
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.spectrum import Spectrum
 from specjax.sweep.run import sweep
-from specjax.sweep.spec import expanded
+from specjax.sweep.axes import expanded
 
 SAMPLERS = ("ddim", "ddpm", "heun", "dpmpp_2m", "dpmpp_2m_sde", "lms")
 """The samplers that are asked by default."""

@@ -14,8 +14,8 @@ import numpy as np
 
 from specjax._core import checks, distributed
 from specjax.sweep.solve import Outcomes, local_mesh, solve
-from specjax.sweep.spec import Block, Rules, Sweep, blocks, rules, tables
-from specjax.sweep.store import Folder, Made, Part, described, parts, table
+from specjax.sweep.axes import Block, Rules, Sweep, blocks, rules, tables
+from specjax.sweep.folder import Folder, Made, Part, described, parts, table
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -24,7 +24,7 @@ from specjax.spectra.power_law import power_law_fit
 from specjax.spectra.spectrum import Spectrum
 from specjax.sweep.noises import named
 from specjax.sweep.solve import Outcomes
-from specjax.sweep.spec import RIVALS, Block, Pair, Sweep
+from specjax.sweep.axes import RIVALS, Block, Pair, Sweep
 
 if TYPE_CHECKING:
     import pyarrow as pa
