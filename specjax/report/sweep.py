@@ -85,7 +85,7 @@ def sweep_json(result: SweepResult, written: Sequence[str] = ()) -> dict[str, An
 
 
 def _files(result: SweepResult, written: Sequence[str]) -> list[str]:
-    folder = [] if result.folder is None else [str(result.folder / "results.parquet")]
+    folder = [] if result.folder is None else [str(result.folder / "table")]
     return folder + list(written)
 
 

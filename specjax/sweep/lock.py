@@ -1,0 +1,158 @@
+"""One sweep a folder, and signs of life of its processes.
+
+Process 0 of a sweep holds the folder by a file ``.process-0`` that it creates exclusively; the
+others have ``.process-1`` and so on. Each touches its own file every few seconds. So a second sweep
+is refused, what a killed one left is taken over, and nobody waits for a process that is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from specjax._core.checks import UserError
+from specjax.files.atomic import writing
+
+_PERIOD = 2.0  # seconds between two signs of life
+_SILENCE = 60.0  # seconds without one after which a process counts as gone
+
+
+class _Watch:
+    """Notices when a file is touched."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.touched = path, False
+        self._seen, self._since = self._stamp(), time.monotonic()
+
+    def _stamp(self) -> int | None:
+        with contextlib.suppress(OSError), open(self.path, "rb") as opened:
+            return os.fstat(opened.fileno()).st_mtime_ns  # by opening: NFS keeps old answers
+        return None
+
+    def silence(self) -> float:
+        """Return the seconds since the file was last seen to be touched, or since the beginning."""
+        stamp = self._stamp()
+        if stamp is not None and stamp != self._seen:
+            self._seen, self._since, self.touched = stamp, time.monotonic(), True
+        return time.monotonic() - self._since
+
+
+@contextlib.contextmanager
+def sign_of_life(path: Path, *, exclusive: bool = False) -> Iterator[None]:
+    """Hold a file with host and process id, touch it regularly, and remove it in the end.
+
+    Raises:
+      UserError: if it is exclusive, and another process that lives has it.
+    """
+    with writing(path):
+        while not _created(path, "x" if exclusive else "w"):
+            _remove_abandoned(path)
+    number, ended = path.stat().st_ino, threading.Event()
+
+    def touch() -> None:
+        while not ended.wait(_PERIOD):
+            with contextlib.suppress(OSError):
+                os.utime(path)
+
+    toucher = threading.Thread(target=touch, daemon=True)
+    toucher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        toucher.join()
+        _remove(path, number)
+
+
+def _created(path: Path, mode: str) -> bool:
+    try:
+        with open(path, mode) as new:
+            json.dump({"host": socket.gethostname(), "pid": os.getpid()}, new)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the file of a process that is gone; refuse that of one that lives.
+
+    That a process of this host is gone is known at once. All else shows in the file: another host's
+    processes, and process ids that were given to another program since.
+    """
+    try:
+        number, text = path.stat().st_ino, path.read_text()
+    except FileNotFoundError:
+        return  # just released
+    try:
+        holder = json.loads(text)
+        host, pid = str(holder["host"]), int(holder["pid"])
+    except (ValueError, KeyError, TypeError):
+        host, pid = "a machine", 0  # cut off, or being written
+    watch = _Watch(path)
+    while not _is_gone(host, pid) and watch.silence() < _SILENCE and path.exists():
+        if watch.touched:
+            raise UserError(
+                f"out = {str(path.parent)!r} is being written by process {pid} on {host}: wait "
+                "until that sweep ends, or give another folder"
+            )
+        time.sleep(_PERIOD / 4)
+    _remove(path, number)
+
+
+def _is_gone(host: str, pid: int) -> bool:
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # it is another user's
+        return False
+    return False
+
+
+def _remove(path: Path, number: int) -> None:
+    """Remove a file unless another one has taken its place (has another inode number)."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_ino == number:
+            path.unlink()
+
+
+def wait_for(condition: Callable[[], bool], files: Iterable[Path]) -> None:
+    """Wait until a condition holds, as long as the processes of these files live.
+
+    By looking at the shared folder, not by a collective, which would time out in a sweep of hours.
+
+    Raises:
+      UserError: for a process that is gone.
+    """
+    watches = [_Watch(path) for path in files]
+    while not condition():
+        for watch in watches:
+            if watch.silence() > _SILENCE:
+                raise UserError(
+                    f"{watch.path} shows no sign of life for {_SILENCE:g} s, its process is gone: "
+                    "start the sweep again, finished blocks are kept"
+                )
+        time.sleep(min(0.5, _PERIOD))
+
+
+def wait_until_touched(path: Path) -> None:
+    """Wait until a process shows that it lives.
+
+    Raises:
+      UserError: if it does not.
+    """
+    watch = _Watch(path)
+
+    def touched() -> bool:
+        watch.silence()
+        return watch.touched
+
+    wait_for(touched, [path])
