@@ -2,8 +2,8 @@
 
 ``sweep.json`` says what is fitted and how it is cut into blocks; ``table/block-000000.parquet`` and
 so on are the blocks, each written by one process, whole or not at all. Together they are one
-dataset. A block that a device could not take is ``block-000000.failed.parquet``, rows with an error,
-until a resumed sweep has tried again.
+dataset. A block that a device could not take is ``block-000000.failed.parquet``, rows with an
+error, until a resumed sweep has tried again.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 from specjax import files
 from specjax._core import checks
 from specjax._core.checks import UserError
+from specjax.files.atomic import writing
 from specjax.sweep.axes import Sweep
 from specjax.sweep.groups import Block
-from specjax.sweep.lock import sign_of_life, wait_for, wait_until_touched
+from specjax.sweep.lock import Watch, sign_of_life, wait_for
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,38 +45,32 @@ class ResultsFolder:
         """
         own = self._sign_of(self.process)
         if self.process:
-            wait_until_touched(self._sign_of(0))
-            wait_for(self.manifest.exists, [self._sign_of(0)])
+            # A file of an earlier sweep may lie here: only a touch says that process 0 has begun.
+            first = Watch(self._sign_of(0))
+            wait_for(lambda: first.touched and self.manifest.exists(), [first])
             with sign_of_life(own):
                 yield self._resume(sweep)
             return
-        if self.path.exists() and not self.manifest.exists() and not self._is_empty():
+        # Files with a dot in front are being written, or were when a sweep was killed.
+        others = [p for p in self.path.glob("*") if not p.name.startswith(".")]
+        if not self.manifest.exists() and (others or self.path.is_file()):
             raise UserError(
                 f"out = {str(self.path)!r} exists and is no folder of a sweep: give a new one"
             )
-        self._make(self.path)
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
         with sign_of_life(own, exclusive=True):
             if self.manifest.exists():
                 rows = self._resume(sweep)
             else:
                 self._describe(sweep, rows)
-            self._make(self.table)
+            self.table.mkdir(exist_ok=True)
             for failed in self.table.glob("*.failed.parquet"):
                 failed.unlink()
             yield rows
 
     def _sign_of(self, process: int) -> Path:
         return self.path / f".process-{process}"
-
-    def _is_empty(self) -> bool:
-        """Whether there is nothing but files that are being written, or were."""
-        return self.path.is_dir() and all(p.name.startswith(".") for p in self.path.iterdir())
-
-    def _make(self, path: Path) -> None:
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot make {path}: {error.strerror or error}") from error
 
     def _describe(self, sweep: Sweep, rows: int) -> None:
         document = {
@@ -133,7 +128,7 @@ class ResultsFolder:
             return all(self.path_of(block, failed=True).exists() for block in missing)
 
         others = [0] if self.process else range(1, self.processes)
-        wait_for(complete, [self._sign_of(process) for process in others])
+        wait_for(complete, [Watch(self._sign_of(process)) for process in others])
 
     def read(self) -> pa.Table:
         """Read all blocks, in order."""

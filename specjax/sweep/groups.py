@@ -18,7 +18,7 @@ import numpy as np
 
 from specjax._core.arrays import shared_size
 from specjax._core.checks import UserError
-from specjax.fitting.fit import OVERSHOOT, restarts_for, tolerance_for
+from specjax.fitting.fit import restarts_for, tolerance_for
 from specjax.fitting.levels import padded
 from specjax.fitting.problem import FitShape
 from specjax.gaussian.modes import Modes
@@ -93,21 +93,18 @@ def groups(sweep: Sweep) -> Iterator[FitGroup]:
         Objective(*choice)
         for choice in itertools.product(sweep.samplers, sweep.losses, sweep.processes)
     ]
+    tolerance = tolerance_for(np.float64, sweep.tolerance)
     alike = {objective: _alike(sweep, objective) for objective in objectives}
     for steps, discretizations in _padded_alike(sweep, len(objectives)):
         ends_clean = discretizations[0].alpha_bar_range[1] == 1
         for objective in objectives:
             shape = FitShape(objective, steps, ends_clean)
             for (restarts, error), spectra in alike[objective].items():
-                tolerance = tolerance_for(np.float64, sweep.tolerance)
+                options = SolverOptions(shape, restarts, sweep.max_iterations, tolerance)
                 yield FitGroup(
-                    SolverOptions(shape, restarts, sweep.max_iterations, tolerance, OVERSHOOT),
-                    tuple(spectra),
-                    tuple(discretizations),
-                    tuple(sweep.seeds),
-                    tuple(sweep.families),
-                    error,
-                )
+                    options, tuple(spectra), tuple(discretizations), tuple(sweep.seeds),
+                    tuple(sweep.families), error,
+                )  # fmt: skip
 
 
 def _alike(sweep: Sweep, objective: Objective) -> dict[tuple[int, str | None], list[int]]:

@@ -13,7 +13,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from specjax._core.checks import UserError
@@ -23,8 +23,8 @@ _PERIOD = 2.0  # seconds between two signs of life
 _SILENCE = 60.0  # seconds without one after which a process counts as gone
 
 
-class _Watch:
-    """Notices when a file is touched."""
+class Watch:
+    """Notices when a file is touched; ``touched`` once it was."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.touched = path, False
@@ -50,8 +50,14 @@ def sign_of_life(path: Path, *, exclusive: bool = False) -> Iterator[None]:
     Raises:
       UserError: if it is exclusive, and another process that lives has it.
     """
-    with writing(path):
-        while not _created(path, "x" if exclusive else "w"):
+    while True:
+        try:
+            with writing(path), open(path, "x" if exclusive else "w") as new:
+                json.dump({"host": socket.gethostname(), "pid": os.getpid()}, new)
+            break
+        except UserError as error:
+            if not isinstance(error.__cause__, FileExistsError):
+                raise
             _remove_abandoned(path)
     number, ended = path.stat().st_ino, threading.Event()
 
@@ -70,15 +76,6 @@ def sign_of_life(path: Path, *, exclusive: bool = False) -> Iterator[None]:
         _remove(path, number)
 
 
-def _created(path: Path, mode: str) -> bool:
-    try:
-        with open(path, mode) as new:
-            json.dump({"host": socket.gethostname(), "pid": os.getpid()}, new)
-    except FileExistsError:
-        return False
-    return True
-
-
 def _remove_abandoned(path: Path) -> None:
     """Remove the file of a process that is gone; refuse that of one that lives.
 
@@ -94,7 +91,7 @@ def _remove_abandoned(path: Path) -> None:
         host, pid = str(holder["host"]), int(holder["pid"])
     except (ValueError, KeyError, TypeError):
         host, pid = "a machine", 0  # cut off, or being written
-    watch = _Watch(path)
+    watch = Watch(path)
     while not _is_gone(host, pid) and watch.silence() < _SILENCE and path.exists():
         if watch.touched:
             raise UserError(
@@ -112,8 +109,8 @@ def _is_gone(host: str, pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    except PermissionError:  # it is another user's
-        return False
+    except PermissionError:
+        pass  # it lives, and is another user's
     return False
 
 
@@ -124,15 +121,14 @@ def _remove(path: Path, number: int) -> None:
             path.unlink()
 
 
-def wait_for(condition: Callable[[], bool], files: Iterable[Path]) -> None:
-    """Wait until a condition holds, as long as the processes of these files live.
+def wait_for(condition: Callable[[], bool], watches: Sequence[Watch]) -> None:
+    """Wait until a condition holds, as long as the processes of the watched files live.
 
     By looking at the shared folder, not by a collective, which would time out in a sweep of hours.
 
     Raises:
       UserError: for a process that is gone.
     """
-    watches = [_Watch(path) for path in files]
     while not condition():
         for watch in watches:
             if watch.silence() > _SILENCE:
@@ -141,18 +137,3 @@ def wait_for(condition: Callable[[], bool], files: Iterable[Path]) -> None:
                     "start the sweep again, finished blocks are kept"
                 )
         time.sleep(min(0.5, _PERIOD))
-
-
-def wait_until_touched(path: Path) -> None:
-    """Wait until a process shows that it lives.
-
-    Raises:
-      UserError: if it does not.
-    """
-    watch = _Watch(path)
-
-    def touched() -> bool:
-        watch.silence()
-        return watch.touched
-
-    wait_for(touched, [path])

@@ -18,8 +18,8 @@ from specjax._core.checks import UserError
 from specjax.sweep.axes import Sweep
 from specjax.sweep.folder import ResultsFolder
 from specjax.sweep.groups import Block, Quadratures, blocks, quadratures, shared_inputs
-from specjax.sweep.solve import FitOutputs, local_mesh, solve
-from specjax.sweep.table import FittedBlock, SweepTable
+from specjax.sweep.solve import local_mesh, solve
+from specjax.sweep.table import FittedBlock, block_table, spectrum_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -155,10 +155,10 @@ def _fit_blocks(
             progress(done, total)
 
     report(0)
-    nodes, table = quadratures(wanted), SweepTable(wanted)
+    nodes, spectra = quadratures(wanted), spectrum_columns(wanted)
     for _, own in itertools.groupby(todo, key=lambda block: id(block.group)):
         for fitted in _fit_group(list(own), nodes, mesh, report):
-            yield fitted, table.rows(fitted)
+            yield fitted, block_table(fitted, spectra, wanted.nodes)
 
 
 def _fit_group(
@@ -166,7 +166,7 @@ def _fit_group(
 ) -> Iterator[FittedBlock]:
     """Fit blocks of one group; what raises (no memory, a broken device) is an error of its rows."""
     group = todo[0].group
-    unfinished = {block.number: _BlockInProgress(block) for block in todo}
+    unfinished = {block.number: FittedBlock(block) for block in todo}
     fits = np.concatenate([block.fits for block in todo])
     block_of = np.repeat([block.number for block in todo], [block.size for block in todo])
     error = group.error
@@ -175,41 +175,18 @@ def _fit_group(
             with jax.enable_x64(True):
                 shared = shared_inputs(group, nodes)
                 solved = solve(group.options, shared, group.indices(fits), mesh)
-                for numbers, outputs, seconds in solved:
-                    each = seconds / max(numbers.size, 1)
-                    for block in np.unique(block_of[numbers]):
-                        mine = block_of[numbers] == block
-                        unfinished[block].add(fits[numbers[mine]], outputs, mine, each)
-                        if unfinished[block].missing == 0:
-                            yield unfinished.pop(block).fitted()
-                    report(numbers.size)
+                for done, outputs, seconds in solved:
+                    for number in np.unique(block_of[done]):
+                        mine = block_of[done] == number
+                        some = jax.tree.map(lambda x, mine=mine: x[mine], outputs)
+                        unfinished[number].add(fits[done[mine]], some, seconds / done.size)
+                        if not unfinished[number].missing:
+                            yield unfinished.pop(number)
+                    report(done.size)
         except (jax.errors.JaxRuntimeError, MemoryError) as problem:
             error = " ".join(str(problem).split())[:500] or type(problem).__name__
     for left in unfinished.values():
-        yield FittedBlock(left.block, None, np.zeros(left.block.size), error)
+        failed = FittedBlock(left.block)  # without the fits that had come in
+        failed.error = error
+        yield failed
         report(left.missing)
-
-
-class _BlockInProgress:
-    """A block whose fits come in by and by: those of a batch, and later its stragglers."""
-
-    def __init__(self, block: Block) -> None:
-        self.block, self.missing = block, block.size
-        self.seconds = np.zeros(block.size)
-        self.outputs: Any = None
-
-    def add(self, fits: np.ndarray, outputs: FitOutputs, mine: np.ndarray, seconds: float) -> None:
-        """Put those of some outputs that are ``mine`` into their rows."""
-        rows = fits - self.block.first
-        if self.outputs is None:
-            self.outputs = FitOutputs(
-                *(np.zeros((self.block.size, *x.shape[1:]), x.dtype) for x in outputs)
-            )
-        for column, some in zip(self.outputs, outputs, strict=True):
-            column[rows] = some[mine]
-        self.seconds[rows] = seconds
-        self.missing -= rows.size
-
-    def fitted(self) -> FittedBlock:
-        """Return the block, which has all its fits."""
-        return FittedBlock(self.block, self.outputs, self.seconds, None)

@@ -28,6 +28,7 @@ from jax.sharding import PartitionSpec as P
 
 from specjax._core.arrays import Array
 from specjax.fitting.bfgs import BFGS, descend
+from specjax.fitting.fit import OVERSHOOT
 from specjax.fitting.levels import levels_of
 from specjax.fitting.problem import FitInputs, FitShape, closed_form, curvature, log_loss, starts
 from specjax.gaussian.modes import Modes
@@ -49,7 +50,6 @@ class SolverOptions(NamedTuple):
     restarts: int
     max_iterations: int
     tolerance: float
-    overshoot: float
 
 
 class SharedInputs(NamedTuple):
@@ -160,7 +160,7 @@ def program(options: SolverOptions, mesh: Mesh) -> Callable[..., tuple[FitOutput
     def solve(
         shared: SharedInputs, fits: FitIndices, descents: DescentStates | None, most: jax.Array
     ) -> tuple[FitOutputs, DescentStates]:
-        tolerance = jnp.asarray(options.tolerance * options.overshoot, shared.ends.dtype)
+        tolerance = jnp.asarray(options.tolerance * OVERSHOOT, shared.ends.dtype)
         closed, states = _start(options, shared, fits) if descents is None else descents
         # One axis of all starts of all fits: the loop is one, not one in another.
         count, restarts = states.iteration.shape

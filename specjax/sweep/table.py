@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from specjax._core.checks import UserError
@@ -19,13 +20,31 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class FittedBlock(NamedTuple):
-    """The fits of a block; without outputs, ``error`` says why there are none."""
+class FittedBlock:
+    """A block whose fits come in by and by: those of a batch, and later its stragglers.
 
-    block: Block
-    outputs: FitOutputs | None
-    seconds: np.ndarray
-    error: str | None
+    Attributes:
+      outputs: of all its fits, None where there are none; then ``error`` says why. seconds: of each
+        fit. missing: how many fits are not in yet.
+    """
+
+    def __init__(self, block: Block) -> None:
+        self.block, self.missing = block, block.size
+        self.seconds = np.zeros(block.size)
+        self.outputs: Any = None
+        self.error: str | None = None
+
+    def add(self, fits: np.ndarray, outputs: FitOutputs, seconds: float) -> None:
+        """Put the outputs of some fits of the group into their rows."""
+        rows = fits - self.block.first
+        if self.outputs is None:
+            self.outputs = jax.tree.map(
+                lambda x: np.zeros((self.block.size, *x.shape[1:]), x.dtype), outputs
+            )
+        for column, some in zip(self.outputs, outputs, strict=True):
+            column[rows] = some
+        self.seconds[rows] = seconds
+        self.missing -= rows.size
 
     @property
     def retry(self) -> bool:
@@ -33,60 +52,56 @@ class FittedBlock(NamedTuple):
         return self.error is not None and self.block.group.error is None
 
 
-class SweepTable:
-    """Makes the rows of blocks, with what the table says of the spectra of a sweep."""
+def spectrum_columns(sweep: Sweep) -> dict[str, np.ndarray]:
+    """Make the columns of the effective spectra of a sweep, one row each."""
+    known = sweep.effective_spectra
+    columns: dict[str, Any] = {
+        "spectrum": [one.name for one in known],
+        "dimension": [one.spectrum.dimension for one in known],
+        "exponent": [_exponent(one.spectrum) for one in known],
+        "fingerprint": [one.spectrum.fingerprint for one in known],
+    }
+    if sweep.has_noise:
+        noises = [noise_columns(one.spectrum.noise) for one in known]
+        columns["noise"], columns["noise_parameters"] = zip(*noises, strict=True)
+    if sweep.denoiser_error:
+        columns["denoiser_error"] = [one.denoiser_error for one in known]
+    return {name: np.array(values) for name, values in columns.items()}
 
-    def __init__(self, sweep: Sweep) -> None:
-        self.nodes = sweep.nodes
-        known = sweep.effective_spectra
-        columns = {
-            "spectrum": [one.name for one in known],
-            "dimension": [one.spectrum.dimension for one in known],
-            "exponent": [_exponent(one.spectrum) for one in known],
-            "fingerprint": [one.spectrum.fingerprint for one in known],
-        }
-        if sweep.has_noise:
-            noises = [noise_columns(one.spectrum.noise) for one in known]
-            names, parameters = zip(*noises, strict=True)
-            columns |= {"noise": list(names), "noise_parameters": list(parameters)}
-        if sweep.denoiser_error:
-            columns["denoiser_error"] = [one.denoiser_error for one in known]
-        self._of_spectra = {name: np.array(values) for name, values in columns.items()}
 
-    def rows(self, fitted: FittedBlock) -> pa.Table:
-        """Make the rows of a block."""
-        import pyarrow as pa
+def block_table(fitted: FittedBlock, spectra: dict[str, np.ndarray], nodes: int) -> pa.Table:
+    """Make the rows of a block, with the columns of :func:`spectrum_columns`."""
+    import pyarrow as pa
 
-        block, group = fitted.block, fitted.block.group
-        fits = group.indices(block.fits)
-        spectra = np.asarray(group.spectra)[fits.spectrum]
-        steps = np.array([one.steps for one in group.discretizations])[fits.discretization]
-        ends = np.array([one.alpha_bar_range for one in group.discretizations])
-        same_for_all = {
-            "sampler": group.objective.sampler.name,
-            "sampler_options": options_json(group.objective.sampler),
-            "loss": group.objective.loss.name,
-            "process": group.objective.process,
-            "restarts": group.options.restarts,
-            "nodes": self.nodes,
-        }
-        repeated = {name: np.repeat(value, block.size) for name, value in same_for_all.items()}
-        columns: dict[str, Any] = {
-            **{name: values[spectra] for name, values in self._of_spectra.items()},
-            "steps": steps,
-            **{x: repeated[x] for x in ("sampler", "sampler_options", "loss", "process")},
-            "alpha_bar_noisy": ends[fits.discretization, 0],
-            "alpha_bar_clean": ends[fits.discretization, 1],
-            "seed": fits.seed,
-            "restarts": repeated["restarts"],
-            "nodes": repeated["nodes"],
-            "calls": group.calls[fits.discretization],
-            **_losses(fitted),
-            "seconds": fitted.seconds,
-            "error": pa.array([fitted.error] * block.size, pa.string()),
-            "logsnr": _levels(fitted.outputs, steps),
-        }
-        return pa.table(columns)
+    block, group = fitted.block, fitted.block.group
+    fits = group.indices(block.fits)
+    row = np.asarray(group.spectra)[fits.spectrum]
+    steps = np.array([one.steps for one in group.discretizations])[fits.discretization]
+    ends = np.array([one.alpha_bar_range for one in group.discretizations])[fits.discretization]
+    sampler, loss, process = group.objective
+
+    def same(value: Any) -> np.ndarray:
+        return np.repeat(value, block.size)
+
+    columns: dict[str, Any] = {
+        **{name: values[row] for name, values in spectra.items()},
+        "steps": steps,
+        "sampler": same(sampler.name),
+        "sampler_options": same(options_json(sampler)),
+        "loss": same(loss.name),
+        "process": same(process),
+        "alpha_bar_noisy": ends[:, 0],
+        "alpha_bar_clean": ends[:, 1],
+        "seed": fits.seed,
+        "restarts": same(group.options.restarts),
+        "nodes": same(nodes),
+        "calls": group.calls[fits.discretization],
+        **_losses(fitted),
+        "seconds": fitted.seconds,
+        "error": pa.array([fitted.error] * block.size, pa.string()),
+        "logsnr": _levels(fitted.outputs, steps),
+    }
+    return pa.table(columns)
 
 
 def _exponent(spectrum: Spectrum) -> float:
