@@ -88,7 +88,7 @@ def _log_loss_of_nodes(
         levels = noisy + jnp.cumsum(jnp.exp(gaps))
         levels = jnp.concatenate([noisy[None], levels, jnp.array([jnp.inf])])
         schedule = jax.tree.unflatten(_SCHEDULE, [levels])
-        return jnp.log(sx.loss(nodes, schedule, sampler, loss))
+        return jnp.log(sx.loss(nodes, schedule, sampler=sampler, loss=loss))
 
     return jax.value_and_grad(value)(gaps)
 

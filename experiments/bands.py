@@ -10,12 +10,12 @@ from __future__ import annotations
 import numpy as np
 
 import specjax as sx
-from specjax.evaluate.bands import BANDS, _rings
+from specjax.evaluate.power_spectrum import BANDS, frequency_bands
 
 
 def frequencies(grid: tuple[int, ...]) -> list[float]:
     """Of the bands of images of a size, in cycles per pixel."""
-    return [float(x) for x in _rings(grid, BANDS)[1]]
+    return [float(x) for x in frequency_bands(grid, BANDS)[1]]
 
 
 def predicted(plan: sx.SamplerPlan, spectrum: sx.Spectrum) -> np.ndarray:
@@ -78,7 +78,7 @@ def _vectors(spectrum: sx.Spectrum) -> np.ndarray:
 
 
 def _members(spectrum: sx.Spectrum) -> np.ndarray:
-    return _rings(_grid(spectrum), BANDS)[0]
+    return frequency_bands(_grid(spectrum), BANDS)[0]
 
 
 def _grid(spectrum: sx.Spectrum) -> tuple[int, ...]:

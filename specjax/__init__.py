@@ -1,6 +1,6 @@
 """specjax: learn the sampling of diffusion models from the spectrum of the data.
 
-See the README for a tour; ``specjax.schedule`` states the conventions.
+See the README for a tour; :mod:`specjax.schedules.schedule` states the conventions.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """``specjax.nn`` and ``specjax.evaluate``, loaded (with Flax) when they are used."""
+    """Load ``specjax.nn`` and ``specjax.evaluate`` (with Flax) when they are used."""
     if name in ("evaluate", "nn"):
         return importlib.import_module(f"specjax.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import specjax as sx
-from specjax.evaluate import Reference, evaluate
-from specjax.evaluate.schedules import evaluate_schedules
+from specjax.evaluate import Reference, evaluate, evaluate_schedules
 from specjax.report.evaluate import with_error
 from specjax.report.figures import bands_figure
 
@@ -89,8 +88,8 @@ def test_schedules_of_a_run_are_rows_and_the_numbers_those_of_the_package(comman
 def test_the_table_has_a_row_for_each_schedule_and_the_floor(command, tmp_path):
     code, out, err = command("r", "--schedule", "spectral", "linear", "--steps", 5, "--n", 100)
     assert (code, err) == (0, "")
-    lines = out.splitlines()
-    assert lines[0].strip() == "100 samples against 100 of data.npy"
+    lines = [" ".join(line.replace("│", " ").split()) for line in out.splitlines()]
+    assert lines[0] == "100 samples against 100 of data.npy"
     for words in (
         "frechet", "spectrum", "sliced", "energy", "mmd", "precision", "recall",
         "spectral (5 steps)", "linear (5 steps)", "real against real", "over 3 sets",
@@ -102,8 +101,8 @@ def test_the_table_has_a_row_for_each_schedule_and_the_floor(command, tmp_path):
     assert times["frechet"] == row["values"]["frechet"]["value"] / floor["value"]
     assert times["energy"] is times["mmd"] is None  # their floor is 0 but for chance
     distances = (f"{times[column]:.3g} x" for column in ("frechet", "spectrum_db", "sliced"))
-    assert " ".join(distances) in [" ".join(line.split()) for line in lines]
-    shown = next(line for line in lines if line.strip().startswith("real against real"))
+    assert " ".join(distances) in lines
+    shown = next(line for line in lines if line.startswith("real against real"))
     assert shown.split()[3] == f"{floor['value']:.{len(shown.split()[3].split('.')[1])}f}"
 
 
@@ -194,7 +193,7 @@ def test_a_schedule_that_diverges_is_named_and_the_others_stay(command, monkeypa
     assert code == 0
     assert err == "specjax: 10,1,0 (2 steps) gives samples that are not finite\n"
     row = next(line for line in out.splitlines() if "10,1,0" in line)
-    assert row.split()[3:] == ["-"] * 7
+    assert row.replace("│", " ").split()[3:] == ["-"] * 7
 
 
 def test_a_first_schedule_that_diverges_hides_nothing(command, monkeypatch):
@@ -221,22 +220,24 @@ def test_one_set_in_two_ranges_is_refused(command, run, monkeypatch):
 
 
 def test_what_the_shape_rules_out_is_told_before_the_data_are_read(command, monkeypatch):
-    from specjax.evaluate.features import ClassifierFeatures
-    from specjax.evaluate.grid import Form
+    from specjax.evaluate.classifier_features import Architecture, ClassifierFeatures
     from specjax.evaluate.inception import Inception
 
     named = {"data": {"name": "waves"}}
     for one, message in (
-        (ClassifierFeatures(Form((8, 8), 2), {}, named), "(classifier trained on waves) take (8, "),
+        (
+            ClassifierFeatures(Architecture((8, 8), 2), {}, named),
+            "trained on waves",
+        ),
         (Inception(None, "cpu", {"sha256": ""}), "Inception takes images [H, W]"),
     ):
         shape = SHAPE if one.__class__ is ClassifierFeatures else (4, 4, 2)
         with pytest.raises(ValueError, match="samples have shape") as caught:
             one.check_shape(shape)
         assert message in str(caught.value)
-    opened = ClassifierFeatures(Form((8, 8), 2), {}, named)
-    monkeypatch.setattr("specjax.evaluate.features.open_features", lambda path: opened)
-    monkeypatch.setattr("specjax.evaluate.collect.collect", None)  # a call would fail
+    opened = ClassifierFeatures(Architecture((8, 8), 2), {}, named)
+    monkeypatch.setattr("specjax.evaluate.classifier_features.open_features", lambda path: opened)
+    monkeypatch.setattr("specjax.evaluate.subsample.subsample_dataset", None)  # a call would fail
     for args in (("--features", "f.npz"), ("--pca", 17)):
         code, _, err = command("r", *args)
         assert (code, err.count("\n")) == (2, 1)

@@ -14,8 +14,7 @@ from test_cli_sample import drawn, gaussian_run, sample  # noqa: F401
 from test_plan_file import learned, untouched
 
 import specjax as sx
-from specjax.evaluate import Reference
-from specjax.evaluate.schedules import evaluate_schedules
+from specjax.evaluate import Reference, evaluate_schedules
 from specjax.fitting.learned import PlanResult
 from specjax.interop.export import TARGETS, export
 from specjax.sampling.corrections import Corrections
@@ -119,8 +118,8 @@ def test_show_prints_levels_and_corrections(run, tmp_path, plan):
     code, out, err = run("show", "plan.json")
     assert (code, err) == (0, "")
     for words in (
-        "data: made, 7 samples, range [0, 16]", "plan: 4 calls, corrections from ddim on; learned: "
-        "levels, ratios, weights, vp", "prior: empirical", "kept: learned",
+        "data: made, 7 samples, range [0, 16]", "plan: 4 calls", "ddim", "vp",
+        "levels, ratios, weights", "prior: empirical", "kept: learned",
         "held out: -3.5 (learned on: -3.75; best heuristic: cosine ddim, 1.5)",
         "terms: teacher = 0.1, energy = 0.01", "4 steps, noisy to clean",
     ):  # fmt: skip

@@ -60,7 +60,7 @@ def test_the_table_says_what_numpy_finds(run):
     lam = np.linalg.eigvalsh(np.cov(x.T))[::-1]
     held = np.cumsum(lam) / lam.sum()
     for words in (
-        "digits", "1,797", "8 x 8", "[-1, 1], from 0 to 16", "float64", f"{lam.sum():.6g}",
+        "digits", "1,797", "8 x 8", "0 to 16, mapped to [-1, 1]", "float64", f"{lam.sum():.6g}",
         f"{lam[0]:.6g}", "and 3 zeros", f"in {np.argmax(held >= 0.99) + 1} directions",
         "wrote spectrum.npz",
     ):  # fmt: skip
@@ -333,7 +333,7 @@ def test_a_folder_of_sound_is_cut_and_fitted(run, refused, tmp_path):
     code, out, _ = run("spectrum", "voices", "--rate", 8000, "--window", 50, "--silence", -60,
                        "--method", "shift-invariant")  # fmt: skip
     assert code == 0
-    assert "[-1, 1], from -1 to 1" in out
+    assert "-1 to 1, mapped to [-1, 1]" in out
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from specjax import data
-from specjax.evaluate.features import open_features
+from specjax.evaluate.classifier_features import open_features
 
 FEW = ("--steps", 60, "--width", 8)
 

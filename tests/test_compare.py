@@ -87,7 +87,7 @@ def test_a_schedule_has_a_name_of_its_own(comparison, name):
     [
         ("steps", {"steps": 5}),
         ("sampler", {"sampler": "ddpm"}),
-        ("sampler_options", {"sampler_options": {"eta": 0.5}}),
+        ("sampler_options", {"sampler": sx.ddim(eta=0.5)}),
         ("loss", {"loss": "kl"}),
         ("process", {"process": "ve"}),
         ("alpha_bar_range", {"alpha_bar_range": (1e-4, 1.0)}),

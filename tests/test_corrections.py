@@ -17,7 +17,8 @@ from specjax.sampling.corrections import (
     corrected_plan,
     corrections_of,
 )
-from specjax.sampling.samplers import SAMPLERS, intervals
+from specjax.sampling.samplers import SAMPLERS
+from specjax.sampling.scaled import level_steps
 
 CASES = [
     ("ddim", {}),
@@ -57,7 +58,7 @@ def run(plan, denoise, start, noise):
 
 
 def as_corrections(sampler, options, schedule, process, memory=None):
-    by = corrections_of(sampler, intervals(schedule.logsnr, process, 0), **options)
+    by = corrections_of(SAMPLERS[sampler](**options), level_steps(schedule.logsnr, process))
     return by if memory is None else by.remembering(memory)
 
 
@@ -181,7 +182,7 @@ def test_gradients_agree_with_finite_differences(sampler, options):
     def value(parts):
         gaps, ratio, weights, noise = parts
         logsnr = jnp.concatenate([jnp.array([-9.0]), -9 + jnp.cumsum(gaps), jnp.array([jnp.inf])])
-        own = corrections_of(sampler, intervals(logsnr, "vp", 0), **options).remembering(2)
+        own = corrections_of(SAMPLERS[sampler](**options), level_steps(logsnr, "vp")).remembering(2)
         pushed = None if own.noise is None else own.noise * jnp.exp(noise)
         by = Corrections(own.ratio + ratio, own.weights + weights, pushed)
         return jnp.sum(sx.transfer(corrected_plan(logsnr, by, "vp"), SPECTRUM).variance)

@@ -9,7 +9,7 @@ from checks import one_line
 from PIL import Image
 
 from specjax import data
-from specjax.data import batching, folder
+from specjax.data import batching
 
 soundfile = pytest.importorskip("soundfile", reason="soundfile is not installed")
 pytest.importorskip("soxr", reason="soxr is not installed")
@@ -217,7 +217,6 @@ def test_a_folder_of_bad_files_is_refused(tmp_path):
 def test_batches_are_bounded_and_nothing_is_lost(tmp_path, monkeypatch):
     images = pictures(tmp_path, 23)
     monkeypatch.setattr(batching, "BATCH_BYTES", 4 * 12 * 10 * 3)
-    monkeypatch.setattr(folder, "_GROUP_FILES", 7)
     opened = data.open(tmp_path)
     assert [len(batch) for batch in opened.samples] == [4] * 5 + [3]
     np.testing.assert_array_equal(read(opened), images)

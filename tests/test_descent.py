@@ -8,10 +8,13 @@ from checks import by_default
 from scipy.optimize import minimize, rosen
 
 from specjax import SAMPLERS, NoiseSchedule, Spectrum, loss
+from specjax._core.arrays import shared_size
 from specjax.fitting.bfgs import BFGS, PATIENCE, descend
 from specjax.fitting.levels import floor, levels_of, padded, theta_of
-from specjax.fitting.problem import Problem, Shape, log_loss, shared_steps
-from specjax.gaussian.objective import Objective
+from specjax.fitting.problem import FitInputs, FitShape, log_loss
+from specjax.gaussian.losses import LOSSES
+from specjax.gaussian.modes import modes_of
+from specjax.gaussian.task import Objective
 
 NOISY = -10.0
 FIXED, FREE = (NOISY, 9.0), (NOISY, np.inf)
@@ -164,8 +167,8 @@ def log_loss_at(objective, ends, steps):
     """The logarithm of the loss of the same schedule, idle steps in front; and its gradient."""
     nodes, logsnr = problems(ends)
     idle = steps - STEPS
-    shape = Shape(objective, steps, bool(np.isinf(ends[1])))
-    problem = Problem(nodes, np.array(ends), np.asarray(idle))
+    shape = FitShape(objective, steps, bool(np.isinf(ends[1])))
+    problem = FitInputs(modes_of(nodes), np.array(ends), np.asarray(idle))
     theta = theta_of(jnp.asarray(padded(logsnr, idle)), ends_clean=shape.ends_clean, idle=idle)
     return jax.jit(jax.value_and_grad(log_loss(shape, problem)))(theta)
 
@@ -177,10 +180,10 @@ PADDED = [(name, FREE) for name in SAMPLERS] + [("ddim", FIXED)]
 @pytest.mark.thorough
 @pytest.mark.parametrize(("sampler", "ends"), by_default(PADDED, 0, 3, 7))
 def test_idle_steps_change_nothing(sampler, ends):
-    chosen = Objective(sampler, (), "w2", "ve" if sampler == "ddpm" else "vp")
+    chosen = Objective(SAMPLERS[sampler], LOSSES["w2"], "ve" if sampler == "ddpm" else "vp")
     value, slope = log_loss_at(chosen, ends, 8)
     nodes, logsnr = problems(ends)
-    public = loss(nodes, NoiseSchedule(logsnr), sampler, "w2", chosen.process)
+    public = loss(nodes, NoiseSchedule(logsnr), sampler=sampler, loss="w2", process=chosen.process)
     np.testing.assert_allclose(value, np.log(public), rtol=1e-12)
     assert np.isfinite(slope).all()
     np.testing.assert_array_equal(slope[:3], 0)
@@ -197,7 +200,7 @@ def test_idle_steps_change_nothing(sampler, ends):
     ],
 )
 def test_idle_steps_change_no_gradient(sampler, ends):
-    chosen = Objective(sampler, (), "w2", "vp")
+    chosen = Objective(SAMPLERS[sampler], LOSSES["w2"], "vp")
     value, slope = log_loss_at(chosen, ends, STEPS)
     same, padded_slope = log_loss_at(chosen, ends, 8)
     np.testing.assert_allclose(same, value, rtol=1e-12)
@@ -237,13 +240,13 @@ def test_any_parameters_give_rising_levels(ends):
             np.testing.assert_array_equal(same, levels)
 
 
-def test_shared_steps():
-    shared = np.array([shared_steps(s) for s in range(1, 3000)])
+def test_shared_size():
+    shared = np.array([shared_size(s) for s in range(1, 3000)])
     wanted = np.arange(1, 3000)
     assert (shared >= wanted).all()
     assert (shared - wanted <= shared / 4).all()
     assert (np.diff(shared) >= 0).all()
-    np.testing.assert_array_equal([shared_steps(int(s)) for s in shared], shared)
+    np.testing.assert_array_equal([shared_size(int(s)) for s in shared], shared)
     allowed = sorted(
         {int(x * 2**k) for k in range(13) for x in (1, 1.25, 1.5) if x * 2**k % 1 == 0}
     )

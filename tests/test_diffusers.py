@@ -16,6 +16,7 @@ import pytest
 
 from specjax import NoiseSchedule, Spectrum, plan, spectral, transfer
 from specjax.fitting.learned import LearnedResult
+from specjax.gaussian.modes import modes_of
 from specjax.interop.export import export
 from specjax.interop.export.diffusers import CLIENTS
 from specjax.schedules.families import family
@@ -43,7 +44,7 @@ def fitted(steps, *, grid="sd", sampler="ddim", process="vp", **options):
     levels = spectral(SPECTRUM, steps, alpha_bar_range=(NOISY[grid], 1.0))
     return LearnedResult(
         schedule=levels, value=1.0, history=np.ones(1), sampler=sampler, process=process,
-        alpha_bar_range=(NOISY[grid], 1.0), nodes=SPECTRUM, node_value=1.0,
+        alpha_bar_range=(NOISY[grid], 1.0), nodes=modes_of(SPECTRUM), node_value=1.0,
         sampler_options=options,
     )  # fmt: skip
 

@@ -221,7 +221,7 @@ def test_results_on_the_gaussian_are_those_in_closed_form():
             schedule = sx.family(name, int(steps), alpha_bar_range=ENDS)
             for sampler in ("ddim", "ddpm", "dpmpp_2m"):
                 std = sx.transfer(sx.plan(sampler, schedule), spectrum()).std
-                exact = sx.loss(spectrum(), schedule, sampler, "w2")
+                exact = sx.loss(spectrum(), schedule, sampler=sampler, loss="w2")
                 found = np.mean([x["steps"][steps][f"{sampler} {name}"]["frechet"] for x in seeds])
                 gap = np.sqrt(lam) - std
                 # Standard deviations are off by std / sqrt(2 n) each, in all of len(seeds) runs.

@@ -67,8 +67,10 @@ def test_weights_of_p_1_are_the_relative_loss(monkeypatch):
     spectrum = stationary("digits", 300)
     for sampler in ("ddim", "ddpm"):
         schedule = sx.family("cosine", 6)
-        ours = sx.loss(weighted(spectrum, 1.0), schedule, sampler, "w2")
-        assert ours == pytest.approx(sx.loss(spectrum, schedule, sampler, "relative"), rel=1e-12)
+        ours = sx.loss(weighted(spectrum, 1.0), schedule, sampler=sampler, loss="w2")
+        assert ours == pytest.approx(
+            sx.loss(spectrum, schedule, sampler=sampler, loss="relative"), rel=1e-12
+        )
 
 
 def test_every_band_weighs_the_same():
@@ -83,7 +85,7 @@ def test_every_band_weighs_the_same():
 def test_predicted_bands_are_those_of_samples_of_the_gaussian():
     """200,000 draws of what a plan makes of a Gaussian: five standard errors, 2 / n per square."""
     from experiments.high_frequencies.network import predicted
-    from specjax.evaluate.bands import band_power
+    from specjax.evaluate.power_spectrum import band_power
 
     rng = np.random.default_rng(0)
     data = rng.normal(size=(40, 4, 4)).cumsum(1).cumsum(2)

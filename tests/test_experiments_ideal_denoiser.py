@@ -206,7 +206,7 @@ def images(seed=0):
 def test_measured_bands_are_those_of_band_power():
     """The spectrum's covariance is over N - 1."""
     from experiments.bands import measured
-    from specjax.evaluate.bands import band_power
+    from specjax.evaluate.power_spectrum import band_power
 
     data, spectrum = images()
     samples = images(1)[0]
@@ -248,8 +248,12 @@ def test_predictions_hold_for_another_linear_denoiser():
     samples = sx.generate(plan, sx.linearised(probed), 2000, (4, 4), seed=1)
     guess, error = prediction(plan, probed), standard_errors(plan, probed, 2000)
     assert np.abs(measured(samples, spectrum) - guess["decibel"]).max() < 5 * error.max()
-    assert guess["frechet"] == pytest.approx(float(sx.loss(probed, schedule, "ddim", "w2")))
-    assert guess["frechet"] != pytest.approx(float(sx.loss(spectrum, schedule, "ddim", "w2")))
+    assert guess["frechet"] == pytest.approx(
+        float(sx.loss(probed, schedule, sampler="ddim", loss="w2"))
+    )
+    assert guess["frechet"] != pytest.approx(
+        float(sx.loss(spectrum, schedule, sampler="ddim", loss="w2"))
+    )
 
 
 def test_the_response_of_a_denoiser_that_is_off_by_a_factor():

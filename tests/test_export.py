@@ -11,6 +11,7 @@ from scipy.special import expit
 
 from specjax import NoiseSchedule, Spectrum, spectral
 from specjax.fitting.learned import LearnedResult
+from specjax.gaussian.modes import modes_of
 from specjax.interop.export import TARGETS, export
 from specjax.schedules.families import family as heuristic
 from specjax.schedules.grids import TrainingGrid
@@ -26,7 +27,7 @@ RANGE = (float(SD_ALPHA_BAR[-1]), 1.0)
 def fitted(schedule, sampler="ddim", process="vp", **options):
     return LearnedResult(
         schedule=schedule, value=2.5, history=np.ones(1), sampler=sampler, process=process,
-        alpha_bar_range=RANGE, nodes=SPECTRUM, node_value=2.5, sampler_options=options,
+        alpha_bar_range=RANGE, nodes=modes_of(SPECTRUM), node_value=2.5, sampler_options=options,
     )  # fmt: skip
 
 

@@ -33,7 +33,7 @@ def noises(key, calls):
     with jax.enable_x64(True):
         return [
             np.asarray(jax.random.normal(jax.random.fold_in(key, k), SHAPE, np.float64))
-            for k in (calls, *range(calls))
+            for k in range(calls + 1)
         ]
 
 

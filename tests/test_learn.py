@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import pytest
 from checks import by_default
+from specjax.gaussian.objective import loss_of_plan
 
 import specjax as sx
 from specjax.fitting import limits
 from specjax.fitting.learned import PlanResult
-from specjax.gaussian.objective import loss_of_plan
 from specjax.learning.form import GROUPS, form_of, unpack
 from specjax.learning.learn import LEARNED
 from specjax.learning.prepare import bench_of, prior_from, request_of

@@ -11,8 +11,9 @@ from checks import by_default, one_line
 import specjax as sx
 from specjax.evaluate import energy_distance
 from specjax.learning.descend import plan_of
+from specjax.learning.energy_distance import mean_pairwise_distance
 from specjax.learning.form import form_of, pack, unpack
-from specjax.learning.judge import Judge, check_objective, keys_of, spread_of
+from specjax.learning.judge import Judge, check_objective, keys_of
 from specjax.priors import Empirical, Gaussian, Mixture, Network, ScaleMixture
 from specjax.sampling.programs import split
 from specjax.schedules.schedule import alpha_bar_to_logsnr
@@ -81,7 +82,7 @@ def judge_of(prior, weights, *, by_calls=False, batch=None, dtype=np.float64):
     arrays = [jnp.asarray(x) for x in arrays]
     spectrum = SPECTRUM if prior.spectrum is None else replace(prior.spectrum, basis=None)
     return Judge(
-        arrays, noise, keys_of(1, N), target, data, spread_of(data), spectrum, shell,
+        arrays, noise, keys_of(1, N), target, data, mean_pairwise_distance(data), spectrum, shell,
         check_objective(weights), "w2", batch, by_calls,
     )  # fmt: skip
 
@@ -223,7 +224,7 @@ def test_the_spread_of_data_is_the_same_in_pieces():
     flat = x.reshape(len(x), -1).astype(np.float64)
     squared = (flat**2).sum(1)[:, None] + (flat**2).sum(1) - 2 * flat @ flat.T
     expected = np.sqrt(np.maximum(squared, 0)).mean()
-    assert abs(float(spread_of(jnp.asarray(x))) / expected - 1) < 1e-6
+    assert abs(float(mean_pairwise_distance(jnp.asarray(x))) / expected - 1) < 1e-6
 
 
 FORMS = [

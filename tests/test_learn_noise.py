@@ -7,10 +7,10 @@ import jax
 import numpy as np
 import pytest
 from checks import by_default, one_line
+from specjax.gaussian.objective import loss_of_plan
 
 import specjax as sx
 from specjax.gaussian.losses import LOSSES, weighted
-from specjax.gaussian.objective import loss_of_plan
 from specjax.learning.judge import terms_of
 from specjax.learning.prepare import LEARNT, _seed, bench_of, prior_from, request_of
 from specjax.noise.families import noise_spectrum

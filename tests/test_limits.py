@@ -1,4 +1,3 @@
-import dataclasses
 import itertools
 
 import jax
@@ -266,10 +265,3 @@ def test_the_mean_counts_with_a_start_only():
 )
 def test_bad_input(call, said):
     assert said in one_line(call)
-
-
-def test_a_measured_denoiser_has_no_such_limit():
-    spectrum = sx.Spectrum([1.0, 2.0])
-    measured = dataclasses.replace(spectrum)
-    object.__setattr__(measured, "denoiser", object())
-    assert "denoiser=None" in one_line(limits.gaussian, measured, 2)

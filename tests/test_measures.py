@@ -8,11 +8,12 @@ from sklearn.metrics import pairwise_distances
 from sklearn.metrics.pairwise import polynomial_kernel
 from sklearn.neighbors import NearestNeighbors
 
-from specjax.evaluate import vectors
-from specjax.evaluate.energy import energy_distance, polynomial_mmd
+from specjax._core.checks import UserError
+from specjax.evaluate import pairwise
+from specjax.evaluate.energy_mmd import energy_distance, polynomial_mmd
 from specjax.evaluate.frechet import frechet, frechet_of_moments
-from specjax.evaluate.manifold import density_coverage, precision_recall
-from specjax.evaluate.sliced import sliced_wasserstein
+from specjax.evaluate.precision_recall import density_coverage, precision_recall
+from specjax.evaluate.sliced_wasserstein import sliced_wasserstein
 
 EXACT = 1e-10
 """Relative tolerance of float64 sums in another order."""
@@ -29,7 +30,7 @@ def sets(n=60, m=45, d=7, seed=0):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Several blocks, the last one not full."""
-    monkeypatch.setattr(vectors, "BLOCK", 16)
+    monkeypatch.setattr(pairwise, "BLOCK", 16)
 
 
 # Fréchet
@@ -92,12 +93,13 @@ def test_frechet_on_features_is_torch_fidelitys_number():
 
 
 def test_what_is_no_covariance_is_refused():
-    with pytest.raises(ValueError, match="negative eigenvalue"):
-        frechet_of_moments([0, 0], np.diag([1.0, -1.0]), [0, 0], np.eye(2))
-    with pytest.raises(ValueError, match="NaN"):
-        frechet_of_moments([0.0], [[np.nan]], [0.0], [[1.0]])
-    with pytest.raises(ValueError, match=r"give \[d\] and \[d, d\]"):
-        frechet_of_moments([0.0, 0.0], [[1.0]], [0.0], [[1.0]])
+    for mean, covariance in (
+        ([0.0, 0.0], np.diag([1.0, -1.0])),
+        ([0.0, 0.0], np.array([[1.0, np.nan], [np.nan, 1.0]])),
+        ([0.0], np.eye(2)),
+    ):
+        with pytest.raises(UserError, match="covariance"):
+            frechet_of_moments(mean, covariance, [0.0, 0.0], np.eye(2))
 
 
 # Pairs
@@ -239,13 +241,8 @@ def test_float32_images_are_as_good_as_float64_vectors(measure):
 
 
 @pytest.mark.parametrize("measure", EVERY)
-def test_bad_samples_are_refused_in_one_line(measure):
+def test_bad_samples_are_refused(measure):
     x = np.ones((10, 4))
-    for bad, message in (
-        (np.where(np.arange(4) == 1, np.nan, x), r"a has NaN or infinite values in 10 of 10"),
-        (x[:, :3], r"a has samples of shape \(3,\), b of shape \(4,\)"),
-        (x[:0], r"give at least|neighbours among"),
-        (x.astype(str), "give numbers"),
-    ):
-        with pytest.raises(ValueError, match=message):
+    for bad in (np.where(np.arange(4) == 1, np.nan, x), x[:, :3], x[:0], x.astype(str)):
+        with pytest.raises(UserError):
             measure(bad, x)

@@ -253,10 +253,10 @@ def test_sample_and_generate_use_coloured_noise(sampler):
         np.asarray(jax.random.normal(jax.random.fold_in(key, k), (2, 3, 4))).reshape(2, -1) @ t.T
         for k in range(4)
     ]
-    r = plan.start * draw[3]  # the last key is the start's
+    r = plan.start * draw[0]  # the first key is the start's
     for k in range(3):
         d = np.tanh(r) / (1 + plan.sigma[k] ** 2)
-        r = plan.keep[k, 0, 0] * r + plan.pull[k, 0] * d + plan.push[k, 0] * draw[k]
+        r = plan.keep[k, 0, 0] * r + plan.pull[k, 0] * d + plan.push[k, 0] * draw[k + 1]
     found = sx.sample(plan, smooth_denoiser, key, (2, 3, 4), noise=noise)
     np.testing.assert_allclose(found.reshape(2, -1), r, atol=1e-4)
 

@@ -124,9 +124,9 @@ def test_a_probe_file_keeps_its_noise(tmp_path, noise):
     assert back.fingerprint == probe.fingerprint
     assert same_noise(back.spectrum.noise, noise)
     if noise is None:
-        assert back.spectrum.noise_variance is None
+        assert back.spectrum.whitening is None
     else:
-        np.testing.assert_allclose(back.spectrum.noise_variance, EIGENVALUES, rtol=1e-15)
+        np.testing.assert_allclose(back.spectrum.whitening.variance, EIGENVALUES, rtol=1e-15)
 
 
 def test_the_option_takes_files(tmp_path, learned):

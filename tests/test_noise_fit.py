@@ -8,9 +8,9 @@ from checks import by_default, one_line
 import specjax as sx
 from specjax.fitting.levels import theta_of
 from specjax.fitting.noise_fit import ISOTROPIC, fit_noise
-from specjax.fitting.noise_problem import form_of, joint_loss, joint_of
-from specjax.fitting.problem import Shape
-from specjax.gaussian.objective import objective
+from specjax.fitting.noise_problem import joint_loss, joint_of, noise_parameters
+from specjax.fitting.problem import FitShape
+from specjax.gaussian.task import GaussianTask
 from specjax.noise.bases import radius
 from specjax.noise.families import noise_spectrum
 from specjax.noise.whitening import effective
@@ -60,7 +60,8 @@ def directly(spectrum, chosen, form, phi, logsnr, basis):
     shape = spectrum.basis.shape if spectrum.basis else (spectrum.dimension,)
     noise = noise_spectrum(form.family, shape, basis=basis, **numbers)
     under = effective(spectrum, noise)
-    return float(np.log(chosen.value(under, sx.NoiseSchedule(logsnr))))
+    task = GaussianTask.resolve(under, loss=chosen.loss)
+    return float(np.log(task.value(sx.NoiseSchedule(logsnr))))
 
 
 CASES = [(n, loss, basis) for n in FORMS for loss in ("w2", "kl") for basis in ("fourier", "data")]
@@ -71,13 +72,13 @@ CASES = [(n, loss, basis) for n in FORMS for loss in ("w2", "kl") for basis in (
 def test_the_gradient_in_the_noise_agrees_with_finite_differences(name, loss, basis):
     family, parameters, learned = FORMS[name]
     spectrum = power_law(-1.0, spread=0.3) if basis == "fourier" else sx.Spectrum.power_law(9, 1.2)
-    form = form_of(family, learned, parameters)
-    chosen = objective(spectrum, "ddim", None, loss, "vp")
+    form = noise_parameters(family, learned, parameters)
+    chosen = GaussianTask.resolve(spectrum, loss=loss).objective
     joint = joint_of(spectrum, basis, np.asarray(alpha_bar_to_logsnr(ENDS)), 0)
     phi = form.pack(parameters)
     with jax.enable_x64(True):
         levels = np.asarray(theta_of(jax.numpy.asarray(LEVELS), ends_clean=True))
-        function = jax.jit(jax.value_and_grad(joint_loss(Shape(chosen, 3, True), form, joint)))
+        function = jax.jit(jax.value_and_grad(joint_loss(FitShape(chosen, 3, True), form, joint)))
         value, slope = function(np.concatenate([levels, phi]))
     at = (spectrum, chosen, form)
     assert float(value) == pytest.approx(directly(*at, phi, LEVELS, basis), abs=1e-12)
@@ -127,13 +128,13 @@ def test_frequencies_are_put_together_without_loss():
     joint = joint_of(spectrum, "fourier", np.asarray(alpha_bar_to_logsnr(ENDS)), 0)
     assert joint.nodes.dimension < spectrum.dimension / 3
     family, parameters, learned = FORMS["exponent"]
-    form = form_of(family, learned, parameters)
+    form = noise_parameters(family, learned, parameters)
     for loss in ("w2", "kl"):
-        chosen = objective(spectrum, "ddim", None, loss, "vp")
+        chosen = GaussianTask.resolve(spectrum, loss=loss).objective
         phi = form.pack(parameters)
         with jax.enable_x64(True):
             levels = np.asarray(theta_of(jax.numpy.asarray(LEVELS), ends_clean=True))
-            function = jax.jit(joint_loss(Shape(chosen, 3, True), form, joint))
+            function = jax.jit(joint_loss(FitShape(chosen, 3, True), form, joint))
             value = float(function(np.concatenate([levels, phi])))
         assert value == pytest.approx(
             directly(spectrum, chosen, form, phi, LEVELS, "fourier"), abs=1e-5

@@ -241,7 +241,7 @@ def test_probing_under_noise_finds_the_effective_gains():
         assert found.gain.shape == (5, 16 - noise.omitted)
         assert np.abs(found.excess / found.wiener_error).max() < 1e-2
     assert found.spectrum.noise is noise
-    np.testing.assert_array_equal(found.spectrum.noise_variance, seen.noise_variance)
+    np.testing.assert_array_equal(found.spectrum.whitening.variance, seen.whitening.variance)
     attached = found.attach(seen)
     schedule = sx.family("karras", 5)
     ideal = sx.loss(seen, schedule)

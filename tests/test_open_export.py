@@ -19,11 +19,10 @@ class Angles:
     suffix: str = ".deg"
 
     def write(self, result, grid, shift):
-        schedule = result if isinstance(result, sx.NoiseSchedule) else result.schedule
         notes = [] if grid is None else [f"trained on {grid.name}, shift {shift:g}"]
-        if getattr(result, "corrections", None) is not None:
+        if result.corrections is not None:
             notes.append("corrections are left out")
-        degrees = np.rad2deg(np.arctan(schedule.sigmas))
+        degrees = np.rad2deg(np.arctan(result.schedule.sigmas))
         return "".join(f"{x!r}\n" for x in degrees.tolist()), notes
 
 
@@ -52,5 +51,5 @@ def test_it_is_of_the_same_kind_as_those_of_the_package(name):
     for attribute in ("name", "summary", "suffix"):
         assert type(getattr(own, attribute)) is type(getattr(target, attribute)) is str
     schedule = sx.NoiseSchedule([-3.0, 0.0, np.inf])
-    content, notes = target.write(schedule, None, 1.0)
+    content, notes = target.write(sx.LearnedResult.from_schedule(schedule), None, 1.0)
     assert (content, tuple(notes)) == (sx.export(schedule, target, grid=None).content, tuple(notes))

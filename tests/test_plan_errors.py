@@ -102,12 +102,12 @@ def test_under_a_noise_it_is_in_units_of_the_data():
     result = sx.learn(spectrum, 3, noise=noise, max_iterations=30, alpha_bar_range=ENDS)
     prior = prior_from(spectrum, noise)
     under = prior.spectrum
-    variance = under.noise_variance
+    variance = under.whitening.variance
 
     def errors(plan):
-        found = sx.transfer(plan, dataclasses.replace(under, basis=None).with_denoiser_error(1.0))
+        found = sx.transfer(plan, under, denoiser_error=1.0)
         return (variance * found.error).sum()
 
-    known = heuristics(prior, 3, ("ddim", "dpmpp_2m"), {}, ENDS, "w2").values()
+    known = heuristics(prior, 3, (sx.ddim, sx.dpmpp_2m), ENDS, "w2").values()
     least = min(errors(sx.plan(x.sampler, x.schedule)) for x in known)
     assert amplification(result, prior) == pytest.approx(errors(result.plan) / least, rel=1e-6)

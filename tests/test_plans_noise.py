@@ -29,7 +29,7 @@ def whites(result, seed=3, n=5):
     with jax.enable_x64(True):
         drawn = [
             np.asarray(jax.random.normal(jax.random.fold_in(key, k), (n, *SHAPE), np.float64))
-            for k in (result.plan.calls, *range(result.plan.calls))
+            for k in range(result.plan.calls + 1)
         ]
         by_sample = sx.sample(result.plan, denoise, key, (n, *SHAPE), noise=NOISE, dtype=np.float64)
     return drawn, np.asarray(by_sample)

@@ -16,11 +16,12 @@ from specjax import (
     plan,
     sample,
     save,
-    sweep,
     transfer,
     wiener,
 )
+from specjax.gaussian.modes import modes_of
 from specjax.gaussian.probe import MEASURED, Probe, probe
+from specjax.gaussian.task import GaussianTask
 from specjax.sampling.denoisers import linearised
 from specjax.spectra.basis import DenseBasis
 from specjax.spectra.response import Measured
@@ -184,7 +185,7 @@ SAMPLERS = [
 def test_transfer_is_the_recursion_of_that_denoiser(sampler, options):
     # At the levels that were measured the interpolation is exact.
     gain, bias = measured()
-    spectrum = Spectrum(LAM, MU, denoiser=Measured.from_levels(LAM, LEVELS, gain, bias))
+    spectrum = modes_of(Spectrum(LAM, MU), denoiser=Measured.from_levels(LAM, LEVELS, gain, bias))
     schedule = NoiseSchedule(np.append(LEVELS[:-1], np.inf))
     process = next(iter(ORACLES[sampler]))
     sigma = scales(schedule.logsnr, process)[1]
@@ -217,9 +218,9 @@ def test_transfer_is_what_samples_of_a_probed_denoiser_do(samples, sampler):
         return MU + gain * (y - MU) + 0.2 * jnp.sqrt(LAM) * s / (1 + s)
 
     denoise = in_eigenbasis(answer)
-    spectrum = probe(denoise, samples, SPECTRUM, n=100).attach()
+    probed = probe(denoise, samples, SPECTRUM, n=100)
     steps = plan(sampler, NoiseSchedule(np.append(np.linspace(-9, 6, 7), np.inf)))
-    want = transfer(steps, spectrum)
+    want = transfer(steps, SPECTRUM, denoiser=probed)
     ideal = transfer(steps, SPECTRUM)
     count = 20_000
     x = SPECTRUM.project(np.asarray(sample(steps, denoise, jax.random.key(0), (count, 2, 4))))
@@ -233,14 +234,14 @@ def test_transfer_is_what_samples_of_a_probed_denoiser_do(samples, sampler):
 @pytest.mark.thorough
 def test_the_linear_stand_in_can_be_sampled():
     gain, bias = measured()
-    spectrum = replace(SPECTRUM, denoiser=Measured.from_levels(LAM, LEVELS, gain, bias))
+    response = Measured.from_levels(LAM, LEVELS, gain, bias)
     x = np.random.default_rng(0).normal(size=(5, 2, 4))
     k = 7
     (alpha,), (sigma,) = scales(LEVELS[[k]], "vp")
     want = (1 - gain[k]) * MU + bias[k] + gain[k] * SPECTRUM.project(x) / alpha
-    got = SPECTRUM.project(linearised(spectrum)(x, alpha, sigma))
+    got = SPECTRUM.project(linearised(SPECTRUM, response)(x, alpha, sigma))
     np.testing.assert_allclose(got, want, rtol=1e-9)
-    same = linearised(SPECTRUM)(x, alpha, sigma)
+    same = linearised(SPECTRUM, None)(x, alpha, sigma)
     np.testing.assert_array_equal(same, wiener(SPECTRUM)(x, alpha, sigma))
 
 
@@ -261,11 +262,11 @@ def test_beyond_the_measured_levels_the_gain_goes_on_as_it_must():
 @pytest.mark.thorough
 def test_gradients_are_finite_differences_and_smooth_at_a_level():
     gain, bias = measured()
-    spectrum = Spectrum(LAM, MU, denoiser=Measured.from_levels(LAM, LEVELS, gain, bias))
+    spectrum = modes_of(Spectrum(LAM, MU), denoiser=Measured.from_levels(LAM, LEVELS, gain, bias))
     levels = np.array([-8.0, LEVELS[5], 0.3, LEVELS[8], 7.5])
 
     def value(x):
-        return loss(spectrum, NoiseSchedule(x), "ddpm")
+        return loss(spectrum, NoiseSchedule(x), sampler="ddpm")
 
     with jax.enable_x64(True):
         got = jax.jit(jax.grad(value))(jnp.asarray(levels))
@@ -282,7 +283,7 @@ def test_a_fit_to_the_ideal_denoiser_is_the_plain_fit():
     levels = np.linspace(-12, 12, 33)
     gain = wiener_gain(levels)
     ideal = Measured.from_levels(LAM, levels, gain, 0 * gain)
-    plain, probed = (fit(Spectrum(LAM, MU, denoiser=one), 6) for one in (None, ideal))
+    plain, probed = (fit(modes_of(Spectrum(LAM, MU), denoiser=one), 6) for one in (None, ideal))
     np.testing.assert_allclose(probed.value, plain.value, rtol=1e-9)
     np.testing.assert_allclose(probed.schedule.logsnr, plain.schedule.logsnr, atol=1e-4)
 
@@ -290,7 +291,7 @@ def test_a_fit_to_the_ideal_denoiser_is_the_plain_fit():
 @pytest.mark.slow
 def test_a_fit_to_a_denoiser_is_better_for_it_than_the_plain_fit():
     gain, bias = measured(gain_factor=0.7)
-    spectrum = Spectrum(LAM, MU, denoiser=Measured.from_levels(LAM, LEVELS, gain, bias))
+    spectrum = modes_of(Spectrum(LAM, MU), denoiser=Measured.from_levels(LAM, LEVELS, gain, bias))
     plain, probed = fit(Spectrum(LAM, MU), 6), fit(spectrum, 6)
     assert probed.converged
     assert probed.value < 0.99 * loss(spectrum, plain.schedule)
@@ -310,24 +311,24 @@ def test_groups_of_directions_stand_for_all_of_them():
     gain, bias = measured(levels=LEVELS, lam=lam)
     wiener = wiener_gain(lam=lam)  # what is over it is no smooth function of the eigenvalue
     gain = wiener + (gain - wiener) * (1 + 0.3 * rng.normal(size=d))
-    spectrum = Spectrum(lam, mean, denoiser=Measured.from_levels(lam, LEVELS, gain, bias))
-    nodes = spectrum.quadrature()
+    spectrum = modes_of(Spectrum(lam, mean), denoiser=Measured.from_levels(lam, LEVELS, gain, bias))
+    nodes = spectrum.quadrature(40)
     assert nodes.dimension <= 164
     np.testing.assert_allclose(nodes.weights.sum(), d)
     for sampler in ("ddim", "ddpm"):
         for steps in (4, 12):
             schedule = NoiseSchedule(np.append(np.linspace(-10, 7, steps), np.inf))
-            want = float(loss(spectrum, schedule, sampler))
-            np.testing.assert_allclose(loss(nodes, schedule, sampler), want, rtol=0.02)
+            want = float(loss(spectrum, schedule, sampler=sampler))
+            np.testing.assert_allclose(loss(nodes, schedule, sampler=sampler), want, rtol=0.02)
     whole, grouped = (fit(spectrum, 5, nodes=n, restarts=1) for n in (None, 40))
     assert grouped.value < 1.001 * whole.value
-    assert nodes.quadrature().dimension == nodes.dimension
+    assert nodes.quadrature(40).dimension == nodes.dimension
 
 
 def test_zeros_are_one_group():
     lam = np.concatenate([np.geomspace(1, 1e-2, 200), np.zeros(50)])
     gain, bias = measured(levels=LEVELS, lam=lam)
-    spectrum = Spectrum(lam, denoiser=Measured.from_levels(lam, LEVELS, gain, bias))
+    spectrum = modes_of(Spectrum(lam), denoiser=Measured.from_levels(lam, LEVELS, gain, bias))
     nodes = spectrum.quadrature(10)
     assert nodes.weights[nodes.eigenvalues == 0].sum() == 50
     np.testing.assert_allclose(nodes.weights @ nodes.eigenvalues, lam.sum(), rtol=1e-3)
@@ -340,24 +341,24 @@ def found(samples):
     return probe(denoise, samples, SPECTRUM, levels=LEVELS, n=20, source=source)
 
 
-def test_attach_says_whose_denoiser_it_is_and_keeps_a_floor(found):
+def test_a_task_says_whose_denoiser_it_has_and_keeps_a_floor(found):
     given = replace(SPECTRUM, source={"name": "data"})
-    attached = found.attach(given)
-    assert attached.source["name"] == "data"
-    assert attached.source["denoiser"]["run"] == "runs/x"
-    assert attached.fingerprint != given.fingerprint
-    floored = found.attach(given.floor(0.05))
+    task = GaussianTask.resolve(given, denoiser=found)
+    assert task.source["name"] == "data"
+    assert task.source["denoiser"]["run"] == "runs/x"
+    assert task.fingerprint != given.fingerprint
+    floored = GaussianTask.resolve(given.floor(0.05), denoiser=found).modes
     np.testing.assert_allclose(floored.eigenvalues, np.maximum(LAM, 0.05))
     (alpha,), (sigma,) = scales(LEVELS[[4]], "vp")
     with jax.enable_x64(True):  # what it does is what was measured, whatever the data
-        got = np.asarray(floored.denoiser.affine(jnp.asarray(alpha), jnp.asarray(sigma))[0])
+        got = np.asarray(floored.response.affine(jnp.asarray(alpha), jnp.asarray(sigma))[0])
     np.testing.assert_allclose(got * alpha, found.gain[4], rtol=1e-9)
 
 
-def test_attach_refuses_other_data(found):
-    assert "8 dimensions, the spectrum has 2" in one_line(found.attach, Spectrum([1.0, 2.0]))
+def test_a_probe_of_other_data_is_refused(found):
+    assert "8 dimensions, the spectrum has 2" in one_line(found.on, Spectrum([1.0, 2.0]))
     other = Spectrum(LAM * 1.01, MU)
-    assert "differ by 0.49" in one_line(found.attach, other, name="mine")
+    assert "differ by 0.49" in one_line(found.on, other, name="mine")
 
 
 def test_a_probe_survives_its_file(found, tmp_path):
@@ -368,7 +369,7 @@ def test_a_probe_survives_its_file(found, tmp_path):
         np.testing.assert_array_equal(back.standard_errors[name], found.standard_errors[name])
     np.testing.assert_array_equal(back.logsnr, LEVELS)
     assert back.source == dict(found.source)
-    assert back.attach().fingerprint == found.attach().fingerprint
+    assert back.fingerprint == found.fingerprint
 
 
 def _changed(path, **changes):
@@ -410,11 +411,10 @@ def test_a_truncated_probe_file_is_refused(found, tmp_path):
 
 @pytest.mark.thorough
 def test_the_file_of_a_fit_holds_the_denoiser(found, tmp_path):
-    result = fit(found.attach(), 4)
+    result = fit(SPECTRUM, 4, denoiser=found)
     back = load(save(tmp_path / "schedule.json", result))
     assert back.source["denoiser"]["step"] == 7
     np.testing.assert_allclose(loss(back.nodes, back.schedule), result.node_value, rtol=1e-12)
-    assert "save the probe" in one_line(save, tmp_path / "x.npz", found.attach())
 
 
 @pytest.mark.parametrize(
@@ -452,7 +452,3 @@ def test_a_constant_of_another_program_is_no_other_array():
     want = transfer(plan("ddim", schedule), Spectrum(lam.copy()))
     np.testing.assert_array_equal(got.variance, want.variance)
     assert denoise is not None
-
-
-def test_a_sweep_refuses_a_probed_denoiser(found):
-    assert "use fit" in one_line(sweep, [found.attach()], [3])

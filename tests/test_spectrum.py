@@ -400,7 +400,7 @@ def test_many_zeros_are_one_node():
     assert small.dimension == 10
     schedule = family("karras", 5)
     for sampler in ("ddim", "ddpm"):
-        whole, nodes = (loss(one, schedule, sampler) for one in (spectrum, small))
+        whole, nodes = (loss(one, schedule, sampler=sampler) for one in (spectrum, small))
         assert nodes == pytest.approx(whole, rel=1e-12)
 
 

@@ -70,7 +70,7 @@ def test_the_mean_and_the_vectors_are_drawn_where_they_can_be(kind, tmp_path):
     spectrum = sx.Spectrum.from_samples(x, method=method)
     figure = spectrum_figure(spectrum)
     titles = [axes.get_title("center") for axes in figure.axes]
-    assert ("vector 7" in titles) == (kind != "none")
+    assert ("eigenvector 7" in titles) == (kind != "none")
     if kind == "exact":
         mean = next(axes for axes in figure.axes if axes.get_title("center") == "mean")
         shown = mean.images[0].get_array()

@@ -172,10 +172,10 @@ def test_heuristics_are_their_losses(made, request):
         spectrum, steps = SPECTRA[row["spectrum"]], row["steps"]
         nodes = spectrum.quadrature(40)
         closed = sx.spectral(spectrum, steps, loss=row["loss"], alpha_bar_range=ends)
-        want = {"spectral": float(sx.loss(nodes, closed, "ddim", row["loss"]))}
+        want = {"spectral": float(sx.loss(nodes, closed, sampler="ddim", loss=row["loss"]))}
         for name in sx.SCHEDULES:
             schedule = sx.family(name, steps, alpha_bar_range=ends)
-            want[name] = float(sx.loss(nodes, schedule, "ddim", row["loss"]))
+            want[name] = float(sx.loss(nodes, schedule, sampler="ddim", loss=row["loss"]))
         got = {name: row[f"heuristic_{name}"] for name in want}
         assert got == pytest.approx(want, rel=1e-9)
         del want["spectral"]  # it looks at the data
@@ -596,7 +596,7 @@ def test_recommend_gives_the_fewest_steps(w2):
     assert ddim.value == pytest.approx(six, rel=1e-9)
     assert ddim.best_heuristic_value > ddim.value
     assert heun.calls == 2 * heun.steps
-    value = float(sx.loss(law, heun.schedule, "heun"))
+    value = float(sx.loss(law, heun.schedule, sampler="heun"))
     assert heun.value == pytest.approx(value, rel=1e-6)
     # Out of reach: the best that each can do, over all S.
     for row in sx.recommend(law, 1e-9, **options):

@@ -265,7 +265,7 @@ def test_blocks_of_rows_change_nothing(monkeypatch, sampler, options, elements):
     numbers, spectrum = plan(sampler, NoiseSchedule(levels), **options), Spectrum(LAM)
     want = transfer(numbers, spectrum)
     monkeypatch.setattr(core, "_BLOCK_ELEMENTS", elements)
-    compiled = core._transfer.__wrapped__
+    compiled = core.transfer_modes.__wrapped__
     compiled.clear_cache()
     try:
         got = transfer(numbers, spectrum)
@@ -289,7 +289,7 @@ def test_a_spectrum_too_large_for_one_block():
 def test_another_schedule_does_not_compile_again(sampler, options):
     levels, spectrum = uneven_levels(7, np.inf), Spectrum(LAM)
     transfer(plan(sampler, NoiseSchedule(levels), **options), spectrum)
-    compiled = core._transfer.__wrapped__
+    compiled = core.transfer_modes.__wrapped__
     before = compiled._cache_size()
     for shift in (0.5, 1.0):
         transfer(plan(sampler, NoiseSchedule(levels + shift), **options), Spectrum(2 * LAM))

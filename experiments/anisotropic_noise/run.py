@@ -34,8 +34,8 @@ from experiments.common import (
     write_json,
 )
 from experiments.resuming import result_at
-from specjax.evaluate.bands import band_power
-from specjax.evaluate.collect import collect
+from specjax.evaluate.power_spectrum import band_power
+from specjax.evaluate.subsample import random_subsample
 from specjax.files.forward_noise import ForwardNoise
 
 RESULTS = Path(__file__).parent / "results"
@@ -107,9 +107,8 @@ def judged(run: Any, clean: np.ndarray, features: Any, seed: int, config: Config
 
 def features_of(stem: str, data: sx.data.Dataset, config: Config, work: Path) -> Any:
     """A classifier's features, trained once on the clean data; None where none are asked for."""
-    from specjax.evaluate.features import open_features, save_features
-    from specjax.evaluate.training import train_features
-    from specjax.evaluate.training_options import TrainOptions
+    from specjax.evaluate.classifier_features import open_features, save_features
+    from specjax.evaluate.classifier_training import TrainOptions, train_features
 
     if not config.features:
         return None
@@ -131,7 +130,7 @@ def one(name: str, data: str, seed: int, config: Config, work: Path, results: Pa
     words = name.replace(", ", "_").replace(" ", "_")
     run = trained(name, opened, seed, config, work / f"{stem}-{seed}-{words}")
     seconds = time.perf_counter() - begun
-    clean = collect(opened.samples, opened.data_range, most=config.n)
+    clean = random_subsample(opened.samples, opened.data_range, size=config.n)
     found = {
         "noise": None if run.noise is None else run.noise.name,
         "choice": asdict(run.config.forward),

@@ -11,7 +11,7 @@ import numpy as np
 import specjax as sx
 from experiments.beyond_gaussian.config import ENDS, HEURISTICS, Config
 from experiments.beyond_gaussian.subjects import Case
-from specjax.evaluate.energy import energy_distance
+from specjax.evaluate.energy_mmd import energy_distance
 from specjax.evaluate.frechet import frechet, frechet_of_moments
 from specjax.learning.teacher import fine_plan
 

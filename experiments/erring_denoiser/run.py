@@ -74,7 +74,7 @@ class Fitted:
         """What each column's loss is of the heuristics: their order, without a network."""
         made = {x: sx.family(x, steps, alpha_bar_range=ENDS) for x in HEURISTICS}
         return {
-            name: {x: float(sx.loss(spectrum, one, sampler)) for x, one in made.items()}
+            name: {x: float(sx.loss(spectrum, one, sampler=sampler)) for x, one in made.items()}
             for name, spectrum in self.spectra.items()
         }
 

@@ -15,8 +15,8 @@ from experiments.high_frequencies.schedules import learned
 from experiments.high_frequencies.spectra import stationary
 from experiments.learned_plans import config as plans
 from experiments.learned_plans import subjects
-from specjax.evaluate.bands import band_power
 from specjax.evaluate.frechet import frechet
+from specjax.evaluate.power_spectrum import band_power
 
 FINE = "fine solution, 64 steps"
 _FINE_STEPS = 64

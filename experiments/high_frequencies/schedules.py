@@ -39,7 +39,8 @@ def judged(
     variance = np.asarray(sx.transfer(sx.plan(sampler, schedule), spectrum).variance)
     decibel = bands_of(spectrum).decibel(variance, np.asarray(spectrum.eigenvalues))
     losses = {
-        name: float(sx.loss(spectrum, schedule, sampler, name)) for name in ("w2", "kl", "relative")
+        name: float(sx.loss(spectrum, schedule, sampler=sampler, loss=name))
+        for name in ("w2", "kl", "relative")
     }
     return {
         "logsnr": [round(float(x), 5) for x in np.asarray(schedule.logsnr)[:-1]],

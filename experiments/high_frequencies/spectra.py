@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import specjax as sx
-from specjax.evaluate.bands import BANDS, _rings
+from specjax.evaluate.power_spectrum import BANDS, frequency_bands
 from specjax.spectra.basis import FourierBasis
 
 _BESIDE = Path(__file__).resolve().parents[2] / "../shared/data"
@@ -64,7 +64,7 @@ def stationary(name: str, limit: int | None) -> sx.Spectrum:
 def bands_of(spectrum: sx.Spectrum) -> Bands:
     """Rings of the radius of the frequency; all channels of a frequency are in its band."""
     assert isinstance(spectrum.basis, FourierBasis)
-    members, frequency = _rings(spectrum.basis.grid, BANDS)
+    members, frequency = frequency_bands(spectrum.basis.grid, BANDS)
     return Bands(np.repeat(members, spectrum.dimension // len(members)), frequency)
 
 

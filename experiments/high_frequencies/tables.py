@@ -149,9 +149,9 @@ def lines_of(results: Path = HERE / "results") -> list[str]:
 
 def frequencies() -> list[float]:
     """The frequencies of the bands of 8x8 images."""
-    from experiments.high_frequencies.spectra import BANDS, _rings
+    from experiments.high_frequencies.spectra import BANDS, frequency_bands
 
-    return [float(x) for x in _rings((8, 8), BANDS)[1]]
+    return [float(x) for x in frequency_bands((8, 8), BANDS)[1]]
 
 
 def main(results: Path = HERE / "results", readme: Path = HERE / "README.md") -> None:

@@ -37,7 +37,7 @@ from experiments.intermediate_steps.trajectory import (
     predicted,
 )
 from experiments.resuming import result_at
-from specjax.evaluate.bands import _rings
+from specjax.evaluate.power_spectrum import frequency_bands
 
 DRAWN = 20_000
 """Samples of what a denoiser without a dataset of its own stands for."""
@@ -77,7 +77,7 @@ def denoiser_of(name: str, spectrum: sx.Spectrum, config: Config, work: Path) ->
 
 def bands_of(spectrum: sx.Spectrum) -> tuple[np.ndarray, np.ndarray]:
     """The band of each direction, as :func:`band_power` has them, and their frequencies."""
-    members, frequency = _rings(spectrum.basis.grid, 8)
+    members, frequency = frequency_bands(spectrum.basis.grid, 8)
     return members, frequency
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import specjax as sx
-from specjax.evaluate.bands import band_power
+from specjax.evaluate.power_spectrum import band_power
 
 
 def stopped(plan: sx.SamplerPlan, call: int) -> sx.SamplerPlan:

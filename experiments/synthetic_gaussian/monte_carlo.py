@@ -81,6 +81,8 @@ def measured(
     z = (variance / expected - 1) * np.sqrt((count - 1) / 2)
     found = {"spread": float((z**2).mean())}
     for k, loss in enumerate(("w2", "kl")):
-        found[f"{loss}_predicted"] = float(sx.loss(spectrum, schedule, sampler, loss, process))
+        found[f"{loss}_predicted"] = float(
+            sx.loss(spectrum, schedule, sampler=sampler, loss=loss, process=process)
+        )
         found[f"{loss}_measured"], found[f"{loss}_error"] = float(values[k]), float(errors[k])
     return found

@@ -14,8 +14,8 @@ from experiments.learned_plans import config as learned_plans
 from experiments.learned_plans import subjects as shared
 from experiments.real_spectra.sources import AbsentError, folder
 from experiments.trained_networks.config import ROWS, Config, Row
-from specjax.evaluate.collect import collect
-from specjax.evaluate.features import ClassifierFeatures, open_features, save_features
+from specjax.evaluate.classifier_features import ClassifierFeatures, open_features, save_features
+from specjax.evaluate.subsample import random_subsample
 
 Moments = tuple[np.ndarray, np.ndarray]
 
@@ -66,7 +66,7 @@ def subject_of(name: str, config: Config, work: Path) -> Subject:
     """All of a row, trained where it is not there yet."""
     row = ROWS[name]
     dataset = opened(row, config)
-    data = collect(dataset.samples, dataset.data_range, most=10_000)
+    data = random_subsample(dataset.samples, dataset.data_range, size=10_000)
     run = _network(name, row, dataset, config, work)
     prior = sx.priors.Network(run.denoiser(), run.shape, run.spectrum, source=run.source)
     return Subject(name, data, run, prior, _features(name, row, dataset, config, work))
@@ -95,8 +95,7 @@ def _network(
 def _features(
     name: str, row: Row, dataset: sx.data.Dataset, config: Config, work: Path
 ) -> ClassifierFeatures:
-    from specjax.evaluate.training import train_features
-    from specjax.evaluate.training_options import TrainOptions
+    from specjax.evaluate.classifier_training import TrainOptions, train_features
 
     path = work / f"features-{name}.npz"
     if not path.exists():

@@ -1,7 +1,8 @@
 """The command line: ``specjax fit|compare|spectrum|sweep|learn|train|sample|evaluate|...``.
 
-A user's mistake is one line on standard error and exit code 2; Ctrl-C is 130. Standard output
-holds the result (a table, or JSON with ``--json``), standard error progress and remarks.
+A user's mistake (:class:`specjax.UserError`) is one line on standard error and exit code 2; Ctrl-C
+is 130; anything else is a fault of ours and shows its traceback. Standard output holds the result
+(a table, or JSON with ``--json``), standard error progress and remarks.
 
 A command is a frozen dataclass with ``run()``, in a module of its own or with its nearest
 relative; it takes DATA by a field ``data: GivenData`` (``specjax.cli.data``), and is named in
@@ -14,10 +15,10 @@ import os
 import sys
 from typing import Annotated
 
-import jax
 import tyro
 
-from specjax.cli.console import fail, keep_compilations, one_line_errors
+from specjax._core.checks import UserError
+from specjax.cli.console import keep_compilations
 from specjax.cli.evaluate import EvaluateCommand
 from specjax.cli.fit import Compare, Fit
 from specjax.cli.learn import LearnCommand
@@ -45,6 +46,10 @@ Command = (
     | Annotated[Export, tyro.conf.subcommand("export", prefix_name=False)]
 )
 
+_FAULT = (
+    "\nThis is a fault of specjax, or a machine without the memory or the disk that it needs.\n"
+    "Please report it with the lines above and the command."
+)
 _DESCRIPTION = (
     "Few-step diffusion sampling, learned from the spectrum of data; networks to prove it."
 )
@@ -52,27 +57,24 @@ _DESCRIPTION = (
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point of ``specjax``."""
+    command = tyro.cli(
+        Command,
+        prog="specjax",
+        description=_DESCRIPTION,
+        args=argv,
+        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+    )
     try:
-        with one_line_errors():
-            command = tyro.cli(
-                Command,
-                prog="specjax",
-                description=_DESCRIPTION,
-                args=argv,
-                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
-            )
         keep_compilations()
         command.run()
-    except ValueError as error:
-        sys.exit(fail(str(error)))
+    except UserError as error:
+        print(f"specjax: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("specjax: interrupted; no file is half-written", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        sys.exit(fail(f"{error.filename or 'a file'}: {error.strerror or error}"))
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        sys.exit(fail(f"the device's memory is full; give a smaller --batch: {str(error)[:200]}"))
+    except Exception as error:
+        error.add_note(_FAULT)
+        raise

@@ -1,13 +1,11 @@
-"""What every command shares: one-line errors, progress on standard error, kept compilations."""
+"""What every command shares: progress on standard error, and compilations that are kept."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-import io
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,56 +15,8 @@ from typing import Any
 _LINE_SECONDS = 20.0  # between two lines of progress in a log
 
 
-_UNION = re.compile(
-    r"Error parsing --(?P<name>[\w-]+):[; ]+no type matching[; ]+(?P<form>.+?)[; ]+could[; ]+"
-    r"be[; ]+instantiated[; ]+from[; ]+(?P<given>\[.*?\])\."
-)
-"""What tyro says of an option with several forms, in lines that are broken anywhere."""
-
-
-def fail(message: str) -> int:
-    """Print a mistake as one line; the exit code of one."""
-    print(f"specjax: {' '.join(message.split())}", file=sys.stderr)
-    return 2
-
-
-@contextlib.contextmanager
-def one_line_errors() -> Iterator[None]:
-    """tyro's boxed errors as one line."""
-    box = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(box):
-            yield
-    except SystemExit as error:
-        if error.code == 2:
-            sys.exit(fail(_unboxed(box.getvalue())))
-        raise
-
-
-def _unboxed(text: str) -> str:
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    lines = [line.strip("│╭╮╰╯|+ ") for line in plain.splitlines()]  # ASCII where UTF-8 is not
-    kept: list[str] = []
-    for line in lines[1:]:
-        if line.startswith(("Argument helptext", "For full helptext")):
-            break
-        if line.strip("─- "):
-            kept.append(line)
-    line = "; ".join([*kept, "see 'specjax --help'"]).replace(":;", ":")
-    union = _UNION.search(line)
-    if union:
-        form = re.sub(r"^\{None\}\|", "", union["form"]).replace("|", " or ")
-        given = " ".join(re.findall(r"'(.*?)'", union["given"])) or "nothing"
-        return f"--{union['name']} {given}: give {re.sub('[{}]', '', form)}; see 'specjax --help'"
-    return re.sub(
-        r"Error parsing --([\w-]+): invalid literal for int\(\) with base 10: ('.*?')",
-        r"\1 = \2: give a whole number",
-        line,
-    )
-
-
 def print_json(document: dict[str, Any]) -> None:
-    """A result for machines, on standard output."""
+    """Print a result for machines, on standard output."""
     print(json.dumps(document, indent=1, allow_nan=False))
 
 
@@ -83,7 +33,7 @@ def keep_compilations() -> None:
 
 
 def cache_folder(name: str = "") -> Path | None:
-    """Where things are kept between runs, if it can be written to."""
+    """Return the folder that is kept between runs, if it can be written to."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "specjax" / name
     with contextlib.suppress(OSError):
         cache.mkdir(parents=True, exist_ok=True)
@@ -93,7 +43,7 @@ def cache_folder(name: str = "") -> Path | None:
 
 @contextlib.contextmanager
 def progress(label: str, unit: str, *, long: bool = False) -> Iterator[Callable[..., None]]:
-    """A progress bar on standard error that disappears when it is done.
+    """Show a progress bar on standard error that disappears when it is done.
 
     What it yields is called with the work done, all of it, and a note if there is one.
 
@@ -126,7 +76,7 @@ def progress(label: str, unit: str, *, long: bool = False) -> Iterator[Callable[
 
 
 class _Pace:
-    """The rate of some work, from the first report on: what was there before cost no time."""
+    """Measures the rate of some work from the first report on."""
 
     def __init__(self, unit: str) -> None:
         self.unit = unit
@@ -134,7 +84,7 @@ class _Pace:
         self.said = time.monotonic()
 
     def ahead(self, done: int, total: int | None) -> str:
-        """The rate and the time left, as text; nothing while they are unknown."""
+        """Return the rate and the time left as text; nothing while they are unknown."""
         now = time.monotonic()
         if self.first is None:
             self.first = done, now
@@ -146,7 +96,7 @@ class _Pace:
         return f", {pace} {self.unit}/s, {left} left"
 
     def is_time(self) -> bool:
-        """Whether the last line is long ago."""
+        """Tell whether the last line was printed long ago."""
         if time.monotonic() - self.said < _LINE_SECONDS:
             return False
         self.said = time.monotonic()
@@ -155,7 +105,7 @@ class _Pace:
 
 @contextlib.contextmanager
 def status(label: str) -> Iterator[Callable[[str], None]]:
-    """A spinner on standard error, and what changes its text."""
+    """Show a spinner on standard error; yields what changes its text."""
     from rich.console import Console
 
     console = Console(stderr=True)

@@ -14,6 +14,7 @@ import tyro
 from specjax import data as datasets
 from specjax import files
 from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.cli.console import progress, status
 from specjax.files.forward_noise import ForwardNoise
 from specjax.noise.noise_spectrum import NoiseSpectrum
@@ -59,12 +60,12 @@ class Estimating:
         if self.floor is not None:
             checks.positive("floor", self.floor)
         if self.on_devices and self.method not in (None, "exact"):
-            raise ValueError(f"on_devices applies to method = 'exact', not to {self.method!r}")
+            raise UserError(f"on_devices applies to method = 'exact', not to {self.method!r}")
 
     def options(self) -> dict[str, Any]:
         """As arguments of :meth:`Dataset.spectrum`."""
         shrinkage: float | str = self.shrinkage or 0.0
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(UserError):
             shrinkage = float(shrinkage)
         return {
             "method": self.method or "exact",
@@ -94,7 +95,7 @@ class Data:
         """A spectrum file's spectrum, or data of which hardly anything is read yet.
 
         Raises:
-          ValueError: for what :func:`specjax.data.open` and :func:`io.load` refuse, and for
+          UserError: for what :func:`specjax.data.open` and :func:`io.load` refuse, and for
             options of reading beside a spectrum file.
         """
         self.estimating.check()
@@ -102,7 +103,7 @@ class Data:
             with status(f"opening {self.data}"):
                 return datasets.open(self.data, self.reading)
         for option in self._given():
-            raise ValueError(
+            raise UserError(
                 f"{option} does not apply to {self.data}, a spectrum file: leave it out, or give "
                 "the data"
             )
@@ -122,7 +123,7 @@ class Data:
         shape, method = tuple(opened.source["shape"]), self.estimating.method or "exact"
         found = choice.spectrum(shape, spatial=self.estimating.spatial)
         if found is not None and method == "low-rank":
-            raise ValueError(
+            raise UserError(
                 f"noise = {choice.noise}: a low-rank spectrum has no basis; give --method exact or "
                 "shift-invariant"
             )

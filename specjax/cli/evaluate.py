@@ -17,6 +17,7 @@ import tyro
 from specjax import data as datasets
 from specjax import files
 from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Reading, skipped
 from specjax.cli.evaluate_sources import Schedules, Source, open_source
@@ -68,7 +69,7 @@ class Measuring:
             spatial_axes(shape, self.spatial)
         d = math.prod(shape)
         if self.pca is not None and self.pca > d:
-            raise ValueError(
+            raise UserError(
                 f"pca = {self.pca} components of samples of {d:,} numbers: give at most {d:,}"
             )
 
@@ -83,7 +84,7 @@ class Measuring:
         """The features that are asked for."""
         found: list[Features] = []
         if self.features is not None:
-            from specjax.evaluate.features import open_features
+            from specjax.evaluate.classifier_features import open_features
 
             found.append(open_features(self.features))
         if self.inception_weights is not None:
@@ -170,27 +171,25 @@ class EvaluateCommand:
         self.measuring.check()
         self.schedules.check(self.samples)
         if Path(self.out).suffix.lower() != ".json":
-            raise ValueError(f"out = {self.out!r}: give the file of numbers a name ending in .json")
+            raise UserError(f"out = {self.out!r}: give the file of numbers a name ending in .json")
         files.check_folder(self.out)
         if files.is_spectrum(self.against):
-            raise ValueError(f"{self.against} is a spectrum file: give the data (--against)")
+            raise UserError(f"{self.against} is a spectrum file: give the data (--against)")
         if self.plot is not None:
             from specjax.report.figures.save import check_path
 
             files.check_folder(check_path(self.plot))
             if "spectrum" not in self.measuring.names:
-                raise ValueError("plot draws the spectrum: name it among the measures")
+                raise UserError("plot draws the spectrum: name it among the measures")
 
     def _real(self, opened: datasets.Dataset) -> np.ndarray:
         """The data in memory, or a random part of very many."""
-        from specjax.evaluate.collect import collect, rows_kept
+        from specjax.evaluate.subsample import subsample_dataset
 
-        most = rows_kept(tuple(opened.source["shape"]), self.measuring.n)
         with progress(f"reading {self.against}", "samples", long=True) as update:
-            real = collect(
-                opened.samples, opened.data_range, most=most, seed=self.reading.seed,
-                progress=lambda done, total: update(done, total),
-            )  # fmt: skip
+            real = subsample_dataset(
+                opened, self.measuring.n, seed=self.reading.seed, progress=update
+            )
         if opened.skipped:
             print(f"specjax: {skipped(opened, self.reading.limit)}", file=sys.stderr)
         return real

@@ -14,6 +14,7 @@ import numpy as np
 
 from specjax import data as datasets
 from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.cli.console import progress, status
 from specjax.cli.sample import Along, Drawing, noise_facts, step_of
 from specjax.cli.schedules import SPECTRAL, Found, is_plan, levels_of
@@ -58,7 +59,7 @@ class Schedules:
         if not is_run(samples):
             for one in fields(self):
                 if getattr(self, one.name) != one.default:
-                    raise ValueError(
+                    raise UserError(
                         f"--{one.name.replace('_', '-')} is for the folder of a run, which "
                         f"{samples} is not: leave it out"
                     )
@@ -161,7 +162,7 @@ class RunSource:
 
     def evaluated(self, reference_of: MakeReference, n: int | None) -> list[Evaluation]:
         """A row for each schedule."""
-        from specjax.evaluate.schedules import evaluate_schedules
+        from specjax.evaluate import evaluate_schedules
 
         mesh = self.schedules.drawing(1).mesh()
         self.schedules.drawing(1).check_batch(mesh.size if mesh else 1)
@@ -193,18 +194,17 @@ class FileSource:
         """A file by 'specjax sample', or whatever data can be; a random part of very many.
 
         Raises:
-          ValueError: for what :func:`specjax.data.open` refuses, and NaN.
+          UserError: for what :func:`specjax.data.open` refuses, and NaN.
         """
-        from specjax.evaluate.collect import collect, rows_kept
+        from specjax.evaluate.subsample import subsample_dataset
 
         header = _header(path)
         with status(f"opening {path}"):
             opened = datasets.open(path, key="samples") if header else datasets.open(path)
-            most = rows_kept(tuple(opened.source["shape"]), n)
             try:
-                samples = collect(opened.samples, opened.data_range, most=most)
-            except ValueError as error:
-                raise ValueError(f"{path}: {error}") from error
+                samples = subsample_dataset(opened, n)
+            except UserError as error:
+                raise UserError(f"{path}: {error}") from error
         known = header.get("data", {}) if header else {}
         if not header and opened.data_range is not None:
             known = dict(opened.source)
@@ -221,20 +221,13 @@ class FileSource:
 
     def evaluated(self, reference_of: MakeReference, n: int | None) -> list[Evaluation]:
         """One row."""
-        from specjax.evaluate.evaluation import in_sets, judged
-        from specjax.evaluate.reference import MOST_SAMPLES
+        from specjax.evaluate.evaluation import evaluate_sets, split_into_sets
+        from specjax.evaluate.reference import MAX_N
 
-        reference = reference_of(min(len(self.samples), n or MOST_SAMPLES))
-        sets = in_sets(self.samples, reference.n, reference.seed)
-        total, done = len(sets) if len(sets) > 1 else 2 * len(reference.splits), 0
+        reference = reference_of(min(len(self.samples), n or MAX_N))
+        sets = split_into_sets(self.samples, reference.n, reference.seed)
         with progress("measuring", "comparisons") as update:
-
-            def tell() -> None:
-                nonlocal done
-                done += 1
-                update(done, total)
-
-            return [judged(reference, self.path, sets, tell)]
+            return [evaluate_sets(reference, self.path, sets.__getitem__, len(sets), update)]
 
 
 def _header(path: str) -> dict[str, Any] | None:
@@ -255,7 +248,7 @@ def _check_same(
 ) -> None:
     other = tuple(data.source["shape"])
     if shape != other:
-        raise ValueError(
+        raise UserError(
             f"{path} has samples of shape {shape}, {name} of shape {other}: give data of the same "
             "shape (--against), or read them so (--size, --colour, --window)"
         )
@@ -266,7 +259,7 @@ def _check_same(
     if mapped != own:
         words = {True: "in [-1, 1]", False: "in the units of their own"}
         remedy = "read them with --data-range" if mapped else "read them without --data-range"
-        raise ValueError(f"{path} has samples {words[mapped]}, {name} {words[own]}: {remedy}")
+        raise UserError(f"{path} has samples {words[mapped]}, {name} {words[own]}: {remedy}")
 
 
 def _check_range(path: str, source: Mapping[str, Any], data: datasets.Dataset, name: str) -> None:
@@ -277,7 +270,7 @@ def _check_range(path: str, source: Mapping[str, Any], data: datasets.Dataset, n
         return
     if tuple(first) != tuple(second):
         low, high = first
-        raise ValueError(
+        raise UserError(
             f"{path} is of {source['name']} with data_range = ({low:g}, {high:g}), {name} is read "
             f"with ({second[0]:g}, {second[1]:g}): give --data-range {low:g} {high:g}"
         )

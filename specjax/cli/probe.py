@@ -13,6 +13,7 @@ import tyro
 from specjax import data as datasets
 from specjax import files
 from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Reading, skipped
 from specjax.cli.run_data import data_of_run
@@ -80,7 +81,7 @@ class ProbeCommand:
             checks.whole_number("batch", self.batch)
         noisy, clean = self.logsnr_range
         if not -60 <= noisy < clean <= 60:
-            raise ValueError(
+            raise UserError(
                 f"logsnr_range = {self.logsnr_range}: give NOISY CLEAN, rising, within -60 and 60"
             )
         return np.linspace(noisy, clean, self.levels)
@@ -89,7 +90,7 @@ class ProbeCommand:
         """Where the probe goes, and its picture."""
         out = Path(self.out)
         if out.suffix.lower() != ".npz":
-            raise ValueError(f"out = {self.out!r}: give the probe file a name that ends in .npz")
+            raise UserError(f"out = {self.out!r}: give the probe file a name that ends in .npz")
         picture = out.with_suffix(".png") if self.plot else None
         for path in filter(None, (out, picture)):
             files.check_folder(path)
@@ -132,7 +133,7 @@ class ProbeCommand:
         known = list(run.class_names)
         for name in opened.classes:
             if name not in known:
-                raise ValueError(
+                raise UserError(
                     f"{opened.name} has a class {name!r}, {self.run_folder} learned "
                     f"{', '.join(known[:_NAMED])}{', ...' if len(known) > _NAMED else ''}: give "
                     "data of those, or --label none for a network that is not told the classes"

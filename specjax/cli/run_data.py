@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from specjax import data as datasets
+from specjax._core.checks import UserError
 from specjax.cli.data import Reading
 from specjax.spectra.units import check_units
 
@@ -19,7 +20,7 @@ def data_of_run(run: Run, name: str, against: str | None, reading: Reading) -> d
     """What is given, or what the network was trained on, where that can be had again.
 
     Raises:
-      ValueError: for data of other units, of another range than that of the training, of another
+      UserError: for data of other units, of another range than that of the training, of another
         shape, and where nothing is given and the run's own data are not built in.
     """
     if against is not None:
@@ -29,7 +30,7 @@ def data_of_run(run: Run, name: str, against: str | None, reading: Reading) -> d
     else:
         own = str(run.source.get("name"))
         if own not in datasets.BUILTIN:
-            raise ValueError(
+            raise UserError(
                 f"{name} was trained on {own}, which is not built in: give it, or data like it, by "
                 "--against"
             )
@@ -39,7 +40,7 @@ def data_of_run(run: Run, name: str, against: str | None, reading: Reading) -> d
             opened = datasets.corrupted(opened, **run.source["corruption"])
     shape = tuple(opened.source["shape"])
     if shape != tuple(run.shape):
-        raise ValueError(
+        raise UserError(
             f"samples of {opened.name} have shape {shape}, those of {name} {tuple(run.shape)}: "
             "give data of that shape"
         )
@@ -51,7 +52,7 @@ def _check_range(run: Run, name: str, opened: datasets.Dataset) -> None:
     learned, now = (source.get("data_range") for source in (run.source, opened.source))
     same = opened.source["name"] == run.source.get("name")
     if same and learned is not None and list(learned) != list(now or ()):
-        raise ValueError(
+        raise UserError(
             f"{name} was trained on {opened.name} read with data_range = {tuple(learned)}, here it "
             f"is {tuple(now or ())}: give that one (--data-range)"
         )

@@ -14,6 +14,7 @@ import tyro
 
 from specjax import files
 from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.schedules import SPECTRAL, Found, levels_of, noise_of, schedule_for, source_of
 from specjax.files import corrections_document
@@ -84,7 +85,7 @@ class Along:
             given = f"sampler_options = {' '.join(self.sampler_options)}"
         else:
             return
-        raise ValueError(
+        raise UserError(
             f"{given} beside {self.schedule}, a plan, which says what is done with the network's "
             "answers: leave it out, or give the plan's sigmas as a list"
         )
@@ -147,17 +148,17 @@ class Drawing:
     def check_batch(self, devices: int) -> None:
         """Refuse a batch that does not divide over the devices."""
         if self.batch is not None and self.batch % devices:
-            raise ValueError(
+            raise UserError(
                 f"batch = {self.batch} does not divide over {devices} devices: give a multiple"
             )
 
     def of_run(self, run: Run, name: str) -> np.ndarray | None:
         """The labels [n] of the samples, or None."""
         if not run.classes and self.labels:
-            raise ValueError(f"labels: {name} was trained without classes; leave --labels out")
+            raise UserError(f"labels: {name} was trained without classes; leave --labels out")
         for label in self.labels:
             if not 0 <= label < run.classes:
-                raise ValueError(f"labels = {label}: {name} has classes 0 to {run.classes - 1}")
+                raise UserError(f"labels = {label}: {name} has classes 0 to {run.classes - 1}")
         if not run.classes:
             return None
         return np.resize(np.asarray(self.labels or range(run.classes), np.int32), self.n)
@@ -168,7 +169,7 @@ class Drawing:
 
         own = jax.local_devices()
         if (self.devices or 1) > len(own):
-            raise ValueError(f"devices = {self.devices}: there are {len(own)}")
+            raise UserError(f"devices = {self.devices}: there are {len(own)}")
         own = own[: self.devices]
         return jax.sharding.Mesh(np.array(own), ("samples",)) if len(own) > 1 else None
 
@@ -232,7 +233,7 @@ class Sample:
     def _check_finite(self, samples: np.ndarray) -> None:
         bad = int((~np.isfinite(samples)).reshape(len(samples), -1).any(1).sum())
         if bad:
-            raise ValueError(
+            raise UserError(
                 f"{bad} of {len(samples)} samples are not finite, nothing was written: try another "
                 "checkpoint (--step) or a schedule within the levels that the network knows"
             )
@@ -266,7 +267,7 @@ def step_of(text: str) -> str | int:
     if text in ("last", "best"):
         return text
     if not text.isdecimal():
-        raise ValueError(f"step = {text!r}: give best, last or the number of a checkpoint")
+        raise UserError(f"step = {text!r}: give best, last or the number of a checkpoint")
     return int(text)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from specjax import files
 from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.fitting.learned import FitResult, PlanResult
 from specjax.fitting.spectral import spectral
 from specjax.noise.noise_spectrum import NoiseSpectrum
@@ -36,18 +37,18 @@ def read_schedule(text: str) -> Found:
             if isinstance(found, Found):
                 return found
             if isinstance(found, NoiseSpectrum):
-                raise ValueError(f"{text} is a noise file (for --noise): give a schedule file")
+                raise UserError(f"{text} is a noise file (for --noise): give a schedule file")
             if isinstance(found, Spectrum):
-                raise ValueError(
+                raise UserError(
                     f"{text} is a spectrum file: give a schedule file ('specjax spectrum' shows "
                     "spectra)"
                 )
-            raise ValueError(f"{text} is a probe of a denoiser: give a schedule file")
+            raise UserError(f"{text} is a probe of a denoiser: give a schedule file")
         content = raw.decode(errors="replace").strip().strip("[]()")
     try:
         sigmas = [float(word) for word in re.split(r"[\s,;]+", content.strip()) if word]
     except ValueError:
-        raise ValueError(
+        raise UserError(
             f"{text} is not a schedule file (JSON by 'specjax fit'), nor a plan file (by 'specjax "
             "learn'), nor a list of sigmas"
         ) from None
@@ -83,7 +84,7 @@ def schedule_for(text: str | None, steps: int | None, spectrum: Callable[[], Spe
       spectrum: called for ``spectral`` alone.
 
     Raises:
-      ValueError: for steps beside levels that are given, a name that is neither a family nor a
+      UserError: for steps beside levels that are given, a name that is neither a family nor a
         file, and what :func:`read_schedule` refuses.
     """
     text = SPECTRAL if text is None else text
@@ -94,7 +95,7 @@ def schedule_for(text: str | None, steps: int | None, spectrum: Callable[[], Spe
         checks.one_of("schedule", text, (SPECTRAL, *SCHEDULES))
     found = read_schedule(text)
     if steps is not None and steps != levels_of(found).steps:
-        raise ValueError(
+        raise UserError(
             f"steps = {steps} beside {text}, which has {levels_of(found).steps}: leave --steps "
             "out, or give the name of a family"
         )

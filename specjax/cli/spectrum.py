@@ -10,6 +10,7 @@ import tyro
 
 from specjax import files
 from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Data, GivenData
 from specjax.data import Dataset
@@ -61,19 +62,19 @@ class SpectrumCommand:
         """Refuse before the data are read what has no intervals."""
         checks.whole_number("bootstrap", self.bootstrap, 2)
         if files.is_spectrum(self.data.data):
-            raise ValueError(
+            raise UserError(
                 f"--bootstrap needs the samples, which {self.data.data}, a spectrum file, does "
                 "not have: give the data"
             )
         if self.data.estimating.method == "low-rank":
-            raise ValueError("--bootstrap does not apply to method = 'low-rank': leave it out")
+            raise UserError("--bootstrap does not apply to method = 'low-rank': leave it out")
 
     def _targets(self) -> tuple[Path | None, Path | None]:
         """Where the spectrum goes, and its picture; None for what is not written."""
         data, is_file = Path(self.data.data), files.is_spectrum(self.data.data)
         out = Path(self.out or "spectrum.npz")
         if out.suffix.lower() != ".npz":
-            raise ValueError(f"out = {self.out!r}: give the spectrum file a name that ends in .npz")
+            raise UserError(f"out = {self.out!r}: give the spectrum file a name that ends in .npz")
         if not is_file:
             files.check_apart(data=data, out=out)
         shown_only = is_file and self.out is None

@@ -11,6 +11,7 @@ import tyro
 
 from specjax import data as datasets
 from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Reading, skipped
 from specjax.cli.processes import Processes
@@ -41,7 +42,7 @@ class Corrupting:
     def check(self) -> None:
         """Refuse what can be refused before the data are read."""
         if self.corrupt is None and self.corrupt_std is not None:
-            raise ValueError(
+            raise UserError(
                 f"corrupt_std = {self.corrupt_std!r} is that of --corrupt: give the band, too"
             )
         if self.corrupt is not None:

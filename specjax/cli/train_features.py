@@ -12,10 +12,10 @@ from specjax import data as datasets
 from specjax._core import checks
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Reading, skipped
-from specjax.evaluate.training_options import TrainOptions
+from specjax.evaluate.classifier_training import TrainOptions
 
 if TYPE_CHECKING:
-    from specjax.evaluate.features import ClassifierFeatures
+    from specjax.evaluate.classifier_features import ClassifierFeatures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,23 +36,23 @@ class TrainFeatures:
 
     def run(self) -> None:
         """Data; training; then the file."""
-        from specjax.evaluate import features, training
+        from specjax.evaluate import classifier_features, classifier_training
 
         seed = checks.whole_number("seed", self.reading.seed, 0)
-        features.target(self.out)
+        classifier_features.features_path(self.out)
         with status(f"opening {self.data}"):
             opened = datasets.open(self.data, self.reading)
-        training.check_labelled(opened)
+        classifier_training.check_labelled(opened)
         self.training.check(tuple(opened.source["shape"]))
         with progress("reading", "samples", long=True) as update:
             collected = datasets.collect(opened, cache=self.cache, progress=update)
         if opened.skipped:
             print(f"specjax: {skipped(opened, self.reading.limit)}", file=sys.stderr)
         with progress("training", "steps", long=True) as update:
-            trained = training.train_features(
+            trained = classifier_training.train_features(
                 opened, collected, self.training, seed=seed, progress=update
             )
-        self._print(trained, str(features.save_features(self.out, trained)))
+        self._print(trained, str(classifier_features.save_features(self.out, trained)))
 
     def _print(self, trained: ClassifierFeatures, written: str) -> None:
         source = trained.source

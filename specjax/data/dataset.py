@@ -159,19 +159,12 @@ def _check_memory(shape: Sequence[int]) -> None:
 
 
 def dataset_of_array(
-    name: str,
-    samples: Any,
-    options: Options,
-    *,
-    label: str,
-    source: Mapping[str, Any],
-    data_range: tuple[float, float] | None = None,
-    labels: Any = None,
+    name: str, samples: Any, options: Options, *, label: str, labels: Any = None, **known: Any
 ) -> Dataset:
     """Make a dataset of an array [N, ...], once its shape and dtype are checked.
 
     Args:
-      label: what errors call the array. data_range: its own range. labels: [N] of any kind.
+      label: what errors call the array. labels: [N] of any kind. known: as in :func:`describe`.
     """
     shape = tuple(int(n) for n in samples.shape)
     if len(shape) < 2:
@@ -185,52 +178,50 @@ def dataset_of_array(
         kept = range(shape[0])[shard_slice(shape[0], options.shard, "samples")][: options.limit]
         part = slice(kept.start, kept.stop)
         samples, numbers = samples[part], None if numbers is None else numbers[part]
-    known = {"samples": len(samples), "shape": list(shape[1:]), **source}
-    made = _described(name, samples, samples.dtype, options, label, data_range, known)
-    return replace(made, labels=numbers, classes=classes)
+    data_range, source = describe(name, shape[1:], samples.dtype, options, label=label, **known)
+    return Dataset(name, samples, data_range, {"samples": len(samples), **source}, numbers, classes)
 
 
-def dataset_of_reader(
-    name: str,
-    reader: Any,
-    options: Options,
-    *,
-    source: Mapping[str, Any],
-    data_range: tuple[float, float] | None = None,
-) -> Dataset:
+def dataset_of_reader(name: str, reader: Any, options: Options, **known: Any) -> Dataset:
     """Make a dataset of an iterable of batches that knows its ``sample_shape``, ``sample_dtype``.
 
     Its ``statistics``, if it has some, are part of the provenance, as they change. One with
-    ``classes`` also has ``labelled()``, batches with their labels.
+    ``classes`` also has ``labelled()``, batches with their labels. For known see :func:`describe`.
     """
-    known = {"shape": [int(n) for n in reader.sample_shape], **source}
-    made = _described(name, reader, reader.sample_dtype, options, name, data_range, known)
-    provenance = ChainMap(getattr(reader, "statistics", {}), dict(made.source))
-    return replace(made, source=provenance, classes=getattr(reader, "classes", None))
+    data_range, source = describe(
+        name, reader.sample_shape, reader.sample_dtype, options, label=name, **known
+    )
+    provenance = ChainMap(getattr(reader, "statistics", {}), source)
+    classes = getattr(reader, "classes", None)
+    return Dataset(name, reader, data_range, provenance, classes=classes)
 
 
-def _described(
+def describe(
     name: str,
-    samples: Any,
+    shape: Sequence[int],
     dtype: Any,
     options: Options,
+    *,
     label: str,
-    own_range: tuple[float, float] | None,
     source: Mapping[str, Any],
-) -> Dataset:
-    """Make a dataset whose provenance says how it was read."""
-    given = own_range if options.data_range is None else options.data_range
+    data_range: tuple[float, float] | None = None,
+) -> tuple[tuple[float, float] | None, dict[str, Any]]:
+    """Return the range of samples, and a provenance that says how they were read.
+
+    Args:
+      source: what else is known. data_range: the samples' own, where none is given by an option.
+    """
+    given = data_range if options.data_range is None else options.data_range
     data_range = _range_of(label, dtype, given)
     known: dict[str, Any] = {
-        "name": name,
-        "dtype": str(dtype),
+        "name": name, "dtype": str(dtype), "shape": [int(n) for n in shape],
         "data_range": None if data_range is None else list(data_range),
-    }
+    }  # fmt: skip
     if options.limit is not None:
         known["limit"] = int(options.limit)
     if options.shard is not None:
         known["shard"] = [int(n) for n in options.shard]
-    return Dataset(name, samples, data_range, {**known, **source})
+    return data_range, {**known, **source}
 
 
 def _range_of(

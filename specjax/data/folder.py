@@ -18,8 +18,8 @@ from specjax.data.labels import Classes
 
 SUFFIXES = {"images": (".png", ".jpg", ".jpeg", ".webp"), "sound": (".wav", ".flac")}
 
-_GROUP_BYTES = 16 * 2**20
-_GROUP_FILES = 256
+_FILES_PER_THREAD = 4
+"""Files that are read at a time: what is decoded of them waits for its turn."""
 
 R = TypeVar("R")
 
@@ -32,9 +32,6 @@ def find_files(root: Path) -> tuple[str, list[Path]]:
     """Find the kind of a folder ("images" or "sound") and its files, sorted.
 
     Subfolders are searched; hidden files and folders are left out.
-
-    Raises:
-      UserError: for a folder that has both kinds or neither.
     """
     found: dict[str, list[Path]] = {kind: [] for kind in SUFFIXES}
     for folder, subfolders, names in os.walk(root):
@@ -70,17 +67,10 @@ def name_in(root: Path, path: Path) -> str:
 class FolderReader:
     """Samples of many files, batch by batch; every ``iter`` reads them anew.
 
-    Attributes:
-      root: the folder. files: the files to read, in their order.
-      read: gives the samples [n, *shape] of one file. Whatever it raises makes the file a bad one,
-        except :class:`MixedFilesError`.
-      sample_shape, sample_dtype: of one sample.
-      expected_samples: their number if all files are good, None where only reading tells.
-      threads: of reading. limit: the most samples to read.
-      strict: stop at the first bad file.
-      file_classes: the class of each file, if they have classes.
-      skipped: (file, reason) of the bad files of the latest pass.
-      statistics: numbers of samples and bad files, known once a pass is complete.
+    ``read`` gives the samples [n, *shape] of one file; whatever it raises makes the file a bad one,
+    except :class:`MixedFilesError`. ``expected_samples`` is their number if all files are good,
+    None where only reading tells. Of the latest pass, ``skipped`` has (file, reason) of the bad
+    files and ``statistics`` the numbers of samples and bad files, once it is complete.
     """
 
     root: Path
@@ -132,7 +122,9 @@ class FolderReader:
         self, skipped: list[tuple[str, str]], pending: deque[int]
     ) -> Iterator[np.ndarray]:
         with batching.ordered_map(self.threads) as map_in_order:
-            for group in _groups(self.files):
+            size = 1 if self.threads == 1 else self.threads * _FILES_PER_THREAD
+            for start in range(0, len(self.files), size):
+                group = self.files[start : start + size]
                 with batching.muted_warnings():
                     results = list(map_in_order(lambda path: _attempt(self.read, path), group))
                 for path, result in zip(group, results, strict=True):
@@ -147,11 +139,7 @@ class FolderReader:
 def first_good(
     root: Path, files: Sequence[Path], read: Callable[[Path], R], strict: bool
 ) -> tuple[Path, R]:
-    """Return the first file that can be read, and what was read.
-
-    Raises:
-      UserError: if there is none; if ``strict``, already for a bad file before it.
-    """
+    """Return the first file that can be read, and what was read."""
     skipped = []
     for path in files:
         with batching.muted_warnings():
@@ -187,17 +175,3 @@ def _all_bad(root: Path, skipped: list[tuple[str, str]]) -> str:
         f"data = {str(root)!r} has no good file: all {len(skipped)} are bad, the first is "
         f"{first} ({reason})"
     )
-
-
-def _groups(files: Sequence[Path]) -> Iterator[list[Path]]:
-    """Group files that are read together, so that little decoded data waits for its turn."""
-    group: list[Path] = []
-    size = 0
-    for path in files:
-        size += path.stat().st_size if path.exists() else 0
-        group.append(path)
-        if size >= _GROUP_BYTES or len(group) == _GROUP_FILES:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group

@@ -6,7 +6,6 @@ viewers show it. 16-bit grey becomes 8-bit (value / 257). Of an animation the fi
 
 from __future__ import annotations
 
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,10 +35,24 @@ def open_images(root: Path, files: list[Path], options: Options) -> Dataset:
     fit = None
     if options.size is not None:
         size, fit = height_width(options.size), options.fit or "resize"
+
+    def read(path: Path) -> np.ndarray:
+        """Read one file to uint8 [1, H, W, 3] or [1, H, W]."""
+        image = load_image(path)
+        own = (image.height, image.width)
+        if fit is None and own != size:
+            names = (folder.name_in(root, file) for file in (first, path))
+            sizes = (f"{name} is {h}x{w}" for name, (h, w) in zip(names, (size, own), strict=True))
+            raise folder.MixedFilesError(
+                f"images have mixed sizes: {', '.join(sizes)} (height x width): give size=... "
+                "(--size)"
+            )
+        return np.asarray(fit_image(_opaque(image, _MODES[colour]), size, fit))[None]
+
     reader = folder.FolderReader(
         root=root,
         files=kept,
-        read=partial(read_image, size=size, fit=fit, colour=colour, root=root, first=first),
+        read=read,
         sample_shape=size if colour == "grey" else (*size, 3),
         sample_dtype=np.dtype(np.uint8),
         expected_samples=len(kept) if options.limit is None else min(options.limit, len(kept)),
@@ -55,36 +68,8 @@ def open_images(root: Path, files: list[Path], options: Options) -> Dataset:
     return dataset_of_reader(root.resolve().name, reader, options, source=source)
 
 
-def read_image(
-    path: Path, *, size: tuple[int, int], fit: str | None, colour: str, root: Path, first: Path
-) -> np.ndarray:
-    """Read one file to uint8 [1, H, W, 3] or [1, H, W].
-
-    Args:
-      size: (H, W). fit: "resize", "crop", or None where images must have the size.
-      colour: "rgb" or "grey".
-      root, first: the folder and the file that the size is from, for the error.
-
-    Raises:
-      folder.MixedFilesError: for an image of another size, without a fit.
-    """
-    image = load_image(path)
-    own = (image.height, image.width)
-    if fit is None and own != size:
-        names = (folder.name_in(root, file) for file in (first, path))
-        told = (f"{name} is {h}x{w}" for name, (h, w) in zip(names, (size, own), strict=True))
-        raise folder.MixedFilesError(
-            f"images have mixed sizes: {', '.join(told)} (height x width): give size=... (--size)"
-        )
-    return np.asarray(fit_image(_opaque(image, _MODES[colour]), size, fit))[None]
-
-
 def load_image(path: Path) -> Image:
-    """Load an image, decoded and upright.
-
-    Raises:
-      ValueError: for a file that is no image; Pillow raises other errors for damaged ones.
-    """
+    """Load an image, decoded and upright."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:

@@ -31,9 +31,6 @@ def encode_labels(name: str, values: Any, count: int) -> tuple[np.ndarray, tuple
     Args:
       name: of the labels, for errors. values: whole numbers or text. count: N.
 
-    Raises:
-      UserError: for another shape or another kind of values.
-
     Example:
       >>> encode_labels("labels", [7, 3, 7], 3)
       (array([1, 0, 1], dtype=int32), ('3', '7'))
@@ -59,9 +56,6 @@ def file_classes(root: Path, files: Sequence[Path], rule: str | None) -> Classes
     Args:
       rule: "folder" (the first subfolder), "prefix" (before the first "_" of the name), "none", or
         None for "folder" where every file is in one of several subfolders.
-
-    Raises:
-      UserError: for another rule; if some file has no class by this rule.
     """
     if rule is not None:
         checks.one_of("label", rule, ("folder", "prefix", NONE))

@@ -34,10 +34,6 @@ def read(
       path: of the file. key: the array in a ``.npz`` that has several.
       names: the built-in sets, which the user may have meant, for the hint.
       label: the array of labels in a ``.npz``; None to look for one, "none" for no labels.
-
-    Raises:
-      UserError: for a file that is missing, of another kind, damaged or pickled, and for a key
-        that is missing or does not exist.
     """
     _check_path(path, list(names))
     keys: dict[str, str] = {}

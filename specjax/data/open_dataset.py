@@ -28,15 +28,8 @@ def open(spec: Any, options: Options | None = None, **changes: Any) -> Dataset:
         - an array [N, ...];
         - an iterable of batches [n, ...], or a callable that returns one.
 
-      options: how it is read, see :class:`Options`.
-      changes: options by name, such as ``size=64``. What applies:
-
-        - to all: data_range, limit; and shard, except to batches;
-        - to ``patches``: seed;
-        - to ``.npz`` files: key, label;
-        - to TFDS sets: key, label, data_dir, size, fit;
-        - to images: label, size, fit, colour, strict;
-        - to sound: label, rate, window, hop, silence, normalise, strict.
+      options: how it is read, see :class:`Options`, which also says what each applies to.
+      changes: options by name, such as ``size=64``.
 
     Returns:
       A :class:`Dataset`. Only a ``.npz`` is read at once. Folders and TFDS sets are read batch by

@@ -135,11 +135,7 @@ def shard_slice(total: int, shard: tuple[int, int] | None, items: str) -> slice:
 
 
 def height_width(given: int | tuple[int, int], name: str = "size") -> tuple[int, int]:
-    """Return both sides of a size.
-
-    Raises:
-      UserError: for what is no size.
-    """
+    """Return both sides of a size."""
     sides = _integers(given if isinstance(given, tuple | list) else (given, given))
     if len(sides) != 2 or min(sides) < 1:
         raise UserError(f"{name} = {given!r}: give a side, such as 64, or (height, width)")

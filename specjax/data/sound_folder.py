@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +37,24 @@ def open_sound(root: Path, files: list[Path], options: Options) -> Dataset:
         normalise=options.normalise or "peak",
     )
 
-    def usable_rate(path: Path) -> int:
-        """Return the rate of a file, once it is known to give windows."""
+    def rate_and_windows(path: Path) -> tuple[int, np.ndarray]:
         sound, own = load_sound(path)
-        windows.cut(resample(sound, own, options.rate or own))
-        return own
+        return own, windows.cut(resample(sound, own, options.rate or own))
 
-    first, first_rate = folder.first_good(root, files, usable_rate, options.strict)
+    first, (first_rate, _) = folder.first_good(root, files, rate_and_windows, options.strict)
     rate = options.rate or first_rate
-    read = partial(
-        read_sound, windows=windows, rate=rate, convert=options.rate is not None, root=root,
-        first=first,
-    )  # fmt: skip
+
+    def read(path: Path) -> np.ndarray:
+        """Read one file to windows [n, window]."""
+        own, samples = rate_and_windows(path)
+        if own != rate and options.rate is None:
+            names = [folder.name_in(root, file) for file in (first, path)]
+            raise folder.MixedFilesError(
+                f"sound files have mixed rates: {names[0]} has {rate} Hz, {names[1]} has {own} Hz: "
+                "give rate=... (--rate)"
+            )
+        return samples
+
     reader = folder.FolderReader(
         root=root,
         files=kept,
@@ -78,11 +83,7 @@ class Windows:
     normalise: str
 
     def cut(self, sound: np.ndarray) -> np.ndarray:
-        """Cut sound [L] into windows [n, window].
-
-        Raises:
-          ValueError: for sound that gives none.
-        """
+        """Cut sound [L] into windows [n, window]; sound that gives none is an error."""
         if len(sound) < self.window:
             raise ValueError(f"has {len(sound)} samples, less than a window of {self.window}")
         peak = np.abs(sound).max()
@@ -98,34 +99,8 @@ class Windows:
         return loud
 
 
-def read_sound(
-    path: Path, *, windows: Windows, rate: int, convert: bool, root: Path, first: Path
-) -> np.ndarray:
-    """Read one file to windows [n, window].
-
-    Args:
-      windows: how it is cut. rate: of all files. convert: whether others are resampled to it.
-      root, first: the folder and the file that the rate is from, for the error.
-
-    Raises:
-      folder.MixedFilesError: for a file of another rate, if it is not resampled.
-    """
-    sound, own = load_sound(path)
-    if own != rate and not convert:
-        names = [folder.name_in(root, file) for file in (first, path)]
-        raise folder.MixedFilesError(
-            f"sound files have mixed rates: {names[0]} has {rate} Hz, {names[1]} has {own} Hz: "
-            "give rate=... (--rate)"
-        )
-    return windows.cut(resample(sound, own, rate))
-
-
 def load_sound(path: Path) -> tuple[np.ndarray, int]:
-    """Load mono sound [L] (float32) and its rate.
-
-    Raises:
-      ValueError: for a file that is damaged, truncated or empty.
-    """
+    """Load mono sound [L] (float32) and its rate."""
     soundfile = _import("soundfile")
     _check_whole(path)
     try:

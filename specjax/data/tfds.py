@@ -74,11 +74,8 @@ def open_tfds(spec: str, options: Options) -> Dataset:
 class RecordReader:
     """Samples of records, batch by batch; every ``iter`` reads them anew.
 
-    Attributes:
-      folder: of the prepared set. records: of the split, with random access.
-      kept: the indices of the records to read.
-      decode: turns a record into a sample. sample_shape, sample_dtype: of one sample.
-      record_classes: the class of each record, if they have classes.
+    ``folder`` is that of the prepared set, ``records`` are those of the split with random access,
+    of which the indices ``kept`` are read; ``decode`` turns a record into a sample.
     """
 
     folder: Path
@@ -184,11 +181,7 @@ def _data_dir(given: str | os.PathLike[str] | None) -> Path:
 def _find_prepared(
     tfds: Any, root: Path, name: str, config: str | None, version: str | None
 ) -> Path:
-    """Return the folder of the newest version of a set, or of the given version.
-
-    Raises:
-      UserError: if it is not there, with what is there or how to prepare it.
-    """
+    """Return the folder of the newest version of a set, or of the given version."""
     if not (root / name).is_dir():
         raise UserError(_no_such_set(tfds, root, name))
     found = [file.parent for file in (root / name).glob("*/**/dataset_info.json")]
@@ -223,11 +216,9 @@ def _no_such_set(tfds: Any, root: Path, name: str) -> str:
 
 def _how_to_prepare(name: str, root: Path | str, problem: str) -> str:
     missing = importlib.util.find_spec("tensorflow") is None
-    needs = " (that needs TensorFlow, missing here: pip install tensorflow)" if missing else ""
-    return (
-        f"{problem}: prepare it once{needs} with "
-        f"'tfds build {name} --file_format=array_record --data_dir={root}'"
-    )
+    needs = " (after pip install tensorflow)" if missing else ""
+    command = f"tfds build {name} --file_format=array_record --data_dir={root}"
+    return f"{problem}: prepare it once{needs} with '{command}'"
 
 
 # Records: which feature is the sample, which one the class

@@ -9,22 +9,21 @@ them. :func:`evaluate` takes several, with error bars and the floor of the same 
 :func:`evaluate_schedules` draws the samples itself, with any denoiser, along several schedules.
 """
 
-from specjax.evaluate.bands import BandPower, band_power
-from specjax.evaluate.energy import energy_distance, polynomial_mmd
-from specjax.evaluate.estimates import Bands, Estimate, Evaluation
-from specjax.evaluate.evaluation import evaluate
+from specjax.evaluate.energy_mmd import energy_distance, polynomial_mmd
+from specjax.evaluate.error_bars import Bands, Estimate, Evaluation
+from specjax.evaluate.evaluation import evaluate, evaluate_schedules
+from specjax.evaluate.feature_spaces import Features, principal
 from specjax.evaluate.frechet import frechet, frechet_of_moments
-from specjax.evaluate.manifold import (
+from specjax.evaluate.measures import MEASURES, Measure
+from specjax.evaluate.power_spectrum import BandPower, band_power
+from specjax.evaluate.precision_recall import (
     DensityCoverage,
     PrecisionRecall,
     density_coverage,
     precision_recall,
 )
-from specjax.evaluate.measures import MEASURES, Measure
 from specjax.evaluate.reference import Reference
-from specjax.evaluate.schedules import evaluate_schedules
-from specjax.evaluate.sliced import sliced_wasserstein
-from specjax.evaluate.spaces import Features, principal
+from specjax.evaluate.sliced_wasserstein import sliced_wasserstein
 
 __all__ = [
     "MEASURES",

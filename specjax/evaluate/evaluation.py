@@ -1,19 +1,33 @@
-"""Samples against data, in one call."""
+"""Evaluate samples, or the samples that a network draws along schedules, against data."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.data import Dataset
-from specjax.evaluate.collect import collect, rows_kept
-from specjax.evaluate.estimates import Evaluation
-from specjax.evaluate.measures import DEFAULT, check_measures
-from specjax.evaluate.reference import MOST_SAMPLES, SPLITS, Progress, Reference, samples_for
-from specjax.evaluate.spaces import Features
-from specjax.evaluate.tasks import tasks_for
+from specjax.evaluate.error_bars import Evaluation
+from specjax.evaluate.feature_spaces import Features
+from specjax.evaluate.measures import DEFAULT, Measured, check_measures
+from specjax.evaluate.pairwise import NotFiniteError
+from specjax.evaluate.reference import MAX_N, SPLITS, Progress, Reference, samples_to_compare
+from specjax.evaluate.subsample import subsample_dataset
+from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.sampling.generate import generate
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
+    from specjax.sampling.step import SamplerPlan
+
+SEEDS = 3
+MAX_SETS = 10
+"""Sets that a large set of samples is cut into, at most."""
 
 
 def evaluate(
@@ -38,13 +52,12 @@ def evaluate(
 
     The error bar of several seeds' sets is the standard error of their mean; set i meets reference
     i. A single set of 2 n samples or more is cut into such sets. That of fewer is the delete-half
-    jackknife's (Shao and Wu 1989): the standard deviation over ``splits`` of how much a random
-    half of the samples differs from all of them beside the same reference. For means it is right;
-    the measures are none, and it is up to 2 times the spread of new sets near the floor, 1.1 to
-    1.5 times far from it (recall 2, and more between n and 2 n samples). The floor's is the
-    standard error over splits. None includes what other data would have given. Samples that know
-    the data (copies, or a model fitted to all of them) can be nearer to the reference than new
-    data: below the floor.
+    jackknife's (:mod:`specjax.evaluate.error_bars`), over ``splits`` random halves. It is right for
+    means, which the measures are not: it is up to 2 times the spread of new sets near the floor,
+    1.1 to 1.5 times far from it (recall 2, and more between n and 2 n samples). The floor's error
+    bar is the standard error over splits. None includes what other data would have given. Samples
+    that know the data (copies, or a model fitted to all of them) can be nearer to the reference
+    than new data: below the floor.
 
     Args:
       samples: one set [m, *shape], or several, one a seed: [seeds, m, *shape] or a list of sets.
@@ -67,7 +80,7 @@ def evaluate(
       An :class:`Evaluation`; its ``n`` says what was compared.
 
     Raises:
-      ValueError: for another shape, NaN, too few samples or data, an unknown measure.
+      UserError: for another shape, NaN, too few samples or data, an unknown measure.
 
     Example:
       >>> rng = np.random.default_rng(0)
@@ -76,100 +89,144 @@ def evaluate(
       >>> found.values["frechet"].value > 3.0 > 1.0 > found.floor["frechet"].value  # 4 (2 - 1)^2
       True
     """
-    data = _in_memory(data, n, seed)
-    sets = _sets(samples, data.ndim)
-    fewest = min(len(one) for one in sets)
-    tasks = tasks_for(check_measures(measures), {})
-    n = samples_for(len(data), min(fewest, MOST_SAMPLES if n is None else n), tasks)
+    if isinstance(data, Dataset):
+        data = subsample_dataset(data, n, seed=seed)
+    data = _sample_array("data", data)
+    sets = _sample_sets(samples, data.ndim)
+    most = min(*map(len, sets), MAX_N if n is None else n)
+    n = samples_to_compare(len(data), most, check_measures(measures))
     if len(sets) == 1:
-        sets = in_sets(sets[0], n, seed)
-    done = _Counter(progress, 2 * splits if len(sets) == 1 else len(sets))
+        sets = split_into_sets(sets[0], n, seed)
+    comparisons, preparation = len(sets) if len(sets) > 1 else 2 * splits, 0
+
+    def preparing(done: int, total: int | None) -> None:
+        nonlocal preparation
+        preparation = total or 0
+        if progress:
+            progress(done, preparation + comparisons)
+
+    def comparing(done: int, total: int | None) -> None:
+        if progress:
+            progress(preparation + done, preparation + comparisons)
+
     reference = Reference.of(
-        data, n=n, measures=measures, features=_several(features), pca=pca, splits=splits,
-        seed=seed, spatial=spatial, progress=done.first,
+        data, n=n, measures=measures, features=[features] if callable(features) else features,
+        pca=pca, splits=splits, seed=seed, spatial=spatial, progress=preparing,
     )  # fmt: skip
-    return judged(reference, name, sets, done)
+    return evaluate_sets(reference, name, sets.__getitem__, len(sets), comparing)
 
 
-def _in_memory(data: Any, n: int | None, seed: int) -> np.ndarray:
-    """Samples [N, *shape] in the network's units."""
-    if not isinstance(data, Dataset):
-        return _rows("data", data)
-    most = rows_kept(tuple(data.source["shape"]), n)
-    return collect(data.samples, data.data_range, most=most, seed=seed)
-
-
-def judged(
+def evaluate_sets(
     reference: Reference,
     name: str,
-    sets: Sequence[np.ndarray],
-    done: Callable[[], None] = lambda: None,
+    draw: Callable[[int], np.ndarray],
+    seeds: int,
+    progress: Progress | None = None,
 ) -> Evaluation:
-    """Sets of samples, one a seed, beside data that are prepared: see :func:`evaluate`.
+    """Evaluate sets of samples against data that are prepared: see :func:`evaluate`.
 
-    A set is looked at once it is its turn, so that a sequence may make it then.
+    Args:
+      draw: the set [m, *shape] of a seed, counted from 0; it is called when its turn comes.
     """
-    found = []
-    if len(sets) > 1:
-        for number, one in enumerate(sets):
-            found.append(reference.compare(reference.mapped(one), number))
-            done()
-        return reference.evaluation(name, found)
-    halves, mapped = [], reference.mapped(sets[0])
-    for number in range(len(reference.splits)):
-        found.append(reference.compare(mapped, number))
-        done()
-        halves.append(reference.compare(mapped, number, half=True))
-        done()
-    return reference.evaluation(name, found, halves)
+    measured: list[Measured] = []
+    if seeds > 1:
+        for seed in range(seeds):
+            measured.append(reference.compare(reference.mapped(draw(seed)), seed))
+            if progress:
+                progress(seed + 1, seeds)
+        return reference.evaluation(name, measured)
+    mapped, comparisons = reference.mapped(draw(0)), 2 * len(reference.splits)
+    for number in range(comparisons):  # beside each split the whole set, then a random half of it
+        measured.append(reference.compare(mapped, number // 2, half=number % 2 == 1))
+        if progress:
+            progress(number + 1, comparisons)
+    return reference.evaluation(name, measured[::2], measured[1::2])
 
 
-def in_sets(samples: np.ndarray, n: int, seed: int) -> list[np.ndarray]:
-    """Samples [m, ...] as disjoint random sets of n, at most ten; all of them if m < 2 n."""
-    count = min(len(samples) // n, 10)
+def split_into_sets(samples: np.ndarray, n: int, seed: int) -> list[np.ndarray]:
+    """Cut samples [m, ...] into disjoint random sets of n, at most ten; keep all if m < 2 n."""
+    count = min(len(samples) // n, MAX_SETS)
     if count < 2:
         return [samples]
     order = np.random.default_rng([seed, count]).permutation(len(samples))
     return [samples[rows] for rows in order[: count * n].reshape(count, n)]
 
 
-def _sets(samples: Any, ndim: int) -> list[np.ndarray]:
-    """The sets of samples [m, *shape]."""
+def _sample_sets(samples: Any, ndim: int) -> list[np.ndarray]:
+    """The sets of samples [m, *shape], where data have ``ndim`` dimensions."""
     if isinstance(samples, list | tuple):
-        sets = [_rows("samples", one) for one in samples]
+        sets = [_sample_array("samples", one) for one in samples]
     else:
-        samples = _rows("samples", samples)
+        samples = _sample_array("samples", samples)
         sets = list(samples) if samples.ndim == ndim + 1 else [samples]
     if not sets:
-        raise ValueError("samples has no sets: give [m, *shape], or such a set for each seed")
+        raise UserError("samples has no sets: give [m, *shape], or such a set for each seed")
     return sets
 
 
-def _rows(name: str, given: Any) -> np.ndarray:
-    found = np.asarray(given)
-    if not found.ndim:
-        raise ValueError(f"{name} = {given!r}: give samples [n, *shape]")
-    return found
+def _sample_array(name: str, samples: Any) -> np.ndarray:
+    array = np.asarray(samples)
+    if not array.ndim:
+        raise UserError(f"{name} = {samples!r}: give samples [n, *shape]")
+    return array
 
 
-def _several(features: Features | Sequence[Features]) -> Sequence[Features]:
-    return (features,) if callable(features) else tuple(features)
+def evaluate_schedules(
+    plans: Mapping[str, SamplerPlan],
+    denoise: Callable[..., Any],
+    reference: Reference,
+    *,
+    seeds: int = SEEDS,
+    labels: Any = None,
+    batch: int | None = None,
+    mesh: Mesh | None = None,
+    noise: NoiseSpectrum | None = None,
+    progress: Progress | None = None,
+) -> list[Evaluation]:
+    """Draw n samples for each plan and each seed, and evaluate them against the reference.
 
+    The noise of sample i of a seed is the same for every plan, and so is what it is compared with:
+    plans differ by less than their error bars suggest, which hold for each alone.
 
-class _Counter:
-    """Tells what is done of all: first the reference, then the rest, one by one."""
+    Args:
+      plans: by name. denoise: as in :func:`specjax.sampling.generate.generate`, as are labels [n],
+        batch, mesh and noise.
+      reference: the data, with their floor and n. Its ``seed`` is that of the first set of
+        samples, the next ones follow.
+      seeds: how many sets of n samples; of one set the error bar is the jackknife's.
+      progress: called with (samples drawn, their number).
 
-    def __init__(self, progress: Progress | None, rest: int) -> None:
-        self.progress, self.rest, self.done, self.total = progress, rest, 0, rest
+    Returns:
+      An :class:`Evaluation` for each plan, in order. Numbers are NaN for a plan whose samples are
+      not finite.
 
-    def first(self, done: int, total: int | None) -> None:
-        self.total = (total or 0) + self.rest
-        self._tell(done)
+    Raises:
+      UserError: for what :func:`specjax.sampling.generate.generate` refuses.
 
-    def __call__(self) -> None:
-        self._tell(self.done + 1)
+    Example:
+      >>> data = np.random.default_rng(0).normal(size=(400, 4))
+      >>> denoise = sx.wiener(sx.Spectrum.from_samples(data))  # or any denoise(x, alpha, sigma)
+      >>> plans = {f"{n} steps": sx.plan("ddpm", sx.family("cosine", n)) for n in (2, 20)}
+      >>> reference = Reference.of(data, measures=["frechet"])
+      >>> coarse, fine = evaluate_schedules(plans, denoise, reference)
+      >>> coarse.values["frechet"].value > fine.values["frechet"].value
+      True
+    """
+    checks.whole_number("seeds", seeds)
+    total = len(plans) * seeds * reference.n
 
-    def _tell(self, done: int) -> None:
-        self.done = done
-        if self.progress:
-            self.progress(self.done, self.total)
+    def draw(number: int, plan: SamplerPlan, seed: int) -> np.ndarray:
+        before = (number * seeds + seed) * reference.n
+        return generate(
+            plan, denoise, reference.n, reference.shape, seed=reference.seed + seed, labels=labels,
+            batch=batch, mesh=mesh, noise=noise,
+            progress=lambda done, _: progress(before + done, total) if progress else None,
+        )  # fmt: skip
+
+    rows = []
+    for number, (name, plan) in enumerate(plans.items()):
+        try:
+            rows.append(evaluate_sets(reference, name, partial(draw, number, plan), seeds))
+        except NotFiniteError:
+            rows.append(reference.not_finite(name, seeds))
+    return rows

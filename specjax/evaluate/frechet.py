@@ -7,7 +7,8 @@ equation 6). **It is squared**, as the FID is; only that of Inception's features
 
 The last trace is the sum of the singular values of ``A B^T``, whatever the factors with
 ``A^T A = S1``, ``B^T B = S2``. No matrix root is taken, so nothing is lost on singular covariances,
-where the eigenvalues of ``S1 S2``, noise of 1e-16, would have roots of 1e-8 each. All is float64.
+where rounding errors of 1e-16 in the eigenvalues of ``S1 S2`` would have roots of 1e-8 each, those
+of ``scipy.linalg.sqrtm(S1 @ S2)`` among them. All is float64.
 
 The distance of two sets from one distribution is not zero but of order d / n: compare it with the
 floor of the same n (:func:`specjax.evaluate.evaluate`).
@@ -21,9 +22,10 @@ import numpy as np
 from scipy.linalg import svdvals
 from scipy.linalg.lapack import dpstrf
 
-from specjax.evaluate.vectors import pair
+from specjax._core.checks import UserError
+from specjax.evaluate.pairwise import as_vector_pair
 
-_NEGATIVE = 1e-6  # of the largest entry: what of a covariance no factor explains
+_UNEXPLAINED = 1e-6  # share of a covariance's largest entry by which its factors may miss it
 
 
 def frechet(a: Any, b: Any) -> float:
@@ -37,19 +39,18 @@ def frechet(a: Any, b: Any) -> float:
       and some 10 d^3, or 2 n m d and some 4 n m^2 where both sets are smaller than d.
 
     Raises:
-      ValueError: for NaN, fewer than two samples, different shapes.
+      UserError: for NaN, fewer than two samples, different shapes.
 
     Example:
       >>> a = np.array([[-1.0], [1.0]])
       >>> frechet(a, a + 3.0)
       9.0
     """
-    a, b = pair(a, b)
+    a, b = as_vector_pair(a, b)
+    (mean_a, factor_a), (mean_b, factor_b) = _mean_and_factor(a), _mean_and_factor(b)
     if max(len(a), len(b)) > a.shape[1]:
-        return frechet_of_moments(*_moments(a), *_moments(b))
-    (mean1, rows1), (mean2, rows2) = _deviations(a), _deviations(b)
-    common = _trace_of_root(rows1, rows2)
-    return _distance(mean1 - mean2, float((rows1**2).sum() + (rows2**2).sum()), common)
+        factor_a, factor_b = (_cholesky(rows.T @ rows) for rows in (factor_a, factor_b))
+    return _distance(mean_a - mean_b, factor_a, factor_b)
 
 
 def frechet_of_moments(mean1: Any, cov1: Any, mean2: Any, cov2: Any) -> float:
@@ -59,7 +60,7 @@ def frechet_of_moments(mean1: Any, cov1: Any, mean2: Any, cov2: Any) -> float:
       mean1, mean2: [d]. cov1, cov2: symmetric [d, d], possibly singular.
 
     Raises:
-      ValueError: for covariances that are not finite, or have a negative eigenvalue.
+      UserError: for covariances that are not finite, or have a negative eigenvalue.
 
     Example:
       >>> frechet_of_moments([0.0], [[4.0]], [0.0], [[1.0]])
@@ -68,47 +69,38 @@ def frechet_of_moments(mean1: Any, cov1: Any, mean2: Any, cov2: Any) -> float:
     mean1, mean2 = (np.asarray(x, np.float64) for x in (mean1, mean2))
     cov1, cov2 = (np.asarray(x, np.float64) for x in (cov1, cov2))
     if {cov1.shape, cov2.shape} != {2 * mean1.shape} or mean1.shape != mean2.shape:
-        raise ValueError(
+        raise UserError(
             f"means of shape {mean1.shape} and {mean2.shape} with covariances of shape "
             f"{cov1.shape} and {cov2.shape}: give [d] and [d, d]"
         )
-    common = _trace_of_root(_factor(cov1), _factor(cov2))
-    return _distance(mean1 - mean2, float(np.trace(cov1) + np.trace(cov2)), common)
+    return _distance(mean1 - mean2, _cholesky(cov1), _cholesky(cov2))
 
 
-def _distance(shift: np.ndarray, traces: float, common: float) -> float:
-    """The sum, where rounding of two equal Gaussians may be below zero."""
-    return max(float(shift @ shift) + traces - 2 * common, 0.0)
+def _distance(shift: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
+    """The distance of Gaussians with covariances ``a^T a`` and ``b^T b``."""
+    common = svdvals(a @ b.T, check_finite=False).sum() if len(a) and len(b) else 0.0
+    distance = float(shift @ shift + (a**2).sum() + (b**2).sum() - 2 * common)
+    return max(distance, 0.0)  # rounding may leave less than zero for equal Gaussians
 
 
-def _trace_of_root(a: np.ndarray, b: np.ndarray) -> float:
-    """``tr (S1^1/2 S2 S1^1/2)^1/2`` for ``S1 = a^T a``, ``S2 = b^T b``."""
-    return float(svdvals(a @ b.T, check_finite=False).sum()) if len(a) and len(b) else 0.0
+def _cholesky(covariance: np.ndarray) -> np.ndarray:
+    """Return ``A`` [rank, d] with ``A^T A = covariance``, by Cholesky with pivots.
 
-
-def _factor(covariance: np.ndarray) -> np.ndarray:
-    """``A`` [rank, d] with ``A^T A`` the covariance: Cholesky with pivots, up to rounding.
-
-    Its d^3 / 3 operations are a tenth of an eigendecomposition's.
+    Its d^3 / 3 operations are a tenth of those of an eigendecomposition.
     """
     if not np.isfinite(covariance).all():
-        raise ValueError("the covariance has NaN or infinite entries")
+        raise UserError("the covariance has NaN or infinite entries")
     upper, pivots, rank, _ = dpstrf(covariance)
-    found = np.zeros((rank, len(covariance)))
-    found[:, pivots - 1] = np.triu(upper)[:rank]
-    if np.abs(found.T @ found - covariance).max(initial=0.0) > _NEGATIVE * covariance.max():
-        raise ValueError(
+    factor = np.zeros((rank, len(covariance)))
+    factor[:, pivots - 1] = np.triu(upper)[:rank]
+    if np.abs(factor.T @ factor - covariance).max(initial=0.0) > _UNEXPLAINED * covariance.max():
+        raise UserError(
             "the covariance has a negative eigenvalue or is not symmetric: it is not a covariance"
         )
-    return found
+    return factor
 
 
-def _deviations(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean [d], and rows whose products add up to the unbiased covariance."""
+def _mean_and_factor(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean [d], and rows R [n, d] with ``R^T R`` the unbiased covariance."""
     mean = x.mean(0, dtype=np.float64)
     return mean, (x - mean) / np.sqrt(len(x) - 1)
-
-
-def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    mean, rows = _deviations(x)
-    return mean, rows.T @ rows

@@ -1,21 +1,29 @@
-"""The table of measures: what each needs and gives. Adding one touches its file and this table."""
+"""The table of measures, and what each of them is taken on.
+
+A new measure touches its own file and this table.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from specjax._core import checks
-from specjax.evaluate.bands import band_power
-from specjax.evaluate.energy import energy_distance, polynomial_mmd
+from specjax._core.checks import UserError
+from specjax.evaluate.energy_mmd import energy_distance, polynomial_mmd
+from specjax.evaluate.feature_spaces import Features
 from specjax.evaluate.frechet import frechet
-from specjax.evaluate.manifold import density_coverage, precision_recall
-from specjax.evaluate.sliced import sliced_wasserstein
+from specjax.evaluate.power_spectrum import band_power
+from specjax.evaluate.precision_recall import density_coverage, precision_recall
+from specjax.evaluate.sliced_wasserstein import sliced_wasserstein
 
-Found = Mapping[str, Any]
-"""What a measure gives: a number for each of its columns, and what else it knows."""
+Measured = Mapping[str, Any]
+"""What a measure returns: a number for each of its columns, and :data:`BANDS` of the spectrum."""
+
+BANDS = "bands"
+"""The entry of power per band: [4, bands] of frequency, generated, real and decibel."""
 
 
 class Measure(NamedTuple):
@@ -23,22 +31,28 @@ class Measure(NamedTuple):
 
     Attributes:
       summary: one line for help and tables.
-      function: (generated, data, seed) to a number for each column, and maybe more.
-      columns: what it gives, by name. better: whether "lower" or "higher" is better, for each.
-      grid: needs samples in their own shape, not as vectors.
-      features: also of use on features.
+      function: maps (generated, data, seed) to a number for each column, and maybe more.
+      columns: the names of its numbers. better: whether they should be "lower" or "higher".
+      grid: it needs samples in their own shape, not as vectors.
+      features: it is also of use on features.
       least: samples that it needs.
-      unbiased: 0 on average between samples of one distribution, so that no ratio to it says much.
+      unbiased: it is 0 on average between samples of one distribution, so that its ratio to the
+        floor says nothing.
     """
 
     summary: str
-    function: Callable[[np.ndarray, np.ndarray, int], Found]
+    function: Callable[[np.ndarray, np.ndarray, int], Measured]
     columns: tuple[str, ...]
-    better: tuple[str, ...] = ("lower",)
+    better: str = "lower"
     grid: bool = False
     features: bool = False
     least: int = 2
     unbiased: bool = False
+
+
+def _spectrum(a: np.ndarray, b: np.ndarray) -> Measured:
+    power = band_power(a, b)
+    return {"spectrum_db": power.rms, BANDS: np.stack(power[:4])}
 
 
 MEASURES: dict[str, Measure] = {
@@ -76,7 +90,7 @@ MEASURES: dict[str, Measure] = {
         "shares within the other's balls to the 3rd neighbour",
         lambda a, b, seed: precision_recall(a, b)._asdict(),
         ("precision", "recall"),
-        ("higher", "higher"),
+        better="higher",
         features=True,
         least=4,
     ),
@@ -84,7 +98,7 @@ MEASURES: dict[str, Measure] = {
         "balls to the data's 5th neighbours: how full, how many",
         lambda a, b, seed: density_coverage(a, b)._asdict(),
         ("density", "coverage"),
-        ("higher", "higher"),
+        better="higher",
         features=True,
         least=6,
     ),
@@ -94,33 +108,71 @@ DEFAULT = ("frechet", "spectrum", "sliced", "energy", "mmd", "precision_recall")
 
 
 def check_measures(names: Iterable[str]) -> tuple[str, ...]:
-    """The names, if the table has them.
+    """Return the names, each once, if the table has them.
 
     Raises:
-      ValueError: for a name that is unknown, or none.
+      UserError: for a name that is unknown, or none.
     """
     names = (names,) if isinstance(names, str) else tuple(names)
     if not names:
-        raise ValueError(f"measures = (): choose from {', '.join(MEASURES)}")
+        raise UserError(f"measures = (): choose from {', '.join(MEASURES)}")
     return tuple(dict.fromkeys(checks.one_of("measures", name, MEASURES) for name in names))
 
 
 def higher_is_better(column: str) -> bool:
-    """Whether a larger number is better, also on features (whose columns have a prefix)."""
-    return any(
-        column.endswith(name) and better == "higher"
-        for row in MEASURES.values()
-        for name, better in zip(row.columns, row.better, strict=True)
-    )
+    """Whether a larger number is better, also on features."""
+    row = _measure_of(column)
+    return row is not None and row.better == "higher"
 
 
 def is_unbiased(column: str) -> bool:
     """Whether the floor of a column is 0 but for chance, also on features."""
-    return any(
-        column.endswith(name) for row in MEASURES.values() if row.unbiased for name in row.columns
-    )
+    row = _measure_of(column)
+    return row is not None and row.unbiased
 
 
-def _spectrum(a: np.ndarray, b: np.ndarray) -> Found:
-    found = band_power(a, b)
-    return {"spectrum_db": found.rms, "bands": np.stack(found[:4])}
+def _measure_of(column: str) -> Measure | None:
+    """The measure of a column, which has a prefix on features; None for the FID."""
+    rows = (row for row in MEASURES.values() if any(map(column.endswith, row.columns)))
+    return next(rows, None)
+
+
+class SpaceMeasure(NamedTuple):
+    """A measure in one space (see :func:`specjax.evaluate.feature_spaces.spaces_for`).
+
+    Attributes:
+      columns: what each of the measure's columns is called there. titles: those names in words.
+    """
+
+    measure: Measure
+    space: str
+    columns: Mapping[str, str]
+    titles: Mapping[str, str]
+
+    def __call__(self, a: np.ndarray, b: np.ndarray, seed: int) -> dict[str, Any]:
+        """Measure a against b: the numbers by column, and the bands where there are any."""
+        measured = self.measure.function(a, b, seed)
+        named = {column: float(measured[own]) for own, column in self.columns.items()}
+        return named | {BANDS: measured[BANDS]} if BANDS in measured else named
+
+
+def in_spaces(names: Sequence[str], features: Mapping[str, Features]) -> tuple[SpaceMeasure, ...]:
+    """All measures on the samples, and those of use on features on each of these, too.
+
+    On features the names of columns begin with the prefix that they are given by; the Fréchet
+    distance is "fid" on Inception's, and nowhere else.
+    """
+    rows, applied = [MEASURES[name] for name in names], []
+    for row in rows:
+        titles = {column: column.replace("_db", " (dB)") for column in row.columns}
+        space = "grid" if row.grid else "vectors"
+        applied.append(SpaceMeasure(row, space, dict(zip(titles, titles, strict=True)), titles))
+    for prefix, one in features.items():
+        for row in (row for row in rows if row.features):
+            columns = {column: f"{prefix}_{column}" for column in row.columns}
+            titles = {columns[column]: f"{column} ({one.name})" for column in row.columns}
+            if row.columns == ("frechet",):
+                columns = {"frechet": "fid"} if prefix == "inception" else columns
+                titles = {columns["frechet"]: one.distance_name}
+            applied.append(SpaceMeasure(row, prefix, columns, titles))
+    return tuple(applied)

@@ -158,7 +158,7 @@ def kind_of(path: str | os.PathLike[str]) -> str | None:
                 return _kind(json.loads(archive["header"].tobytes()))
         with open(path, "rb") as file:
             return _kind(json.load(file)) if file.peek(1)[:1] == b"{" else None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except Exception:  # whatever is wrong with it, it is no file of specjax that can be read
         return None
 
 

@@ -22,6 +22,7 @@ from specjax.gaussian.probe import MEASURED, Probe
 from specjax.noise.families import noise_of_document
 from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic
 from specjax.sampling.corrections import Corrections
+from specjax.sampling.samplers import SAMPLERS
 from specjax.sampling.step import SamplerPlan
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.basis import DenseBasis, FourierBasis
@@ -116,20 +117,11 @@ def _decode_schedule(header: Header, arrays: Arrays) -> NoiseSchedule:
     return NoiseSchedule(arrays["logsnr"])
 
 
+_ELSEWHERE = {
+    "schedule", "corrections", "process", "history", "nodes", "source", "noise", "custom_sampler",
+}  # fmt: skip
 _LEARNED = tuple(
-    one.name
-    for one in dataclasses.fields(LearnedResult)
-    if one.name
-    not in (
-        "schedule",
-        "corrections",
-        "process",
-        "history",
-        "nodes",
-        "source",
-        "noise",
-        "custom_sampler",
-    )
+    one.name for one in dataclasses.fields(LearnedResult) if one.name not in _ELSEWHERE
 )
 
 
@@ -180,8 +172,9 @@ def _decode_learned(header: Header, arrays: Arrays) -> LearnedResult:
         noise=noise_in(header),
         **learned,
     )
-    _check_rows(result.plan, _inside("plan", arrays), header["plan"])
-    return result
+    if result.corrections is not None or result.sampler in SAMPLERS:
+        _check_rows(result.plan, _inside("plan", arrays), header["plan"])
+    return result  # of a sampler of somebody's own the levels are known, and its rows in the file
 
 
 def _or_nan(value: float | None) -> float:

@@ -7,7 +7,6 @@ and kept in arrays.
 from __future__ import annotations
 
 import io
-import json
 import math
 import os
 import tempfile
@@ -19,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from specjax._core.checks import UserError
+from specjax.files import codec
 from specjax.files.atomic import check_folder, write_atomically, writing
-from specjax.files.codec import plain
 
 _TILE = 64
 """Small samples are enlarged to this many pixels a side, at least, by whole factors."""
@@ -28,6 +27,7 @@ _TILE = 64
 _GAP, _GAP_GREY = 2, 128
 _LARGEST_GRID = 8192  # pixels a side; samples of a larger grid are not enlarged
 
+SAMPLES_VERSION = 1
 ALLOWED = ".png, .npz, .npy, .wav or a folder"
 
 
@@ -137,9 +137,9 @@ def write_samples(
 ) -> Path:
     """Write samples [n, ...], whole or not at all, as the path's suffix says.
 
-    ``.png`` is a grid; ``.npz`` holds ``samples`` (float32) and ``header`` (JSON as bytes);
-    ``.npy`` the samples alone; ``.wav`` one sound of 16 bits at the rate of the source; a path
-    without a suffix is a folder of numbered sounds (or, of images, pictures).
+    ``.png`` is a grid; ``.npz`` holds the array ``samples`` (float32) and the header, see
+    :mod:`specjax.files.codec`; ``.npy`` the samples alone; ``.wav`` one sound of 16 bits at the
+    rate of the source; a path without a suffix is a folder of numbered sounds or pictures.
 
     Args:
       samples: [n, ...] in [-1, 1]. source: that of the data; with a ``rate`` they are sound.
@@ -161,13 +161,13 @@ def write_samples(
         return write_atomically(path, _png(grid(samples)))
     if kind == ".wav":
         return write_atomically(path, _wav(samples[0], int(source["rate"])))
-    if kind:
-        return write_atomically(path, _arrays(kind, samples, header or {}))
+    if kind == ".npy":
+        return write_atomically(path, _npy(samples))
+    if kind == ".npz":
+        return codec.write(path, "samples", SAMPLES_VERSION, header or {}, {"samples": samples})
     if is_sound(source):
-        contents = [_wav(one, int(source["rate"])) for one in samples]
-    else:
-        contents = [_png(one) for one in _pixels(samples)]
-    return _write_folder(path, contents, ".wav" if is_sound(source) else ".png")
+        return _write_folder(path, [_wav(one, int(source["rate"])) for one in samples], ".wav")
+    return _write_folder(path, [_png(one) for one in _pixels(samples)], ".png")
 
 
 def write_picture(path: str | os.PathLike[str], picture: np.ndarray) -> Path:
@@ -195,13 +195,9 @@ def _wav(sound: np.ndarray, rate: int) -> bytes:
     return file.getvalue()
 
 
-def _arrays(kind: str, samples: np.ndarray, header: Mapping[str, Any]) -> bytes:
+def _npy(samples: np.ndarray) -> bytes:
     file = io.BytesIO()
-    if kind == ".npy":
-        np.save(file, samples, allow_pickle=False)
-    else:
-        text = json.dumps(plain(header), allow_nan=False).encode()
-        np.savez(file, samples=samples, header=np.frombuffer(text, np.uint8))
+    np.save(file, samples, allow_pickle=False)
     return file.getvalue()
 
 

@@ -52,7 +52,8 @@ class LearnedResult:
       prior: the kind of prior, such as "gaussian", "empirical", "network".
       objective: the weight of each term of what was minimised, a weighted sum of logarithms.
       train_value: the objective on the noise that was learned from.
-      kept: "learned", or the name of the heuristic that was better on held-out noise.
+      kept: "learned", or the name of the heuristic that was better on held-out noise; "given" for
+        levels that were not learned.
       terms: each term of ``value`` by itself, without its logarithm.
       custom_sampler: the sampler itself where it is none of the package's; not kept in files.
 
@@ -89,9 +90,15 @@ class LearnedResult:
     terms: Mapping[str, float] = field(default_factory=dict)
     custom_sampler: SamplerLike | None = None
 
+    @classmethod
+    def from_schedule(cls, schedule: NoiseSchedule) -> LearnedResult:
+        """Take anybody's levels for DDIM in VP; no value is known of them."""
+        unknown: dict[str, Any] = {"value": float("nan"), "history": np.zeros(0)}
+        return cls(schedule=schedule, sampler="ddim", process="vp", kept="given", **unknown)
+
     @property
     def steps(self) -> int:
-        """S."""
+        """S, the number of steps."""
         return self.schedule.steps
 
     @property
@@ -110,11 +117,11 @@ class LearnedResult:
 
     @property
     def plan(self) -> SamplerPlan:
-        """The plan in its own process."""
+        """The plan in its own process: of the corrections, or of the sampler."""
         return self.plan_in(self.process)
 
     def plan_in(self, process: str) -> SamplerPlan:
-        """The plan in a process: the same samples, up to rounding, at other scales on the way.
+        """Return the plan in a process: up to rounding it makes the same samples.
 
         (Apart from the first level, where VP starts from unit noise and VE from noise of sigma.)
         """

@@ -9,9 +9,9 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import ellipj, ellipkm1
 
 from specjax._core import checks
+from specjax._core.checks import UserError
 
 _TERMS = 8  # of theta series whose nome is below 1e-3
 _HALVINGS = 60
@@ -90,7 +90,7 @@ def gain_through(points: np.ndarray) -> Gain:
 def _interval(low: float, high: float) -> tuple[float, float]:
     low, high = checks.positive("lambda_min", low), checks.positive("lambda_max", high)
     if low > high:
-        raise ValueError(f"lambda_max = {high!r}: give at least lambda_min = {low!r}")
+        raise UserError(f"lambda_max = {high!r}: give at least lambda_min = {low!r}")
     return low, high
 
 
@@ -101,6 +101,8 @@ def _sc(j: np.ndarray, parts: int, ratio: float) -> np.ndarray:
     transformation, table 22.6.1), where m = 1 - ratio would have lost them; the upper half of the
     interval by ``sc(K - u) = 1 / (sqrt(ratio) sc(u))``.
     """
+    from scipy.special import ellipj, ellipkm1
+
     near = np.minimum(j, parts - j)
     quarter = float(ellipkm1(ratio))
     if ratio > 0.01:

@@ -90,14 +90,16 @@ class GaussianTask:
       alpha_bar_range: the two ends (noisy, clean) of schedules.
       modes: the directions of the data in units of the noise, weighed as the loss counts them.
       noise: of the forward process; None is isotropic.
-      source: where spectrum and denoiser come from, with the fingerprint of their numbers.
+      origin: where spectrum and denoiser come from.
+      spectrum: the spectrum, under the noise; None where modes were given.
     """
 
     objective: Objective
     alpha_bar_range: tuple[float, float]
     modes: Modes
     noise: NoiseSpectrum | None
-    source: Mapping[str, Any]
+    origin: Mapping[str, Any]
+    spectrum: Spectrum | None
 
     @classmethod
     def resolve(
@@ -150,9 +152,9 @@ class GaussianTask:
             )
         if isinstance(denoiser, Probe):
             source["denoiser"] = denoiser.about
-        source["fingerprint"] = _fingerprint(spectrum, modes)
         ends = options.get("alpha_bar_range", checks.DEFAULT_ALPHA_BAR_RANGE)
-        return cls(objective, checks.alpha_bar_range(ends), modes, noise, source)
+        known = spectrum if isinstance(spectrum, Spectrum) else None
+        return cls(objective, checks.alpha_bar_range(ends), modes, noise, source, known)
 
     @property
     def sampler(self) -> str:
@@ -174,10 +176,18 @@ class GaussianTask:
         """The process, "vp" or "ve"."""
         return self.objective.process
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the numbers of spectrum, noise and denoiser."""
-        return str(self.source["fingerprint"])
+        acting = (self.modes.response, self.modes.denoiser_error)
+        if self.spectrum is None or acting != (None, None):
+            return self.modes.fingerprint
+        return self.spectrum.fingerprint
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """Where spectrum and denoiser come from, with the fingerprint of their numbers."""
+        return {**self.origin, "fingerprint": self.fingerprint}
 
     @property
     def logsnr_range(self) -> np.ndarray:
@@ -196,13 +206,6 @@ class GaussianTask:
     def value(self, schedule: NoiseSchedule) -> Array:
         """Compute the loss [] of a schedule on all modes."""
         return self.objective.value(self.modes, schedule)
-
-
-def _fingerprint(spectrum: Spectrum | Modes, modes: Modes) -> str:
-    """Identify data, noise and denoiser, whatever the loss."""
-    if isinstance(spectrum, Spectrum) and modes.response is None and modes.denoiser_error is None:
-        return spectrum.fingerprint
-    return modes.fingerprint
 
 
 def loss_of_plan(plan: SamplerPlan, modes: Modes, loss: Loss) -> Array:

@@ -86,12 +86,10 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         cls,
         path: str | os.PathLike[str],
         config: Mapping[str, Any] | None = None,
-        *,
-        colored: bool = False,
         **options: Any,
     ) -> PlanScheduler:
         """Make the scheduler of a plan file; arguments as in :meth:`from_plan`."""
-        return cls.from_plan(as_result(path), config, colored=colored, **options)
+        return cls.from_plan(as_result(path), config, **options)
 
     @classmethod
     def from_plan(

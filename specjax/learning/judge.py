@@ -17,6 +17,7 @@ from specjax._core.arrays import Array, value
 from specjax.gaussian.losses import LOSSES
 from specjax.gaussian.modes import Modes
 from specjax.gaussian.task import loss_of_plan
+from specjax.learning.energy_distance import biased_energy_distance
 from specjax.noise.noise_spectrum import NoiseSpectrum, colored
 from specjax.sampling.programs import Shell
 from specjax.sampling.sample import call_row, first_registers, scan_rows
@@ -27,9 +28,6 @@ TERMS = {
     "teacher": "mean squared distance to a fine solution from the same noise",
     "energy": "energy distance to data (to fine solutions of other noise, where none are given)",
 }
-
-
-_PIECE = 1024  # rows of the distances within the data at once
 
 
 @value(
@@ -46,7 +44,7 @@ class Judge:
         the steps.
       target: [n, *shape], the fine solution from the same noise, or None.
       data: [m, *shape], what outputs should be distributed as, or None. data_spread: [], the mean
-        distance of its pairs, see :func:`spread_of`.
+        distance of its pairs, by :func:`mean_pairwise_distance`.
       modes: for the closed-form transfer, or None.
       weights: (term, weight) of the logarithms. loss: a name in LOSSES, of the transfer.
       batch: samples in one call, or None for all.
@@ -130,7 +128,7 @@ class Judge:
                 found["teacher"] = _squared_distance(samples, self.target)
             if self.data is not None and "energy" in names:
                 assert self.data_spread is not None
-                found["energy"] = _energy(samples, self.data, self.data_spread)
+                found["energy"] = biased_energy_distance(samples, self.data, self.data_spread)
         return found
 
     def value(self, plan: SamplerPlan) -> jax.Array:
@@ -215,29 +213,6 @@ def _one_call(
 def _squared_distance(a: jax.Array, b: Array) -> jax.Array:
     """The mean over samples of the squared distance, summed over a sample."""
     return ((a - b) ** 2).sum() / len(a)
-
-
-@jax.jit
-def _energy(a: jax.Array, b: Array, spread: Array) -> jax.Array:
-    """``2 E|x - y| - E|x - x'| - E|y - y'|`` of all pairs, never negative; the last is given."""
-    a, b = (x.reshape(len(x), -1) for x in (a, jnp.asarray(b)))
-    return 2 * _mean_distance(a, b) - _mean_distance(a, a) - spread
-
-
-def spread_of(data: Array) -> jax.Array:
-    """``E|y - y'|`` [] of all pairs of data [m, *shape]: known once, in pieces that fit."""
-    flat = jnp.reshape(data, (len(data), -1))
-    pieces = [flat[begun : begun + _PIECE] for begun in range(0, len(flat), _PIECE)]
-    sums = [_mean_distance(piece, flat) * len(piece) for piece in pieces]
-    return jnp.stack(sums).sum() / len(flat)
-
-
-@jax.jit
-def _mean_distance(a: jax.Array, b: jax.Array) -> jax.Array:
-    inner = jnp.matmul(a, b.T, precision="highest")
-    squared = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * inner
-    near = squared <= 1e-6 * ((a**2).sum(1).mean() + (b**2).sum(1).mean())  # not so for NaN
-    return jnp.where(near, 0, jnp.sqrt(jnp.where(near, 1, squared))).mean()
 
 
 def keys_of(seed: int, n: int) -> jax.Array:

@@ -11,7 +11,7 @@ from specjax.learning.judge import terms_of
 from specjax.learning.learn import learn
 from specjax.learning.prepare import bench_of, prior_from, request_of
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise
-from specjax.priors.prior import noise_of
+from specjax.priors.prior import prior_noise
 
 _LAST_RUNG = ("objective", "data", "batch", "mesh", "n", "cache")
 """Options of :func:`learn` that rungs below the last one do not get."""
@@ -108,7 +108,8 @@ def verdicts(
         raise ValueError("results and priors: give at least one of each")
     for one in results:
         for prior in rungs:
-            check_noise(one.noise, noise_of(prior), what="the plan", where=f"the rung {prior.kind}")
+            where = f"the rung {prior.kind}"
+            check_noise(one.noise, prior_noise(prior), what="the plan", where=where)
     found = []
     for rung, prior in enumerate(rungs):
         own = {name: x for name, x in options.items() if name in _JUDGING}

@@ -29,7 +29,7 @@ from specjax.learning.prepare import Bench, Request, bench_of, prior_from, reque
 from specjax.learning.teacher import check_answers
 from specjax.learning.warm import parameters_after
 from specjax.noise.noise_spectrum import NoiseSpectrum
-from specjax.priors.prior import noise_of
+from specjax.priors.prior import prior_noise
 from specjax.sampling.samplers import SAMPLERS, options_of
 from specjax.sampling.scaled import SamplerLike
 from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr
@@ -151,7 +151,7 @@ def learn(
             process=process, prior=prior.kind, objective=dict(request.objective),
             loss=request.loss, kept=kept, alpha_bar_range=ends,
             baselines=baselines, source=_source(prior, request, bench), seed=seed, began=began,
-            noise=noise_of(prior),
+            noise=prior_noise(prior),
         )  # fmt: skip
 
 

@@ -16,12 +16,13 @@ from specjax import files
 from specjax._core import checks
 from specjax._core.arrays import Array
 from specjax.gaussian.task import GaussianTask
-from specjax.learning.judge import Judge, check_objective, keys_of, spread_of
+from specjax.learning.energy_distance import mean_pairwise_distance
+from specjax.learning.judge import Judge, check_objective, keys_of
 from specjax.learning.teacher import Teaching, fine
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise, colored
 from specjax.noise.whitening import effective
 from specjax.priors import Colored, Gaussian, Network
-from specjax.priors.prior import Prior, noise_of
+from specjax.priors.prior import Prior, as_denoiser, prior_noise
 from specjax.sampling.programs import Shell, split
 from specjax.schedules.schedule import check_process
 from specjax.spectra.spectrum import Spectrum
@@ -168,7 +169,7 @@ def prior_from(given: Any, noise: NoiseSpectrum | None = None) -> Prior:
         given = effective(given, noise)
     found = _colored(_prior_from(given))
     if noise is not None:
-        check_noise(noise_of(found), noise, what="the prior", where="noise")
+        check_noise(prior_noise(found), noise, what="the prior", where="noise")
     return found
 
 
@@ -272,7 +273,7 @@ def _judge(
         loss=request.loss,
         batch=request.batch,
         by_calls=prior.kind == "network" and jax.default_backend() == "cpu",
-        forward=jax.tree.map(lambda x: place(x, whole=True), noise_of(prior)) if samples else None,
+        forward=jax.tree.map(lambda x: place(x, True), prior_noise(prior)) if samples else None,
     )
 
     def solved(by: Judge, what: str) -> np.ndarray:
@@ -288,12 +289,13 @@ def _judge(
             other = replace(judge, noise=place(_noise(prior, request, f"other {name}")))
             data = solved(other, f"{name}, other noise")
         placed = place(data, whole=True)
-        judge = replace(judge, data=placed, data_spread=spread_of(placed))
+        judge = replace(judge, data=placed, data_spread=mean_pairwise_distance(placed))
     return judge
 
 
 def _split(prior: Prior) -> tuple[Shell, list[Any]]:
     """What is static of a prior, and its arrays; as a whole static where a part has no hash."""
+    prior = as_denoiser(prior)
     shell, arrays = split(prior)
     try:
         hash(shell)
@@ -310,7 +312,7 @@ def _seed(request: Request, name: str, what: int) -> int:
 def _noise(prior: Prior, request: Request, name: str) -> jax.Array:
     key = jax.random.key(np.uint32(_seed(request, name, 0)))
     white = jax.random.normal(key, (request.n, *prior.shape), jnp.float32)
-    return colored(noise_of(prior), white)
+    return colored(prior_noise(prior), white)
 
 
 def _task(prior: Prior, loss: str) -> GaussianTask:

@@ -1,20 +1,20 @@
-"""Averages of rows under a softmax over all of them, in pieces that fit: as flash attention.
+"""Softmax averages over all samples of a dataset, in pieces that fit: as flash attention.
 
 ``m = sum_j w_j X_j``,  ``w = softmax_j p (y . X_j - b_j)``,  and the log of the normaliser.
 
-One piece is two matrix products, and two more backward. More pieces are a scan with a running
-maximum, sum and weighted sum (Rabe and Staats, 2112.05682; Dao et al., 2205.14135), and backward
-a second scan that makes each piece's weights anew: five products in all, nothing [n, N] is kept.
+It is a scan over pieces with a running maximum, sum and weighted sum (Rabe and Staats, 2112.05682;
+Dao et al., 2205.14135), and backward a second scan that makes each piece's weights anew: five
+matrix products in all, and nothing [n, N] is kept.
 
-Backward is written out, as the derivative with respect to a logit, ``w_j c_j`` with
-``c_j = dm . (X_j - m)``, is multiplied by p, which may be as large as one over the rounding: what
-rounding leaves of ``sum_j w_j c_j = 0`` is taken off, and so a weight of 1 has the derivative 0.
+The backward pass is written out: the derivative with respect to a logit, ``w_j c_j`` with
+``c_j = dm . (X_j - m)``, is multiplied by p, which may be as large as one over the rounding error.
+What rounding leaves of ``sum_j w_j c_j = 0`` is subtracted, so a weight of 1 has the derivative 0.
 
 All products have ``precision=HIGHEST``: float32 on any device. Logits are differences of numbers
 of the size ``p |X|^2``; with tf32 or bfloat16 (relative errors of 1e-3 to 1e-2) those of 32x32x3
-images would be off by whole units at s = 1, where weights are still shared among many rows. In
+images would be off by whole units at s = 1, where weights are still shared among many samples. In
 float32 they are off by up to ``p |X|^2 1e-6``, so ``p |X|^2`` up to 1e4 costs 1 % of a weight.
-Rows should be centred, which makes ``|X|`` small.
+The samples should be centred, which makes ``|X|`` small.
 """
 
 from __future__ import annotations
@@ -29,117 +29,84 @@ from specjax._core.arrays import Array
 _product = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 
-def average(y: Array, p: Array, rows: Array, b: Array, piece: int) -> tuple[jax.Array, jax.Array]:
-    """``m`` [n, D] and the log of the normaliser [n, 1].
+def average(y: Array, p: Array, points: Array, b: Array, piece: int) -> tuple[jax.Array, jax.Array]:
+    """Return ``m`` [n, D] and the log of the normaliser [n, 1].
 
     Args:
-      y: [n, D]. p: []. rows: [N, D] and b: [N], which are constants: no derivative is taken.
-      piece: the most rows at once.
+      y: [n, D]. p: []. points: [N, D], ``X``, and b: [N]; both are constants without derivatives.
+      piece: the most points at once.
     """
     y, p = jnp.asarray(y), jnp.asarray(p)
-    rows, b = (jax.lax.stop_gradient(jnp.asarray(a)) for a in (rows, b))
-    if len(rows) <= piece:
-        return _at_once(y, p, rows, b)
-    return _in_pieces(y, p, rows, b, piece)
-
-
-@jax.custom_vjp
-def _at_once(
-    y: jax.Array, p: jax.Array, rows: jax.Array, b: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    return _at_once_forward(y, p, rows, b)[0]
-
-
-def _at_once_forward(
-    y: jax.Array, p: jax.Array, rows: jax.Array, b: jax.Array
-) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, ...]]:
-    logits = p * (_product(y, rows.T) - b)
-    top = logits.max(-1, keepdims=True)
-    weights = jnp.exp(logits - top)
-    total = weights.sum(-1, keepdims=True)
-    m = _product(weights, rows) / total
-    return (m, top + jnp.log(total)), (y, p, rows, b, m, weights, total)
-
-
-def _at_once_backward(
-    kept: tuple[jax.Array, ...], given: tuple[jax.Array, jax.Array]
-) -> tuple[jax.Array, jax.Array, None, None]:
-    y, p, rows, b, m, weights, total = kept
-    dm, dlevel = given
-    shift = (dm * m).sum(-1, keepdims=True)
-    change = weights * (_product(dm, rows.T) - shift) / total
-    rest = dlevel - change.sum(-1, keepdims=True)
-    moved = _product(change, rows) + rest * m
-    by_b = change.sum(0) + (rest / total * weights).sum(0)
-    return p * moved, (y * moved).sum() - by_b @ b, None, None
-
-
-_at_once.defvjp(_at_once_forward, _at_once_backward)
+    points, b = (jax.lax.stop_gradient(jnp.asarray(a)) for a in (points, b))
+    return _average(y, p, points, b, min(piece, len(points)))
 
 
 def _piece(
-    rows: jax.Array, b: jax.Array, size: int, i: jax.Array
+    points: jax.Array, b: jax.Array, size: int, i: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Rows and b of piece i, and which of them no piece before had: the last one is whole."""
-    start = jnp.minimum(i * size, len(rows) - size)
-    mine, its_b = (jax.lax.dynamic_slice_in_dim(a, start, size) for a in (rows, b))
-    return mine, its_b, start + jnp.arange(size) >= i * size
+    """Return points and b of piece i, and a mask of those that no piece before had.
+
+    All pieces have one size: the last one starts earlier where N is no multiple of it.
+    """
+    start = jnp.minimum(i * size, len(points) - size)
+    some, some_b = (jax.lax.dynamic_slice_in_dim(a, start, size) for a in (points, b))
+    return some, some_b, start + jnp.arange(size) >= i * size
 
 
-def _numbers(rows: jax.Array, size: int) -> jax.Array:
-    return jnp.arange(-(-len(rows) // size))
+def _piece_numbers(points: jax.Array, size: int) -> jax.Array:
+    return jnp.arange(-(-len(points) // size))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(4,))
-def _in_pieces(
-    y: jax.Array, p: jax.Array, rows: jax.Array, b: jax.Array, size: int
+def _average(
+    y: jax.Array, p: jax.Array, points: jax.Array, b: jax.Array, size: int
 ) -> tuple[jax.Array, jax.Array]:
     def step(
         carry: tuple[jax.Array, jax.Array, jax.Array], i: jax.Array
     ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], None]:
         top, total, summed = carry
-        mine, its_b, fresh = _piece(rows, b, size, i)
-        logits = jnp.where(fresh, p * (_product(y, mine.T) - its_b), -jnp.inf)
+        some, some_b, fresh = _piece(points, b, size, i)
+        logits = jnp.where(fresh, p * (_product(y, some.T) - some_b), -jnp.inf)
         higher = jnp.maximum(top, logits.max(-1, keepdims=True))
         weights, old = jnp.exp(logits - higher), jnp.exp(top - higher)
         total = old * total + weights.sum(-1, keepdims=True)
-        return (higher, total, old * summed + _product(weights, mine)), None
+        return (higher, total, old * summed + _product(weights, some)), None
 
     column = jnp.zeros_like(y[:, :1])
     start = (column - jnp.inf, column, jnp.zeros_like(y))
-    (top, total, summed), _ = jax.lax.scan(step, start, _numbers(rows, size))
+    (top, total, summed), _ = jax.lax.scan(step, start, _piece_numbers(points, size))
     return summed / total, top + jnp.log(total)
 
 
 def _forward(
-    y: jax.Array, p: jax.Array, rows: jax.Array, b: jax.Array, size: int
+    y: jax.Array, p: jax.Array, points: jax.Array, b: jax.Array, size: int
 ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, ...]]:
-    m, level = _in_pieces(y, p, rows, b, size)
-    return (m, level), (y, p, rows, b, m, level)
+    m, level = _average(y, p, points, b, size)
+    return (m, level), (y, p, points, b, m, level)
 
 
 def _backward(
     size: int, kept: tuple[jax.Array, ...], given: tuple[jax.Array, jax.Array]
 ) -> tuple[jax.Array, jax.Array, None, None]:
-    y, p, rows, b, m, level = kept
+    y, p, points, b, m, level = kept
     dm, dlevel = given
     shift = (dm * m).sum(-1, keepdims=True)
 
     def step(carry: list[jax.Array], i: jax.Array) -> tuple[list[jax.Array], None]:
-        mine, its_b, fresh = _piece(rows, b, size, i)
-        across = _product(y, mine.T) - its_b
+        some, some_b, fresh = _piece(points, b, size, i)
+        across = _product(y, some.T) - some_b
         weights = jnp.where(fresh, jnp.exp(p * across - level), 0)
-        change = weights * (_product(dm, mine.T) - shift)
+        change = weights * (_product(dm, some.T) - shift)
         each = (weights, weights * across, change, change * across)
-        found = [_product(change, mine), *(a.sum(-1, keepdims=True) for a in each)]
-        return [old + new for old, new in zip(carry, found, strict=True)], None
+        terms = [_product(change, some), *(a.sum(-1, keepdims=True) for a in each)]
+        return [old + new for old, new in zip(carry, terms, strict=True)], None
 
     start = [jnp.zeros_like(y), *[jnp.zeros_like(level)] * 4]
-    sums, _ = jax.lax.scan(step, start, _numbers(rows, size))
-    # The level is rounded by more than a weight may be: what the weights add up to is divided by.
+    sums, _ = jax.lax.scan(step, start, _piece_numbers(points, size))
+    # The level is rounded by more than a weight may be, so sums are divided by that of the weights.
     moved, expected, mean, by_p = (a / sums[1] for a in (sums[0], *sums[2:]))
     rest = dlevel - mean
     return p * (moved + rest * m), (by_p + rest * expected).sum(), None, None
 
 
-_in_pieces.defvjp(_forward, _backward)
+_average.defvjp(_forward, _backward)

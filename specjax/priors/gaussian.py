@@ -1,4 +1,4 @@
-"""The Gaussian rung: what a spectrum knows, or the linear denoiser that was probed."""
+"""The Gaussian prior: what a spectrum knows, or the linear denoiser that was probed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from specjax._core.arrays import Array, follows_the_rule, value
 from specjax._core.checks import UserError
 from specjax.gaussian.probe import Probe
-from specjax.priors.prior import LOG_TWO_PI, fingerprint_of, own, scaled
-from specjax.priors.split import parts_of
+from specjax.priors.prior import LOG_TWO_PI, as_jax, fingerprint_of, per_alpha
+from specjax.priors.split import split_samples
 from specjax.spectra.response import Measured, wiener_gain
 from specjax.spectra.spectrum import Spectrum
 
@@ -62,32 +63,24 @@ class Gaussian:
         cls,
         x: Any,
         *,
-        held_out: float = 0.5,
-        seed: int = 0,
-        data_range: tuple[float, float] | None = None,
         shrinkage: float | str = 0.0,
-        source: Mapping[str, Any] | None = None,
+        **split: Any,
     ) -> Gaussian:
-        """The Gaussian of a random part of the samples, and of the rest.
+        """Fit the Gaussian of a random part of the samples, and that of the rest.
 
         Args:
-          x: [N, ...] or batches, in the network's units.
-          held_out: the fraction kept aside, of which ``.held_out`` is made; 0 gives None.
-          seed: of the split. data_range: (low, high) of the samples, mapped to [-1, 1].
+          x: as ``data`` in :func:`prior_of`. split: its held_out, seed, data_range, source.
           shrinkage: of the covariance, see :meth:`Spectrum.from_samples`.
 
         Raises:
-          ValueError: for what :meth:`Spectrum.from_samples` refuses, or parts below two samples.
+          UserError: for what :func:`prior_of` and :meth:`Spectrum.from_samples` refuse.
         """
-        parts = parts_of(x, held_out=held_out, seed=seed, data_range=data_range, source=source)
-        aside = None
-        if parts.held_out is not None:
-            about = parts.about("held out")
-            spectrum = Spectrum.from_samples(parts.held_out, shrinkage=shrinkage, source=about)
-            aside = cls(spectrum, source=about)
-        about = parts.about(parts.of_training)
-        spectrum = Spectrum.from_samples(parts.training, shrinkage=shrinkage, source=about)
-        return cls(spectrum, aside, about)
+
+        def fit(samples: np.ndarray, about: dict[str, Any], held_out: Gaussian | None) -> Gaussian:
+            spectrum = Spectrum.from_samples(samples, shrinkage=shrinkage, source=about)
+            return cls(spectrum, held_out, about)
+
+        return split_samples(x, **split).fit(fit)
 
     @property
     def kind(self) -> str:
@@ -102,32 +95,35 @@ class Gaussian:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the numbers."""
-        parts = (self.spectrum.eigenvalues, self.spectrum.mean)
-        return fingerprint_of(self.kind, (*parts, *jax.tree.leaves(self.response)))
+        arrays = (self.spectrum.eigenvalues, self.spectrum.mean)
+        return fingerprint_of(self.kind, (*arrays, *jax.tree.leaves(self.response)))
 
     @follows_the_rule
     def __call__(self, x: Array, alpha: Array, sigma: Array) -> Array:
-        """``E[x0 | x]`` of x [..., d]; alpha and sigma are []."""
-        y, s = scaled(x, alpha, sigma)
-        mean = own(self.spectrum.mean, y)
+        """Return ``E[x0 | x]`` of x [..., d]; alpha and sigma are []."""
+        y, s = per_alpha(x, alpha, sigma)
+        mean = as_jax(self.spectrum.mean, y)
         if self.response is not None:
             gain, offset, bias = self.response.affine(jnp.ones_like(s), s)
-            return (gain * y + offset * mean + bias).astype(jnp.asarray(x).dtype)
-        gain, offset = wiener_gain(own(self.spectrum.eigenvalues, y), jnp.ones_like(s), s)
-        return (gain * y + offset * mean).astype(jnp.asarray(x).dtype)
+            estimate = gain * y + offset * mean + bias
+        else:
+            eigenvalues = as_jax(self.spectrum.eigenvalues, y)
+            gain, offset = wiener_gain(eigenvalues, jnp.ones_like(s), s)
+            estimate = gain * y + offset * mean
+        return estimate.astype(jnp.asarray(x).dtype)
 
     @follows_the_rule
     def log_density(self, x: Array, s: Array = 0.0) -> Array:  # type: ignore[assignment]
-        """``log N(x; mu, lambda + s^2)`` [...] of x [..., d], whatever was probed."""
-        y, s = scaled(x, 1.0, s)  # type: ignore[arg-type]
-        total = own(self.spectrum.eigenvalues, y) + s**2
-        r = y - own(self.spectrum.mean, y)
+        """Return ``log N(x; mu, lambda + s^2)`` [...] of x [..., d], whatever was probed."""
+        y, s = per_alpha(x, 1.0, s)  # type: ignore[arg-type]
+        total = as_jax(self.spectrum.eigenvalues, y) + s**2
+        r = y - as_jax(self.spectrum.mean, y)
         return -(jnp.log(total) + r**2 / total + LOG_TWO_PI).sum(-1) / 2
 
     def project(self, x: Array) -> Array:
-        """Samples [..., *shape of the data] to coefficients [..., d]."""
+        """Map samples [..., *shape of the data] to coefficients [..., d]."""
         return self.spectrum.project(x)
 
     def lift(self, c: Array) -> Array:
-        """Coefficients [..., d] to samples."""
+        """Map coefficients [..., d] to samples."""
         return self.spectrum.lift(c)

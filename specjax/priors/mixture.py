@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -12,10 +13,9 @@ import numpy as np
 
 from specjax._core import checks
 from specjax._core.arrays import Array, follows_the_rule, value
-from specjax.priors.components import checked, decomposed, whole_spectrum
-from specjax.priors.mixture_fit import choose_components, fit_mixture
-from specjax.priors.prior import LOG_TWO_PI, fingerprint_of, own, scaled
-from specjax.priors.split import Parts, parts_of
+from specjax._core.checks import UserError
+from specjax.priors.prior import as_jax, fingerprint_of, inverse_and_volume, per_alpha
+from specjax.priors.split import Split, split_samples
 from specjax.spectra.spectrum import Spectrum
 
 FULL_DIMENSION = 256
@@ -24,10 +24,18 @@ FULL_DIMENSION = 256
 FLOOR = 1e-3
 """Added to the variances of each component, as a share of the mean eigenvalue."""
 
+COMPONENTS = (1, 2, 4, 8, 16, 32)
+"""Numbers of components that are tried in turn, until held-out likelihood falls."""
+
+MIN_SAMPLES_PER_COMPONENT = 5
+"""The fewest samples for each component that is tried."""
+
+MAX_EM_STEPS = 200
+
 
 @value(
-    data=["weights", "means", "eigenvalues", "vectors"],
-    host=["spectrum", "coordinates", "held_out", "source"],
+    data=["weights", "means", "eigenvalues", "vectors", "spectrum", "coordinates", "held_out"],
+    provenance=["source"],
 )
 @dataclass(frozen=True, eq=False)
 class Mixture:
@@ -67,7 +75,7 @@ class Mixture:
         spectrum: Spectrum | None = None,
         source: Mapping[str, Any] | None = None,
     ) -> Mixture:
-        """A mixture that is known.
+        """Make a mixture of known components.
 
         Args:
           weights: [K], with sum 1. means: [K, d].
@@ -75,7 +83,7 @@ class Mixture:
           spectrum: of the whole; by default its covariance is decomposed.
 
         Raises:
-          ValueError: for other shapes, weights that are no probabilities, and matrices that are
+          UserError: for other shapes, weights that are no probabilities, and matrices that are
             not symmetric or have negative eigenvalues.
 
         Example:
@@ -83,10 +91,10 @@ class Mixture:
           >>> prior(np.array([[0.5]]), 1.0, 1.0).round(4)  # tanh(0.5)
           array([[0.4621]])
         """
-        weights, means, covariances = checked(weights, means, covariances)
-        values, vectors = decomposed(covariances)
+        weights, means, covariances = _checked_components(weights, means, covariances)
+        values, vectors = _eigendecompose(covariances)
         if spectrum is None:
-            spectrum = whole_spectrum(weights, means, covariances)
+            spectrum = _total_spectrum(weights, means, covariances)
         return cls(weights, means, values, vectors, spectrum, source=dict(source or {}))
 
     @classmethod
@@ -97,67 +105,51 @@ class Mixture:
         *,
         covariance: str | None = None,
         floor: float = FLOOR,
-        held_out: float = 0.5,
         seed: int = 0,
-        data_range: tuple[float, float] | None = None,
-        source: Mapping[str, Any] | None = None,
+        **split: Any,
     ) -> Mixture:
-        """By scikit-learn's ``GaussianMixture``, in eigenbasis coordinates.
+        """Fit a mixture by scikit-learn's ``GaussianMixture``, in eigenbasis coordinates.
 
         Args:
-          x: [N, ...] or batches, in the network's units.
-          components: K; None tries 1, 2, 4, ... until the likelihood of the held-out part falls
-            (of half of all where nothing is kept aside). Both parts get the same number.
+          x: as ``data`` in :func:`prior_of`. split: its held_out, data_range, source.
+          components: K; None tries :data:`COMPONENTS` until the likelihood of the held-out part
+            falls (of half of all where nothing is held out). Both parts get the same number.
           covariance: "full", or "diagonal" in the eigenbasis; by default full up to d = 256.
           floor: added to the variances of each component, as a share of the mean eigenvalue.
-          held_out: the fraction kept aside, of which ``.held_out`` is made; 0 gives None.
           seed: of the split and of the starting points.
-          data_range: (low, high) of the samples, mapped to [-1, 1].
 
         Raises:
-          ValueError: for what :meth:`Spectrum.from_samples` refuses, parts below two samples,
-            more components than samples.
+          UserError: for what :func:`prior_of` and :meth:`Spectrum.from_samples` refuse, and more
+            components than samples.
         """
         if components is not None:
             checks.whole_number("components", components)
         if covariance is not None:
             checks.one_of("covariance", covariance, ("full", "diagonal"))
         floor = checks.positive("floor", floor)
-        parts = parts_of(x, held_out=held_out, seed=seed, data_range=data_range, source=source)
+        parts = split_samples(x, seed=seed, **split)
         if covariance is None:
             small = np.prod(parts.training.shape[1:]) <= FULL_DIMENSION
             covariance = "full" if small else "diagonal"
         if components is None:
-            components = _chosen(parts, covariance, floor, seed)
-        aside = None
-        how = (components, covariance, floor, seed)
-        if parts.held_out is not None:
-            aside = cls._of(parts.held_out, *how, parts.about("held out"))
-        return cls._of(parts.training, *how, parts.about(parts.of_training), aside, parts.held_out)
+            components = _select_components(parts, covariance, floor, seed)
+        how = (components, covariance, floor)
 
-    @classmethod
-    def _of(
-        cls,
-        x: np.ndarray,
-        components: int,
-        covariance: str,
-        floor: float,
-        seed: int,
-        about: dict[str, Any],
-        held_out: Mixture | None = None,
-        judges: np.ndarray | None = None,
-    ) -> Mixture:
-        spectrum, least = _coordinates(x, floor, about)
-        model = fit_mixture(spectrum.project(x), components, covariance, least, seed)
-        about = {**about, "components": components, "covariance": covariance, "floor": floor,
-                 "converged": bool(model.converged_)}  # fmt: skip
-        if judges is not None:
-            about["held_out_log_likelihood"] = float(model.score(spectrum.project(judges)))
-        values, vectors = decomposed(model.covariances_)
-        values = np.maximum(values, least)  # it is their least, but for rounding
-        return cls(
-            model.weights_, model.means_, values, vectors, spectrum, spectrum, held_out, about
-        )
+        def fit(samples: np.ndarray, about: dict[str, Any], held_out: Mixture | None) -> Mixture:
+            spectrum = Spectrum.from_samples(samples, source=about)
+            model, least = _fit_mixture(spectrum, samples, *how, seed)
+            about |= {"components": how[0], "covariance": how[1], "floor": floor}
+            about["converged"] = bool(model.converged_)
+            if held_out is not None and parts.held_out is not None:
+                score = model.score(spectrum.project(parts.held_out))
+                about["held_out_log_likelihood"] = float(score)
+            values, vectors = _eigendecompose(model.covariances_)
+            values = np.maximum(values, least)  # smaller ones are rounding
+            return cls(
+                model.weights_, model.means_, values, vectors, spectrum, spectrum, held_out, about
+            )
+
+        return parts.fit(fit)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -172,62 +164,136 @@ class Mixture:
 
     @follows_the_rule
     def __call__(self, x: Array, alpha: Array, sigma: Array) -> Array:
-        """``E[x0 | x]`` of x [..., d]; alpha and sigma are []."""
-        y, s = scaled(x, alpha, sigma)
-        z, signal, inverse, logits = self._terms(y, s)
+        """Return ``E[x0 | x]`` of x [..., d]; alpha and sigma are []."""
+        y, s = per_alpha(x, alpha, sigma)
+        z, gain, logits = self._terms(y, s)
         share = jax.nn.softmax(logits, axis=-1)
-        moved = share[..., None] * signal * inverse * z
-        lifted = self._sum("...ke,kde->...d", moved) if self.vectors is not None else moved.sum(-2)
-        mean = jnp.matmul(share, own(self.means, y), precision=jax.lax.Precision.HIGHEST)
+        moved = share[..., None] * gain * z
+        lifted = moved.sum(-2) if self.vectors is None else self._turn("...ke,kde->...d", moved)
+        mean = jnp.matmul(share, as_jax(self.means, y), precision=jax.lax.Precision.HIGHEST)
         return (mean + lifted).astype(jnp.asarray(x).dtype)
 
     @follows_the_rule
     def log_density(self, x: Array, s: Array = 0.0) -> Array:  # type: ignore[assignment]
-        """``log p_s(x)`` [...] of x [..., d], data with noise of standard deviation s.
+        """Return ``log p_s(x)`` [...] of x [..., d], data with noise of standard deviation s.
 
         Directions in which a component has no variance are left out of its density.
         """
-        y, s = scaled(x, 1.0, s)  # type: ignore[arg-type]
+        y, s = per_alpha(x, 1.0, s)  # type: ignore[arg-type]
         return jax.nn.logsumexp(self._terms(y, s)[-1], axis=-1)
 
-    def _terms(self, y: Array, s: Array) -> tuple[Array, Array, Array, Array]:
-        """``U^T (y - m)`` [..., K, d], ``e`` and ``1 / (e + s^2)`` [K, d], log w N [..., K]."""
-        z = y[..., None, :] - own(self.means, y)
+    def _terms(self, y: Array, s: Array) -> tuple[Array, Array, Array]:
+        """``U^T (y - m)`` [..., K, d], ``e / (e + s^2)`` [K, d] and ``log w N`` [..., K]."""
+        z = y[..., None, :] - as_jax(self.means, y)
         if self.vectors is not None:
-            z = self._sum("...kd,kde->...ke", z)
-        signal = own(self.eigenvalues, y)
-        total = signal + s**2
-        known = total > 0
-        safe = jnp.where(known, total, 1)
-        inverse = jnp.where(known, 1 / safe, 0)
-        volume = jnp.where(known, jnp.log(safe) + LOG_TWO_PI, 0).sum(-1)
-        log_weights = jnp.log(own(self.weights, y))
-        return z, signal, inverse, log_weights - ((z**2 * inverse).sum(-1) + volume) / 2
+            z = self._turn("...kd,kde->...ke", z)
+        signal = as_jax(self.eigenvalues, y)
+        inverse, volume = inverse_and_volume(signal + s**2)
+        log_weights = jnp.log(as_jax(self.weights, y))
+        return z, signal * inverse, log_weights - ((z**2 * inverse).sum(-1) + volume) / 2
 
-    def _sum(self, subscripts: str, z: Array) -> Array:
+    def _turn(self, subscripts: str, z: Array) -> Array:
+        """Turn each component's coordinates into or out of its eigenbasis."""
         assert self.vectors is not None
-        vectors = own(self.vectors, z)
+        vectors = as_jax(self.vectors, z)
         return jnp.einsum(subscripts, z, vectors, precision=jax.lax.Precision.HIGHEST)
 
     def project(self, x: Array) -> Array:
-        """Samples [..., *shape of the data] to coordinates [..., d]."""
+        """Map samples [..., *shape of the data] to coordinates [..., d]."""
         return x if self.coordinates is None else self.coordinates.project(x)
 
     def lift(self, c: Array) -> Array:
-        """Coordinates [..., d] to samples."""
+        """Map coordinates [..., d] to samples."""
         return c if self.coordinates is None else self.coordinates.lift(c)
 
 
-def _coordinates(
-    x: np.ndarray, floor: float, about: dict[str, Any] | None = None
-) -> tuple[Spectrum, float]:
-    """The spectrum of samples and the floor in its units."""
-    spectrum = Spectrum.from_samples(x, source=about)
-    return spectrum, floor * float(np.mean(spectrum.eigenvalues))
+def _fit_mixture(
+    spectrum: Spectrum, samples: np.ndarray, components: int, covariance: str, floor: float,
+    seed: int,
+) -> tuple[Any, float]:  # fmt: skip
+    """Return scikit-learn's model of the coefficients of samples, and the least variance."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    if components > len(samples):
+        raise UserError(f"components = {components}: give at most the {len(samples)} samples")
+    least = floor * float(np.mean(spectrum.eigenvalues))
+    model = GaussianMixture(
+        components, covariance_type="full" if covariance == "full" else "diag",
+        reg_covar=least, random_state=seed, max_iter=MAX_EM_STEPS,
+    )  # fmt: skip
+    # In many small products threads only wait for each other: on digits, two cores, they are 25
+    # times slower. Whether it converged is in converged_, so the warning is not needed.
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(np.asarray(spectrum.project(samples), np.float64)), least
 
 
-def _chosen(parts: Parts, covariance: str, floor: float, seed: int) -> int:
-    fitted, judges = parts.judged()
-    spectrum, least = _coordinates(fitted, floor)
-    c, others = (np.asarray(spectrum.project(x), np.float64) for x in (fitted, judges))
-    return choose_components(c, others, covariance, least, seed)
+def _select_components(split: Split, covariance: str, floor: float, seed: int) -> int:
+    """Return the number of components that makes samples not fitted most likely."""
+    fitted, validation = split.for_selection()
+    spectrum = Spectrum.from_samples(fitted)
+    held_out = np.asarray(spectrum.project(validation), np.float64)
+    best, best_score = COMPONENTS[0], -np.inf
+    for components in COMPONENTS:
+        if components > 1 and components * MIN_SAMPLES_PER_COMPONENT > len(fitted):
+            break
+        model, _ = _fit_mixture(spectrum, fitted, components, covariance, floor, seed)
+        score = model.score(held_out)
+        if score < best_score:
+            break
+        best, best_score = components, score
+    return best
+
+
+def _checked_components(
+    weights: Any, means: Any, covariances: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the numbers of a mixture as float64 arrays, once their shapes are checked."""
+    weights, means, covariances = (
+        np.asarray(given, np.float64) for given in (weights, means, covariances)
+    )
+    if means.ndim != 2 or weights.shape != means.shape[:1] or not means.size:
+        raise UserError(
+            f"means has shape {means.shape} and weights {weights.shape}: give [K, d] and [K]"
+        )
+    k, d = means.shape
+    if covariances.shape not in ((k, d), (k, d, d)):
+        raise UserError(
+            f"covariances has shape {covariances.shape}: give {(k, d, d)}, or {(k, d)} for "
+            "diagonal ones"
+        )
+    for name, array in (("means", means), ("covariances", covariances)):
+        if not np.isfinite(array).all():
+            raise UserError(f"{name} has NaN or infinite values")
+    check_probabilities("weights", weights)
+    return weights, means, covariances
+
+
+def check_probabilities(name: str, given: np.ndarray | None) -> None:
+    """Refuse probabilities below zero or with another sum than one; None stands for tracers."""
+    if given is not None and not ((given >= 0).all() and abs(given.sum() - 1) < 1e-5):
+        raise UserError(f"{name} = {given.tolist()}: give numbers of at least 0 with sum 1")
+
+
+def _eigendecompose(covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return eigenvalues [K, d] and vectors [K, d, d], None for diagonal covariances."""
+    values, vectors = covariances, None
+    if covariances.ndim == 3:
+        scale = np.abs(covariances).max()
+        if np.abs(covariances - covariances.swapaxes(1, 2)).max() > 1e-6 * scale:
+            raise UserError("covariances are not symmetric")
+        values, vectors = np.linalg.eigh(covariances)
+    if values.min() < -1e-6 * np.abs(values).max():
+        raise UserError(f"covariances have a negative eigenvalue, {values.min():.3g}")
+    return np.maximum(values, 0.0), vectors
+
+
+def _total_spectrum(weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> Spectrum:
+    """Return the spectrum of all components together."""
+    if covariances.ndim == 2:
+        covariances = covariances[:, :, None] * np.eye(covariances.shape[1])
+    mean = weights @ means
+    between = (weights[:, None] * (means - mean)).T @ (means - mean)
+    return Spectrum.from_covariance(np.tensordot(weights, covariances, 1) + between, mean)

@@ -1,4 +1,4 @@
-"""The last rung: a network itself, or any other denoiser."""
+"""A network, or any other denoiser, as a prior."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from specjax._core.arrays import Array, value
+from specjax._core.checks import UserError
 from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic
 from specjax.noise.whitening import effective
 from specjax.priors.prior import Prior, fingerprint_of
@@ -17,17 +18,17 @@ from specjax.sampling.denoisers import Within, within
 from specjax.spectra.spectrum import Spectrum
 
 
-@value(data=["denoise"], static=["shape"], host=["spectrum", "held_out", "source", "noise"])
+@value(data=["denoise", "spectrum", "held_out", "noise"], static=["shape"], provenance=["source"])
 @dataclass(frozen=True, eq=False)
 class Network:
     """Any denoiser as a prior, on samples [n, *shape] in the data's own space.
 
-    One that is a pytree (:class:`specjax.sampling.denoisers.Adapted` of a module, a trained
-    network's denoiser) gives its arrays as leaves; any other callable is one leaf, no array.
+    A denoiser that is a pytree (:class:`specjax.sampling.denoisers.Adapted` of a module, a trained
+    network's) gives its arrays as leaves; any other callable is one leaf and no array.
 
     Args:
       denoise: ``(x, alpha, sigma) -> x0``. shape: of one sample.
-      spectrum: of the data it was trained on. held_out: another prior to judge by.
+      spectrum: of the data it was trained on. held_out: another prior that decides.
       source: provenance.
       noise: of the forward process that it was trained on, white by default; the spectrum becomes
         the effective one, and directions without noise are left as they are.
@@ -48,21 +49,21 @@ class Network:
 
     def __post_init__(self) -> None:
         if not callable(self.denoise):
-            raise ValueError(
+            raise UserError(
                 f"denoise of type {type(self.denoise).__name__}: give (x, alpha, sigma) -> x0"
             )
         shape = tuple(self.shape)
         if not shape or not all(isinstance(n, int | np.integer) and n > 0 for n in shape):
-            raise ValueError(f"shape = {self.shape!r}: give that of one sample, such as (8, 8)")
+            raise UserError(f"shape = {self.shape!r}: give that of one sample, such as (8, 8)")
         object.__setattr__(self, "shape", tuple(int(n) for n in shape))
         object.__setattr__(self, "source", dict(self.source or {}))
         if self.noise is not None:
             self._color(anisotropic(self.noise))
 
     def _color(self, noise: NoiseSpectrum | None) -> None:
-        """What the noise changes."""
+        """Take a noise: the spectrum becomes the effective one, the denoiser stays within it."""
         if noise is not None and noise.shape != self.shape:
-            raise ValueError(f"the noise is of samples of shape {noise.shape}, not {self.shape}")
+            raise UserError(f"the noise is of samples of shape {noise.shape}, not {self.shape}")
         object.__setattr__(self, "noise", noise)
         if not isinstance(self.denoise, Within):
             object.__setattr__(self, "denoise", within(self.denoise, noise))
@@ -71,20 +72,20 @@ class Network:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the arrays it holds, and of its name: a plain function shows no more."""
+        """SHA-256 of its arrays and its name: no more is known of a plain function."""
         arrays = [x for x in jax.tree.leaves(self.denoise) if isinstance(x, jax.Array | np.ndarray)]
         function = getattr(self.denoise, "__qualname__", type(self.denoise).__qualname__)
         noise = f" {self.noise.fingerprint}" if self.noise is not None else ""
         return fingerprint_of(f"{self.kind} {function} {self.shape}{noise}", arrays)
 
     def __call__(self, x: Array, alpha: Array, sigma: Array) -> Array:
-        """What the network takes for ``E[x0 | x]`` of x [n, *shape]."""
+        """Return the network's estimate of ``E[x0 | x]`` of x [n, *shape]."""
         return self.denoise(x, alpha, sigma)
 
     def project(self, x: Array) -> Array:
-        """Samples as they are; 0 in directions without noise."""
+        """Return samples as they are, but 0 in directions without noise."""
         return x if self.noise is None or not self.noise.omitted else self.noise.supported(x)
 
     def lift(self, c: Array) -> Array:
-        """Samples as they are."""
+        """Return samples as they are."""
         return c

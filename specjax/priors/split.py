@@ -1,102 +1,121 @@
-"""Samples that a prior is made of: read, checked, and split into a training and a held-out part."""
+"""Samples to fit a prior to: read, checked, split into a training and a held-out part."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
+from specjax._core.checks import UserError
 from specjax.spectra import estimate
 
-LEAST = 2
-"""Samples in each part: a covariance needs two."""
+MIN_SAMPLES = 2
+"""The fewest samples in each part: a covariance needs two."""
+
+P = TypeVar("P")
 
 
-class Parts(NamedTuple):
+@runtime_checkable
+class Dataset(Protocol):
+    """What a prior asks of a dataset, such as one by :func:`specjax.data.open`.
+
+    Attributes:
+      data_range: (low, high) of the samples, mapped to [-1, 1]; None for network units.
+      source: provenance as plain numbers and strings.
+    """
+
+    data_range: tuple[float, float] | None
+    source: Mapping[str, Any]
+
+    def batches(self) -> Iterator[np.ndarray]:
+        """Yield batches [n, ...] in the stored units."""
+
+
+class Split(NamedTuple):
     """Samples in the network's units, in random order.
 
     Attributes:
-      training: [N, ...]. held_out: [M, ...], or None where nothing is kept aside.
-      source: what is known of both.
+      training: [N, ...]. held_out: [M, ...], or None where nothing is held out.
+      source: the provenance of both.
     """
 
     training: np.ndarray
     held_out: np.ndarray | None
     source: dict[str, Any]
 
-    def about(self, part: str, **facts: Any) -> dict[str, Any]:
-        """The provenance of a prior of one part."""
-        rows = self.training if part != "held out" else self.held_out
-        assert rows is not None
-        return {**self.source, "part": part, "samples": len(rows), **facts}
+    def fit(self, fit: Callable[[np.ndarray, dict[str, Any], P | None], P]) -> P:
+        """Return the prior of the training part, which carries that of the held-out part.
 
-    @property
-    def of_training(self) -> str:
-        """The name of the training part."""
-        return "all" if self.held_out is None else "training"
+        Args:
+          fit: ``(samples, source, held_out)`` to a prior, called for each of the parts.
+        """
+        held_out, part = None, "all"
+        if self.held_out is not None:
+            about = {**self.source, "part": "held out", "samples": len(self.held_out)}
+            held_out, part = fit(self.held_out, about, None), "training"
+        about = {**self.source, "part": part, "samples": len(self.training)}
+        return fit(self.training, about, held_out)
 
-    def judged(self) -> tuple[np.ndarray, np.ndarray]:
-        """Samples to fit with and samples to choose hyper-parameters by.
+    def for_selection(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return samples to fit with, and samples to choose hyper-parameters by.
 
-        The training and the held-out part; where nothing is kept aside the two halves of all, of
-        which the prior is then made with what was chosen.
+        They are the training and the held-out part, or two halves where nothing is held out; the
+        prior is then made of all, with what was chosen.
         """
         if self.held_out is not None:
             return self.training, self.held_out
         half = len(self.training) // 2
-        if half < LEAST:
-            raise ValueError(
-                f"{len(self.training)} samples: choosing hyper-parameters needs {2 * LEAST}"
+        if half < MIN_SAMPLES:
+            raise UserError(
+                f"{len(self.training)} samples: choosing hyper-parameters needs {2 * MIN_SAMPLES}"
             )
         return self.training[half:], self.training[:half]
 
 
-def parts_of(
+def split_samples(
     x: Any,
     *,
-    held_out: float,
-    seed: int,
-    data_range: tuple[float, float] | None,
-    source: Mapping[str, Any] | None,
-) -> Parts:
-    """Samples split at random.
-
-    Args:
-      x: [N, ...] or an iterable of batches; integers need ``data_range``, mapped to [-1, 1].
-      held_out: the fraction kept aside; 0 keeps none. seed: of the split.
-
-    Raises:
-      ValueError: for what is no fraction, parts of fewer than two samples, and what
-        :func:`specjax.spectra.estimate.pieces` refuses.
-    """
+    held_out: float = 0.5,
+    seed: int = 0,
+    data_range: tuple[float, float] | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> Split:
+    """Split samples at random; arguments as in :func:`specjax.priors.prior_of`."""
     if isinstance(held_out, bool) or not (
         isinstance(held_out, int | float | np.number) and 0 <= held_out < 1
     ):
-        raise ValueError(f"held_out = {held_out!r}: give a fraction from 0 to below 1")
-    rows = read(x, data_range)
-    aside = round(held_out * len(rows))
-    if held_out and not LEAST <= aside <= len(rows) - LEAST:
-        raise ValueError(
-            f"held_out = {held_out!r} of {len(rows)} samples is {aside}: each part needs {LEAST}, "
-            "give another fraction, 0 (none), or more samples"
+        raise UserError(f"held_out = {held_out!r}: give a fraction from 0 to below 1")
+    samples = read_samples(x, data_range)
+    aside = round(held_out * len(samples))
+    if held_out and not MIN_SAMPLES <= aside <= len(samples) - MIN_SAMPLES:
+        raise UserError(
+            f"held_out = {held_out!r} of {len(samples)} samples is {aside}: each part needs "
+            f"{MIN_SAMPLES}, give another fraction, 0 (none), or more samples"
         )
-    order = np.random.default_rng(seed).permutation(len(rows))
+    order = np.random.default_rng(seed).permutation(len(samples))
     known = {
         "data_range": None if data_range is None else [float(end) for end in data_range],
         "held_out": float(held_out), "seed": int(seed), **(source or {}),
     }  # fmt: skip
-    return Parts(rows[order[aside:]], rows[order[:aside]] if aside else None, known)
+    return Split(samples[order[aside:]], samples[order[:aside]] if aside else None, known)
 
 
-def read(x: Any, data_range: tuple[float, float] | None) -> np.ndarray:
-    """All samples [N, ...] in the network's units: float64 if they are, else float32."""
-    dtype = np.float64 if getattr(x, "dtype", None) == np.float64 else np.float32
+def read_samples(x: Any, data_range: tuple[float, float] | None) -> np.ndarray:
+    """Read all samples [N, ...] in the network's units: float64 if they are, else float32."""
+    stored = getattr(x, "dtype", None)
+    if not estimate.is_array(x) and isinstance(x, Iterable):
+        batches = iter(x)
+        first = list(itertools.islice(batches, 1))
+        stored = getattr(first[0], "dtype", None) if first else None
+        x = itertools.chain(first, batches)
+    dtype = np.float64 if stored == np.float64 else np.float32
     pieces = (piece.astype(dtype) for piece in estimate.pieces(x, data_range))
     if not estimate.is_array(x):
         return np.concatenate(list(pieces))
-    rows, start = np.empty(x.shape, dtype), 0
+    samples, start = np.empty(x.shape, dtype), 0
     for piece in pieces:
-        rows[start : start + len(piece)] = piece
+        samples[start : start + len(piece)] = piece
         start += len(piece)
-    return rows
+    return samples

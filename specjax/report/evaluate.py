@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from specjax.evaluate.estimates import Estimate, Evaluation
+from specjax.evaluate import Estimate, Evaluation
 from specjax.evaluate.measures import higher_is_better
-from specjax.report.table import Column, Table
+from specjax.report.table import Column, Styles, Table
 from specjax.report.words import wrote
 
 FLOOR = "real against real"
@@ -28,7 +28,7 @@ def print_evaluations(rows: Sequence[Evaluation], data: str, written: Sequence[s
         for row in rows
     ]
     cells.append([FLOOR, *((first.floor[name], math.nan) for name in measures)])
-    best = {(_best(rows, name), j): "bold" for j, name in enumerate(measures, 1)}
+    best: Styles = {(_best(rows, name), j): "bold" for j, name in enumerate(measures, 1)}
     Table(
         f"{first.n:,} samples against {first.n:,} of {data}",
         ["samples", *columns],

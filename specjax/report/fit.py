@@ -6,15 +6,26 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from specjax.files.codec import numbers, plain
+from specjax.files import numbers, plain
 from specjax.fitting.compare import MOST_STEPS, ComparedSchedule, Comparison
 from specjax.gaussian.losses import LOSSES
 from specjax.noise.whitening import ObliqueBasis
-from specjax.report.table import Column, Table
+from specjax.report.table import Column, Styles, Table
 from specjax.report.words import amplification_warning, with_options, wrote
 from specjax.spectra.spectrum import Spectrum
+
+_ALONG = "is taken along the directions of their generalised eigenproblem"
+_FACTS = (
+    "steps", "sampler", "sampler_options", "loss", "process", "alpha_bar_range", "converged",
+    "iterations", "seconds",
+)  # fmt: skip
+_METRICS = {
+    "w2": "is the cost of coupling data and samples along the directions of their generalised "
+    "eigenproblem, which is no less than the squared Wasserstein distance",
+    "kl": "is exact all the same",
+    "kl_reverse": "is exact all the same",
+}
+"""What a loss measures where data and noise have no eigenvectors in common; else ``_ALONG``."""
 
 
 def print_fit(
@@ -29,18 +40,22 @@ def print_fit(
       noise: of :func:`noise_facts`, where the noise is not isotropic.
     """
     fit = comparison.learned
-    columns = [
-        "schedule",
-        Column(f"loss at S = {fit.steps}", "{:.5g}", "right"),
-        Column("over learned", "{:.4g}x", "right"),
-        Column("S for the learned loss", align="right"),
-    ]
-    rows = [
-        [row.name, row.value, row.value / fit.value if fit.value > 0 else math.nan, _needed(row)]
-        for row in comparison.rows
-    ]
-    notes = [*_noise_lines(noise), fit_state(fit), *_warning(comparison), *wrote(written)]
-    Table(_title(comparison, spectrum), columns, rows, notes, _bold(comparison)).print()
+    Table(
+        _title(comparison, spectrum),
+        [
+            "schedule",
+            Column(f"loss at S = {fit.steps}", "{:.5g}", "right"),
+            Column("over learned", "{:.4g}x", "right"),
+            Column("S for the learned loss", align="right"),
+        ],
+        [
+            [one.name, one.value, one.value / fit.value if fit.value > 0 else math.nan,
+             _needed(one)]
+            for one in comparison.rows
+        ],
+        [*_noise_lines(noise), fit_state(fit), *_warning(comparison), *wrote(written)],
+        _bold(comparison),
+    ).print()  # fmt: skip
 
 
 def print_comparisons(
@@ -48,10 +63,7 @@ def print_comparisons(
 ) -> None:
     """Print the table of ``specjax compare``: a row a schedule, a column a number of steps."""
     first = comparisons[0]
-    columns = [
-        "schedule",
-        *(Column(f"S = {one.learned.steps}", "{:.5g}", "right") for one in comparisons),
-    ]
+    columns = [Column(f"S = {one.learned.steps}", "{:.5g}", "right") for one in comparisons]
     values = [{row.name: row.value for row in one.rows} for one in comparisons]
     rows = []
     for row in first.rows:
@@ -62,7 +74,7 @@ def print_comparisons(
     for one in comparisons:
         state = [] if one.learned.converged else [fit_state(one.learned)]
         notes += [f"S = {one.learned.steps}: {line}" for line in (*state, *_warning(one))]
-    Table(_title(first, spectrum), columns, rows, notes, _bold(first)).print()
+    Table(_title(first, spectrum), ["schedule", *columns], rows, notes, _bold(first)).print()
 
 
 def comparison_json(comparison: Comparison, noise: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -70,24 +82,16 @@ def comparison_json(comparison: Comparison, noise: dict[str, Any] | None = None)
     fit = comparison.learned
     error, ratio = fit.nodes.denoiser_error, comparison.amplification
     return {
-        "steps": fit.steps,
-        "sampler": fit.sampler,
-        "sampler_options": dict(fit.sampler_options),
-        "loss": fit.loss,
-        "process": fit.process,
-        "alpha_bar_range": list(fit.alpha_bar_range),
-        "converged": fit.converged,
-        "iterations": fit.iterations,
-        "seconds": fit.seconds,
+        **{name: plain(getattr(fit, name)) for name in _FACTS},
         "data": {k: v for k, v in fit.source.items() if isinstance(v, str | int | float | None)},
         "denoiser": plain(fit.source.get("denoiser")),
-        "amplification": ratio if np.isfinite(ratio) else None,
+        "amplification": plain(ratio),
         "denoiser_error": None if error is None else float(error),
         "noise": noise,
         "schedules": [
             {
                 "name": row.name,
-                "value": row.value if np.isfinite(row.value) else None,
+                "value": plain(row.value),
                 "steps": row.schedule.steps,
                 "steps_needed": row.steps_needed,
                 "logsnr": numbers(row.schedule.logsnr),
@@ -107,13 +111,11 @@ def noise_facts(spectrum: Spectrum, loss: str) -> dict[str, Any] | None:
     if noise is None:
         return None
     document = {k: v for k, v in plain(noise.document()).items() if k != "weights"}
-    return {
-        "name": noise.name,
-        **document,
-        "dimension": math.prod(noise.shape),
-        "omitted": noise.omitted,
-        "metric": _metric(loss) if isinstance(spectrum.basis, ObliqueBasis) else None,
-    }
+    metric = None
+    if isinstance(spectrum.basis, ObliqueBasis):
+        metric = f"data and noise have different eigenvectors: {loss} {_METRICS.get(loss, _ALONG)}"
+    size = {"dimension": math.prod(noise.shape), "omitted": noise.omitted}
+    return {"name": noise.name, **document, **size, "metric": metric}
 
 
 def fit_state(fit: Any) -> str:
@@ -155,7 +157,7 @@ def _title(comparison: Comparison, spectrum: Spectrum) -> str:
     return ", ".join(words)
 
 
-def _bold(comparison: Comparison) -> dict[int | tuple[int, int], str]:
+def _bold(comparison: Comparison) -> Styles:
     return {i: "bold" for i, row in enumerate(comparison.rows) if row.name == "learned"}
 
 
@@ -176,22 +178,6 @@ def _noise_lines(facts: dict[str, Any] | None) -> list[str]:
         return []
     lines = ["eigenvalues are those of the data over the noise's; losses are in units of the data"]
     if facts["omitted"]:
-        lines.append(
-            f"{facts['omitted']:,} of {facts['dimension']:,} directions have no noise and are left "
-            "out"
-        )
+        omitted = f"{facts['omitted']:,} of {facts['dimension']:,} directions"
+        lines.append(f"{omitted} have no noise and are left out")
     return [*lines, *([facts["metric"]] if facts["metric"] else [])]
-
-
-def _metric(loss: str) -> str:
-    """Say what a loss measures where data and noise have no eigenvectors in common."""
-    if loss == "w2":
-        meaning = (
-            "w2 is the cost of coupling data and samples along the directions of their "
-            "generalised eigenproblem, which is no less than the squared Wasserstein distance"
-        )
-    elif loss in ("kl", "kl_reverse"):
-        meaning = f"{loss} is exact all the same"
-    else:
-        meaning = f"{loss} is taken along the directions of their generalised eigenproblem"
-    return f"data and noise have different eigenvectors: {meaning}"

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from specjax.files import plain as finite
+from specjax.files import plain
 from specjax.learning import TERMS, Verdict
 from specjax.learning.heuristics import AMPLIFIED
 from specjax.report.table import Column, Table, report_console
 from specjax.report.words import wrote
 
 _HEURISTICS = 6  # heuristic plans in a table
+_FACTS = ("steps", "prior", "kept", "objective", "value", "train_value", "terms", "baselines")
 
 
 def learned_json(
@@ -26,23 +27,13 @@ def learned_json(
         "noise": None if noise is None else {"name": noise.name, "fingerprint": noise.fingerprint},
         "plans": [
             {
-                "steps": one.steps,
-                "prior": one.prior,
-                "kept": one.kept,
-                "objective": dict(one.objective),
-                "value": finite(one.value),
-                "train_value": finite(one.train_value),
-                "terms": finite(one.terms),
-                "baselines": finite(one.baselines),
+                **{name: plain(getattr(one, name)) for name in _FACTS},
                 "seconds": round(one.seconds, 3),
-                "amplification": finite(amplification),
+                "amplification": plain(amplification),
             }
             for one, amplification in zip(results, amplifications, strict=True)
         ],
-        "verdicts": [
-            {**one._asdict(), "value": finite(one.value), "objective": dict(one.objective)}
-            for one in verdicts
-        ],
+        "verdicts": [plain(one._asdict()) for one in verdicts],
     }
 
 
@@ -146,6 +137,6 @@ def _outcome(result: Any) -> str:
         return f"no plan was better than {best}: the plan is that one"
     gain = geometric_mean(result.baselines[best] - result.value, result.objective)
     return (
-        f"{gain:.3g} times less than {best}, the best of {len(result.baselines)} heuristic plans; "
-        f"{result.seconds:.1f} s"
+        f"{gain:.3g} times better than {best}, the best of {len(result.baselines)} heuristic "
+        f"plans; {result.seconds:.1f} s"
     )

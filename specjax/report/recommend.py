@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from specjax.files import plain as finite
-from specjax.files.codec import numbers
+from specjax.files import numbers, plain
 from specjax.report.table import Column, Table, report_console
 from specjax.report.words import amplification_warning, count, with_options, wrote
 
 if TYPE_CHECKING:
     from specjax.sweep.recommend import Recommendation
+
+_FACTS = (
+    "sampler", "sampler_options", "reached", "steps", "value", "converged", "best_heuristic",
+    "best_heuristic_value", "amplification", "denoiser_error",
+)  # fmt: skip
 
 
 def print_recommendations(
@@ -29,29 +33,32 @@ def print_recommendations(
     console.print(_answer(rows, target, loss))
     if not rows:
         return
-    columns = [
-        "sampler",
-        *(Column(name, align="right") for name in ("steps", "denoiser calls")),
-        Column(loss, "{:.5g}", "right"),
-        "best heuristic",
-        Column(f"its {loss}", "{:.5g}", "right"),
-        "state",
-    ]
-    cells = [
-        [_label(row), row.steps, row.calls, row.value, row.best_heuristic,
-         row.best_heuristic_value, _state(row)]
-        for row in rows
-    ]  # fmt: skip
-    styles = {i: "dim" for i, row in enumerate(rows) if not row.reached}
     first = rows[0]
     warning = amplification_warning(first.amplification, loss, first.denoiser_error)
     sigmas = ", ".join(f"{x:.5g}" for x in np.asarray(first.schedule.sigmas))
-    notes = [
-        *(f"{_label(first)}: {line}" for line in warning),
-        f"sigmas of the first, noisy to clean: {sigmas}",
-        *wrote(written),
-    ]
-    Table("", columns, cells, notes, {0: "bold", **styles}).print(console)
+    Table(
+        "",
+        [
+            "sampler",
+            *(Column(name, align="right") for name in ("steps", "denoiser calls")),
+            Column(loss, "{:.5g}", "right"),
+            "best heuristic",
+            Column(f"its {loss}", "{:.5g}", "right"),
+            "state",
+        ],
+        [
+            [_label(row), row.steps, row.calls, row.value, row.best_heuristic,
+             row.best_heuristic_value, _state(row)]
+            for row in rows
+        ],
+        [
+            *(f"{_label(first)}: {line}" for line in warning),
+            f"sigmas of the first, noisy to clean: {sigmas}",
+            *wrote(written),
+        ],
+        {i: "bold" if row.reached else "dim" for i, row in enumerate(rows)
+         if row is first or not row.reached},
+    ).print(console)  # fmt: skip
 
 
 def recommendations_json(rows: Sequence[Recommendation], target: float) -> dict[str, Any]:
@@ -61,17 +68,8 @@ def recommendations_json(rows: Sequence[Recommendation], target: float) -> dict[
         "reached": any(row.reached for row in rows),
         "rows": [
             {
-                "sampler": row.sampler,
-                "sampler_options": dict(row.sampler_options),
-                "reached": row.reached,
-                "steps": row.steps,
+                **{name: plain(getattr(row, name)) for name in _FACTS},
                 "denoiser_calls": row.calls,
-                "value": finite(row.value),
-                "converged": row.converged,
-                "best_heuristic": row.best_heuristic,
-                "best_heuristic_value": finite(row.best_heuristic_value),
-                "amplification": finite(row.amplification),
-                "denoiser_error": row.denoiser_error,
                 "logsnr": numbers(row.schedule.logsnr),
             }
             for row in rows

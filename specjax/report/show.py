@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from specjax.files import corrections_document
-from specjax.files.codec import numbers
+from specjax.files import corrections_document, numbers
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.report.fit import denoiser_name, fit_state
 from specjax.report.table import Column, Table, report_console
@@ -34,7 +33,7 @@ def show_json(shown: Any, grid: TrainingGrid) -> dict[str, Any]:
     """Give the levels in every form, and a plan's corrections, for machines."""
     schedule = _schedule_of(shown)
     levels = {
-        name: [None if isinstance(x, float) and np.isnan(x) else x for x in numbers(column)]
+        name: [None if x == "nan" else x for x in numbers(column)]
         for name, column in _levels(schedule, grid).items()
     }
     document = {"about": _origin(shown), "steps": schedule.steps, "levels": levels}

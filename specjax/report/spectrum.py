@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from specjax.files.codec import numbers, plain
+from specjax.files import numbers, plain
 from specjax.report.table import Column, Table
 from specjax.report.words import count, wrote
 from specjax.spectra.power_law import directions_for, power_law_fit, ranked, variance_beyond

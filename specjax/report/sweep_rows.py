@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from specjax._core.checks import UserError
+from specjax.gaussian.losses import LOSSES
 from specjax.noise.families import NOISES
 from specjax.report.words import count, spread, with_options
-from specjax.sampling.samplers import plan
-from specjax.schedules.schedule import NoiseSchedule
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,7 +43,7 @@ class Selection(NamedTuple):
       samplers, losses: in the order of the table.
       exponents: of the power laws of all spectra, rising, NaN last.
       shown: the spectra that have panels of losses. data: what was fitted, for the title.
-      notes: what was chosen. footnote: what was left out.
+      notes: what was chosen and what was left out.
     """
 
     rows: pa.Table
@@ -53,7 +52,6 @@ class Selection(NamedTuple):
     exponents: dict[str, float]
     shown: list[str]
     notes: list[str]
-    footnote: str
     data: list[str]
 
 
@@ -69,7 +67,7 @@ def usable(table: pa.Table) -> pa.Table:
     """
     import pyarrow as pa
 
-    rows = table.filter(pa.array(np.isfinite(column(table, "value"))))
+    rows = table.filter(pa.array(has_finite_loss(table)))
     if not rows.num_rows:
         errors = [str(x) for x in table.column("error").unique().to_pylist() if x]
         why = f": {errors[0]}" if errors else ""
@@ -95,9 +93,7 @@ def select(table: pa.Table) -> Selection:
     Raises:
       UserError: if no fit has a finite loss.
     """
-    import pyarrow as pa
-
-    every = usable(table)
+    every, known = usable(table), has_finite_loss(table)
     notes: list[str] = []
     processes = distinct(every, "process")
     ends = distinct(where(every, process=processes[0][0]), "alpha_bar_noisy", "alpha_bar_clean")
@@ -107,9 +103,9 @@ def select(table: pa.Table) -> Selection:
         notes.append(f"process {processes[0][0]}, the first of {len(processes)}")
     if len(ends) > 1:
         notes.append(f"alpha_bar from {noisy:g} to {clean:g}, the first of {len(ends)} ranges")
-    seeds = table.filter(pa.array(np.isfinite(column(table, "value")))).column("seed").unique()
-    if len(seeds) > 1:
-        notes.append(f"the best of {len(seeds)} seeds")
+    seeds = np.unique(column(table, "seed")[known]).size
+    if seeds > 1:
+        notes.append(f"the best of {seeds} seeds")
     data, rows = _data(rows), _named_by_noise(rows)
     losses = [name for (name,) in distinct(rows, "loss")][:MOST_PANELS]
     exponents = _rising_exponents(rows)
@@ -118,14 +114,16 @@ def select(table: pa.Table) -> Selection:
     if len(shown) < len(names):
         what = "spectra and noises" if data[-1].endswith(" noises") else "spectra"
         how = "spread over" if len(shown) > 1 else "the middle one by"
-        notes.insert(
-            0,
-            f"losses of {len(shown)} of {len(names)} {what}, {how} the exponents of their power "
-            "laws",
-        )
-    footnote = _footnote(rows, exponents, int((~np.isfinite(column(table, "value"))).sum()))
+        panels = f"losses of {len(shown)} of {len(names)} {what}"
+        notes.insert(0, f"{panels}, {how} the exponents of their power laws")
+    notes += _left_out(rows, exponents, int((~known).sum()))
     samplers = distinct(rows, "sampler", "sampler_options")
-    return Selection(rows, samplers, losses, exponents, shown, notes, footnote, data)
+    return Selection(rows, samplers, losses, exponents, shown, notes, data)
+
+
+def has_finite_loss(table: pa.Table) -> np.ndarray:
+    """Say of each row whether its fit has a finite loss."""
+    return np.isfinite(column(table, "value"))
 
 
 def column(table: pa.Table, name: str) -> np.ndarray:
@@ -154,12 +152,9 @@ def noise_columns(table: pa.Table) -> list[str]:
     return [name for name in _NOISE if name in table.column_names]
 
 
-def calls(table: pa.Table) -> np.ndarray:
-    """Count the calls of the denoiser of each fit: Heun makes two a step."""
-    names = "steps", "sampler", "sampler_options", "process", "alpha_bar_clean"
-    keys = list(zip(*(table.column(name).to_pylist() for name in names), strict=True))
-    known = {key: _calls(*key) for key in set(keys)}
-    return np.array([known[key] for key in keys], int)
+def loss_title(loss: str) -> str:
+    """Write ``w2: squared 2-Wasserstein distance``; a loss of one's own has its name alone."""
+    return f"{loss}: {LOSSES[loss].summary}" if loss in LOSSES else loss
 
 
 def pareto_front(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
@@ -204,11 +199,6 @@ def _brief(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _calls(steps: int, sampler: str, options: str, process: str, clean: float) -> int:
-    levels = np.append(np.linspace(-9.0, 5.0, steps), np.inf if clean == 1 else 9.0)
-    return plan(sampler, NoiseSchedule(levels), process, **json.loads(options)).calls
-
-
 def _data(rows: pa.Table) -> list[str]:
     """Say what was fitted, such as ``["digits", "3 noises"]``."""
     spectra = [name for (name,) in distinct(rows, "spectrum")]
@@ -249,11 +239,12 @@ def _spread_over(exponents: dict[str, float], most: int) -> list[int]:
     return [number // 2] if most == 1 else spread(number, most)
 
 
-def _footnote(rows: pa.Table, exponents: dict[str, float], failed: int) -> str:
+def _left_out(rows: pa.Table, exponents: dict[str, float], failed: int) -> list[str]:
+    """Say in at most one line what is not drawn, or not as the rest is."""
     zeros = int((column(rows, "value") <= 0).sum())
     loose = int((~column(rows, "converged").astype(bool)).sum())
     short = sum(math.isnan(x) for x in exponents.values()) if len(exponents) > 1 else 0
-    return "; ".join(
+    words = "; ".join(
         words
         for number, words in (
             (failed, f"{count(failed, 'fit')} failed or not finite: left out"),
@@ -263,3 +254,4 @@ def _footnote(rows: pa.Table, exponents: dict[str, float], failed: int) -> str:
         )
         if number
     )
+    return [words] if words else []

@@ -19,6 +19,8 @@ from specjax.files import plain
 
 _LOG_WIDTH = 140  # of tables where there is no terminal to be wider than
 
+Styles = Mapping[int | tuple[int, int], str]
+
 
 @dataclass(frozen=True)
 class Column:
@@ -71,7 +73,7 @@ class Table:
     columns: Sequence[Column | str]
     rows: Sequence[Sequence[Any]]
     notes: Sequence[str] = ()
-    styles: Mapping[int | tuple[int, int], str] = field(default_factory=dict)
+    styles: Styles = field(default_factory=dict)
 
     def print(self, console: Console | None = None) -> None:
         """Print the table and its notes; on standard output by default."""
@@ -86,7 +88,7 @@ class Table:
         Numbers that are not finite are None: strict JSON has none.
         """
         names = [column.name for column in self._columns()]
-        rows = [dict(zip(names, map(_json_value, row), strict=True)) for row in self.rows]
+        rows = [dict(zip(names, map(plain, row), strict=True)) for row in self.rows]
         return {"title": self.title, "rows": rows, "notes": list(self.notes)}
 
     def to_markdown(self) -> str:
@@ -109,19 +111,17 @@ class Table:
 
     def _texts(self) -> list[list[str]]:
         """Format all cells."""
-        columns = self._columns()
         return [
-            [column.text(value) for column, value in zip(columns, row, strict=True)]
+            [column.text(value) for column, value in zip(self._columns(), row, strict=True)]
             for row in self.rows
         ]
 
     def _rendered(self) -> RichTable:
         """Make rich's table: numbers are never broken, headings and names only between words."""
         columns, texts = self._columns(), self._texts()
-        named = any(column.name for column in columns)
-        rendered = RichTable(
-            title=Text(self.title) if self.title else None, title_justify="left", show_header=named
-        )
+        title = Text(self.title) if self.title else None
+        headed = any(column.name for column in columns)
+        rendered = RichTable(title=title, title_justify="left", show_header=headed)
         for j, column in enumerate(columns):
             lines = [line for row in texts for line in row[j].splitlines()]
             unbroken = column.name.split() + (lines if column.align == "right" else [])
@@ -141,11 +141,6 @@ def report_console() -> Console:
     if not console.is_terminal:
         console.width = max(console.width, _LOG_WIDTH)
     return console
-
-
-def _json_value(value: Any) -> Any:
-    value = plain(value)
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _markdown_row(cells: Sequence[str]) -> str:

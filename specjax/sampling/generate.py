@@ -233,6 +233,8 @@ def batch_size(
         most = _MOST.get(device.platform, _MOST_ELSEWHERE)
         most = max(1, min(most, fits)) * (ways if device.platform != "cpu" else 1)
         batch = min(shared_size(-(-n // -(-n // most))), most)
+    else:
+        batch = min(batch, shared_size(n))
     return ways * -(-batch // ways)
 
 

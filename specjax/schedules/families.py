@@ -29,7 +29,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import bisect
 
 from specjax._core import checks
 from specjax._core.checks import UserError
@@ -304,6 +303,8 @@ def _pinned(curve: Curve, steps: int, noisy: float, clean: float) -> np.ndarray 
 
 def _time_of(curve: Curve, level: float) -> float:
     """Where the curve meets a level; its nearer end where it does not."""
+
+    from scipy.optimize import bisect
 
     def gap(t: float) -> float:
         return float(curve(np.array(t))) - level

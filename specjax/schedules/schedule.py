@@ -17,7 +17,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from scipy.special import expit
 
 from specjax._core import checks
 from specjax._core.arrays import Array, as_float_array, concrete, namespace, value
@@ -28,6 +27,8 @@ PROCESSES = ("vp", "ve")
 
 def sigmoid(x: Array) -> Array:
     """``1 / (1 + exp(-x))``, accurate in both tails, in the array library of ``x``."""
+    from scipy.special import expit
+
     return jax.nn.sigmoid(x) if isinstance(x, jax.Array) else expit(x)
 
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 from specjax._core.checks import UserError
 from specjax.schedules.grids import TrainingGrid
@@ -99,6 +98,8 @@ def _round(wanted: np.ndarray, size: int) -> np.ndarray:
 
     ``t_k + k`` does not rise exactly where ``t_k`` falls strictly: an isotonic regression.
     """
+    from scipy.optimize import isotonic_regression
+
     k = np.arange(wanted.size)
     level = isotonic_regression(wanted + k, increasing=False).x
     return np.clip(np.round(level), wanted.size - 1, size - 1).astype(np.int64) - k

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from scipy.linalg import eigh
 
 from specjax._core.arrays import Array
 from specjax._core.checks import UserError
@@ -177,6 +176,8 @@ def eigendecompose(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Raises:
       UserError: if it has an eigenvalue below zero by more than rounding.
     """
+    from scipy.linalg import eigh
+
     if not np.isfinite(covariance).all():
         raise UserError("the covariance has NaN or infinite entries")
     eigenvalues, vectors = eigh(covariance.T, driver="evd", check_finite=False, overwrite_a=True)

@@ -13,9 +13,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.linalg import eigh, qr
-from scipy.optimize import brentq
-from scipy.special import exprel
 
 from specjax._core import checks
 from specjax._core.checks import UserError
@@ -62,6 +59,8 @@ def low_rank(
     Raises:
       UserError: for samples that can be read only once, or a rank outside 1 to d.
     """
+    from scipy.linalg import eigh
+
     rank = checks.whole_number("rank", rank)
     rounds = checks.whole_number("power_iterations", power_iterations, 0)
     extra = checks.whole_number("oversampling", oversampling, 0)
@@ -134,6 +133,8 @@ def _image(pieces: Iterator[np.ndarray], mean: np.ndarray, block: np.ndarray) ->
 
 def _orthonormal(basis: np.ndarray, block: np.ndarray) -> np.ndarray:
     """A basis of what a block [d, l] adds to an orthonormal basis [d, m]; d in all at most."""
+    from scipy.linalg import qr
+
     block = block[:, : len(basis) - basis.shape[1]]
     for _ in range(3 if block.size else 0):  # the last on unit vectors: exact for small remainders
         block = qr(block - basis @ (basis.T @ block), mode="economic")[0]
@@ -156,6 +157,9 @@ def tail(top: float, rank: int, dimension: int, mass: float) -> tuple[np.ndarray
     They continue ``top`` as a power law ``top (j / rank)^-a``, with the ``a >= 0`` that makes the
     sum right: flat where the mass is as large as it can be. Ranks j are grouped evenly in log j.
     """
+    from scipy.optimize import brentq
+    from scipy.special import exprel
+
     if dimension == rank:
         return np.zeros(0), np.zeros(0)
     edges = np.unique(np.geomspace(rank + 1, dimension + 1, TAIL_NODES + 1).round())

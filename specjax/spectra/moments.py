@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
-from scipy.linalg import blas
 
 from specjax._core.checks import UserError
 from specjax.spectra import estimate, mesh_sums
@@ -178,6 +177,8 @@ class _Reading:
 
 def _host_sums(read: Iterable[np.ndarray]) -> tuple[int, np.ndarray, np.ndarray]:
     """Count, sum [d] and sum of products [d, d] of pieces, by symmetric rank-k updates in place."""
+    from scipy.linalg import blas
+
     count, total, products = 0, np.zeros(0), np.zeros((0, 0))
     for away in read:
         if count == 0:

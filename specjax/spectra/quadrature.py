@@ -9,7 +9,6 @@ keeps it exact in floating point.
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import eigh_tridiagonal
 
 
 def gauss_rule(
@@ -21,6 +20,8 @@ def gauss_rule(
       log_values, weights: [d]; weights are not negative. nodes: K; fewer are returned where the
         measure has fewer points.
     """
+    from scipy.linalg import eigh_tridiagonal
+
     used = weights > 0
     x, w = log_values[used], weights[used]
     if x.size == 0:

@@ -11,7 +11,6 @@ import os
 from typing import Any
 
 import numpy as np
-import scipy.fft
 
 from specjax._core.checks import UserError
 from specjax.spectra import estimate
@@ -75,6 +74,8 @@ def _by_frequency(x: np.ndarray, axes: int) -> np.ndarray:
 
     The real FFT halves the first axis of the grid, so that the F' kept frequencies are the first.
     """
+    import scipy.fft
+
     x = x.reshape(*x.shape[: 1 + axes], -1)
     order = tuple(range(axes, 0, -1))
     freq = scipy.fft.rfftn(x, axes=order, norm="ortho", workers=os.cpu_count())

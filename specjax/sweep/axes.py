@@ -191,7 +191,8 @@ class Sweep:
         plainly = ("steps", "processes", "alpha_bar_ranges", "seeds", "restarts", "nodes",
                    "max_iterations", "tolerance", "denoiser_error")  # fmt: skip
         document = {**described, **{name: getattr(self, name) for name in plainly}}
-        return json.loads(json.dumps(plain(document), default=str))  # type: ignore[no-any-return]
+        same: dict[str, Any] = json.loads(json.dumps(plain(document), default=str))
+        return same
 
     @property
     def fingerprint(self) -> str:

@@ -67,11 +67,11 @@ def read_sweep(path: str | os.PathLike[str], note: Callable[[str], None] | None 
                 f"spectra has {entry!r}: give a name of data, or a table with data or power_law"
             )
         table = {**of_all, **table}
-        error: Any = table.pop("denoiser_error", 0.0)
+        erring: Any = table.pop("denoiser_error", 0.0)
         for name, spectrum in _spectra(table, path.parent, note):
             if name in spectra:
                 raise UserError(f"{path}: spectra has {name!r} twice: give one of them a name")
-            spectra[name], errors[name] = spectrum, error
+            spectra[name], errors[name] = spectrum, erring
     return Sweep(spectra, denoiser_error=errors, **document)
 
 

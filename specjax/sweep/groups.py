@@ -111,11 +111,12 @@ def _alike(sweep: Sweep, objective: Objective) -> dict[tuple[int, str | None], l
     """Sort the spectra by the number of restarts, and by why a loss cannot take them."""
     found: dict[tuple[int, str | None], list[int]] = {}
     for i, spectrum in enumerate(sweep.effective_spectra):
+        restarts, error = 1, None
         try:
-            key = restarts_for(spectrum.task(objective).modes, sweep.restarts), None
+            restarts = restarts_for(spectrum.task(objective).modes, sweep.restarts)
         except UserError as problem:
-            key = 1, str(problem)
-        found.setdefault(key, []).append(i)
+            error = str(problem)
+        found.setdefault((restarts, error), []).append(i)
     return found
 
 

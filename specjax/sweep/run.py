@@ -15,6 +15,7 @@ import numpy as np
 
 from specjax._core import checks, distributed
 from specjax._core.checks import UserError
+from specjax._core.extras import import_extra
 from specjax.sweep.axes import Sweep
 from specjax.sweep.folder import ResultsFolder
 from specjax.sweep.groups import Block, Quadratures, blocks, quadratures, shared_inputs
@@ -105,6 +106,7 @@ def sweep(
     rows = _BLOCK_ROWS.get(mesh.devices.flat[0].platform, _BLOCK_ROWS_ELSEWHERE)
     if block_rows is not None:
         rows = checks.whole_number("block_rows", block_rows)
+    import_extra("pyarrow", "sweep", "the table of a sweep")
     if out is None:
         made = {
             fitted.block.number: table

@@ -146,7 +146,7 @@ def _outputs(
             done=~more.any(),
         )
 
-    return jax.vmap(output)(fits.spectrum, fits.discretization, *descents)  # type: ignore[arg-type]
+    return jax.vmap(output)(fits.spectrum, fits.discretization, *descents)
 
 
 @functools.lru_cache(maxsize=64)
@@ -165,7 +165,7 @@ def program(options: SolverOptions, mesh: Mesh) -> Callable[..., tuple[FitOutput
         # One axis of all starts of all fits: the loop is one, not one in another.
         count, restarts = states.iteration.shape
         flat = jax.tree.map(lambda x: x.reshape(count * restarts, *x.shape[2:]), states)
-        repeated = FitIndices(*(jnp.repeat(x, restarts, axis=0) for x in fits))
+        repeated = jax.tree.map(lambda x: jnp.repeat(x, restarts, axis=0), fits)
 
         def loss_of_fit(fit: Any) -> Any:
             return log_loss(options.shape, shared.of(fit.spectrum, fit.discretization))

@@ -81,6 +81,8 @@ def export(
       '14.6, 1.0, 0.001, 0.0\\n'
     """
     target = TARGETS[checks.one_of("to", to, TARGETS)] if isinstance(to, str) else to
+    if isinstance(result, NoiseSchedule):
+        result = LearnedResult.from_schedule(result)
     levels = None if grid is None else check_grid(grid)
     content, notes = target.write(result, levels, checks.positive("shift", shift))
     return Export(target.name, content, target.suffix, tuple(notes))

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import functools
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,28 +31,50 @@ from specjax.fitting.learned import LearnedResult
 from specjax.gaussian.modes import Modes
 from specjax.gaussian.task import GaussianTask, Objective
 from specjax.interop.export.target import (
-    NO_SAMPLER_NOTE,
     SAMPLING_NOTE,
     SCALE_NOTE,
-    Client,
     Content,
-    Exportable,
-    LevelsExport,
+    about,
+    check_levels,
+    clipped,
     end_note,
+    eta_of,
     floats,
     noise_note,
+    sampler_note,
     start_std,
 )
+from specjax.noise.noise_spectrum import anisotropic
 from specjax.schedules.grids import TrainingGrid
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.schedules.timesteps import Assignment, LossOf, assign
 
 VERSION = 1
 
-_EULER = Client("EulerDiscreteScheduler", {})
-_DDPM = Client("DDPMScheduler", {"clip_sample": False, "thresholding": False})
-_HEUN = Client("HeunDiscreteScheduler", {"clip_sample": False})
-_DPMPP = Client(
+
+class Scheduler(NamedTuple):
+    """A scheduler of diffusers that takes a custom list, and its arguments.
+
+    Attributes:
+      takes: the list. spacing_sets_start: whether ``timestep_spacing`` says where a sample starts.
+      draws_noise: whether its steps draw white noise.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    takes: str = "timesteps"
+    spacing_sets_start: bool = False
+    draws_noise: bool = False
+
+
+_EULER = Scheduler("EulerDiscreteScheduler", {}, takes="sigmas", spacing_sets_start=True)
+_DDPM = Scheduler(
+    "DDPMScheduler",
+    {"clip_sample": False, "thresholding": False, "variance_type": "fixed_small"},
+    draws_noise=True,
+)
+_HEUN = Scheduler("HeunDiscreteScheduler", {"clip_sample": False}, spacing_sets_start=True)
+_DPMPP = Scheduler(
     "DPMSolverMultistepScheduler",
     {
         "algorithm_type": "dpmsolver++",
@@ -61,7 +84,9 @@ _DPMPP = Client(
         "thresholding": False,
     },
 )
-_DPMPP_SDE = Client(_DPMPP.name, {**_DPMPP.arguments, "algorithm_type": "sde-dpmsolver++"})
+_DPMPP_SDE = _DPMPP._replace(
+    arguments={**_DPMPP.arguments, "algorithm_type": "sde-dpmsolver++"}, draws_noise=True
+)
 
 CLIENTS = {
     ("ddim", 0.0): _EULER,
@@ -76,34 +101,30 @@ CLIENTS = {
 }
 """The scheduler that takes a custom list and does the same as (sampler, eta)."""
 
-_TAKES_SIGMAS = (_EULER.name,)
-_STARTS_BY_SPACING = (_EULER.name, _HEUN.name)
 
-
-def write(result: Exportable, grid: TrainingGrid | None, shift: float) -> Content:
+def write(result: LearnedResult, grid: TrainingGrid | None, shift: float) -> Content:
     """Write the JSON document and its remarks.
 
     Raises:
       UserError: for a schedule of noise that is not white, where the scheduler draws its own.
     """
-    levels = LevelsExport.of(result, "diffusers", grid)
-    clipped, notes = levels.clipped()
-    client, client_notes = _client(levels)
-    notes = [*notes, *end_note(levels.schedule), *client_notes, *_noise_notes(levels, client)]
+    check_levels(result, "diffusers")
+    within, notes = clipped(result, grid)
+    scheduler, more = _scheduler(result)
+    notes = [*notes, *end_note(result.schedule), *more, *_noise_notes(result, scheduler)]
     document: dict[str, Any] = {"format": "specjax-diffusers", "version": VERSION}
-    document |= levels.about()
-    document["sigmas"] = floats(clipped.sigmas)
+    document |= {**about(result), "sigmas": floats(within.sigmas)}
     if grid is None:
         notes.append("no grid: no timesteps, and sigmas are not clipped to the network's range")
-        client = client if client is None or client.name in _TAKES_SIGMAS else None
+        scheduler = scheduler if scheduler and scheduler.takes == "sigmas" else None
     else:
-        assigned = assign(grid, levels.schedule, _losses_of(levels.result))
+        assigned = assign(grid, result.schedule, _losses_of(result))
         document |= _on_grid(grid, assigned)
-        notes += _grid_notes(levels, assigned)
-    document["scheduler"] = client and _use(client, levels, document)
-    document["flow_sigmas"] = floats(undo_shift(levels.schedule.flow_time[:-1], shift))
+        notes += _grid_notes(result.schedule, assigned)
+    document["scheduler"] = scheduler and _use(scheduler, result.process, grid, document)
+    document["flow_sigmas"] = floats(undo_shift(result.schedule.flow_time[:-1], shift))
     document["flow_shift"] = shift
-    notes += [_flow_note(levels.schedule), SAMPLING_NOTE, SCALE_NOTE]
+    notes += [_flow_note(result.schedule), SAMPLING_NOTE, SCALE_NOTE]
     document["notes"] = notes
     return json.dumps(document, indent=2, allow_nan=False) + "\n", notes
 
@@ -114,75 +135,69 @@ def undo_shift(flow_time: Any, shift: float) -> np.ndarray:
     return s / (shift - (shift - 1) * s)
 
 
-def _client(levels: LevelsExport) -> tuple[Client | None, list[str]]:
+def _scheduler(result: LearnedResult) -> tuple[Scheduler | None, list[str]]:
     """Return the matching scheduler with its arguments, or None, and remarks."""
-    notes = [] if levels.result else [NO_SAMPLER_NOTE]
-    client = CLIENTS.get((levels.sampler, levels.eta))
-    if client is None:
+    notes, options = sampler_note(result), result.sampler_options
+    scheduler = CLIENTS.get((result.sampler, eta_of(result)))
+    if scheduler is None:
         return None, [
-            f"no scheduler of diffusers runs {levels.sampler!r} {levels.options or ''} along a "
+            f"no scheduler of diffusers runs {result.sampler!r} {dict(options) or ''} along a "
             "custom list: in another sampler this schedule is not the best one"
         ]
-    arguments = dict(client.arguments)
-    if client.name in _STARTS_BY_SPACING:
-        arguments["timestep_spacing"] = "leading" if levels.process == "vp" else "linspace"
-    elif levels.process != "vp":
-        notes.append(f"{client.name} starts from unit noise in VP, the schedule from noise in VE")
-    if client is _DDPM:
-        arguments["variance_type"] = "fixed_small"
-    if levels.options.get("variance") == "beta":
+    arguments, is_vp = dict(scheduler.arguments), result.process == "vp"
+    if scheduler.spacing_sets_start:
+        arguments["timestep_spacing"] = "leading" if is_vp else "linspace"
+    elif not is_vp:
+        notes.append(
+            f"{scheduler.name} starts from unit noise in VP, the schedule from noise in VE"
+        )
+    if options.get("variance") == "beta":
         arguments["variance_type"] = "fixed_large"
         notes.append(
             "DDPMScheduler with 'fixed_large' adds noise of variance 1 - alpha_bar in its last "
             "step too, unless that is timestep 0"
         )
-    return Client(client.name, arguments), notes
+    return scheduler._replace(arguments=arguments), notes
 
 
-def _noise_notes(levels: LevelsExport, client: Client | None) -> list[str]:
-    if levels.noise is None:
+def _noise_notes(result: LearnedResult, scheduler: Scheduler | None) -> list[str]:
+    noise = anisotropic(result.noise)
+    if noise is None:
         return []
-    if client is not None and _draws_noise(client):
+    if scheduler is not None and scheduler.draws_noise:
         raise UserError(
-            f"to = 'diffusers': the schedule was learned for {levels.noise.name} noise, and "
-            f"{client.name} draws white noise in its steps: give csv, npz or json, or learn it for "
-            "a sampler without noise, such as ddim"
+            f"to = 'diffusers': the schedule was learned for {noise.name} noise, and "
+            f"{scheduler.name} draws white noise in its steps: give csv, npz or json, or learn it "
+            "for a sampler without noise, such as ddim"
         )
-    return [*noise_note(levels.noise), "a pipeline takes colored noise as latents=, and scales it"]
+    return [*noise_note(result), "a pipeline takes colored noise as latents=, and scales it"]
 
 
-def _draws_noise(client: Client) -> bool:
-    return client.name == _DDPM.name or "sde" in str(client.arguments.get("algorithm_type"))
-
-
-def _use(client: Client, levels: LevelsExport, document: dict[str, Any]) -> dict[str, Any]:
+def _use(
+    scheduler: Scheduler, process: str, grid: TrainingGrid | None, document: dict[str, Any]
+) -> dict[str, Any]:
     """Say how to construct the scheduler and what to pass to it."""
-    takes = "sigmas" if client.name in _TAKES_SIGMAS else "timesteps"
     start = 1.0
-    if client.name in _STARTS_BY_SPACING:
+    if scheduler.spacing_sets_start:
         first = document["sigmas"][0]
-        if levels.grid and takes == "timesteps":
-            first = np.exp(-levels.grid.logsnr[document["timesteps"][0]] / 2)
-        start = start_std(first, levels.process)
-    config = levels.grid.config if levels.grid else {}
+        if grid and scheduler.takes == "timesteps":
+            first = np.exp(-grid.logsnr[document["timesteps"][0]] / 2)
+        start = start_std(first, process)
     return {
-        "class": client.name,
-        "arguments": {**config, **client.arguments},
-        "set_timesteps": takes,
+        "class": scheduler.name,
+        "arguments": {**(grid.config if grid else {}), **scheduler.arguments},
+        "set_timesteps": scheduler.takes,
         "init_noise_sigma": start,
     }
 
 
 def _on_grid(grid: TrainingGrid, assigned: Assignment) -> dict[str, Any]:
     """Say what the timesteps are and what they cost."""
+    size, sigma_range = grid.size, floats(grid.sigma_range)
     return {
-        "grid": {
-            "name": grid.name,
-            "timesteps": grid.size,
-            "sigma_range": floats(grid.sigma_range),
-        },
-        "timesteps": [int(t) for t in assigned.timesteps],
-        "timesteps_rounded": [int(t) for t in assigned.rounded],
+        "grid": {"name": grid.name, "timesteps": size, "sigma_range": sigma_range},
+        "timesteps": np.asarray(assigned.timesteps).tolist(),
+        "timesteps_rounded": np.asarray(assigned.rounded).tolist(),
         "losses": {
             "sigmas": assigned.loss_float,
             "timesteps_rounded": assigned.loss_rounded,
@@ -191,13 +206,13 @@ def _on_grid(grid: TrainingGrid, assigned: Assignment) -> dict[str, Any]:
     }
 
 
-def _grid_notes(levels: LevelsExport, assigned: Assignment) -> list[str]:
+def _grid_notes(schedule: NoiseSchedule, assigned: Assignment) -> list[str]:
     notes = []
     if assigned.duplicates:
         notes.append(f"nearest timesteps would have repeated {assigned.duplicates}: moved apart")
     if assigned.loss is None:
         notes.append("timesteps are rounded and not re-optimised: that takes a fit's result")
-    if not levels.schedule.ends_clean:
+    if not schedule.ends_clean:
         notes.append(
             "schedulers that take timesteps or flow_sigmas end at sigma 0 all the same; the losses "
             "of timesteps are for that end"
@@ -219,9 +234,9 @@ def _values(chosen: Objective, nodes: Modes, levels: jax.Array) -> jax.Array:
     return jax.vmap(lambda one: jnp.asarray(chosen.value(nodes, NoiseSchedule(one))))(levels)
 
 
-def _losses_of(result: LearnedResult | None) -> LossOf | None:
+def _losses_of(result: LearnedResult) -> LossOf | None:
     """Return a function for the losses of many schedules on the result's nodes, in float64."""
-    if result is None or result.nodes is None:
+    if result.nodes is None:
         return None
     nodes = result.nodes
     chosen = GaussianTask.resolve(

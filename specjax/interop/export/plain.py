@@ -18,14 +18,7 @@ import numpy as np
 from specjax.files.codec import numbers
 from specjax.files.kinds import ROWS, noise_field, rows_of
 from specjax.fitting.learned import LearnedResult, in_float64
-from specjax.interop.export.target import (
-    SAMPLING_NOTE,
-    Content,
-    Exportable,
-    LevelsExport,
-    noise_note,
-)
-from specjax.noise.noise_spectrum import anisotropic
+from specjax.interop.export.target import SAMPLING_NOTE, Content, about, clipped, noise_note
 from specjax.schedules.grids import TrainingGrid
 
 VERSION = 1
@@ -41,7 +34,7 @@ class _Table(NamedTuple):
     notes: list[str]
 
 
-def write_csv(result: Exportable, grid: TrainingGrid | None, shift: float) -> Content:
+def write_csv(result: LearnedResult, grid: TrainingGrid | None, shift: float) -> Content:
     """Write a header and a row per level or call.
 
     In a plan ``keep_i_j`` is what register i takes of register j.
@@ -57,7 +50,7 @@ def write_csv(result: Exportable, grid: TrainingGrid | None, shift: float) -> Co
     return "\n".join(lines) + "\n", table.notes
 
 
-def write_npz(result: Exportable, grid: TrainingGrid | None, shift: float) -> Content:
+def write_npz(result: LearnedResult, grid: TrainingGrid | None, shift: float) -> Content:
     """Write arrays without pickle: ``numpy.load(file)["logsnr"]``; ``about`` is JSON text."""
     table, buffer = _table(result, grid), io.BytesIO()
     about = json.dumps({"version": VERSION, **table.about}, allow_nan=False)
@@ -66,7 +59,7 @@ def write_npz(result: Exportable, grid: TrainingGrid | None, shift: float) -> Co
     return buffer.getvalue(), table.notes
 
 
-def write_json(result: Exportable, grid: TrainingGrid | None, shift: float) -> Content:
+def write_json(result: LearnedResult, grid: TrainingGrid | None, shift: float) -> Content:
     """Write plain lists in strict JSON; an infinite logsnr is "inf", which float() reads."""
     table = _table(result, grid)
     document: dict[str, Any] = {"format": table.format, "version": VERSION, **table.about}
@@ -80,21 +73,19 @@ def _without_nan(column: list[Any]) -> list[Any]:
     return [None if x == "nan" else x for x in column]
 
 
-def _table(result: Exportable, grid: TrainingGrid | None) -> _Table:
-    if isinstance(result, LearnedResult) and result.corrections is not None:
-        return _table_of_calls(result)
-    return _table_of_levels(LevelsExport.of(result, "json", grid))
+def _table(result: LearnedResult, grid: TrainingGrid | None) -> _Table:
+    return _table_of_levels(result, grid) if result.corrections is None else _table_of_calls(result)
 
 
-def _table_of_levels(levels: LevelsExport) -> _Table:
-    schedule, grid = levels.schedule, levels.grid
+def _table_of_levels(result: LearnedResult, grid: TrainingGrid | None) -> _Table:
+    schedule = result.schedule
     columns = {
         "logsnr": schedule.logsnr,
         "alpha_bar": schedule.alpha_bar,
         "sigma_ve": schedule.sigmas,
         "flow_time": schedule.flow_time,
     }
-    _, outside = levels.clipped()
+    _, outside = clipped(result, grid)
     if grid is not None:
         timestep = np.asarray(grid.timestep(np.asarray(schedule.logsnr, np.float64)))
         columns["timestep"] = np.where(np.isinf(np.asarray(schedule.logsnr)), np.nan, timestep)
@@ -108,21 +99,21 @@ def _table_of_levels(levels: LevelsExport) -> _Table:
         format="specjax-levels",
         counter="step",
         columns={name: np.asarray(column, np.float64) for name, column in columns.items()},
-        about={**levels.about(), "order": "noisy to clean"},
-        notes=[*outside, *noise_note(levels.noise), SAMPLING_NOTE],
+        about={**about(result), "order": "noisy to clean"},
+        notes=[*outside, *noise_note(result), SAMPLING_NOTE],
     )
 
 
 def _table_of_calls(result: LearnedResult) -> _Table:
     plan = in_float64(result).plan
-    rows, noise = rows_of(plan), anisotropic(result.noise)
+    rows = rows_of(plan)
     start = float(rows["start"])
-    about = {
+    facts = {
         "steps": result.steps,
         "process": result.process,
         "sampler": result.sampler,
         "stochastic": bool(plan.stochastic),
-        **noise_field(noise),
+        **noise_field(result.noise),
         "start": start,
     }
     note = (
@@ -130,4 +121,4 @@ def _table_of_calls(result: LearnedResult) -> _Table:
         f"{start:.6g}, other registers from 0; r <- keep r + pull d + push z"
     )
     columns = {name: rows[name] for name in ROWS}
-    return _Table("specjax-rows", "call", columns, about, [note, *noise_note(noise)])
+    return _Table("specjax-rows", "call", columns, facts, [note, *noise_note(result)])

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from specjax._core.checks import UserError
+from specjax.files.codec import plain
 from specjax.files.kinds import noise_field
 from specjax.fitting.learned import LearnedResult
-from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic
+from specjax.noise.noise_spectrum import anisotropic
 from specjax.schedules.grids import TrainingGrid
 from specjax.schedules.schedule import NoiseSchedule
-
-Exportable = LearnedResult | NoiseSchedule
 
 Content = tuple[str | bytes, Sequence[str]]
 """What a target writes, and one-line remarks on it."""
@@ -36,12 +34,12 @@ class ExportTarget(Protocol):
     def suffix(self) -> str:
         """The usual ending of its file, such as ".json"."""
 
-    def write(self, result: Exportable, grid: TrainingGrid | None, shift: float) -> Content:
+    def write(self, result: LearnedResult, grid: TrainingGrid | None, shift: float) -> Content:
         """Make the content of a file and remarks.
 
         Args:
-          result: learned levels, a learned plan (its ``corrections`` are not None), or bare levels
-            without a sampler.
+          result: learned levels or a learned plan (its ``corrections`` are not None); a bare
+            schedule comes as :meth:`LearnedResult.from_schedule`, its ``kept`` is "given".
           grid: the noise levels that the network was trained on; None for a continuous level.
           shift: the flow-matching shift that the other program applies.
 
@@ -56,89 +54,43 @@ class Target(NamedTuple):
     name: str
     summary: str
     suffix: str
-    write: Callable[[Exportable, TrainingGrid | None, float], Content]
+    write: Callable[[LearnedResult, TrainingGrid | None, float], Content]
 
 
-@dataclass(frozen=True)
-class LevelsExport:
-    """Levels on their way to a program, with the sampler that they were learned for.
-
-    Attributes:
-      schedule: the levels. result: what was learned, None for bare levels.
-      grid: None for networks of continuous level.
-    """
-
-    schedule: NoiseSchedule
-    result: LearnedResult | None
-    grid: TrainingGrid | None
-
-    @classmethod
-    def of(cls, result: Exportable, target: str, grid: TrainingGrid | None) -> LevelsExport:
-        """Take the levels of a result for a target.
-
-        Raises:
-          UserError: for a plan with corrections, which another sampler would ignore.
-        """
-        if isinstance(result, NoiseSchedule):
-            return cls(result, None, grid)
-        if result.corrections is not None:
-            raise UserError(
-                f"to = {target!r}: takes levels alone, which without the plan's coefficients are "
-                "another sampler; run the plan by specjax.interop (docs/plans.md), or give csv, "
-                "npz, json"
-            )
-        return cls(result.schedule, result, grid)
-
-    @property
-    def sampler(self) -> str:
-        """The sampler that the schedule was learned for; DDIM for a bare schedule."""
-        return self.result.sampler if self.result else "ddim"
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The sampler's options."""
-        return dict(self.result.sampler_options) if self.result else {}
-
-    @property
-    def eta(self) -> float:
-        """How much noise the sampler adds: an option, else 0 for DDIM and 1 for others."""
-        return float(self.options.get("eta", 0.0 if self.sampler == "ddim" else 1.0))
-
-    @property
-    def process(self) -> str:
-        """The process whose noise a sample starts from."""
-        return self.result.process if self.result else "vp"
-
-    @property
-    def noise(self) -> NoiseSpectrum | None:
-        """The noise that the schedule was learned for; None is isotropic."""
-        return anisotropic(self.result.noise) if self.result else None
-
-    def clipped(self) -> tuple[NoiseSchedule, list[str]]:
-        """Clip the schedule to the grid's range; also remarks on what was moved."""
-        return self.grid.clip(self.schedule) if self.grid else (self.schedule, [])
-
-    def about(self) -> dict[str, Any]:
-        """Describe the schedule's origin for a file: the sampler is part of a schedule."""
-        known: dict[str, Any] = {"steps": self.schedule.steps, "process": self.process}
-        if self.result is None:
-            return {**known, "sampler": None}
-        return {
-            **known,
-            "sampler": self.sampler,
-            "sampler_options": self.options,
-            "loss": self.result.loss,
-            "objective": dict(self.result.objective),
-            **noise_field(self.noise),
-            "value": float(self.result.value) if np.isfinite(self.result.value) else None,
-        }
+def check_levels(result: LearnedResult, target: str) -> None:
+    """Refuse a plan with corrections, which a program that takes levels alone would ignore."""
+    if result.corrections is not None:
+        raise UserError(
+            f"to = {target!r}: takes levels alone, which without the plan's coefficients are "
+            "another sampler; run the plan by specjax.interop (docs/plans.md), or give csv, "
+            "npz, json"
+        )
 
 
-class Client(NamedTuple):
-    """The class or function of another program that runs a schedule, and its arguments."""
+def eta_of(result: LearnedResult) -> float:
+    """Return how much noise the sampler adds: an option, else 0 for DDIM and 1 for others."""
+    return float(result.sampler_options.get("eta", 0.0 if result.sampler == "ddim" else 1.0))
 
-    name: str
-    arguments: Mapping[str, Any]
+
+def clipped(result: LearnedResult, grid: TrainingGrid | None) -> tuple[NoiseSchedule, list[str]]:
+    """Clip the levels to the grid's range; also remarks on what was moved."""
+    return grid.clip(result.schedule) if grid else (result.schedule, [])
+
+
+def about(result: LearnedResult) -> dict[str, Any]:
+    """Describe the origin of levels for a file: the sampler is part of a schedule."""
+    known: dict[str, Any] = {"steps": result.steps, "process": result.process}
+    if result.kept == "given":
+        return {**known, "sampler": None}
+    return {
+        **known,
+        "sampler": result.sampler,
+        "sampler_options": dict(result.sampler_options),
+        "loss": result.loss,
+        "objective": dict(result.objective),
+        **noise_field(result.noise),
+        "value": plain(result.value),
+    }
 
 
 SCALE_NOTE = (
@@ -146,11 +98,18 @@ SCALE_NOTE = (
     "data that are c times larger shift every logsnr by -2 log c"
 )
 SAMPLING_NOTE = "levels for sampling: do not pass them as trained_betas or train on them"
-NO_SAMPLER_NOTE = "a bare schedule: no sampler is recorded, and the best schedule depends on it"
 
 
-def noise_note(noise: NoiseSpectrum | None) -> list[str]:
+def sampler_note(result: LearnedResult) -> list[str]:
+    """Remark on levels without a sampler."""
+    if result.kept != "given":
+        return []
+    return ["a bare schedule: no sampler is recorded, and the best schedule depends on it"]
+
+
+def noise_note(result: LearnedResult) -> list[str]:
     """Remark on a noise that is not white: other programs draw white noise."""
+    noise = anisotropic(result.noise)
     if noise is None:
         return []
     own = " (with own=spectrum.basis put in by dataclasses.replace)" * (noise.basis == "data")

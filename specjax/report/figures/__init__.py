@@ -1,6 +1,7 @@
 """The figures of all commands, drawn without matplotlib's global state (pyplot).
 
-matplotlib is imported when a figure is drawn, not before::
+Each function returns a matplotlib figure that belongs to its caller. matplotlib is imported when a
+figure is drawn, not before::
 
     save_figure(fit_figure(spectrum, {"learned": a, "cosine": b}, learned="learned"), "fit.png")
     save_figure(spectrum_figure(spectrum), "spectrum.png")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from specjax._core.checks import UserError
-from specjax.evaluate.estimates import Evaluation
-from specjax.report.figures.panels import legend_below, new_figure, styled
+from specjax.evaluate import Evaluation
+from specjax.report.figures.panels import legend_below, log_ticks, new_figure, styled
 from specjax.report.figures.style import GUIDE, INK, learned_style, muted_style
 
 if TYPE_CHECKING:
@@ -29,9 +29,6 @@ def bands_figure(rows: Sequence[Evaluation], *, data: str = "data") -> Figure:
     Args:
       rows: evaluations with the spectrum, against the same data; those without finite numbers are
         left out. data: what the data are called.
-
-    Returns:
-      A matplotlib figure of its own; see :func:`save_figure`.
 
     Raises:
       UserError: if no row has the spectrum.
@@ -63,6 +60,7 @@ def bands_figure(rows: Sequence[Evaluation], *, data: str = "data") -> Figure:
             color=style["color"], elinewidth=1.4, capsize=2.5, zorder=4, label=name,
         )  # fmt: skip
     power.set_yscale("log")
+    log_ticks(power.yaxis)
     power.set_title("Mean power of a frequency")
     power.set_ylabel("power (squared units of the samples)")
     ratio.set_title("Generated / real (grey: real against real)")

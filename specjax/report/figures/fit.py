@@ -13,16 +13,7 @@ from specjax._core import checks
 from specjax.gaussian.losses import LOSSES
 from specjax.gaussian.task import GaussianTask, TaskOptions
 from specjax.gaussian.transfer import transfer
-from specjax.report.figures.panels import (
-    count_ticks,
-    dots,
-    draw_levels,
-    legend_below,
-    log_ticks,
-    new_figure,
-    styled,
-    whole_numbers,
-)
+from specjax.report.figures import panels
 from specjax.report.figures.style import INK, LEARNED, learned_style, muted_style
 from specjax.report.words import count, with_options
 from specjax.schedules.schedule import NoiseSchedule
@@ -48,7 +39,7 @@ class _Line(NamedTuple):
     style: dict[str, Any]
 
 
-@styled
+@panels.styled
 def fit_figure(
     spectrum: Spectrum | GaussianTask,
     schedules: Mapping[str, NoiseSchedule],
@@ -70,9 +61,6 @@ def fit_figure(
       over_steps: by name, the losses of schedules of that name by S; for others the loss at their
         own S is drawn.
       task: sampler, loss, process, ..., see :class:`specjax.gaussian.task.TaskOptions`.
-
-    Returns:
-      A matplotlib figure of its own; see :func:`save_figure`.
 
     Raises:
       UserError: for an unknown sampler, process, loss or learned name.
@@ -99,15 +87,15 @@ def fit_figure(
         f"{with_options(resolved.sampler, resolved.sampler_options)}, {resolved.process}, "
         f"fitted to {loss} = {_number(lines[0].loss, 4)}"
     )
-    figure = new_figure(11.0, 8.2, "\n".join([title, *textwrap.wrap(noise, _TITLE_WIDTH)]))
+    figure = panels.new_figure(11.0, 8.2, "\n".join([title, *textwrap.wrap(noise, _TITLE_WIDTH)]))
     power, levels, ratio, losses = figure.subplots(2, 2).ravel()
     marked = [_with_dots(one, learned, steps) for one in lines]
     for one, style in zip(lines, marked, strict=True):
         power.plot(range(len(one.logsnr)), expit(one.logsnr), label=one.name, **style)
     power.set(ylabel=r"$\bar\alpha$  (1 = clean)", ylim=(-0.03, 1.03))
     power.set_title("Signal power")
-    whole_numbers(power, "level (noisy → clean)")
-    draw_levels(
+    panels.whole_numbers(power, "level (noisy → clean)")
+    panels.draw_levels(
         levels, {one.name: (one.logsnr, x) for one, x in zip(lines, marked, strict=True)}
     )  # fmt: skip
     _draw_ratios(ratio, lines, resolved)
@@ -115,7 +103,7 @@ def fit_figure(
     losses.set_ylabel(f"{loss}: {LOSSES[loss].summary}")
     labels = [f"{one.name}  ({_number(one.loss, 3)})" for one in lines]
     handles = power.get_legend_handles_labels()[0]
-    legend = legend_below(figure, handles, labels, f"schedule (its {loss} at S = {steps})")
+    legend = panels.legend_below(figure, handles, labels, f"schedule (its {loss} at S = {steps})")
     legend.get_texts()[0].set_fontweight("bold")
     return figure
 
@@ -124,7 +112,7 @@ def _with_dots(one: _Line, learned: str, steps: int) -> dict[str, Any]:
     """Put dots on the learned levels, and on all where a line is a point."""
     if one.name != learned and steps > 1:
         return one.style
-    return dots(one.style, len(one.logsnr), 5 if one.name == learned else 3.5)
+    return panels.dots(one.style, len(one.logsnr), 5 if one.name == learned else 3.5)
 
 
 def _draw_ratios(axes: Axes, lines: Sequence[_Line], task: GaussianTask) -> None:
@@ -138,7 +126,8 @@ def _draw_ratios(axes: Axes, lines: Sequence[_Line], task: GaussianTask) -> None
     every = np.concatenate([one.std_ratio[shown] for one in lines])
     if every.max(initial=0.0) > 2 and every.min(initial=1.0) > 0:
         axes.set_yscale("log")
-        log_ticks(axes.yaxis)
+        panels.log_ticks(axes.yaxis)
+    axes.minorticks_off()
     zeros = int((lam <= 0).sum())
     left_out = f"; {count(zeros, 'zero')} left out" if zeros else ""
     units = "[-1, 1] units" if task.source.get("data_range") else "network units"
@@ -179,7 +168,8 @@ def _draw_losses(
             [steps], [lines[0].loss], marker="*", markersize=17, color=LEARNED, zorder=7,
             markeredgecolor="white", linestyle="none", label="_fitted", gid="fitted",
         )  # fmt: skip
-    count_ticks(axes, [steps, *(s for curve in over_steps.values() for s in curve)])
+    panels.log_ticks(axes.yaxis)
+    panels.count_ticks(axes, [steps, *(s for curve in over_steps.values() for s in curve)])
     axes.set_title(f"Loss over steps (★ fitted here, S = {steps})")
     axes.set_xlabel("number of steps S")
 

@@ -10,16 +10,7 @@ import numpy as np
 
 from specjax._core.checks import UserError
 from specjax.files.samples import grid
-from specjax.report.figures.panels import (
-    DASHED,
-    dots,
-    draw_levels,
-    legend_below,
-    log_ticks,
-    new_figure,
-    styled,
-    whole_numbers,
-)
+from specjax.report.figures import panels
 from specjax.report.figures.style import (
     GUIDE,
     INK,
@@ -43,7 +34,7 @@ _MOST_SETS, _IMAGES, _SOUNDS = 6, 16, 4  # of samples that are drawn
 _LIMIT = "Gaussian limit"
 
 
-@styled
+@panels.styled
 def learn_figure(
     results: Sequence[Any],
     heuristics: Mapping[str, NoiseSchedule] | None = None,
@@ -66,9 +57,6 @@ def learn_figure(
         the same noises; at most 16 images or 4 sounds of each are drawn, at most 6 names.
       shown: S of the plan of the first three panels; the last of ``results`` by default.
 
-    Returns:
-      A matplotlib figure of its own; see :func:`save_figure`.
-
     Raises:
       UserError: without results, for two of the same S, for an S that is not among them, and for
         samples that are neither images nor sounds.
@@ -77,20 +65,22 @@ def learn_figure(
     arrays = _checked_samples(samples or {})
     sounds = not any(x.ndim > 2 for x in arrays.values())
     below = 0.45 + (2.6 if sounds else _WIDTH / max(len(arrays), 3)) if arrays else 0.0
-    figure = new_figure(_WIDTH, _PANELS + below, _title(results, result))
+    figure = panels.new_figure(_WIDTH, _PANELS + below, _title(results, result))
     parts: Any = figure.subfigures(2, 1, height_ratios=(_PANELS, below)) if arrays else [figure]
     levels, corrections, history, values = parts[0].subplots(2, 2).ravel()
-    lines = {"learned": (result.schedule, dots(learned_style(), result.steps))}
+    lines = {"learned": (result.schedule, panels.dots(learned_style(), result.steps))}
     for i, (name, schedule) in enumerate((heuristics or {}).items()):
-        lines[name] = schedule, dots(muted_style(i), schedule.steps, 2.5)
-    draw_levels(levels, {k: (np.asarray(x.logsnr), style) for k, (x, style) in lines.items()})
+        lines[name] = schedule, panels.dots(muted_style(i), schedule.steps, 2.5)
+    panels.draw_levels(
+        levels, {k: (np.asarray(x.logsnr), style) for k, (x, style) in lines.items()}
+    )
     _draw_corrections(corrections, result)
     _draw_history(history, result)
     if len(results) > 1:
         _draw_over_steps(values, results, limits or {})
     else:
         _draw_values(values, result, (limits or {}).get(result.steps))
-    legend = legend_below(parts[0], *levels.get_legend_handles_labels(), "levels")
+    legend = panels.legend_below(parts[0], *levels.get_legend_handles_labels(), "levels")
     legend.get_texts()[0].set_fontweight("bold")
     if arrays:
         _draw_samples(parts[1], arrays)
@@ -150,7 +140,7 @@ def _draw_corrections(axes: Axes, result: Any) -> None:
         )  # fmt: skip
     axes.axhline(0, color=INK, linewidth=1.0, zorder=2)
     axes.set_ylabel("correction")
-    whole_numbers(axes, "step (noisy → clean)")
+    panels.whole_numbers(axes, "step (noisy → clean)")
     _legend_above(axes)
 
 
@@ -164,17 +154,17 @@ def _draw_history(axes: Axes, result: Any) -> None:
     axes.set_yscale("log")
     at = np.arange(len(history))
     in_learning = {"color": STRONG[1], "linewidth": 1.4, "zorder": 4}
-    axes.plot(at, history[:, 0], label="in learning", **dots(in_learning, len(at), 4))
-    axes.plot(at, history[:, 1], label="held out", **dots(learned_style(), len(at), 4))
+    axes.plot(at, history[:, 0], label="in learning", **panels.dots(in_learning, len(at), 4))
+    axes.plot(at, history[:, 1], label="held out", **panels.dots(learned_style(), len(at), 4))
     if result.baselines:
         name = min(result.baselines, key=result.baselines.__getitem__)
         axes.axhline(
             geometric_mean(result.baselines[name], result.objective), color=INK, linewidth=1.1,
-            linestyle=DASHED, gid="heuristic", label=f"best heuristic: {shortened(name, 24)}",
+            linestyle=panels.DASHED, label=f"best heuristic: {shortened(name, 24)}",
         )  # fmt: skip
     axes.set_ylabel(_values_label(result))
-    whole_numbers(axes, "checks during learning")
-    log_ticks(axes.yaxis)
+    panels.whole_numbers(axes, "checks during learning")
+    panels.log_ticks(axes.yaxis)
     _legend_above(axes)
 
 
@@ -207,7 +197,7 @@ def _draw_values(axes: Axes, result: Any, limit: float | None) -> None:
     axes.set_ylim(len(values) - 0.5, -0.5)
     axes.set_xlabel(_values_label(result))
     axes.set_title(f"Held out, S = {result.steps}")
-    log_ticks(axes.xaxis)
+    panels.log_ticks(axes.xaxis)
 
 
 def _draw_over_steps(axes: Axes, results: Sequence[Any], limits: Mapping[int, float]) -> None:
@@ -223,15 +213,15 @@ def _draw_over_steps(axes: Axes, results: Sequence[Any], limits: Mapping[int, fl
     for name, values, style in (
         ("learned", learned, {**learned_style(), "marker": "o"}),
         ("best heuristic", heuristic,
-         {"color": INK, "linewidth": 1.2, "linestyle": DASHED, "marker": "_"}),
+         {"color": INK, "linewidth": 1.2, "linestyle": panels.DASHED, "marker": "_"}),
         (_LIMIT, limit, {"color": GUIDE, "linewidth": 1.6, "marker": "^", "markersize": 4}),
     ):  # fmt: skip
         if values:
             axes.plot(list(values), list(values.values()), label=name, **style)
     axes.set_ylabel(_values_label(ordered[0]))
     axes.set_title("Held out, over S")
-    whole_numbers(axes, "denoiser calls S")
-    log_ticks(axes.yaxis)
+    panels.whole_numbers(axes, "denoiser calls S")
+    panels.log_ticks(axes.yaxis)
     _legend_above(axes)
 
 

@@ -27,9 +27,6 @@ def probe_figure(probe: Probe) -> Figure:
     errors) and Wiener's (dashed); the error of a band over that of Wiener's estimates; and the
     same ratio for every direction and level as a map, with Wiener's transition, where the noise
     has the variance of the direction.
-
-    Returns:
-      A matplotlib figure of its own; see :func:`save_figure`.
     """
     every_band = bands(probe)
     title_line = f"Probe of {title(probe)}"
@@ -56,6 +53,7 @@ def _draw_gains(axes: Axes, probe: Probe, every_band: list[Band]) -> None:
     axes.plot([], [], color=INK, linewidth=1.0, linestyle=DASHED, label="Wiener")
     axes.set_ylim(min(-0.05, min(band.gain.min() for band in every_band)), None)
     axes.set_title("Gain of the noisy coefficient")
+    axes.set_ylabel("gain")
     axes.legend(loc="upper left", title="directions (variance)", title_fontsize=8.5, fontsize=8.5)
 
 
@@ -71,6 +69,7 @@ def _draw_errors(axes: Axes, probe: Probe, every_band: list[Band]) -> None:
     axes.set_ylim(max(bottom, 2.0**-6), min(top, 2.0**6))
     axes.yaxis.set_major_formatter(lambda ratio, _: f"{ratio:.3g}x")
     axes.set_title("Squared error over Wiener's")
+    axes.set_ylabel("ratio of squared errors")
 
 
 def _draw_map(axes: Axes, probe: Probe) -> None:

@@ -37,9 +37,6 @@ def spectrum_figure(spectrum: Spectrum) -> Figure:
 
     Args:
       spectrum: its ``source`` has the name of the data, the number of samples and the units.
-
-    Returns:
-      A matplotlib figure of its own; see :func:`save_figure`.
     """
     kind = _kind(spectrum.basis)
     figure = new_figure(11.0, 6.6 if kind else 4.9, _title(spectrum))
@@ -67,7 +64,8 @@ def _title(spectrum: Spectrum) -> str:
     words = [count(int(source.get("dimension", spectrum.dimension)), "dimension")]
     if "samples" in source:
         words.append(count(source["samples"], "sample"))
-    words += [str(source[name]) for name in ("method",) if name in source]
+    if "method" in source:
+        words.append(f"{source['method']} covariance")
     return f"{source.get('name', 'spectrum')}: {', '.join(words)}"
 
 
@@ -190,7 +188,7 @@ def _draw_vectors(figure: Any, spectrum: Spectrum, kind: str) -> None:
             coefficients[order[i - 1]] = 1
         one = np.asarray(spectrum.lift(coefficients))
         draw(axes, one if i == 0 or one.sum() >= 0 else -one, signed=i > 0)
-        axes.set_title("mean" if i == 0 else f"vector {i}", fontsize=9, loc="center")
+        axes.set_title("mean" if i == 0 else f"eigenvector {i}", fontsize=9, loc="center")
         axes.set(xticks=[], yticks=[])
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)

