@@ -18,9 +18,9 @@ from peers import slsqp_of_nodes
 
 import specjax as sx
 from specjax._core.distributed import use_all_cores
-from specjax.fitting.problem import Problem, log_loss
+from specjax.fitting.problem import log_loss
+from specjax.sweep.groups import groups, quadratures, shared_inputs
 from specjax.sweep.solve import batch_size, local_mesh
-from specjax.sweep.axes import blocks, rules, tables
 
 SAMPLERS, LOSSES, NOISY = ("ddim", "ddpm"), ("w2", "kl"), 4.0358e-5
 
@@ -73,7 +73,8 @@ def swept(wanted: dict) -> tuple[float, sx.SweepResult]:
 def loop_of_slsqp(wanted: dict, rows: list[dict]) -> dict:
     """SLSQP on the same nodes from the same start, one after another: seconds and losses."""
     sweep = sx.Sweep(**wanted)
-    nodes = rules(sweep)
+    made = quadratures(sweep)
+    nodes = {one.name: made[i, False] for i, one in enumerate(sweep.effective_spectra)}
     seconds, ratios, converged = [], [], 0
     for row in rows:
         ends = (row["alpha_bar_noisy"], row["alpha_bar_clean"])
@@ -96,28 +97,29 @@ def loop_of_slsqp(wanted: dict, rows: list[dict]) -> dict:
 def work(wanted: dict, iterations: dict[tuple[str, str], float]) -> list[dict]:
     """Arithmetic and memory traffic of one value and gradient, as XLA counts them, per group."""
     sweep, mesh = sx.Sweep(**wanted), local_mesh()
-    nodes, found = rules(sweep), []
-    for block in blocks(sweep):
-        held = tables(block, nodes)
-        size = batch_size(block.group, held, mesh, block.size) // mesh.size
-        fits = block.fits(np.arange(size) % block.size)
+    nodes, found = quadratures(sweep), []
+    for group in groups(sweep):
+        options, shared = group.options, shared_inputs(group, nodes)
+        size = batch_size(options, shared, mesh, group.size) // mesh.size
+        fits = group.indices(np.arange(size) % group.size)
         with jax.enable_x64(True):
-            theta = np.zeros((size, block.group.shape.steps - 1))
+            theta = np.zeros((size, options.shape.steps - 1))
 
-            def gradient(spectrum, case, theta, block=block, held=held):
-                at = jax.tree.map(lambda x: jax.numpy.asarray(x)[spectrum], held.nodes)
-                ends, idle = (jax.numpy.asarray(x)[case] for x in (held.ends, held.idle))
-                problem = Problem(at, ends, idle)
-                return jax.value_and_grad(log_loss(block.group.shape, problem))(theta)
+            def gradient(spectrum, discretization, theta, options=options, shared=shared):
+                tables = jax.tree.map(jax.numpy.asarray, shared)
+                function = log_loss(options.shape, tables.of(spectrum, discretization))
+                return jax.value_and_grad(function)(theta)
 
-            compiled = jax.jit(jax.vmap(gradient)).lower(fits.spectrum, fits.case, theta).compile()
+            at = (fits.spectrum, fits.discretization, theta)
+            compiled = jax.jit(jax.vmap(gradient)).lower(*at).compile()
         cost = compiled.cost_analysis()
-        update = 8 * block.group.shape.steps**2  # the BFGS matrix: one product, one update
-        mean = iterations[block.sampler[0], block.loss]
+        update = 8 * options.shape.steps**2  # the BFGS matrix: one product, one update
+        sampler, loss, _ = group.objective
+        mean = iterations[sampler.name, loss.name]
         found.append(
             {
-                "sampler": block.sampler[0],
-                "loss": block.loss,
+                "sampler": sampler.name,
+                "loss": loss.name,
                 "batch_per_device": size,
                 "iterations": mean,
                 "flops_per_fit": mean * (cost["flops"] / size + update),
@@ -177,7 +179,7 @@ def main(argv: list[str] | None = None) -> dict:
         "fits": count,
         "steps": args.steps,
         "spectra": len(wanted["spectra"]),
-        "nodes": next(iter(rules(sx.Sweep(**wanted)).values())).dimension,
+        "nodes": next(iter(quadratures(sx.Sweep(**wanted)).values())).dimension,
         "seconds": seconds,
         "first_seconds_with_compilation": first,
         "converged": converged / count,

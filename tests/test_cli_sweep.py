@@ -24,7 +24,7 @@ samplers = ["ddim"]
 def test_sweep_and_again(run, tmp_path):
     (tmp_path / "s.toml").write_text(FILE)
     code, out, err = run("sweep", "s.toml", "-o", "results")
-    assert (code, err) == (0, "")
+    assert code == 0, err
     assert "4 fits, 4 converged" in out
     table = pq.read_table(tmp_path / "results" / "table").to_pylist()
     assert [row["steps"] for row in table] == [2, 3, 2, 3]

@@ -141,7 +141,7 @@ def test_a_sweep_file(run, tmp_path):
         'noises = ["isotropic", "kept.json", { family = "power-law", exponent = [-0.5, 0.5] }]\n'
     )
     code, out, err = run("sweep", "s.toml")
-    assert (code, err) == (0, "")
+    assert code == 0, err
     assert "x 4 noises" in out
     for label in ("ddim, isotropic", "exponential (decay = 2)", "power-law (exponent = -0.5)"):
         assert label in out

@@ -16,13 +16,12 @@ import numpy as np
 from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.files import plain
-from specjax.gaussian.losses import Loss, loss_of
-from specjax.gaussian.modes import Modes, modes_of
+from specjax.gaussian.losses import loss_of
 from specjax.gaussian.task import GaussianTask, Objective
 from specjax.noise.whitening import effective
 from specjax.sampling.samplers import options_of, sampler_of
 from specjax.sampling.scaled import SamplerLike
-from specjax.schedules.families import SCHEDULES, Family, family_of
+from specjax.schedules.families import SCHEDULES, family_of
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.spectrum import Spectrum
 from specjax.sweep.noises import noises_of, option_product
@@ -54,12 +53,6 @@ class EffectiveSpectrum:
             self.spectrum, sampler=objective.sampler, loss=objective.loss,
             process=objective.process, denoiser_error=self.denoiser_error,
         )  # fmt: skip
-
-    def modes(self, in_data_units: bool) -> Modes:
-        """Return the modes, with weights in units of the data or of the noise."""
-        return modes_of(
-            self.spectrum, denoiser_error=self.denoiser_error, in_data_units=in_data_units
-        )
 
 
 @dataclass(frozen=True)
@@ -120,7 +113,6 @@ class Sweep:
             "families": [family_of(x, {}) for x in self.families],
         }
         for name, values in resolved.items():
-            _check_distinct(name, values)
             object.__setattr__(self, name, tuple(values))
         for name in ("nodes", "max_iterations"):
             object.__setattr__(self, name, whole(name, getattr(self, name)))
@@ -134,6 +126,11 @@ class Sweep:
                 "starts are not random, so all seeds give the same; set restarts to 4 or more"
             )
         self._resolve_denoiser_error()
+        document = self.document()
+        for name in resolved:
+            for value in document[name]:
+                if document[name].count(value) > 1:
+                    raise UserError(f"{name} has {value!r} twice: fits could not be told apart")
         self._check_combinations()
 
     def _resolve_denoiser_error(self) -> None:
@@ -198,22 +195,6 @@ class Sweep:
     def fingerprint(self) -> str:
         """SHA-256 of :meth:`document`."""
         return hashlib.sha256(json.dumps(self.document(), sort_keys=True).encode()).hexdigest()
-
-
-def _check_distinct(name: str, values: list[Any]) -> None:
-    """Refuse values that are the same, or that a table could not tell apart."""
-    keys = [_key(value) for value in values]
-    for i, key in enumerate(keys):
-        if key in keys[:i]:
-            raise UserError(f"{name} has {key} twice: its fits could not be told apart")
-
-
-def _key(value: Any) -> str:
-    if hasattr(value, "rows"):
-        return f"{value.name!r} with {options_json(value)}"
-    if hasattr(value, "document"):
-        return json.dumps(value.document(), sort_keys=True)
-    return repr(value.name if isinstance(value, Loss | Family) else value)
 
 
 def samplers_of(entry: Any) -> list[SamplerLike]:

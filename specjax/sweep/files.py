@@ -98,7 +98,7 @@ def _spectra(
     name = str(table.pop("name", given))
     if note:
         note(name)
-    yield name, spectrum_of(_located(given, folder), **table)
+    yield name, _spectrum(_located(given, folder), **table)
 
 
 def _power_laws(table: dict[str, Any]) -> Iterator[tuple[str, Spectrum]]:
@@ -121,9 +121,7 @@ def _located(given: str, folder: Path) -> str:
     return str(beside) if not given.startswith("tfds:") and beside.exists() else given
 
 
-def spectrum_of(
-    given: str, *, floor: float | None = None, progress: Any = None, **options: Any
-) -> Spectrum:
+def _spectrum(given: str, *, floor: float | None = None, **options: Any) -> Spectrum:
     """Load a spectrum file, or estimate from data; options as in ``data.open``, ``spectrum``."""
     path = Path(given)
     if files.is_spectrum(path):
@@ -132,11 +130,9 @@ def spectrum_of(
         if options:
             raise UserError(f"{given} is a spectrum file: {next(iter(options))} does not apply")
     else:
-        reading = {k: _tuple(v) for k, v in options.items() if k in _READING}
-        estimating = {k: v for k, v in options.items() if k not in _READING}
-        found = data.open(given, **reading).spectrum(progress=progress, **estimating)
+        estimating = {k: options.pop(k) for k in _ESTIMATING if k in options}
+        reading: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in options.items()
+        }
+        found = data.open(given, **reading).spectrum(**estimating)
     return found if floor is None else found.floor(floor)
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

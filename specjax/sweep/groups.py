@@ -21,7 +21,7 @@ from specjax._core.checks import UserError
 from specjax.fitting.fit import restarts_for, tolerance_for
 from specjax.fitting.levels import padded
 from specjax.fitting.problem import FitShape
-from specjax.gaussian.modes import Modes
+from specjax.gaussian.modes import Modes, modes_of
 from specjax.gaussian.task import Objective
 from specjax.schedules.families import Family, family
 from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr
@@ -150,11 +150,12 @@ Quadratures = Mapping[tuple[int, bool], Modes]
 
 def quadratures(sweep: Sweep) -> Quadratures:
     """Compute the nodes of all spectra, float64 and all of one length."""
-    units = {loss.in_data_units for loss in sweep.losses}
     made = {
-        (i, unit): spectrum.modes(unit).quadrature(sweep.nodes)
-        for i, spectrum in enumerate(sweep.effective_spectra)
-        for unit in units
+        (i, unit): modes_of(
+            one.spectrum, denoiser_error=one.denoiser_error, in_data_units=unit
+        ).quadrature(sweep.nodes)
+        for i, one in enumerate(sweep.effective_spectra)
+        for unit in {loss.in_data_units for loss in sweep.losses}
     }
     longest = max(modes.dimension for modes in made.values())
     errs = bool(sweep.denoiser_error)

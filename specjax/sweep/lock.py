@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import socket
 import threading
 import time
@@ -50,16 +51,17 @@ def sign_of_life(path: Path, *, exclusive: bool = False) -> Iterator[None]:
     Raises:
       UserError: if it is exclusive, and another process that lives has it.
     """
+    holder = {"host": socket.gethostname(), "pid": os.getpid(), "key": secrets.token_hex(8)}
     while True:
         try:
             with writing(path), open(path, "x" if exclusive else "w") as new:
-                json.dump({"host": socket.gethostname(), "pid": os.getpid()}, new)
+                json.dump(holder, new)
             break
         except UserError as error:
             if not isinstance(error.__cause__, FileExistsError):
                 raise
             _remove_abandoned(path)
-    number, ended = path.stat().st_ino, threading.Event()
+    ended = threading.Event()
 
     def touch() -> None:
         while not ended.wait(_PERIOD):
@@ -73,7 +75,7 @@ def sign_of_life(path: Path, *, exclusive: bool = False) -> Iterator[None]:
     finally:
         ended.set()
         toucher.join()
-        _remove(path, number)
+        _remove(path, json.dumps(holder))
 
 
 def _remove_abandoned(path: Path) -> None:
@@ -83,7 +85,7 @@ def _remove_abandoned(path: Path) -> None:
     processes, and process ids that were given to another program since.
     """
     try:
-        number, text = path.stat().st_ino, path.read_text()
+        text = path.read_text()
     except FileNotFoundError:
         return  # just released
     try:
@@ -99,7 +101,7 @@ def _remove_abandoned(path: Path) -> None:
                 "until that sweep ends, or give another folder"
             )
         time.sleep(_PERIOD / 4)
-    _remove(path, number)
+    _remove(path, text)
 
 
 def _is_gone(host: str, pid: int) -> bool:
@@ -114,10 +116,10 @@ def _is_gone(host: str, pid: int) -> bool:
     return False
 
 
-def _remove(path: Path, number: int) -> None:
-    """Remove a file unless another one has taken its place (has another inode number)."""
+def _remove(path: Path, text: str) -> None:
+    """Remove a file of this content: another process may have put its own in place of it."""
     with contextlib.suppress(FileNotFoundError):
-        if path.stat().st_ino == number:
+        if path.read_text() == text:
             path.unlink()
 
 

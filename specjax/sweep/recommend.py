@@ -125,26 +125,18 @@ def recommend(
             if np.isfinite(row["value"]):
                 row["reached"] = row["value"] <= target
                 rows[row["sampler"], row["sampler_options"]].append(row)
-        waiting = {key: task for key, task in waiting.items() if not _reaching(rows[key])}
+        waiting = {x: task for x, task in waiting.items() if not any(r["reached"] for r in rows[x])}
+
+    def rank(row: Mapping[str, Any]) -> tuple[bool, float]:
+        """Sort the fewest steps that reach the loss first, then what comes nearest to it."""
+        return (False, row["steps"]) if row["reached"] else (True, row["value"])
+
     found = [
-        _recommendation(task, _chosen(rows[key]), denoiser_error)
+        _recommendation(task, min(rows[key], key=rank), denoiser_error)
         for key, task in tasks.items()
         if rows[key]
     ]
-    return sorted(
-        found, key=lambda row: (not row.reached, row.calls if row.reached else 0, row.value)
-    )
-
-
-def _reaching(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [row for row in rows if row["reached"]]
-
-
-def _chosen(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Choose the first S that reaches the loss, else the best."""
-    return min(_reaching(rows), key=lambda row: row["steps"], default=None) or min(
-        rows, key=lambda row: row["value"]
-    )
+    return sorted(found, key=lambda x: (not x.reached, x.calls if x.reached else 0, x.value))
 
 
 def _recommendation(
