@@ -351,7 +351,7 @@ def test_a_folder_of_sound_is_cut_and_fitted(run, refused, tmp_path):
         (["spectrum", "digits", "--seed", "-1"], "seed = -1"),
         (["spectrum", "digits", "--limit", "0"], "limit = 0"),
         (["spectrum", "digits", "--shard", "2", "2"], "shard = (2, 2)"),
-        (["spectrum", "digits", "--data-dir", "x"], "applies to TFDS sets, not to a built-in"),
+        (["spectrum", "digits", "--data-dir", "x"], "data_dir"),
         (["spectrum", "digits", "-o", "nowhere/s.npz"], "folder nowhere does not exist"),
         (["spectrum", "digits", "-o", "s.png"], "ends in .npz"),
         (["fit", "s.npz", "--steps", "3", "--seed", "-1"], "seed = -1"),

@@ -178,7 +178,7 @@ class EvaluateCommand:
         if self.plot is not None:
             from specjax.report.figures.save import check_path
 
-            files.check_folder(check_path(self.plot))
+            check_path(self.plot)
             if "spectrum" not in self.measuring.names:
                 raise UserError("plot draws the spectrum: name it among the measures")
 

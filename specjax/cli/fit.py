@@ -129,7 +129,7 @@ class Fit:
         checks.seed(self.data.seed)
         files.check_folder(self.out)
         if self.plot is not None:
-            files.check_folder(check_path(self.plot))
+            check_path(self.plot)
         files.check_apart(data=self.data.data, out=self.out, plot=self.plot)
         probe, opened = self.goal.probe(), self.data.open()
         self.data.noise(opened, self.noise)

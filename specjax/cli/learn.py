@@ -127,7 +127,7 @@ class LearnCommand:
         self._check()
         starts = [self._started(path) for path in self.start]
         if self.plot is not None:
-            files.check_folder(check_path(self.plot))
+            check_path(self.plot)
         ladder = ladder_of(self.rungs)
         options = {**self.learning.options, "seed": self.rungs.seed}
         request = self._request(ladder.priors)

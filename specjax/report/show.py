@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
 from specjax.files import corrections_document, numbers
-from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.fitting.learned import LearnedResult
 from specjax.report.fit import denoiser_name, fit_state
 from specjax.report.table import Column, Table, report_console
 from specjax.report.words import count, with_options
@@ -16,7 +16,7 @@ from specjax.schedules.grids import TrainingGrid
 from specjax.schedules.schedule import NoiseSchedule
 
 
-def print_show(shown: Any, grid: TrainingGrid) -> None:
+def print_show(shown: LearnedResult | NoiseSchedule, grid: TrainingGrid) -> None:
     """Print where a schedule or plan comes from, its levels, and a plan's corrections."""
     console, schedule = report_console(), _schedule_of(shown)
     for name, text in _origin(shown).items():
@@ -25,11 +25,11 @@ def print_show(shown: Any, grid: TrainingGrid) -> None:
     console.print(f"{schedule.steps} steps, noisy to clean; the last level is {end}")
     console.print("sigma is VE's, sqrt(1 / alpha_bar - 1)")
     _table("level", _levels(schedule, grid)).print(console)
-    if getattr(shown, "corrections", None) is not None:
+    if _is_plan(shown) and shown.corrections is not None:
         _table("step", _corrections(shown.corrections)).print(console)
 
 
-def show_json(shown: Any, grid: TrainingGrid) -> dict[str, Any]:
+def show_json(shown: LearnedResult | NoiseSchedule, grid: TrainingGrid) -> dict[str, Any]:
     """Give the levels in every form, and a plan's corrections, for machines."""
     schedule = _schedule_of(shown)
     levels = {
@@ -42,12 +42,13 @@ def show_json(shown: Any, grid: TrainingGrid) -> dict[str, Any]:
     return document
 
 
-def _schedule_of(shown: Any) -> NoiseSchedule:
+def _schedule_of(shown: LearnedResult | NoiseSchedule) -> NoiseSchedule:
     return shown if isinstance(shown, NoiseSchedule) else shown.schedule
 
 
-def _is_plan(shown: Any) -> bool:
-    return bool(getattr(shown, "prior", None))
+def _is_plan(shown: LearnedResult | NoiseSchedule) -> TypeGuard[LearnedResult]:
+    """Say whether a plan was learned: fits of levels keep the nodes that they ran on."""
+    return not isinstance(shown, NoiseSchedule) and shown.nodes is None
 
 
 def _levels(schedule: NoiseSchedule, grid: TrainingGrid) -> dict[str, np.ndarray]:
@@ -76,24 +77,21 @@ def _table(numbered: str, columns: dict[str, np.ndarray]) -> Table:
     return Table("", heads, rows)
 
 
-def _origin(shown: Any) -> dict[str, str]:
+def _origin(shown: LearnedResult | NoiseSchedule) -> dict[str, str]:
     """Say where a learned schedule or plan comes from, a line a fact."""
     if isinstance(shown, NoiseSchedule):
         return {}
-    source, noise = shown.source, getattr(shown, "noise", None)
+    source = shown.source
     data = (
         f"{source.get('name', 'unknown')}, {source.get('samples', '?')} samples, "
         f"range {source.get('data_range')}"
     )
+    noise = "isotropic" if shown.noise is None else shown.noise.name
     specific = _plan_facts(shown) if _is_plan(shown) else _fit_facts(shown)
-    return {"data": data, "noise": _noise_name(noise), **specific}
+    return {"data": data, "noise": noise, **specific}
 
 
-def _noise_name(noise: NoiseSpectrum | None) -> str:
-    return "isotropic" if noise is None else noise.name
-
-
-def _fit_facts(fit: Any) -> dict[str, str]:
+def _fit_facts(fit: LearnedResult) -> dict[str, str]:
     return {
         "spectrum": str(fit.source.get("fingerprint", "unknown"))[:16],
         "denoiser": denoiser_name(fit),
@@ -103,7 +101,7 @@ def _fit_facts(fit: Any) -> dict[str, str]:
     }
 
 
-def _plan_facts(plan: Any) -> dict[str, str]:
+def _plan_facts(plan: LearnedResult) -> dict[str, str]:
     sampler = with_options(plan.sampler, plan.sampler_options)
     rows = f"the steps of {sampler}"
     if plan.corrections is not None:
@@ -119,7 +117,7 @@ def _plan_facts(plan: Any) -> dict[str, str]:
     }
 
 
-def _best_heuristic(result: Any, form: str) -> str:
+def _best_heuristic(result: LearnedResult, form: str) -> str:
     if not result.baselines:
         return ""
     name = min(result.baselines, key=result.baselines.__getitem__)

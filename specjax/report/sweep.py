@@ -14,7 +14,7 @@ from specjax.report.sweep_rows import (
     column,
     distinct,
     has_finite_loss,
-    loss_title,
+    loss_heading,
     noise_columns,
     row_label,
     usable,
@@ -146,7 +146,7 @@ def _loss_table(rows: pa.Table, loss: str, samplers: Sequence[dict[str, Any]]) -
     cells = [{one["steps"]: one for one in sampler["steps"]} for sampler in samplers]
     text = _ratio if medians else _loss_and_ratio
     return Table(
-        f"{name}{loss_title(loss)}; {what}",
+        f"{name}{loss_heading(loss)}; {what}",
         [
             " and ".join(["sampler", *noise_columns(rows)[:1]]),
             *(Column(f"S = {s}", text, "right") for s in shown),

@@ -16,7 +16,7 @@ import numpy as np
 from specjax._core.checks import UserError
 from specjax.gaussian.losses import LOSSES
 from specjax.noise.families import NOISES
-from specjax.report.words import count, spread, with_options
+from specjax.report.words import count, loss_title, spread, with_options
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -152,9 +152,9 @@ def noise_columns(table: pa.Table) -> list[str]:
     return [name for name in _NOISE if name in table.column_names]
 
 
-def loss_title(loss: str) -> str:
-    """Write ``w2: squared 2-Wasserstein distance``; a loss of one's own has its name alone."""
-    return f"{loss}: {LOSSES[loss].summary}" if loss in LOSSES else loss
+def loss_heading(loss: str) -> str:
+    """Write the name and what it stands for; a loss of one's own has its name alone."""
+    return loss_title(LOSSES[loss]) if loss in LOSSES else loss
 
 
 def pareto_front(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
