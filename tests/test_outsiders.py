@@ -51,6 +51,8 @@ def test_a_sampler():
     assert mine.value == pytest.approx(theirs.value, rel=1e-9)
     np.testing.assert_allclose(mine.schedule.logsnr, theirs.schedule.logsnr, atol=1e-3)
     assert mine.sampler == "euler"
+    assert (mine.custom_sampler, theirs.custom_sampler) == (Euler(), None)
+    assert sx.fit(SPECTRUM, 4, sampler=sx.ddim(eta=0.5)).custom_sampler is None
     np.testing.assert_allclose(mine.plan.keep, theirs.plan.keep, atol=1e-3)
     damped = sx.fit(SPECTRUM, 4, sampler=Euler(0.1))
     assert damped.value > mine.value  # it is another program
