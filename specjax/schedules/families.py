@@ -24,7 +24,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -209,14 +209,7 @@ def family(
       >>> family("align_your_steps", 5).sigmas.round(3)
       array([14.615,  3.861,  1.886,  0.963,  0.399,  0.   ])
     """
-    row = (
-        name if isinstance(name, Family) else SCHEDULES[checks.one_of("schedule", name, SCHEDULES)]
-    )
-    known = list(inspect.signature(row.curve).parameters)[1:]
-    for option in options:
-        if option not in known:
-            allowed = ", ".join(known) or "none"
-            raise UserError(f"schedule {row.name!r} has no option {option!r}: it takes {allowed}")
+    row = family_of(name, options)
     checks.whole_number("steps", steps)
     noisy, clean = None, math.inf
     if alpha_bar_range is not None:
@@ -238,6 +231,22 @@ def family(
         )
     levels[0], levels[-1] = noisy, clean
     return NoiseSchedule(levels)
+
+
+def family_of(given: str | Family, options: Iterable[str] = ()) -> Family:
+    """Return the family of a name, or the given one, if it has options of these names.
+
+    Raises:
+      UserError: for an unknown name or option.
+    """
+    if not isinstance(given, Family):
+        given = SCHEDULES[checks.one_of("schedule", given, SCHEDULES)]
+    known = list(inspect.signature(given.curve).parameters)[1:]
+    for option in options:
+        if option not in known:
+            allowed = ", ".join(known) or "none"
+            raise UserError(f"schedule {given.name!r} has no option {option!r}: it takes {allowed}")
+    return given
 
 
 def _with_ends(
