@@ -150,7 +150,12 @@ class _FirstOrder:
     def add(self, weights: np.ndarray, coefficients: np.ndarray) -> None:
         self.count += weights.sum(1, keepdims=True)
         self.total += weights @ coefficients
-        self.squares += weights @ coefficients**2
+        rows = max(1, _PRODUCT_BYTES // (8 * self.squares.shape[1]))
+        for i in range(0, len(coefficients), rows):
+            self.squares += weights[:, i : i + rows] @ self.products(coefficients[i : i + rows])
+
+    def products(self, coefficients: np.ndarray) -> np.ndarray:
+        return coefficients**2
 
     def eigenvalues(self) -> np.ndarray:
         """Compute variances along the eigenvectors, averaged over mirrored frequencies."""
@@ -172,13 +177,8 @@ class _Rediagonalised(_FirstOrder):
         self.rows, self.columns = np.triu_indices(spectrum.dimension)
         self.squares = np.zeros((replicates + 1, self.rows.size))
 
-    def add(self, weights: np.ndarray, coefficients: np.ndarray) -> None:
-        self.count += weights.sum(1, keepdims=True)
-        self.total += weights @ coefficients
-        size = max(1, _PRODUCT_BYTES // (8 * self.rows.size))
-        for i in range(0, len(coefficients), size):
-            c = coefficients[i : i + size]
-            self.squares += weights[:, i : i + size] @ (c[:, self.rows] * c[:, self.columns])
+    def products(self, coefficients: np.ndarray) -> np.ndarray:
+        return coefficients[:, self.rows] * coefficients[:, self.columns]
 
     def eigenvalues(self) -> np.ndarray:
         """Compute the eigenvalues of every replicate's covariance, falling."""

@@ -129,8 +129,8 @@ def _split_sums(pieces: Iterable[np.ndarray], mesh: Mesh) -> tuple[int, np.ndarr
         scaled = (block * (_TOP / new)).astype(np.float32)
         state = add_rows(state, jax.device_put(scaled, rows), top / new)
         count, top = count + used, new
-    state = jax.tree.map(_first, _per_device(mesh, _meet(mesh))(state))
-    return count, *_joined(state, slices, top / _TOP)
+    meet = _per_device(mesh, lambda state: _ring_sum(state, mesh))
+    return count, *_joined(jax.tree.map(_first, meet(state)), slices, top / _TOP)
 
 
 def _power_above(block: np.ndarray) -> float:
@@ -187,19 +187,15 @@ def _add_pair(a: Pair, b: Pair) -> Pair:
     return total, low - (total - high)
 
 
-def _meet(mesh: Mesh) -> Callable[[_SplitSums], _SplitSums]:
+def _ring_sum(state: _SplitSums, mesh: Mesh) -> _SplitSums:
     """Sum over devices: pairs go round a ring along each axis, since psum would round."""
-
-    def meet(state: _SplitSums) -> _SplitSums:
-        for axis, size in mesh.shape.items():
-            ring = [(i, (i + 1) % size) for i in range(size)]
-            moving = state
-            for _ in range(size - 1):
-                moving = jax.tree.map(lambda x: jax.lax.ppermute(x, axis, ring), moving)  # noqa: B023
-                state = _SplitSums(*map(_add_pair, state, moving))
-        return state
-
-    return meet
+    for axis, size in mesh.shape.items():
+        ring = [(i, (i + 1) % size) for i in range(size)]
+        moving = state
+        for _ in range(size - 1):
+            moving = jax.tree.map(lambda x: jax.lax.ppermute(x, axis, ring), moving)  # noqa: B023
+            state = _SplitSums(*map(_add_pair, state, moving))
+    return state
 
 
 def _joined(state: _SplitSums, slices: int, step: float) -> tuple[np.ndarray, np.ndarray]:
