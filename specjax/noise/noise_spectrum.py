@@ -239,7 +239,7 @@ def check_weights(weights: np.ndarray) -> None:
 
 
 def same_noise(a: NoiseSpectrum | None, b: NoiseSpectrum | None) -> bool:
-    """Whether two noises have the same covariance, up to rounding; None is isotropic."""
+    """Return whether two noises have the same covariance, up to rounding; None is isotropic."""
     a, b = anisotropic(a), anisotropic(b)
     if a is None or b is None:
         return a is b

@@ -83,7 +83,7 @@ def check_units(
 
 
 def is_array(x: Any) -> bool:
-    """Whether samples are an array rather than batches."""
+    """Return whether samples are an array rather than batches."""
     return hasattr(x, "shape") and hasattr(x, "dtype")
 
 
