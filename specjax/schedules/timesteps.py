@@ -123,6 +123,7 @@ def _improved(
 ) -> tuple[np.ndarray, float]:
     """Move timesteps while that lowers the loss: by powers of two, then by any distance."""
     loss = float(evaluate(timesteps[None])[0])
+    # Few distances first: a sweep over all costs as many evaluations as the grid has levels.
     for distances in (2 ** np.arange(12), np.arange(size)):
         while True:
             index, value = _single_moves(timesteps, size)

@@ -125,6 +125,7 @@ def _split_sums(pieces: Iterable[np.ndarray], mesh: Mesh) -> tuple[int, np.ndarr
             top = _TOP if slices == 1 else _power_above(block)
             shapes = (slices, *block.shape[1:]), (2 * slices - 1, *block.shape[1:] * 2)
             state = _SplitSums(*((x, x.copy()) for x in _zeros(mesh, shapes)))
+        # A larger value makes the grid coarser; whole numbers of 8 bits are on their own grid.
         new = top if slices == 1 else max(top, _power_above(block))
         scaled = (block * (_TOP / new)).astype(np.float32)
         state = add_rows(state, jax.device_put(scaled, rows), top / new)
@@ -202,6 +203,7 @@ def _joined(state: _SplitSums, slices: int, step: float) -> tuple[np.ndarray, np
     """Join the sums of slices into sum [d] and products [d, d] in float64."""
     total, products = (high.astype(np.float64) + low for high, low in state)
     joined = np.zeros(products.shape[1:])
+    # The smallest parts first, so that their digits are not lost beside the large ones.
     for level in reversed(range(2 * slices - 1)):
         half = products[level] * (step**2 / 256.0**level)
         joined += half

@@ -85,6 +85,7 @@ def low_rank(
         return (piece.reshape(len(piece), -1) for piece in pieces)
 
     count, centre, variance, block = _first_pass(read(), rank, oversampling, seed)
+    # The covariance within the basis grows with it, so earlier blocks are not multiplied again.
     basis, core = np.zeros((len(centre), 0)), np.zeros((0, 0))
     eigenvalues = np.zeros(0)
     for _ in range(power_iterations + 1):
@@ -194,7 +195,7 @@ def tail(top: float, rank: int, dimension: int, mass: float) -> tuple[np.ndarray
         return np.zeros(1), np.array([float(dimension - rank)])
     if mass >= sums(0.0).sum():
         return np.array([mass / counts.sum()]), np.array([counts.sum()])
-    steep = 1.0
+    steep = 1.0  # an exponent with too small a sum: the other end for the root finder
     while sums(steep).sum() > mass:
         steep *= 2
     exponent = brentq(lambda a: np.log(sums(a).sum() / mass), 0.0, steep, xtol=1e-13)
