@@ -8,7 +8,7 @@ from checks import by_default, one_line
 import specjax as sx
 from specjax.fitting.levels import theta_of
 from specjax.fitting.noise_fit import ISOTROPIC, fit_noise
-from specjax.fitting.noise_problem import joint_loss, joint_of, noise_parameters
+from specjax.fitting.noise_problem import joint_inputs, joint_loss, noise_parameters
 from specjax.fitting.problem import FitShape
 from specjax.gaussian.task import GaussianTask
 from specjax.noise.bases import radius
@@ -74,11 +74,11 @@ def test_the_gradient_in_the_noise_agrees_with_finite_differences(name, loss, ba
     spectrum = power_law(-1.0, spread=0.3) if basis == "fourier" else sx.Spectrum.power_law(9, 1.2)
     form = noise_parameters(family, learned, parameters)
     chosen = GaussianTask.resolve(spectrum, loss=loss).objective
-    joint = joint_of(spectrum, basis, np.asarray(alpha_bar_to_logsnr(ENDS)), 0)
+    joint = joint_inputs(spectrum, basis, np.asarray(alpha_bar_to_logsnr(ENDS)), 0)
     phi = form.pack(parameters)
     with jax.enable_x64(True):
         levels = np.asarray(theta_of(jax.numpy.asarray(LEVELS), ends_clean=True))
-        function = jax.jit(jax.value_and_grad(joint_loss(FitShape(chosen, 3, True), form, joint)))
+        function = jax.jit(jax.value_and_grad(joint_loss(FitShape(chosen, 3, True, form), joint)))
         value, slope = function(np.concatenate([levels, phi]))
     at = (spectrum, chosen, form)
     assert float(value) == pytest.approx(directly(*at, phi, LEVELS, basis), abs=1e-12)
@@ -125,7 +125,7 @@ def test_it_is_never_worse_than_isotropic_noise():
 def test_frequencies_are_put_together_without_loss():
     # 20 x 20 x 3 eigenvalues of 55 radial frequencies; within one they spread by a factor of 2.
     spectrum = power_law(-2.0, size=20, channels=3, spread=0.5)
-    joint = joint_of(spectrum, "fourier", np.asarray(alpha_bar_to_logsnr(ENDS)), 0)
+    joint = joint_inputs(spectrum, "fourier", np.asarray(alpha_bar_to_logsnr(ENDS)), 0)
     assert joint.nodes.dimension < spectrum.dimension / 3
     family, parameters, learned = FORMS["exponent"]
     form = noise_parameters(family, learned, parameters)
@@ -134,7 +134,7 @@ def test_frequencies_are_put_together_without_loss():
         phi = form.pack(parameters)
         with jax.enable_x64(True):
             levels = np.asarray(theta_of(jax.numpy.asarray(LEVELS), ends_clean=True))
-            function = jax.jit(joint_loss(FitShape(chosen, 3, True), form, joint))
+            function = jax.jit(joint_loss(FitShape(chosen, 3, True, form), joint))
             value = float(function(np.concatenate([levels, phi])))
         assert value == pytest.approx(
             directly(spectrum, chosen, form, phi, LEVELS, "fourier"), abs=1e-5
