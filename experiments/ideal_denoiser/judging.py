@@ -12,7 +12,7 @@ from experiments import bands
 from experiments.ideal_denoiser.config import COSINE, ENDS, FIT, REFIT, SPECTRAL, Config
 from experiments.ideal_denoiser.subjects import Subject
 from specjax.evaluate.frechet import frechet_of_moments
-from specjax.gaussian.probe_bands import bands as groups
+from specjax.report.probe_bands import bands as groups
 
 _NOISE = 30_000  # the first of the seeds of the noise
 
