@@ -53,14 +53,14 @@ class Descent(NamedTuple):
     """What is static in the compiled descent of a fit.
 
     Attributes:
-      objective: ``(shape, inputs)`` to the function that is minimised, :func:`log_loss` or its
+      function_of: ``(shape, inputs)`` to the function that is minimised, :func:`log_loss` or its
         like; one of a module, so that its identity stands for it.
       shape: of the fit.
       method: of descent.
       max_iterations: the most iterations of each start.
     """
 
-    objective: Callable[[FitShape, Any], Function]
+    function_of: Callable[[FitShape, Any], Function]
     shape: FitShape
     method: Method
     max_iterations: int
@@ -233,7 +233,7 @@ def _run(descent: Descent, inputs: Any, state: Any, tolerance: Array) -> tuple[A
     method, restarts = descent.method, len(state.value)
     each = jax.tree.map(lambda x: jnp.broadcast_to(x, (restarts, *jnp.shape(x))), inputs)
     most = jnp.minimum(state.iteration + _CHUNK, descent.max_iterations)
-    function_of = functools.partial(descent.objective, descent.shape)
+    function_of = functools.partial(descent.function_of, descent.shape)
     state = descend(method, function_of, each, state, tolerance, most)
     more = jax.vmap(lambda s: method.wants_more(s, tolerance, descent.max_iterations))(state)
     return state, more.any()
@@ -261,5 +261,5 @@ def _start(descent: Descent, inputs: FitInputs, restarts: int, seed: Array) -> A
     """Evaluate the starts, and return the states [restarts] of the best."""
     closed = closed_form(descent.shape, inputs)
     theta = starts(descent.shape, inputs, closed, restarts, seed)
-    begin = functools.partial(descent.method.begin, descent.objective(descent.shape, inputs))
+    begin = functools.partial(descent.method.begin, descent.function_of(descent.shape, inputs))
     return jax.vmap(lambda x: begin(x, curvature(inputs, x), descent.max_iterations))(theta)

@@ -212,7 +212,7 @@ def _start(descent: Descent, joint: JointInputs, levels: Array, phi: Array, seed
     shape = descent.shape
     theta = joint_starts(shape, joint, jnp.asarray(levels), jnp.asarray(phi), seed)
     scale = jax.vmap(lambda x: joint_curvature(shape, joint, x))(theta)
-    begin = functools.partial(descent.method.begin, descent.objective(shape, joint))
+    begin = functools.partial(descent.method.begin, descent.function_of(shape, joint))
     return jax.vmap(lambda x, s: begin(x, s, descent.max_iterations))(theta, scale)
 
 
