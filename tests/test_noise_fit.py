@@ -150,31 +150,19 @@ def test_the_result_is_kept_in_a_file(tmp_path):
     assert sx.loss(found.nodes, found.schedule) == pytest.approx(result.node_value, rel=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("spectrum", "options", "words"),
-    [
-        (sx.Spectrum([2.0, 1.0]), {}, "give the shift-invariant spectrum"),
-        (sx.Spectrum.from_covariance(np.diag([2.0, 1.0])), {}, "or basis = 'data'"),
-        (power_law(-1.0), {"basis": "cosine"}, "basis = 'cosine' is unknown"),
-        (power_law(-1.0), {"family": "pink"}, "family = 'pink' is unknown"),
-        (power_law(-1.0), {"family": "isotropic"}, "has no parameter to learn"),
-        (power_law(-1.0), {"learn": ("decay",)}, "learn = 'decay' is unknown"),
-        (power_law(-1.0), {"learn": ()}, "give at least one of exponent, r0"),
-        (power_law(-1.0), {"start": {"decay": 1.0}}, "start = 'decay' is unknown"),
-        (power_law(-1.0), {"start": {"exponent": (1, 2)}}, "give one like -0.06"),
-        (power_law(-1.0), {"start": {"exponent": "a"}}, "exponent = 'a': give one like -0.06"),
-        (power_law(-1.0), {"family": "two_band", "start": {"gains": (0.0, 1.0)}},
-         "the logarithm of their ratio"),
-        (power_law(-1.0), {"family": "two_band", "start": {"gains": (1.0, 0.0)}},
-         "the logarithm of their ratio"),
-        (power_law(-1.0), {"start": {"exponent": 9.0}}, "exponent between -2.934 and 2.934"),
-        (power_law(-1.0), {"start": {"r0": 20.0}, "learn": ("r0",)}, "r0 between 0.001 and 10"),
-        (power_law(-1.0), {"family": "two_band", "start": {"low": (0, 0.2)}}, "let the bands meet"),
-        (power_law(-1.0), {"restarts": 0}, "restarts = 0"),
-        (power_law(-1.0), {"sampler": "euler"}, "sampler = 'euler' is unknown"),
-        (effective(power_law(-1.0), noise_spectrum("power_law", (6, 6))), {"basis": "data"},
-         "under a noise already"),
-    ],
-)  # fmt: skip
-def test_one_line_for_each_mistake(spectrum, options, words):
-    assert words in one_line(fit_noise, spectrum, 2, **options)
+def test_bad_input_names_the_argument():
+    fourier, dense = power_law(-1.0), sx.Spectrum.from_covariance(np.diag([2.0, 1.0]))
+    for options in (
+        {"basis": "cosine"}, {"family": "pink"}, {"family": "isotropic"}, {"learn": ("decay",)},
+        {"learn": ()}, {"start": {"decay": 1.0}}, {"start": {"exponent": (1, 2)}},
+        {"start": {"exponent": "a"}}, {"start": {"exponent": 9.0}},
+        {"start": {"gains": (0.0, 1.0)}, "family": "two_band"},
+        {"start": {"gains": (1.0, 0.0)}, "family": "two_band"},
+        {"start": {"low": (0, 0.2)}, "family": "two_band"},
+        {"start": {"r0": 20.0}, "learn": ("r0",)}, {"restarts": 0}, {"sampler": "euler"},
+    ):  # fmt: skip
+        assert next(iter(options)) in one_line(fit_noise, fourier, 2, **options)
+    for spectrum in (sx.Spectrum([2.0, 1.0]), dense):
+        assert "basis = 'data'" in one_line(fit_noise, spectrum, 2)
+    under = effective(fourier, noise_spectrum("power_law", (6, 6)))
+    assert "under a noise already" in one_line(fit_noise, under, 2, basis="data")
