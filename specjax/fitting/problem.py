@@ -103,7 +103,7 @@ def curvature(inputs: FitInputs, theta: jax.Array) -> jax.Array:
 
     At the closed-form optimum of DDIM the Hessian of log(loss) in the logarithms of the S gaps is
     ``8 / S`` times the identity plus a matrix of low rank, because each step has the same part of
-    the error there. (The second term makes somewhat more than S / 8 the best start.)
+    the error there. Because of the second term S / 5 is a better start than S / 8.
     """
     steps = jnp.asarray(theta.size + 1 - inputs.idle, theta.dtype)
     return steps / 5 * stretch(theta) ** 2
