@@ -222,8 +222,6 @@ def test_a_result_has_its_plan_in_both_processes():
 
 def test_samplers_of_other_forms_are_refused_with_the_remedy():
     for sampler in ("heun", "lms"):
-        text = one_line(check_learnable, sampler)
+        text = one_line(check_learnable, SAMPLERS[sampler])
         assert f"sampler = {sampler!r}" in text
         assert "groups = ('levels',)" in text
-        assert "dpmpp_2m" in text
-    assert "did you mean 'ddim'" in one_line(check_learnable, "ddimm")

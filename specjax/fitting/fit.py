@@ -23,14 +23,7 @@ from specjax.fitting.bfgs import BFGS, Function, Method, descend
 from specjax.fitting.learned import LearnedResult
 from specjax.fitting.levels import levels_of
 from specjax.fitting.optax_method import with_optax
-from specjax.fitting.problem import (
-    FitInputs,
-    FitShape,
-    closed_form,
-    curvature,
-    log_loss,
-    starts,
-)
+from specjax.fitting.problem import FitInputs, FitShape, closed_form, curvature, log_loss, starts
 from specjax.gaussian.modes import Modes
 from specjax.gaussian.task import GaussianTask, TaskOptions
 from specjax.sampling.samplers import is_of_package
@@ -131,7 +124,8 @@ def fit(
         checks.positive("tolerance", tolerance)
     idle = descent.shape.steps - steps
     inputs = FitInputs(small, resolved.logsnr_range, np.asarray(idle))
-    best = _optimise(descent, inputs, restarts, tolerance, seed, progress)
+    start = functools.partial(_start, descent, restarts=restarts, seed=seed)
+    best = follow_starts(descent, inputs, start, tolerance, progress)
     schedule = NoiseSchedule(best.levels[idle:])
     value = float(resolved.value(schedule))
     finite = bool(np.isfinite(value))
@@ -165,8 +159,9 @@ def about_task(task: GaussianTask) -> dict[str, Any]:
 
 
 def restarts_for(modes: Modes, restarts: int | None) -> int:
-    """Choose several starts where the minima are several: how many levels go to each cluster.
+    """Choose the number of starts: several where there are several minima.
 
+    On a clustered spectrum they differ by how many levels go to each cluster.
     In 2,000 fits of 250 random spectra (neighbours within a factor of 29, S = 4 and 10, DDIM and
     DDPM, W2 and KL) one start reached the best minimum of eight in all but two, DDPM with KL in 4
     steps, which ended up to 1.1 % above. With the measured denoiser of a network there are more
@@ -199,15 +194,28 @@ class BestStart(NamedTuple):
     history: Array
 
 
+@follows_the_rule
 def follow_starts(
-    descent: Descent, inputs: Any, state: Any, tolerance: float | None, progress: Progress | None
+    descent: Descent,
+    inputs: Any,
+    start: Callable[[Any], Any],
+    tolerance: float | None,
+    progress: Progress | None,
 ) -> BestStart:
-    """Iterate the states [restarts] of all starts to their ends, and return the best.
+    """Iterate all starts to their ends, and return the best.
 
-    The host looks in every _CHUNK iterations, so that progress is shown and Ctrl-C is heard.
+    The loop returns to Python every _CHUNK iterations, so that progress is reported and Ctrl-C
+    works.
+
+    Args:
+      descent: what is static.
+      inputs: of the fit.
+      start: inputs to the states [restarts] at the starts.
+      tolerance: of the gradient, None for that of the dtype.
+      progress: see :data:`Progress`.
     """
     tolerance = tolerance_for(inputs.nodes.eigenvalues.dtype, tolerance)
-    running = True
+    state, running = start(inputs), True
     while running:
         state, running = _run(descent, inputs, state, tolerance * OVERSHOOT)
         values = np.asarray(state.value)
@@ -244,16 +252,6 @@ def _levels(shape: FitShape, inputs: Any, theta: jax.Array) -> jax.Array:
     """Compute the levels of parameters [n + p], of which the first n are those of the levels."""
     levels = theta[: shape.steps - shape.ends_clean]
     return levels_of(levels, inputs.ends, ends_clean=shape.ends_clean, idle=inputs.idle)
-
-
-@follows_the_rule
-def _optimise(
-    descent: Descent, inputs: FitInputs, restarts: int, tolerance: float | None, seed: int,
-    progress: Progress | None,
-) -> BestStart:  # fmt: skip
-    return follow_starts(
-        descent, inputs, _start(descent, inputs, restarts, seed), tolerance, progress
-    )
 
 
 @functools.partial(jax.jit, static_argnames=("descent", "restarts"))

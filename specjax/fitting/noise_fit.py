@@ -18,7 +18,7 @@ from specjax._core import checks
 from specjax._core.arrays import Array, follows_the_rule, shared_size
 from specjax._core.checks import UserError
 from specjax.fitting.bfgs import BFGS
-from specjax.fitting.fit import BestStart, Descent, Progress, about_task, fit, follow_starts
+from specjax.fitting.fit import Descent, Progress, about_task, fit, follow_starts
 from specjax.fitting.learned import LearnedResult
 from specjax.fitting.levels import padded
 from specjax.fitting.noise_problem import (
@@ -119,7 +119,8 @@ def fit_noise(
     levels = padded(np.asarray(white.schedule.logsnr, np.float64), idle)
     phi = form.starts(parameters, restarts, seed)
     descent = Descent(joint_loss, shape, BFGS, most)
-    best = _optimise(descent, joint, levels, phi, tolerance, seed, progress)
+    begin = functools.partial(_start, descent, levels=levels, phi=phi, seed=seed)
+    best = follow_starts(descent, joint, begin, tolerance, progress)
     learned = jax.tree.map(np.asarray, _family_parameters(form, split(shape, best.theta)[1]))
     task["noise"] = _noise(spectrum, form, basis, learned)
     under = GaussianTask.resolve(spectrum, **task)
@@ -195,15 +196,6 @@ def _noise(
         options = {"spatial": own.spatial}
     plain = {k: np.asarray(v, np.float64).tolist() for k, v in parameters.items()}
     return noise_spectrum(form.family, shape, basis=basis, **options, **plain)
-
-
-@follows_the_rule
-def _optimise(
-    descent: Descent, joint: JointInputs, levels: Array, phi: Array, tolerance: float | None,
-    seed: int, progress: Progress | None,
-) -> BestStart:  # fmt: skip
-    state = _start(descent, joint, levels, phi, seed)
-    return follow_starts(descent, joint, state, tolerance, progress)
 
 
 @functools.partial(jax.jit, static_argnames="descent")
