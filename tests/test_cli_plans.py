@@ -58,23 +58,21 @@ def test_another_process_is_another_scale_of_the_plan(sample, tmp_path, plan):  
 
 
 BAD = [
-    (["--sampler", "heun"], "sampler = 'heun' beside plan.json, a plan, which says"),
-    (["--sampler-options", "eta=0.5"], "sampler_options = eta=0.5 beside plan.json, a plan"),
-    (["--steps", "5"], "steps = 5 beside plan.json, which has 4: leave --steps out"),
-    (["--process", "vpp"], "process = 'vpp'"),
+    ("sampler", ["--sampler", "heun"]),
+    ("sampler_options", ["--sampler-options", "eta=0.5"]),
+    ("steps", ["--steps", "5"]),
+    ("process", ["--process", "vpp"]),
 ]
 
 
-@pytest.mark.parametrize(("args", "message"), BAD, ids=[bad[1] for bad in BAD])
-def test_what_a_plan_already_says_is_refused(
-    sample, command, plan, args, message  # noqa: F811
-):  # fmt: skip
-    code, out, err = sample("--schedule", "plan.json", *args)
-    assert (code, out, err.count("\n"), sample.opened) == (2, "", 1, [])
-    assert message in err
-    code, out, err = command("r", "--schedule", "plan.json", *args)
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert message in err
+def test_what_a_plan_already_says_is_refused(sample, command, plan):  # noqa: F811
+    for name, args in BAD:
+        code, out, err = sample("--schedule", "plan.json", *args)
+        assert (code, out, err.count("\n"), sample.opened) == (2, "", 1, [])
+        assert f"{name} = " in err
+        code, out, err = command("r", "--schedule", "plan.json", *args)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert f"{name} = " in err
 
 
 def test_a_plan_for_another_unit_of_data_is_named(sample, plan):  # noqa: F811

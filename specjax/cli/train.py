@@ -98,7 +98,7 @@ class Train:
         self.processes.join()
         import jax
 
-        from specjax.nn.log import read_metrics
+        from specjax.nn.monitor import read_metrics
         from specjax.nn.sharding import mesh_of
         from specjax.nn.training import train
 
@@ -115,10 +115,11 @@ class Train:
 
     def _tell(self, run: Run, config: TrainConfig, lines: list[dict[str, Any]]) -> None:
         """Where it ended, and what the terms took."""
-        from specjax.nn.terms import shares
+        from specjax.nn.monitor import term_shares
 
         known = {line["step"]: line.get("validation_loss") for line in lines}
-        loss, weights, costs = known.get(run.step), config.loss.weights, shares(lines, config.loss)
+        loss, weights = known.get(run.step), config.loss.weights
+        costs = term_shares(lines, config.loss)
         if self.json:
             print_json(
                 {

@@ -28,7 +28,7 @@ class Denoiser(Protocol):
         """Estimate ``E[x0 | x]`` [...] of ``x = alpha x0 + sigma eps`` [...]."""
 
 
-Network = Callable[..., Array]
+NetworkCall = Callable[..., Array]
 """``network(x, noise_level)``; the adapter's ``level`` says what the noise level is."""
 
 
@@ -112,7 +112,7 @@ class Adapted:
       options: of the formula.
     """
 
-    network: Network
+    network: NetworkCall
     formula: Callable[..., Array]
     options: tuple[Any, ...]
 
@@ -130,7 +130,7 @@ def logsnr_level(s: Array) -> Array:
     return -2 * namespace(s).log(s)
 
 
-def from_eps(network: Network, *, level: Callable[[Any], Any] = logsnr_level) -> Denoiser:
+def from_eps(network: NetworkCall, *, level: Callable[[Any], Any] = logsnr_level) -> Denoiser:
     """Adapt a VP network that predicts the noise.
 
     ``x0 = (x - sigma eps) / alpha`` (2006.11239, eq. 15).
@@ -143,12 +143,12 @@ def from_eps(network: Network, *, level: Callable[[Any], Any] = logsnr_level) ->
     return Adapted(network, _of_eps, (level,))
 
 
-def _of_eps(network: Network, x: Array, alpha: Array, sigma: Array, level: Any) -> Array:
+def _of_eps(network: NetworkCall, x: Array, alpha: Array, sigma: Array, level: Any) -> Array:
     s, scaled = sigma / alpha, x / alpha
     return scaled - s * network(scaled / namespace(s).sqrt(1 + s**2), level(s))
 
 
-def from_v(network: Network, *, level: Callable[[Any], Any] = logsnr_level) -> Denoiser:
+def from_v(network: NetworkCall, *, level: Callable[[Any], Any] = logsnr_level) -> Denoiser:
     """Adapt a VP network that predicts ``v = alpha eps - sigma x0``: ``x0 = alpha x - sigma v``.
 
     2202.00512, appendix D. Arguments as in :func:`from_eps`.
@@ -156,7 +156,7 @@ def from_v(network: Network, *, level: Callable[[Any], Any] = logsnr_level) -> D
     return Adapted(network, _of_v, (level,))
 
 
-def _of_v(network: Network, x: Array, alpha: Array, sigma: Array, level: Any) -> Array:
+def _of_v(network: NetworkCall, x: Array, alpha: Array, sigma: Array, level: Any) -> Array:
     s = sigma / alpha
     alpha_vp = 1 / namespace(s).sqrt(1 + s**2)
     x_vp = x / alpha * alpha_vp
@@ -169,7 +169,7 @@ def edm_level(s: Array) -> Array:
 
 
 def from_edm(
-    network: Network, *, sigma_data: float, level: Callable[[Any], Any] = edm_level
+    network: NetworkCall, *, sigma_data: float, level: Callable[[Any], Any] = edm_level
 ) -> Denoiser:
     """Adapt EDM's preconditioned network F (2206.00364, eq. 7 and table 1).
 
@@ -182,7 +182,7 @@ def from_edm(
 
 
 def _of_edm(
-    network: Network, x: Array, alpha: Array, sigma: Array, level: Any, sigma_data: float
+    network: NetworkCall, x: Array, alpha: Array, sigma: Array, level: Any, sigma_data: float
 ) -> Array:
     s, scaled = sigma / alpha, x / alpha
     total = s**2 + sigma_data**2
