@@ -131,7 +131,8 @@ def fit_noise(
         result = replace(
             white, schedule=schedule, value=value, nodes=under.nodes,
             node_value=float(under.objective.value(under.nodes, schedule)),
-            converged=bool(best.converged), history=best.history, **about_task(under),
+            converged=bool(best.converged),
+            history=np.asarray(best.history, np.float64), **about_task(under),
         )  # fmt: skip
     baselines = {ISOTROPIC: white.value}
     return replace(result, baselines=baselines, seconds=time.perf_counter() - clock)

@@ -62,8 +62,8 @@ def generate(
       shape: of one sample.
       seed: below 2**32.
       labels: [n]; those of a batch [m] are the denoiser's fourth argument.
-      batch: samples in one call; by default what fits a quarter of a device's memory, taking a
-        network's for 2,000 samples each, at most 256 on a CPU and 1,024 elsewhere.
+      batch: samples in one call; by default as many as fit in a quarter of a device's memory, if a
+        network's activations take 2,000 times a sample's; at most 256 on a CPU, 1,024 elsewhere.
       mesh: of this process's devices; a batch is cut along its first axis.
       noise: of the forward process that the denoiser knows; isotropic by default. In directions
         without noise samples stay 0.
