@@ -96,7 +96,8 @@ def test_the_gradient_in_the_noise_agrees_with_finite_differences(name, loss, ba
 def test_a_power_law_is_found_whose_noise_is_that_of_the_data(process, sampler):
     # lambda = (r + r0)^-1.4, so nu = lambda up to a factor where w = (r + r0)^-0.7.
     spectrum = power_law(-1.4)
-    result = fit_noise(spectrum, 2, process=process, sampler=sampler, restarts=2)
+    # There is a second minimum near +0.28, 1.2 % above, where two starts of DDIM end.
+    result = fit_noise(spectrum, 2, process=process, sampler=sampler)
     assert result.converged
     assert result.noise.source["parameters"]["exponent"] == pytest.approx(-0.7, abs=1e-4)
     under = effective(spectrum, result.noise)
