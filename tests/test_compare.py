@@ -75,16 +75,15 @@ def test_a_range_that_a_family_does_not_meet_leaves_it_out():
     assert "cosine" in {row.name for row in rows}
 
 
-@pytest.mark.parametrize("name", ["learned", "spectral", "cosine"])
-def test_a_schedule_has_a_name_of_its_own(comparison, name):
-    given = {name: sx.family("karras", 6)}
-    said = one_line(sx.compare, SPECTRUM, 6, schedules=given, learned=comparison.learned)
-    assert f"'{name}' is the name of another" in said
+def test_a_schedule_has_a_name_of_its_own(comparison):
+    for name in ("learned", "spectral", "cosine"):
+        given = {name: sx.family("karras", 6)}
+        said = one_line(sx.compare, SPECTRUM, 6, schedules=given, learned=comparison.learned)
+        assert f"{name!r} is the name of another" in said
 
 
-@pytest.mark.parametrize(
-    ("what", "given"),
-    [
+def test_a_fit_of_something_else_is_not_reused(comparison):
+    for what, given in [
         ("steps", {"steps": 5}),
         ("sampler", {"sampler": "ddpm"}),
         ("sampler_options", {"sampler": sx.ddim(eta=0.5)}),
@@ -92,8 +91,6 @@ def test_a_schedule_has_a_name_of_its_own(comparison, name):
         ("process", {"process": "ve"}),
         ("alpha_bar_range", {"alpha_bar_range": (1e-4, 1.0)}),
         ("spectrum", {"spectrum": sx.Spectrum([1.0])}),
-    ],
-)
-def test_a_fit_of_something_else_is_not_reused(comparison, what, given):
-    asked = {"spectrum": SPECTRUM, "steps": 6, "learned": comparison.learned, **given}
-    assert f"learned: its {what} is" in one_line(sx.compare, **asked)
+    ]:
+        asked = {"spectrum": SPECTRUM, "steps": 6, "learned": comparison.learned, **given}
+        assert f"learned: its {what} is" in one_line(sx.compare, **asked)

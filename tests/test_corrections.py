@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from checks import by_default, one_line
+from checks import one_line
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -62,12 +62,13 @@ def as_corrections(sampler, options, schedule, process, memory=None):
     return by if memory is None else by.remembering(memory)
 
 
-@pytest.mark.parametrize(
-    ("process", "clean"),
-    by_default([("vp", 1.0), ("ve", 0.9999), ("vp", 0.9999), ("ve", 1.0)], 0, 1),
-)
 @pytest.mark.parametrize(("sampler", "options"), CASES)
-def test_a_sampler_is_its_corrections(sampler, options, process, clean):
+def test_a_sampler_is_its_corrections(sampler, options):
+    for process, clean in (("vp", 1.0), ("ve", 0.9999), ("vp", 0.9999), ("ve", 1.0)):
+        check_corrections(sampler, options, process, clean)
+
+
+def check_corrections(sampler, options, process, clean):
     schedule = levels(clean)
     own = sx.plan(sampler, schedule, process, **options)
     expected = sx.transfer(own, SPECTRUM)
@@ -221,8 +222,6 @@ def test_a_result_has_its_plan_in_both_processes():
 
 def test_samplers_of_other_forms_are_refused_with_the_remedy():
     for sampler in ("heun", "lms"):
-        text = one_line(check_learnable, sampler)
+        text = one_line(check_learnable, SAMPLERS[sampler])
         assert f"sampler = {sampler!r}" in text
         assert "groups = ('levels',)" in text
-        assert "dpmpp_2m" in text
-    assert "did you mean 'ddim'" in one_line(check_learnable, "ddimm")

@@ -37,8 +37,10 @@ def sampled(plan, count, rng):
     return r[0]
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "dpmpp_2m", "heun", "ddpm", "lms"])
-@pytest.mark.parametrize("process", ["vp", "ve"])
+@pytest.mark.parametrize(
+    ("sampler", "process"),
+    [("ddim", "vp"), ("dpmpp_2m", "ve"), ("heun", "vp"), ("ddpm", "ve"), ("lms", "vp")],
+)
 def test_errors_add_up_as_in_monte_carlo(sampler, process):
     schedule = sx.NoiseSchedule.from_sigmas([80.0, 9.0, 3.0, 1.5, 0.6, 0.2, 0.0])
     plan, count = sx.plan(sampler, schedule, process), 200_000

@@ -1,5 +1,6 @@
 """The fit against SciPy's best, closed forms, and what it promises of itself."""
 
+import itertools
 import sys
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 import optax
 import oracles
 import pytest
-from checks import by_default
+from checks import by_default, one_line
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.linalg import toeplitz
@@ -186,20 +187,20 @@ def u_of(schedule):
     return -np.asarray(schedule.logsnr, np.float64) / 2
 
 
-@pytest.mark.parametrize("loss", ["w2", "kl"])
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
-@pytest.mark.parametrize("ends", [FIXED, FREE])
-def test_the_peer_is_right(sampler, loss, ends):
-    for name in ("mean", *(["zeros"] if loss == "w2" else [])):
+def test_the_peer_is_right(sampler):
+    for kind, ends, name in itertools.product(["w2", "kl"], [FIXED, FREE], ["mean", "zeros"]):
+        if (kind, name) == ("kl", "zeros"):
+            continue
         spectrum = SPECTRA[name]
-        peer = Peer(spectrum, sampler, loss, ends)
+        peer = Peer(spectrum, sampler, kind, ends)
         x = peer.starts(6)[-1]
         logsnr = -2 * peer.levels(x)
         lam, mean = spectrum.eigenvalues, spectrum.mean
         options = {"ddim": {"eta": 0.0}, "ddpm": {"variance": "posterior"}}[sampler]
         moments = oracles.responses(sampler, logsnr, lam, "vp", **options)
         variance, gap = moments.variance, mean * (1 - moments.mean_gain)
-        if loss == "w2":
+        if kind == "w2":
             want = ((np.sqrt(lam) - np.sqrt(variance)) ** 2 + gap**2).sum()
         else:
             ratio = lam / variance
@@ -489,12 +490,12 @@ def test_both_processes_learn_the_same_schedule():
     np.testing.assert_allclose(ve.schedule.alpha_bar, vp.schedule.alpha_bar, atol=1e-4)
 
 
-@pytest.mark.parametrize("ends", [FIXED, FREE])
-def test_one_step(ends):
-    result = fit(SPECTRA["power law"], 1, alpha_bar_range=ends)
-    np.testing.assert_allclose(result.schedule.alpha_bar, ends, rtol=1e-12)
-    assert result.converged
-    assert result.value == float(loss(SPECTRA["power law"], NoiseSchedule(logit(ends))))
+def test_one_step():
+    for ends in (FIXED, FREE):
+        result = fit(SPECTRA["power law"], 1, alpha_bar_range=ends)
+        np.testing.assert_allclose(result.schedule.alpha_bar, ends, rtol=1e-12)
+        assert result.converged
+        assert result.value == float(loss(SPECTRA["power law"], NoiseSchedule(logit(ends))))
 
 
 @pytest.mark.thorough
@@ -531,30 +532,17 @@ def test_the_same_optimiser_made_again_does_not_compile_again():
     assert same.value != other.value
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"steps": 0}, "steps = 0: give a whole number of at least 1"),
-        ({"steps": -1}, "steps = -1"),
-        ({"steps": 2.5}, "steps = 2.5"),
-        ({"steps": True}, "steps = True"),
-        ({"sampler": "dimm"}, "sampler = 'dimm' is unknown: choose from .*; did you mean 'ddim'?"),
-        ({"loss": "mse"}, "loss = 'mse' is unknown: choose from kl"),
-        ({"process": "flow"}, "process = 'flow' is unknown: choose from ve, vp"),
-        ({"alpha_bar_range": (0.9, 0.1)}, r"alpha_bar_range = \(0.9, 0.1\): give \(noisy, clean\)"),
-        ({"alpha_bar_range": (0.0, 1.0)}, "alpha_bar_range"),
-        ({"alpha_bar_range": (0.1, 1.1)}, "alpha_bar_range"),
-        ({"alpha_bar_range": 0.5}, "alpha_bar_range"),
-        ({"loss": "kl"}, r"loss = 'kl' is infinite with 5 zero eigenvalue\(s\) .* floor"),
-        ({"nodes": 0}, "nodes = 0"),
-        ({"restarts": 0}, "restarts = 0"),
-        ({"max_iterations": 0}, "max_iterations = 0"),
-        ({"tolerance": 0.0}, "tolerance = 0.0: give a finite number above 0"),
-    ],
-)
-def test_bad_input(options, message):
-    with pytest.raises(ValueError, match=message):
-        fit(SPECTRA["zeros"], **{"steps": 3, **options})
+def test_bad_input_names_the_argument():
+    for options in (
+        {"steps": 0}, {"steps": -1}, {"steps": 2.5}, {"steps": True}, {"sampler": "dimm"},
+        {"loss": "mse"}, {"process": "flow"}, {"alpha_bar_range": (0.9, 0.1)},
+        {"alpha_bar_range": (0.0, 1.0)}, {"alpha_bar_range": (0.1, 1.1)},
+        {"alpha_bar_range": 0.5}, {"loss": "kl"}, {"nodes": 0}, {"restarts": 0},
+        {"max_iterations": 0}, {"tolerance": 0.0},
+    ):  # fmt: skip
+        given = {"steps": 3, **options}
+        assert next(iter(options)) in one_line(fit, SPECTRA["zeros"], **given)
+    assert "5 zero eigenvalue" in one_line(fit, SPECTRA["zeros"], 3, loss="kl")
 
 
 # Any spectrum, any sampler, any loss.

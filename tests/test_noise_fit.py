@@ -8,7 +8,7 @@ from checks import by_default, one_line
 import specjax as sx
 from specjax.fitting.levels import theta_of
 from specjax.fitting.noise_fit import ISOTROPIC, fit_noise
-from specjax.fitting.noise_problem import joint_loss, joint_of, noise_parameters
+from specjax.fitting.noise_problem import joint_inputs, joint_loss, noise_parameters
 from specjax.fitting.problem import FitShape
 from specjax.gaussian.task import GaussianTask
 from specjax.noise.bases import radius
@@ -74,11 +74,11 @@ def test_the_gradient_in_the_noise_agrees_with_finite_differences(name, loss, ba
     spectrum = power_law(-1.0, spread=0.3) if basis == "fourier" else sx.Spectrum.power_law(9, 1.2)
     form = noise_parameters(family, learned, parameters)
     chosen = GaussianTask.resolve(spectrum, loss=loss).objective
-    joint = joint_of(spectrum, basis, np.asarray(alpha_bar_to_logsnr(ENDS)), 0)
+    joint = joint_inputs(spectrum, basis, np.asarray(alpha_bar_to_logsnr(ENDS)), 0)
     phi = form.pack(parameters)
     with jax.enable_x64(True):
         levels = np.asarray(theta_of(jax.numpy.asarray(LEVELS), ends_clean=True))
-        function = jax.jit(jax.value_and_grad(joint_loss(FitShape(chosen, 3, True), form, joint)))
+        function = jax.jit(jax.value_and_grad(joint_loss(FitShape(chosen, 3, True, form), joint)))
         value, slope = function(np.concatenate([levels, phi]))
     at = (spectrum, chosen, form)
     assert float(value) == pytest.approx(directly(*at, phi, LEVELS, basis), abs=1e-12)
@@ -96,7 +96,8 @@ def test_the_gradient_in_the_noise_agrees_with_finite_differences(name, loss, ba
 def test_a_power_law_is_found_whose_noise_is_that_of_the_data(process, sampler):
     # lambda = (r + r0)^-1.4, so nu = lambda up to a factor where w = (r + r0)^-0.7.
     spectrum = power_law(-1.4)
-    result = fit_noise(spectrum, 2, process=process, sampler=sampler, restarts=2)
+    # There is a second minimum near +0.28, 1.2 % above, where two starts of DDIM end.
+    result = fit_noise(spectrum, 2, process=process, sampler=sampler)
     assert result.converged
     assert result.noise.source["parameters"]["exponent"] == pytest.approx(-0.7, abs=1e-4)
     under = effective(spectrum, result.noise)
@@ -125,7 +126,7 @@ def test_it_is_never_worse_than_isotropic_noise():
 def test_frequencies_are_put_together_without_loss():
     # 20 x 20 x 3 eigenvalues of 55 radial frequencies; within one they spread by a factor of 2.
     spectrum = power_law(-2.0, size=20, channels=3, spread=0.5)
-    joint = joint_of(spectrum, "fourier", np.asarray(alpha_bar_to_logsnr(ENDS)), 0)
+    joint = joint_inputs(spectrum, "fourier", np.asarray(alpha_bar_to_logsnr(ENDS)), 0)
     assert joint.nodes.dimension < spectrum.dimension / 3
     family, parameters, learned = FORMS["exponent"]
     form = noise_parameters(family, learned, parameters)
@@ -134,7 +135,7 @@ def test_frequencies_are_put_together_without_loss():
         phi = form.pack(parameters)
         with jax.enable_x64(True):
             levels = np.asarray(theta_of(jax.numpy.asarray(LEVELS), ends_clean=True))
-            function = jax.jit(joint_loss(FitShape(chosen, 3, True), form, joint))
+            function = jax.jit(joint_loss(FitShape(chosen, 3, True, form), joint))
             value = float(function(np.concatenate([levels, phi])))
         assert value == pytest.approx(
             directly(spectrum, chosen, form, phi, LEVELS, "fourier"), abs=1e-5
@@ -150,31 +151,19 @@ def test_the_result_is_kept_in_a_file(tmp_path):
     assert sx.loss(found.nodes, found.schedule) == pytest.approx(result.node_value, rel=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("spectrum", "options", "words"),
-    [
-        (sx.Spectrum([2.0, 1.0]), {}, "give the shift-invariant spectrum"),
-        (sx.Spectrum.from_covariance(np.diag([2.0, 1.0])), {}, "or basis = 'data'"),
-        (power_law(-1.0), {"basis": "cosine"}, "basis = 'cosine' is unknown"),
-        (power_law(-1.0), {"family": "pink"}, "family = 'pink' is unknown"),
-        (power_law(-1.0), {"family": "isotropic"}, "has no parameter to learn"),
-        (power_law(-1.0), {"learn": ("decay",)}, "learn = 'decay' is unknown"),
-        (power_law(-1.0), {"learn": ()}, "give at least one of exponent, r0"),
-        (power_law(-1.0), {"start": {"decay": 1.0}}, "start = 'decay' is unknown"),
-        (power_law(-1.0), {"start": {"exponent": (1, 2)}}, "give one like -0.06"),
-        (power_law(-1.0), {"start": {"exponent": "a"}}, "exponent = 'a': give one like -0.06"),
-        (power_law(-1.0), {"family": "two_band", "start": {"gains": (0.0, 1.0)}},
-         "the logarithm of their ratio"),
-        (power_law(-1.0), {"family": "two_band", "start": {"gains": (1.0, 0.0)}},
-         "the logarithm of their ratio"),
-        (power_law(-1.0), {"start": {"exponent": 9.0}}, "exponent between -2.934 and 2.934"),
-        (power_law(-1.0), {"start": {"r0": 20.0}, "learn": ("r0",)}, "r0 between 0.001 and 10"),
-        (power_law(-1.0), {"family": "two_band", "start": {"low": (0, 0.2)}}, "let the bands meet"),
-        (power_law(-1.0), {"restarts": 0}, "restarts = 0"),
-        (power_law(-1.0), {"sampler": "euler"}, "sampler = 'euler' is unknown"),
-        (effective(power_law(-1.0), noise_spectrum("power_law", (6, 6))), {"basis": "data"},
-         "under a noise already"),
-    ],
-)  # fmt: skip
-def test_one_line_for_each_mistake(spectrum, options, words):
-    assert words in one_line(fit_noise, spectrum, 2, **options)
+def test_bad_input_names_the_argument():
+    fourier, dense = power_law(-1.0), sx.Spectrum.from_covariance(np.diag([2.0, 1.0]))
+    for options in (
+        {"basis": "cosine"}, {"family": "pink"}, {"family": "isotropic"}, {"learn": ("decay",)},
+        {"learn": ()}, {"start": {"decay": 1.0}}, {"start": {"exponent": (1, 2)}},
+        {"start": {"exponent": "a"}}, {"start": {"exponent": 9.0}},
+        {"start": {"gains": (0.0, 1.0)}, "family": "two_band"},
+        {"start": {"gains": (1.0, 0.0)}, "family": "two_band"},
+        {"start": {"low": (0, 0.2)}, "family": "two_band"},
+        {"start": {"r0": 20.0}, "learn": ("r0",)}, {"restarts": 0}, {"sampler": "euler"},
+    ):  # fmt: skip
+        assert next(iter(options)) in one_line(fit_noise, fourier, 2, **options)
+    for spectrum in (sx.Spectrum([2.0, 1.0]), dense):
+        assert "basis = 'data'" in one_line(fit_noise, spectrum, 2)
+    under = effective(fourier, noise_spectrum("power_law", (6, 6)))
+    assert "under a noise already" in one_line(fit_noise, under, 2, basis="data")

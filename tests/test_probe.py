@@ -164,13 +164,13 @@ def squashed(x, alpha, sigma):
     return jnp.tanh(x / alpha)
 
 
-def test_progress_is_told():
-    told = []
+def test_progress_counts_answers():
+    calls = []
     x = np.random.default_rng(0).normal(size=(10, 2))
     spectrum = Spectrum([1.0, 1.0])
     probe(wiener(spectrum), x, spectrum, n=8, levels=[-1.0, 0, 1], batch=10,
-          progress=lambda done, total: told.append((done, total)))  # fmt: skip
-    assert told == [(10, 48), (16, 48), (26, 48), (32, 48), (42, 48), (48, 48)]
+          progress=lambda done, total: calls.append((done, total)))  # fmt: skip
+    assert calls == [(10, 48), (16, 48), (26, 48), (32, 48), (42, 48), (48, 48)]
 
 
 SAMPLERS = [
@@ -380,27 +380,21 @@ def _changed(path, **changes):
     np.savez(path, **{name: x for name, x in arrays.items() if x is not None})
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
+def _of_a_later_version(header):
+    later = header.tobytes().replace(b'"format_version": 1', b'"format_version": 9')
+    return np.frombuffer(later, np.uint8)
+
+
+def test_a_changed_probe_file_is_refused(found, tmp_path):
+    for change, word in [
         ({"gain": lambda x: x + 1e-9}, "corrupted"),
         ({"standard_errors/bias": lambda x: x * 2}, "corrupted"),
         ({"gain": lambda x: None}, "corrupted"),
-        (
-            {
-                "header": lambda x: np.frombuffer(
-                    x.tobytes().replace(b'"format_version": 1', b'"format_version": 9'), np.uint8
-                )
-            },
-            "format version 9.*upgrade",
-        ),
-    ],
-)
-def test_a_changed_probe_file_is_refused(found, tmp_path, change, message):
-    path = save(tmp_path / "probe.npz", found)
-    _changed(path, **change)
-    with pytest.raises(ValueError, match=message):
-        load(path)
+        ({"header": _of_a_later_version}, "version 9"),
+    ]:
+        path = save(tmp_path / "probe.npz", found)
+        _changed(path, **change)
+        assert word in one_line(load, path)
 
 
 def test_a_truncated_probe_file_is_refused(found, tmp_path):
@@ -417,28 +411,17 @@ def test_the_file_of_a_fit_holds_the_denoiser(found, tmp_path):
     np.testing.assert_allclose(loss(back.nodes, back.schedule), result.node_value, rtol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"levels": [1.0, 0.0]}, "strictly increasing"),
-        ({"levels": [0.0, np.inf]}, "finite numbers"),
-        ({"n": 2}, "at least 3"),
-        ({"seed": -1}, "seed = -1"),
-        ({"samples": np.zeros((2, 2, 4))}, "at least three"),
-        ({"samples": np.full((5, 2, 4), np.nan)}, "samples hold NaN"),
-        ({"labels": np.zeros(19_999, int)}, "one for each of the 20,000 samples"),
-        ({"labels": np.zeros(20_001, int)}, "one for each of the 20,000 samples"),
-        ({"samples": np.zeros((5, 8))}, r"needs \[N, 2, 4\]"),
-        ({"denoise": lambda x, a, s: x[..., :2]}, "the same shape"),
-        ({"denoise": lambda x, a, s: x / 0}, "NaN or infinite values at logsnr = -9"),
-    ],
-)
-def test_bad_input_is_one_line(samples, change, message):
-    given = {"denoise": wiener(SPECTRUM), "samples": samples, "levels": LEVELS, "n": 8, **change}
-    denoise, x = given.pop("denoise"), given.pop("samples")
-    with pytest.raises(ValueError, match=message) as caught:
-        probe(denoise, x, SPECTRUM, **given)
-    assert "\n" not in str(caught.value)
+def test_bad_input_names_the_argument(samples):
+    for change in (
+        {"levels": [1.0, 0.0]}, {"levels": [0.0, np.inf]}, {"n": 2}, {"seed": -1},
+        {"samples": np.zeros((2, 2, 4))}, {"samples": np.full((5, 2, 4), np.nan)},
+        {"samples": np.zeros((5, 8))}, {"labels": np.zeros(19_999, int)},
+        {"labels": np.zeros(20_001, int)}, {"denoise": lambda x, a, s: x[..., :2]},
+        {"denoise": lambda x, a, s: x / 0},
+    ):  # fmt: skip
+        given = {"denoise": wiener(SPECTRUM), "samples": samples, "levels": LEVELS, "n": 8}
+        said = one_line(probe, spectrum=SPECTRUM, **{**given, **change})
+        assert next(iter(change)) in said
 
 
 def test_a_constant_of_another_program_is_no_other_array():

@@ -1,7 +1,10 @@
+from itertools import product
+
 import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
+from checks import one_line
 from scipy.special import expit, logit
 
 from specjax import Spectrum, plan, spectral, transfer
@@ -16,11 +19,9 @@ def ends_of(alpha_bar_range):
     return logit(noisy), np.inf if clean == 1 else logit(clean)
 
 
-@pytest.mark.parametrize("alpha_bar_range", RANGES)
-@pytest.mark.parametrize("eigenvalue", [1e-6, 1.0, 300.0])
 @pytest.mark.parametrize("loss", ["w2", "l1"])
-def test_one_eigenvalue_gives_the_tan_schedule(alpha_bar_range, eigenvalue, loss):
-    for steps in (2, 100):
+def test_one_eigenvalue_gives_the_tan_schedule(loss):
+    for alpha_bar_range, eigenvalue, steps in product(RANGES, [1e-6, 1.0, 300.0], [2, 100]):
         got = spectral(Spectrum([eigenvalue]), steps, loss=loss, alpha_bar_range=alpha_bar_range)
         want = oracles.tan_levels(eigenvalue, *ends_of(alpha_bar_range), steps)
         rounding = 1e-16 * (1 + np.exp(-want[0]) / eigenvalue)  # of the oracle's arctan near pi/2
@@ -79,19 +80,11 @@ def test_the_asymptotic_error_of_ddim(loss):
     np.testing.assert_allclose(np.log(std / exact), -energy / (2 * steps), rtol=0.01)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"steps": 0}, "steps = 0: give a whole number of at least 1"),
-        ({"steps": 2.5}, "steps = 2.5"),
-        ({"steps": True}, "steps = True"),
-        ({"loss": "mse"}, "loss = 'mse' is unknown"),
-        ({"alpha_bar_range": (0.9, 0.1)}, r"alpha_bar_range = \(0.9, 0.1\): give \(noisy, clean\)"),
-        ({"alpha_bar_range": (0.0, 1.0)}, "alpha_bar_range"),
-        ({"alpha_bar_range": (0.1, 1.5)}, "alpha_bar_range"),
-        ({"alpha_bar_range": 0.1}, "alpha_bar_range"),
-    ],
-)
-def test_bad_input(options, message):
-    with pytest.raises(ValueError, match=message):
-        spectral(Spectrum([1.0]), **{"steps": 3, **options})
+def test_bad_input_names_the_argument():
+    for options in (
+        {"steps": 0}, {"steps": 2.5}, {"steps": True}, {"loss": "mse"},
+        {"alpha_bar_range": (0.9, 0.1)}, {"alpha_bar_range": (0.0, 1.0)},
+        {"alpha_bar_range": (0.1, 1.5)}, {"alpha_bar_range": 0.1},
+    ):  # fmt: skip
+        given = {"steps": 3, **options}
+        assert next(iter(options)) in one_line(spectral, Spectrum([1.0]), **given)

@@ -21,8 +21,8 @@ from experiments.learned_plans.run import Config as SharedConfig
 from experiments.methods import rounded
 from experiments.session import Session
 from specjax.evaluate.frechet import frechet_of_moments
-from specjax.gaussian.probe_bands import bands as groups
 from specjax.nn.monitor import read_metrics
+from specjax.report.probe_bands import bands as groups
 
 COSINE, SPECTRAL, FIT, REFIT = "cosine", "spectral W2", "W2 fit", "W2 fit to the probed denoiser"
 SCHEDULES = (COSINE, SPECTRAL, FIT, REFIT)

@@ -1,9 +1,14 @@
-"""Descent: what a fit iterates, for one problem or for many at once.
+"""BFGS for a batch of problems under ``vmap``, and the loop that runs any method of descent.
 
-:data:`BFGS` makes one evaluation of each problem an iteration: the line search for the weak Wolfe
-conditions (Lewis and Overton 2013; near convergence, where values differ by rounding only, the
-approximate conditions of Hager and Zhang 2005) is a state machine whose ``advance`` tries one
-point, so that a batch under ``vmap`` never waits for the line search of one of its members.
+Why not the BFGS of SciPy, Optax or JAXopt: a fit has 5 to 100 parameters and takes milliseconds,
+and a sweep makes thousands of fits as one batch. SciPy returns to Python for each evaluation. The
+other two search along the line in a loop inside the iteration: under ``vmap`` each member of a
+batch waits for the longest line search, and computes both branches of every condition. Here the
+line search is a state machine whose ``advance`` makes one evaluation of each problem, so that no
+member ever waits for the line search of another.
+
+A step is accepted by the weak Wolfe conditions (Lewis and Overton 2013), or, near convergence,
+where values differ by rounding only, by the approximate ones of Hager and Zhang (2005).
 """
 
 from __future__ import annotations
@@ -18,19 +23,22 @@ import jax.numpy as jnp
 Function = Callable[[jax.Array], jax.Array]
 """Parameters [n] to a value []."""
 
-_ARMIJO, _WOLFE = 1e-4, 0.9  # sufficient decrease, and what may be left of the slope
-PATIENCE = 8  # iterations without a gain above rounding before a method with line search ends
-_TRIALS = 12  # points of one line search before the estimate of the Hessian is dropped
-_SETTLED = 10  # times the tolerance: from here on a failed line search is the end
+_ARMIJO, _WOLFE = 1e-4, 0.9  # the constants c1 (sufficient decrease) and c2 (curvature)
+PATIENCE = 8
+"""Iterations without a gain above rounding after which a method with a line search ends."""
+_MOST_TRIALS = 12  # of one line search, before the estimate of the Hessian is reset
+_NEARLY_CONVERGED = 10  # times the tolerance: from here on a failed line search ends a descent
 
 
 class Method(NamedTuple):
-    """A way to descend. Its states have theta, value, slope, iteration and history.
+    """A method of descent; its states have theta, value, slope, iteration and history.
 
-    ``begin(function, theta, scale, history)``: the state at a start [n]; ``scale`` [n] is the
-    expected inverse curvature in each parameter, ``history`` how many values to remember.
-    ``advance(function, state)``: one iteration. ``wants_more(state, tolerance, most)``: whether a
-    descent goes on. ``together``: whether a batch advances as one.
+    Attributes:
+      begin: ``(function, theta, scale, history)``, the state at a start [n]; ``scale`` [n] is the
+        expected inverse curvature in each parameter, ``history`` how many values to remember.
+      advance: ``(function, state)``, the state after one more iteration.
+      wants_more: ``(state, tolerance, most)``, whether a descent goes on.
+      together: whether a batch advances as one.
     """
 
     begin: Callable[[Function, jax.Array, jax.Array, int], Any]
@@ -47,10 +55,15 @@ def descend(
     tolerance: Any,
     most: Any,
 ) -> Any:
-    """Go on from states [B, ...] of problems [B, ...] until none wants more.
+    """Iterate the states [B, ...] of problems [B, ...] until none wants more.
 
     Args:
-      most: [B] or [], the iterations of each at which it stops here.
+      method: what iterates them.
+      function_of: the function of one problem.
+      problems: a pytree with a leading axis B.
+      states: of each problem, as ``method.begin`` makes them.
+      tolerance: of the largest entry of the gradient.
+      most: [B] or [], the iteration at which each stops here.
     """
     most = jnp.broadcast_to(most, states.iteration.shape)
 
@@ -59,7 +72,7 @@ def descend(
 
     def advance(problem: Any, state: Any, until: jax.Array) -> Any:
         new = method.advance(function_of(problem), state)
-        active = wants_more(state, until)
+        active = wants_more(state, until)  # members that have ended stay as they are
         return jax.tree.map(lambda a, b: jnp.where(active, a, b), new, state)
 
     if method.together:
@@ -69,7 +82,7 @@ def descend(
             states,
         )
 
-    # One after another: in a batch, each line search of optax would wait for the longest and
+    # One after another: in a batch, each line search of Optax would wait for the longest and
     # compute both of its branches.
     def follow(given: tuple[Any, Any, jax.Array]) -> Any:
         problem, state, until = given
@@ -81,11 +94,18 @@ def descend(
 
 
 class State(NamedTuple):
-    """One problem on its way: the best point, and the point that is tried next.
+    """The state of one problem: the best point so far, and the line search from there.
 
-    ``inverse`` is the estimate of the inverse Hessian [n, n], ``direction`` [n] with ``step`` []
-    the trial, ``low`` and ``high`` [] the bracket of the step and ``trials`` its points so far.
-    ``iteration`` counts evaluations, ``history`` [m] has the best value after each of the first m.
+    Attributes:
+      theta, value, gradient: the best point [n], its value [] and gradient [n].
+      scale: [n], the inverse curvature that was expected at the start.
+      inverse: [n, n], the estimate of the inverse Hessian.
+      direction, step: [n] and [], the trial that is evaluated next is ``theta + step direction``.
+      low, high: [], the bracket of the step.
+      trials: how many points this line search has tried.
+      iteration: how many evaluations there were.
+      stalled: how many accepted steps in a row gained nothing above rounding.
+      history: [m], the best value after each of the first m evaluations.
     """
 
     theta: jax.Array
@@ -109,78 +129,83 @@ class State(NamedTuple):
 
 
 def _begin(function: Function, theta: jax.Array, scale: jax.Array, history: int) -> State:
-    """A step of no length from nowhere: the first iteration evaluates the start."""
-    nothing = jnp.zeros((), theta.dtype)
+    """Return a state whose first iteration evaluates the start.
+
+    Its trial has no length and its value is infinite, so that the start is always accepted, and
+    ``function`` is compiled once, in ``advance``.
+    """
+    zero, count = jnp.zeros((), theta.dtype), jnp.zeros((), jnp.int32)
+    still = jnp.zeros_like(theta)
     return State(
-        theta=theta,
-        value=nothing + jnp.inf,
-        gradient=jnp.zeros_like(theta),
-        scale=scale,
-        inverse=jnp.diag(scale),
-        direction=jnp.zeros_like(theta),
-        step=nothing,
-        low=nothing,
-        high=nothing + jnp.inf,
-        trials=jnp.zeros((), jnp.int32),
-        iteration=jnp.zeros((), jnp.int32),
-        stalled=jnp.zeros((), jnp.int32),
+        theta, zero + jnp.inf, still, scale, jnp.diag(scale), still, step=zero, low=zero,
+        high=zero + jnp.inf, trials=count, iteration=count, stalled=count,
         history=jnp.full(history, jnp.nan, theta.dtype),
-    )
+    )  # fmt: skip
 
 
 def _wants_more(state: State, tolerance: Any, most: Any) -> jax.Array:
-    """Still steep, still gaining, and below ``most`` evaluations."""
-    trials = jnp.where(state.slope > _SETTLED * tolerance, 2 * _TRIALS, PATIENCE)
+    """Whether a descent is still steep and gaining, with fewer than ``most`` evaluations."""
+    settled = state.slope <= _NEARLY_CONVERGED * tolerance
+    trials = jnp.where(settled, PATIENCE, 2 * _MOST_TRIALS)  # twice: also from a reset Hessian
     able = (state.stalled < PATIENCE) & (state.trials < trials) & jnp.isfinite(state.value)
     steep = (state.iteration == 0) | (able & (state.slope > tolerance))
     return steep & (state.iteration < most)
 
 
 def _advance(function: Function, s: State) -> State:
-    """Try one point: move there if it is good enough, else narrow the bracket."""
+    """Evaluate one trial, and do the one of three things that follows from it.
+
+    - The trial is good enough: move there, update the inverse Hessian, begin a new line search.
+    - It is not: narrow the bracket, and choose the next trial of the same line search.
+    - It was the last one allowed: reset the inverse Hessian, and search along the new direction.
+
+    All three are computed and one is selected, since members of a batch differ in what they do.
+    """
     theta = s.theta + s.step * s.direction
     value, gradient = jax.value_and_grad(function)(theta)
     rounding = 4 * jnp.finfo(value.dtype).eps * (1 + jnp.abs(value))
-    before, here = s.gradient @ s.direction, gradient @ s.direction
-    fell = value <= s.value + _ARMIJO * s.step * before
-    level = (value <= s.value + rounding) & (here <= (2 * _ARMIJO - 1) * before)
-    falls = jnp.isfinite(value) & jnp.isfinite(here) & (fell | level)
-    moves = falls & (here >= _WOLFE * before)
+    slope_before, slope_here = s.gradient @ s.direction, gradient @ s.direction
+    armijo = value <= s.value + _ARMIJO * s.step * slope_before
+    # Hager and Zhang: where the decrease is lost in rounding, the slopes still show it.
+    approximate = (value <= s.value + rounding) & (slope_here <= (2 * _ARMIJO - 1) * slope_before)
+    decreases = jnp.isfinite(value) & jnp.isfinite(slope_here) & (armijo | approximate)
+    accepted = decreases & (slope_here >= _WOLFE * slope_before)
     slope = jnp.abs(gradient).max(initial=0.0)
     gained = (value < s.value - rounding) | (slope < s.slope / 2)
-    trials = jnp.where(moves, 0, s.trials + 1)
-    drops = trials == _TRIALS
+    trials = jnp.where(accepted, 0, s.trials + 1)
+    reset = trials == _MOST_TRIALS
     updated = _updated(s.inverse, theta - s.theta, gradient - s.gradient)
-    inverse = jnp.where(moves, updated, jnp.where(drops, jnp.diag(s.scale), s.inverse))
-    low, high, step = _bracket(s, value, before, falls)
+    inverse = jnp.where(accepted, updated, jnp.where(reset, jnp.diag(s.scale), s.inverse))
+    low, high, step = _bracket(s, value, slope_before, decreases)
 
-    def moved(new: jax.Array, old: jax.Array) -> jax.Array:
-        return jnp.where(moves, new, old)
+    def if_accepted(new: jax.Array, old: jax.Array) -> jax.Array:
+        return jnp.where(accepted, new, old)
 
-    def anew(fresh: Any, old: jax.Array) -> jax.Array:
-        return jnp.where(moves | drops, fresh, old)
+    def for_a_new_search(new: Any, old: jax.Array) -> jax.Array:
+        return jnp.where(accepted | reset, new, old)
 
-    fresh = -(inverse * moved(gradient, s.gradient)[None, :]).sum(-1)
-    best = moved(value, s.value)
+    # Products are written out: a matrix product in a batch rounds otherwise than alone.
+    direction = -(inverse * if_accepted(gradient, s.gradient)[None, :]).sum(-1)
+    best = if_accepted(value, s.value)
     return State(
-        theta=moved(theta, s.theta),
+        theta=if_accepted(theta, s.theta),
         value=best,
-        gradient=moved(gradient, s.gradient),
+        gradient=if_accepted(gradient, s.gradient),
         scale=s.scale,
         inverse=inverse,
-        direction=anew(fresh, s.direction),
-        step=anew(_first_step(fresh, s.scale), step),
-        low=anew(0.0, low),
-        high=anew(jnp.inf, high),
+        direction=for_a_new_search(direction, s.direction),
+        step=for_a_new_search(_first_step(direction, s.scale), step),
+        low=for_a_new_search(0.0, low),
+        high=for_a_new_search(jnp.inf, high),
         trials=trials,
         iteration=s.iteration + 1,
-        stalled=jnp.where(moves, jnp.where(gained, 0, s.stalled + 1), s.stalled),
+        stalled=jnp.where(accepted, jnp.where(gained, 0, s.stalled + 1), s.stalled),
         history=s.history.at[s.iteration].set(best) if s.history.size else s.history,
     )
 
 
 def _first_step(direction: jax.Array, scale: jax.Array) -> jax.Array:
-    """A whole step, but no parameter farther than the root of its inverse curvature.
+    """Return 1, or less where a parameter would move beyond the root of its inverse curvature.
 
     From far away whole steps may end where the function is flat.
     """
@@ -188,7 +213,7 @@ def _first_step(direction: jax.Array, scale: jax.Array) -> jax.Array:
 
 
 def _updated(inverse: jax.Array, moved: jax.Array, change: jax.Array) -> jax.Array:
-    """The BFGS update, left out where the curvature along the step is not positive."""
+    """Apply the BFGS update, unless the curvature along the step is not positive."""
     curvature = moved @ change
     positive = curvature > 0
     rho = jnp.where(positive, 1 / jnp.where(positive, curvature, 1), 0)
@@ -199,11 +224,15 @@ def _updated(inverse: jax.Array, moved: jax.Array, change: jax.Array) -> jax.Arr
 
 
 def _bracket(
-    s: State, value: jax.Array, before: jax.Array, falls: jax.Array
+    s: State, value: jax.Array, slope_before: jax.Array, decreases: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The bracket and the next step after a trial that was too long or too short."""
-    low, high = jnp.where(falls, s.step, s.low), jnp.where(falls, s.high, s.step)
-    parabola = -before * s.step**2 / (2 * (value - s.value - before * s.step))
+    """Narrow the bracket after a trial that was too short (it decreases) or too long.
+
+    Without an upper end the step doubles; without a lower one it is that of the parabola through
+    the two values and the slope; between both it is halfway.
+    """
+    low, high = jnp.where(decreases, s.step, s.low), jnp.where(decreases, s.high, s.step)
+    parabola = -slope_before * s.step**2 / (2 * (value - s.value - slope_before * s.step))
     first = jnp.where(jnp.isfinite(parabola), parabola, 0)
     shorter = jnp.where(low > 0, (low + high) / 2, jnp.clip(first, 0.1 * s.step, 0.5 * s.step))
     return low, high, jnp.where(jnp.isinf(high), 2 * s.step, shorter)

@@ -1,4 +1,4 @@
-"""Schedules side by side on one spectrum."""
+"""Compare the learned schedule with heuristics on one spectrum."""
 
 from __future__ import annotations
 
@@ -21,18 +21,22 @@ from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.spectrum import Spectrum
 
 AMPLIFIED = 2.0
-"""From here on a network may not follow a schedule, see :attr:`Comparison.amplification`."""
+"""The :attr:`Comparison.amplification` above which the loss is no guide for networks."""
 
 MOST_STEPS = 1000
-"""Where the search for the steps that a heuristic needs ends."""
+"""The most steps in the search for those that a heuristic needs."""
 
 
 @dataclass(frozen=True)
 class ComparedSchedule:
     """One schedule of a comparison.
 
-    ``steps_needed`` is the fewest steps with which the family reaches the learned loss: None
-    where it takes more than :data:`MOST_STEPS`, or where only one schedule was given.
+    Attributes:
+      name: of its family, or the given one.
+      schedule: of S steps.
+      value: its loss.
+      steps_needed: the fewest steps with which the family reaches the learned loss; None where it
+        takes more than :data:`MOST_STEPS`, or where only one schedule was given.
     """
 
     name: str
@@ -43,7 +47,7 @@ class ComparedSchedule:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Schedules of S steps on one task, best first, and the learned one among them."""
+    """Schedules of S steps on one task, best first, the learned one among them."""
 
     learned: LearnedResult
     rows: tuple[ComparedSchedule, ...]
@@ -51,16 +55,16 @@ class Comparison:
 
     @property
     def baselines(self) -> dict[str, float]:
-        """Losses of all but the learned schedule, by name."""
+        """The losses of all but the learned schedule, by name."""
         return {row.name: row.value for row in self.rows if row.name != "learned"}
 
     @cached_property
     def amplification(self) -> float:
-        """What the learned schedule makes of a denoiser's errors, over the least of the others.
+        """How much more of a denoiser's errors the learned schedule adds up than the best other.
 
-        The ratio of the variances that independent errors add up to (``denoiser_error`` of
-        :class:`specjax.gaussian.task.TaskOptions`), among schedules of as many steps. It is about
-        1 for DDIM; above :data:`AMPLIFIED` the loss is no guide for a network: on the digits' one
+        It is the ratio of the variances that independent errors add up to (``denoiser_error`` of
+        :class:`specjax.gaussian.task.TaskOptions`), among schedules of as many steps: about 1 for
+        DDIM. Above :data:`AMPLIFIED` the loss is no guide for a network: with that of the digits,
         such schedules are worse than a cosine (experiments/erring_denoiser).
         """
         others = [row.schedule for row in self.rows if row.name != "learned"]
@@ -81,10 +85,11 @@ def amplification(
 
 
 def accumulated_error(plan: SamplerPlan, modes: Modes, relative: bool = False) -> float:
-    """Sum what a plan makes of answers that err, independently, by the posterior variance.
+    """Sum the variance that errors of the answers, each of the posterior variance, add up to.
 
     Args:
-      plan: K rows. modes: the directions that are summed over.
+      plan: K rows.
+      modes: the directions that are summed over.
       relative: whether each direction's error counts as a part of its eigenvalue.
     """
     error = transfer(plan, modes, denoiser_error=1.0).error
@@ -102,12 +107,12 @@ def compare(
     progress: Progress | None = None,
     **options: Any,
 ) -> Comparison:
-    """Put the learned schedule beside every family pinned to the same ends.
+    """Compare the learned schedule with every family pinned to the same ends.
 
     Args:
       spectrum: d eigenvalues, or a task.
-      steps: S.
-      schedules: more of them by name: anybody's schedules, taken as they are, or families.
+      steps: S, the number of steps.
+      schedules: more to compare, by name: schedules, taken as they are, or families.
       learned: a fit of the same task to reuse.
       progress: see :data:`specjax.fitting.fit.Progress`.
       options: any of :func:`fit`'s other keywords.
@@ -140,9 +145,9 @@ def compare(
             families[name] = partial(family, one, alpha_bar_range=resolved.alpha_bar_range)
     rows = [ComparedSchedule("learned", learned.schedule, learned.value, steps)]
     for name, make in families.items():
-        made = make(steps)
+        schedule = make(steps)
         needed = _steps_needed(resolved, make, learned.node_value)
-        rows.append(ComparedSchedule(name, made, float(resolved.value(made)), needed))
+        rows.append(ComparedSchedule(name, schedule, float(resolved.value(schedule)), needed))
     rows += [
         ComparedSchedule(name, one, float(resolved.value(one)))
         for name, one in given.items()
@@ -183,12 +188,12 @@ def pinned_families(
     alpha_bar_range: tuple[float, float],
 ) -> dict[str, Callable[[int], NoiseSchedule]]:
     """Return every family that has a level within the range, pinned to it."""
-    made: dict[str, Callable[[int], NoiseSchedule]] = {}
+    pinned: dict[str, Callable[[int], NoiseSchedule]] = {}
     for name in SCHEDULES:
         with contextlib.suppress(UserError):
             family(name, 1, alpha_bar_range=alpha_bar_range)
-            made[name] = partial(family, name, alpha_bar_range=alpha_bar_range)
-    return made
+            pinned[name] = partial(family, name, alpha_bar_range=alpha_bar_range)
+    return pinned
 
 
 def losses_over_steps(

@@ -1,4 +1,4 @@
-"""Descents over the poles, zeros and scale of gains, for :mod:`specjax.fitting.limits`."""
+"""Descents over the poles, zeros and scale of gains, which find :mod:`specjax.fitting.limits`."""
 
 from __future__ import annotations
 
@@ -19,29 +19,35 @@ from specjax.gaussian.transfer import Transfer
 from specjax.spectra.quadrature import gauss_rule
 
 _BATCH = 9  # descents at once
-_EVALUATIONS = 3000
-_TOLERANCE = 1e-9  # of the slope of log(loss)
-_PERTURBED = 4  # starts that are random
-_ROOM = 160  # eigenvalues that a compilation has room for, at least
+_MOST_EVALUATIONS = 3000
+_TOLERANCE = 1e-9  # of the gradient of log(loss)
+_RANDOM_STARTS = 4
+_LEAST_SIZE = 160  # to which the number of eigenvalues is padded
 
 
 class GainInputs(NamedTuple):
-    """What a descent computes with; pairs of a pole and a zero that are not ``busy`` are idle.
+    """What a descent computes with.
 
-    Parameters [2 P + 2] are logarithms: the poles and the zeros of P pairs, one pole more, the
-    scale. Where ``bound``, the last two are those of the ``start`` and no pole is above it.
+    Its parameters [2 P + 2] are logarithms of the poles and the zeros of P pairs, of one more pole
+    and of the scale.
+
+    Attributes:
+      modes: of the data.
+      busy: [P], which pairs count; the others are idle, so that several S share a compilation.
+      fixed_start: [], whether the last two parameters are ``start`` and no pole is above it.
+      start: [2], logarithms of the first pole and the scale.
     """
 
     modes: Modes
-    busy: Array  # [P]
-    bound: Array | bool  # []
-    start: Array | tuple[float, float]  # [2]
+    busy: Array
+    fixed_start: Array | bool
+    start: Array | tuple[float, float]
 
 
 def _padded(inputs: GainInputs) -> GainInputs:
     """Add eigenvalues of no weight, so that most spectra share a compilation."""
     columns, size = inputs.modes.columns, len(inputs.busy)
-    extra = shared_size(max(_ROOM, 20 * size, columns.shape[1])) - columns.shape[1]
+    extra = shared_size(max(_LEAST_SIZE, 20 * size, columns.shape[1])) - columns.shape[1]
     lam = np.pad(columns[:1], ((0, 0), (0, extra)), mode="maximum")
     rest = np.pad(columns[1:], ((0, 0), (0, extra)))
     return inputs._replace(modes=Modes(*lam, *rest))
@@ -50,9 +56,9 @@ def _padded(inputs: GainInputs) -> GainInputs:
 def unpacked(inputs: GainInputs, theta: Array) -> tuple[Array, Array, Array, Array]:
     """Return poles [P], zeros [P], the last pole [] and the scale [] of parameters."""
     paired, zeros = jnp.split(theta[:-2], 2)
-    most = jnp.where(inputs.bound, inputs.start[0], 0.0)
-    below = jnp.where(inputs.bound, most - jax.nn.softplus(most - paired), paired)
-    pole, scale = jnp.where(inputs.bound, jnp.asarray(inputs.start), theta[-2:])
+    most = jnp.where(inputs.fixed_start, inputs.start[0], 0.0)
+    below = jnp.where(inputs.fixed_start, most - jax.nn.softplus(most - paired), paired)
+    pole, scale = jnp.where(inputs.fixed_start, jnp.asarray(inputs.start), theta[-2:])
     return jnp.exp(below), jnp.exp(zeros), jnp.exp(pole), jnp.exp(scale)
 
 
@@ -75,7 +81,7 @@ def loss_at(inputs: GainInputs, theta: Array, loss: Loss) -> Array:
     pairs = (lam[:, None] + zeros) / (lam[:, None] + paired)
     shape = jnp.where(inputs.busy, pairs, 1.0).prod(1) * lam / (lam + pole)
     std = scale * shape
-    kept = jnp.where(inputs.bound, shape, 0.0)
+    kept = jnp.where(inputs.fixed_start, shape, 0.0)
     return evaluate(loss, Transfer(std, 1 - kept, std, std**2), inputs.modes)
 
 
@@ -98,14 +104,14 @@ def _descend_batch(inputs: GainInputs, thetas: jax.Array, loss: Loss) -> jax.Arr
         return BFGS.begin(function_of(inputs), theta, jnp.full_like(theta, 0.1), 0)
 
     each = jax.tree.map(lambda x: jnp.broadcast_to(x, (len(thetas), *jnp.shape(x))), inputs)
-    ends = descend(BFGS, function_of, each, jax.vmap(begin)(thetas), _TOLERANCE, _EVALUATIONS)
+    ends = descend(BFGS, function_of, each, jax.vmap(begin)(thetas), _TOLERANCE, _MOST_EVALUATIONS)
     return ends.theta
 
 
 def initial_gains(
     modes: Modes, steps: int, loss: Loss, start: tuple[float, float] | None
 ) -> list[Gain]:
-    """Return gains to descend from."""
+    """Return gains to descend from, for S calls and a loss."""
     free = _free(modes, steps, loss)
     if start is None:
         return free
@@ -116,9 +122,9 @@ def initial_gains(
 def _free(modes: Modes, steps: int, loss: Loss) -> list[Gain]:
     """Return gains without a fixed start.
 
-    They are exact at the Gauss nodes of what counts, or Zolotarev's for the top of the spectrum.
-
-    Where errors are small the best points are nodes of an orthogonal polynomial.
+    Some are exact at the Gauss nodes of the weights and at points nearby: where errors are small,
+    the best points are the nodes of an orthogonal polynomial. The others are Zolotarev's for the
+    upper part of the spectrum.
     """
     lam, _, weights, _ = modes.columns
     weights = np.where(lam > 0, weights * np.asarray(loss.importance(lam)), 0.0)
@@ -126,7 +132,9 @@ def _free(modes: Modes, steps: int, loss: Loss) -> list[Gain]:
     log = np.log(lam[positive])
     nodes = gauss_rule(log, weights[positive], 2 * steps)[0]
     nodes = np.append(nodes, log.max() + np.arange(1, 2 * steps - len(nodes) + 1))
-    wobble = np.random.default_rng(0).normal(size=(_PERTURBED, 2 * steps)) * np.ptp(log) / steps / 9
+    wobble = (
+        np.random.default_rng(0).normal(size=(_RANDOM_STARTS, 2 * steps)) * np.ptp(log) / steps / 9
+    )
     through = [gain_through(np.exp((nodes + by) / 2)) for by in (0.0, *wobble)]
     bottom = log.max() - np.ptp(log) * np.linspace(1, 0.25, 4)
     return through + [zolotarev(math.exp(x), math.exp(log.max()), steps) for x in bottom]

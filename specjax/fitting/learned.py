@@ -1,4 +1,4 @@
-"""What learning returns and a file holds: levels, and maybe a sampler's corrections."""
+"""The result of learning, in memory and in files: levels, and maybe a sampler's corrections."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LearnedResult:
       schedule: S + 1 levels, noisy to clean.
       corrections: the learned coefficients of each step; None where only levels were learned and
         the sampler's own coefficients are used.
-      sampler, sampler_options, process: the sampler that was learned for, or started from.
+      sampler, sampler_options, process: of what was learned for, or started from.
       loss: a name in LOSSES. For a plan it is the loss of the objective's term "transfer".
       alpha_bar_range: the two ends (noisy, clean) that were asked for.
       value: the loss on the full spectrum; for a plan its objective on held-out noise.
@@ -47,7 +47,8 @@ class LearnedResult:
       source: where the spectrum or prior comes from: name, data_range (so the units),
         fingerprint, ...
       noise: the noise of the forward process; None is isotropic.
-      seed, seconds: the seed and the time of learning (``seconds`` includes compilation).
+      seed: of the random starts.
+      seconds: the time of learning, with compilation.
       groups: what was learned, of "levels", "ratios", "weights", "noise".
       prior: the kind of prior, such as "gaussian", "empirical", "network".
       objective: the weight of each term of what was minimised, a weighted sum of logarithms.
@@ -92,7 +93,7 @@ class LearnedResult:
 
     @classmethod
     def from_schedule(cls, schedule: NoiseSchedule) -> LearnedResult:
-        """Take anybody's levels for DDIM in VP; no value is known of them."""
+        """Make a result of anybody's levels, for DDIM in VP; its value is not known."""
         unknown: dict[str, Any] = {"value": float("nan"), "history": np.zeros(0)}
         return cls(schedule=schedule, sampler="ddim", process="vp", kept="given", **unknown)
 
@@ -120,19 +121,19 @@ class LearnedResult:
         """The sampler itself.
 
         Raises:
-          UserError: for a sampler of somebody else's, of which a file keeps the name only.
+          UserError: for a sampler of your own that was read from a file, which keeps its name only.
         """
         return self.custom_sampler or sampler_of(self.sampler, **self.sampler_options)
 
     @property
     def plan(self) -> SamplerPlan:
-        """The plan in its own process: of the corrections, or of the sampler."""
+        """The plan in the process that was learned for, of the corrections or the sampler."""
         return self.plan_in(self.process)
 
     def plan_in(self, process: str) -> SamplerPlan:
-        """Return the plan in a process: up to rounding it makes the same samples.
+        """Return the plan in a process; its samples are those of the other up to rounding.
 
-        (Apart from the first level, where VP starts from unit noise and VE from noise of sigma.)
+        They differ by the start alone: VP starts from unit noise, VE from noise of sigma.
         """
         check_process(process)
         by = self.corrections
@@ -146,14 +147,14 @@ class LearnedResult:
 
 
 FitResult = LearnedResult
-"""A :class:`LearnedResult` of :func:`fit`: one class, by the name that scripts know."""
+"""The class of the results of :func:`fit`, by the name that scripts know."""
 
 PlanResult = LearnedResult
-"""A :class:`LearnedResult` of :func:`learn`: one class, by the name that scripts know."""
+"""The class of the results of :func:`learn`, by the name that scripts know."""
 
 
 def in_float64(result: LearnedResult) -> LearnedResult:
-    """Return the same numbers in NumPy's float64, of which files and other programs make plans."""
+    """Return the result in NumPy's float64, in which files and other programs make plans."""
     to_host = functools.partial(jax.tree.map, lambda x: np.asarray(x, np.float64))
     schedule, corrections = to_host((result.schedule, result.corrections))
     return replace(result, schedule=schedule, corrections=corrections)

@@ -1,8 +1,9 @@
 """Strictly rising levels as a function of unconstrained parameters, and back.
 
-Increments of logsnr are ``softplus(theta) + floor``, cumulated; rescaled to the span where both
-ends are fixed, free where the clean end is noise-free. The first ``idle`` steps are of no width:
-their parameters do nothing, and their levels are kept apart in front of the noisy end.
+Increments of logsnr are ``softplus(theta) + floor``, cumulated; they are rescaled to the span where
+both ends are fixed, and free where the clean end is noise-free. The first ``idle`` steps pad a
+schedule to a size that others share: they have no width, their parameters do nothing, and their
+levels are spaced in front of the noisy end so that nothing divides by zero.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import numpy as np
 
 from specjax._core.arrays import Array
 
-_APART = 0.01  # between idle levels: wide enough to divide by, narrow enough to stay in range
+_IDLE_WIDTH = 0.01  # wide enough to divide by, narrow enough for many to stay in range
 
 
 def floor(dtype: Any) -> float:
-    """What keeps levels apart by more than rounding.
+    """Return the least increment, which keeps levels apart by more than rounding.
 
-    Without it they can coincide and gradients become NaN.
+    Without it they can coincide, and gradients become NaN.
     """
     return max(1e-7, 1000 * float(jnp.finfo(dtype).eps))
 
@@ -29,23 +30,23 @@ def floor(dtype: Any) -> float:
 def levels_of(
     theta: jax.Array, ends: Array, *, ends_clean: bool, idle: Array | int = 0
 ) -> jax.Array:
-    """logsnr [S + 1] of parameters: [S] between fixed ends, [S - 1] where the end is clean."""
+    """Compute logsnr [S + 1] of [S] parameters between fixed ends, or [S - 1] with a clean end."""
     noisy, clean = jnp.asarray(ends, theta.dtype)
     counts = jnp.arange(theta.size) >= idle
     total = jnp.cumsum(jnp.where(counts, jax.nn.softplus(theta) + floor(theta.dtype), 0))
     if not ends_clean:
         total = total[:-1] / total[-1] * (clean - noisy)
     levels = jnp.concatenate([noisy[None], noisy + total, clean[None]])
-    return levels - _APART * jnp.maximum(idle - jnp.arange(levels.size), 0)
+    return levels - _IDLE_WIDTH * jnp.maximum(idle - jnp.arange(levels.size), 0)
 
 
 def padded(levels: np.ndarray, idle: int) -> np.ndarray:
-    """Levels [S + 1] on the host with idle ones in front, as :func:`levels_of` makes them."""
-    return np.concatenate([levels[0] - _APART * np.arange(idle, 0, -1), levels])
+    """Put idle levels in front of known ones [S + 1], as :func:`levels_of` makes them."""
+    return np.concatenate([levels[0] - _IDLE_WIDTH * np.arange(idle, 0, -1), levels])
 
 
 def theta_of(levels: jax.Array, *, ends_clean: bool, idle: Array | int = 0) -> jax.Array:
-    """The inverse of :func:`levels_of`; 0 where a step is idle."""
+    """Invert :func:`levels_of`; parameters of idle steps are 0."""
     gaps = jnp.diff(levels[:-1] if ends_clean else levels)
     least = floor(levels.dtype)
     gaps = jnp.maximum(gaps - least, least)
@@ -53,5 +54,5 @@ def theta_of(levels: jax.Array, *, ends_clean: bool, idle: Array | int = 0) -> j
 
 
 def stretch(theta: jax.Array) -> jax.Array:
-    """``d theta / d log(gap)`` [n]: how far a parameter moves while its gap grows by a factor e."""
+    """Compute ``d theta / d log(gap)`` [n], how far a parameter moves as its gap grows e-fold."""
     return jax.nn.softplus(theta) / jax.nn.sigmoid(theta)

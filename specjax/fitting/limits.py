@@ -1,4 +1,4 @@
-"""What S calls of the denoiser can reach at best on Gaussian data.
+"""The least loss that S calls of the denoiser can reach on Gaussian data.
 
 In scaled coordinates y = x / alpha a call at the noise level s answers
 ``lambda / (lambda + s^2) y`` where the data have mean 0 and variance lambda. So S calls, a last
@@ -57,7 +57,9 @@ def gaussian(
     noisy: float | None = None,
     process: str = "vp",
 ) -> float:
-    """Compute the loss that no plan of S calls without noise falls below, see :func:`best`.
+    """Compute the loss that no plan of S calls without noise falls below.
+
+    Arguments and errors are those of :func:`best`.
 
     Example:
       >>> spectrum = Spectrum([4.0, 1.0, 0.1])
@@ -81,8 +83,11 @@ def best(
     (2 S - 2 with ``noisy``), since its tangents are a Chebyshev system.
 
     Args:
+      spectrum: d eigenvalues.
+      steps: S, the number of calls.
+      loss: a name in LOSSES, or a loss of your own.
       noisy: alpha_bar of the first level where it is fixed. The scale is then that of the start
-        of the process, and the gain that of a plan, see :func:`plan_numbers`. None: any start.
+        of the process, and the gain that of a plan, see :func:`plan_numbers`. None is any start.
       process: "vp" (unit noise at the start) or "ve" (noise of the first sigma).
 
     Returns:

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, Unpack
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -17,20 +17,19 @@ import numpy as np
 from specjax._core import checks
 from specjax._core.arrays import Array, follows_the_rule, shared_size
 from specjax._core.checks import UserError
-from specjax.fitting.bfgs import BFGS, descend
-from specjax.fitting.fit import OVERSHOOT, Progress, about_task, fit, tolerance_for
+from specjax.fitting.bfgs import BFGS
+from specjax.fitting.fit import Descent, Progress, about_task, fit, follow_starts
 from specjax.fitting.learned import LearnedResult
-from specjax.fitting.levels import levels_of, padded
+from specjax.fitting.levels import padded
 from specjax.fitting.noise_problem import (
     JointInputs,
     NoiseParameters,
     joint_curvature,
+    joint_inputs,
     joint_loss,
-    joint_of,
+    joint_starts,
     noise_parameters,
     split,
-    start_from_levels,
-    start_from_noise,
 )
 from specjax.fitting.problem import FitShape
 from specjax.gaussian.task import GaussianTask, TaskOptions
@@ -43,16 +42,6 @@ from specjax.spectra.spectrum import Spectrum
 
 ISOTROPIC = "isotropic noise"
 """The name of the fall-back among the baselines."""
-
-_CHUNK = 50  # iterations between two returns to the host
-
-
-class _Program(NamedTuple):
-    """What is static in a compiled joint fit."""
-
-    shape: FitShape
-    form: NoiseParameters
-    max_iterations: int
 
 
 def fit_noise(
@@ -80,7 +69,7 @@ def fit_noise(
     Args:
       spectrum: of the data, in the basis of the noise: the shift-invariant one for "fourier"; any
         for "data".
-      steps: S.
+      steps: S, the number of steps.
       family: a name in NOISES.
       start: parameters to start from, or to stay at.
       learn: which parameters are learned, of the family's smooth ones; by default the first. (The
@@ -89,7 +78,10 @@ def fit_noise(
       restarts: the starts that are followed: isotropic noise with the schedule of :func:`fit`, the
         given one, and random ones.
       max_iterations: the most iterations of each start.
-      tolerance, seed, progress, task: as in :func:`fit`, for the ideal denoiser.
+      tolerance: as in :func:`fit`.
+      seed: of the random starts.
+      progress: as in :func:`fit`.
+      task: as in :func:`fit`, for the ideal denoiser.
 
     Returns:
       A :class:`LearnedResult` with the learned ``noise``, in units of the data, of mean variance 1.
@@ -106,9 +98,11 @@ def fit_noise(
       >>> result.value < 0.9 * result.baselines["isotropic noise"]
       True
     """
-    began = time.perf_counter()
+    clock = time.perf_counter()
     steps = checks.whole_number("steps", steps)
-    _check_ideal(task)
+    for name in ("noise", "denoiser", "denoiser_error"):
+        if task.get(name):
+            raise UserError(f"{name}: a noise is learned for the ideal denoiser; leave it out")
     resolved = GaussianTask.resolve(spectrum, **task)
     family, parameters = _parameters(family, start)
     form = noise_parameters(family, _learned(family, learn), parameters)
@@ -116,42 +110,32 @@ def fit_noise(
     if tolerance is not None:
         checks.positive("tolerance", tolerance)
     restarts, seed = checks.whole_number("restarts", restarts), checks.seed(seed)
-    program = _Program(
-        FitShape(resolved.objective, shared_size(steps), resolved.alpha_bar_range[1] == 1),
-        form,
-        checks.whole_number("max_iterations", max_iterations),
-    )
+    ends_clean = resolved.alpha_bar_range[1] == 1
+    shape = FitShape(resolved.objective, shared_size(steps), ends_clean, form)
+    most = checks.whole_number("max_iterations", max_iterations)
     white = fit(resolved, steps, tolerance=tolerance, seed=seed)
-    idle = program.shape.steps - steps
-    logsnr_range = np.asarray(resolved.logsnr_range, np.float64)
-    joint = joint_of(spectrum, basis, logsnr_range, idle)
+    idle = shape.steps - steps
+    joint = joint_inputs(spectrum, basis, np.asarray(resolved.logsnr_range, np.float64), idle)
     levels = padded(np.asarray(white.schedule.logsnr, np.float64), idle)
-    phi = _starting_noises(form, parameters, restarts, seed)
-    best = _optimise(program, joint, levels, phi, tolerance, seed, progress)
-    numbers = jax.tree.map(np.asarray, _family_parameters(form, best.noise))
-    noise = _noise(spectrum, form, basis, numbers)
-    task["noise"] = noise
+    phi = form.starts(parameters, restarts, seed)
+    descent = Descent(joint_loss, shape, BFGS, most)
+    begin = functools.partial(_start, descent, levels=levels, phi=phi, seed=seed)
+    best = follow_starts(descent, joint, begin, tolerance, progress)
+    learned = jax.tree.map(np.asarray, _family_parameters(form, split(shape, best.theta)[1]))
+    task["noise"] = _noise(spectrum, form, basis, learned)
     under = GaussianTask.resolve(spectrum, **task)
     schedule = NoiseSchedule(np.asarray(best.levels)[idle:])
     value = float(under.value(schedule))
+    result = white
     if np.isfinite(value) and value < white.value:
         result = replace(
             white, schedule=schedule, value=value, nodes=under.nodes,
             node_value=float(under.objective.value(under.nodes, schedule)),
-            converged=bool(best.slope <= best.tolerance), history=best.history,
-            **about_task(under),
+            converged=bool(best.converged),
+            history=np.asarray(best.history, np.float64), **about_task(under),
         )  # fmt: skip
-    else:
-        result = white
     baselines = {ISOTROPIC: white.value}
-    return replace(result, baselines=baselines, seconds=time.perf_counter() - began)
-
-
-def _check_ideal(task: Mapping[str, Any]) -> None:
-    """Refuse what has no closed form beside a noise that changes."""
-    for name in ("noise", "denoiser", "denoiser_error"):
-        if task.get(name):
-            raise UserError(f"{name}: a noise is learned for the ideal denoiser; leave it out")
+    return replace(result, baselines=baselines, seconds=time.perf_counter() - clock)
 
 
 def _parameters(family: str, start: Mapping[str, Any] | None) -> tuple[str, dict[str, Any]]:
@@ -171,15 +155,15 @@ def _parameters(family: str, start: Mapping[str, Any] | None) -> tuple[str, dict
 
 
 def _learned(family: str, learn: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the names of the parameters that are learned, in the order of the family."""
     smooth = NOISES[family].smooth
     if not smooth:
         raise UserError(f"family = {family!r} has no parameter to learn: give another")
     for name in learn or ():
         checks.one_of("learn", name, smooth)
-    found = tuple(name for name in smooth if name in (smooth[:1] if learn is None else learn))
-    if not found:
+    if learn is not None and not learn:
         raise UserError(f"learn = (): give at least one of {', '.join(smooth)}")
-    return found
+    return smooth[:1] if learn is None else tuple(name for name in smooth if name in learn)
 
 
 def _check_spectrum(
@@ -208,84 +192,21 @@ def _noise(
     """Make the noise of parameters on the samples of a spectrum."""
     own = spectrum.basis
     shape = (spectrum.dimension,) if own is None else tuple(own.shape)
-    place: dict[str, Any] = {"own": own} if basis == "data" else {}
+    options: dict[str, Any] = {"own": own} if basis == "data" else {}
     if isinstance(own, FourierBasis) and basis == "fourier":
-        place = {"spatial": own.spatial}
+        options = {"spatial": own.spatial}
     plain = {k: np.asarray(v, np.float64).tolist() for k, v in parameters.items()}
-    return noise_spectrum(form.family, shape, basis=basis, **place, **plain)
+    return noise_spectrum(form.family, shape, basis=basis, **options, **plain)
 
 
-def _starting_noises(
-    form: NoiseParameters, parameters: Mapping[str, Any], restarts: int, seed: int
-) -> np.ndarray:
-    """Draw unconstrained numbers [restarts, p]: of white noise, of the start, and around it."""
-    given = form.pack(parameters)
-    white = form.pack({**parameters, **{k: v for k, v in form.white.items() if k in parameters}})
-    drawn = np.random.default_rng(seed).normal(size=(max(restarts - 2, 0), len(given)))
-    return np.concatenate([white[None], given[None], given + drawn])[:restarts]
-
-
-class _Best(NamedTuple):
-    """The best start: levels, unconstrained numbers of the noise, gradient, its tolerance."""
-
-    levels: Array
-    noise: Array
-    slope: Array
-    tolerance: Array
-    history: np.ndarray
-
-
-@follows_the_rule
-def _optimise(
-    program: _Program, joint: JointInputs, levels: Array, phi: Array, tolerance: float | None,
-    seed: int, progress: Progress | None,
-) -> _Best:  # fmt: skip
-    """Descend from every start, and return the best."""
-    tolerance = tolerance_for(joint.nodes.eigenvalues.dtype, tolerance)
-    state = _begin(program, joint, levels, phi, seed)
-    running = True
-    while running:
-        state, running = _run(program, joint, state, tolerance * OVERSHOOT)
-        best = np.asarray(state.value)
-        if progress:
-            done = int(np.asarray(state.iteration).max())
-            progress(done, program.max_iterations, math.exp(np.nanmin(best)))
-    k = int(np.argmin(np.where(np.isnan(best), np.inf, best)))
-    history = np.exp(np.asarray(state.history[k])[: int(state.iteration[k])])
-    theta, numbers = split(program.form, state.theta[k])
-    found = _levels(program.shape, joint, theta)
-    return _Best(found, numbers, state.slope[k], np.asarray(tolerance), history)
-
-
-@functools.partial(jax.jit, static_argnames="shape")
-def _levels(shape: FitShape, joint: JointInputs, theta: jax.Array) -> jax.Array:
-    return levels_of(theta, joint.ends, ends_clean=shape.ends_clean, idle=joint.idle)
-
-
-@functools.partial(jax.jit, static_argnames="program")
-def _begin(program: _Program, joint: JointInputs, levels: Array, phi: Array, seed: Array) -> Any:
+@functools.partial(jax.jit, static_argnames="descent")
+def _start(descent: Descent, joint: JointInputs, levels: Array, phi: Array, seed: Array) -> Any:
     """Evaluate the starts [restarts]; the first one has the levels of isotropic noise."""
-    shape, form = program.shape, program.form
-    levels, phi = jnp.asarray(levels), jnp.asarray(phi)
-    theta = jax.vmap(lambda x: start_from_noise(shape, form, joint, x, seed))(phi)
-    theta = theta.at[0].set(start_from_levels(shape, joint, levels, phi[0]))
-    function = joint_loss(shape, form, joint)
-    scale = jax.vmap(lambda x: joint_curvature(shape, form, joint, x))(theta)
-    return jax.vmap(lambda x, s: BFGS.begin(function, x, s, program.max_iterations))(theta, scale)
-
-
-@functools.partial(jax.jit, static_argnames="program")
-def _run(
-    program: _Program, joint: JointInputs, state: Any, tolerance: Array
-) -> tuple[Any, jax.Array]:
-    """Make at most _CHUNK more iterations of every start, and say whether any wants to go on."""
-    count = len(state.value)
-    each = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x))), joint)
-    function_of = functools.partial(joint_loss, program.shape, program.form)
-    most = jnp.minimum(state.iteration + _CHUNK, program.max_iterations)
-    state = descend(BFGS, function_of, each, state, tolerance, most)
-    more = jax.vmap(lambda s: BFGS.wants_more(s, tolerance, program.max_iterations))(state)
-    return state, more.any()
+    shape = descent.shape
+    theta = joint_starts(shape, joint, jnp.asarray(levels), jnp.asarray(phi), seed)
+    scale = jax.vmap(lambda x: joint_curvature(shape, joint, x))(theta)
+    begin = functools.partial(descent.method.begin, descent.function_of(shape, joint))
+    return jax.vmap(lambda x, s: begin(x, s, descent.max_iterations))(theta, scale)
 
 
 @follows_the_rule

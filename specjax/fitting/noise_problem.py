@@ -1,11 +1,9 @@
 """The parameters of a noise and the levels of a schedule as one problem of minimisation.
 
-Noise and data share a basis.
-
-There the eigenvalues are ``lambda / nu(r)`` with r the radial frequency of each direction, so the
-loss is a function in closed form of levels and of the few numbers of a family
-(:mod:`specjax.noise.families`). Each of these is a smooth map of an unconstrained number into
-bounds within which no weight is 1e6 times another.
+Where noise and data share a basis the eigenvalues under the noise are ``lambda / nu(r)``, with r
+the radial frequency of each direction. So the loss is a function in closed form of the levels and
+of the few parameters of a family of noises (:mod:`specjax.noise.families`). Each of these is a
+smooth map of an unconstrained number into bounds within which no weight is 1e6 times another.
 """
 
 from __future__ import annotations
@@ -31,14 +29,14 @@ from specjax.spectra.quadrature import nodes_of
 from specjax.spectra.spectrum import Spectrum
 
 _SPAN = 0.98 * math.log(1e6)  # of log weights, with which a noise is still accepted
-_R0 = (1e-3, 10.0)
 _INVERSE_CURVATURE = 0.3  # of log(loss) in an unconstrained number, for the first step
-_WHOLE = 256  # eigenvalues up to which none are put together
-_NODES = 4  # for those of one radial frequency
+_MOST_UNGROUPED = 256  # eigenvalues up to which no quadrature replaces them
+_NODES_PER_FREQUENCY = 4
+_WHITE = {"exponent": 0.0, "decay": 0.0, "gains": (1.0, 1.0)}  # parameters of white noise
 
 
 class BoundedParameter(NamedTuple):
-    """A number that is learned within (low, high).
+    """A parameter that is learned within (low, high).
 
     ``log`` says that equal factors are equal distances of the unconstrained number.
     """
@@ -49,16 +47,15 @@ class BoundedParameter(NamedTuple):
     log: bool = False
 
     def value(self, phi: jax.Array) -> jax.Array:
-        """Compute the number [] of an unconstrained one []."""
+        """Compute the parameter [] of an unconstrained number []."""
         low, high = (math.log(x) if self.log else x for x in (self.low, self.high))
-        found = low + (high - low) * jax.nn.sigmoid(phi)
-        return jnp.exp(found) if self.log else found
+        bounded = low + (high - low) * jax.nn.sigmoid(phi)
+        return jnp.exp(bounded) if self.log else bounded
 
     def unconstrained(self, value: float) -> float:
         """Invert :meth:`value`."""
-        x, low, high = (
-            math.log(x) if self.log else x for x in (value, self.low, self.high)
-        )  # fmt: skip
+        ends = (value, self.low, self.high)
+        x, low, high = (math.log(end) if self.log else end for end in ends)
         return math.log((x - low) / (high - x))
 
 
@@ -71,19 +68,21 @@ class NoiseParameters(NamedTuple):
 
     def parameters(self, phi: jax.Array) -> dict[str, Any]:
         """Compute the family's parameters of unconstrained numbers [p]."""
-        found = {one.name: one.value(x) for one, x in zip(self.bounded, phi, strict=True)}
-        if "gains" in found:  # only their ratio is free: the mean variance is 1
-            found["gains"] = jnp.exp(jnp.stack([found["gains"], -found["gains"]]) / 2)
-        return {**dict(self.fixed), **found}
+        learned = {one.name: one.value(x) for one, x in zip(self.bounded, phi, strict=True)}
+        if "gains" in learned:  # only their ratio is free: the mean variance is 1
+            learned["gains"] = jnp.exp(jnp.stack([learned["gains"], -learned["gains"]]) / 2)
+        return {**dict(self.fixed), **learned}
 
     def pack(self, parameters: Mapping[str, Any]) -> np.ndarray:
         """Compute the unconstrained numbers [p] of parameters."""
         return np.array([one.unconstrained(_number(one, parameters)) for one in self.bounded])
 
-    @property
-    def white(self) -> dict[str, Any]:
-        """The parameters of the member that is white."""
-        return {"exponent": 0.0, "decay": 0.0, "gains": (1.0, 1.0)}
+    def starts(self, parameters: Mapping[str, Any], count: int, seed: int) -> np.ndarray:
+        """Draw unconstrained numbers [count, p]: of white noise, of the given one, and nearby."""
+        given = self.pack(parameters)
+        white = self.pack({name: _WHITE.get(name, x) for name, x in parameters.items()})
+        drawn = np.random.default_rng(seed).normal(size=(max(count - 2, 0), len(given)))
+        return np.concatenate([white[None], given[None], given + drawn])[:count]
 
 
 def _number(one: BoundedParameter, parameters: Mapping[str, Any]) -> float:
@@ -102,11 +101,12 @@ def noise_parameters(
     Raises:
       UserError: for a start outside of the bounds.
     """
-    r0 = _R0[0] if "r0" in learned else checks.positive("r0", parameters.get("r0", 1.0))
+    least_r0 = 1e-3
+    r0 = least_r0 if "r0" in learned else checks.positive("r0", parameters.get("r0", 1.0))
     span = _SPAN / math.log1p(1 / r0)
     bounds = {
         "exponent": BoundedParameter("exponent", -span, span),
-        "r0": BoundedParameter("r0", *_R0, log=True),
+        "r0": BoundedParameter("r0", least_r0, 10.0, log=True),
         "decay": BoundedParameter("decay", -_SPAN, _SPAN),
         "gains": BoundedParameter("gains", -_SPAN, _SPAN),
     }
@@ -118,37 +118,39 @@ def noise_parameters(
                 f"start: {one.name} = {parameters[one.name]!r}: give a start with {what} between "
                 f"{one.low:.4g} and {one.high:.4g}"
             )
-    fixed = {name: x for name, x in parameters.items() if name not in learned}
-    return NoiseParameters(
-        family, bounded, tuple(sorted((k, _hashable(x)) for k, x in fixed.items()))
-    )
-
-
-def _hashable(x: Any) -> Any:
-    return tuple(float(v) for v in x) if np.ndim(x) else float(x)
+    fixed = {
+        name: tuple(float(v) for v in x) if np.ndim(x) else float(x)
+        for name, x in sorted(parameters.items())
+        if name not in learned
+    }
+    return NoiseParameters(family, bounded, tuple(fixed.items()))
 
 
 class JointInputs(NamedTuple):
     """What a joint fit of levels and noise computes with.
 
     Attributes:
-      nodes: k modes of the data itself. place: [k], the index of the radial frequency of each.
-      radii: [u], the frequencies that there are. share: [u], the part of all directions.
-      ends: logsnr at both ends [2]. idle: the number of idle steps [].
+      nodes: K modes of the data itself.
+      frequency: [K], the index of the radial frequency of each.
+      radii: [u], the radial frequencies.
+      share: [u], the part of all directions that each has.
+      ends: [2], logsnr at both ends.
+      idle: [], the number of idle steps.
     """
 
     nodes: Modes
-    place: Array
+    frequency: Array
     radii: Array
     share: Array
     ends: Array
     idle: Array
 
-    def under(self, form: NoiseParameters, phi: jax.Array, *, in_data_units: bool) -> FitInputs:
+    def under(self, shape: FitShape, phi: jax.Array) -> FitInputs:
         """Make the inputs of a fit of the levels under the noise of unconstrained numbers [p]."""
+        form = shape.noise
         weights = NOISES[form.family].weights(self.radii, **form.parameters(phi))
-        nu = (weights**2 / (self.share @ weights**2))[self.place]
-        scale = nu if in_data_units else 1.0
+        nu = (weights**2 / (self.share @ weights**2))[self.frequency]
+        scale = nu if shape.objective.loss.in_data_units else 1.0
         modes = Modes(
             self.nodes.eigenvalues / nu,
             self.nodes.mean / jnp.sqrt(nu),
@@ -158,85 +160,72 @@ class JointInputs(NamedTuple):
         return FitInputs(modes, self.ends, self.idle)
 
 
-def joint_of(spectrum: Spectrum, basis: str, ends: np.ndarray, idle: int) -> JointInputs:
+def joint_inputs(spectrum: Spectrum, basis: str, ends: np.ndarray, idle: int) -> JointInputs:
     """Make the inputs of a spectrum that shares the basis with the noise."""
-    r = _radii(spectrum, basis)
-    radii, place, counts = np.unique(r.round(12), return_inverse=True, return_counts=True)
-    nodes, place = _nodes(spectrum, place.ravel(), len(radii))
-    return JointInputs(nodes, place, radii, counts / r.size, ends, np.asarray(idle))
-
-
-def _radii(spectrum: Spectrum, basis: str) -> np.ndarray:
-    """Return [d], the radial frequency of each eigenvalue."""
     own = spectrum.basis
     if basis == "data":
-        return radius("data", (spectrum.dimension,))
-    assert isinstance(own, FourierBasis)
-    return np.repeat(radius("fourier", own.shape, own.spatial).ravel(), own.vectors.shape[-1])
+        r = radius("data", (spectrum.dimension,))
+    else:
+        assert isinstance(own, FourierBasis)
+        r = np.repeat(radius("fourier", own.shape, own.spatial).ravel(), own.vectors.shape[-1])
+    radii, frequency, counts = np.unique(r.round(12), return_inverse=True, return_counts=True)
+    by_frequency = np.argsort(frequency.ravel(), kind="stable")
+    parts = np.split(spectrum.columns[:, by_frequency], np.cumsum(counts)[:-1], 1)
+    if spectrum.dimension > _MOST_UNGROUPED:
+        parts = [_quadrature(part) for part in parts]
+    of_nodes = np.repeat(np.arange(len(radii)), [part.shape[1] for part in parts])
+    nodes = Modes(*np.concatenate(parts, 1))
+    return JointInputs(nodes, of_nodes, radii, counts / r.size, ends, np.asarray(idle))
 
 
-def _nodes(spectrum: Spectrum, place: np.ndarray, groups: int) -> tuple[Modes, np.ndarray]:
-    """Compute quadrature nodes of each radial frequency, and the index of that of each node."""
-    order = np.argsort(place, kind="stable")
-    parts = np.split(
-        spectrum.columns[:, order], np.cumsum(np.bincount(place, minlength=groups))[:-1], 1
-    )
-    if spectrum.dimension > _WHOLE:
-        parts = [_rule(part) for part in parts]
-    at = np.repeat(np.arange(groups), [part.shape[1] for part in parts])
-    return Modes(*np.concatenate(parts, 1)), at
-
-
-def _rule(part: np.ndarray) -> np.ndarray:
+def _quadrature(part: np.ndarray) -> np.ndarray:
     """Replace the columns [4, k] of one frequency by those of few nodes."""
-    if part.shape[1] <= _NODES or not (part[0] > 0).any():
+    if part.shape[1] <= _NODES_PER_FREQUENCY or not (part[0] > 0).any():
         return part
-    return nodes_of(part, _NODES)
+    return nodes_of(part, _NODES_PER_FREQUENCY)
 
 
-def joint_loss(
-    shape: FitShape, form: NoiseParameters, joint: JointInputs
-) -> Callable[[jax.Array], jax.Array]:
+def split(shape: FitShape, theta: Array) -> tuple[Any, Any]:
+    """Split parameters [n + p] into those of the levels [n] and of the noise [p]."""
+    cut = shape.steps - shape.ends_clean
+    return theta[:cut], theta[cut:]
+
+
+def joint_loss(shape: FitShape, joint: JointInputs) -> Callable[[jax.Array], jax.Array]:
     """Make the function of parameters [n + p] of levels and noise that is minimised."""
 
     def evaluate(theta: jax.Array) -> jax.Array:
-        levels, phi = split(form, theta)
-        return log_loss(shape, _under(shape, form, joint, phi))(levels)
+        levels, phi = split(shape, theta)
+        return log_loss(shape, joint.under(shape, phi))(levels)
 
     return evaluate
 
 
-def _under(shape: FitShape, form: NoiseParameters, joint: JointInputs, phi: jax.Array) -> FitInputs:
-    return joint.under(form, phi, in_data_units=shape.objective.loss.in_data_units)
-
-
-def split(form: NoiseParameters, theta: Array) -> tuple[Any, Any]:
-    """Split parameters into those of the levels [n] and of the noise [p]."""
-    cut = theta.shape[-1] - len(form.bounded)
-    return theta[..., :cut], theta[..., cut:]
-
-
-def start_from_noise(
-    shape: FitShape, form: NoiseParameters, joint: JointInputs, phi: jax.Array, seed: Array
+def joint_starts(
+    shape: FitShape, joint: JointInputs, levels: jax.Array, phi: jax.Array, seed: Array
 ) -> jax.Array:
-    """Compute parameters [n + p] of the best simple levels under a noise [p]."""
-    inputs = _under(shape, form, joint, phi)
-    theta = starts(shape, inputs, closed_form(shape, inputs), 1, seed)[0]
-    return jnp.concatenate([theta, phi])
+    """Compute parameters [restarts, n + p] to start from.
+
+    Args:
+      shape: what is static.
+      joint: the inputs.
+      levels: [S + 1], of the first start, idle ones among them.
+      phi: [restarts, p], unconstrained numbers of the noise; all but the first start with the best
+        simple levels under that noise.
+      seed: of random levels.
+    """
+
+    def simple(phi: jax.Array) -> jax.Array:
+        inputs = joint.under(shape, phi)
+        return starts(shape, inputs, closed_form(shape, inputs), 1, seed)[0]
+
+    theta = jax.vmap(simple)(phi)
+    first = theta_of(levels, ends_clean=shape.ends_clean, idle=joint.idle)
+    return jnp.concatenate([theta.at[0].set(first), phi], 1)
 
 
-def start_from_levels(
-    shape: FitShape, joint: JointInputs, levels: jax.Array, phi: jax.Array
-) -> jax.Array:
-    """Compute parameters [n + p] of known levels [S + 1], idle ones among them, and a noise [p]."""
-    theta = theta_of(levels, ends_clean=shape.ends_clean, idle=joint.idle)
-    return jnp.concatenate([theta, phi])
-
-
-def joint_curvature(
-    shape: FitShape, form: NoiseParameters, joint: JointInputs, theta: jax.Array
-) -> jax.Array:
+def joint_curvature(shape: FitShape, joint: JointInputs, theta: jax.Array) -> jax.Array:
     """Estimate the inverse curvature of log(loss) in each parameter [n + p]."""
-    levels, phi = split(form, theta)
-    of_levels = curvature(_under(shape, form, joint, phi), levels)
+    levels, phi = split(shape, theta)
+    of_levels = curvature(joint.under(shape, phi), levels)
     return jnp.concatenate([of_levels, jnp.full_like(phi, _INVERSE_CURVATURE)])

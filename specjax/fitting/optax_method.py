@@ -1,4 +1,4 @@
-"""Any optax transformation as a method of descent."""
+"""Any Optax transformation as a method of descent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
 
 class OptaxState(NamedTuple):
-    """One problem on its way under an optax transformation: the next point, and the best."""
+    """The state of one problem under an Optax transformation.
+
+    Attributes:
+      at: [n], the point that is evaluated next.
+      memory: the state of the optimiser.
+      iteration: how many updates there were.
+      stalled: how many updates in a row gained nothing above rounding.
+      value, theta, slope: the best value, its point [n] and the largest entry of its gradient.
+      history: the value after each update.
+    """
 
     at: jax.Array
     memory: Any
@@ -34,20 +43,18 @@ _MOST_METHODS = 32
 
 
 def with_optax(optimizer: optax.GradientTransformation) -> Method:
-    """Make a method of descent of an optax transformation, those with a line search among them.
+    """Make a method of descent of an Optax transformation, with or without a line search.
 
-    Optimisers of the same code and numbers are the same method, and so one compilation serves them:
-    ``optax.adam(1e-2)`` makes new functions at each call.
+    ``optax.adam(1e-2)`` makes new functions at each call, and a method is a static argument of what
+    is compiled: optimisers of the same code and numbers are given the same method, so that one
+    compilation serves them.
     """
     key = _content_of(optimizer)
     if key not in _METHODS:
         if len(_METHODS) == _MOST_METHODS:
             del _METHODS[next(iter(_METHODS))]
         _METHODS[key] = Method(
-            partial(_begin_optax, optimizer),
-            partial(_advance_optax, optimizer),
-            _wants_more_of_optax,
-            together=False,
+            partial(_begin, optimizer), partial(_advance, optimizer), _wants_more, together=False
         )
     return _METHODS[key]
 
@@ -55,7 +62,8 @@ def with_optax(optimizer: optax.GradientTransformation) -> Method:
 def _content_of(x: Any) -> Any:
     """Return a hashable key that is the same for functions of the same code, closure and defaults.
 
-    What is neither a function nor a plain value is taken by its identity.
+    What is neither a function nor a plain value counts by its identity, which is safe: the method
+    holds the optimiser, and so all of this, as long as the key is in use.
     """
     if isinstance(x, types.FunctionType):
         cells = tuple(_content_of(cell.cell_contents) for cell in x.__closure__ or ())
@@ -73,23 +81,10 @@ def _content_of(x: Any) -> Any:
         return (array.shape, array.dtype.str, array.tobytes())
     if isinstance(x, bool | int | float | complex | str | bytes | None):
         return (type(x), repr(x))
-    return _ByIdentity(x)
+    return (type(x), id(x))
 
 
-class _ByIdentity:
-    """An object that is equal to itself alone, and kept alive as long as it is a key."""
-
-    def __init__(self, x: Any) -> None:
-        self.x = x
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ByIdentity) and self.x is other.x
-
-    def __hash__(self) -> int:
-        return id(self.x)
-
-
-def _begin_optax(
+def _begin(
     optimizer: Any, function: Function, theta: jax.Array, scale: jax.Array, history: int
 ) -> OptaxState:
     import optax
@@ -109,20 +104,20 @@ def _begin_optax(
     )
 
 
-def _wants_more_of_optax(state: OptaxState, tolerance: jax.Array, most: Any) -> jax.Array:
-    """Decide as BFGS does; an optimiser without a line search may climb for long first."""
+def _wants_more(state: OptaxState, tolerance: jax.Array, most: Any) -> jax.Array:
+    """Decide as BFGS does, but let an optimiser without a line search climb as long as it likes."""
     left = (state.slope > tolerance) & (state.iteration < most)
     return left & (state.stalled < PATIENCE) if _searches_lines(state.memory) else left
 
 
 def _searches_lines(memory: Any) -> bool:
-    """Tell an optimiser that goes down at each step, and remembers the gradient it ended with."""
+    """Tell whether an optimiser searches along lines, and so keeps the gradient it ended with."""
     import optax
 
     return optax.tree_utils.tree_get(memory, "grad") is not None
 
 
-def _advance_optax(optimizer: Any, function: Function, s: OptaxState) -> OptaxState:
+def _advance(optimizer: Any, function: Function, s: OptaxState) -> OptaxState:
     """Make one update; the best point so far is kept."""
     import optax
 

@@ -1,14 +1,15 @@
 """One fit as a function of plain numbers, so that one compilation serves many of them.
 
-What shapes a compiled program (:class:`FitShape`) is apart from what it computes with
-(:class:`FitInputs`). Fits of several S share a shape: their steps are padded to
-:func:`specjax._core.arrays.shared_size` by idle ones in front.
+A program is compiled for a :class:`FitShape` and computes with :class:`FitInputs`. Fits of several
+S share a shape: idle steps in front pad S to :func:`specjax._core.arrays.shared_size`. They change
+neither loss nor gradient (:func:`specjax.sampling.scaled.plan_of_levels`), so that the many S of a
+sweep or of a search take few compilations, each of which costs more than the fits themselves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,19 +21,28 @@ from specjax.gaussian.modes import Modes
 from specjax.gaussian.task import Objective
 
 SIMPLE_STARTS = 3
-"""Starts that are not random: the closed form, equal gaps in logsnr, a cosine."""
+"""The number of starts that are not random: the closed form, equal gaps in logsnr, a cosine."""
 
 
 class FitShape(NamedTuple):
-    """What is static in a compiled fit; ``steps`` is the padded number."""
+    """What is static in a compiled fit.
+
+    Attributes:
+      objective: sampler, loss and process.
+      steps: S, with idle steps.
+      ends_clean: whether the last step ends without noise.
+      noise: the parameters of a noise that is learned, too
+        (:class:`specjax.fitting.noise_problem.NoiseParameters`).
+    """
 
     objective: Objective
     steps: int
     ends_clean: bool
+    noise: Any = None
 
 
 class FitInputs(NamedTuple):
-    """What a fit computes with: modes, logsnr at both ends [2], the number of idle steps []."""
+    """The numbers of a fit: modes, logsnr at both ends [2], the number of idle steps []."""
 
     nodes: Modes
     ends: Array
@@ -67,7 +77,8 @@ def starts(
 ) -> jax.Array:
     """Compute parameters [count, n] to start from; ``closed`` [S + 1] is the closed form.
 
-    The simple ones, the best first; then random ones, far enough from it to end in other minima.
+    First the simple ones (:data:`SIMPLE_STARTS`), the best of them first; then random ones around
+    it, far enough away to end in other minima.
     """
     ends, time = inputs.ends, _time(shape, inputs)
     last = -2 if shape.ends_clean else -1
@@ -92,7 +103,7 @@ def curvature(inputs: FitInputs, theta: jax.Array) -> jax.Array:
 
     At the closed-form optimum of DDIM the Hessian of log(loss) in the logarithms of the S gaps is
     ``8 / S`` times the identity plus a matrix of low rank, because each step has the same part of
-    the error there. (The second term makes somewhat more than S / 8 the best start.)
+    the error there. Because of the second term S / 5 is a better start than S / 8.
     """
     steps = jnp.asarray(theta.size + 1 - inputs.idle, theta.dtype)
     return steps / 5 * stretch(theta) ** 2

@@ -1,6 +1,6 @@
-"""Rational functions that approximate the square root: what S calls make of a variance.
+"""Rational functions that approximate the square root: the gains of S calls.
 
-Stated in :mod:`specjax.fitting.limits`.
+:mod:`specjax.fitting.limits` states the problem.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ class Gain(NamedTuple):
     """``g(lambda) = c lambda (lambda + z_1) ... / ((lambda + p_1) ... (lambda + p_S))``.
 
     Attributes:
-      poles: p [S], the squared noise levels of the calls, noisy to clean. zeros: z [S - 1],
-        falling. scale: c. error: the largest relative error for :func:`zolotarev`, the loss for
+      poles: p [S], the squared noise levels of the calls, noisy to clean.
+      zeros: z [S - 1], falling.
+      scale: c.
+      error: the largest relative error for :func:`zolotarev`, the loss for
         :func:`specjax.fitting.limits.best`.
     """
 
@@ -32,14 +34,14 @@ class Gain(NamedTuple):
     error: float = math.nan
 
     def gain(self, eigenvalues: Any) -> np.ndarray:
-        """g [...] of eigenvalues [...]: the generated standard deviations."""
+        """Compute the generated standard deviations g [...] of eigenvalues [...]."""
         lam = np.asarray(eigenvalues, np.float64)[..., None]
         pairs = ((lam + self.zeros) / (lam + self.poles[:-1])).prod(-1)
         return self.scale * pairs * lam[..., 0] / (lam[..., 0] + self.poles[-1])
 
 
 def zolotarev(lambda_min: float, lambda_max: float, steps: int) -> Gain:
-    """The gain of S calls with the least maximum of ``|g / sqrt(lambda) - 1|`` on an interval.
+    """Compute the gain of S calls with the least maximum of ``|g / sqrt(lambda) - 1|``.
 
     No plan of S calls without noise is better at its worst eigenvalue. With kappa = lambda_max /
     lambda_min, K of the modulus sqrt(1 - 1 / kappa) and K' of sqrt(1 / kappa), the error tends to
@@ -48,10 +50,12 @@ def zolotarev(lambda_min: float, lambda_max: float, steps: int) -> Gain:
     Poles and zeros are ``lambda_min sc(j K / (2 S))^2``, j odd and even.
 
     Args:
-      lambda_min, lambda_max: the ends, above 0; with equal ends the error is 0.
+      lambda_min: the lower end of the interval, above 0.
+      lambda_max: the upper end; with equal ends the error is 0.
+      steps: S, the number of calls.
 
     Raises:
-      ValueError: for an interval that is empty or reaches 0, where no number of calls is enough.
+      UserError: for an interval that is empty or reaches 0, where no number of calls is enough.
 
     Example:
       >>> [round(zolotarev(1.0, 1000.0, steps).error, 5) for steps in (1, 2, 5)]
@@ -70,10 +74,10 @@ def zolotarev(lambda_min: float, lambda_max: float, steps: int) -> Gain:
 
 
 def gain_through(points: np.ndarray) -> Gain:
-    """The gain that is exact, ``g(u^2) = u``, at 2 S points u > 0.
+    """Compute the gain that is exact, ``g(u^2) = u``, at 2 S points u > 0.
 
-    Its poles and zeros are -y^2 where t(i y) is -1 and 1: where the sum of arctan(y / u) is an
-    odd and an even multiple of pi / 2.
+    Its poles and zeros are -y^2 where t(i y) is -1 and 1, that is, where the sum of arctan(y / u)
+    is an odd and an even multiple of pi / 2. Bisection finds them: the sum rises with y.
     """
     wanted = np.arange(1, len(points)) * math.pi / 2
     room = math.log(len(points)) + 1
@@ -95,11 +99,11 @@ def _interval(low: float, high: float) -> tuple[float, float]:
 
 
 def _sc(j: np.ndarray, parts: int, ratio: float) -> np.ndarray:
-    """``sc(j K / parts)`` = tan(am) for the parameter m = 1 - ratio, 0 < j < parts.
+    """Compute ``sc(j K / parts)`` = tan(am) for the parameter m = 1 - ratio, 0 < j < parts.
 
-    Small ratios by theta series in the complementary nome (DLMF 22.2.4 with Jacobi's imaginary
-    transformation, table 22.6.1), where m = 1 - ratio would have lost them; the upper half of the
-    interval by ``sc(K - u) = 1 / (sqrt(ratio) sc(u))``.
+    For small ratios, which m = 1 - ratio would round away, it sums theta series in the
+    complementary nome (DLMF 22.2.4 with Jacobi's imaginary transformation, table 22.6.1). The upper
+    half of the interval follows from ``sc(K - u) = 1 / (sqrt(ratio) sc(u))``.
     """
     from scipy.special import ellipj, ellipkm1
 
@@ -107,12 +111,12 @@ def _sc(j: np.ndarray, parts: int, ratio: float) -> np.ndarray:
     quarter = float(ellipkm1(ratio))
     if ratio > 0.01:
         sn, cn, *_ = ellipj(near * quarter / parts, 1 - ratio)
-        found = sn / cn
+        sc = sn / cn
     else:
         log_nome = -math.pi * quarter / float(ellipkm1(1 - ratio))
         angle = -log_nome / 2 * near / parts
         n, sign = np.arange(_TERMS)[:, None], (-1.0) ** np.arange(_TERMS)[:, None]
         odd = sign * np.exp(log_nome * (n + 0.5) ** 2) * np.sinh((2 * n + 1) * angle)
         even = sign * np.exp(log_nome * (n + 1) ** 2) * np.cosh((2 * n + 2) * angle)
-        found = 2 * odd.sum(0) / (1 - 2 * even.sum(0)) / ratio**0.25
-    return np.where(j == near, found, 1 / (math.sqrt(ratio) * found))
+        sc = 2 * odd.sum(0) / (1 - 2 * even.sum(0)) / ratio**0.25
+    return np.where(j == near, sc, 1 / (math.sqrt(ratio) * sc))

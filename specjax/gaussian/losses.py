@@ -1,8 +1,8 @@
 """Distances between the generated and the true Gaussian, summed over eigenvalues.
 
 Each loss is ``sum w spread(lambda, V) + sum w mu^2 (1 - D2)^2 shift(V)``: one function of the
-variances, one weight of the mean's error (``(1 - D2) mu - drift`` where a denoiser is biased). What
-a denoiser errs by at random counts as an error of the mean does, in expectation: ``sum w error
+variances, one weight of the mean's error (``(1 - D2) mu - drift`` where a denoiser is biased). The
+random errors of a denoiser count, in expectation, as an error of the mean does: ``sum w error
 shift(V)``.
 
 A loss is a :class:`Loss`. To try one of your own, make one in your own file and pass it in place of
@@ -57,8 +57,8 @@ class Loss:
 def _log_excess(a: Array, b: Array) -> Array:
     """Compute ``a / b - 1 - log(a / b)`` without cancellation near b, or rounding far from it.
 
-    Near: with x = (a - b) / b and y = x / (2 + x), log1p x = 2 atanh y, summed as a series. Far:
-    by logarithms, whose gradients do not square b.
+    Near b, with x = (a - b) / b and y = x / (2 + x), it sums the series of log1p x = 2 atanh y. Far
+    from it, it uses logarithms, whose gradients do not square b.
     """
     small = jnp.abs(a - b) < 0.1 * b
     near_b = jnp.where(small, b, 1.0)
@@ -74,66 +74,56 @@ def _root(x: Array) -> Array:
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
 
 
-def _kl(lam: Array, m: Transfer) -> Array:
-    return _log_excess(lam, m.variance) / 2
-
-
-def _kl_reverse(lam: Array, m: Transfer) -> Array:
-    return _log_excess(m.variance, lam) / 2
-
-
 def _ones(lam: Array) -> Array:
     return 0 * lam + 1
 
 
-_BUILT_IN = (
-    Loss(
-        "w2",
-        lambda lam, m: (_root(lam) - m.std) ** 2,
-        lambda lam, m: jnp.ones_like(lam),
-        lambda lam: lam,
-        "squared 2-Wasserstein distance",
-        in_data_units=True,
-    ),
-    Loss(
-        "kl",
-        _kl,
-        lambda lam, m: (1 / m.std) ** 2 / 2,
-        _ones,
-        "KL(data || generated)",
-        needs_positive=True,
-    ),
-    Loss(
-        "kl_reverse",
-        _kl_reverse,
-        lambda lam, m: 1 / (2 * lam),
-        _ones,
-        "KL(generated || data)",
-        needs_positive=True,
-    ),
-    Loss(
-        "l1",
-        lambda lam, m: jnp.abs(lam - m.variance),
-        lambda lam, m: jnp.zeros_like(lam),
-        lambda lam: 2 * lam,
-        "sum of |lambda - V|",
-        quadratic=False,
-        in_data_units=True,
-        counts_mean=False,
-    ),
-    Loss(
-        "relative",
-        lambda lam, m: (1 - m.std / _root(lam)) ** 2,
-        lambda lam, m: jnp.zeros_like(lam),
-        _ones,
-        "squared relative error of the standard deviation",
-        needs_positive=True,
-        counts_mean=False,
-    ),
+W2 = Loss(
+    "w2",
+    spread=lambda lam, m: (_root(lam) - m.std) ** 2,
+    shift=lambda lam, m: jnp.ones_like(lam),
+    importance=lambda lam: lam,
+    summary="squared 2-Wasserstein distance",
+    in_data_units=True,
+)
+KL = Loss(
+    "kl",
+    spread=lambda lam, m: _log_excess(lam, m.variance) / 2,
+    shift=lambda lam, m: (1 / m.std) ** 2 / 2,
+    importance=_ones,
+    summary="KL(data || generated)",
+    needs_positive=True,
+)
+KL_REVERSE = Loss(
+    "kl_reverse",
+    spread=lambda lam, m: _log_excess(m.variance, lam) / 2,
+    shift=lambda lam, m: 1 / (2 * lam),
+    importance=_ones,
+    summary="KL(generated || data)",
+    needs_positive=True,
+)
+L1 = Loss(
+    "l1",
+    spread=lambda lam, m: jnp.abs(lam - m.variance),
+    shift=lambda lam, m: jnp.zeros_like(lam),
+    importance=lambda lam: 2 * lam,
+    summary="sum of |lambda - V|",
+    quadratic=False,
+    in_data_units=True,
+    counts_mean=False,
+)
+RELATIVE = Loss(
+    "relative",
+    spread=lambda lam, m: (1 - m.std / _root(lam)) ** 2,
+    shift=lambda lam, m: jnp.zeros_like(lam),
+    importance=_ones,
+    summary="squared relative error of the standard deviation",
+    needs_positive=True,
+    counts_mean=False,
 )
 
-LOSSES = {loss.name: loss for loss in _BUILT_IN}
-"""The losses of the package by name; "w2" is the squared 2-Wasserstein distance."""
+LOSSES = {loss.name: loss for loss in (W2, KL, KL_REVERSE, L1, RELATIVE)}
+"""The losses of the package by name."""
 
 
 def loss_of(given: str | Loss) -> Loss:
@@ -153,7 +143,7 @@ def check_finite(loss: Loss, eigenvalues: Array) -> None:
     """Refuse zero eigenvalues under a loss that is infinite there.
 
     Raises:
-      UserError: naming how many there are, and a floor that lifts them.
+      UserError: if there are any; the message names a floor that lifts them.
     """
     known = concrete(eigenvalues)
     if not loss.needs_positive or known is None or (known > 0).all():

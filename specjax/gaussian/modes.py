@@ -28,8 +28,10 @@ class Modes:
     """K independent directions; a pytree of arrays that any transformation of JAX sees whole.
 
     Attributes:
-      eigenvalues: [K], variances. mean: [K], coefficients of the mean.
-      weights, mean_weights: [K], how much an error of the variance, and of the mean, counts.
+      eigenvalues: [K], variances.
+      mean: [K], coefficients of the mean.
+      weights: [K], how much an error of the variance counts.
+      mean_weights: [K], how much an error of the mean counts.
       response: what a measured denoiser does to each direction, None for the ideal one.
       denoiser_error: [], the part of the posterior variance by which each of the denoiser's
         answers is wrong at random, None for answers without errors.
@@ -44,7 +46,7 @@ class Modes:
 
     @property
     def dimension(self) -> int:
-        """K."""
+        """K, the number of directions."""
         return int(self.eigenvalues.shape[0])
 
     @property
@@ -61,9 +63,9 @@ class Modes:
     def quadrature(self, nodes: int) -> Modes:
         """Replace the directions by about ``nodes`` on which smooth losses are the same.
 
-        With a measured denoiser, whose gain is no smooth function of the eigenvalue, neighbours
-        are grouped instead, with about four nodes for each of ``nodes`` groups
-        (:func:`specjax.spectra.quadrature.grouped`). Runs on the host.
+        The gain of a measured denoiser is no smooth function of the eigenvalue: with it,
+        neighbours are grouped instead, with about four nodes for each of ``nodes`` groups
+        (:func:`specjax.spectra.quadrature.grouped`). It runs on the host.
         """
         if self.eigenvalues.size <= nodes:
             return self
@@ -76,21 +78,22 @@ class Modes:
     def _grouped(self, groups: int, response: Measured) -> Modes:
         if self.eigenvalues.size <= (VARIANCES + MEANS) * (groups + 1):  # such nodes already
             return self
-        made = grouped(self.columns, np.asarray(response.values)[:, 1], groups)
+        nodes = grouped(self.columns, np.asarray(response.values)[:, 1], groups)
         own, probed = (np.asarray(x.eigenvalues, np.float64) for x in (self, response))
-        tiny = np.finfo(float).tiny
-        ratio = made.gains @ probed / np.maximum(made.gains @ own, tiny)  # not 1 under a floor
-        combined = response.combined(made.eigenvalues * ratio, made.gains, made.biases)
-        return Modes(*made[:4], combined, self.denoiser_error)
+        # The response keeps the eigenvalues that were probed, these may have been floored since.
+        floored = np.maximum(nodes.gains @ own, np.finfo(float).tiny)
+        eigenvalues = nodes.eigenvalues * (nodes.gains @ probed / floored)
+        combined = response.combined(eigenvalues, nodes.gains, nodes.biases)
+        return Modes(*nodes[:4], combined, self.denoiser_error)
 
     @property
     def in_float64(self) -> Modes:
-        """The same numbers as float64 arrays of NumPy."""
+        """The same modes as float64 arrays of NumPy."""
         return jax.tree.map(lambda x: np.asarray(x, np.float64), self)
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the numbers."""
+        """The SHA-256 of the numbers, in hexadecimal."""
         digest = hashlib.sha256(self.columns.astype("<f8").tobytes())
         for leaf in jax.tree.leaves((self.response, self.denoiser_error)):
             digest.update(np.asarray(leaf, "<f8").tobytes())
@@ -108,7 +111,7 @@ def modes_of(
 
     Args:
       spectrum: of data, or under a noise (:func:`specjax.effective`); modes are taken as they are.
-      denoiser: what takes the place of the ideal denoiser: a probe of this spectrum, or a response.
+      denoiser: a probe of this spectrum, or a response, in place of the ideal denoiser.
       denoiser_error: the part of the posterior variance ``lambda s^2 / (lambda + s^2)`` by which
         each answer is wrong in each direction, at random and independently at each call.
       in_data_units: whether an error counts in units of the data; then a direction of a spectrum
@@ -136,7 +139,7 @@ def modes_of(
 
 
 def _checked_error(given: Any) -> Array | None:
-    """The error as an array []; None where it is 0."""
+    """Return the error as an array [], or None where it is known to be 0."""
     known = concrete(given)
     if known is None:
         return as_float_array(given)

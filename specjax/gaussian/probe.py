@@ -41,7 +41,7 @@ from specjax._core.arrays import Array
 from specjax._core.checks import UserError
 from specjax.noise.noise_spectrum import check_noise
 from specjax.sampling.denoisers import within
-from specjax.sampling.generate import batch_size
+from specjax.sampling.generate import batch_size, checked_labels
 from specjax.sampling.programs import program_of
 from specjax.sampling.step import Row
 from specjax.schedules.schedule import alpha_sigma
@@ -52,13 +52,13 @@ Progress = Callable[[int, int], None]
 """Called with (answers of the denoiser so far, their number in all)."""
 
 LEVELS = np.linspace(-12.0, 12.0, 33)
-"""Beyond both ends of the usual ranges of alpha_bar."""
+"""The levels of a probe by default; they pass both ends of the usual ranges of alpha_bar."""
 
 MEASURED = ("gain", "bias", "error", "excess", "residual")
 """The fields of a :class:`Probe` that have a standard error."""
 
 _FEWEST = 3  # pairs, of which a line takes two
-_SAME = 1e-3  # of the standard deviations, in norm: what sums in float32 may differ by
+_SAME_SPECTRUM = 1e-3  # of the standard deviations, in norm: what sums in float32 may differ by
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,12 +66,13 @@ class Probe:
     """What a denoiser does to each eigenvalue [d] at each level [L], see the module.
 
     Attributes:
-      spectrum: d eigenvalues, without the basis; its ``whitening`` is the noise it was probed
-        under.
+      spectrum: d eigenvalues, without the basis; its ``whitening`` is the noise of the probe.
       logsnr: [L], increasing.
-      gain: [L, d], of ``y``. bias: [L, d]. error, excess, residual: [L, d], squared.
-      standard_errors: [L, d] of each, by its name.
-      source: of what and how: the run and its step, data, n, seed.
+      gain: [L, d], of ``y``.
+      bias: [L, d].
+      error, excess, residual: [L, d], squared.
+      standard_errors: [L, d] of each of these, by name.
+      source: what was probed and how: the run and its step, data, n, seed.
     """
 
     spectrum: Spectrum
@@ -86,18 +87,18 @@ class Probe:
 
     @property
     def wiener_gain(self) -> np.ndarray:
-        """``lambda / (lambda + s^2)`` [L, d]."""
+        """Wiener's gain ``lambda / (lambda + s^2)`` [L, d]."""
         lam = np.asarray(self.spectrum.eigenvalues, np.float64)
         return lam / (lam + np.exp(-self.logsnr)[:, None])
 
     @property
     def wiener_error(self) -> np.ndarray:
-        """``lambda s^2 / (lambda + s^2)`` [L, d]."""
+        """Wiener's error ``lambda s^2 / (lambda + s^2)`` [L, d]."""
         return self.wiener_gain * np.exp(-self.logsnr)[:, None]
 
     @property
     def offset(self) -> np.ndarray:
-        """[L, d]: the linear stand-in is ``gain y + offset``."""
+        """The offset [L, d] of the linear stand-in ``gain y + offset``."""
         return (1 - self.gain) * np.asarray(self.spectrum.mean) + self.bias
 
     @property
@@ -108,7 +109,7 @@ class Probe:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the numbers."""
+        """The SHA-256 of the numbers, in hexadecimal."""
         digest = hashlib.sha256(self.spectrum.fingerprint.encode())
         errors = (self.standard_errors[name] for name in MEASURED)
         for x in (self.logsnr, *(getattr(self, name) for name in MEASURED), *errors):
@@ -117,7 +118,7 @@ class Probe:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What is known of the denoiser, for the provenance of what is fitted to it."""
+        """The source of the denoiser, for the provenance of what is fitted to it."""
         known = {k: v for k, v in self.source.items() if k != "versions"}
         return {**known, "fingerprint": self.fingerprint}
 
@@ -125,8 +126,9 @@ class Probe:
         """Return the probed spectrum in place of a given one, if the two are the same.
 
         Args:
-          spectrum: must have the probed eigenvalues, up to rounding; those that it has been floored
-            to are floored here, too. name: what the error calls it.
+          spectrum: must have the probed eigenvalues, up to rounding and a floor, which the
+            returned spectrum has, too.
+          name: what the error calls it.
 
         Returns:
           The eigenvalues in the order and precision of what was measured.
@@ -151,7 +153,7 @@ def _check_same(probed: Spectrum, given: Spectrum, name: str) -> None:
         )
     before, now = (np.sort(np.sqrt(np.asarray(x.eigenvalues, np.float64))) for x in (probed, given))
     apart = np.linalg.norm(before - now) / np.linalg.norm(before)
-    if apart > _SAME:
+    if apart > _SAME_SPECTRUM:
         raise UserError(
             f"the denoiser was probed on {(probed.source or {}).get('name', 'other data')}, whose "
             f"standard deviations differ by {100 * apart:.3g} % from those of {name}: give the "
@@ -172,18 +174,20 @@ def probe(
     progress: Progress | None = None,
     source: Mapping[str, Any] | None = None,
 ) -> Probe:
-    """Measure a denoiser on data, see the module for what.
+    """Measure what a denoiser does to each eigenvalue at each noise level, see the module.
 
     Args:
       denoise: ``(x, alpha, sigma) -> x0`` on batches [m, *shape] (float32).
       samples: [N, *shape] in the network's units; best held out from its training.
-      spectrum: with the basis in which to measure; without one samples are [N, d]. That of
-        :func:`specjax.effective` for a denoiser that is to be probed under a noise.
+      spectrum: with the basis in which to measure; without one samples are [N, d]. To probe under
+        a noise, the spectrum of :func:`specjax.effective`.
       levels: logsnr [L], increasing; by default 33 from -12 to 12.
       n: samples drawn of the N (all of them where N is less), each used twice at each level.
-      seed: of the draw and of the noise. batch: answers in one call; what fits by default.
+      seed: of the draw and of the noise.
+      batch: answers in one call; by default as many as fit.
       labels: [N], the class of each sample, which the denoiser gets as a fourth argument.
-      progress: see :data:`Progress`. source: what to keep of where the denoiser comes from.
+      progress: see :data:`Progress`.
+      source: where the denoiser comes from, kept with the probe.
 
     Raises:
       UserError: for samples of another shape than the basis, fewer than three, a spectrum
@@ -200,25 +204,26 @@ def probe(
     levels = _checked_levels(levels)
     n, seed = checks.whole_number("n", n, _FEWEST), checks.whole_number("seed", seed, 0)
     x = _checked_samples(samples, spectrum)
-    labels = _checked_labels(labels, len(x))
+    labels = None if labels is None else checked_labels(labels, len(x))
     n, rng = min(n, len(x)), np.random.default_rng(seed)  # a repeat would be no observation
     rows = np.sort(rng.permutation(len(x))[:n])
-    x0 = _checked_finite(np.asarray(x[rows], np.float32))
+    x0 = np.asarray(x[rows], np.float32)
+    if not np.isfinite(x0).all():
+        raise UserError("samples hold NaN or infinite values: leave those samples out")
     eps = rng.standard_normal(x0.shape, np.float32)
     if spectrum.noise is not None:
         eps = np.asarray(spectrum.noise.color(eps), np.float32)
     classes = None if labels is None else np.tile(labels[rows], 2)
     pairs = _Pairs(spectrum, x0, eps)
     answers = _Answers(within(denoise, spectrum.noise), x0, eps, classes, batch)
-    found = []
+    at_levels = []
     for k, level in enumerate(levels):
-        steps = (k * 2 * n, len(levels) * 2 * n)
-        answer = answers.at(level, progress, steps)
+        answer = answers.at(level, progress, (k * 2 * n, len(levels) * 2 * n))
         if not np.isfinite(answer).all():
             raise UserError(f"the denoiser returned NaN or infinite values at logsnr = {level:g}")
-        found.append(pairs.measured(answer, np.exp(-level / 2)))
+        at_levels.append(pairs.measured(answer, np.exp(-level / 2)))
     values, errors = (
-        {name: np.stack([one[i][name] for one in found]) for name in MEASURED} for i in (0, 1)
+        {name: np.stack([one[i][name] for one in at_levels]) for name in MEASURED} for i in (0, 1)
     )
     known = {"samples": len(x), "n": n, "seed": seed, **(source or {})}
     return Probe(spectrum.without_basis, levels, **values, standard_errors=errors, source=known)
@@ -246,25 +251,8 @@ def _checked_samples(samples: Any, spectrum: Spectrum) -> Any:
     return samples
 
 
-def _checked_labels(labels: Any, count: int) -> np.ndarray | None:
-    if labels is None:
-        return None
-    found = np.asarray(labels)
-    if found.shape != (count,):
-        raise UserError(
-            f"labels have shape {found.shape}: give one for each of the {count:,} samples"
-        )
-    return found
-
-
-def _checked_finite(x0: np.ndarray) -> np.ndarray:
-    if not np.isfinite(x0).all():
-        raise UserError("samples hold NaN or infinite values: leave those samples out")
-    return x0
-
-
 class _Answers:
-    """A denoiser's answers [2 n, *shape] to ``x0 + s eps`` and ``x0 - s eps``."""
+    """The answers [2 n, *shape] of a denoiser to ``x0 + s eps`` and ``x0 - s eps``."""
 
     def __init__(
         self,
@@ -275,26 +263,22 @@ class _Answers:
         batch: int | None,
     ) -> None:
         self.x0, self.eps, self.labels = x0, eps, labels
-        self.denoise = denoise  # the program does not keep it alive
+        self.denoise = denoise  # kept here, because the program refers to it weakly
         self.program, self.arrays = program_of(denoise)
         device = jax.local_devices()[0]
         self.size = batch_size(2 * len(x0), x0.shape[1:], 1, batch, 1, device)
-        self._check_shape()
-
-    def _check_shape(self) -> None:
-        form = jax.ShapeDtypeStruct((self.size, *self.x0.shape[1:]), np.float32)
+        x = jax.ShapeDtypeStruct((self.size, *x0.shape[1:]), np.float32)
         level = jax.ShapeDtypeStruct((), np.float32)
-        labels = None if self.labels is None else self.labels[np.arange(self.size)]
-        given = (form, level, level) if labels is None else (form, level, level, labels)
-        answer = jax.eval_shape(self.denoise, *given)
-        if answer.shape != form.shape:
+        more = () if labels is None else (labels[: self.size],)
+        answer = jax.eval_shape(denoise, x, level, level, *more)
+        if answer.shape != x.shape:
             raise UserError(
-                f"the denoiser returns {tuple(answer.shape)} for x of shape {form.shape}: give one "
+                f"the denoiser returns {tuple(answer.shape)} for x of shape {x.shape}: give one "
                 "that returns x0 of the same shape"
             )
 
     def at(self, level: float, progress: Progress | None, done: tuple[int, int]) -> np.ndarray:
-        """The answers at a level; a step of one call that keeps nothing but the answer."""
+        """Compute the answers at a level, by a step that keeps nothing but the answer."""
         alpha, sigma = (np.asarray(x, np.float32) for x in alpha_sigma(np.asarray(level), "vp"))
         row = Row(alpha, sigma, *(np.full(k, i, np.float32) for k, i in _ANSWER_ONLY))
         x = np.concatenate([alpha * self.x0 + sign * sigma * self.eps for sign in (1, -1)])
@@ -311,7 +295,10 @@ class _Answers:
         return answers
 
     def _batches(self, count: int) -> Iterator[tuple[slice, np.ndarray]]:
-        """Places, and the rows of a whole batch: the last one is filled up."""
+        """Cut rows into batches of one size, the last one filled up so that nothing compiles anew.
+
+        A batch is the slice of its answers and the indices of its rows.
+        """
         for first in range(0, count, self.size):
             part = slice(first, min(first + self.size, count))
             yield part, np.minimum(np.arange(first, first + self.size), count - 1)
@@ -321,7 +308,7 @@ _ANSWER_ONLY = (((1, 1), 0), (1, 1), (1, 0))  # shape and value of keep, pull an
 
 
 class _Fit(NamedTuple):
-    """A straight line per direction [d] through all z, and the influence of each pair [n, d]."""
+    """A straight line per direction [d], what it leaves, and the influence of each pair [n, d]."""
 
     intercept: np.ndarray
     slope: np.ndarray
@@ -331,7 +318,7 @@ class _Fit(NamedTuple):
 
 
 class _Pairs:
-    """Samples and noise in the eigenbasis, [n, d]."""
+    """Pairs of samples and noise in the eigenbasis, [n, d]."""
 
     def __init__(self, spectrum: Spectrum, x0: np.ndarray, eps: np.ndarray) -> None:
         self.spectrum = spectrum
@@ -344,7 +331,7 @@ class _Pairs:
     def measured(
         self, answers: np.ndarray, s: float
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """The measured quantities [d] at a level, and their standard errors."""
+        """Estimate the measured quantities [d] at a level, and their standard errors."""
         lam, n = np.asarray(self.spectrum.eigenvalues, np.float64), len(self.clean)
         wiener = lam / (lam + s**2)
         z = self.clean + s * np.stack([self.noise, -self.noise])  # [2, n, d]
@@ -371,7 +358,11 @@ class _Pairs:
 
 
 def _line(z: np.ndarray, u: np.ndarray) -> _Fit:
-    """``u = intercept + slope z + rest`` [2, n, d] by least squares over both and all n."""
+    """Fit ``u = intercept + slope z + rest`` [2, n, d] by least squares over both signs and all n.
+
+    The influence of a pair is what the line would change by with its rest alone; the sum of their
+    squares is White's estimate of the variance, a pair being one observation.
+    """
     count, first, second = z[..., 0].size, z.sum((0, 1)), (z**2).sum((0, 1))
     determinant = count * second - first**2
 

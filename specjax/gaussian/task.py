@@ -1,7 +1,7 @@
 """What is fitted, compared and reported: data, noise, denoiser, sampler and loss, resolved once.
 
-A :class:`GaussianTask` is made at the edge from what a user names; below it, no function asks again
-whether a noise is white, whose weights count or whether a denoiser was measured.
+A :class:`GaussianTask` is resolved in the public function from what a user names. No function below
+asks again whether a noise is white, which weights count or whether a denoiser was measured.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from specjax.spectra.spectrum import Spectrum
 
 
 class TaskOptions(TypedDict, total=False):
-    """What a task is made of beside the spectrum; the keywords of :func:`fit` and its like.
+    """The options of a task, which are keywords of :func:`fit` and its like.
 
     Attributes:
       sampler: a name in SAMPLERS, a sampler with options such as ``sx.ddim(eta=0.5)``, or one of
@@ -43,11 +43,11 @@ class TaskOptions(TypedDict, total=False):
         step returns the denoised estimate and the last noisy level is learned, too.
       noise: of the forward process, isotropic by default; the spectrum is then that of the data.
       denoiser: a :class:`Probe` of this spectrum, in place of the ideal denoiser.
-      denoiser_error: by which part of the posterior variance ``lambda s^2 / (lambda + s^2)`` the
-        denoiser's answers are wrong, at random and independently at each call; 0 by default. Losses
-        count what the errors add up to as they count an error of the mean, so that samplers which
-        extrapolate pay for it: without it they are fitted to levels where errors of the ideal
-        denoiser cancel and those of a network explode.
+      denoiser_error: the part of the posterior variance ``lambda s^2 / (lambda + s^2)`` by which
+        the denoiser's answers are wrong, at random and independently at each call; 0 by default.
+        Losses count what these errors add up to as an error of the mean. Samplers that extrapolate
+        need it: without, they are fitted to levels where the errors of the ideal denoiser cancel
+        and those of a network explode.
     """
 
     sampler: str | SamplerLike
@@ -105,11 +105,12 @@ class GaussianTask:
     def resolve(
         cls, spectrum: Spectrum | Modes | GaussianTask, **options: Unpack[TaskOptions]
     ) -> GaussianTask:
-        """Check and resolve what a user names, see :class:`TaskOptions`.
+        """Check and resolve the options that a user names.
 
         Args:
           spectrum: of data, or under a noise already (:func:`specjax.effective`); modes, whose
             weights are taken as they are; a task, which is returned as it is.
+          options: see :class:`TaskOptions`.
 
         Raises:
           UserError: for an unknown name, a range that is reversed or outside (0, 1], a noise on
@@ -155,8 +156,8 @@ class GaussianTask:
         if isinstance(denoiser, Probe):
             source["denoiser"] = denoiser.about
         ends = options.get("alpha_bar_range", checks.DEFAULT_ALPHA_BAR_RANGE)
-        known = spectrum if isinstance(spectrum, Spectrum) else None
-        return cls(objective, checks.alpha_bar_range(ends), modes, noise, source, known)
+        kept = spectrum if isinstance(spectrum, Spectrum) else None
+        return cls(objective, checks.alpha_bar_range(ends), modes, noise, source, kept)
 
     @property
     def sampler(self) -> str:
@@ -180,7 +181,7 @@ class GaussianTask:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the numbers of spectrum, noise and denoiser."""
+        """The SHA-256 of the numbers of spectrum, noise and denoiser, in hexadecimal."""
         acting = (self.modes.response, self.modes.denoiser_error)
         if self.spectrum is None or acting != (None, None):
             return self.modes.fingerprint
@@ -188,7 +189,7 @@ class GaussianTask:
 
     @property
     def source(self) -> dict[str, Any]:
-        """Where spectrum and denoiser come from, with the fingerprint of their numbers."""
+        """The sources of spectrum and denoiser, with the fingerprint of their numbers."""
         return {**self.origin, "fingerprint": self.fingerprint}
 
     @property
@@ -198,7 +199,7 @@ class GaussianTask:
 
     @functools.cached_property
     def nodes(self) -> Modes:
-        """About 40 modes on which smooth losses are the same; what fits run on."""
+        """About 40 modes on which smooth losses are the same, for fits to run on."""
         return self.modes.quadrature(40)
 
     def plan(self, schedule: NoiseSchedule) -> SamplerPlan:
@@ -229,7 +230,7 @@ def loss(
     Args:
       spectrum: d eigenvalues, or a task.
       schedule: S + 1 levels, anybody's.
-      options: sampler, loss, process, noise, denoiser, denoiser_error: see :class:`TaskOptions`.
+      options: see :class:`TaskOptions`.
 
     Returns:
       The value [].

@@ -1,13 +1,15 @@
-"""What a sampler does to each eigenvalue: :func:`advance` with the Wiener gain.
+"""What a sampler does to each eigenvalue: :func:`advance` with the gain of a linear denoiser.
 
-Or with the gain of another linear denoiser that was measured (:mod:`specjax.spectra.response`).
+That is Wiener's gain, or one that was measured (:mod:`specjax.spectra.response`).
 
-In the eigenbasis of the data a step is an affine map per eigenvalue. Its matrix is read off by
-pushing unit registers, the mean and the noise through :func:`advance`; maps are composed in
-pairs (a tree of depth log2 K), in blocks of rows where all of them would not fit in memory.
+In the eigenbasis of the data a row is an affine map per eigenvalue. Its matrix is read off by
+pushing unit registers, the mean and the noise through :func:`advance`. The maps of all rows are
+composed in pairs: composition is associative, and a tree of depth log2 K is shorter, to run and to
+differentiate, than a scan over K tiny steps. Where the maps of all rows would not fit in the cache
+the tree is that of a block of rows, and a scan goes over the blocks.
 
-What a denoiser errs by, where the spectrum says so, is noise that enters with its answers: it is
-pushed through like the noise of the steps, and kept apart from it.
+The errors of a denoiser are noise that enters with its answers: they are pushed through like the
+noise of the steps, and kept apart from it.
 """
 
 from __future__ import annotations
@@ -38,9 +40,12 @@ class Transfer:
 
     With v ~ N(0, 1) the starting noise, z the noise of the steps and mu the data's mean, the
     output is ``gain v + mean_gain mu + drift + (noise)``, of variance ``variance`` = ``std``^2.
-    ``drift``, what the denoiser's bias adds up to, is None for the ideal denoiser. ``error`` is the
-    variance that the denoiser's errors add up to, which is no part of ``variance``; None where
-    the spectrum has no ``denoiser_error``.
+
+    Attributes:
+      gain, mean_gain, std, variance: see above; D1, D2, sqrt(V) and V of 2502.00180.
+      drift: what the denoiser's bias adds up to, None for the ideal denoiser.
+      error: the variance that the denoiser's errors add up to, which is no part of ``variance``;
+        None without ``denoiser_error``.
     """
 
     gain: Array
@@ -52,7 +57,7 @@ class Transfer:
 
 
 class _Affine(NamedTuple):
-    """r -> matrix r + shift mu + drift + N(0, cov + error), per eigenvalue (the last axis)."""
+    """The map r -> matrix r + shift mu + drift + N(0, cov + error), per eigenvalue [d]."""
 
     matrix: Array  # [..., H, H, d]
     shift: Array  # [..., H, d]
@@ -73,7 +78,7 @@ def transfer(
     Args:
       plan: K rows.
       spectrum: d eigenvalues.
-      denoiser: taken for the ideal one, if given: a probe of this spectrum, or a response.
+      denoiser: a probe of this spectrum, or a response, in place of the ideal denoiser.
       denoiser_error: the part of the posterior variance that each answer is wrong by.
 
     Returns:
@@ -123,7 +128,7 @@ def _step_map(
     wrong: Array | None,
     stochastic: bool,
 ) -> _Affine:
-    """The affine map of one row, by linearity of :func:`advance`."""
+    """Read the affine map of one row off :func:`advance`, which is linear."""
     h, d = row.pull.shape[0], eigenvalues.shape[0]
     columns = h + 2 if stochastic else h + 1  # unit registers, the mean, the noise
     bias = None
@@ -148,7 +153,7 @@ def _step_map(
 
 
 def _compose(later: _Affine, earlier: _Affine) -> _Affine:
-    """The map that applies ``earlier`` first.
+    """Compose two maps, of which ``earlier`` is applied first.
 
     Products are written out: H is 1 to 5, and sums of terms vectorise over eigenvalues where
     reductions of length H do not.
@@ -179,7 +184,7 @@ def _compose(later: _Affine, earlier: _Affine) -> _Affine:
 
 
 def _compose_pairs(maps: _Affine) -> _Affine:
-    """The one map [1, ...] of maps [K, ...]: neighbours first, an odd one waits at the end."""
+    """Compose maps [K, ...] into one [1, ...]: neighbours first, an odd one waits at the end."""
     while (count := len(maps.matrix)) > 1:
         even = count - count % 2
         pairs = [jax.tree.map(lambda x, i=i, n=even: x[i:n:2], maps) for i in (0, 1)]
@@ -192,7 +197,7 @@ def _compose_pairs(maps: _Affine) -> _Affine:
 
 
 def _compose_rows(map_of: Callable[[Row], _Affine], rows: Row, dimension: int) -> _Affine:
-    """The map of all K rows, of the map of one."""
+    """Compose the maps of all K rows, block by block."""
     calls, h = rows.pull.shape
     fits = _BLOCK_ELEMENTS // (h * (h + 2) * dimension)
     block = min(calls, max(fits, 1))
@@ -200,7 +205,7 @@ def _compose_rows(map_of: Callable[[Row], _Affine], rows: Row, dimension: int) -
     def compose_block(block_rows: Row) -> _Affine:
         return jax.tree.map(lambda x: x[0], _compose_pairs(jax.vmap(map_of)(block_rows)))
 
-    head = calls % block or block
+    head = calls % block or block  # the rows that whole blocks leave over come first
     total = compose_block(Row(*(x[:head] for x in rows)))
     if calls == head:
         return total

@@ -9,7 +9,7 @@ import numpy as np
 
 from specjax.files import numbers, plain
 from specjax.gaussian.probe import Probe
-from specjax.gaussian.probe_bands import Band, bands, noise_of, title
+from specjax.report.probe_bands import Band, bands, noise_words, title
 from specjax.report.table import Column, Table, report_console
 from specjax.report.words import spread, wrote
 
@@ -39,7 +39,7 @@ def print_probe(probe: Probe, written: Sequence[str]) -> None:
     """Print gains and errors in bands of directions at some levels, and what was written."""
     console, all_bands = report_console(), bands(probe)
     shown = spread(len(probe.logsnr), _COLUMNS)
-    console.print("\n".join(filter(None, [title(probe), noise_of(probe)])))
+    console.print("\n".join(filter(None, [title(probe), noise_words(probe)])))
     names = [band.name for band in all_bands]
     for words, form, values in (
         ("gain less Wiener's", "{:+.3f}", [band.gain - band.wiener_gain for band in all_bands]),

@@ -1,4 +1,4 @@
-"""What a plan does with the answers of its calls, as numbers that can be learned.
+"""Corrections: the coefficients of a plan's steps, as numbers that can be learned.
 
 In scaled coordinates, with the last estimates ``d_0, d_1, ...`` (``d_0`` the newest) and noise
 levels s, s' before and after a step of logsnr width h::
@@ -6,9 +6,9 @@ levels s, s' before and after a step of logsnr width h::
     x' = r x + (1 - r) (w_0 d_0 + w_1 d_1 + ...) + p z,     w_0 = 1 - w_1 - ...
     r = e^c s' / s,     p = g s' sqrt(1 - e^-h)
 
-Whatever c and w, a denoiser that always gives the same answer is ended at. ``c = w_1 = g = 0`` is
-DDIM, ``c = -h/2, g = 1`` DDPM with the posterior variance (eta = 1), ``w_1 = -h / (2 h_before)``
-DPM-Solver++(2M). A last step to s = 0 has r = 0.
+Whatever c and w are, a plan ends at the answer of a denoiser that always gives the same one.
+``c = w_1 = g = 0`` is DDIM, ``c = -h/2, g = 1`` DDPM with the posterior variance (eta = 1) and
+``w_1 = -h / (2 h_before)`` DPM-Solver++(2M). A last step to s = 0 has r = 0.
 """
 
 from __future__ import annotations
@@ -27,16 +27,17 @@ from specjax.sampling.scaled import (
 from specjax.sampling.step import SamplerPlan
 
 MOST_MEMORY = 2
-"""Past estimates that a plan may lean on."""
+"""The most past estimates that a learned plan uses."""
 
 
 @value(data=["ratio", "weights", "noise"])
 @dataclass(frozen=True, eq=False)
 class Corrections:
-    """The numbers of the S steps of a plan, see the module.
+    """The corrections of the S steps of a plan, see the module.
 
     Attributes:
-      ratio: c [S]. weights: w_1, w_2, ... [S, M] of the M estimates before the newest.
+      ratio: c [S].
+      weights: w_1, w_2, ... [S, M] of the M estimates before the newest.
       noise: g [S], or None for a plan without noise.
     """
 
@@ -46,11 +47,11 @@ class Corrections:
 
     @property
     def memory(self) -> int:
-        """M: how many past estimates are remembered."""
+        """M, the number of past estimates that are remembered."""
         return int(self.weights.shape[-1])
 
     def remembering(self, memory: int) -> Corrections:
-        """The same steps with weights [S, memory]; what is added is 0."""
+        """Return the same steps with weights [S, memory]: cut, or with zeros added."""
         xp, steps = namespace(self.weights), self.weights.shape[0]
         extra = xp.zeros((steps, max(memory - self.memory, 0)), self.weights.dtype)
         return replace(self, weights=xp.concatenate([self.weights, extra], 1)[:, :memory])
@@ -71,7 +72,7 @@ def _gain(t: LevelSteps, rows: ScaledRows) -> Array:
 
 
 def corrected_rows(t: LevelSteps, by: Corrections) -> ScaledRows:
-    """The rows of S steps; registers: the sample, then the M last estimates."""
+    """Compute the rows of S steps; the registers are the sample and the M last estimates."""
     xp, memory = t.xp, by.memory
     ratio = xp.where(t.last, 0.0, xp.exp(by.ratio - t.h / 2))
     blend = 1 - ratio
@@ -97,20 +98,20 @@ def corrected_rows(t: LevelSteps, by: Corrections) -> ScaledRows:
 
 
 def corrected_plan(logsnr: Array, by: Corrections, process: str) -> SamplerPlan:
-    """The plan of levels [S + 1] and corrections; traceable in both."""
+    """Compute the plan of levels [S + 1] and corrections; traceable in both."""
     t = level_steps(logsnr, process)
     return plan_of_rows(corrected_rows(t, by), t, process)
 
 
 LEARNABLE = ("ddim", "ddpm", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_sde")
-"""Samplers of one call a step whose past is estimates."""
+"""The samplers of one call a step that remember past estimates and nothing else."""
 
 
 def check_learnable(sampler: SamplerLike) -> None:
     """Refuse a sampler whose steps are not of this form.
 
     Raises:
-      UserError: naming those whose whole plans are learned.
+      UserError: for such a sampler.
     """
     if sampler.name not in LEARNABLE:
         raise UserError(

@@ -2,7 +2,7 @@
 
 A denoiser gets a sample ``x = alpha x0 + sigma eps`` [..., any shape] with scalar ``alpha`` and
 ``sigma`` and returns its estimate of the clean data. Networks know one process and one form of
-answer; the adapters here are the only place where VP/VE and eps/v/F meet. All of them rest on
+answer; the adapters here are the only place where VP/VE and eps/v/F meet. All of them compute with
 ``x / alpha``, which is the same for both processes, and ``s = sigma / alpha``.
 """
 
@@ -22,22 +22,22 @@ from specjax.spectra.spectrum import Spectrum
 
 
 class Denoiser(Protocol):
-    """The contract: an estimate of the clean data from a noisy sample and its level."""
+    """A function that estimates the clean data from a noisy sample and its level."""
 
     def __call__(self, x: Array, alpha: Array, sigma: Array) -> Array:
-        """``E[x0 | x]`` [...] of ``x = alpha x0 + sigma eps`` [...]."""
+        """Estimate ``E[x0 | x]`` [...] of ``x = alpha x0 + sigma eps`` [...]."""
 
 
 NetworkCall = Callable[..., Array]
-"""``network(x, noise_level)``; what the level is, is said by the adapter's ``level``."""
+"""``network(x, noise_level)``; the adapter's ``level`` says what the noise level is."""
 
 
 def wiener(spectrum: Spectrum) -> Denoiser:
     """Make the ideal denoiser of a Gaussian, for samples in the data's own space.
 
     Args:
-      spectrum: of the data; without a basis it is taken to be in its eigenbasis: samples are
-        [..., d]. That of :func:`specjax.effective` gives the ideal denoiser under its noise.
+      spectrum: of the data, or that of :func:`specjax.effective` for the ideal denoiser under a
+        noise; without a basis, samples are coefficients [..., d] in the eigenbasis.
     """
     return linearised(spectrum, None)
 
@@ -45,11 +45,10 @@ def wiener(spectrum: Spectrum) -> Denoiser:
 def linearised(spectrum: Spectrum, denoiser: Any) -> Denoiser:
     """Make the linear stand-in of a measured denoiser, in the data's own space.
 
-    It is what :func:`specjax.transfer` assumes of a denoiser that was probed.
+    It is what :func:`specjax.transfer` puts in place of a denoiser that was probed.
 
     Args:
-      spectrum: what was probed, with its basis, or without one for samples [..., d] in the
-        eigenbasis.
+      spectrum: that was probed, with its basis; without one, samples are coefficients [..., d].
       denoiser: a :class:`specjax.Probe`, or its response; None is the ideal denoiser.
     """
     response = getattr(denoiser, "response", denoiser)
@@ -57,22 +56,21 @@ def linearised(spectrum: Spectrum, denoiser: Any) -> Denoiser:
     @follows_the_rule
     def denoise(x: Array, alpha: Array, sigma: Array) -> Array:
         if response is None:
-            gain, offset = wiener_gain(_own(spectrum.eigenvalues), alpha, sigma)
+            gain, offset = wiener_gain(_copied(spectrum.eigenvalues), alpha, sigma)
             bias: Any = 0
         else:
             gain, offset, bias = response.affine(alpha, sigma)
-        estimate = gain * spectrum.project(x) + offset * _own(spectrum.mean) + bias
+        estimate = gain * spectrum.project(x) + offset * _copied(spectrum.mean) + bias
         return spectrum.lift(estimate).astype(x.dtype)
 
     return within(denoise, spectrum.noise)
 
 
 def within(denoise: Denoiser, noise: NoiseSpectrum | None) -> Denoiser:
-    """Make a denoiser leave directions without noise as they are.
+    """Make a denoiser leave directions without noise as they are: there ``x0 = x / alpha``.
 
-    There ``x0 = x / alpha``; elsewhere it is asked for what the other directions of x say: samples,
-    which have nothing there, would be no x that it has learned from. The denoiser itself is
-    returned where the noise is known to have all directions.
+    The denoiser gets x without these directions: samples stay 0 there, which would be unlike what
+    it was trained on. It is returned as it is where the noise is known to have all directions.
     """
     return denoise if noise is None or not noise.may_omit else Within(denoise, noise)
 
@@ -92,9 +90,12 @@ class Within:
         return self.noise.supported(estimate) + self.noise.left_out(x) / alpha
 
 
-def _own(x: Array) -> Array:
-    """A JAX array. NumPy's are copied: JAX 0.10 converts a constant of a compiled function once,
-    and takes that for the array itself where it is an argument under another enable_x64."""
+def _copied(x: Array) -> Array:
+    """Return a JAX array, of a copy of a NumPy one.
+
+    JAX 0.10 converts a constant of a compiled function once, to float32 say, and where the same
+    NumPy array is an argument of another function under enable_x64 it takes that for the array.
+    """
     return jnp.asarray(np.array(x) if isinstance(x, np.ndarray) else x)
 
 
@@ -103,11 +104,12 @@ def _own(x: Array) -> Array:
 class Adapted:
     """A network as a denoiser, ``(x, alpha, sigma, *more) -> x0``; a pytree if the network is one.
 
-    So the parameters of a network that holds them are arguments of what is compiled, no constants.
+    The parameters of such a network are arguments of what is compiled, not constants.
 
     Attributes:
-      network: ``(x, level, *more)``; more is what the denoiser is given beyond the level, such as
-        class labels. formula: ``(network, x, alpha, sigma, *options) -> x0``.
+      network: ``(x, level, *more)``, where ``more`` may be class labels.
+      formula: ``(network, x, alpha, sigma, *options) -> x0``.
+      options: of the formula.
     """
 
     network: NetworkCall
@@ -134,8 +136,9 @@ def from_eps(network: NetworkCall, *, level: Callable[[Any], Any] = logsnr_level
     ``x0 = (x - sigma eps) / alpha`` (2006.11239, eq. 15).
 
     Args:
-      network: ``(x_vp, level) -> eps``. level: from ``s = sigma / alpha`` to what the network is
-        conditioned on; for one of T training steps, ``TrainingGrid.timestep_of_sigma``.
+      network: ``(x_vp, level) -> eps``.
+      level: from ``s = sigma / alpha`` to what the network is conditioned on; for one of T training
+        steps, ``TrainingGrid.timestep_of_sigma``.
     """
     return Adapted(network, _of_eps, (level,))
 
@@ -171,7 +174,8 @@ def from_edm(
     """Adapt EDM's preconditioned network F (2206.00364, eq. 7 and table 1).
 
     Args:
-      network: ``(c_in x, level) -> F``. sigma_data: standard deviation of the data.
+      network: ``(c_in x, level) -> F``.
+      sigma_data: standard deviation of the data.
       level: from ``s = sigma / alpha`` to what the network is conditioned on.
     """
     return Adapted(network, _of_edm, (level, sigma_data))

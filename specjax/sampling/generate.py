@@ -1,8 +1,8 @@
 """Many samples by a plan and a network: in batches, over devices, seeded one by one.
 
-Sample i is a function of ``(seed, i)``, the plan and the denoiser alone: its noise does not know
-the batch, the devices or n. Its start does not even know the plan, so that schedules can be
-compared on the same noise.
+Sample i is a function of ``(seed, i)``, the plan and the denoiser alone: its noise does not depend
+on the batch, the devices or n. Its start does not even depend on the plan, so that schedules can
+be compared on the same noise.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ from specjax.sampling.step import Row, SamplerPlan
 Progress = Callable[[int, int], None]
 """Called with (samples done, n); on a CPU also within a batch, by the share of its calls."""
 
-_MOST = {"cpu": 256}
-_MOST_ELSEWHERE = 1024
+_MOST_ON_CPU, _MOST_ELSEWHERE = 256, 1024  # samples in a batch
 _ACTIVATIONS = 2000  # of a UNet's memory, in samples: a feature map of width 128 is 40 to 130
 
 
@@ -49,7 +48,7 @@ def generate(
     progress: Progress | None = None,
     dtype: Any = np.float32,
 ) -> np.ndarray:
-    """n samples of a denoiser, batch by batch.
+    """Draw n samples by a plan and a denoiser, batch by batch.
 
     A denoiser that is a pytree with arrays (an Equinox or NNX module, ``jax.tree_util.Partial``,
     :func:`specjax.from_eps` of one of these) gives them to the compiled program as arguments: one
@@ -57,16 +56,19 @@ def generate(
     arrays that it holds then, and once as long as that object lives.
 
     Args:
-      plan: K rows of known numbers. denoise: ``(x, alpha, sigma) -> x0`` on batches [m, *shape].
-      n: how many. shape: of one sample.
-      seed: below 2**32. labels: [n]; with them the denoiser is called with those of the batch [m]
-        as a fourth argument.
-      batch: samples in one call; by default what fits a quarter of a device's memory, taking a
-        network's for 2,000 samples each, at most 256 on a CPU and 1,024 elsewhere.
+      plan: K rows of known numbers.
+      denoise: ``(x, alpha, sigma) -> x0`` on batches [m, *shape].
+      n: the number of samples.
+      shape: of one sample.
+      seed: below 2**32.
+      labels: [n]; those of a batch [m] are the denoiser's fourth argument.
+      batch: samples in one call; by default as many as fit in a quarter of a device's memory, if a
+        network's activations take 2,000 times a sample's; at most 256 on a CPU, 1,024 elsewhere.
       mesh: of this process's devices; a batch is cut along its first axis.
       noise: of the forward process that the denoiser knows; isotropic by default. In directions
         without noise samples stay 0.
-      progress: see :data:`Progress`. dtype: of the samples.
+      progress: see :data:`Progress`.
+      dtype: of the samples.
 
     Returns:
       Samples [n, *shape], at the plan's last level.
@@ -84,33 +86,39 @@ def generate(
     """
     n, dtype = checks.whole_number("n", n), _float(dtype)
     key = jax.random.key(checks.seed(seed))
-    labels = None if labels is None else _labels(labels, n)
+    labels = None if labels is None else checked_labels(labels, n)
     noise, denoise = _checked_noise(noise, tuple(shape)), within(denoise, noise)
     program, arrays = program_of(denoise)
-    places = _Places(_checked_mesh(mesh), arrays)
-    arrays = [places.whole(x) for x in arrays]
-    size = batch_size(n, shape, plan.registers, batch, places.ways, places.device)
+    placement = _Placement(_checked_mesh(mesh), arrays)
+    arrays = [placement.whole(x) for x in arrays]
+    size = batch_size(n, shape, plan.registers, batch, placement.ways, placement.device)
     rows = Row(*(np.asarray(x, dtype) for x in plan.rows))
-    loop = _on_cpu if places.device.platform == "cpu" else _elsewhere
+    run = _call_by_call if placement.device.platform == "cpu" else _one_scan
     samples = np.empty((n, *shape), dtype)
-    for begun in range(0, n, size):
-        numbers = np.arange(begun, begun + size)  # the last batch is filled up and cut
-        mine = None if labels is None else places.cut(labels[np.minimum(numbers, n - 1)])
-        keys, r = _begin(
-            key, places.cut(numbers.astype(np.uint32)), np.asarray(plan.start, dtype),
+    for first in range(0, n, size):
+        numbers = np.arange(first, first + size)  # the last batch is filled up and cut
+        batch_labels = None
+        if labels is not None:
+            batch_labels = placement.cut(labels[np.minimum(numbers, n - 1)])
+        keys, r = _start(
+            key, placement.cut(numbers.astype(np.uint32)), np.asarray(plan.start, dtype),
             tuple(shape), plan.registers, noise,
         )  # fmt: skip
-        count = min(size, n - begun)
-        task = _Task(program, arrays, mine, keys, rows, noise, plan.stochastic)
-        done = _Done(progress, begun, count, n)
-        r = loop(task, r, done)
-        samples[begun : begun + count] = np.asarray(without_rounding(r[0], noise))[:count]
-        done(1.0)
+        count = min(size, n - first)
+
+        def report(share: float, first: int = first, count: int = count) -> None:
+            if progress:
+                progress(first + int(count * share), n)
+
+        task = _Batch(program, arrays, batch_labels, keys, rows, noise, plan.stochastic)
+        r = run(task, r, report)
+        samples[first : first + count] = np.asarray(without_rounding(r[0], noise))[:count]
+        report(1.0)
     return samples
 
 
-class _Task(NamedTuple):
-    """A batch of m samples, apart from its registers."""
+class _Batch(NamedTuple):
+    """What a batch of m samples is drawn with, apart from its registers."""
 
     program: Program
     arrays: list[Any]  # of the denoiser
@@ -121,77 +129,67 @@ class _Task(NamedTuple):
     stochastic: bool
 
 
-class _Done(NamedTuple):
-    """Tells how far a batch is."""
-
-    progress: Progress | None
-    before: int
-    size: int
-    n: int
-
-    def __call__(self, share: float) -> None:
-        """By the share of its calls."""
-        if self.progress:
-            self.progress(self.before + int(self.size * share), self.n)
+# Both loops donate the registers: the buffers of a step are those of the one before, so that a
+# batch needs the memory of one.
 
 
-def _on_cpu(task: _Task, r: jax.Array, done: _Done) -> jax.Array:
-    """The registers [H, m, ...] after all calls.
+def _call_by_call(batch: _Batch, r: jax.Array, report: Callable[[float], None]) -> jax.Array:
+    """Run all calls of a batch on a CPU, and return the registers [H, m, ...] at the end.
 
-    A Python loop: XLA's convolutions do not use threads inside a scan on a CPU, and a call that
-    takes milliseconds does not feel its dispatch. Each call is waited for, so that progress is
-    true and Ctrl-C is heard.
+    A Python loop: XLA's convolutions do not use threads inside a scan on a CPU, and the dispatch
+    of a call that takes milliseconds is not felt. Each call is waited for, so that progress is true
+    and Ctrl-C is heard.
     """
-    calls = len(task.rows.alpha)
+    calls = len(batch.rows.alpha)
     for k in range(calls):
         if k:
-            done(k / calls)
-        row = Row(*(x[k] for x in task.rows))
-        r = task.program.one_row(
-            task.arrays, task.labels, r, row, task.keys, np.int32(k), task.noise,
-            stochastic=task.stochastic,
+            report(k / calls)
+        row = Row(*(x[k] for x in batch.rows))
+        r = batch.program.one_row(
+            batch.arrays, batch.labels, r, row, batch.keys, np.int32(k), batch.noise,
+            stochastic=batch.stochastic,
         )  # fmt: skip
         jax.block_until_ready(r)
     return r
 
 
-def _elsewhere(task: _Task, r: jax.Array, done: _Done) -> jax.Array:
-    """The same on an accelerator, at once: one scan, without a dispatch between two calls."""
-    return task.program.all_rows(
-        task.arrays, task.labels, r, task.rows, task.keys, task.noise,
-        stochastic=task.stochastic,
+def _one_scan(batch: _Batch, r: jax.Array, report: Callable[[float], None]) -> jax.Array:
+    """Run all calls of a batch on an accelerator, without a dispatch between two of them."""
+    return batch.program.all_rows(
+        batch.arrays, batch.labels, r, batch.rows, batch.keys, batch.noise,
+        stochastic=batch.stochastic,
     )  # fmt: skip
 
 
 @functools.partial(jax.jit, static_argnames=("shape", "registers"))
-def _begin(
+def _start(
     key: jax.Array, numbers: jax.Array, std: jax.Array, shape: tuple[int, ...], registers: int,
     noise: NoiseSpectrum | None,
 ) -> tuple[jax.Array, jax.Array]:  # fmt: skip
-    """The keys [m] of numbered samples, and their registers [H, m, *shape] at the start."""
+    """Make the keys [m] of numbered samples, and their registers [H, m, *shape] at the start."""
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
     return keys, first_registers(std * drawn(keys, 0, shape, std.dtype, noise), registers)
 
 
-class _Places:
-    """Where a batch and the denoiser's arrays go.
+class _Placement:
+    """The devices that a batch and the denoiser's arrays lie on.
 
-    All of it is put there, so that the registers are of one sharding from the first call on: of
-    another, the second call would be compiled again.
+    Everything is put there first, so that the registers have the same sharding at the first call as
+    afterwards: with another one, the second call would be compiled again.
     """
 
     def __init__(self, mesh: Mesh | None, arrays: list[Any]) -> None:
-        held = next((x.sharding for x in arrays if isinstance(x, jax.Array)), None)
+        given = next((x.sharding for x in arrays if isinstance(x, jax.Array)), None)
         self.ways = 1
         self.batch: Any
         if mesh is not None:
             # Axes of the explicit type would ask every operation of a network for its sharding.
             plain, axis = Mesh(mesh.devices, mesh.axis_names), mesh.axis_names[0]
             self.ways, self.batch = mesh.shape[axis], NamedSharding(plain, PartitionSpec(axis))
-        elif isinstance(held, NamedSharding) and held.num_devices > 1:
-            self.batch = NamedSharding(held.mesh, PartitionSpec())
+        elif isinstance(given, NamedSharding) and given.num_devices > 1:
+            self.batch = NamedSharding(given.mesh, PartitionSpec())
         else:
-            devices = jnp.zeros(()).devices() if held is None else held.device_set
+            devices = jnp.zeros(()).devices() if given is None else given.device_set
             self.batch = SingleDeviceSharding(next(iter(devices)))
 
     @property
@@ -200,28 +198,27 @@ class _Places:
         return next(iter(self.batch.device_set))
 
     def cut(self, x: np.ndarray) -> jax.Array:
-        """An array [m, ...] along the first axis of the mesh."""
+        """Put an array [m, ...] on the devices, cut along the first axis of the mesh."""
         return jax.device_put(x, self.batch)
 
     def whole(self, x: Any) -> jax.Array:
-        """An array on every device; one that is cut over them already stays so."""
-        held = getattr(x, "sharding", None)
+        """Put an array on every device; one that is cut over them already stays so."""
         if isinstance(self.batch, SingleDeviceSharding):
             return jax.device_put(x, self.batch)
-        there = (
-            isinstance(held, NamedSharding) and held.mesh.axis_names == self.batch.mesh.axis_names
-        )
-        spec = held.spec if there else PartitionSpec()  # type: ignore[union-attr]
-        return jax.device_put(x, NamedSharding(self.batch.mesh, spec))
+        given, mesh = getattr(x, "sharding", None), self.batch.mesh
+        spec = PartitionSpec()
+        if isinstance(given, NamedSharding) and given.mesh.axis_names == mesh.axis_names:
+            spec = given.spec
+        return jax.device_put(x, NamedSharding(mesh, spec))
 
 
 def batch_size(
     n: int, shape: tuple[int, ...], registers: int, batch: int | None, ways: int, device: Any
 ) -> int:
-    """Return the samples in one call: those given, or batches of about one size that fit.
+    """Return the number of samples in one call: the given one, or what fits.
 
-    By default one of few sizes, by the machine's memory and not what is free of it at the moment,
-    so that another n, or another call, finds its program compiled.
+    What fits is one of few sizes, and depends on the machine's memory rather than on what is free
+    of it at the moment, so that another n, or another call, finds its program compiled.
     """
     if batch is not None and checks.whole_number("batch", batch) % ways:
         raise UserError(
@@ -230,8 +227,9 @@ def batch_size(
     if batch is None:
         sample = 4 * int(np.prod(shape))
         fits = _memory(device) // 4 // (sample * (_ACTIVATIONS + registers))
-        most = _MOST.get(device.platform, _MOST_ELSEWHERE)
-        most = max(1, min(most, fits)) * (ways if device.platform != "cpu" else 1)
+        on_cpu = device.platform == "cpu"  # whose devices share the memory
+        most = max(1, min(_MOST_ON_CPU if on_cpu else _MOST_ELSEWHERE, fits))
+        most *= 1 if on_cpu else ways
         batch = min(shared_size(-(-n // -(-n // most))), most)
     else:
         batch = min(batch, shared_size(n))
@@ -239,7 +237,7 @@ def batch_size(
 
 
 def _memory(device: Any) -> int:
-    """Bytes: of an accelerator where it tells, of the machine for a CPU, else 16 GB."""
+    """Return the bytes of an accelerator or, for a CPU, of the machine; 16 GB where unknown."""
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return int(stats["bytes_limit"])
@@ -260,7 +258,7 @@ def _checked_mesh(mesh: Mesh | None) -> Mesh | None:
 
 
 def _checked_noise(noise: NoiseSpectrum | None, shape: tuple[int, ...]) -> NoiseSpectrum | None:
-    """The noise, if it is of samples of this shape; None where it is isotropic."""
+    """Return the noise of samples of a shape, or None where it is isotropic."""
     if noise is not None and noise.shape != shape:
         raise UserError(f"the noise is of samples of shape {noise.shape}, these are {shape}")
     kept = anisotropic(noise)
@@ -276,8 +274,13 @@ def _float(dtype: Any) -> Any:
     return dtype
 
 
-def _labels(labels: Any, n: int) -> np.ndarray:
-    found = np.asarray(labels)
-    if found.shape != (n,):
-        raise UserError(f"labels has shape {found.shape}: give one label for each of n = {n}")
-    return found
+def checked_labels(labels: Any, n: int) -> np.ndarray:
+    """Return one label for each of n samples.
+
+    Raises:
+      UserError: for another number of labels.
+    """
+    labels = np.asarray(labels)
+    if labels.shape != (n,):
+        raise UserError(f"labels has shape {labels.shape}: give one label for each of n = {n:,}")
+    return labels

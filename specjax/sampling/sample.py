@@ -1,7 +1,7 @@
 """Running a plan with a real denoiser.
 
-:func:`call_row` is one row of a plan, network included; what runs a plan runs it, whether by the
-scan here or by the Python loop of :mod:`specjax.sampling.generate`.
+:func:`call_row` is one row of a plan with the network. Both the scan here and the Python loop of
+:mod:`specjax.sampling.generate` run it.
 """
 
 from __future__ import annotations
@@ -35,8 +35,10 @@ def sample(
     of one sample the result is sample i of :func:`specjax.generate` with that seed.
 
     Args:
-      plan: K rows. denoise: ``(x, alpha, sigma) -> x0`` on arrays of ``shape``.
-      key: a typed PRNG key; the result is a function of it. shape: of the samples [...].
+      plan: K rows.
+      denoise: ``(x, alpha, sigma) -> x0`` on arrays of ``shape``.
+      key: a typed PRNG key, which decides all noise.
+      shape: of the samples [...].
       start: white noise [...] to start from; drawn from the key by default.
       noise: of the forward process, on the last axes of the samples; isotropic by default. In
         directions without noise samples stay 0.
@@ -69,25 +71,25 @@ def sample(
 
     first = jnp.asarray(plan.start, dtype) * colored(noise, jnp.asarray(start, dtype))
     filled = first_registers(first, plan.registers)
-    found = scan_rows(denoise, filled, rows, pushed if plan.stochastic else None)[0]
-    return without_rounding(found, noise)
+    last = scan_rows(denoise, filled, rows, pushed if plan.stochastic else None)
+    return without_rounding(last[0], noise)
 
 
 def first_registers(first: jax.Array, registers: int) -> jax.Array:
-    """The registers [H, ...] before the first call: the sample [...] and zeros."""
+    """Return the registers [H, ...] before the first call: the sample [...] and zeros."""
     rest = jnp.zeros((registers - 1, *first.shape), first.dtype)
     return jnp.concatenate([first[None], rest])
 
 
 def call_row(denoise: Denoiser, r: jax.Array, row: Row, noise: jax.Array | None) -> jax.Array:
-    """The registers [H, ...] after one row: a call of the denoiser and :func:`advance`."""
+    """Return the registers [H, ...] after one row: a call of the denoiser and :func:`advance`."""
     return jnp.asarray(advance(r, row, denoise(r[0], row.alpha, row.sigma), noise), r.dtype)
 
 
 def scan_rows(
     denoise: Denoiser, r: jax.Array, rows: Row, noise: Callable[[jax.Array], jax.Array] | None
 ) -> jax.Array:
-    """The registers [H, ...] after all K rows; ``noise(k)`` [...] is that of row k, if any."""
+    """Return the registers [H, ...] after all K rows; ``noise(k)`` [...] is that of row k."""
 
     def step(r: jax.Array, row_and_index: tuple[Row, jax.Array]) -> tuple[jax.Array, None]:
         row, k = row_and_index

@@ -84,21 +84,21 @@ class Sampler:
                 raise UserError(f"{option} = {given!r}: give a number of Python's, or a name")
         plain = {k: x.item() if isinstance(x, np.generic) else x for k, x in options.items()}
         chosen = tuple(sorted({**dict(self.options), **plain}.items()))
-        made = dataclasses.replace(self, options=chosen)
-        made.rows(level_steps(np.arange(3.0), "vp"))  # refuses values out of bounds
-        return made
+        sampler = dataclasses.replace(self, options=chosen)
+        sampler.rows(level_steps(np.arange(3.0), "vp"))  # refuses values out of bounds
+        return sampler
 
     def rows(self, steps: LevelSteps) -> ScaledRows:
         """Return the coefficients of S steps in scaled coordinates; traceable."""
         return self.function(steps, **dict(self.options))
 
     def __repr__(self) -> str:
-        """Write it as a user would."""
+        """Write the sampler as a user would make it."""
         return f"{self.name}({', '.join(f'{k}={v!r}' for k, v in self.options)})"
 
 
 def _stack(xp: ModuleType, table: list[list[Array]]) -> Array:
-    """[K, H, H] or [K, H] from a nested list of [K] columns."""
+    """Stack a nested list of [K] columns into [K, H, H], or [K, H]."""
     return xp.stack([xp.stack(row, -1) if isinstance(row, list) else row for row in table], -2)
 
 
@@ -113,9 +113,9 @@ def _one_register(t: LevelSteps, keep: Array, pull: Array, push: Array | None) -
 
 
 def _log_eta_ratio(t: LevelSteps, eta: float) -> Array:
-    """log of the part of x / s that survives a step: ``-h/2 + log sqrt(1 - eta^2 (1 - e^-h))``.
+    """Compute the log of a step's ratio, ``-h/2 + log sqrt(1 - eta^2 (1 - e^-h))``.
 
-    Two forms: ``log1p`` for small steps, ``logaddexp`` where 1 - e^-h rounds to 1.
+    It has two forms: ``log1p`` for small steps, ``logaddexp`` where 1 - e^-h rounds to 1.
     """
     xp = t.xp
     if eta == 0:
@@ -127,9 +127,9 @@ def _log_eta_ratio(t: LevelSteps, eta: float) -> Array:
 
 
 def eta_family(t: LevelSteps, *, eta: float) -> ScaledRows:
-    """DDIM's family (2010.02502, eq. 12 and 16): eta = 0 is DDIM, 1 is DDPM.
+    """Return the rows of DDIM's family (2010.02502, eq. 12 and 16): eta = 0 is DDIM, 1 is DDPM.
 
-    Also k-diffusion's ancestral Euler: in scaled coordinates the two are one formula, with
+    It is k-diffusion's ancestral Euler, too: in scaled coordinates the two are one formula, with
     ``s_down = s_next sqrt(1 - eta^2 (1 - e^-h))`` and ``s_up = eta s_next sqrt(1 - e^-h)``.
     """
     eta = checks.number("eta", eta, 0, 1, "a number from 0 (DDIM) to 1 (DDPM)")
@@ -191,13 +191,16 @@ def _heun(t: LevelSteps) -> ScaledRows:
 
 
 def _past_weight(t: LevelSteps) -> Array:
-    """``h / (2 h_prev)``: how far 2M leans on the past estimate; 0 at both ends (Euler)."""
+    """Compute 2M's weight of the past estimate, ``h / (2 h_prev)``; 0 at both ends (Euler)."""
     previous = t.xp.concatenate([t.h[:1], t.h[:-1]])
     return t.xp.where((t.age == 0) | t.last, 0.0, t.h / (2 * previous))
 
 
 def _two_estimates(t: LevelSteps, log_ratio: Array, push: Array | None) -> ScaledRows:
-    """x' = ratio x + (1 - ratio) ((1 + c) d - c d_previous); ``r[1]`` is the last estimate."""
+    """Return the rows of x' = ratio x + (1 - ratio) ((1 + c) d - c d_previous).
+
+    The register ``r[1]`` holds the previous estimate.
+    """
     xp = t.xp
     ratio = xp.where(t.last, 0.0, xp.exp(log_ratio))
     blend = xp.where(t.last, 1.0, -xp.expm1(log_ratio))
@@ -290,8 +293,8 @@ def sampler_of(given: str | SamplerLike, **options: Any) -> SamplerLike:
       UserError: for an unknown name or option, a value out of bounds, and for what is no sampler.
     """
     if isinstance(given, str):
-        found = SAMPLERS[checks.one_of("sampler", given, SAMPLERS)]
-        return found(**options) if options else found
+        named = SAMPLERS[checks.one_of("sampler", given, SAMPLERS)]
+        return named(**options) if options else named
     if not (hasattr(given, "rows") and hasattr(given, "name")):
         raise UserError(
             f"sampler = {given!r}: give a name in specjax.SAMPLERS, or an object with a name and a "
@@ -305,7 +308,7 @@ def sampler_of(given: str | SamplerLike, **options: Any) -> SamplerLike:
 
 
 def is_of_package(sampler: SamplerLike) -> bool:
-    """Tell the samplers of the package, with whatever options, from those of somebody else's."""
+    """Tell whether a sampler is one of the package, with any options."""
     own = SAMPLERS.get(sampler.name)
     return own is not None and getattr(sampler, "function", None) is own.function
 

@@ -18,11 +18,16 @@ from specjax.schedules.schedule import alpha_sigma
 class LevelSteps(NamedTuple):
     """The S steps between S + 1 levels, safe to divide by and to differentiate.
 
-    ``h`` is the width in logsnr (1 where the step is ``last``, that is, ends at s = 0), ``now``
-    and ``after`` the logsnr at its two ends (``after`` is +inf where last), ``s`` and ``s_next``
-    the scaled noise levels, ``kernel_std`` the standard deviation of the forward kernel from the
-    next level to this one, in the scaled coordinate of the next level. ``age`` counts the steps
-    behind each one, for samplers that remember; rows of negative age are idle in the end.
+    Attributes:
+      xp: the array library of the levels, ``numpy`` or ``jax.numpy``.
+      now, after: logsnr at both ends of a step; ``after`` is +inf where the step is ``last``.
+      h: the width in logsnr, 1 where last.
+      last: whether a step ends at s = 0.
+      s, s_next: the scaled noise levels at both ends.
+      kernel_std: the standard deviation of the forward kernel from the next level to this one, in
+        the scaled coordinate of the next level.
+      age: how many steps lie behind each one, for samplers that remember; steps of negative age
+        are idle.
     """
 
     xp: ModuleType
@@ -40,9 +45,9 @@ class ScaledRows(NamedTuple):
     """A plan of K calls and H registers in scaled coordinates.
 
     Attributes:
-      called: [K], logsnr of each call. entered, left: [K], logsnr that the registers which hold
-        samples are at before and after the row.
-      keep: [K, H, H], pull: [K, H], push: [K, H], the coefficients of the step.
+      called: [K], logsnr of each call.
+      entered, left: [K], logsnr of the registers which hold samples, before and after the row.
+      keep, pull, push: [K, H, H], [K, H] and [K, H], the coefficients of the step.
       holds_sample: [H], which registers hold samples; the others hold estimates or slopes, which
         are not scaled.
       stochastic: whether any ``push`` is not zero.
@@ -95,8 +100,8 @@ def plan_of_levels(
 ) -> SamplerPlan:
     """Compute the plan along levels [S + 1] of which the first ``idle`` steps do nothing.
 
-    So one compilation serves several S: ``idle`` may be traced, and the levels before the first
-    that counts may be anything that rises.
+    One compilation so serves several S, padded to one: ``idle`` may be traced, and the levels of
+    idle steps may be anything that rises. Idle rows keep the registers and use no answer.
     """
     steps = level_steps(logsnr, process, idle)
     return plan_of_rows(sampler.rows(steps), steps, process, idle)
@@ -109,7 +114,7 @@ def plan_of_rows(
     xp = t.xp
 
     def scale(logsnr: Array) -> Array:
-        """[K, H]: alpha for the registers that hold samples, 1 for the others."""
+        """Return [K, H]: alpha for the registers that hold samples, 1 for the others."""
         alpha = alpha_sigma(logsnr, process)[0]
         return xp.stack([alpha if s else xp.ones_like(alpha) for s in rows.holds_sample], -1)
 

@@ -33,11 +33,11 @@ class Row(NamedTuple):
 @value(data=["alpha", "sigma", "keep", "pull", "push", "start"], static=["stochastic"])
 @dataclass(frozen=True, eq=False)
 class SamplerPlan:
-    """K denoiser calls and what is done with their answers.
+    """The K denoiser calls of a sampler and what is done with their answers.
 
     Attributes:
       alpha, sigma: [K], the level of each call.
-      keep: [K, H, H], pull: [K, H], push: [K, H]: the coefficients of the step.
+      keep, pull, push: [K, H, H], [K, H] and [K, H], the coefficients of the step.
       start: standard deviation of the noise that ``r[0]`` starts from; other registers are 0.
       stochastic: whether any ``push`` is not zero.
     """
@@ -57,20 +57,23 @@ class SamplerPlan:
 
     @property
     def calls(self) -> int:
-        """K: the number of denoiser calls."""
+        """K, the number of denoiser calls."""
         return int(self.keep.shape[0])
 
     @property
     def registers(self) -> int:
-        """H: the number of registers."""
+        """H, the number of registers."""
         return int(self.keep.shape[-1])
 
 
 def advance(r: Array, row: Row, d: Array, z: Array | None) -> Array:
-    """One row of a plan: ``keep r + pull d + push z``.
+    """Take one row of a plan: ``keep r + pull d + push z``.
 
     Args:
-      r: registers [H, ...]. d: the estimate [...]. z: unit noise [...], or None without noise.
+      r: registers [H, ...].
+      row: the coefficients.
+      d: the estimate [...].
+      z: unit noise [...], or None without noise.
 
     The sum over registers is written out: H is 1 to 5, and a matrix product would round to
     tf32 or bfloat16 on accelerators.
@@ -86,9 +89,9 @@ def advance(r: Array, row: Row, d: Array, z: Array | None) -> Array:
 
 
 def pad_to_share(plan: SamplerPlan) -> SamplerPlan:
-    """Where its numbers are known, padded to a power of four of calls, from 16 on.
+    """Pad a plan of known numbers to a power of four of calls, at least 16.
 
-    So that plans of any number of steps share few compilations on the host.
+    Plans of any number of steps so share few compilations on the host.
     """
     if concrete(plan.keep) is None:
         return plan
@@ -97,7 +100,7 @@ def pad_to_share(plan: SamplerPlan) -> SamplerPlan:
 
 
 def pad(plan: SamplerPlan, calls: int) -> SamplerPlan:
-    """The same plan with idle rows at its end (a call whose answer is not used)."""
+    """Add idle rows, calls whose answers are not used, at the end of a plan."""
     extra = calls - plan.calls
     if extra <= 0:
         return plan
@@ -110,7 +113,7 @@ def pad(plan: SamplerPlan, calls: int) -> SamplerPlan:
 
 
 def drop_idle(plan: SamplerPlan) -> SamplerPlan:
-    """The plan without rows that do nothing; unchanged while its numbers are traced."""
+    """Drop rows that do nothing from a plan; it is unchanged while its numbers are traced."""
     keep, pull, push = concrete(plan.keep), concrete(plan.pull), concrete(plan.push)
     if keep is None or pull is None or push is None:
         return plan

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from specjax.gaussian.probe import Probe
-from specjax.gaussian.probe_bands import Band, bands, noise_of, title
 from specjax.report.figures.panels import DASHED, new_figure, styled
 from specjax.report.figures.style import GUIDE, INK, STRONG
+from specjax.report.probe_bands import Band, bands, noise_words, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +30,7 @@ def probe_figure(probe: Probe) -> Figure:
     """
     every_band = bands(probe)
     title_line = f"Probe of {title(probe)}"
-    figure = new_figure(13.5, 5.0, "\n".join(filter(None, [title_line, noise_of(probe)])))
+    figure = new_figure(13.5, 5.0, "\n".join(filter(None, [title_line, noise_words(probe)])))
     gains, errors, every_direction = figure.subplots(1, 3, width_ratios=(1, 1, 1.2))
     _draw_gains(gains, probe, every_band)
     _draw_errors(errors, probe, every_band)

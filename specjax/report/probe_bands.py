@@ -9,15 +9,17 @@ import numpy as np
 
 from specjax.gaussian.probe import Probe
 
-_BANDS = 5
-
 
 class Band(NamedTuple):
-    """Directions of neighbouring eigenvalues: ranks from ``first`` to ``last``, from 1.
+    """A band of directions of neighbouring eigenvalues.
 
-    ``gain``, ``wiener_gain``, ``gain_error`` [L] are averages over its directions (the last the
-    standard error, taking directions as independent); ``error``, ``wiener_error``, ``excess``
-    [L] sums.
+    Attributes:
+      first, last: ranks of its directions, counted from 1.
+      eigenvalues: of its directions.
+      gain, wiener_gain: [L], averages over its directions.
+      gain_error: [L], standard error of the gain, taking directions as independent.
+      error, wiener_error, excess: [L], sums over its directions.
+      excess_error: [L], standard error of the excess.
     """
 
     first: int
@@ -33,20 +35,20 @@ class Band(NamedTuple):
 
     @property
     def ratio(self) -> np.ndarray:
-        """The error over Wiener's [L], by the excess, which is what is known well."""
+        """The error over Wiener's [L], computed from the excess, which is known best."""
         return 1 + self.excess / self.wiener_error
 
     @property
     def name(self) -> str:
-        """The ranks and the variance."""
+        """The ranks and the mean eigenvalue, for legends and tables."""
         ranks = str(self.first) if self.first == self.last else f"{self.first} to {self.last}"
         return f"{ranks} ({self.eigenvalues.mean():.2g})"
 
 
-def bands(probe: Probe, count: int = _BANDS) -> list[Band]:
-    """The directions in at most ``count`` bands, evenly over the logarithm of the rank.
+def bands(probe: Probe, count: int = 5) -> list[Band]:
+    """Put the directions into at most ``count`` bands, evenly over the logarithm of the rank.
 
-    Directions of no variance are left out.
+    Directions without variance are left out.
     """
     lam = np.asarray(probe.spectrum.eigenvalues, np.float64)
     order = np.argsort(-lam, kind="stable")[: int((lam > 0).sum())]
@@ -75,14 +77,14 @@ def _band(probe: Probe, lam: np.ndarray, members: np.ndarray, first: int) -> Ban
     )
 
 
-def noise_of(probe: Probe) -> str | None:
-    """The noise it was probed under, in words; None for white noise."""
+def noise_words(probe: Probe) -> str | None:
+    """Say under which noise the denoiser was probed; None for white noise."""
     noise = probe.spectrum.noise
     return None if noise is None else f"under {noise.name} noise; variances are over the noise's"
 
 
 def title(probe: Probe) -> str:
-    """What was probed, in words."""
+    """Say what was probed, and on what."""
     source = probe.source
     of = f"{source['run']} at step {source['step']:,}" if "run" in source else "a denoiser"
     of += {"told": ", told the classes", "untold": ", not told the classes"}.get(
