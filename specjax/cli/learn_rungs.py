@@ -16,7 +16,7 @@ from specjax._core import checks
 from specjax.cli.console import progress, status
 from specjax.cli.data import Reading, skipped
 from specjax.cli.evaluate_sources import is_run as is_run_folder
-from specjax.cli.run_data import data_of_run
+from specjax.cli.runs import data_of_run
 from specjax.cli.sample import step_of
 from specjax.files.forward_noise import ForwardNoise
 from specjax.noise.noise_spectrum import NoiseSpectrum

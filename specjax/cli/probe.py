@@ -16,7 +16,7 @@ from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Reading, skipped
-from specjax.cli.run_data import data_of_run
+from specjax.cli.runs import data_of_run
 from specjax.cli.sample import step_of
 
 if TYPE_CHECKING:
