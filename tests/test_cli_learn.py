@@ -7,10 +7,10 @@ import jax
 import numpy as np
 import pytest
 from checks import by_default
+from specjax.gaussian.objective import loss_of_plan
 
 import specjax as sx
 from specjax.fitting.compare import heuristics
-from specjax.gaussian.objective import loss_of_plan
 from specjax.noise.families import noise_spectrum
 from specjax.noise.noise_spectrum import same_noise
 from specjax.noise.whitening import effective

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -14,10 +13,9 @@ from specjax import data as datasets
 from specjax import files
 from specjax._core import checks
 from specjax.cli.console import progress, status
-from specjax.cli.data import Reading, skipped
-from specjax.cli.evaluate_sources import is_run as is_run_folder
-from specjax.cli.runs import data_of_run
-from specjax.cli.sample import step_of
+from specjax.cli.data import Reading, remark_on_skipped
+from specjax.cli.runs import data_of_run, step_of
+from specjax.cli.runs import is_run as is_run_folder
 from specjax.files.forward_noise import ForwardNoise
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.spectra.spectrum import Spectrum
@@ -191,8 +189,7 @@ def _whole(rungs: Rungs, opened: datasets.Dataset) -> datasets.Dataset:
     """All samples as one array."""
     with progress("data", "samples", long=True) as update:
         collected = datasets.collect(opened, progress=update)
-    if opened.skipped:
-        print(f"specjax: {skipped(opened, rungs.reading.limit)}", file=sys.stderr)
+    remark_on_skipped(opened, rungs.reading)
     return replace(opened, samples=collected.samples)
 
 

@@ -1,8 +1,8 @@
-"""``specjax train``: a network on data, to a folder that ``sample`` and ``evaluate`` take."""
+"""``specjax train`` and ``specjax train-features``: networks on data, and classifiers of them."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,11 +10,11 @@ import numpy as np
 import tyro
 
 from specjax import data as datasets
-from specjax._core import checks
 from specjax._core.checks import UserError
-from specjax.cli.console import print_json, progress, status
-from specjax.cli.data import Reading, skipped
+from specjax.cli.console import print_json, progress
+from specjax.cli.data import Reading, remark_on_skipped
 from specjax.cli.processes import Processes
+from specjax.evaluate.classifier_training import TrainOptions
 from specjax.files.forward_noise import ISOTROPIC, ForwardNoise
 from specjax.nn.config import (
     KeepingConfig,
@@ -26,6 +26,7 @@ from specjax.nn.config import (
 )
 
 if TYPE_CHECKING:
+    from specjax.evaluate.classifier_features import ClassifierFeatures
     from specjax.nn.run import Run
 
 
@@ -41,15 +42,13 @@ class Corrupting:
 
     def check(self) -> None:
         """Refuse what can be refused before the data are read."""
-        if self.corrupt is None and self.corrupt_std is not None:
-            raise UserError(
-                f"corrupt_std = {self.corrupt_std!r} is that of --corrupt: give the band, too"
-            )
         if self.corrupt is not None:
             datasets.corrupted(np.zeros((1, 64, 64)), self.corrupt, self._std)
+        elif self.corrupt_std is not None:
+            raise UserError(f"corrupt_std = {self.corrupt_std} without corrupt: give the band, too")
 
-    def of(self, data: datasets.Dataset, config: TrainConfig) -> datasets.Dataset:
-        """The data with the noise, in a basis in which the forward noise can leave it out."""
+    def corrupted(self, data: datasets.Dataset, config: TrainConfig) -> datasets.Dataset:
+        """Return the data with the noise, in a basis in which the forward noise can omit it."""
         if self.corrupt is None:
             return data
         basis = config.forward.noise_basis
@@ -65,7 +64,7 @@ class Corrupting:
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
-    """Train a network on data. Started again, it goes on where it was ended."""
+    """Train a network on data. A run that was interrupted goes on where it ended."""
 
     data: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA")]] = tyro.MISSING
     """built-in set (digits, patches), tfds:NAME[/CONFIG][:SPLIT], .npy/.npz file of samples
@@ -87,61 +86,102 @@ class Train:
     """print JSON instead of a line"""
 
     def run(self) -> None:
-        """Data, then training; then where it ended."""
+        """Open the data, train, and print where the training ended."""
         config = TrainConfig(
             model=self.model, noise=self.noise, forward=self.forward, loss=self.loss,
             optimiser=self.optimiser, keeping=self.keeping, seed=self.reading.seed,
         )  # fmt: skip
         config.check()
         self.corrupting.check()
-        checks.whole_number("model_devices", self.model_devices)
         self.processes.join()
         import jax
 
-        from specjax.nn.log import read_metrics
         from specjax.nn.sharding import mesh_of
         from specjax.nn.training import train
 
-        with status(f"opening {self.data}"):
-            opened = self.corrupting.of(datasets.open(self.data, self.reading), config)
         mesh = mesh_of(self.model_devices)
+        opened = self.corrupting.corrupted(self.reading.open(self.data), config)
         with progress("training", "steps", long=True) as update:
             run = train(opened, self.out, config, mesh=mesh, progress=update)
-        if jax.process_index():  # the first process tells
-            return
-        if opened.skipped:
-            print(f"specjax: {skipped(opened, self.reading.limit)}", file=sys.stderr)
-        self._tell(run, config, read_metrics(run.folder))
+        if jax.process_index() == 0:
+            remark_on_skipped(opened, self.reading)
+            self._print(run, config)
 
-    def _tell(self, run: Run, config: TrainConfig, lines: list[dict[str, Any]]) -> None:
-        """Where it ended, and what the terms took."""
+    def _print(self, run: Run, config: TrainConfig) -> None:
+        from specjax.nn.log import read_metrics
         from specjax.nn.terms import shares
 
-        known = {line["step"]: line.get("validation_loss") for line in lines}
-        loss, weights, costs = known.get(run.step), config.loss.weights, shares(lines, config.loss)
+        lines = read_metrics(run.folder)
+        loss = {line["step"]: line.get("validation_loss") for line in lines}.get(run.step)
+        weights, costs = config.loss.weights, shares(lines, config.loss)
+        facts: dict[str, Any] = {
+            "run": self.out,
+            "steps": config.optimiser.steps,
+            "best_step": run.step,
+            "validation_loss": loss,
+            "noise": ISOTROPIC if run.noise is None else run.noise.name,
+            "terms": {
+                name: {"weight": weights[name], "share_of_step_time": costs[name]}
+                for name in weights
+            },
+        }
         if self.json:
-            print_json(
-                {
-                    "run": self.out,
-                    "steps": config.optimiser.steps,
-                    "best_step": run.step,
-                    "validation_loss": loss,
-                    "noise": ISOTROPIC if run.noise is None else run.noise.name,
-                    "terms": {
-                        name: {"weight": weights[name], "share_of_step_time": costs[name]}
-                        for name in weights
-                    },
-                }
-            )
+            print_json(facts)
             return
         under = "" if run.noise is None else f" under {run.noise.name} noise"
         print(
-            f"trained {config.optimiser.steps:,} steps{under}, best at {run.step:,} "
-            f"(validation loss {'unknown' if loss is None else f'{loss:.4g}'}): {self.out}"
+            f"trained {config.optimiser.steps:,} steps{under}, best at step {run.step:,} "
+            f"(validation loss {_known(loss, '{:.4g}')}): {self.out}"
         )
         if costs:
-            told = (
-                f"{name} {'unknown' if share is None else f'{100 * share:.2g} %'}"
-                for name, share in costs.items()
+            shown = (f"{name} {_known(share, '{:.2%}')}" for name, share in costs.items())
+            print(f"share of a step's time that each loss term took: {', '.join(shown)}")
+
+
+def _known(value: float | None, form: str) -> str:
+    return "unknown" if value is None else form.format(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainFeatures:
+    """Train a classifier of a labelled set, for Fréchet distances on its features."""
+
+    data: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA")]] = tyro.MISSING
+    """digits, tfds:NAME[/CONFIG][:SPLIT], .npz file with labels, or folder of images or of sound
+    with a subfolder for each class"""
+    out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "features.npz"
+    """the file to write (.npz), or a folder for it"""
+    reading: Reading = field(default_factory=Reading)
+    training: TrainOptions = field(default_factory=TrainOptions)
+    cache: str | None = None
+    """a .npy file for samples that exceed the memory"""
+    json: bool = False
+    """print JSON instead of a line"""
+
+    def run(self) -> None:
+        """Read the data, train the classifier, and write its features."""
+        from specjax.evaluate.classifier_features import features_path, save_features
+        from specjax.evaluate.classifier_training import check_labelled, train_features
+
+        features_path(self.out)
+        opened = self.reading.open(self.data)
+        check_labelled(opened)
+        self.training.check(tuple(opened.source["shape"]))
+        with progress("reading", "samples", long=True) as update:
+            collected = datasets.collect(opened, cache=self.cache, progress=update)
+        remark_on_skipped(opened, self.reading)
+        with progress("training", "steps", long=True) as update:
+            features = train_features(
+                opened, collected, self.training, seed=self.reading.seed, progress=update
             )
-            print(f"of a step's time, the terms took: {', '.join(told)}")
+        self._print(features, features.source, str(save_features(self.out, features)))
+
+    def _print(self, features: ClassifierFeatures, source: Mapping[str, Any], written: str) -> None:
+        if self.json:
+            print_json({"features": written, "distance": features.distance_name, **source})
+            return
+        print(
+            f"{source['accuracy']:.2%} of {source['held_out']:,} held-out samples are classified "
+            f"correctly ({len(features.classes)} classes, learned from {source['learned_from']:,})"
+        )
+        print(f"{written}: gives the {features.distance_name}")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from specjax.files import corrections_document, numbers
-from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.fitting.learned import LearnedResult
 from specjax.report.fit import denoiser_name, fit_state
 from specjax.report.table import Column, Table, report_console
 from specjax.report.words import count, with_options
@@ -16,38 +16,29 @@ from specjax.schedules.grids import TrainingGrid
 from specjax.schedules.schedule import NoiseSchedule
 
 
-def print_show(shown: Any, grid: TrainingGrid) -> None:
+def print_show(shown: LearnedResult, grid: TrainingGrid) -> None:
     """Print where a schedule or plan comes from, its levels, and a plan's corrections."""
-    console, schedule = report_console(), _schedule_of(shown)
+    console, schedule = report_console(), shown.schedule
     for name, text in _origin(shown).items():
         console.print(f"{name}: {text}")
     end = "noise-free" if schedule.ends_clean else "noisy: a 0 is not among its sigmas"
     console.print(f"{schedule.steps} steps, noisy to clean; the last level is {end}")
     console.print("sigma is VE's, sqrt(1 / alpha_bar - 1)")
     _table("level", _levels(schedule, grid)).print(console)
-    if getattr(shown, "corrections", None) is not None:
+    if shown.corrections is not None:
         _table("step", _corrections(shown.corrections)).print(console)
 
 
-def show_json(shown: Any, grid: TrainingGrid) -> dict[str, Any]:
+def show_json(shown: LearnedResult, grid: TrainingGrid) -> dict[str, Any]:
     """Give the levels in every form, and a plan's corrections, for machines."""
-    schedule = _schedule_of(shown)
     levels = {
         name: [None if x == "nan" else x for x in numbers(column)]
-        for name, column in _levels(schedule, grid).items()
+        for name, column in _levels(shown.schedule, grid).items()
     }
-    document = {"about": _origin(shown), "steps": schedule.steps, "levels": levels}
-    if _is_plan(shown):
+    document = {"about": _origin(shown), "steps": shown.steps, "levels": levels}
+    if shown.corrections is not None:
         document["corrections"] = corrections_document(shown.corrections)
     return document
-
-
-def _schedule_of(shown: Any) -> NoiseSchedule:
-    return shown if isinstance(shown, NoiseSchedule) else shown.schedule
-
-
-def _is_plan(shown: Any) -> bool:
-    return bool(getattr(shown, "prior", None))
 
 
 def _levels(schedule: NoiseSchedule, grid: TrainingGrid) -> dict[str, np.ndarray]:
@@ -76,24 +67,21 @@ def _table(numbered: str, columns: dict[str, np.ndarray]) -> Table:
     return Table("", heads, rows)
 
 
-def _origin(shown: Any) -> dict[str, str]:
+def _origin(shown: LearnedResult) -> dict[str, str]:
     """Say where a learned schedule or plan comes from, a line a fact."""
-    if isinstance(shown, NoiseSchedule):
+    if shown.kept == "given":  # anybody's levels
         return {}
-    source, noise = shown.source, getattr(shown, "noise", None)
+    source = shown.source
     data = (
         f"{source.get('name', 'unknown')}, {source.get('samples', '?')} samples, "
         f"range {source.get('data_range')}"
     )
-    specific = _plan_facts(shown) if _is_plan(shown) else _fit_facts(shown)
-    return {"data": data, "noise": _noise_name(noise), **specific}
+    specific = _plan_facts(shown) if shown.nodes is None else _fit_facts(shown)  # fits have nodes
+    noise = "isotropic" if shown.noise is None else shown.noise.name
+    return {"data": data, "noise": noise, **specific}
 
 
-def _noise_name(noise: NoiseSpectrum | None) -> str:
-    return "isotropic" if noise is None else noise.name
-
-
-def _fit_facts(fit: Any) -> dict[str, str]:
+def _fit_facts(fit: LearnedResult) -> dict[str, str]:
     return {
         "spectrum": str(fit.source.get("fingerprint", "unknown"))[:16],
         "denoiser": denoiser_name(fit),
@@ -103,7 +91,7 @@ def _fit_facts(fit: Any) -> dict[str, str]:
     }
 
 
-def _plan_facts(plan: Any) -> dict[str, str]:
+def _plan_facts(plan: LearnedResult) -> dict[str, str]:
     sampler = with_options(plan.sampler, plan.sampler_options)
     rows = f"the steps of {sampler}"
     if plan.corrections is not None:
@@ -119,7 +107,7 @@ def _plan_facts(plan: Any) -> dict[str, str]:
     }
 
 
-def _best_heuristic(result: Any, form: str) -> str:
+def _best_heuristic(result: LearnedResult, form: str) -> str:
     if not result.baselines:
         return ""
     name = min(result.baselines, key=result.baselines.__getitem__)
