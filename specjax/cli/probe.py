@@ -15,7 +15,7 @@ from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, remark, status
 from specjax.cli.data import Reading, remark_on_skipped
-from specjax.cli.runs import data_of_run, step_of
+from specjax.cli.runs import data_of_run, open_run
 
 if TYPE_CHECKING:
     from specjax.gaussian.probe import Probe
@@ -54,7 +54,6 @@ class ProbeCommand:
     def run(self) -> None:
         """Probe the network of a run on data; write the file and the picture; print the tables."""
         from specjax.gaussian.probe import check_options
-        from specjax.nn.run import open_run
         from specjax.report import probe as report
 
         levels = np.linspace(*self.logsnr_range, checks.whole_number("levels", self.levels))
@@ -62,9 +61,8 @@ class ProbeCommand:
         written = [files.check_folder(self.out, ".npz")]
         if self.plot:
             written.append(files.check_folder(written[0].with_suffix(".png")))
-        with status(f"opening {self.run_folder}"):
-            run = open_run(self.run_folder, step_of(self.step))
-            opened = data_of_run(run, self.run_folder, self.against, self.reading)
+        run = open_run(self.run_folder, self.step)
+        opened = data_of_run(run, self.run_folder, self.against, self.reading)
         probe = self._probe(run, opened, levels)
         with status("writing"):
             files.save(written[0], probe)

@@ -12,6 +12,7 @@ from specjax import data as datasets
 from specjax import files
 from specjax._core import checks, distributed
 from specjax._core.checks import UserError
+from specjax._core.extras import import_extra
 from specjax.cli.console import status
 from specjax.cli.data import Reading
 from specjax.cli.schedules import SPECTRAL, schedule_for
@@ -33,8 +34,17 @@ def is_run(path: str) -> bool:
     return (Path(path) / "run.json").is_file()
 
 
+def open_run(folder: str, step: str) -> Run:
+    """Open a run at the checkpoint that ``--step`` names: best, last or a number."""
+    import_extra("flax.nnx", "train", f"the network of {folder}")
+    from specjax.nn import run
+
+    with status(f"opening {folder}"):
+        return run.open_run(folder, step_of(step))
+
+
 def step_of(text: str) -> str | int:
-    """Convert ``--step`` to what ``open_run`` takes."""
+    """Convert ``--step`` to what :func:`specjax.nn.open_run` takes."""
     return int(text) if text.isdecimal() else text
 
 
@@ -86,10 +96,7 @@ class RunSampling:
         """Open the run at its checkpoint, with the devices that are asked for."""
         if self.devices is not None:
             distributed.use_all_cores(self.devices)
-        from specjax.nn.run import open_run
-
-        with status(f"opening {folder}"):
-            return open_run(folder, step_of(self.step))
+        return open_run(folder, self.step)
 
     def mesh(self) -> Mesh | None:
         """Return a mesh of this process's devices; None for a single one."""

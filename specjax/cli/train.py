@@ -11,6 +11,7 @@ import tyro
 
 from specjax import data as datasets
 from specjax._core.checks import UserError
+from specjax._core.extras import import_extra
 from specjax.cli.console import print_json, progress
 from specjax.cli.data import Reading, remark_on_skipped
 from specjax.cli.processes import Processes
@@ -93,6 +94,7 @@ class Train:
         )  # fmt: skip
         config.check()
         self.corrupting.check()
+        import_extra("flax.nnx", "train", "training a network")
         self.processes.join()
         import jax
 
