@@ -14,6 +14,7 @@ early.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Callable
@@ -59,13 +60,31 @@ _DESCRIPTION = (
 )
 
 
+def join_help_lines(options: type) -> None:
+    """Make a paragraph of the doc of each field; tyro would keep the line breaks of the source."""
+    from docstring_parser import parse_from_object  # of tyro
+
+    docs: dict[str, str] = {}
+    for base in options.__mro__[-2::-1]:
+        docs |= {one.arg_name: one.description for one in parse_from_object(base).params}
+    for one in dataclasses.fields(options):
+        if isinstance(one.default_factory, type):
+            join_help_lines(one.default_factory)
+        elif one.name in docs:
+            one.metadata = {"help": " ".join(docs[one.name].split())}  # which tyro prefers
+
+
 def main(argv: list[str] | None = None) -> None:
     """Run the command that the arguments name; exit with 2 after a mistake of the user's."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if {"-h", "--help"} & set(arguments):
+        for options in COMMANDS.values():
+            join_help_lines(options)
     command = tyro.extras.subcommand_cli_from_dict(
         COMMANDS,
         prog="specjax",
         description=_DESCRIPTION,
-        args=argv,
+        args=arguments,
         config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
     )
     try:

@@ -29,7 +29,7 @@ class Reading(datasets.Options):
 
     # The only option with another meaning here: a command has one seed.
     seed: int = 0
-    """of all that is random: starts, bootstrap, where patches are cut"""
+    """seed of all that is random: starting points, bootstrap, where patches are cut"""
 
     def open(self, data: str) -> datasets.Dataset:
         """Open a dataset; hardly anything of it is read yet."""

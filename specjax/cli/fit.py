@@ -154,10 +154,10 @@ class Compare:
 
     data: GivenData = field(default_factory=Data)
     steps: tuple[int, ...] = tyro.MISSING
-    """one or several S"""
+    """one or several S, the numbers of denoiser calls of a one-call-per-step sampler"""
     schedules: tuple[str, ...] = ()
-    """schedule files, plan files (their levels), or lists of sigmas (text files, or "14.6,1.2,0" in
-    place)"""
+    """schedule files, plan files (their levels), or lists of sigmas: text files, or the numbers
+    themselves, such as 14.6,1.2,0"""
     goal: Goal = field(default_factory=Goal)
     noise: ForwardNoise = field(default_factory=ForwardNoise)
     json: bool = False

@@ -32,7 +32,7 @@ class Sample:
     """S, for a family and spectral (by default 50)"""
     sampling: Annotated[RunSampling, tyro.conf.arg(name="")] = field(default_factory=RunSampling)
     seed: int = 0
-    """of the noise; sample i has the same noise whatever n, batch and devices"""
+    """seed of the noise; sample i has the same noise whatever n, batch and devices"""
     out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "samples.png"
     """.png (one picture of all), .npz (arrays and how they were made), .npy, .wav (one sound), or
     a new folder of numbered pictures or sounds"""

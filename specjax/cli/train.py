@@ -186,4 +186,4 @@ class TrainFeatures:
             f"{source['accuracy']:.2%} of {source['held_out']:,} held-out samples are classified "
             f"correctly ({len(features.classes)} classes, learned from {source['learned_from']:,})"
         )
-        print(f"{written}: gives the {features.distance_name}")
+        print(f"wrote {written}, which gives the {features.distance_name}")
