@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from common import parser, timed, write
+from common import options, timed, write
 
 import specjax as sx
 
@@ -27,11 +27,8 @@ def row(dimension: int, steps: int, repeat: int) -> dict:
 
 
 def main(argv: list[str] | None = None) -> dict:
-    made = parser(__doc__)
-    made.add_argument("--dimensions", type=int, nargs="+",
-                      default=[64, 1024, 16_384, 262_144, 1_000_000])  # fmt: skip
-    made.add_argument("--steps", type=int, default=20)
-    args = made.parse_args(argv)
+    dimensions = [64, 1024, 16_384, 262_144, 1_000_000]
+    args = options(argv, __doc__, dimensions=dimensions, steps=20)
     sx.fit(sx.Spectrum.power_law(40, 1.2).quadrature(40), args.steps)
     rows = [row(dimension, args.steps, args.repeat) for dimension in args.dimensions]
     per_iteration = [one["fit_seconds"] / (one["iterations"] + 1) for one in rows]

@@ -7,12 +7,11 @@
 """
 
 import dataclasses
-import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from common import parser, timed, write
+from common import clock, options, timed, write
 from peers import best_of, ddim_w2, slsqp_exact, slsqp_paper
 
 import specjax as sx
@@ -26,7 +25,7 @@ def exponential_covariance(d: int) -> sx.Spectrum:
 
 
 def limit(spectrum: sx.Spectrum, steps: int, repeat: int) -> dict[str, float]:
-    """The floor of the loop: one jitted value and gradient on the nodes."""
+    """Time the floor of the loop: one jitted value and gradient on the nodes."""
     nodes = spectrum.quadrature()
     schedule = sx.spectral(spectrum, steps)
     finite = schedule.logsnr[:-1]
@@ -34,15 +33,15 @@ def limit(spectrum: sx.Spectrum, steps: int, repeat: int) -> dict[str, float]:
     @jax.jit
     @jax.value_and_grad
     def objective(levels: jax.Array) -> jax.Array:
-        whole = jax.numpy.append(levels, jax.numpy.inf)
+        whole = jnp.append(levels, jnp.inf)
         return sx.loss(nodes, sx.NoiseSchedule(whole))
 
-    _, seconds, _ = timed(lambda: jax.block_until_ready(objective(finite)), 10 * repeat)
+    _, seconds, _ = timed(lambda: objective(finite), 10 * repeat)
     return {"nodes": nodes.dimension, "value_and_gradient_seconds": seconds}
 
 
 def starts_of(spectrum: sx.Spectrum, steps: int, ends: tuple[float, float]) -> dict:
-    """Where the peers start: heuristics, and (for orientation) the closed form."""
+    """Give the schedules at which peers start: heuristics, and the closed form beside them."""
     made = {
         name: sx.family(name, steps, alpha_bar_range=ends)
         for name in ("uniform_logsnr", "karras", "cosine")
@@ -51,7 +50,7 @@ def starts_of(spectrum: sx.Spectrum, steps: int, ends: tuple[float, float]) -> d
 
 
 def peers_of(spectrum: sx.Spectrum, steps: int, ends: tuple[float, float]) -> dict:
-    """SLSQP's runs by loss and start."""
+    """Run SLSQP for each loss and start."""
     lam, mean = np.asarray(spectrum.eigenvalues), np.asarray(spectrum.mean)
     losses = {
         "any sampler": lambda x: sx.loss(spectrum, sx.NoiseSchedule(x)),
@@ -71,6 +70,12 @@ def exact_gradients(spectrum: sx.Spectrum, steps: int, repeat: int) -> dict:
         peer: best_of([run for name, run in of.items() if name != "closed form"], 1e-6)
         for peer, of in runs.items()
     }
+    parts = {
+        "quadrature": lambda: dataclasses.replace(spectrum).quadrature(),
+        "closed_form": lambda: sx.spectral(result.nodes, steps),
+        "fit_on_nodes": lambda: sx.fit(result.nodes, steps),
+        "full_loss": lambda: sx.loss(spectrum, result.schedule),
+    }
     return {
         "dimension": spectrum.dimension,
         "steps": steps,
@@ -82,12 +87,7 @@ def exact_gradients(spectrum: sx.Spectrum, steps: int, repeat: int) -> dict:
             "converged": result.converged,
         },
         "parts": {
-            "quadrature_seconds": timed(lambda: dataclasses.replace(spectrum).quadrature(), repeat)[
-                1
-            ],
-            "closed_form_seconds": timed(lambda: sx.spectral(result.nodes, steps), repeat)[1],
-            "fit_on_nodes_seconds": timed(lambda: sx.fit(result.nodes, steps), repeat)[1],
-            "full_loss_seconds": timed(lambda: sx.loss(spectrum, result.schedule), repeat)[1],
+            **{f"{name}_seconds": timed(part, repeat)[1] for name, part in parts.items()},
             **limit(spectrum, steps, repeat),
         },
         "slsqp": runs,
@@ -118,15 +118,11 @@ def paper(name: str, spectrum: sx.Spectrum, steps: int, repeat: int, most_second
 
 
 def main(argv: list[str] | None = None) -> dict:
-    made = parser(__doc__)
-    made.add_argument("--data", default="patches")
-    made.add_argument("--steps", type=int, default=50)
-    made.add_argument("--paper-steps", type=int, nargs="+", default=[20, 30, 40, 50])
-    made.add_argument("--most-seconds", type=float, default=60.0)
-    args = made.parse_args(argv)
-    began = time.perf_counter()
-    spectrum = dataclasses.replace(sx.data.open(args.data).spectrum(), basis=None).floor(1e-12)
-    spectrum_seconds = time.perf_counter() - began
+    args = options(
+        argv, __doc__, data="patches", steps=50, paper_steps=[20, 30, 40, 50], most_seconds=60.0
+    )
+    spectrum_seconds, spectrum = clock(lambda: sx.data.open(args.data).spectrum())
+    spectrum = dataclasses.replace(spectrum, basis=None).floor(1e-12)
     rest = (args.repeat, args.most_seconds)
     narrow = paper("exponential", exponential_covariance(50), args.paper_steps[-1], *rest)
     wide = [paper(args.data, spectrum, steps, *rest) for steps in args.paper_steps]

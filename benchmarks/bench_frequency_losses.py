@@ -6,26 +6,13 @@ beside them: what its quotient differs from 1 is the noise of the measurement. S
 that a training reports of itself (the term's value and gradient alone, over the step).
 """
 
-import statistics
-import time
-from collections.abc import Callable
-from functools import partial
-from typing import Any
+from common import options, write
+from updates import SIZES, Shape, compare_updates
 
-import jax
-import numpy as np
-from bench_training import batch_of, task_for
-from common import parser, write
-
-from specjax.nn import step as steps
-from specjax.nn.config import LossConfig, ModelConfig, OptimiserConfig, TrainConfig
+from specjax.nn.config import LossConfig
+from specjax.nn.monitor import TermCost
 from specjax.nn.sharding import mesh_of
-from specjax.nn.terms import TermCost
 
-SIZES = {
-    "digits": ((8, 8), 64, ModelConfig()),
-    "images": ((32, 32, 3), 16, ModelConfig(width=32, multipliers=(1, 2, 2))),
-}
 LOSSES = {
     "none": LossConfig(),
     "none, again": LossConfig(),
@@ -36,80 +23,24 @@ LOSSES = {
 }
 
 
-class Updates:
-    """Updates of one configuration, compiled, with their state."""
-
-    def __init__(self, shape: tuple[int, ...], config: TrainConfig):
-        task, self.state = task_for(shape, config)
-        self.batch = batch_of(shape, config.optimiser.batch)
-        begun = time.perf_counter()
-        program = jax.jit(partial(steps.update, task), donate_argnums=0)
-        self.update: Callable[..., Any] = program.lower(self.state, self.batch).compile()
-        self.compile_seconds = time.perf_counter() - begun
-        self.seconds()
-
-    def seconds(self) -> float:
-        begun = time.perf_counter()
-        self.state, metrics = self.update(self.state, self.batch)
-        jax.block_until_ready((self.state, metrics))
-        return time.perf_counter() - begun
-
-
-def measured(size: str, repeat: int) -> list[dict]:
-    shape, batch, model = SIZES[size]
-    optimiser = OptimiserConfig(batch=batch)
-    ways = {
-        name: Updates(shape, TrainConfig(model=model, loss=loss, optimiser=optimiser))
-        for name, loss in LOSSES.items()
-    }
-    found: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(repeat):
-        order = list(ways)[:: 1 if turn % 2 else -1]  # who is first changes
-        for name in order:
-            found[name].append(ways[name].seconds())
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(ways["none"].state.params))
-    about = {"data": size, "shape": shape, "batch": batch, "parameters": parameters}
-    return [
-        {
-            **about,
-            "terms": name,
-            "compile_seconds": ways[name].compile_seconds,
-            "seconds": statistics.median(seconds),
-            **over(seconds, found["none"]),
-            "share_alone": alone(name, shape, batch, statistics.median(seconds)),
-        }
-        for name, seconds in found.items()
-        if name != "none"
-    ]
-
-
-def over(seconds: list[float], plain: list[float]) -> dict:
-    quotients = np.divide(seconds, plain)
-    return {
-        "pairs": len(quotients),
-        "seconds_without": statistics.median(plain),
-        "overhead_of_pairs": float(np.median(quotients)) - 1,
-        "overhead_of_pairs_quartiles": (np.quantile(quotients, [0.25, 0.75]) - 1).tolist(),
-        "overhead_of_the_quickest": min(seconds) / min(plain) - 1,
-    }
-
-
-def alone(name: str, shape: tuple[int, ...], batch: int, seconds: float) -> float | None:
-    """The share of an update as a training would report it."""
+def alone(name: str, shape: Shape, batch: int) -> float | None:
+    """Give the seconds of a term as a training would report them."""
     config = LOSSES[name]
     if not config.weights:
         return None
     seen = shape if len(shape) == 3 else (*shape, 1)
-    cost = TermCost(config, seen, batch=batch, parts=1, mesh=mesh_of())
-    (taken,) = cost.seconds().values()
-    return taken / seconds
+    (taken,) = TermCost(config, seen, batch=batch, parts=1, mesh=mesh_of()).seconds().values()
+    return taken
 
 
 def main(argv: list[str] | None = None) -> dict:
-    made = parser(__doc__)
-    made.add_argument("--data", nargs="+", choices=SIZES, default=list(SIZES))
-    args = made.parse_args(argv)
-    rows = [row for size in args.data for row in measured(size, args.repeat)]
+    args = options(argv, __doc__, data=list(SIZES))
+    ways = {name: {"loss": loss} for name, loss in LOSSES.items()}
+    rows = [
+        row
+        for size in args.data
+        for row in compare_updates(size, "terms", ways, args.repeat, alone)
+    ]
     return write("frequency_losses", {"rows": rows}, args.folder)
 
 

@@ -7,17 +7,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
-from common import parser, write
+from common import clock, options, write
 
 BATCH = 1000
 
 
 def peak_megabytes() -> float:
-    """Of this process alone: getrusage's peak would begin with that of the parent."""
+    """Give the peak of this process alone: getrusage's would begin with that of the parent."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
@@ -26,33 +25,26 @@ def peak_megabytes() -> float:
     return next(int(x.split()[1]) for x in lines if x.startswith("VmHWM")) * 1024 / 1e6
 
 
-def numpy_way(path: Path) -> tuple[float, np.ndarray]:
-    """``cov`` of the whole array in float64; seconds so far and the covariance."""
-    begun = time.perf_counter()
-    x = np.load(path)
-    covariance = np.cov((x.reshape(len(x), -1) * (2 / 255) - 1).T)
-    return time.perf_counter() - begun, covariance
-
-
 def child_numpy(path: Path) -> dict:
-    seconds, covariance = numpy_way(path)
-    begun = time.perf_counter()
-    eigenvalues = np.linalg.eigh(covariance)[0][::-1]
-    np.save(path.with_suffix(".numpy.npy"), eigenvalues)
-    return {"accumulate_seconds": seconds, "eigen_seconds": time.perf_counter() - begun}
+    """Take ``cov`` of the whole array in float64, and ``eigh``."""
+
+    def covariance() -> np.ndarray:
+        x = np.load(path)
+        return np.cov((x.reshape(len(x), -1) * (2 / 255) - 1).T)
+
+    seconds, found = clock(covariance)
+    eigen_seconds, (eigenvalues, _) = clock(np.linalg.eigh, found)
+    np.save(path.with_suffix(".numpy.npy"), eigenvalues[::-1])
+    return {"accumulate_seconds": seconds, "eigen_seconds": eigen_seconds}
 
 
 def child_specjax(path: Path) -> dict:
     import specjax as sx
 
     before = peak_megabytes()
-    begun = time.perf_counter()
     batches = samples_of(path)
-    moments = sx.Moments.from_samples(batches, data_range=(0, 255))
-    seconds = time.perf_counter() - begun
-    begun = time.perf_counter()
-    spectrum = sx.Spectrum.from_moments(moments)
-    eigen_seconds = time.perf_counter() - begun
+    seconds, moments = clock(lambda: sx.Moments.from_samples(batches, data_range=(0, 255)))
+    eigen_seconds, spectrum = clock(sx.Spectrum.from_moments, moments)
     np.save(path.with_suffix(".specjax.npy"), spectrum.eigenvalues)
     return {
         "accumulate_seconds": seconds,
@@ -63,7 +55,7 @@ def child_specjax(path: Path) -> dict:
 
 
 def samples_of(path: Path):
-    """The file's samples in batches, read as they are needed."""
+    """Read the file's samples in batches, as they are needed."""
     with open(path, "rb") as file:
         np.lib.format.read_magic(file)
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)
@@ -74,19 +66,17 @@ def samples_of(path: Path):
 
 
 def child_reader(data: str, data_dir: str) -> dict:
-    """From the dataset itself, decoding its files on the way."""
+    """Read the dataset itself, decoding its files on the way."""
     import specjax as sx
 
-    begun = time.perf_counter()
-    sx.data.open(data, data_dir=data_dir).spectrum()
-    return {"seconds": time.perf_counter() - begun}
+    return {"seconds": clock(lambda: sx.data.open(data, data_dir=data_dir).spectrum())[0]}
 
 
 CHILDREN = {"numpy": child_numpy, "specjax": child_specjax}
 
 
 def run_child(*arguments: str) -> dict:
-    """A fresh process, whose peak memory is its own."""
+    """Run a fresh process, whose peak memory is its own."""
     done = subprocess.run(
         [sys.executable, __file__, "--child", *arguments],
         stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, "JAX_PLATFORMS": "cpu"},
@@ -100,7 +90,7 @@ def child(kind: str, *arguments: str) -> None:
 
 
 def gather(data: str, data_dir: str | None, count: int, side: int, path: Path) -> int:
-    """The first samples as one uint8 file; how many there are."""
+    """Write the first samples as one uint8 file; give how many there are."""
     import specjax as sx
 
     if data_dir is not None:
@@ -117,15 +107,14 @@ def gather(data: str, data_dir: str | None, count: int, side: int, path: Path) -
 
 
 def medians(runs: list[dict]) -> dict:
-    first = runs[0]
     return {
         name: statistics.median(run[name] for run in runs) if isinstance(value, float) else value
-        for name, value in first.items()
+        for name, value in runs[0].items()
     }
 
 
 def largest_deviation(path: Path) -> float:
-    """Relative, of eigenvalues down to 1e-6 of the largest."""
+    """Give the relative deviation of eigenvalues down to 1e-6 of the largest."""
     want = np.load(path.with_suffix(".numpy.npy"))
     got = np.load(path.with_suffix(".specjax.npy"))
     large = want > 1e-6 * want[0]
@@ -133,13 +122,9 @@ def largest_deviation(path: Path) -> float:
 
 
 def main(argv: list[str] | None = None) -> dict:
-    made = parser(__doc__)
-    made.set_defaults(repeat=3)
-    made.add_argument("--data", default="patches", help="patches, or tfds:cifar10 with --data-dir")
-    made.add_argument("--data-dir", help="where TFDS keeps its sets")
-    made.add_argument("--samples", type=int, default=50_000)
-    made.add_argument("--side", type=int, default=32, help="of patches")
-    args = made.parse_args(argv)
+    # --data tfds:cifar10 --data-dir FOLDER for real images; --side is that of patches.
+    given = {"data": "patches", "data_dir": None, "samples": 50_000, "side": 32}
+    args = options(argv, __doc__, repeat=3, **given)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.npy"
         count = gather(args.data, args.data_dir, args.samples, args.side, path)

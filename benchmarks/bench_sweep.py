@@ -6,21 +6,19 @@ timed, to the Parquet table on disk. On a GPU it is the same command; ``--fits``
 some millions.
 """
 
-import shutil
 import tempfile
-import time
-from pathlib import Path
 
 import jax
 import numpy as np
-from common import parser, write
+from common import clock, options, stated_limit, timed, write
 from peers import slsqp_of_nodes
 
 import specjax as sx
 from specjax._core.distributed import use_all_cores
-from specjax.fitting.problem import Problem, log_loss
+from specjax.fitting.problem import FitInputs, log_loss
+from specjax.gaussian.losses import loss_of
 from specjax.sweep.solve import batch_size, local_mesh
-from specjax.sweep.spec import blocks, rules, tables
+from specjax.sweep.spec import Pair, blocks, rules, tables
 
 SAMPLERS, LOSSES, NOISY = ("ddim", "ddpm"), ("w2", "kl"), 4.0358e-5
 
@@ -29,7 +27,7 @@ LIMITS = {"H200": (33.5e12, 4.8e12), "H100": (33.5e12, 3.35e12), "A100": (9.7e12
 
 
 def mixed_spectra(count: int) -> dict[str, sx.Spectrum]:
-    """Real and synthetic ones, all different."""
+    """Make real and synthetic spectra, all different."""
     rng = np.random.default_rng(0)
     found = {name: sx.data.open(name).spectrum().floor(1e-6) for name in ("digits", "patches")}
     found["white"] = sx.Spectrum(np.ones(64))
@@ -45,7 +43,7 @@ def mixed_spectra(count: int) -> dict[str, sx.Spectrum]:
 
 
 def axes(fits: int, steps: int, most_spectra: int) -> dict:
-    """A product of at least ``fits``: spectra, and ends at slightly different noise levels."""
+    """Make a product of at least ``fits``: spectra, and ends at slightly different noise levels."""
     each = -(-fits // (len(SAMPLERS) * len(LOSSES)))
     spectra = min(each, most_spectra)
     noisy = NOISY * np.geomspace(0.5, 2, -(-each // spectra))
@@ -59,25 +57,21 @@ def axes(fits: int, steps: int, most_spectra: int) -> dict:
 
 
 def swept(wanted: dict) -> tuple[float, sx.SweepResult]:
-    folder = Path(tempfile.mkdtemp())
-    try:
-        begun = time.perf_counter()
-        result = sx.sweep(**wanted, out=folder / "sweep")
-        seconds = time.perf_counter() - begun
+    with tempfile.TemporaryDirectory() as folder:
+        seconds, result = clock(lambda: sx.sweep(**wanted, out=f"{folder}/sweep"))
         assert result.table.num_rows == result.sweep.size  # read before the folder is removed
         return seconds, result
-    finally:
-        shutil.rmtree(folder)
 
 
 def loop_of_slsqp(wanted: dict, rows: list[dict]) -> dict:
-    """SLSQP on the same nodes from the same start, one after another: seconds and losses."""
+    """Run SLSQP on the same nodes from the same start, one after another."""
     sweep = sx.Sweep(**wanted)
     nodes = rules(sweep)
     seconds, ratios, converged = [], [], 0
     for row in rows:
         ends = (row["alpha_bar_noisy"], row["alpha_bar_clean"])
-        spectrum = nodes[row["spectrum"]]
+        unit = loss_of(row["loss"]).in_data_units
+        spectrum = nodes[Pair(row["spectrum"], 0), unit]
         start = sx.spectral(spectrum, row["steps"], loss=row["loss"], alpha_bar_range=ends)
         run = slsqp_of_nodes(spectrum, row["sampler"], row["loss"], np.asarray(start.logsnr))
         seconds.append(run["seconds"])
@@ -94,7 +88,7 @@ def loop_of_slsqp(wanted: dict, rows: list[dict]) -> dict:
 
 
 def work(wanted: dict, iterations: dict[tuple[str, str], float]) -> list[dict]:
-    """Arithmetic and memory traffic of one value and gradient, as XLA counts them, per group."""
+    """Count arithmetic and memory traffic of a value and gradient, as XLA does, per group."""
     sweep, mesh = sx.Sweep(**wanted), local_mesh()
     nodes, found = rules(sweep), []
     for block in blocks(sweep):
@@ -107,17 +101,18 @@ def work(wanted: dict, iterations: dict[tuple[str, str], float]) -> list[dict]:
             def gradient(spectrum, case, theta, block=block, held=held):
                 at = jax.tree.map(lambda x: jax.numpy.asarray(x)[spectrum], held.nodes)
                 ends, idle = (jax.numpy.asarray(x)[case] for x in (held.ends, held.idle))
-                problem = Problem(at, ends, idle)
-                return jax.value_and_grad(log_loss(block.group.shape, problem))(theta)
+                inputs = FitInputs(at, ends, idle)
+                return jax.value_and_grad(log_loss(block.group.shape, inputs))(theta)
 
             compiled = jax.jit(jax.vmap(gradient)).lower(fits.spectrum, fits.case, theta).compile()
         cost = compiled.cost_analysis()
         update = 8 * block.group.shape.steps**2  # the BFGS matrix: one product, one update
-        mean = iterations[block.sampler[0], block.loss]
+        sampler, loss = block.objective.sampler.name, block.objective.loss.name
+        mean = iterations[sampler, loss]
         found.append(
             {
-                "sampler": block.sampler[0],
-                "loss": block.loss,
+                "sampler": sampler,
+                "loss": loss,
                 "batch_per_device": size,
                 "iterations": mean,
                 "flops_per_fit": mean * (cost["flops"] / size + update),
@@ -128,34 +123,24 @@ def work(wanted: dict, iterations: dict[tuple[str, str], float]) -> list[dict]:
 
 
 def limits() -> dict:
-    """Peak arithmetic and memory traffic of this machine: stated for a GPU, measured for a CPU."""
-    device = jax.devices()[0]
-    for name, (flops, traffic) in LIMITS.items():
-        if name in device.device_kind:
-            return {"flops": flops, "bytes": traffic, "from": f"stated for {device.device_kind}"}
-    a = np.random.default_rng(0).normal(size=(2000, 2000))
-    begun = time.perf_counter()
-    for _ in range(5):
-        a @ a
-    flops = 5 * 2 * 2000**3 / (time.perf_counter() - begun)
-    big = np.zeros(2**26)
-    begun = time.perf_counter()
-    for _ in range(5):
-        np.add(big, 1.0, out=big)
+    """Give peak arithmetic and memory traffic: stated for a GPU, measured for a CPU."""
+    stated = stated_limit(LIMITS)
+    if stated:
+        (flops, traffic), kind = stated
+        return {"flops": flops, "bytes": traffic, "from": f"stated for {kind}"}
+    a, big = np.random.default_rng(0).normal(size=(2000, 2000)), np.zeros(2**26)
+    _, product, _ = timed(lambda: a @ a, 5)
+    _, addition, _ = timed(lambda: np.add(big, 1.0, out=big), 5)
     return {
-        "flops": flops,
-        "bytes": 5 * 2 * big.nbytes / (time.perf_counter() - begun),
+        "flops": 2 * 2000**3 / product,
+        "bytes": 2 * big.nbytes / addition,
         "from": "measured: dgemm on all cores; x += 1 over 0.5 GB on one",
     }
 
 
 def main(argv: list[str] | None = None) -> dict:
-    made = parser(__doc__)
-    made.add_argument("--fits", type=int, default=40_000)
-    made.add_argument("--steps", type=int, default=20)
-    made.add_argument("--spectra", type=int, default=250)
-    made.add_argument("--slsqp", type=int, default=60, help="fits of the paired loop")
-    args = made.parse_args(argv)
+    # --slsqp counts the fits of the paired loop.
+    args = options(argv, __doc__, fits=40_000, steps=20, spectra=250, slsqp=60)
     wanted = axes(args.fits, args.steps, args.spectra)
     for spectrum in wanted["spectra"].values():
         spectrum.quadrature()
@@ -170,8 +155,8 @@ def main(argv: list[str] | None = None) -> dict:
         peer = loop_of_slsqp(wanted, table.take(chosen).to_pylist())
     groups, peak = work(wanted, mean), limits()
     share = {
-        "flops": float(np.mean([g["flops_per_fit"] for g in groups])) * count / seconds,
-        "bytes": float(np.mean([g["bytes_per_fit"] for g in groups])) * count / seconds,
+        what: float(np.mean([g[f"{what}_per_fit"] for g in groups])) * count / seconds
+        for what in ("flops", "bytes")
     }
     answer = {
         "fits": count,

@@ -6,51 +6,25 @@ layers (convolutions, linear layers, attention: twice the multiplications of the
 times three for a gradient); what XLA counts in the compiled update stands beside it. On a CPU:
 
     python benchmarks/bench_training.py --width 16 --batch 16 --precision float32
-
-The second question, ``--scan``: what does an update cost inside ``jax.lax.scan``, beside calls of
-their own? (On a CPU XLA's convolutions have no threads inside a loop.)
 """
-
-import time
-from dataclasses import replace
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from common import parser, write
+from common import options, stated_limit, timed, write
+from updates import Shape, Updates, median_seconds, network_for
 
-import specjax as sx
-from specjax.nn import step as steps
 from specjax.nn.config import ModelConfig, OptimiserConfig, TrainConfig
-from specjax.nn.document import RunDocument
-from specjax.nn.network import network_of, task_of
-from specjax.nn.step import Batch
 
 # Dense bfloat16 arithmetic that the maker states, per second.
 LIMITS = {"H200": 989e12, "H100": 989e12, "A100": 312e12}
 
 
-def document_of(shape: tuple[int, ...], config: TrainConfig) -> RunDocument:
-    return RunDocument(config, {}, "", shape, (), 0.5, {})
-
-
-def task_for(shape: tuple[int, ...], config: TrainConfig) -> tuple[steps.Task, steps.TrainState]:
-    document = document_of(shape, config)
-    network = network_of(document)
-    task = task_of(document, network.denoiser, sx.Spectrum.power_law(64, 1.0))
-    return task, steps.begin(task, network.begin())
-
-
-def batch_of(shape: tuple[int, ...], n: int, k: int = 1) -> Batch:
-    return Batch(jax.random.uniform(jax.random.key(0), (k, n, *shape), minval=-1), None)
-
-
-def forward_flops(shape: tuple[int, ...], config: TrainConfig) -> float:
-    """Of one sample: all products of matrices and convolutions in the traced network, times two."""
-    network = network_of(document_of(shape, config))
+def forward_flops(shape: Shape, config: TrainConfig) -> float:
+    """Count products of matrices and convolutions in the traced network, times two, of a sample."""
+    network = network_for(shape, config)
     x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-    call = jax.make_jaxpr(lambda p, x: network.denoiser(p)(x, 1.0, 1.0))(network.form, x)
+    call = jax.make_jaxpr(lambda p, x: network.with_params(p)(x, 1.0, 1.0))(network.params, x)
     return sum(map(_flops, _equations(call.jaxpr)))
 
 
@@ -77,108 +51,45 @@ def _flops(equation) -> float:
 
 
 def limit(precision: str) -> dict:
-    """Arithmetic a second: stated for known cards, else that of a matrix product here."""
-    kind = jax.devices()[0].device_kind
-    for name, flops in LIMITS.items():
-        if name in kind:
-            return {"flops": flops, "from": f"bfloat16, stated for {kind}"}
-    n = 2048
+    """Give arithmetic a second: stated for known cards, else that of a matrix product here."""
+    stated = stated_limit(LIMITS)
+    if stated:
+        return {"flops": stated[0], "from": f"bfloat16, stated for {stated[1]}"}
+    n, kind = 2048, jax.devices()[0].device_kind
     a = jnp.ones((n, n), precision)
-    product = jax.jit(jnp.matmul)
-    product(a, a).block_until_ready()
-    begun = time.perf_counter()
-    for _ in range(5):
-        product(a, a).block_until_ready()
-    flops = 5 * 2 * n**3 / (time.perf_counter() - begun)
-    return {"flops": flops, "from": f"a {precision} product of {n} x {n} matrices on {kind}"}
+    seconds = median_seconds(jax.jit(jnp.matmul), a, a, repeat=5)
+    source = f"a {precision} product of {n} x {n} matrices on {kind}"
+    return {"flops": 2 * n**3 / seconds, "from": source}
 
 
-def measured(args) -> dict:
-    shape = (args.side, args.side, 3)
-    config = TrainConfig(
-        model=ModelConfig(
-            width=args.width, multipliers=(1, 2, 2, 2), blocks=2, attention=(args.side // 2,)
-        ),
-        optimiser=OptimiserConfig(batch=args.batch, precision=args.precision),
-    )
-    task, state = task_for(shape, config)
-    batch = batch_of(shape, args.batch, args.together)
-    begun = time.perf_counter()
-    update = jax.jit(partial(steps.update, task), donate_argnums=0).lower(state, batch).compile()
-    compiled = time.perf_counter() - begun
-    counted = update.cost_analysis() or {}
-    state, _ = update(state, batch)
-    jax.block_until_ready(state)
-    seconds = []
-    for _ in range(args.repeat):
-        begun = time.perf_counter()
-        state, metrics = update(state, batch)
-        jax.block_until_ready((state, metrics))
-        seconds.append((time.perf_counter() - begun) / args.together)
-    median = float(np.median(seconds))
-    model = 3 * forward_flops(shape, config) * args.batch
-    bound = limit(args.precision)
-    return {
-        "parameters": sum(int(np.prod(x.shape)) for x in jax.tree.leaves(state.params)),
+def main(argv: list[str] | None = None) -> dict:
+    # --together is the number of updates in one call.
+    given = {"width": 128, "side": 32, "batch": 512, "precision": "bfloat16", "together": 1}
+    args = options(argv, __doc__, **given)
+    shape, attention = (args.side, args.side, 3), (args.side // 2,)
+    model = ModelConfig(width=args.width, multipliers=(1, 2, 2, 2), blocks=2, attention=attention)
+    optimiser = OptimiserConfig(batch=args.batch, precision=args.precision)
+    config = TrainConfig(model=model, optimiser=optimiser)
+    update = Updates(shape, config, args.together)
+    _, seconds, _ = timed(update, args.repeat)
+    median = seconds / args.together
+    flops, bound = 3 * forward_flops(shape, config) * args.batch, limit(args.precision)
+    result = {
+        "parameters": update.parameters,
         "shape": shape,
         "batch": args.batch,
         "precision": args.precision,
         "updates_in_a_call": args.together,
-        "compile_seconds": compiled,
+        "compile_seconds": update.compile_seconds,
         "seconds": median,
         "images_per_second": args.batch / median,
-        "model_flops_per_update": model,
-        "xla_flops_per_call": counted.get("flops"),
+        "model_flops_per_update": flops,
+        "xla_flops_per_call": (update.update.cost_analysis() or {}).get("flops"),
         "limit": bound,
-        "utilisation": model / median / bound["flops"],
-        "loss": float(np.mean(metrics["loss"])),
+        "utilisation": flops / median / bound["flops"],
+        "loss": float(np.mean(update.metrics["loss"])),
     }
-
-
-def scanned(repeat: int) -> dict:
-    """Ten updates of the default network on digits: in a scan, and as ten calls."""
-    config = TrainConfig(optimiser=replace(OptimiserConfig(), batch=64))
-    shape, k = (8, 8), 10
-    task, state = task_for(shape, config)
-    batches = batch_of(shape, 64, k)
-    one = jax.jit(lambda s, b: steps.update(task, s, b))
-    loop = jax.jit(lambda s, b: jax.lax.scan(lambda s, x: steps._one_update(task, s, x), s, b))
-
-    def calls(s):
-        for i in range(k):
-            s, _ = one(s, Batch(batches.samples[i : i + 1], None))
-        return jax.block_until_ready(s)
-
-    ways = {"calls": calls, "scan": lambda s: jax.block_until_ready(loop(s, batches)[0])}
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(repeat + 1):
-        for name, way in ways.items():
-            begun = time.perf_counter()
-            way(state)
-            if turn:
-                seconds[name].append((time.perf_counter() - begun) / k)
-    medians = {name: float(np.median(taken)) for name, taken in seconds.items()}
-    parameters = sum(int(np.prod(x.shape)) for x in jax.tree.leaves(state.params))
-    return {
-        "parameters": parameters,
-        "seconds_per_update": medians,
-        "scan_over_calls": medians["scan"] / medians["calls"],
-    }
-
-
-def main(argv: list[str] | None = None) -> dict:
-    made = parser(__doc__)
-    made.add_argument("--width", type=int, default=128)
-    made.add_argument("--side", type=int, default=32)
-    made.add_argument("--batch", type=int, default=512)
-    made.add_argument("--precision", default="bfloat16")
-    made.add_argument("--together", type=int, default=1, help="updates in one call")
-    made.add_argument("--scan", action="store_true", help="compare a scan with calls, too")
-    args = made.parse_args(argv)
-    result = {"update": measured(args)}
-    if args.scan:
-        result["scan"] = scanned(max(2, args.repeat // 4))
-    return write("training", result, args.folder)
+    return write("training", {"update": result}, args.folder)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from common import clock
 from scipy.optimize import minimize
 
 import specjax as sx
 
+OPTIONS = {"ftol": 1e-12, "maxiter": 5000}
+
 
 def ddim_w2(lam: Any, mean: Any, logsnr: Any, xp: Any) -> Any:
-    """Squared W2 of DDIM (VP): a product of cosines of angle differences.
+    """Give the squared W2 of DDIM (VP): a product of cosines of angle differences.
 
     With s = exp(-logsnr / 2) and phi = arctan(s / sqrt(lambda)), in logs; the mean by
     ``D2 = sqrt(alpha_bar_clean) - sqrt(alpha_bar_noisy) D1``.
@@ -31,7 +34,7 @@ def ddim_w2(lam: Any, mean: Any, logsnr: Any, xp: Any) -> Any:
 
 
 def slsqp_exact(loss: Callable[[jax.Array], jax.Array], levels: np.ndarray) -> dict[str, Any]:
-    """SLSQP in its best form: log increments, log loss, jitted float64 gradients of JAX.
+    """Run SLSQP in its best form: log increments, log loss, jitted float64 gradients of JAX.
 
     ``loss`` takes logsnr [S + 1]. ``levels`` [S + 1] is where it starts; the first is fixed, a
     last one at +inf stays there.
@@ -48,27 +51,22 @@ def slsqp_exact(loss: Callable[[jax.Array], jax.Array], levels: np.ndarray) -> d
 
     objective = jax.jit(jax.value_and_grad(lambda theta: jnp.log(loss(levels_of(theta)))))
     start = np.log(gaps)
-    begun = time.perf_counter()
-    jax.block_until_ready(objective(start))
-    compile_seconds = time.perf_counter() - begun
-
+    compile_seconds, _ = clock(objective, start)
     return {**_minimised(objective, start), "compile_seconds": compile_seconds}
 
 
 def _minimised(objective: Callable[..., Any], start: np.ndarray) -> dict[str, Any]:
-    """SLSQP on the log of a loss, given with its gradient by JAX."""
+    """Run SLSQP on the log of a loss, given with its gradient by JAX."""
 
     def value_and_gradient(theta: np.ndarray) -> tuple[float, np.ndarray]:
         value, gradient = objective(theta)
         return float(value), np.asarray(gradient)
 
-    begun = time.perf_counter()
-    found = minimize(
-        value_and_gradient, start, jac=True, method="SLSQP",
-        options={"ftol": 1e-12, "maxiter": 5000},
-    )  # fmt: skip
+    seconds, found = clock(lambda: minimize(
+        value_and_gradient, start, jac=True, method="SLSQP", options=OPTIONS
+    ))  # fmt: skip
     return {
-        "seconds": time.perf_counter() - begun,
+        "seconds": seconds,
         "loss": float(np.exp(found.fun)),
         "iterations": int(found.nit),
         "converged": bool(found.success),
@@ -77,9 +75,9 @@ def _minimised(objective: Callable[..., Any], start: np.ndarray) -> dict[str, An
 
 @partial(jax.jit, static_argnames=("sampler", "loss"))
 def _log_loss_of_nodes(
-    gaps: jax.Array, noisy: jax.Array, nodes: sx.Spectrum, sampler: str, loss: str
+    gaps: jax.Array, noisy: jax.Array, nodes: Any, sampler: str, loss: str
 ) -> tuple[jax.Array, jax.Array]:
-    """The log loss of log gaps [S - 1] behind the noisy end, and its gradient.
+    """Give the log loss of log gaps [S - 1] behind the noisy end, and its gradient.
 
     The last level is noise-free.
     """
@@ -96,10 +94,8 @@ def _log_loss_of_nodes(
 _SCHEDULE = jax.tree.structure(sx.NoiseSchedule(np.array([0.0, 1.0])))
 
 
-def slsqp_of_nodes(
-    nodes: sx.Spectrum, sampler: str, loss: str, levels: np.ndarray
-) -> dict[str, Any]:
-    """SLSQP with exact gradients on quadrature nodes; compiled once for all spectra and ends."""
+def slsqp_of_nodes(nodes: Any, sampler: str, loss: str, levels: np.ndarray) -> dict[str, Any]:
+    """Run SLSQP with exact gradients on nodes; compiled once for all spectra and ends."""
     noisy, start = jnp.asarray(levels[0]), np.log(np.diff(levels[:-1]))
     nodes = jax.tree.map(jnp.asarray, nodes)
 
@@ -113,7 +109,7 @@ def slsqp_of_nodes(
 def slsqp_paper(
     lam: np.ndarray, mean: np.ndarray, alpha_bar: np.ndarray, most_seconds: float
 ) -> dict[str, Any]:
-    """The paper's way: SLSQP on alpha_bar with monotone constraints and finite differences."""
+    """Run the paper's way: SLSQP on alpha_bar, monotone constraints, finite differences."""
     begun = time.perf_counter()
 
     def full(inner: np.ndarray) -> np.ndarray:
@@ -138,7 +134,7 @@ def slsqp_paper(
         found = minimize(
             loss, alpha_bar[1:-1], method="SLSQP", constraints=[monotone], callback=watch,
             bounds=[(alpha_bar[0], alpha_bar[-1])] * (len(alpha_bar) - 2),
-            options={"ftol": 1e-12, "maxiter": 5000},
+            options=OPTIONS,
         )  # fmt: skip
         end = {"loss": float(found.fun), "converged": bool(found.success)}
     except TimeUpError:
@@ -147,7 +143,7 @@ def slsqp_paper(
 
 
 def best_of(runs: list[dict[str, Any]], tolerance: float) -> dict[str, Any]:
-    """The quickest run among those whose loss is within a tolerance of the least."""
+    """Choose the quickest run among those whose loss is within a tolerance of the least."""
     least = min(run["loss"] for run in runs)
     near = [run for run in runs if run["loss"] <= least * (1 + tolerance)]
     return min(near, key=lambda run: run["seconds"])

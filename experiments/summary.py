@@ -1,90 +1,36 @@
-"""The claims in the project's README: ``python -m experiments.summary``.
-
-A few of each experiment's lines in ``experiments/README.md``, and how many of all hold.
-"""
+"""Tables and claims in Markdown, written between marks from the JSON of all experiments."""
 
 from __future__ import annotations
 
-import importlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from experiments.common import between
-from experiments.registry import NOT_YET, experiment, experiments
-
-PROJECT = Path(__file__).parent.parent / "README.md"
-MARKS = ("<!-- claims: written by experiments/summary.py -->", "<!-- end of claims -->")
-_DIGITS = "a UNet of 0.69 M parameters on the digits: "
-_SOUND = "a 1-D UNet on spoken digits, 8 kHz, windows of 400: "
-_UNET = "a UNet of 0.69 M parameters trained on the digits"
-_ERRING = "a UNet of 0.69 M parameters on the digits, dpmpp_2m: "
-_HALF = "half of the digits, kernel width: "
-_NOISE = "1,797 digits, 8x8, dpmpp_2m, 64 steps: "
-_REFIT = "the schedule refitted to the probed network beats the W2 fit one"
-_CLOTHING = "60,000 pieces of clothing, 28x28, ddim: "
-CHOSEN = {
-    "synthetic_gaussian": (
-        "Gaussians: the learned schedule is not above",
-        "Gaussians: the predicted W2 squared is that of samples",
-        "Gaussians: DDIM, W2, clean end 0.9999: the closed form is within",
-    ),
-    "real_spectra": (
-        "6 real spectra, ddim, w2, S = 10: the learned schedule beats every heuristic",
-        "6 real spectra, ddim, w2, S = 10: the schedule of any other dataset beats cosine",
-    ),
-    "trained_networks": (
-        _DIGITS + "ddim spectral W2 has",
-        _DIGITS + "heun spectral W2 has",
-        _DIGITS + "plan: mixture has",
-        _DIGITS + "plan: mixture takes",
-        _DIGITS + "plan: network has",
-        _DIGITS + "plan: network takes",
-        _SOUND + "ddim spectral W2 has",
-        _SOUND + "heun spectral W2 has",
-        _SOUND + "dpmpp_2m spectral W2 has",
-    ),
-    "learned_plans": (
-        _UNET + ": S = 5: the learned plan beats every heuristic",
-        _UNET + ": S = 5: the learned plan is better than DPM-Solver++(2M)",
-    ),
-    "beyond_gaussian": (
-        _HALF + "ddim learned W2",
-        _HALF + "dpmpp_2m learned W2",
-        _HALF + "the plan learned on the prior itself",
-    ),
-    "ideal_denoiser": (
-        "the ideal denoiser of the digits' Gaussian: every band is as predicted",
-        "the exact denoiser of half of the digits: the ideal denoiser predicts every band",
-        f"UNets, ddim, S = 10: {_REFIT}",
-        f"UNets, dpmpp_2m, S = 10: {_REFIT}",
-    ),
-    "erring_denoiser": (
-        _ERRING + "the schedule fitted with the denoiser's error 0.1 has",
-        _ERRING + "the schedule fitted with the denoiser's error 0.1 beats",
-        _ERRING + "the loss with",
-    ),
-    "intermediate_steps": (
-        _UNET + ", ddim: low frequencies are formed before high ones",
-        _UNET + ", ddim: S = 5: levels placed by the watched formation",
-    ),
-    "high_frequencies": (
-        _CLOTHING + "`relative` makes the highest band better",
-        _CLOTHING + "`relative` makes the mean band (RMS) better",
-    ),
-    "anisotropic_noise": (
-        _NOISE + "noise (r + 0.01)^-0.06 is better",
-        _NOISE + "trained on data corrupted in a band, noise without it is nearer to clean data "
-        "(Fréchet in pixels)",
-    ),
-}
-"""Of each experiment, how the claims that the README shows begin."""
+from experiments.experiment import HERE, NOT_YET, load, names
+from specjax._core.checks import UserError
+from specjax.report.table import Table
 
 VERDICTS = ("yes", "in part", "no", "not clear", NOT_YET)
+YES, NO, NOT_CLEAR = "yes", "**no**", "**not clear**"
+
+_DIGITS = "a UNet of 0.69 M parameters on the digits"
+SHOWN = {
+    "synthetic_gaussian": "Gaussians: the learned schedule is not above",
+    "real_spectra": "6 real spectra, ddim, w2, S = 10: the learned schedule beats every heuristic",
+    "high_frequencies": "60,000 pieces of clothing, 28x28, ddim: `relative` makes the highest band",
+    "trained_networks": f"{_DIGITS}: ddim spectral W2 has",
+    "learned_plans": "a UNet of 0.69 M parameters trained on the digits: S = 5: the learned plan "
+    "beats every heuristic",
+    "beyond_gaussian": "half of the digits, kernel width: dpmpp_2m learned W2",
+    "erring_denoiser": f"{_DIGITS}, dpmpp_2m: the schedule fitted with the denoiser's error 0.1 "
+    "beats",
+    "anisotropic_noise": "1,797 digits, 8x8, dpmpp_2m, 64 steps: noise (r + 0.01)^-0.06 is better",
+}
+"""The claims in the project's README: how one of an experiment's claims begins."""
 
 
-class Line(NamedTuple):
+class Claim(NamedTuple):
     """A line of the table of claims."""
 
     claim: str
@@ -99,44 +45,100 @@ class Line(NamedTuple):
         return plain if plain in VERDICTS else "in part"
 
 
-def lines_of(name: str) -> list[Line]:
-    """The claims of an experiment, as measured."""
-    module = importlib.import_module(experiment(name).module("claims"))
-    return [Line(*map(str.strip, text.strip("| ").split(" | "))) for text in module.lines_of()]
+def not_run(claim: str, command: str) -> Claim:
+    """Make the line of a claim that has not been tested."""
+    return Claim(claim, NOT_YET, "-", command)
 
 
-def chosen(name: str, lines: list[Line]) -> Iterator[Line]:
-    """Those that the README shows.
+def verdict(holds: bool) -> str:
+    """Give the verdict on a claim that has no error."""
+    return YES if holds else NO
+
+
+def all_hold(verdicts: Iterable[str]) -> str:
+    """Give the verdict on a claim about all of several."""
+    known = list(verdicts)
+    return next((x for x in (NO, NOT_CLEAR) if x in known), YES)
+
+
+def table(
+    head: Iterable[Any], rows: Iterable[Iterable[Any]], title: str = "", level: int = 4
+) -> list[str]:
+    """Give the lines of a Markdown table below a heading, with an empty line after each."""
+    cells = [[str(x) for x in row] for row in rows]
+    lines = Table("", [str(x) for x in head], cells).to_markdown().splitlines()
+    return [*([f"{'#' * level} {title}", ""] if title else []), *lines, ""]
+
+
+def seeds_line(count: int) -> list[str]:
+    """Say how many seeds there are."""
+    return [f"{count} seed{'s' * (count > 1)}.", ""]
+
+
+def pages(chosen: Sequence[str], root: Path = HERE.parent) -> dict[Path, str]:
+    """Give the Markdown files as the JSON says that they should be.
+
+    Args:
+      chosen: the experiments whose tables and claims are made. The two tables of all experiments
+        are always made.
+      root: of a checkout.
+    """
+    texts: dict[Path, str] = {}
+
+    def put(path: Path, name: str, lines: list[str]) -> None:
+        text = texts.get(path) or path.read_text()
+        texts[path] = between(text, name, lines)
+
+    folder, claims = root / "experiments", {}
+    for name in names():
+        summary, own = load(name).module("summary"), folder / name
+        claims[name] = list(summary.claims(own / "results"))
+        if name in chosen:
+            put(own / "README.md", "tables", summary.tables(own / "results"))
+            if hasattr(summary, "more_tables"):
+                put(own / "tables.md", "tables", summary.more_tables(own / "results"))
+            rows = [[*x[:3], f"`{x.command}`"] for x in claims[name]]
+            put(folder / "README.md", name, table(["claim", "holds", "measured", "command"], rows))
+    put(folder / "README.md", "counts", counts(claims))
+    put(root / "README.md", "claims", shown(claims))
+    return texts
+
+
+def counts(claims: dict[str, list[Claim]]) -> list[str]:
+    """Count the verdicts on the claims of each experiment."""
+    rows = []
+    for name, known in claims.items():
+        kinds = Counter(claim.kind for claim in known)
+        rows.append([f"[{load(name).question}]({name}/README.md)", *(kinds[x] for x in VERDICTS)])
+    return table(["experiment", *VERDICTS], rows)
+
+
+def shown(claims: dict[str, list[Claim]]) -> list[str]:
+    """Make the short table of the project's README.
 
     Raises:
-      ValueError: where a beginning is not that of one line alone.
+      UserError: if a beginning in SHOWN is not that of one claim alone.
     """
-    for start in CHOSEN.get(name, ()):
-        found = [line for line in lines if line.claim.startswith(start)]
+    rows = []
+    for name, start in SHOWN.items():
+        found = [x for x in claims[name] if x.claim.startswith(start)]
         if len(found) != 1:
-            raise ValueError(f"{len(found)} claims of {name} begin with {start!r}: one should")
-        yield found[0]
+            raise UserError(f"{len(found)} claims of {name} begin with {start!r}: one should")
+        rows.append(found[0][:3])
+    return table(["claim", "holds", "measured"], rows)
 
 
-def text() -> list[str]:
-    """Both tables."""
-    every = {name: lines_of(name) for name in experiments()}
-    lines = ["", "| claim | holds | measured |", "|---|---|---|"]
-    for name in CHOSEN:
-        lines += [f"| {x.claim} | {x.verdict} | {x.measured} |" for x in chosen(name, every[name])]
-    head = "| experiment | " + " | ".join(VERDICTS) + " |"
-    lines += ["", "How many claims of each experiment hold:", "", head, "|---" * 6 + "|"]
-    for name, known in every.items():
-        counts = Counter(line.kind for line in known)
-        link = f"[{experiment(name).about.question}](experiments/{name}/README.md)"
-        lines.append(f"| {link} | {' | '.join(str(counts[x]) for x in VERDICTS)} |")
-    return [*lines, ""]
+def between(text: str, name: str, lines: list[str]) -> str:
+    """Replace the lines between the two marks of a name."""
+    first = f"<!-- {name}: written by python -m experiments summary -->"
+    last = f"<!-- end of {name} -->"
+    before, rest = text.split(first)
+    after = rest.split(last)[1]
+    body = "\n".join(lines).strip("\n")
+    return f"{before}{first}\n\n{body}\n\n{last}{after}"
 
 
-def main(readme: Path = PROJECT) -> None:
-    """Write them between the marks."""
-    between(MARKS, text(), readme)
-
-
-if __name__ == "__main__":
-    main()
+def stale(chosen: Sequence[str], root: Path = HERE.parent) -> list[Path]:
+    """List the Markdown files that are not what the JSON says."""
+    made = pages(chosen, root)
+    return [path.relative_to(root) for path, text in made.items() if path.read_text() != text]

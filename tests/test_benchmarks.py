@@ -13,11 +13,8 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 def scripts(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield
-    for name in (
-        "common", "peers", "bench_fit", "bench_dimension", "bench_cli", "bench_spectrum",
-        "bench_sweep", "bench_sampling", "bench_training", "bench_frequency_losses", "bench_noise",
-    ):  # fmt: skip
-        sys.modules.pop(name, None)
+    for path in BENCHMARKS.glob("*.py"):
+        sys.modules.pop(path.stem, None)
 
 
 @pytest.mark.slow
@@ -68,20 +65,8 @@ def test_spectrum_agrees_with_numpy(tmp_path):
 def test_sweep_is_no_worse_than_slsqp(tmp_path):
     import bench_sweep
 
-    result = bench_sweep.main(
-        [
-            "--fits",
-            "40",
-            "--steps",
-            "4",
-            "--spectra",
-            "5",
-            "--slsqp",
-            "8",
-            "--folder",
-            str(tmp_path),
-        ]
-    )
+    size = ["--fits", "40", "--steps", "4", "--spectra", "5", "--slsqp", "8"]
+    result = bench_sweep.main([*size, "--folder", str(tmp_path)])
     assert result["converged"] == 1
     assert result["slsqp"]["loss_over_slsqp_largest"] < 1 + 1e-6
 
@@ -116,13 +101,21 @@ def test_noise(tmp_path):
     assert all(row["share_alone"] < 0.05 for row in result["rows"])
 
 
-def tables():
-    from report import table
+@pytest.mark.slow
+def test_training_and_scan(tmp_path):
+    import bench_scan
+    import bench_training
 
-    return table()
+    size = ["--width", "4", "--side", "8", "--batch", "2", "--precision", "float32"]
+    result = bench_training.main([*size, "--repeat", "2", "--folder", str(tmp_path)])
+    assert result["update"]["model_flops_per_update"] > 0
+    result = bench_scan.main(["--repeat", "2", "--folder", str(tmp_path)])
+    assert result["seconds_per_update"].keys() == {"calls", "scan"}
 
 
 def test_the_tables_say_what_was_measured():
+    from report import table
+
     for name in ("README.md", "benchmarks/README.md"):
         text = (BENCHMARKS.parent / name).read_text()
-        assert tables() in text, f"{name}: run `python benchmarks/report.py`"
+        assert table() in text, f"{name}: run `python benchmarks/report.py`"

@@ -301,15 +301,11 @@ def rewritten(path, **changes):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda path: path.write_bytes(path.read_bytes()[:-99]),
-        lambda path: path.write_bytes(b""),
-        lambda path: np.savez(path, x=1),
         lambda path: path.unlink(),
+        lambda path: path.write_bytes(path.read_bytes()[:-99]),
         lambda path: rewritten(path, format="specjax.spectrum"),
         lambda path: rewritten(path, format_version=99),
         lambda path: rewritten(path, decide__bias=np.zeros(10, "f4")),
-        lambda path: rewritten(path, source={"data": {"name": "FID"}}),
-        lambda path: rewritten(path, checksum="sha256:0"),
     ],
 )
 def test_files_that_are_refused(trained, tmp_path, change):

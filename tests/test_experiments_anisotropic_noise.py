@@ -3,8 +3,6 @@ import json
 import numpy as np
 import pytest
 
-import specjax as sx
-
 pytestmark = pytest.mark.usefixtures("beside_the_package")
 
 
@@ -23,7 +21,7 @@ def write(folder, values):
 
 
 def test_variants_are_compared_seed_by_seed(tmp_path):
-    from experiments.anisotropic_noise import claims
+    from experiments.anisotropic_noise.summary import claims
 
     # seeds differ by 10, the pair by 1.0, 1.1 and 0.9: 1 +- 0.058, and Student's 4.3 of that
     values = {0: (11.0, 10.0), 1: (21.1, 20.0), 2: (30.9, 30.0), 3: (41.0, None)}
@@ -33,14 +31,13 @@ def test_variants_are_compared_seed_by_seed(tmp_path):
         for seed, pair in values.items()
     }
     write(tmp_path, pairs)
-    (line,) = [x for x in claims.lines_of(tmp_path) if "(r + 0.01)^-0.06" in x]
-    assert "| yes |" in line
-    assert "lower by 1.00 ± 0.06 with the same seed (3 seeds)" in line
+    (one,) = [x for x in claims(tmp_path) if "(r + 0.01)^-0.06" in x.claim]
+    assert one.verdict == "yes"
+    assert "lower by 1.00 ± 0.06 with the same seed (3 seeds)" in one.measured
 
 
 def test_the_corrupted_band_is_where_the_noise_is_left_out():
-    from experiments.anisotropic_noise.config import BAND
-    from experiments.anisotropic_noise.run import outside
+    from experiments.anisotropic_noise.run import BAND, outside
 
     x = np.random.default_rng(0).normal(size=(50, 8, 8)).astype(np.float32)
     power = np.abs(np.fft.fft2(outside(x))).mean(0)
@@ -50,29 +47,3 @@ def test_the_corrupted_band_is_where_the_noise_is_left_out():
     assert inside.any()
     assert power[inside].max() < 1e-4
     assert power[~inside].min() > 1
-
-
-@pytest.mark.slow
-def test_the_smallest_run_goes_on_where_it_was_ended_and_is_told(tmp_path, capsys):
-    from experiments.anisotropic_noise import claims, plot, tables
-    from experiments.anisotropic_noise.config import SMALLEST
-    from experiments.anisotropic_noise.run import main
-
-    results = tmp_path / "results"
-
-    def smallest():
-        main(["--smallest", "--results", str(results), "--work", str(tmp_path / "work")])
-        return json.loads((results / "digits-0.json").read_text())
-
-    first = smallest()
-    assert first["complete"]
-    assert first["variants"].keys() == set(SMALLEST.variants)
-    omitted = sx.nn.open_run(tmp_path / "work/digits-0-corrupted_data_band_omitted")
-    assert omitted.noise is not None
-    capsys.readouterr()
-    assert smallest() == first
-    assert capsys.readouterr().out == ""
-    assert any("digits" in x and "not clear" in x for x in claims.lines_of(results))
-    assert "corrupted data, band omitted" in "\n".join(tables.lines_of(results))
-    plot.main(results, tmp_path)
-    assert list(tmp_path.glob("*.png"))

@@ -1,6 +1,5 @@
 import json
 
-import numpy as np
 import pytest
 
 pytestmark = pytest.mark.usefixtures("beside_the_package")
@@ -12,8 +11,9 @@ HEURISTICS = {"linear": 6.0, "cosine": 2.0, "sigmoid": 3.0, "karras": 9.0, "unif
 @pytest.fixture
 def results(tmp_path):
     """DPM-Solver++(2M) in 5: 3 without an error, 1 with 0.1; the losses order backwards without."""
-    for folder in ("own", "others"):
-        (tmp_path / folder).mkdir()
+    own, trained = (tmp_path / name / "results" for name in ("erring_denoiser", "trained_networks"))
+    for folder in (own, trained):
+        folder.mkdir(parents=True)
     ranks = {name: value for name, value in HEURISTICS.items()}
     for seed, noise in enumerate((1.0, 1.1, 1.3)):
         about = {"pixels": noise, "spectrum_db": 1.0, "calls": 5}
@@ -26,17 +26,17 @@ def results(tmp_path):
             for part, value in (("0", 3.0), ("0.1", 1.0))
         }
         predicted = {"error 0.1": ranks, "error 0": {name: -x for name, x in ranks.items()}}
-        for folder, found in (("own", columns), ("others", others)):
+        for folder, found in ((own, columns), (trained, others)):
             document = {"steps": 5, "seed": seed, "columns": found,
                         "predicted": {"dpmpp_2m": predicted}}  # fmt: skip
-            (tmp_path / folder / f"digits-5-{seed}.json").write_text(json.dumps(document))
-    return tmp_path
+            (folder / f"digits-5-{seed}.json").write_text(json.dumps(document))
+    return own
 
 
 def test_shares_and_orders_are_those_of_the_numbers(results):
-    from experiments.erring_denoiser.found import results_of
+    from experiments.erring_denoiser.summary import read
 
-    found = results_of(results / "own", results / "others")
+    found = read(results)
     assert found.steps == [5]
     assert found.samplers == ["dpmpp_2m"]
     share = found.below("dpmpp_2m", "error 0.1", "error 0", 5)
@@ -49,46 +49,15 @@ def test_shares_and_orders_are_those_of_the_numbers(results):
     assert found.mean_order("dpmpp_2m", "error 0") == pytest.approx({0: -1, 1: -1, 2: -1})
 
 
-def test_tables_and_claims_tell_what_was_run(results, tmp_path, monkeypatch):
-    from experiments.erring_denoiser import claims, tables
-    from experiments.trained_networks import curves
+def test_tables_and_claims_say_what_was_run(results, tmp_path):
+    from experiments.erring_denoiser.summary import claims, tables
 
-    (tmp_path / "results").symlink_to(results / "others")
-    monkeypatch.setattr(curves, "HERE", tmp_path)
-    text = "\n".join(tables.lines_of(results / "own"))
+    text = "\n".join(tables(results))
     assert "Fits that ended before their tolerance: error 0: 1 of 1; error 0.01: 0 of 0" in text
     assert "| best heuristic | 2.27 ± 0.18 (cosine) |" in text
-    told = {
-        line.split(" | ")[0]: line.split(" | ")[1:3] for line in claims.lines_of(results / "own")
-    }
-    held = [verdict for claim, (verdict, _) in told.items() if "0.1" in claim]
+    known = {one.claim: one for one in claims(results)}
+    held = [one.verdict for claim, one in known.items() if "0.1" in claim]
     assert held == ["yes"] * 4  # below that without, the best heuristic, by 12.3 %, and the order
-    ordered = next(x for claim, x in told.items() if "orders the six heuristics" in claim)
-    assert ordered[1].startswith("1.00 ± 0.00 against -1.00 ± 0.00, higher by 2.00")
-    nothing = tmp_path / "nothing"
-    nothing.mkdir()
-    assert "not yet run" in claims.lines_of(nothing)[0]
-
-
-@pytest.mark.slow
-def test_the_smallest_run_goes_on_where_it_was_ended(tmp_path, capsys):
-    from experiments.erring_denoiser import plot
-    from experiments.erring_denoiser.run import main
-
-    folders = ["--results", str(tmp_path / "results"), "--work", str(tmp_path / "work")]
-
-    def smallest():
-        main(["--smallest", *folders])
-        return {x.stem: json.loads(x.read_text()) for x in tmp_path.glob("results/*.json")}
-
-    first = smallest()
-    assert first.keys() == {"digits-3-0", "digits-3-1"}
-    columns = first["digits-3-0"]["columns"]
-    names = ("error 0", "error 0.1", "probed, error 0", "probed, error 0.1")
-    assert columns.keys() == {f"ddim {name}" for name in names}
-    assert np.isfinite([one["features"] for one in columns.values()]).all()
-    capsys.readouterr()
-    assert smallest() == first
-    assert capsys.readouterr().out == ""
-    plot.main(tmp_path / "results", tmp_path)
-    assert (tmp_path / "errors.png").exists()
+    ordered = next(x for claim, x in known.items() if "orders the six heuristics" in claim)
+    assert ordered.measured.startswith("1.00 ± 0.00 against -1.00 ± 0.00, higher by 2.00")
+    assert next(claims(tmp_path / "nothing/results")).verdict == "not yet run"

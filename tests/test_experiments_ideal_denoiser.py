@@ -1,5 +1,4 @@
 import json
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,18 +15,19 @@ pytestmark = pytest.mark.usefixtures("beside_the_package")
 
 
 def run(tmp_path, *args):
-    from experiments.ideal_denoiser.run import main
+    from experiments.__main__ import main
 
     folders = ["--results", str(tmp_path / "results"), "--work", str(tmp_path / "work")]
-    main(["--smallest", *args, *folders])
+    main(["run", "ideal_denoiser", "--smallest", *args, *folders])
     return {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("results/*.json")}
 
 
-def told(tmp_path):
-    from experiments.ideal_denoiser import claims, plot, tables
+def summarised(tmp_path):
+    from experiments.__main__ import draw
+    from experiments.ideal_denoiser.summary import claims, tables
 
-    plot.main(tmp_path / "results", tmp_path)
-    return tables.lines_of(tmp_path / "results"), claims.lines_of(tmp_path / "results")
+    draw(["ideal_denoiser"], tmp_path / "results", tmp_path)
+    return tables(tmp_path / "results"), list(claims(tmp_path / "results"))
 
 
 def compiled_sooner(monkeypatch):
@@ -41,15 +41,15 @@ def compiled_sooner(monkeypatch):
 
 
 @pytest.mark.thorough
-def test_references_are_run_go_on_and_are_told(tmp_path, monkeypatch, capsys):
-    from experiments.ideal_denoiser.config import COSINE, FIT, REFIT
+def test_references_are_run_go_on_and_are_summarised(tmp_path, monkeypatch, capsys):
+    from experiments.ideal_denoiser.run import COSINE, FIT, REFIT
 
     compiled_sooner(monkeypatch)
-    first = run(tmp_path, "--references", "--seeds", "0", "1")
+    first = run(tmp_path, "--cases", "wiener", "empirical", "--seeds", "0", "1")
     assert sorted(first) == ["empirical-0", "empirical-1", "wiener-0", "wiener-1"]
     assert all(document["complete"] for document in first.values())
     capsys.readouterr()
-    assert run(tmp_path, "--references", "--seeds", "0", "1") == first
+    assert run(tmp_path, "--cases", "wiener", "empirical", "--seeds", "0", "1") == first
     assert capsys.readouterr().out == ""
     results_are_what_theory_says(tmp_path / "results")
     cosine = first["wiener-0"]["samplers"]["ddim"]["2"][COSINE]
@@ -57,11 +57,10 @@ def test_references_are_run_go_on_and_are_told(tmp_path, monkeypatch, capsys):
 
     results = tmp_path / "results"
     for seed in (0, 1):  # a network as good as the ideal one, and one as good as the exact one
-        shutil.copy(
-            results / f"empirical-{seed}.json", results / f"width-8-updates-200-{seed}.json"
-        )
-        shutil.copy(results / f"wiener-{seed}.json", results / f"width-8-updates-600-{seed}.json")
-    tables, claims = told(tmp_path)
+        for name, network in (("empirical", "updates-200"), ("wiener", "updates-600")):
+            copy = {**first[f"{name}-{seed}"], "subject": f"width-8-{network}"}
+            (results / f"width-8-{network}-{seed}.json").write_text(json.dumps(copy))
+    tables, claims = summarised(tmp_path)
     assert {x.name for x in tmp_path.glob("*.png")} == {"bands.png", "gaps.png"}
     values = [first[f"wiener-{seed}"]["samplers"]["ddim"]["2"] for seed in (0, 1)]
     distance = np.mean([x[FIT]["frechet"] for x in values])
@@ -74,9 +73,9 @@ def test_references_are_run_go_on_and_are_told(tmp_path, monkeypatch, capsys):
         ])
         for seed in (0, 1)
     ]  # fmt: skip
-    line = next(x for x in claims if "refitted to the probed network beats the W2 fit" in x)
-    assert f"better by {np.mean(gains):.3f} ± " in line
-    trend = next(x for x in claims if "UNets of width 8, ddim: trained longer" in x)
+    one = next(x for x in claims if "refitted to the probed network beats the W2 fit" in x.claim)
+    assert f"better by {np.mean(gains):.3f} ± " in one.measured
+    trend = next(x for x in claims if "UNets of width 8, ddim: trained longer" in x.claim)
     gaps = [
         np.mean([
             np.sqrt(np.mean(np.subtract(one["decibel"], one["ideal"]["decibel"]) ** 2))
@@ -85,7 +84,7 @@ def test_references_are_run_go_on_and_are_told(tmp_path, monkeypatch, capsys):
         for seed in (0, 1)
     ]  # fmt: skip
     digits = 3 if np.mean(gaps) < 1 else 2
-    assert f"600: {np.mean(gaps):.{digits}f} ±" in trend
+    assert f"600: {np.mean(gaps):.{digits}f} ±" in trend.measured
 
 
 def results_are_what_theory_says(results):
@@ -115,33 +114,6 @@ def test_committed_results_are_what_theory_says():
     results_are_what_theory_says(results)
 
 
-@pytest.mark.parametrize("given", ["results", "work"])
-def test_the_smallest_needs_both_folders(given, tmp_path, capsys):
-    from experiments.ideal_denoiser.run import main
-
-    with pytest.raises(SystemExit):
-        main(["--smallest", "--references", f"--{given}", str(tmp_path / "other")])
-    assert "--results and --work" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_document_of_another_commit_is_not_gone_on_with(tmp_path):
-    from experiments.ideal_denoiser.config import SMALLEST
-    from experiments.ideal_denoiser.run import begun
-
-    path = tmp_path / "wiener-0.json"
-    mine, other = ({"commit": x, "versions": {"jax": "1"}} for x in ("mine", "other"))
-    document = begun(path, SMALLEST, mine, subject="wiener", seed=0)
-    assert document["complete"] is False
-    path.write_text(json.dumps(document))
-    assert begun(path, SMALLEST, mine) == document
-    with pytest.raises(ValueError, match=r"begun with commit mine, this is other"):
-        begun(path, SMALLEST, other)
-    document["samplers"] = {"ddim": {"2": {}}}  # nothing is missing
-    path.write_text(json.dumps(document))
-    assert begun(path, SMALLEST, other) == document
-
-
 def invented(seed, gap, frechet=0.0):
     """A document with one band in one case, measured a gap above what is predicted."""
     made = {"decibel": [gap], "frechet": frechet, "ideal": {"decibel": [0.0]},
@@ -161,41 +133,22 @@ def invented(seed, gap, frechet=0.0):
     ],
 )
 def test_a_band_is_right_or_not_by_the_error_of_its_gap(gaps, verdict):
-    from experiments.ideal_denoiser.claims import _right
-    from experiments.ideal_denoiser.found import Found
+    from experiments.ideal_denoiser.summary import Measured, right
 
-    line = _right(Found("x", "x", tuple(invented(k, gap) for k, gap in enumerate(gaps))), "")
-    assert f"| {verdict} | largest gap {np.mean(gaps):.3f}" in line
+    one = right(Measured("x", "x", tuple(invented(k, gap) for k, gap in enumerate(gaps))))
+    assert one.verdict == verdict
+    assert one.measured.startswith(f"largest gap {np.mean(gaps):.3f}")
 
 
 def test_seeds_are_paired_by_their_number():
     """2 and 10 are sorted otherwise as names of files than as numbers."""
-    from experiments.ideal_denoiser.claims import _trend
-    from experiments.ideal_denoiser.found import Found
+    from experiments.ideal_denoiser.summary import Measured, trend
 
-    short = Found("a", "a", tuple(invented(k, 0.1 * k) for k in (10, 11, 2)))
-    long = Found("b", "b", tuple(invented(k, 0.1 * k - 0.05) for k in (2, 10, 11, 12)))
-    line = _trend([short, long], ["1", "2"], "ddim", "nearer")
-    assert "| yes |" in line
-    assert "nearer by 0.050 ± 0.000" in line
-
-
-@pytest.mark.slow
-def test_the_smallest_run_trains_and_is_told(tmp_path):
-    from experiments.ideal_denoiser.config import FIT
-
-    first = run(tmp_path)
-    assert sorted(first) == [
-        "empirical-0", "width-4-updates-1-0", "width-4-updates-2-0", "wiener-0",
-    ]  # fmt: skip
-    one = first["wiener-0"]["samplers"]["ddim"]["2"]
-    least = min(x["ideal"]["frechet"] for x in one.values())
-    assert one[FIT]["ideal"]["frechet"] == pytest.approx(least, rel=1e-6)
-    assert first["width-4-updates-2-0"]["facts"]["step"] == 2
-    assert run(tmp_path) == first
-    tables, claims = told(tmp_path)
-    assert any(x.startswith("| width-4-updates-2") for x in tables)
-    assert any("wider" in x or "trained longer" in x for x in claims)
+    short = Measured("a", "a", tuple(invented(k, 0.1 * k) for k in (10, 11, 2)))
+    long = Measured("b", "b", tuple(invented(k, 0.1 * k - 0.05) for k in (2, 10, 11, 12)))
+    one = trend([short, long], ["1", "2"], "ddim", "nearer")
+    assert one.verdict == "yes"
+    assert "nearer by 0.050 ± 0.000" in one.measured
 
 
 def images(seed=0):
@@ -234,22 +187,19 @@ def test_standard_errors_are_the_spread_of_what_is_measured():
 @pytest.mark.thorough
 def test_predictions_hold_for_another_linear_denoiser():
     """Gains and a bias that are not Wiener's, sampled; the distance is that of the loss."""
-    from dataclasses import replace
-
     from experiments.bands import measured, standard_errors
-    from experiments.ideal_denoiser.judging import prediction
+    from experiments.ideal_denoiser.run import prediction
 
     x, spectrum = images()
     ideal = sx.wiener(spectrum)
-    found = sx.probe(lambda x, alpha, sigma: 0.9 * ideal(x, alpha, sigma) + 0.1, x, spectrum)
-    probed = replace(found.attach(), basis=spectrum.basis)
+    probe = sx.probe(lambda x, alpha, sigma: 0.9 * ideal(x, alpha, sigma) + 0.1, x, spectrum)
     schedule = sx.family("cosine", 3, alpha_bar_range=ENDS)
     plan = sx.plan("ddim", schedule)
-    samples = sx.generate(plan, sx.linearised(probed), 2000, (4, 4), seed=1)
-    guess, error = prediction(plan, probed), standard_errors(plan, probed, 2000)
+    samples = sx.generate(plan, sx.linearised(spectrum, probe), 2000, (4, 4), seed=1)
+    guess, error = prediction(plan, spectrum, probe), standard_errors(plan, spectrum, 2000)
     assert np.abs(measured(samples, spectrum) - guess["decibel"]).max() < 5 * error.max()
     assert guess["frechet"] == pytest.approx(
-        float(sx.loss(probed, schedule, sampler="ddim", loss="w2"))
+        float(sx.loss(spectrum, schedule, sampler="ddim", loss="w2", denoiser=probe))
     )
     assert guess["frechet"] != pytest.approx(
         float(sx.loss(spectrum, schedule, sampler="ddim", loss="w2"))
@@ -258,8 +208,7 @@ def test_predictions_hold_for_another_linear_denoiser():
 
 def test_the_response_of_a_denoiser_that_is_off_by_a_factor():
     """Gains 1.1 w of z and a bias b: linear = (0.01 sum w^2 (lambda + s^2) + |b|^2) / error."""
-    from experiments.ideal_denoiser.config import Config
-    from experiments.ideal_denoiser.judging import response_of
+    from experiments.ideal_denoiser.run import Config, response_of
 
     x, spectrum = images()
     mean, ideal = np.asarray(spectrum.lift(spectrum.mean), np.float32), sx.wiener(spectrum)
@@ -278,8 +227,7 @@ def test_the_response_of_a_denoiser_that_is_off_by_a_factor():
 
 
 def test_a_network_of_another_experiment_is_not_trained_again(tmp_path):
-    from experiments.ideal_denoiser.config import Size
-    from experiments.ideal_denoiser.subjects import folder_of
+    from experiments.ideal_denoiser.run import Size, folder_of
 
     work = tmp_path / "ideal_denoiser"
     known = tmp_path / "learned_plans/network"

@@ -26,52 +26,38 @@ def recordings(tmp_path, monkeypatch):
 
 
 def smallest(tmp_path, *data):
-    from experiments.real_spectra.run import main
+    from experiments.__main__ import main
 
     folders = ["--results", str(tmp_path / "results"), "--work", str(tmp_path / "work")]
-    main(["--smallest", "--data", *data, *folders])
+    main(["run", "real_spectra", "--smallest", "--cases", *data, "cross", *folders])
     return {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("results/*.json")}
 
 
 @pytest.mark.thorough
-def test_the_smallest_run_goes_on_where_it_was_ended_and_is_told(tmp_path, capsys, recordings):
-    from experiments.real_spectra import claims, plot, tables
+def test_the_smallest_run_goes_on_where_it_was_ended(tmp_path, capsys, recordings, monkeypatch):
+    from experiments.__main__ import draw
+    from experiments.real_spectra import summary
 
     first = smallest(tmp_path, "spoken_digits", "piano_notes", "fashion_mnist")
-    assert "fashion_mnist is skipped: no fashion_mnist in" in capsys.readouterr().out
+    assert "fashion_mnist is skipped" in capsys.readouterr().out
     assert {"cross", "windows-piano_notes", "units-spoken_digits"} < first.keys()
     assert smallest(tmp_path, "spoken_digits", "piano_notes") == first
     assert capsys.readouterr().out == ""
-    files = [tmp_path / name for name in ("readme.md", "tables.md", "claims.md")]
-    for file, marks in zip(files, (tables.MARKS, tables.MARKS, claims.MARKS), strict=True):
-        file.write_text("\n".join(marks))
-    tables.SHOWN = "ddim, w2, S = 3"
-    tables.main(tmp_path / "results", *files[:2])
-    claims.main(tmp_path / "results", files[2])
-    plot.main(tmp_path / "results", tmp_path)
-    told = files[2].read_text()
-    assert "60,000 pieces of clothing, 28x28: its schedules | not yet run" in told
-    assert "2 real spectra, ddim, w2, S = 3: the learned schedule beats every heuristic" in told
+    monkeypatch.setattr(summary, "SHOWN", "ddim, w2, S = 3")
+    assert summary.tables(tmp_path / "results")
+    assert summary.more_tables(tmp_path / "results")
+    draw(["real_spectra"], tmp_path / "results", tmp_path)
+    verdicts = {one.claim: one.verdict for one in summary.claims(tmp_path / "results")}
+    assert verdicts["60,000 pieces of clothing, 28x28: its schedules"] == "not yet run"
+    assert "2 real spectra, ddim, w2, S = 3: the learned schedule beats every heuristic" in verdicts
     pictures = {"spectra.png", "schedules-3.png", "cross-3.png"}
     assert {x.name for x in tmp_path.glob("*.png")} == pictures
 
 
-def test_tables_and_claims_are_those_of_the_results(tmp_path):
-    from experiments.real_spectra import claims, tables
-
-    there = [tables.HERE / "README.md", tables.HERE / "tables.md", claims.README]
-    copies = [tmp_path / f"{i}.md" for i in range(3)]
-    for file, copy in zip(there, copies, strict=True):
-        copy.write_text(file.read_text())
-    tables.main(readme=copies[0], more=copies[1])
-    claims.main(readme=copies[2])
-    assert [x.read_text() for x in copies] == [x.read_text() for x in there]
-
-
 def result(name):
-    from experiments.real_spectra.found import HERE
+    from experiments.experiment import load
 
-    path = HERE / "results" / f"{name}.json"
+    path = load("real_spectra").results / f"{name}.json"
     if not path.exists():
         pytest.skip(f"{path.name} has not been run")
     return json.loads(path.read_text())
@@ -143,7 +129,7 @@ def test_nothing_costs_less_than_the_optimum_of_the_spectrum_that_judges():
 
 
 def test_the_error_from_halves_is_the_standard_error_of_a_mean():
-    from experiments.real_spectra.halves import half_error, halves_of
+    from experiments.real_spectra.spectra import half_error, halves_of
 
     n, splits = 400, 300
     x = np.random.default_rng(1).normal(size=n)
@@ -155,7 +141,7 @@ def test_the_error_from_halves_is_the_standard_error_of_a_mean():
 
 
 def test_halves_keep_recordings_together():
-    from experiments.real_spectra.halves import halves_of
+    from experiments.real_spectra.spectra import halves_of
 
     part = np.repeat(np.arange(5), [1, 7, 2, 3, 4])
     first, second = halves_of(part, 0)

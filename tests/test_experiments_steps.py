@@ -6,21 +6,6 @@ import specjax as sx
 pytestmark = pytest.mark.usefixtures("beside_the_package")
 
 
-@pytest.mark.thorough
-def test_the_smallest_run_goes_on_where_it_was_ended(tmp_path, capsys):
-    from experiments.intermediate_steps.run import main
-
-    folders = ["--results", str(tmp_path / "results"), "--work", str(tmp_path / "work")]
-    command = ["--smallest", "--denoisers", "gaussian", *folders]
-    main(command)
-    path = tmp_path / "results" / "gaussian-0.json"
-    first = path.read_text()
-    assert "gaussian, seed 0: dpmpp_2m" in capsys.readouterr().out
-    main(command)
-    assert path.read_text() == first
-    assert capsys.readouterr().out == ""
-
-
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm", "dpmpp_2m"])
 def test_a_stopped_plan_returns_the_estimate(sampler):
     """By the loop over the rows, with a denoiser that is not linear."""
@@ -55,14 +40,14 @@ def test_a_stopped_plan_returns_the_estimate(sampler):
 @pytest.mark.thorough
 def test_after_the_last_call_all_is_formed():
     """In many steps: then power is that of the data, in each band."""
-    from experiments.intermediate_steps.run import bands_of
+    from experiments.bands import bands_of
     from experiments.intermediate_steps.trajectory import predicted
 
     spectrum = sx.data.open("digits").spectrum(method="shift-invariant")
-    bands, _ = bands_of(spectrum)
+    bands = bands_of(spectrum)
     plan = sx.plan("dpmpp_2m", sx.spectral(spectrum, 60))
     power = predicted(plan, spectrum, bands)
-    real = np.bincount(bands, spectrum.eigenvalues) / np.bincount(bands)
+    real = bands.mean(spectrum.eigenvalues)
     np.testing.assert_allclose(power[-1] / real, 1, atol=0.04)
     assert (power[0] / real < 0.0025).all()
 

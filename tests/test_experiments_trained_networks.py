@@ -1,7 +1,6 @@
 import json
 import math
 
-import numpy as np
 import pytest
 
 pytestmark = pytest.mark.usefixtures("beside_the_package")
@@ -31,9 +30,9 @@ def results(tmp_path):
 
 
 def test_the_best_heuristic_is_that_of_the_fewest_calls_and_the_least_mean(results):
-    from experiments.trained_networks.curves import best, found_of
+    from experiments.trained_networks.comparison import best, read
 
-    found = found_of("digits", results)
+    found = read("digits", results)
     ddim = best(found, "ddim", "features")
     assert [(x.calls, x.name) for x in ddim] == [
         (5, "ddim cosine"), (10, "ddim linear"), (20, "ddim cosine"),
@@ -46,9 +45,9 @@ def test_the_best_heuristic_is_that_of_the_fewest_calls_and_the_least_mean(resul
 
 
 def test_shares_and_ratios_are_those_of_the_power_laws(results):
-    from experiments.trained_networks.curves import below, best, fewer, found_of, point
+    from experiments.trained_networks.comparison import below, best, fewer, point, read
 
-    found = found_of("digits", results)
+    found = read("digits", results)
     frontier = best(found, "ddim", "features")
     mine = [point(found, s, "ddim spectral W2", "features") for s in (5, 10, 20)]
     shares = [below(one, frontier) for one in mine]
@@ -72,39 +71,40 @@ def test_shares_and_ratios_are_those_of_the_power_laws(results):
 
 def test_a_verdict_says_at_which_s_it_is_sure():
     from experiments.estimates import Estimate
-    from experiments.trained_networks.claims import verdict
+    from experiments.trained_networks.summary import verdict_at
 
     # Student's interval of 3 seeds is 4.3 standard errors
     sure, unsure, bad = Estimate(0.5, 0.08, 3), Estimate(0.5, 0.1, 3), Estimate(0.0, 0.01, 3)
-    assert verdict({5: sure}, 0.123) == "yes"
-    assert verdict({5: sure, 8: unsure}, 0.123) == "at S = 5"
-    assert verdict({5: sure, 8: bad}, 0.123) == "at S = 5"
-    assert verdict({5: unsure, 8: bad}, 0.123) == "**not clear**"
-    assert verdict({5: bad, 8: bad}, 0.123) == "**no**"
-    assert verdict({5: Estimate(0.5, float("nan"), 1)}, 0.123) == "**not clear**"
+    assert verdict_at({5: sure}, 0.123) == "yes"
+    assert verdict_at({5: sure, 8: unsure}, 0.123) == "at S = 5"
+    assert verdict_at({5: sure, 8: bad}, 0.123) == "at S = 5"
+    assert verdict_at({5: unsure, 8: bad}, 0.123) == "**not clear**"
+    assert verdict_at({5: bad, 8: bad}, 0.123) == "**no**"
+    assert verdict_at({5: Estimate(0.5, float("nan"), 1)}, 0.123) == "**not clear**"
 
 
 def test_tables_and_claims_tell_what_was_run_and_what_was_not(results):
-    from experiments.trained_networks import claims, tables
+    from experiments.trained_networks.summary import claims, tables
 
-    text = "\n".join(tables.lines_of(results))
+    text = "\n".join(tables(results))
     assert "| ddim spectral W2 | +62 ± 0 | +57 ± 0 | +62 ± 0 |" in text
     assert "2 seeds: S = 5, 10, 20." in text
-    assert "not yet run: `python -m experiments.trained_networks.run --rows cifar10`" in text
-    lines = claims.lines_of(results)
-    drop = next(x for x in lines if "ddim spectral W2 has" in x)
-    assert "| yes | S = 5: +62 ± 0 %; S = 10: +57 ± 0 %; S = 20: +62 ± 0 % |" in drop
-    plan = next(x for x in lines if "plan: gaussian takes" in x)
-    assert "any sampler" in plan
+    assert "not yet run: `python -m experiments run trained_networks --cases cifar10`" in text
+    known = list(claims(results))
+    drop = next(x for x in known if "ddim spectral W2 has" in x.claim)
+    measured = "S = 5: +62 ± 0 %; S = 10: +57 ± 0 %; S = 20: +62 ± 0 %"
+    assert (drop.verdict, drop.measured) == ("yes", measured)
+    plan = next(x for x in known if "plan: gaussian takes" in x.claim)
+    assert "any sampler" in plan.claim
 
 
 def test_a_rung_whose_teacher_does_not_converge_has_no_plan_and_says_why(results, monkeypatch):
     from types import SimpleNamespace
 
     from experiments.learned_plans import plans as learned_plans
-    from experiments.trained_networks import tables
-    from experiments.trained_networks.config import CONFIG
-    from experiments.trained_networks.plans import Made
+    from experiments.trained_networks.columns import Columns
+    from experiments.trained_networks.config import Config
+    from experiments.trained_networks.summary import tables
 
     asked = []
 
@@ -115,42 +115,18 @@ def test_a_rung_whose_teacher_does_not_converge_has_no_plan_and_says_why(results
         return name, {}
 
     monkeypatch.setattr(learned_plans, "learn_one", learn_one)
-    made = Made(SimpleNamespace(row="digits"), CONFIG, results)
+    session = SimpleNamespace(config=Config(), work=results)
+    made = Columns(SimpleNamespace(row="digits"), session)
     names = [[name for name, *_ in made.learned(steps)] for steps in (5, 8)]
     assert "plan: empirical" not in names[0] + names[1]
     assert len(names[0]) == len(names[1]) == 5
     assert asked.count("empirical") == 1
     path = results / "digits-5-0.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "refused": made.refused}))
-    assert " No plan: empirical: the teacher has not converged: 8 % of them." in tables.lines_of(
-        results
-    )
+    assert " No plan: empirical: the teacher has not converged: 8 % of them." in tables(results)
 
 
 def test_labels_of_calls_do_not_lie_on_each_other():
-    from experiments.trained_networks.plot import apart
+    from experiments.trained_networks.figure import apart
 
     assert apart([99, 3, 5, 8, 9, 10, 19, 20]) == [3, 5, 8, 10, 19, 99]
-
-
-@pytest.mark.slow
-def test_the_smallest_run_goes_on_where_it_was_ended(tmp_path, capsys):
-    from experiments.trained_networks import plot
-    from experiments.trained_networks.run import main
-
-    folders = ["--results", str(tmp_path / "results"), "--work", str(tmp_path / "work")]
-
-    def smallest():
-        main(["--smallest", "--rows", "digits", *folders])
-        return {x.stem: json.loads(x.read_text()) for x in tmp_path.glob("results/*.json")}
-
-    first = smallest()
-    assert first.keys() == {f"digits-{s}-{seed}" for s in ("fine", 3) for seed in (0, 1)}
-    columns = first["digits-3-0"]["columns"]
-    assert {"ddim cosine", "ddim spectral probed", "plan: gaussian"} <= columns.keys()
-    assert all(np.isfinite(list(one.values())).all() for one in columns.values())
-    capsys.readouterr()
-    assert smallest() == first
-    assert capsys.readouterr().out == ""
-    plot.main(tmp_path / "results", tmp_path)
-    assert (tmp_path / "curves.png").exists()

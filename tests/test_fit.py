@@ -519,6 +519,18 @@ def test_no_recompilation():
     assert run._cache_size() <= before + 1
 
 
+@pytest.mark.thorough
+def test_the_same_optimiser_made_again_does_not_compile_again():
+    run = sys.modules["specjax.fitting.fit"]._run
+    fit(SPECTRA["mean"], 3, optimizer=optax.adam(1e-2), max_iterations=3)
+    before = run._cache_size()
+    same = fit(SPECTRA["mean"], 3, optimizer=optax.adam(1e-2), max_iterations=3)
+    assert run._cache_size() == before
+    other = fit(SPECTRA["mean"], 3, optimizer=optax.adam(1e-1), max_iterations=3)
+    assert run._cache_size() == before + 1
+    assert same.value != other.value
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -3,6 +3,7 @@ import itertools
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -186,11 +187,17 @@ def test_legend_names_every_schedule_once_with_its_loss_the_learned_one_first(fi
 
 
 def test_title_states_data_steps_sampler_process_and_loss():
-    options = {"process": "ve", "sampler_options": {"eta": 0.5}}
+    options = {"process": "ve", "sampler": sx.ddim(eta=0.5)}
     title = drawn(**options).get_suptitle()
     for word in ("waves", f"{STEPS} steps", "ddim (eta = 0.5)", "ve", "w2 = "):
         assert word in title
     assert float(title.split("= ")[-1]) == pytest.approx(losses(**options)["learned"], rel=1e-3)
+
+
+def test_a_loss_of_ones_own_is_named():
+    mine = replace(sx.LOSSES["w2"], name="mine", summary="my distance")
+    axes = drawn(loss=mine).axes[LOSSES]
+    assert axes.get_ylabel() == "mine: my distance"
 
 
 def test_axes_have_labels(figure):

@@ -432,3 +432,21 @@ def test_an_adapted_network_keeps_its_parameters_as_arguments_and_takes_labels()
         want = (np.sqrt(2) - w) * starts(4, (3,)) - labels[:, None]
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
     assert TRACED == ["adapted"]
+
+
+def test_sample_i_of_generate_is_a_function_of_seed_and_i():
+    denoise = WIENER["x0"]
+    many = generate(sx.plan("ddpm", SCHEDULE), denoise, 3, (3,), seed=7)
+    for i in range(3):
+        key = jax.random.fold_in(jax.random.key(7), i)
+        one = sx.sample(sx.plan("ddpm", SCHEDULE), denoise, key, (3,))
+        np.testing.assert_allclose(many[i], one, rtol=1e-5, atol=1e-6)
+
+
+def test_plans_of_different_length_start_from_the_same_noise():
+    """A call at a level so clean that nothing changes gives back the start."""
+    starts = []
+    for sigmas in ([80.0, 79.0], [80.0, 79.9, 79.5, 79.0]):
+        plan = sx.plan("ddim", sx.NoiseSchedule.from_sigmas(sigmas), "ve")
+        starts.append(sx.sample(plan, lambda x, alpha, sigma: x, jax.random.key(0), (5,)))
+    np.testing.assert_allclose(*starts, rtol=1e-5)

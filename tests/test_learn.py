@@ -6,15 +6,15 @@ import jax
 import numpy as np
 import pytest
 from checks import by_default
-from specjax.gaussian.objective import loss_of_plan
+from plan_oracles import objectives, transfer_loss
 
 import specjax as sx
 from specjax.fitting import limits
 from specjax.fitting.learned import PlanResult
-from specjax.learning.form import GROUPS, form_of, unpack
 from specjax.learning.learn import LEARNED
-from specjax.learning.prepare import bench_of, prior_from, request_of
-from specjax.learning.warm import parameters_after
+from specjax.learning.parameters import GROUPS, parameters_of, unpack
+from specjax.learning.settings import prior_from
+from specjax.learning.warm_start import warm_start
 from specjax.priors import Empirical, Gaussian, Mixture, Network, ScaleMixture
 from specjax.sampling.corrections import Corrections
 
@@ -83,7 +83,7 @@ def best_of(result):
 def test_a_gaussian_reaches_what_so_many_calls_can(steps):
     result = sx.learn(SPECTRUM, steps)
     limit = limits.gaussian(SPECTRUM, steps, noisy=NOISY)
-    value = float(loss_of_plan(result.plan, SPECTRUM, "w2"))
+    value = transfer_loss(result.plan, SPECTRUM)
     assert limit * (1 - 1e-6) <= value <= limit * 1.003
     assert abs(result.value - np.log(value)) < 1e-6
     assert result.kept == LEARNED
@@ -106,16 +106,16 @@ def test_levels_alone_are_what_fit_learns(sampler, steps):
 def recomputed(result, prior, n, **options):
     """The objective of the held-out half from nothing but the plan, by NumPy."""
     prior = prior_from(prior)
-    request = request_of(prior, result.plan.stochastic, n=n, **options)
-    judge, aside = bench_of(prior, request, None).held_out, prior.held_out or prior
-    noise = np.asarray(judge.noise)
+    aside = prior.held_out or prior
+    objective = objectives(prior, result.plan.stochastic, n=n, **options).held_out
+    noise = np.asarray(objective.noise)
     made = sx.sample(result.plan, aside, jax.random.key(0), noise.shape, start=noise)
-    gap = np.asarray(made, np.float64) - np.asarray(judge.target)
+    gap = np.asarray(made, np.float64) - np.asarray(objective.target)
     taught = np.log(np.mean((gap.reshape(n, -1) ** 2).sum(1)))
-    share = dict(request.objective).get("transfer")
+    share = dict(objective.weights).get("transfer")
     if share is None:
         return taught
-    return taught + share * np.log(float(loss_of_plan(result.plan, aside.spectrum, "w2")))
+    return taught + share * np.log(transfer_loss(result.plan, aside.spectrum))
 
 
 @pytest.mark.parametrize("rung", by_default(RUNGS, 0, 1))
@@ -225,8 +225,8 @@ def test_a_start_of_fewer_steps_is_stretched_in_time(clean):
     last = np.inf if clean == 1 else -np.log(1 / clean - 1)
     gap = 4.0 if clean == 1 else (last + 10.0) / 3
     schedule = sx.NoiseSchedule(np.append(-10.0 + gap * np.arange(3), last))
-    forms = {steps: form_of(steps, "ddim", {}, 1, GROUPS, clean == 1, "vp") for steps in (3, 5)}
-    by = forms[3].of_sampler(schedule.logsnr)
+    by_steps = {s: parameters_of(s, sx.ddim, 1, GROUPS, clean == 1, "vp") for s in (3, 5)}
+    by = by_steps[3].of_sampler(schedule.logsnr)
     by = Corrections(by.ratio + 0.1, by.weights - 0.2)
     few = PlanResult(
         schedule=schedule,
@@ -239,25 +239,25 @@ def test_a_start_of_fewer_steps_is_stretched_in_time(clean):
         kept=LEARNED,
         history=np.zeros((0, 2)),
     )
-    theta = parameters_after(few, forms[5], np.float64)
+    theta = warm_start(few, by_steps[5], np.float64)
     ends = np.array([-10.0, last])
-    logsnr, found = unpack_in_float64(forms[5], theta, ends)
+    logsnr, found = unpack_in_float64(by_steps[5], theta, ends)
     finite = logsnr[np.isfinite(logsnr)]
     np.testing.assert_allclose(np.diff(finite), gap * 3 / 5, rtol=1e-6)
     np.testing.assert_allclose(found.ratio, 0.1 * 3 / 5, rtol=1e-6)
     np.testing.assert_allclose(found.weights, -0.2 * 3 / 5, rtol=1e-6)
     # Of as many steps it is the plan itself; with other ends, or with noise, it is of no use.
-    theta = parameters_after(few, forms[3], np.float64)
-    np.testing.assert_allclose(unpack_in_float64(forms[3], theta, ends)[1].ratio, by.ratio)
-    other = form_of(5, "ddim", {}, 1, GROUPS, clean < 1, "vp")
-    noisy = form_of(5, "ddpm", {}, 1, GROUPS, clean == 1, "vp")
-    assert parameters_after(few, other, np.float64) is None
-    assert parameters_after(few, noisy, np.float64) is None
+    theta = warm_start(few, by_steps[3], np.float64)
+    np.testing.assert_allclose(unpack_in_float64(by_steps[3], theta, ends)[1].ratio, by.ratio)
+    other = parameters_of(5, sx.ddim, 1, GROUPS, clean < 1, "vp")
+    noisy = parameters_of(5, sx.ddpm, 1, GROUPS, clean == 1, "vp")
+    assert warm_start(few, other, np.float64) is None
+    assert warm_start(few, noisy, np.float64) is None
 
 
-def unpack_in_float64(form, theta, ends):
+def unpack_in_float64(parameters, theta, ends):
     with jax.enable_x64(True):
-        return jax.tree.map(np.asarray, unpack(form, theta, ends))
+        return jax.tree.map(np.asarray, unpack(parameters, theta, ends))
 
 
 def test_noise_is_learned_by_itself():
@@ -289,10 +289,9 @@ def test_a_sampler_with_noise_learns_by_the_energy_distance():
     assert result.objective == {"energy": 1.0}
     assert result.plan.stochastic
     assert result.value < min(result.baselines.values())
-    request = request_of(prior, True, **options)
-    judge = bench_of(prior, request, None).held_out
-    made = np.asarray(judge.outputs(result.plan), np.float64)
-    data = np.asarray(judge.data, np.float64)
+    objective = objectives(prior, True, **options).held_out
+    made = np.asarray(objective.samples(result.plan), np.float64)
+    data = np.asarray(objective.data, np.float64)
 
     def pairs(a, b):
         return np.mean(np.linalg.norm(a[:, None] - b, axis=-1))
@@ -310,10 +309,9 @@ def test_held_out_data_are_in_the_coordinates_of_the_held_out_prior():
         )
         + 0
     )
-    request = request_of(prior, False, n=64, objective={"energy": 1.0}, data=data)
-    bench = bench_of(prior, request, None)
-    for one, judge in ((prior, bench.learnt), (prior.held_out, bench.held_out)):
-        lifted = np.asarray(one.lift(np.asarray(judge.data, np.float64)))
+    both = objectives(prior, n=64, objective={"energy": 1.0}, data=data)
+    for one, objective in ((prior, both.training), (prior.held_out, both.held_out)):
+        lifted = np.asarray(one.lift(np.asarray(objective.data, np.float64)))
         nearest = np.abs(lifted[:, None] - data).max(-1).min(1)
         assert nearest.max() < 1e-5
 
@@ -330,7 +328,7 @@ def test_one_step_and_progress(empirical):
     result = sx.learn(
         empirical, 1, n=N, max_iterations=12, sampler="ddim", seed=5,
         progress=lambda *now: seen.append(now),
-        teaching=lambda what: lambda *now: solved.append((what, *now)),
+        teacher_progress=lambda what: lambda *now: solved.append((what, *now)),
     )  # fmt: skip
     assert result.schedule.steps == 1
     assert result.value <= min(result.baselines.values())
@@ -338,9 +336,9 @@ def test_one_step_and_progress(empirical):
     assert all(most == 12 for _, most, _ in seen)
     assert seen[-1][2] == pytest.approx(result.value, abs=1e-6)
     assert {what for what, *_ in solved} == {
-        "fine solutions, learned on", "fine solutions, held out"
+        "fine solutions, training noise", "fine solutions, held-out noise"
     }  # fmt: skip
-    steps = [now for what, *now in solved if what.endswith("held out")]
+    steps = [now for what, *now in solved if what.endswith("held-out noise")]
     assert steps[-1][0] == steps[-1][1]
 
 

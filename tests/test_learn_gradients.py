@@ -10,12 +10,15 @@ from checks import by_default, one_line
 
 import specjax as sx
 from specjax.evaluate import energy_distance
-from specjax.learning.descend import plan_of
+from specjax.gaussian.losses import LOSSES
+from specjax.gaussian.modes import modes_of
 from specjax.learning.energy_distance import mean_pairwise_distance
-from specjax.learning.form import form_of, pack, unpack
-from specjax.learning.judge import Judge, check_objective, keys_of
+from specjax.learning.objective import PlanObjective
+from specjax.learning.parameters import pack, parameters_of, plan_of, unpack
+from specjax.learning.terms import check_weights
 from specjax.priors import Empirical, Gaussian, Mixture, Network, ScaleMixture
-from specjax.sampling.programs import split
+from specjax.priors.prior import as_denoiser
+from specjax.sampling.samplers import sampler_of
 from specjax.schedules.schedule import alpha_bar_to_logsnr
 from specjax.spectra.response import Measured
 
@@ -34,7 +37,7 @@ def probed():
     lam = np.asarray(SPECTRUM.eigenvalues)
     gain = lam * (1 + 0.1 * np.sin(at)[:, None]) / (lam + s2)
     bias = 0.05 * np.cos(at)[:, None] * [1.0, -1.0, 0.5]
-    return Gaussian(replace(SPECTRUM, denoiser=Measured.from_levels(lam, at, gain, bias)))
+    return Gaussian(SPECTRUM, response=Measured.from_levels(lam, at, gain, bias))
 
 
 def convolution(x, params):
@@ -73,39 +76,46 @@ RUNGS = {
 }
 
 
-def judge_of(prior, weights, *, by_calls=False, batch=None, dtype=np.float64):
-    """A judge of made-up noise, target and data; all of a dtype."""
-    rng, (shell, arrays) = np.random.default_rng(0), split(prior)
+def on_device(x):
+    return jnp.asarray(x) if isinstance(x, np.ndarray) else x
+
+
+def objective_of(prior, weights, *, call_by_call=False, batch=None, dtype=np.float64):
+    """An objective of made-up noise, target and data; all of a dtype."""
+    rng = np.random.default_rng(0)
     noise, target, data = (
         jnp.asarray(rng.standard_normal((n, *prior.shape)), dtype) for n in (N, N, 7)
     )
-    arrays = [jnp.asarray(x) for x in arrays]
-    spectrum = SPECTRUM if prior.spectrum is None else replace(prior.spectrum, basis=None)
-    return Judge(
-        arrays, noise, keys_of(1, N), target, data, mean_pairwise_distance(data), spectrum, shell,
-        check_objective(weights), "w2", batch, by_calls,
+    modes = modes_of(
+        SPECTRUM if prior.spectrum is None else prior.spectrum,
+        denoiser=getattr(prior, "response", None),
+    )
+    return PlanObjective(
+        jax.tree.map(on_device, as_denoiser(prior)),
+        noise, jax.random.split(jax.random.key(1), N), target, data, mean_pairwise_distance(data),
+        modes, check_weights(weights), LOSSES["w2"], batch, call_by_call,
     )  # fmt: skip
 
 
-def parameters(form, seed=2):
+def start_of(parameters, seed=2):
     """Parameters [n] of a plan somewhat off its sampler's."""
     levels = np.asarray(sx.family("cosine", STEPS, alpha_bar_range=ENDS).logsnr)
-    theta = np.asarray(pack(form, levels, None))
+    theta = np.asarray(pack(parameters, levels, None))
     return theta + 0.2 * np.random.default_rng(seed).standard_normal(theta.size)
 
 
-def form_for(sampler, memory=2, groups=GROUPS):
-    return form_of(STEPS, sampler, {}, memory, groups, True, "vp")
+def parameters_for(sampler, memory=2, groups=GROUPS):
+    return parameters_of(STEPS, sampler_of(sampler), memory, groups, True, "vp")
 
 
-def objective(form, judge):
+def of_theta(parameters, objective):
     ends = alpha_bar_to_logsnr(ENDS)
-    return lambda theta: judge.value(plan_of(form, theta, ends))
+    return lambda theta: objective.value(plan_of(parameters, theta, ends))
 
 
-def check_gradient(form, judge):
-    both = jax.jit(jax.value_and_grad(objective(form, judge)))
-    theta, rng = jnp.asarray(parameters(form)), np.random.default_rng(3)
+def check_gradient(parameters, objective):
+    both = jax.jit(jax.value_and_grad(of_theta(parameters, objective)))
+    theta, rng = jnp.asarray(start_of(parameters)), np.random.default_rng(3)
     _, slope = both(theta)
     assert slope.dtype == np.float64
     assert np.abs(slope).max() > 1e-3
@@ -123,7 +133,7 @@ ALL_TERMS = {"transfer": 0.3, "teacher": 1.0, "energy": 0.5}
 @pytest.mark.parametrize("rung", by_default(RUNGS, 1, 5, 6))
 def test_the_gradient_agrees_with_finite_differences_through_every_rung(rung):
     with jax.enable_x64(True):
-        check_gradient(form_for("dpmpp_2m"), judge_of(RUNGS[rung](), ALL_TERMS))
+        check_gradient(parameters_for("dpmpp_2m"), objective_of(RUNGS[rung](), ALL_TERMS))
 
 
 @pytest.mark.thorough
@@ -141,7 +151,7 @@ def test_the_gradient_agrees_with_finite_differences_through_every_rung(rung):
 )
 def test_and_with_noise_and_of_each_term(sampler, weights):
     with jax.enable_x64(True):
-        check_gradient(form_for(sampler, 1), judge_of(RUNGS["scale_mixture"](), weights))
+        check_gradient(parameters_for(sampler, 1), objective_of(RUNGS["scale_mixture"](), weights))
 
 
 @pytest.mark.thorough
@@ -149,11 +159,12 @@ def test_and_with_noise_and_of_each_term(sampler, weights):
 def test_calls_one_by_one_give_the_gradient_of_the_scan(batch):
     # Two compiled forms of the same sum, float64: rounding.
     with jax.enable_x64(True):
-        form, judge = form_for("dpmpp_2m_sde", 1), judge_of(net(), {"energy": 1.0})
-        theta = jnp.asarray(parameters(form))
+        parameters = parameters_for("dpmpp_2m_sde", 1)
+        objective = objective_of(net(), {"energy": 1.0})
+        theta = jnp.asarray(start_of(parameters))
         (value, slope), (again, its) = (
-            jax.jit(jax.value_and_grad(objective(form, replace(judge, **how))))(theta)
-            for how in ({"by_calls": False, "batch": batch}, {"by_calls": True, "batch": 2})
+            jax.jit(jax.value_and_grad(of_theta(parameters, replace(objective, **how))))(theta)
+            for how in ({"call_by_call": False, "batch": batch}, {"call_by_call": True, "batch": 2})
         )
         assert abs(again - value) < 1e-12 * (1 + abs(value))
         np.testing.assert_allclose(its, slope, rtol=1e-9, atol=1e-11)
@@ -161,13 +172,14 @@ def test_calls_one_by_one_give_the_gradient_of_the_scan(batch):
 
 @pytest.mark.thorough
 def test_no_half_of_the_work_is_in_another_precision():
-    form, judge = form_for("dpmpp_2m"), judge_of(net(np.float32), ALL_TERMS, dtype=np.float32)
-    judge = replace(judge, spectrum=SPECTRUM)
-    theta = jnp.asarray(parameters(form), jnp.float32)
-    text = str(jax.make_jaxpr(jax.value_and_grad(objective(form, judge)))(theta))
+    parameters = parameters_for("dpmpp_2m")
+    objective = objective_of(net(np.float32), ALL_TERMS, dtype=np.float32)
+    theta = jnp.asarray(start_of(parameters), jnp.float32)
+    text = str(jax.make_jaxpr(jax.value_and_grad(of_theta(parameters, objective)))(theta))
     assert "f64" not in text
     with jax.enable_x64(True):  # a program of float32 stays one
-        samples = judge.outputs(plan_of(form, np.asarray(theta), alpha_bar_to_logsnr(ENDS)))
+        plan = plan_of(parameters, np.asarray(theta), alpha_bar_to_logsnr(ENDS))
+        samples = objective.samples(plan)
     assert samples.dtype == np.float32
 
 
@@ -185,13 +197,15 @@ def run_plan(plan, prior, noise):
 
 @pytest.mark.thorough
 def test_the_terms_are_what_they_say():
-    prior, form = RUNGS["mixture"](), form_for("dpmpp_2m")
+    prior, parameters = RUNGS["mixture"](), parameters_for("dpmpp_2m")
     with jax.enable_x64(True):
-        judge = judge_of(prior, ALL_TERMS)
-        plan = jax.tree.map(np.asarray, plan_of(form, parameters(form), alpha_bar_to_logsnr(ENDS)))
-        terms = {name: float(x) for name, x in judge.terms(plan).items()}
-        value = float(judge.value(plan))
-        noise, target, data = (np.asarray(x) for x in (judge.noise, judge.target, judge.data))
+        objective = objective_of(prior, ALL_TERMS)
+        made_up = plan_of(parameters, start_of(parameters), alpha_bar_to_logsnr(ENDS))
+        plan = jax.tree.map(np.asarray, made_up)
+        terms = {name: float(x) for name, x in objective.terms(plan).items()}
+        value = float(objective.value(plan))
+        given = (objective.noise, objective.target, objective.data)
+        noise, target, data = (np.asarray(x) for x in given)
     made = run_plan(plan, prior, noise)
     assert abs(terms["teacher"] - np.mean(((made - target) ** 2).sum(1))) < 1e-10 * N
 
@@ -213,9 +227,9 @@ def test_the_terms_are_what_they_say():
 
 def test_samples_that_are_not_finite_have_no_distance():
     # One that counted as near would make a plan that blows up the best of all.
-    judge = judge_of(RUNGS["mixture"](), {"energy": 1.0}, dtype=np.float32)
+    objective = objective_of(RUNGS["mixture"](), {"energy": 1.0}, dtype=np.float32)
     for bad in (np.nan, np.inf):
-        wild = replace(judge, noise=judge.noise.at[2, 1].set(bad))
+        wild = replace(objective, noise=objective.noise.at[2, 1].set(bad))
         assert np.isnan(wild.value(sx.plan("ddim", sx.family("cosine", STEPS))))
 
 
@@ -238,13 +252,13 @@ FORMS = [
 
 @pytest.mark.parametrize(("sampler", "groups", "memory", "clean"), by_default(FORMS, 1, 2, 3, 4))
 def test_parameters_and_plans_are_inverse_to_each_other(sampler, groups, memory, clean):
-    form = form_of(4, sampler, {}, memory, groups, clean == 1, "vp")
+    parameters = parameters_of(4, sampler_of(sampler), memory, groups, clean == 1, "vp")
     rng, ends = np.random.default_rng(1), alpha_bar_to_logsnr((4e-5, clean))
     with jax.enable_x64(True):
-        theta = rng.standard_normal(sum(form.sizes.values()))
-        logsnr, by = jax.tree.map(np.asarray, unpack(form, theta, ends))
-        again = pack(form, logsnr, by)
-        second, its = unpack(form, again, ends)
+        theta = rng.standard_normal(sum(parameters.sizes.values()))
+        logsnr, by = jax.tree.map(np.asarray, unpack(parameters, theta, ends))
+        again = pack(parameters, logsnr, by)
+        second, its = unpack(parameters, again, ends)
     np.testing.assert_allclose(second[:-1], logsnr[:-1], rtol=1e-9, atol=1e-9)
     if by is None:
         return
@@ -252,36 +266,39 @@ def test_parameters_and_plans_are_inverse_to_each_other(sampler, groups, memory,
         if getattr(by, name) is not None:
             np.testing.assert_allclose(getattr(its, name), getattr(by, name), atol=1e-9)
     # With fixed ends the scale of all gaps together is free, and noise of the last step to 0 is.
-    fixed = theta[len(theta) - sum(form.sizes.values()) + form.sizes["levels"] :]
-    found = np.asarray(again)[form.sizes["levels"] :]
+    fixed = theta[len(theta) - sum(parameters.sizes.values()) + parameters.sizes["levels"] :]
+    found = np.asarray(again)[parameters.sizes["levels"] :]
     counts = np.ones(len(fixed), bool)
-    counts[-1] = clean < 1 or not form.stochastic
+    counts[-1] = clean < 1 or not parameters.stochastic
     np.testing.assert_allclose(found[counts], fixed[counts], atol=1e-8)
 
 
 def test_zero_is_the_samplers_own_plan():
-    form = form_of(4, "dpmpp_2m", {}, 2, GROUPS, True, "ve")
+    parameters = parameters_of(4, sx.dpmpp_2m, 2, GROUPS, True, "ve")
     schedule = sx.family("karras", 4, alpha_bar_range=ENDS)
-    theta = pack(form, np.asarray(schedule.logsnr), None)
-    np.testing.assert_array_equal(theta[form.sizes["levels"] :], 0)
+    theta = pack(parameters, np.asarray(schedule.logsnr), None)
+    np.testing.assert_array_equal(theta[parameters.sizes["levels"] :], 0)
     with jax.enable_x64(True):
-        found = plan_of(form, theta, alpha_bar_to_logsnr(ENDS))
+        found = plan_of(parameters, theta, alpha_bar_to_logsnr(ENDS))
     expected = sx.plan("dpmpp_2m", schedule, "ve")
     np.testing.assert_allclose(found.keep[:, 0, 0], expected.keep[:, 0, 0], atol=1e-9)
     np.testing.assert_allclose(found.pull[:, 0], expected.pull[:, 0], rtol=1e-9)
 
 
-def test_what_cannot_be_learned_is_refused():
-    def of(sampler, options, memory, groups):
-        return one_line(form_of, 3, sampler, options, memory, groups, True, "vp")
-
-    assert "levels, noise, ratios, weights" in of("ddim", {}, None, ("level",))
-    assert "at least one of levels" in of("ddim", {}, None, ())
-    assert "only its levels can be learned" in of("heun", {}, None, ("levels", "ratios"))
-    assert "ddim in 3 steps has none of these" in of("ddim", {}, None, ("noise",))
-    assert "memory = 3" in of("ddim", {}, 3, GROUPS)
-    assert "leans on 1 to 2 past estimates" in of("dpmpp_2m", {}, 0, GROUPS)
-    assert "with frozen weights leans on 0 to 0" in of("ddim", {}, 1, ("levels", "ratios"))
-    assert "memory = True" in of("ddim", {}, True, GROUPS)
-    assert "eta = 2" in of("ddim", {"eta": 2}, None, ("levels",))
-    assert "has no option 'eta'" in of("heun", {"eta": 1}, None, ("levels",))
+@pytest.mark.parametrize(
+    ("sampler", "memory", "groups", "names"),
+    [
+        ("ddim", None, ("level",), "groups"),
+        ("ddim", None, (), "groups"),
+        ("heun", None, ("levels", "ratios"), "sampler"),
+        ("ddim", None, ("noise",), "groups"),
+        ("ddim", 3, GROUPS, "memory"),
+        ("dpmpp_2m", 0, GROUPS, "memory"),
+        ("ddim", 1, ("levels", "ratios"), "memory"),
+        ("ddim", True, GROUPS, "memory"),
+        ("ddim", 2, ("levels",), "memory"),
+    ],
+)
+def test_what_cannot_be_learned_is_refused(sampler, memory, groups, names):
+    given = (3, sampler_of(sampler), memory, groups, True, "vp")
+    assert one_line(parameters_of, *given).startswith(names)

@@ -9,12 +9,11 @@ import jax
 import numpy as np
 import pytest
 from checks import one_line
+from plan_oracles import objectives
 
 import specjax as sx
-from specjax.learning import prepare
-from specjax.learning.descend import plan_of
-from specjax.learning.form import form_of
-from specjax.learning.prepare import bench_of, request_of
+from specjax.learning import objectives as objectives_module
+from specjax.learning.parameters import parameters_of, plan_of
 from specjax.priors import Empirical, Gaussian, Network
 
 SPECTRUM = sx.Spectrum([4.0, 1.0, 0.1])
@@ -26,69 +25,71 @@ EMPIRICAL = Empirical.from_samples(DATA, 0.3)
 def no_work(monkeypatch):
     """Nothing long may have begun."""
 
-    def fine(*args):
+    def solve(*args):
         raise AssertionError("a teacher was asked for")
 
-    monkeypatch.setattr(prepare, "fine", fine)
+    monkeypatch.setattr(objectives_module, "teacher_solutions", solve)
 
 
 BAD = [
-    ({"steps": 0}, "steps = 0: give a whole number of at least 1"),
-    ({"steps": 2.0}, "steps = 2.0"),
-    ({"steps": True}, "steps = True"),
-    ({"sampler": "dimm"}, "sampler = 'dimm' is unknown"),
-    ({"sampler": "heun"}, "only its levels can be learned"),
-    ({"sampler": "ddim", "sampler_options": {"eta": 3}}, "eta = 3"),
-    ({"sampler": "ddim", "sampler_options": {"order": 3}}, "has no option 'order'"),
-    ({"groups": ()}, "give at least one of levels"),
-    ({"groups": ("level",)}, "did you mean 'levels'"),
-    ({"sampler": "ddim", "groups": ("noise",)}, "has none of these"),
-    ({"memory": 3}, "memory = 3"),
-    ({"sampler": "dpmpp_2m", "memory": 0}, "memory = 0"),
-    ({"objective": {}}, "give a weight for one of transfer"),
-    ({"objective": {"teacher": 0}}, "objective['teacher'] = 0"),
-    ({"objective": ["teacher"]}, "give weights by name"),
-    ({"groups": ("levels",), "memory": 2}, "memory = 2 beside groups"),
-    ({"sampler": "ddim", "sampler_options": {"eta": "much"}}, "eta = 'much': give a number"),
-    ({"sampler": "ddim", "sampler_options": {"eta": [1]}}, "eta = [1]: give a number"),
-    ({"seed": 2**32}, "seed = 4294967296: give a whole number below 2**32"),
-    ({"objective": {"teachers": 1.0}}, "did you mean 'teacher'"),
-    ({"objective": {"energy": float("nan")}}, "objective['energy'] = nan"),
-    ({"sampler": "ddpm", "objective": {"teacher": 1.0}}, "for a sampler with noise take"),
-    ({"sampler": "ddpm", "groups": ("levels",), "objective": {"teacher": 1.0}}, "with noise take"),
-    ({"objective": {"transfer": 1.0}, "loss": "w3"}, "loss = 'w3' is unknown"),
-    ({"process": "edm"}, "process = 'edm'"),
-    ({"alpha_bar_range": (0.5, 0.1)}, "alpha_bar_range = (0.5, 0.1)"),
-    ({"alpha_bar_range": 0.5}, "alpha_bar_range = 0.5"),
-    ({"start": [SPECTRUM]}, "start of type Spectrum: give plans that learn returned"),
-    ({"n": 1}, "n = 1: give a whole number of at least 2"),
-    ({"n": 0}, "n = 0"),
-    ({"n": 10, "batch": 3}, "n = 10 is no multiple of batch = 3"),
-    ({"batch": 0}, "batch = 0"),
-    ({"max_iterations": 0}, "max_iterations = 0"),
-    ({"teacher_tolerance": 0}, "teacher_tolerance = 0"),
-    ({"teacher_tolerance": -1.0}, "teacher_tolerance = -1.0"),
-    ({"cache": "/nowhere/at/all"}, "the folder /nowhere/at/all does not exist"),
-    ({"seed": -1}, "seed = -1"),
-    ({"seed": 1.5}, "seed = 1.5"),
-    ({"objective": {"energy": 1.0}, "data": DATA[:3]}, "data has 3 samples"),
-    ({"objective": {"energy": 1.0}, "data": DATA[:, :2]}, "data has samples of shape (2,)"),
-    ({"objective": {"energy": 1.0}, "data": DATA * np.nan}, "data has NaN or infinite values"),
-    ({"objective": {"energy": 1.0}, "data": np.array(["a"] * 9)}, "data"),
-    ({"prior": "digits"}, "prior of type str: give a spectrum"),
-    ({"prior": Network(lambda x, alpha, sigma: x, (3,)), "objective": {"transfer": 1.0}},
-     "needs the spectrum of the data"),
-    ({"prior": sx.Spectrum([1.0, 0.0]), "loss": "kl"}, "loss = 'kl' is infinite"),
-    ({"prior": Gaussian(SPECTRUM, Gaussian(sx.Spectrum([1.0, 0.0]))), "loss": "kl"},
-     "loss = 'kl' is infinite"),
+    ("steps", {"steps": 0}),
+    ("steps", {"steps": 2.0}),
+    ("steps", {"steps": True}),
+    ("sampler", {"sampler": "dimm"}),
+    ("sampler", {"sampler": "heun"}),
+    ("groups", {"groups": ()}),
+    ("groups", {"groups": ("level",)}),
+    ("groups", {"sampler": "ddim", "groups": ("noise",)}),
+    ("memory", {"memory": 3}),
+    ("memory", {"sampler": "dpmpp_2m", "memory": 0}),
+    ("memory", {"groups": ("levels",), "memory": 2}),
+    ("objective", {"objective": {}}),
+    ("objective['teacher']", {"objective": {"teacher": 0}}),
+    ("objective", {"objective": ["teacher"]}),
+    ("objective", {"objective": {"teachers": 1.0}}),
+    ("objective['energy']", {"objective": {"energy": float("nan")}}),
+    ("objective 'teacher'", {"sampler": "ddpm", "objective": {"teacher": 1.0}}),
+    ("objective 'teacher'",
+     {"sampler": "ddpm", "groups": ("levels",), "objective": {"teacher": 1.0}}),
+    ("loss", {"objective": {"transfer": 1.0}, "loss": "w3"}),
+    ("process", {"process": "edm"}),
+    ("alpha_bar_range", {"alpha_bar_range": (0.5, 0.1)}),
+    ("alpha_bar_range", {"alpha_bar_range": 0.5}),
+    ("start", {"start": [SPECTRUM]}),
+    ("n", {"n": 1}),
+    ("n", {"n": 0}),
+    ("n = 10", {"n": 10, "batch": 3}),
+    ("batch", {"batch": 0}),
+    ("max_iterations", {"max_iterations": 0}),
+    ("teacher_tolerance", {"teacher_tolerance": 0}),
+    ("teacher_tolerance", {"teacher_tolerance": -1.0}),
+    ("cannot write /nowhere/at/all", {"cache": "/nowhere/at/all"}),
+    ("seed", {"seed": -1}),
+    ("seed", {"seed": 1.5}),
+    ("seed", {"seed": 2**32}),
+    ("data has 3 samples", {"objective": {"energy": 1.0}, "data": DATA[:3]}),
+    ("data", {"objective": {"energy": 1.0}, "data": DATA[:, :2]}),
+    ("data", {"objective": {"energy": 1.0}, "data": DATA * np.nan}),
+    ("data", {"objective": {"energy": 1.0}, "data": np.array(["a"] * 9)}),
+    ("prior", {"prior": "digits"}),
+    ("objective 'transfer'",
+     {"prior": Network(lambda x, alpha, sigma: x, (3,)), "objective": {"transfer": 1.0}}),
+    ("loss", {"prior": sx.Spectrum([1.0, 0.0]), "loss": "kl"}),
+    ("loss", {"prior": Gaussian(SPECTRUM, Gaussian(sx.Spectrum([1.0, 0.0]))), "loss": "kl"}),
 ]  # fmt: skip
 
 
 @pytest.mark.usefixtures("no_work")
-@pytest.mark.parametrize(("given", "said"), BAD, ids=[str(i) for i in range(len(BAD))])
-def test_bad_input_is_named_before_any_work(given, said):
-    given = {"prior": EMPIRICAL, "steps": 3, "n": 8, **given}
-    assert said in one_line(sx.learn, given.pop("prior"), given.pop("steps"), **given)
+def test_bad_input_is_named_before_any_work():
+    for name, given in BAD:
+        given = {"prior": EMPIRICAL, "steps": 3, "n": 8, **given}
+        text = one_line(sx.learn, given.pop("prior"), given.pop("steps"), **given)
+        assert text.startswith(name), (name, text)
+
+
+def test_an_option_that_does_not_exist():
+    with pytest.raises(TypeError, match="step"):
+        sx.learn(SPECTRUM, 3, step=1)
 
 
 ON_EIGHT_DEVICES = """
@@ -96,18 +97,22 @@ import json, sys
 import jax, jax.numpy as jnp, numpy as np
 import specjax as sx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from specjax.learning.descend import plan_of
-from specjax.learning.form import form_of
-from specjax.learning.prepare import bench_of, request_of
+from specjax.learning.objectives import objectives_of
+from specjax.learning.parameters import parameters_of, plan_of
+from specjax.learning.settings import LearnSettings
 from specjax.priors import Empirical, Network
+
+def training(prior, **options):
+    settings = LearnSettings.resolve(mesh=mesh, **options).for_prior(prior, False)
+    return objectives_of(prior, settings).training
 
 mesh = Mesh(np.array(jax.devices()), ("batch",))
 prior = Empirical.from_samples(np.load(sys.argv[1]), 0.3)
-judge = bench_of(prior, request_of(prior, False, n=32, mesh=mesh, batch=16), None).learnt
-form = form_of(2, "ddim", {}, 0, ("levels", "ratios"), True, "vp")
+objective = training(prior, n=32, batch=16)
+parameters = parameters_of(2, sx.ddim, 0, ("levels", "ratios"), True, "vp")
 ends, theta = np.array([-10.0, np.inf]), jnp.asarray([4.0, 0.2, 0.0])
-value = lambda theta, judge: judge.value(plan_of(form, theta, ends))
-found = {"value": [x.tolist() for x in jax.jit(jax.value_and_grad(value))(theta, judge)]}
+value = lambda theta, objective: objective.value(plan_of(parameters, theta, ends))
+found = {"value": [x.tolist() for x in jax.jit(jax.value_and_grad(value))(theta, objective)]}
 
 def denoise(params, x, alpha, sigma):
     return jnp.tanh(x / alpha @ params) / (1 + sigma / alpha)
@@ -116,11 +121,11 @@ cut = NamedSharding(mesh, PartitionSpec(None, "batch"))
 kernel = np.random.default_rng(0).standard_normal((8, 8)).astype(np.float32) / 3
 for name, params in (("whole", jnp.asarray(kernel)), ("cut", jax.device_put(kernel, cut))):
     prior = Network(jax.tree_util.Partial(denoise, params), (8,))
-    request = request_of(prior, False, n=16, mesh=mesh, batch=8, teacher_tolerance=9.0)
-    judge = bench_of(prior, request, None).learnt
-    found[name + " stays cut"] = judge.arrays[0].sharding == cut
-    found[name + " noise"] = len(judge.noise.sharding.device_set)
-    found[name] = np.asarray(judge.outputs(sx.plan("dpmpp_2m", sx.family("cosine", 3)))).tolist()
+    objective = training(prior, n=16, batch=8, teacher_tolerance=9.0)
+    found[name + " stays cut"] = jax.tree.leaves(objective.denoise)[0].sharding == cut
+    found[name + " noise"] = len(objective.noise.sharding.device_set)
+    plan = sx.plan("dpmpp_2m", sx.family("cosine", 3))
+    found[name] = np.asarray(objective.samples(plan)).tolist()
 try:
     sx.learn(prior, 3, n=12, mesh=mesh)
 except ValueError as error:
@@ -139,10 +144,11 @@ def test_eight_devices_are_as_one(tmp_path):
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     found = json.loads(done.stdout)
-    judge = bench_of(EMPIRICAL, request_of(EMPIRICAL, False, n=32), None).learnt
-    form = form_of(2, "ddim", {}, 0, ("levels", "ratios"), True, "vp")
+    objective = objectives(EMPIRICAL, n=32).training
+    parameters = parameters_of(2, sx.ddim, 0, ("levels", "ratios"), True, "vp")
     ends, theta = np.array([-10.0, np.inf]), np.array([4.0, 0.2, 0.0], np.float32)
-    value, slope = jax.jit(jax.value_and_grad(lambda x: judge.value(plan_of(form, x, ends))))(theta)
+    both = jax.value_and_grad(lambda x: objective.value(plan_of(parameters, x, ends)))
+    value, slope = jax.jit(both)(theta)
     # Sums in another order, float32.
     assert found["value"][0] == pytest.approx(float(value), abs=1e-5)
     assert found["value"][1] == pytest.approx(slope.tolist(), abs=1e-4)
@@ -153,8 +159,11 @@ def test_eight_devices_are_as_one(tmp_path):
 
 
 def test_nothing_to_judge_or_to_try_is_said():
-    assert "give at least one of each" in one_line(sx.verdicts, [], [SPECTRUM])
-    assert "samplers = (): give at least one" in one_line(sx.recommend, SPECTRUM, 1.0, samplers=[])
+    assert one_line(sx.verdicts, [], [SPECTRUM]).startswith("results")
+    assert one_line(sx.learn_all, [], [2]).startswith("priors")
+    assert one_line(sx.learn_all, [SPECTRUM], []).startswith("steps")
+    with pytest.raises(ValueError, match="samplers"):
+        sx.recommend(SPECTRUM, 1.0, samplers=[])
     waves = sx.Spectrum.power_law(16, 1.5)
     for r0 in (0.0, -1.0, float("nan")):
         start = {"r0": r0}

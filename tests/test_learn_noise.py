@@ -7,12 +7,12 @@ import jax
 import numpy as np
 import pytest
 from checks import by_default, one_line
-from specjax.gaussian.objective import loss_of_plan
+from plan_oracles import objectives, transfer_loss
 
 import specjax as sx
-from specjax.gaussian.losses import LOSSES, weighted
-from specjax.learning.judge import terms_of
-from specjax.learning.prepare import LEARNT, _seed, bench_of, prior_from, request_of
+from specjax.gaussian.modes import modes_of
+from specjax.learning.objective import terms_of
+from specjax.learning.settings import LearnSettings, prior_from
 from specjax.noise.families import noise_spectrum
 from specjax.noise.noise_spectrum import NoiseSpectrum, covariance
 from specjax.noise.whitening import effective
@@ -47,7 +47,7 @@ def test_a_gaussian_under_noise_is_the_isotropic_one_of_whitened_data(loss):
     result = sx.learn(SPECTRUM, S, noise=OWN, loss=loss)
     same = sx.learn(whitened, S, loss=loss)
     assert result.value == pytest.approx(same.value, abs=1e-7)
-    assert float(loss_of_plan(result.plan, whitened, loss)) == pytest.approx(np.exp(result.value))
+    assert transfer_loss(result.plan, whitened, loss) == pytest.approx(np.exp(result.value))
     assert result.baselines == pytest.approx(same.baselines)
     assert result.noise is OWN
 
@@ -78,11 +78,11 @@ def test_white_noise_gives_the_same_bits(rung):
 
 def test_no_program_is_given_white_noise():
     prior = prior_of("empirical", POINTS, noise=noise_spectrum("isotropic", (6,)), kernel_width=0.4)
-    request = request_of(prior, True, n=4, objective={"energy": 1.0}, data=POINTS)
-    judge = bench_of(prior, request, None).learnt
-    assert judge.forward is None
-    key = jax.random.key(np.uint32(_seed(request, LEARNT, 0)))
-    np.testing.assert_array_equal(judge.noise, jax.random.normal(key, (4, 6)))
+    objective = objectives(prior, True, n=4, objective={"energy": 1.0}, data=POINTS).training
+    assert objective.forward is None
+    seed = np.random.SeedSequence((0, 0, 0)).generate_state(1)[0]  # of the training noise
+    noise = jax.random.normal(jax.random.key(np.uint32(seed)), (4, 6))
+    np.testing.assert_array_equal(objective.noise, noise)
 
 
 @pytest.mark.thorough
@@ -91,24 +91,23 @@ def test_what_starts_and_what_is_pushed_is_of_the_noise(colored):
     network = Network(lambda x, alpha, sigma: 0 * x, (6,), noise=NOISE)
     n, expected = 4096, np.asarray(covariance(NOISE))
     data = np.zeros((4, 6), np.float32)
-    request = request_of(network, True, n=n, objective={"energy": 1.0}, data=data)
-    judge = bench_of(network, request, None).learnt
+    objective = objectives(network, True, n=n, objective={"energy": 1.0}, data=data).training
     # Ancestral steps of a denoiser of 0 end in the pushes of the last noisy level alone, or
     # here, before a clean end is there, in start and pushes: alpha x0 + sigma eps of x0 = 0.
     schedule = sx.NoiseSchedule([-9.0, -2.0, 0.0])
     for plan in (sx.plan("ddpm", schedule), sx.plan("ddim", schedule)):
         for by in (
-            judge,
-            replace(judge, by_calls=not judge.by_calls),
-            replace(judge, batch=n // 2),
+            objective,
+            replace(objective, call_by_call=not objective.call_by_call),
+            replace(objective, batch=n // 2),
         ):
-            made = np.asarray(by.outputs(plan), np.float64)
+            made = np.asarray(by.samples(plan), np.float64)
             found = made.T @ made / n / float(schedule.sigma[-1]) ** 2
             # Standard errors of a covariance: sqrt((N_ii N_jj + N_ij^2) / n).
             size = np.sqrt((np.outer(*[np.diag(expected)] * 2) + expected**2) / n)
             assert np.abs((found - expected) / size).max() < 4.5
     power = (made**2).sum(1).mean()
-    energy = float(terms_of(judge, plan)["energy"])
+    energy = float(terms_of(objective, plan)["energy"])
     pairs = np.linalg.norm(made[:500, None] - made[None, :500], axis=-1).sum() / (500 * 499)
     assert energy == pytest.approx(2 * np.linalg.norm(made, axis=1).mean() - pairs, rel=0.02)
     assert power == pytest.approx(6 * 0.5, rel=0.1)  # the mean variance of the noise is 1
@@ -117,9 +116,7 @@ def test_what_starts_and_what_is_pushed_is_of_the_noise(colored):
 @pytest.mark.thorough
 def test_the_teacher_is_the_sampler_with_the_noise(colored, learned):
     """Held-out value, from nothing but the plan: sx.sample, the data's own space."""
-    request = request_of(colored, False, n=N)
-    judge = bench_of(colored, request, None).held_out
-    white = np.asarray(NOISE.whiten(np.asarray(judge.noise)))
+    white = np.asarray(NOISE.whiten(np.asarray(objectives(colored, n=N).held_out.noise)))
     key = jax.random.key(0)
     fine = sx.plan("dpmpp_2m", sx.spectral(colored.held_out.spectrum, 256))
     ends = [
@@ -128,7 +125,7 @@ def test_the_teacher_is_the_sampler_with_the_noise(colored, learned):
     ]
     gap = ((ends[0] - ends[1]) ** 2).sum(1).mean()
     assert gap == pytest.approx(learned.terms["teacher"], rel=0.02)
-    transfer = float(loss_of_plan(learned.plan, colored.held_out.spectrum, "w2"))
+    transfer = transfer_loss(learned.plan, colored.held_out.spectrum)
     assert transfer == pytest.approx(learned.terms["transfer"], rel=1e-3)
     assert learned.value < min(learned.baselines.values())
     assert learned.noise is colored.noise
@@ -137,11 +134,10 @@ def test_the_teacher_is_the_sampler_with_the_noise(colored, learned):
 def test_without_noise_in_a_band_data_are_compared_where_there_is():
     noise = noise_spectrum("isotropic", (6,), omit=(0.5, 1.0))
     prior = prior_of("empirical", POINTS, noise=noise, kernel_width=0.3)
-    request = request_of(prior, False, n=8, objective={"energy": 1.0}, data=POINTS)
-    bench = bench_of(prior, request, None)
-    data = np.asarray(bench.learnt.data)
+    objective = objectives(prior, n=8, objective={"energy": 1.0}, data=POINTS).training
+    data = np.asarray(objective.data)
     np.testing.assert_allclose(noise.left_out(data), 0, atol=1e-6)
-    made = np.asarray(bench.learnt.outputs(sx.plan("ddim", sx.spectral(prior.spectrum, 4))))
+    made = np.asarray(objective.samples(sx.plan("ddim", sx.spectral(prior.spectrum, 4))))
     np.testing.assert_allclose(noise.left_out(made), 0, atol=1e-5)
 
 
@@ -221,8 +217,9 @@ def test_kinds_under_noise_keep_their_default_objectives(colored):
         (gaussian, (("transfer", 1.0),)),
         (colored, (("transfer", 0.1), ("teacher", 1.0))),
     ):
-        assert request_of(prior, False).objective == expected
-    assert weighted(gaussian.spectrum, LOSSES["w2"]).weights == pytest.approx(OWN.weights**2)
+        assert LearnSettings.resolve().for_prior(prior).objective == expected
+    weights = modes_of(gaussian.spectrum, in_data_units=True).weights
+    assert weights == pytest.approx(OWN.weights**2)
 
 
 @pytest.mark.thorough
@@ -237,7 +234,9 @@ def test_plans_of_a_spectrum_under_noise_can_be_judged_by_samples():
     under = sx.effective(spectrum, noise)
     fine = sx.transfer(sx.plan("dpmpp_2m", sx.spectral(under, 512)), under)
     made = sx.transfer(found.plan, under)
-    size = np.asarray(under.noise_variance) * (made.gain - fine.gain) ** 2
-    shift = np.asarray(under.noise_variance) * ((made.mean_gain - fine.mean_gain) * under.mean) ** 2
+    size = np.asarray(under.whitening.variance) * (made.gain - fine.gain) ** 2
+    shift = (
+        np.asarray(under.whitening.variance) * ((made.mean_gain - fine.mean_gain) * under.mean) ** 2
+    )
     error = np.sqrt((2 * size**2 + 4 * size * shift).sum() / n)  # of the mean of n squares
     assert found.terms["teacher"] == pytest.approx((size + shift).sum(), abs=4 * error)

@@ -265,3 +265,13 @@ def test_the_mean_counts_with_a_start_only():
 )
 def test_bad_input(call, said):
     assert said in one_line(call)
+
+
+def test_eigenvalues_of_no_weight_change_nothing():
+    lam = np.geomspace(4.0, 1e-3, 20)
+    weights = np.ones(20)
+    more = sx.Spectrum(
+        np.append(lam, np.geomspace(3, 1e-2, 400)), weights=np.append(weights, np.zeros(400))
+    )
+    found = limits.gaussian(more, 3)
+    assert found == pytest.approx(limits.gaussian(sx.Spectrum(lam), 3), rel=1e-6)

@@ -221,6 +221,13 @@ def test_density_and_coverage_are_those_of_scikit_learns_neighbours(small_blocks
     np.testing.assert_allclose(density_coverage(a, b), want, rtol=EXACT)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_copies_of_the_data_lie_on_the_balls_to_their_neighbours(dtype):
+    # A ball holds its own centre and k neighbours, the k-th on its surface whatever the rounding.
+    x = (np.random.default_rng(0).normal(size=(200, 30)) + 5).astype(dtype)
+    np.testing.assert_allclose(density_coverage(x.copy(), x, k=4), ((4 + 1) / 4, 1), rtol=EXACT)
+
+
 def test_a_sampler_without_variety_has_precision_and_no_recall():
     b = np.random.default_rng(0).normal(size=(300, 2))
     near, everything = 0.01 * b, 30 * b

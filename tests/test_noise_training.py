@@ -16,10 +16,10 @@ from specjax import files
 from specjax.data import collect
 from specjax.files.forward_noise import ForwardNoise
 from specjax.nn import KeepingConfig, ModelConfig, OptimiserConfig, TrainConfig, open_run, train
-from specjax.nn.document import RunDocument, read_document
-from specjax.nn.network import task_of
-from specjax.nn.setup import begun
-from specjax.nn.step import Batch, Task, begin, update, validation_loss
+from specjax.nn.run import RunInfo, read_run
+from specjax.nn.start import start_or_resume
+from specjax.nn.train_step import Batch, Task, initial_state, update, validation_loss
+from specjax.nn.training import make_task
 from specjax.noise.families import noise_spectrum
 from specjax.noise.noise_spectrum import NoiseSpectrum, same_noise
 from specjax.noise.whitening import effective
@@ -35,6 +35,7 @@ class Gain(NamedTuple):
 
     params: dict
     sigma_data: float = 0.5
+    shape: tuple[int, ...] = ()
 
     def __call__(self, x, alpha, sigma, labels=None, *, key=None):
         return self.params["a"] * x
@@ -51,7 +52,7 @@ def task(noise=None, config=None):
 
 def learned(chosen, batch, times=3, noise=None):
     """The state and the losses after some updates."""
-    state, losses = begin(chosen, {"a": jnp.asarray(0.3)}), []
+    state, losses = initial_state(chosen, {"a": jnp.asarray(0.3)}), []
     step = jax.jit(partial(update, chosen))
     for _ in range(times):
         state, metrics = step(state, batch, noise)
@@ -80,7 +81,7 @@ def test_training_has_noise_of_the_stated_covariance(sides):
     n = 20_000
     chosen = replace(task(noise), denoiser=Listening, quantile=jnp.zeros_like)  # s = 1
     batch = Batch(jnp.zeros((1, n, *sides)), None)
-    jax.block_until_ready(update(chosen, begin(chosen, {"a": jnp.asarray(0.3)}), batch)[1])
+    jax.block_until_ready(update(chosen, initial_state(chosen, {"a": jnp.asarray(0.3)}), batch)[1])
     jax.effects_barrier()
     x = seen[0].reshape(n, -1).astype(np.float64)
     transform = dense(noise.weights, sides)
@@ -90,9 +91,11 @@ def test_training_has_noise_of_the_stated_covariance(sides):
     assert np.diag(want).mean() == pytest.approx(1)
 
 
-def document(config, shape=(4, 4), noise=None):
-    noise = None if noise is None else noise.document()
-    return RunDocument(config, {}, "", shape, (), 0.5, {}, noise)
+def run_info(config, spectrum, noise=None):
+    return RunInfo(
+        config=config, content="", shape=(4, 4), class_names=(), spectrum=spectrum, source={},
+        sigma_data=0.5, versions={}, noise=noise,
+    )  # fmt: skip
 
 
 def spectrum_of(shape=(4, 4), seed=0):
@@ -113,7 +116,7 @@ def test_isotropic_noise_is_the_path_without_noise():
     assert effective(spectrum, noise) is spectrum
     plain = replace(config, forward=ForwardNoise())
     tasks = [
-        task_of(document(one), Gain, effective(spectrum, one.forward.spectrum((4, 4))))
+        make_task(run_info(one, spectrum, one.forward.spectrum((4, 4))), Gain)
         for one in (config, plain)
     ]
     batch = Batch(jax.random.normal(jax.random.key(0), (1, 64, 4, 4)), None)
@@ -298,7 +301,6 @@ def test_a_run_keeps_its_noise(trained):
     want = weights() / np.sqrt((weights() ** 2).mean())
     np.testing.assert_allclose(again.noise.weights, want, rtol=1e-12)
     assert same_noise(again.noise, trained.noise)
-    assert json.loads((trained.folder / "run.json").read_text())["format_version"] == 2
     assert again.effective.noise is again.noise
     assert again.effective.dimension == 64 - again.noise.omitted < 64
 
@@ -359,37 +361,20 @@ def test_a_run_goes_on_under_its_noise_alone(trained, tmp_path):
         (trained.folder.parent / "weights.npy").unlink()
 
 
-def test_a_run_of_before_has_white_noise(trained, tmp_path):
-    """Neither the field nor the group of options, as they were written then."""
-    folder = tmp_path / "run"
-    shutil.copytree(trained.folder, folder)
-    before = json.loads((folder / "run.json").read_text())
-    del before["noise"], before["config"]["forward"], before["checksum"]
-    before["format_version"] = 1
-    before["checksum"] = files.checksum(before)
-    (folder / "run.json").write_text(json.dumps(before))
-    run = open_run(folder)
-    assert run.noise is None
-    assert run.config.forward == ForwardNoise()
-    assert run.effective is run.spectrum
-    written = document(TINY).json()
-    assert (written["format_version"], "noise" in written) == (1, False)
-
-
 def test_noise_in_the_datas_own_basis_comes_back_with_their_spectrum(tmp_path):
     config = replace(TINY, forward=ForwardNoise(noise="exponential", noise_basis="data"))
-    made, seen = begun(tmp_path, config, DATA, collect(DATA), None)
+    made = start_or_resume(tmp_path, config, DATA, collect(DATA))
     spectrum = files.load(tmp_path / "spectrum.npz")
-    noise = read_document(tmp_path).forward_noise(spectrum)
+    noise = read_run(tmp_path).noise
     nu = np.exp(-2 * np.linspace(0, 1, 64) ** 2)
     want = spectrum.eigenvalues / (nu / nu.mean())
-    np.testing.assert_allclose(seen.eigenvalues, want, rtol=1e-12)
+    np.testing.assert_allclose(made.effective.eigenvalues, want, rtol=1e-12)
     np.testing.assert_allclose(effective(spectrum, noise).eigenvalues, want, rtol=1e-12)
     vectors = spectrum.basis.vectors
     white = np.random.default_rng(0).normal(size=(8, 8))
     by_hand = vectors @ (np.sqrt(nu / nu.mean()) * (vectors.T @ white.ravel()))
     np.testing.assert_allclose(noise.color(white).ravel(), by_hand, atol=1e-12)
-    assert made.noise["basis"] == "data"
+    assert made.noise.basis == "data"
 
 
 def test_noise_levels_are_those_of_the_effective_spectrum():
@@ -398,10 +383,10 @@ def test_noise_levels_are_those_of_the_effective_spectrum():
     noise = noise_spectrum("power_law", (4, 4), exponent=-1.5)
     u = jnp.linspace(0.05, 0.95, 7)
     seen = effective(spectrum, noise)
-    levels = task_of(document(config, noise=noise), Gain, seen).quantile(u)
+    levels = make_task(run_info(config, spectrum, noise), Gain).quantile(u)
     want = sx.spectral(seen, 1024, alpha_bar_range=(4.0358e-5, 0.9999)).logsnr
     np.testing.assert_allclose(levels, np.interp(u, np.linspace(0, 1, 1025), want), rtol=1e-4)
-    plain = task_of(document(config), Gain, spectrum).quantile(u)
+    plain = make_task(run_info(config, spectrum), Gain).quantile(u)
     assert np.abs(levels - plain).max() > 0.1
 
 
@@ -463,13 +448,13 @@ def test_per_channel_noise_on_images_with_channels():
 
 def test_a_run_goes_on_with_its_corruption_alone(tmp_path):
     corrupted = sx.data.corrupted(DATA, (0.4, 0.6), 0.5)
-    made, _ = begun(tmp_path, TINY, corrupted, collect(corrupted), None)
-    assert read_document(tmp_path).source["corruption"]["band"] == [0.4, 0.6]
-    again, _ = begun(tmp_path, TINY, corrupted, collect(corrupted), None)
+    made = start_or_resume(tmp_path, TINY, corrupted, collect(corrupted))
+    assert read_run(tmp_path).source["corruption"]["band"] == [0.4, 0.6]
+    again = start_or_resume(tmp_path, TINY, corrupted, collect(corrupted))
     assert again.content == made.content
     for other in (DATA, sx.data.corrupted(DATA, (0.4, 0.6), 0.4)):
         with pytest.raises(ValueError, match="holds a run on other data"):
-            begun(tmp_path, TINY, other, collect(other), None)
+            start_or_resume(tmp_path, TINY, other, collect(other))
 
 
 def test_evaluated_samples_start_from_the_noise():

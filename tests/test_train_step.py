@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import specjax as sx
-from specjax.nn import loops
+from specjax.nn import train_step
+from specjax.nn.batches import Samples
 from specjax.nn.config import OptimiserConfig, TrainConfig
-from specjax.nn.feeding import Feed
-from specjax.nn.step import Batch, Task, begin, learning_rate, update, validation_loss
-from specjax.nn.training import chunks
+from specjax.nn.train_step import Batch, Task, initial_state, learning_rate, update, validation_loss
+from specjax.nn.training import call_sizes
 
 STEADY = OptimiserConfig(
     steps=400, batch=64, warmup=0, decay="constant", learning_rate=0.02, weight_decay=0.0, clip=1e9
@@ -26,6 +26,7 @@ class Gain(NamedTuple):
 
     params: dict
     sigma_data: float = 0.5
+    shape: tuple[int, ...] = (4, 1)
 
     def __call__(self, x, alpha, sigma, labels=None, *, key=None):
         told = 0.0 if labels is None else jnp.where(labels == 2, 0.0, self.params["b"])[:, None]
@@ -60,7 +61,7 @@ def run(task, state, batch, times):
 def test_a_gain_learns_wieners():
     """E|a y - x0|^2 is least at lambda / (lambda + s^2), here 4 / 5."""
     batch = drawn(4096, std=2.0)
-    state, _ = run(task(), begin(task(), parameters()), batch, 300)[-1]
+    state, _ = run(task(), initial_state(task(), parameters()), batch, 300)[-1]
     variance = np.var(np.asarray(batch.samples))
     # 300 fresh noises of 4,096 x 4 numbers; Adam goes on by about its rate times the noise.
     assert float(state.ema["a"]) == pytest.approx(variance / (variance + 1), abs=0.01)
@@ -71,8 +72,8 @@ def test_a_gain_learns_wieners():
 def test_a_batch_in_parts_is_the_same_batch(parts):
     whole, split = task(), task(accumulate=parts)
     batch = drawn(64)
-    one = run(whole, begin(whole, parameters(0.3)), batch, 3)
-    many = run(split, begin(split, parameters(0.3)), batch, 3)
+    one = run(whole, initial_state(whole, parameters(0.3)), batch, 3)
+    many = run(split, initial_state(split, parameters(0.3)), batch, 3)
     for (state, metrics), (other, others) in zip(one, many, strict=True):
         np.testing.assert_allclose(metrics["loss"], others["loss"], rtol=1e-5)
         np.testing.assert_allclose(metrics["gradient_norm"], others["gradient_norm"], rtol=1e-4)
@@ -82,8 +83,10 @@ def test_a_batch_in_parts_is_the_same_batch(parts):
 @pytest.mark.thorough
 def test_several_updates_in_a_call_are_those_of_several_calls():
     batches = drawn(16, k=3)
-    together, metrics = jax.jit(partial(update, task()))(begin(task(), parameters(0.1)), batches)
-    state = begin(task(), parameters(0.1))
+    together, metrics = jax.jit(partial(update, task()))(
+        initial_state(task(), parameters(0.1)), batches
+    )
+    state = initial_state(task(), parameters(0.1))
     once = jax.jit(partial(update, task()))
     for k in range(3):
         state, one = once(state, Batch(batches.samples[k : k + 1], None))
@@ -96,9 +99,11 @@ def test_several_updates_in_a_call_are_those_of_several_calls():
 def test_the_loop_of_an_accelerator_does_the_same(monkeypatch):
     batches = drawn(16, k=3)
     chosen = task(accumulate=2)
-    unrolled, _ = jax.jit(partial(update, chosen))(begin(chosen, parameters(0.1)), batches)
-    monkeypatch.setattr(loops, "on_cpu", lambda: False)
-    looped, metrics = jax.jit(partial(update, chosen))(begin(chosen, parameters(0.1)), batches)
+    unrolled, _ = jax.jit(partial(update, chosen))(initial_state(chosen, parameters(0.1)), batches)
+    monkeypatch.setattr(train_step, "on_cpu", lambda: False)
+    looped, metrics = jax.jit(partial(update, chosen))(
+        initial_state(chosen, parameters(0.1)), batches
+    )
     assert metrics["loss"].shape == (3,)
     np.testing.assert_allclose(looped.params["a"], unrolled.params["a"], rtol=1e-5)
     np.testing.assert_allclose(looped.ema["a"], unrolled.ema["a"], rtol=1e-5)
@@ -106,12 +111,12 @@ def test_the_loop_of_an_accelerator_does_the_same(monkeypatch):
 
 @pytest.mark.parametrize("begun", [0, 7])
 def test_calls_end_where_something_is_due(begun):
-    sizes = chunks(begun, 75, [25, 30])
+    sizes = call_sizes(begun, 75, [25, 30])
     ends = begun + np.cumsum(sizes)
     assert set(sizes) <= {1, 10}
     assert ends[-1] == 75
     assert {25, 30, 50, 60} <= set(ends.tolist())
-    assert chunks(0, 20_000, [500, 50]) == [10] * 2000
+    assert call_sizes(0, 20_000, [500, 50]) == [10] * 2000
 
 
 @pytest.mark.thorough
@@ -126,7 +131,7 @@ def test_training_and_sampling_draw_different_noise():
 
     chosen = replace(task(), denoiser=Listening)
     batch = Batch(jnp.zeros((1, 16, 4)), None)
-    jax.block_until_ready(update(chosen, begin(chosen, parameters()), batch))
+    jax.block_until_ready(update(chosen, initial_state(chosen, parameters()), batch))
     jax.effects_barrier()
     plan = sx.plan("ddim", sx.NoiseSchedule.from_sigmas([1.0, 0.0]))
     starts = []
@@ -140,13 +145,13 @@ def test_the_loss_is_the_weighted_error():
     """With a = 0: E w |x0|^2, here w = 1 / s^2."""
     chosen = task(weighting="eps", s=2.0)
     batch = drawn(64)
-    _, metrics = run(chosen, begin(chosen, parameters()), batch, 1)[0]
+    _, metrics = run(chosen, initial_state(chosen, parameters()), batch, 1)[0]
     expected = np.mean(np.asarray(batch.samples) ** 2) / 4
     np.testing.assert_allclose(metrics["loss"], expected, rtol=1e-5)
 
 
 def test_the_average_forgets_how_it_began():
-    state = begin(task(ema=0.9), parameters(5.0))
+    state = initial_state(task(ema=0.9), parameters(5.0))
     average = 5.0
     for step, (after, _) in enumerate(run(task(ema=0.9), state, drawn(16), 30)):
         decay = min(0.9, (1 + step) / (10 + step))
@@ -156,7 +161,7 @@ def test_the_average_forgets_how_it_began():
 
 def test_the_gradient_is_clipped():
     chosen = task(clip=1e-3)
-    (state, metrics), *_ = run(chosen, begin(chosen, parameters(9.0)), drawn(16), 1)
+    (state, metrics), *_ = run(chosen, initial_state(chosen, parameters(9.0)), drawn(16), 1)
     assert metrics["gradient_norm"][0] > 1
     moment = jax.tree.leaves(state.optimiser, is_leaf=lambda x: hasattr(x, "mu"))
     mu = next(x.mu for x in moment if hasattr(x, "mu"))
@@ -164,12 +169,18 @@ def test_the_gradient_is_clipped():
 
 
 def test_the_first_step_that_is_not_finite_is_remembered():
-    state = begin(task(), parameters(0.0))
+    state = initial_state(task(), parameters(0.0))
     good, bad = drawn(16), Batch(drawn(16).samples.at[0, 3, 2].set(jnp.inf), None)
     (state, _), *_ = run(task(), state, good, 1)
     assert int(state.failed) == -1
     (state, _), (later, _) = run(task(), state, bad, 2)
     assert (int(state.failed), int(later.failed)) == (1, 1)
+
+
+def test_the_first_update_learns():
+    chosen = task(warmup=10)
+    (state, _), *_ = run(chosen, initial_state(chosen, parameters()), drawn(16), 1)
+    assert float(state.params["a"]) == pytest.approx(0.02 / 11, rel=1e-3)  # Adam's first step
 
 
 def test_half_of_the_images_are_flipped():
@@ -180,13 +191,16 @@ def test_half_of_the_images_are_flipped():
     class Left(NamedTuple):
         params: dict
         sigma_data: float = 0.5
+        shape: tuple[int, ...] = (1, 2, 1)
 
         def __call__(self, x, alpha, sigma, labels=None, *, key=None):
             left = jnp.zeros_like(x).at[:, :, 0].set(1.0)
             return self.params["a"] * left
 
     chosen = replace(task(flip=True, learning_rate=0.05), denoiser=Left)
-    state, _ = run(chosen, begin(chosen, parameters()), Batch(jnp.asarray(pictures), None), 200)[-1]
+    state, _ = run(
+        chosen, initial_state(chosen, parameters()), Batch(jnp.asarray(pictures), None), 200
+    )[-1]
     assert float(state.ema["a"]) == pytest.approx(
         0.5, abs=0.05
     )  # the left pixel is 1 half of the time
@@ -200,11 +214,11 @@ def test_some_labels_are_not_told():
     norms = {}
     for drop in (0.0, 0.25):
         chosen = replace(task(drop_label=drop), classes=2)
-        _, metrics = run(chosen, begin(chosen, parameters()), batch, 1)[0]
+        _, metrics = run(chosen, initial_state(chosen, parameters()), batch, 1)[0]
         norms[drop] = float(metrics["loss"][0])
     assert norms[0.0] == pytest.approx(norms[0.25], rel=1e-6)  # b = 0: no difference yet
     chosen = replace(task(drop_label=0.25), classes=2)
-    _, metrics = run(chosen, begin(chosen, parameters(b=1.0)), batch, 1)[0]
+    _, metrics = run(chosen, initial_state(chosen, parameters(b=1.0)), batch, 1)[0]
     # Told, the error is 0; not told, 1.
     assert float(metrics["loss"][0]) == pytest.approx(0.25, abs=4 * np.sqrt(0.25 * 0.75 / 4096))
 
@@ -220,25 +234,25 @@ def test_validation_is_the_same_every_time():
 def test_learning_rates():
     config = OptimiserConfig(steps=100, warmup=10, learning_rate=1.0)
     rate = learning_rate(config)
-    assert [float(rate(i)) for i in (0, 5, 10)] == pytest.approx([0, 0.5, 1])
+    assert [float(rate(i)) for i in (0, 5, 10)] == pytest.approx([1 / 11, 6 / 11, 1])
     assert float(rate(55)) == pytest.approx(0.5, abs=1e-6)  # half of the cosine
     assert float(rate(100)) == pytest.approx(0, abs=1e-6)
     constant = learning_rate(replace(config, decay="constant"))
     assert float(constant(99)) == 1
 
 
-FEED = Feed(np.arange(50.0).reshape(25, 2), np.arange(25), np.arange(5, 25), None, 8, 3)
+SAMPLES = Samples(np.arange(50.0).reshape(25, 2), np.arange(25), np.arange(5, 25), None, 8, 3)
 
 
 def test_every_sample_once_in_a_pass():
-    taken = np.concatenate([FEED.indices(step) for step in range(5)])
+    taken = np.concatenate([SAMPLES.indices(step) for step in range(5)])
     for each in range(2):
         np.testing.assert_array_equal(np.sort(taken[20 * each : 20 * (each + 1)]), np.arange(5, 25))
     assert (taken[:20] != taken[20:]).any()
-    np.testing.assert_array_equal(FEED.indices(3), FEED.indices(3))
+    np.testing.assert_array_equal(SAMPLES.indices(3), SAMPLES.indices(3))
 
 
 def test_rows_come_with_their_labels():
-    rows = FEED.rows(np.array([7, 3, 24]))
+    rows = SAMPLES.rows(np.array([7, 3, 24]))
     np.testing.assert_array_equal(rows.samples, [[14, 15], [6, 7], [48, 49]])
     np.testing.assert_array_equal(rows.labels, [7, 3, 24])

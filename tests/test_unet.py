@@ -5,9 +5,8 @@ import pytest
 from checks import by_default
 from flax import nnx
 
-from specjax.nn.layers import Attention, Downsample, ResidualBlock, Upsample
-from specjax.nn.targets import TARGETS, Labelled, NetworkDenoiser, network_shape
-from specjax.nn.unet import UNet
+from specjax.nn.denoiser import TARGETS, Labelled, NetworkDenoiser, network_shape
+from specjax.nn.unet import Attention, Downsample, ResidualBlock, UNet, Upsample
 from specjax.sampling.denoisers import logsnr_level
 
 FLOAT32 = 2e-5  # rounding of a few hundred sums of numbers of order one

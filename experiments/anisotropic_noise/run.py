@@ -1,48 +1,156 @@
-"""Train, sample and judge: ``python -m experiments.anisotropic_noise.run``.
+"""Train networks under noise with a spectrum, sample them, and judge the samples.
 
-Every network has the same training but for its noise. Started again, it goes on where it was
-ended; networks are kept in the working folder.
+Every network has the same training but for its noise, and is kept in the working folder.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import specjax as sx
-from experiments.anisotropic_noise.config import (
-    BAND,
-    CONFIG,
-    DATASETS,
-    SMALLEST,
-    VARIANTS,
-    Config,
-    Variant,
-)
-from experiments.common import (
-    WORK,
-    add_folders,
-    check_smallest,
-    circumstances,
-    plain_config,
-    say,
-    write_json,
-)
-from experiments.resuming import result_at
+from experiments import methods
+from experiments.experiment import Experiment, Part
+from experiments.session import Session
 from specjax.evaluate.power_spectrum import band_power
 from specjax.evaluate.subsample import random_subsample
 from specjax.files.forward_noise import ForwardNoise
 
-RESULTS = Path(__file__).parent / "results"
+BAND = (0.55, 0.8)
+"""Radial frequencies of the corruption, and of the noise that leaves it out."""
+
+DATASETS = {
+    "digits": "1,797 digits, 8x8",
+    "tfds:fashion_mnist": "60,000 pieces of clothing, 28x28",
+    "tfds:cifar10": "50,000 photographs, 32x32x3",
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One training: its noise, and whether its data are corrupted in BAND.
+
+    Attributes:
+      learned: whether the exponent is the one that the Gaussian model of the data likes best.
+    """
+
+    noise: ForwardNoise = field(default_factory=ForwardNoise)
+    corrupted: bool = False
+    learned: bool = False
+
+
+def power_law(exponent: float) -> Variant:
+    """Make the variant with noise of weights ``(r + 0.01)^exponent``."""
+    return Variant(ForwardNoise(noise="power-law", noise_exponent=exponent))
+
+
+VARIANTS = {
+    "isotropic": Variant(),
+    "power law, -0.3": power_law(-0.3),
+    "power law, -0.06": power_law(-0.06),
+    "power law, 0.1": power_law(0.1),
+    "power law, learned with the schedule": Variant(ForwardNoise(noise="power-law"), learned=True),
+    "two bands, low 1, high 0.7": Variant(ForwardNoise(noise="two-band", noise_gains=(1.0, 0.7))),
+    "corrupted data, isotropic": Variant(corrupted=True),
+    "corrupted data, band omitted": Variant(ForwardNoise(noise_omit=BAND), corrupted=True),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """All numbers of the experiment.
+
+    Attributes:
+      seeds: of training and of the samples.
+      updates, width: of the training of each network. std: of the corruption.
+      steps: of DDIM along the spectral schedule. fine: of DPM-Solver++(2M) along it.
+      n: samples judged. features: updates of the classifier that gives features, 0 for none.
+      variants: names in VARIANTS, all by default.
+    """
+
+    seeds: int = 3
+    updates: int = 1500
+    width: int = 16
+    std: float = 0.6
+    steps: int = 10
+    fine: int = 64
+    n: int = 1797
+    features: int = 600
+    variants: tuple[str, ...] = tuple(VARIANTS)
+
+
+SMALLEST = Config(
+    seeds=1, updates=2, width=4, steps=2, fine=4, n=24, features=0,
+    variants=("isotropic", "power law, -0.06", "corrupted data, band omitted"),
+)  # fmt: skip
+
+
+def stem_of(data: str) -> str:
+    """Name the results of a dataset."""
+    return data.removeprefix("tfds:")
+
+
+def _part(data: str) -> Part:
+    words, gpu = DATASETS[data], data != "digits"
+    how = {"cases": (data,), "gpu": gpu}
+    return Part.of_seeds(words, [stem_of(data)], Config.seeds, None if gpu else 40.0, **how)
+
+
+EXPERIMENT = Experiment(
+    "anisotropic_noise",
+    "Networks trained under noise with a spectrum are better than under white noise",
+    tuple(map(_part, DATASETS)),
+    Config(),
+    SMALLEST,
+    selection=("seeds", "variants"),
+    options=("variants",),
+)
+
+
+def run(session: Session) -> None:
+    """Make what is missing of every dataset, seed and variant."""
+    for data in session.cases:
+        for seed in session.seeds:
+            pieces = [("variants", name) for name in session.config.variants]
+            stem = f"{stem_of(data)}-{seed}"
+            document = session.document(stem, pieces, data=data, seed=seed)
+            for keys in list(document.missing):
+                document.add(keys, of_variant(session, keys[1], data, seed))
+
+
+def of_variant(session: Session, name: str, data: str, seed: int) -> dict[str, Any]:
+    """Train a variant and judge its samples."""
+    config, work, stem = session.config, session.work, stem_of(data)
+    opened, begun = sx.data.open(data), time.perf_counter()
+    words = name.replace(", ", "_").replace(" ", "_")
+    run = trained(name, opened, seed, config, work / f"{stem}-{seed}-{words}")
+    seconds = time.perf_counter() - begun
+    clean, features = random_subsample(opened.samples, opened.data_range, size=config.n), None
+    if config.features:
+        features = methods.features(opened, work / f"features-{stem}.npz", config.features)
+    return {
+        "noise": None if run.noise is None else run.noise.name,
+        "choice": asdict(run.config.forward),
+        "seconds": seconds,
+        "judged": judged(run, clean, features, seed, config),
+    }
+
+
+def trained(name: str, data: sx.data.Dataset, seed: int, config: Config, folder: Path) -> sx.nn.Run:
+    """Open the network of a variant, trained where there is none."""
+    variant = VARIANTS[name]
+    own = sx.data.corrupted(data, BAND, config.std, seed=seed) if variant.corrupted else data
+    forward = noise_of(variant, data, config)
+    size = {"width": config.width, "updates": config.updates}
+    return methods.train(own, folder, **size, forward=forward, seed=seed)
 
 
 def noise_of(variant: Variant, data: sx.data.Dataset, config: Config) -> ForwardNoise:
-    """The noise of a variant; a learned exponent is that of the data's stationary spectrum."""
+    """Give the noise; a learned exponent is that of the data's stationary spectrum."""
     if not variant.learned:
         return variant.noise
     spectrum = data.spectrum(method="shift-invariant")
@@ -51,42 +159,24 @@ def noise_of(variant: Variant, data: sx.data.Dataset, config: Config) -> Forward
     return replace(variant.noise, noise_exponent=round(float(exponent), 4))
 
 
-def trained(name: str, data: sx.data.Dataset, seed: int, config: Config, folder: Path) -> Any:
-    """The run of a variant, trained where there is none."""
-    variant, default = VARIANTS[name], sx.nn.TrainConfig()
-    training = replace(
-        default,
-        model=replace(default.model, width=config.width),
-        optimiser=replace(default.optimiser, steps=config.updates),
-        keeping=replace(default.keeping, samples_every=0),
-        forward=noise_of(variant, data, config),
-        seed=seed,
-    )
-    own = sx.data.corrupted(data, BAND, config.std, seed=seed) if variant.corrupted else data
-    return sx.nn.train(own, folder, training)
-
-
-def plans_of(run: Any, config: Config) -> dict[str, sx.SamplerPlan]:
-    """DDIM in few steps, and a fine solution."""
-    few, many = (sx.spectral(run.effective, steps) for steps in (config.steps, config.fine))
-    return {
-        f"ddim, {config.steps} steps": sx.plan("ddim", few),
-        f"dpmpp_2m, {config.fine} steps": sx.plan("dpmpp_2m", many),
-    }
-
-
 def outside(samples: np.ndarray) -> np.ndarray:
-    """Their part outside of the band that is corrupted or left out."""
+    """Give their part outside of the band that is corrupted or left out."""
     return sx.noise_spectrum("isotropic", samples.shape[1:], omit=BAND).supported(samples)
 
 
 def judged(run: Any, clean: np.ndarray, features: Any, seed: int, config: Config) -> dict[str, Any]:
-    """Distances to clean data, and the power of bands in decibels, measured and predicted.
+    """Give distances to clean data, and the power of bands in dB, measured and predicted.
 
-    The prediction is that of samples, from the same noise: its error is that of their number.
+    The samples are of DDIM in few steps, and of a fine solution. The prediction is that of samples
+    of the ideal denoiser, from the same noise: its error is that of their number.
     """
+    few, many = (sx.spectral(run.effective, steps) for steps in (config.steps, config.fine))
+    plans = {
+        f"ddim, {config.steps} steps": sx.plan("ddim", few),
+        f"dpmpp_2m, {config.fine} steps": sx.plan("dpmpp_2m", many),
+    }
     found = {}
-    for name, plan in plans_of(run, config).items():
+    for name, plan in plans.items():
         draw = {"n": config.n, "shape": run.shape, "seed": 1000 + seed, "noise": run.noise}
         samples = sx.generate(plan, run.denoiser(), **draw)
         ideal = sx.generate(plan, sx.wiener(run.effective), **draw)
@@ -103,65 +193,3 @@ def judged(run: Any, clean: np.ndarray, features: Any, seed: int, config: Config
             mapped = (features(samples), features(clean))
             found[name]["feature_frechet"] = sx.evaluate.frechet(*mapped)
     return found
-
-
-def features_of(stem: str, data: sx.data.Dataset, config: Config, work: Path) -> Any:
-    """A classifier's features, trained once on the clean data; None where none are asked for."""
-    from specjax.evaluate.classifier_features import open_features, save_features
-    from specjax.evaluate.classifier_training import TrainOptions, train_features
-
-    if not config.features:
-        return None
-    path = work / f"features-{stem}.npz"
-    if not path.exists():
-        options = TrainOptions(steps=config.features)
-        save_features(path, train_features(data, sx.data.collect(data), options))
-    return open_features(path)
-
-
-def one(name: str, data: str, seed: int, config: Config, work: Path, results: Path) -> None:
-    """A variant of a seed, if it is missing."""
-    stem = data.replace("tfds:", "")
-    path = results / f"{stem}-{seed}.json"
-    document = result_at(path, plain_config(config, "seeds", "variants"))
-    if name in document.get("variants", {}):
-        return
-    opened, begun = sx.data.open(data), time.perf_counter()
-    words = name.replace(", ", "_").replace(" ", "_")
-    run = trained(name, opened, seed, config, work / f"{stem}-{seed}-{words}")
-    seconds = time.perf_counter() - begun
-    clean = random_subsample(opened.samples, opened.data_range, size=config.n)
-    found = {
-        "noise": None if run.noise is None else run.noise.name,
-        "choice": asdict(run.config.forward),
-        "seconds": seconds,
-        "judged": judged(run, clean, features_of(stem, opened, config, work), seed, config),
-    }
-    document = {
-        "experiment": "anisotropic_noise", "data": data, "seed": seed,
-        "config": plain_config(config, "seeds", "variants"),
-        **(document or circumstances()), "variants": {**document.get("variants", {}), name: found},
-    }  # fmt: skip
-    document["complete"] = set(config.variants) <= set(document["variants"])
-    write_json(path, document)
-    say(f"{data}, seed {seed}: {name}, trained in {seconds:.0f} s")
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Run the variants asked for."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", choices=DATASETS, default="digits")
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS)
-    parser.add_argument("--seeds", type=int, nargs="+", help="by default all of the config")
-    add_folders(parser, RESULTS, WORK / "anisotropic_noise")
-    args = parser.parse_args(argv)
-    check_smallest(parser, args)
-    config = SMALLEST if args.smallest else CONFIG
-    args.work.mkdir(parents=True, exist_ok=True)
-    for seed in args.seeds if args.seeds is not None else range(config.seeds):
-        for name in args.variants or config.variants:
-            one(name, args.data, seed, config, args.work, args.results)
-
-
-if __name__ == "__main__":
-    main()

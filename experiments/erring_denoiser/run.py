@@ -1,135 +1,140 @@
-"""Fit, sample and judge: ``python -m experiments.erring_denoiser.run``.
+"""Fit schedules with and without a denoiser's error, and judge them on a network.
 
-Started again, it goes on where it was ended. The network and the features are those of
-experiments/trained_networks, in its working folder.
+The network and the features are those of experiments/trained_networks, in its working folder.
 """
 
 from __future__ import annotations
 
-import argparse
 import functools
-import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import specjax as sx
-from experiments.common import (
-    WORK,
-    add_folders,
-    check_smallest,
-    circumstances,
-    plain_config,
-    say,
-    write_json,
-)
-from experiments.erring_denoiser.config import (
-    CONFIG,
-    ENDS,
-    PART,
-    PROBED,
-    PROBED_ERRING,
-    ROW,
-    SMALLEST,
-    Config,
-    of_part,
-)
-from experiments.resuming import result_at
-from experiments.trained_networks.config import HEURISTICS
+from experiments import methods
+from experiments.experiment import Experiment, Part
+from experiments.session import Session
+from experiments.trained_networks import config as trained_networks
+from experiments.trained_networks.network import TrainedNetwork, open_network
 from experiments.trained_networks.run import judged
-from experiments.trained_networks.subjects import Subject, subject_of
 
-RESULTS = Path(__file__).parent / "results"
+ROW = "digits"
 
 
-class Fitted:
+def error_name(part: float) -> str:
+    """Name the schedule that is fitted with an error."""
+    return f"error {part:g}"
+
+
+PART = 0.1
+IDEAL, USUAL = error_name(0.0), error_name(PART)
+PROBED, PROBED_ERROR = f"probed, {IDEAL}", f"probed, {USUAL}"
+"""With the linear response that a probe of the network measures in the place of Wiener's."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """All numbers of the experiment.
+
+    Attributes:
+      steps, samplers: each with each. parts: of the denoiser's error, 0 is the ideal denoiser.
+      seeds: of the noise that judges. probe: samples that the network is probed on.
+      network: the config of experiments/trained_networks, whose network judges.
+    """
+
+    steps: tuple[int, ...] = (5, 8, 10, 20)
+    samplers: tuple[str, ...] = ("ddim", "heun", "dpmpp_2m")
+    parts: tuple[float, ...] = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
+    seeds: int = 3
+    probe: int = 500
+    network: trained_networks.Config = trained_networks.EXPERIMENT.config
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the schedules that are fitted."""
+        return (*map(error_name, self.parts), PROBED, PROBED_ERROR)
+
+
+SMALLEST = Config(
+    steps=(3,), samplers=("ddim",), parts=(0.0, 0.1), seeds=2, probe=8,
+    network=trained_networks.SMALLEST,
+)  # fmt: skip
+
+_STEMS = [f"{ROW}-{steps}" for steps in Config.steps]
+EXPERIMENT = Experiment(
+    "erring_denoiser",
+    "What schedules gain on a network by counting what a real denoiser errs by",
+    (Part.of_seeds(trained_networks.ROWS[ROW].title, _STEMS, Config.seeds, 20.0, cases=()),),
+    Config(),
+    SMALLEST,
+    selection=("seeds", "steps"),
+    options=("steps",),
+    work="trained_networks",
+)
+
+
+def run(session: Session) -> None:
+    """Make what is missing of every S and seed."""
+    fits = Fits(session.config, session.work)
+    for steps in session.config.steps:
+        for seed in session.seeds:
+            about = {"row": ROW, "steps": steps, "seed": seed}
+            document = session.document(f"{ROW}-{steps}-{seed}", **about)
+            if document.missing:
+                begun = time.perf_counter()
+                found = in_steps(fits, steps, seed)
+                document.add((), {"seconds": time.perf_counter() - begun, **found})
+
+
+class Fits:
     """The schedules of a network, each fitted once."""
 
     def __init__(self, config: Config, work: Path) -> None:
         self.config, self.work = config, work
+        self.of = functools.cache(self._of)
 
     @functools.cached_property
-    def subject(self) -> Subject:
-        """The network, the data and what judges."""
-        return subject_of(ROW, self.config.network, self.work)
+    def network(self) -> TrainedNetwork:
+        """The network, its data and features."""
+        return open_network(ROW, self.config.network, self.work)
 
     @functools.cached_property
-    def spectra(self) -> dict[str, sx.Spectrum]:
-        """What is fitted on, by column."""
-        one = self.subject
-        plain = one.run.spectrum
-        probed = sx.probe(one.prior, one.data, plain, n=self.config.probe, seed=0).attach()
-        parts = {of_part(x): plain.with_denoiser_error(x) for x in self.config.parts}
-        return {**parts, PROBED: probed, PROBED_ERRING: probed.with_denoiser_error(PART)}
+    def tasks(self) -> dict[str, dict[str, Any]]:
+        """The denoiser and its error that each column is fitted with."""
+        one, count = self.network, self.config.probe
+        probe = sx.probe(one.prior, one.data, one.run.spectrum, n=count, seed=0)
+        parts = {error_name(x): {"denoiser_error": x} for x in self.config.parts}
+        probed = {"denoiser": probe}
+        return {**parts, PROBED: probed, PROBED_ERROR: {**probed, "denoiser_error": PART}}
 
-    @functools.lru_cache(maxsize=64)  # noqa: B019 - there is one
-    def fits(self, sampler: str, steps: int) -> dict[str, sx.FitResult]:
-        """A fit for each column."""
-        return {
-            name: sx.fit(spectrum, steps, sampler=sampler, alpha_bar_range=ENDS)
-            for name, spectrum in self.spectra.items()
-        }
+    def _of(self, sampler: str, steps: int) -> dict[str, sx.FitResult]:
+        """Fit a schedule for each column."""
+        spectrum = self.network.run.spectrum
+        return {x: methods.fit(spectrum, steps, sampler, **how) for x, how in self.tasks.items()}
 
     def losses(self, sampler: str, steps: int) -> dict[str, dict[str, float]]:
-        """What each column's loss is of the heuristics: their order, without a network."""
-        made = {x: sx.family(x, steps, alpha_bar_range=ENDS) for x in HEURISTICS}
+        """Give each column's loss of the heuristics: their order, without a network."""
+        made = {x: methods.heuristic(x, steps) for x in trained_networks.HEURISTICS}
+        spectrum = self.network.run.spectrum
+
+        def loss(one: sx.NoiseSchedule, how: dict[str, Any]) -> float:
+            return float(sx.loss(spectrum, one, sampler=sampler, **how))
+
         return {
-            name: {x: float(sx.loss(spectrum, one, sampler=sampler)) for x, one in made.items()}
-            for name, spectrum in self.spectra.items()
+            name: {x: loss(one, how) for x, one in made.items()} for name, how in self.tasks.items()
         }
 
 
-def in_steps(fitted: Fitted, steps: int, seed: int) -> dict[str, Any]:
-    """All columns of all samplers, and what was predicted."""
+def in_steps(fits: Fits, steps: int, seed: int) -> dict[str, Any]:
+    """Judge all columns of all samplers, and give what was predicted."""
     columns, predicted = {}, {}
-    for sampler in fitted.config.samplers:
-        for name, fit in fitted.fits(sampler, steps).items():
-            found = judged(
-                fitted.subject, sx.plan(sampler, fit.schedule), seed, fitted.config.network
-            )
+    for sampler in fits.config.samplers:
+        for name, fit in fits.of(sampler, steps).items():
+            plan = sx.plan(sampler, fit.schedule)
+            found = judged(fits.network, plan, seed, fits.config.network)
             facts = {"loss": fit.value, "converged": fit.converged, "iterations": fit.iterations}
             levels = [float(x) for x in fit.schedule.logsnr[:-1]]
             columns[f"{sampler} {name}"] = {**found, **facts, "logsnr": levels}
-        predicted[sampler] = fitted.losses(sampler, steps)
+        predicted[sampler] = fits.losses(sampler, steps)
     return {"columns": columns, "predicted": predicted}
-
-
-def one(fitted: Fitted, steps: int, seed: int, results: Path, now: dict[str, Any]) -> None:
-    """The result of so many steps and a seed, if it is not there.
-
-    Raises:
-      ValueError: where it is of another config.
-    """
-    path = results / f"{ROW}-{steps}-{seed}.json"
-    settings = json.loads(json.dumps(plain_config(fitted.config, "seeds", "steps")))
-    known = result_at(path, settings)
-    if known:
-        return
-    begun = time.perf_counter()
-    found = in_steps(fitted, steps, seed)
-    seconds = time.perf_counter() - begun
-    write_json(path, {
-        "experiment": "erring_denoiser", "row": ROW, "steps": steps, "seed": seed,
-        "config": settings, **now, "seconds": seconds, **found,
-    })  # fmt: skip
-    say(f"S = {steps}, seed {seed}: {seconds:.0f} s")
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Run what is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, nargs="+", help="by default all of the config")
-    parser.add_argument("--seeds", type=int, nargs="+", help="by default all of the config")
-    add_folders(parser, RESULTS, WORK / "trained_networks")
-    args = parser.parse_args(argv)
-    check_smallest(parser, args)
-    config = SMALLEST if args.smallest else CONFIG
-    args.work.mkdir(parents=True, exist_ok=True)
-    fitted, now = Fitted(config, args.work), circumstances()
-    for steps in args.steps or config.steps:
-        for seed in args.seeds if args.seeds is not None else range(config.seeds):
-            one(fitted, steps, seed, args.results, now)
-
-
-if __name__ == "__main__":
-    main()

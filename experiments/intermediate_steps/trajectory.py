@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 import specjax as sx
+from experiments.bands import Bands
 from specjax.evaluate.power_spectrum import band_power
 
 
 def stopped(plan: sx.SamplerPlan, call: int) -> sx.SamplerPlan:
-    """The plan that ends at its call number ``call`` (from 0) and returns the estimate."""
+    """Give the plan that ends at its call number ``call`` (from 0) and returns the estimate."""
     rows = {x: np.array(getattr(plan, x))[: call + 1] for x in ("alpha", "sigma", "keep", "pull")}
     push = np.array(plan.push)[: call + 1]
     rows["keep"][call], rows["pull"][call], push[call] = 0.0, 0.0, 0.0
@@ -21,31 +22,24 @@ def stopped(plan: sx.SamplerPlan, call: int) -> sx.SamplerPlan:
     return replace(plan, **rows, push=push)
 
 
-def predicted(plan: sx.SamplerPlan, spectrum: sx.Spectrum, bands: np.ndarray) -> np.ndarray:
-    """Power of the estimate [calls, bands] after each call, in closed form.
+def predicted(plan: sx.SamplerPlan, spectrum: sx.Spectrum, bands: Bands) -> np.ndarray:
+    """Predict the power of the estimate [calls, bands] after each call, in closed form.
 
-    Around the data's mean, whose part that is missing counts, as :func:`band_power` does.
-
-    Args:
-      spectrum: in the Fourier basis. bands: [d], of each direction.
+    It is around the data's mean, whose missing part counts, as in :func:`band_power`. The spectrum
+    is in the Fourier basis.
     """
-    return np.stack([_power(stopped(plan, k), spectrum, bands) for k in range(plan.calls)])
-
-
-def _power(plan: sx.SamplerPlan, spectrum: sx.Spectrum, bands: np.ndarray) -> np.ndarray:
-    moments = sx.transfer(plan, spectrum)
-    missing = (1 - moments.mean_gain) * spectrum.mean
-    return _mean_of(moments.variance + missing**2, bands)
-
-
-def _mean_of(x: np.ndarray, bands: np.ndarray) -> np.ndarray:
-    return np.bincount(bands, x) / np.bincount(bands)
+    power = []
+    for call in range(plan.calls):
+        moments = sx.transfer(stopped(plan, call), spectrum)
+        missing = (1 - moments.mean_gain) * spectrum.mean
+        power.append(bands.mean(moments.variance + missing**2))
+    return np.stack(power)
 
 
 def measured(
     plan: sx.SamplerPlan, denoise: Callable[..., Any], data: np.ndarray, n: int, seed: int
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Power of the estimate [calls, bands] after each call, and the estimates [n, *shape]."""
+    """Measure the power [calls, bands] of the estimates, and give the estimates [n, *shape]."""
     estimates = [
         sx.generate(stopped(plan, k), denoise, n, data.shape[1:], seed=seed)
         for k in range(plan.calls)
@@ -54,14 +48,14 @@ def measured(
 
 
 def formed(power: np.ndarray) -> np.ndarray:
-    """How much of each band's final standard deviation is there: [calls, bands], 0 to 1."""
+    """Give the share of each band's final standard deviation [calls, bands], 0 to 1."""
     return np.sqrt(power / power[-1])
 
 
 def formation_call(part: np.ndarray, half: float = 0.5) -> np.ndarray:
-    """The call [bands], interpolated, from which on half of a band's standard deviation is there.
+    """Find the call [bands], interpolated, from which on half of the standard deviation is there.
 
-    What a network puts into a band at first and takes back later is not formed.
+    What a network puts into a band at first and takes back later does not count.
     """
     return np.array([_last_rise(one, half) for one in part.T])
 
@@ -77,7 +71,7 @@ def _last_rise(part: np.ndarray, half: float) -> float:
 
 
 def placed(levels: np.ndarray, part: np.ndarray, steps: int, ends: tuple[float, float]) -> Any:
-    """Levels at equal distances of the formed part of the spectrum, averaged over bands.
+    """Place levels at equal distances of the formed part of the spectrum, averaged over bands.
 
     Args:
       levels: logsnr [m], increasing. part: [m, bands], formed at each.

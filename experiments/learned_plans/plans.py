@@ -1,42 +1,54 @@
-"""Learning the plans of a row: one for each rung of the ladder, kept as plan files."""
+"""The plans of a row: one for each rung of the ladder of priors, kept as plan files."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import specjax as sx
-from experiments.learned_plans.config import LIKELY, Config
-from experiments.learned_plans.subjects import exact, samples_of
+from experiments.data import LIKELY, digits, exact_denoiser, patches
 
 GAUSSIAN_SHARE = 0.1
 """The weight of the transfer loss in "+ gaussian"."""
 
 TEACHER: dict[str, Any] = {"objective": {"teacher": 1.0}}
-"""The plain columns' objective: sx.learn adds a share of the transfer loss by default."""
+"""The objective of the plain columns: sx.learn adds a share of the transfer loss by default."""
 
-_KNOWN: set[tuple[Any, ...]] = set()
-"""What this process has learned before, and so has compiled."""
+_COMPILED: set[tuple[Any, ...]] = set()  # kinds of plans that this process has learned before
 
 
 class Rung(NamedTuple):
-    """What a plan is learned on, and how: options of :func:`specjax.learn`."""
+    """What a plan is learned on, and the options of :func:`specjax.learn`."""
 
     prior: Callable[[], Any]
     options: dict[str, Any]
 
 
-def rungs_of(row: str, seed: int, config: Config) -> dict[str, Rung]:
-    """The columns that need no network, by name; "@" stands before the kernel's width."""
-    found = {
-        kind: Rung(_fitted(kind, row, seed, config), {} if kind == "gaussian" else TEACHER)
-        for kind in ("gaussian", "scale_mixture", "mixture")
-    }
+def samples_of(row: str, config: Any) -> Any:
+    """Load the data [N, 8, 8] of a row in [-1, 1]."""
+    return patches(config.patches) if row == "patches" else digits()
+
+
+def exact(row: str, width: float | str, seed: int, config: Any) -> sx.priors.Empirical:
+    """Make the exact denoiser of one half of a row's data."""
+    return exact_denoiser(samples_of(row, config), width, seed)
+
+
+def rungs_of(row: str, seed: int, config: Any) -> dict[str, Rung]:
+    """Name the columns that need no network; "@" stands before the kernel's width."""
+
+    def fitted(kind: str) -> Any:
+        options = {"components": config.mixture} if kind == "mixture" else {}
+        return sx.priors.prior_of(kind, samples_of(row, config), seed=seed, **options)
+
+    kinds = ("gaussian", "scale_mixture", "mixture")
+    found = {x: Rung(partial(fitted, x), {} if x == "gaussian" else TEACHER) for x in kinds}
     both = {"teacher": 1.0, "transfer": GAUSSIAN_SHARE}
     for width in config.widths:
-        prior = _exact(row, width, seed, config)
+        prior = partial(exact, row, width, seed, config)
         found[f"empirical @ {width}"] = Rung(prior, TEACHER)
         found[f"empirical + gaussian @ {width}"] = Rung(prior, {"objective": both})
         if width == LIKELY:
@@ -44,38 +56,27 @@ def rungs_of(row: str, seed: int, config: Config) -> dict[str, Rung]:
     return {name: found[name] for name in config.columns or found}
 
 
-def _fitted(kind: str, row: str, seed: int, config: Config) -> Callable[[], Any]:
-    options = {"components": config.mixture} if kind == "mixture" else {}
-    return lambda: sx.priors.prior_of(kind, samples_of(row, config), seed=seed, **options)
-
-
-def _exact(row: str, width: float | str, seed: int, config: Config) -> Callable[[], Any]:
-    return lambda: exact(row, width, seed, config)
-
-
 def learned(
-    row: str, seed: int, steps: int, config: Config, work: Path
+    row: str, seed: int, steps: int, config: Any, work: Path
 ) -> Iterator[tuple[str, sx.PlanResult, dict[str, Any]]]:
-    """Each column's plan with the facts of its learning."""
+    """Give each column's plan with the facts of its learning."""
     for name, rung in rungs_of(row, seed, config).items():
         path = plan_path(work, row, seed, steps, name)
         yield name, *learn_one(path, name, rung, steps, seed, config)
 
 
 def plan_path(work: Path, row: str, seed: int, steps: int, name: str) -> Path:
-    """Where a plan is kept."""
+    """Give the file in which a plan is kept."""
     plain = name.replace(" ", "_").replace(",", "").replace("+", "and").replace("@", "at")
     return work / "plans" / f"{row}-{seed}-{steps}-{plain}.json"
 
 
 def learn_one(
-    path: Path, name: str, rung: Rung, steps: int, seed: int, config: Config
+    path: Path, name: str, rung: Rung, steps: int, seed: int, config: Any
 ) -> tuple[sx.PlanResult, dict[str, Any]]:
-    """The plan that is kept at a path, or a new one; ``compiled`` where programs were known."""
+    """Load the plan that is kept at a path, or learn it; ``compiled`` where programs were known."""
     if path.exists():
-        result = sx.load(path)
-        assert isinstance(result, sx.PlanResult)
-        return result, _facts(result, True, None)
+        return (result := load_plan(path)), _facts(result, True, None)
     prior = rung.prior()
     shared = {"n": config.noises, "max_iterations": config.iterations, "seed": seed}
     begun = time.perf_counter()
@@ -83,14 +84,21 @@ def learn_one(
     seconds = time.perf_counter() - begun
     path.parent.mkdir(parents=True, exist_ok=True)
     sx.save(path, result)
-    known = (path.name.split("-")[0], name.split(" @ ")[0], steps)
-    compiled = known in _KNOWN
-    _KNOWN.add(known)
+    kind = (path.name.split("-")[0], name.split(" @ ")[0], steps)
+    compiled = kind in _COMPILED
+    _COMPILED.add(kind)
     return result, _facts(result, compiled, seconds)
 
 
+def load_plan(path: Path) -> sx.PlanResult:
+    """Load a plan file."""
+    result = sx.load(path)
+    assert isinstance(result, sx.PlanResult)
+    return result
+
+
 def _facts(result: sx.PlanResult, compiled: bool, seconds: float | None) -> dict[str, Any]:
-    """What is kept of a learning; ``seconds`` are None for a plan that was there."""
+    """Give what is kept of a learning; ``seconds`` are None for a plan that was loaded."""
     by = result.corrections
     return {
         "seconds": seconds,

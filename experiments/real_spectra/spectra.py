@@ -1,4 +1,10 @@
-"""Spectra by three estimates and of halves, kept in the working folder."""
+"""The spectra of a dataset by three estimates and of random halves, kept in the working folder.
+
+Halves tell how sure a number is. Drawn without replacement, a half's mean has the variance
+``s^2/(n/2) (1 - 1/2) = s^2/n`` about that of all n: the spread over halves is the standard error of
+a number of all the data (the jackknife that deletes half: Shao and Wu 1989). The parts of sound
+are whole recordings.
+"""
 
 from __future__ import annotations
 
@@ -12,47 +18,108 @@ from typing import Any
 import numpy as np
 
 import specjax as sx
-from experiments.real_spectra.config import Config
-from experiments.real_spectra.halves import halves_of
-from experiments.real_spectra.sources import Samples, samples_of
+from experiments.data import AbsentError, folder, open_dataset
 from specjax.spectra.power_law import directions_for, ranked
 
 ESTIMATES = ("full", "shift-invariant", "low-rank")
-_POINTS = 160
+_POINTS = 160  # eigenvalues that a picture shows
 _SHARES = (0.9, 0.99)
 
 
+@dataclass(frozen=True)
+class Samples:
+    """Samples [N, ...] in stored units, the part [N] that each belongs to, their provenance."""
+
+    x: np.ndarray
+    part: np.ndarray
+    data_range: tuple[float, float] | None
+    source: dict[str, Any]
+
+
 @functools.lru_cache(maxsize=1)
-def _read(name: str, window: int, most: int | None) -> Samples:
-    return samples_of(name, window, most)
+def _read(name: str, window: int, most: int | None, recordings: int) -> Samples:
+    return samples_of(name, window, most, recordings)
+
+
+def samples_of(
+    name: str, window: int, most: int | None, recordings: int, **options: Any
+) -> Samples:
+    """Read a dataset.
+
+    Args:
+      window: of sound. most: samples, about that many evenly from all recordings of sound.
+      recordings: the independent parts of sound, 0 for images. options: of ``sx.data.open``.
+
+    Raises:
+      AbsentError: if it, or a library that reads it, is not on this machine.
+    """
+    try:
+        if recordings:
+            return _sound(name, window, most, recordings, options)
+        data = open_dataset(name, limit=most, **options)
+        x = np.concatenate([batch for batch, _ in data.labelled()])
+        return Samples(x, np.arange(len(x)), data.data_range, dict(data.source))
+    except ValueError as error:
+        raise AbsentError(str(error)) from None
+
+
+def _sound(
+    name: str, window: int, most: int | None, recordings: int, options: dict[str, Any]
+) -> Samples:
+    """Read windows, in parts of one recording each."""
+    whole = open_dataset(name, window=window, **options)
+    parts = min(recordings, len(list((folder() / name).glob("*.wav"))))
+    opened = [
+        open_dataset(name, window=window, shard=(i, parts), **options) for i in range(parts)
+    ]  # fmt: skip
+    windows = [np.concatenate(list(one.samples)) for one in opened]
+    part = np.repeat(np.arange(parts), [len(x) for x in windows])
+    kept = slice(None, None, max(1, len(part) // (most or len(part))))
+    return Samples(np.concatenate(windows)[kept], part[kept], whole.data_range, dict(whole.source))
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A dataset, sound in windows of a length; its spectra are kept in ``work``."""
+class SpectraOf:
+    """The spectra of a dataset, of sound in windows of a length.
+
+    Attributes:
+      name: of its results. data: as ``open_dataset`` takes it. window: of sound.
+      config: of the experiment. work: where spectra are kept. most, recordings: see
+        :func:`samples_of`.
+    """
 
     name: str
+    data: str
     window: int
-    config: Config
+    config: Any
     work: Path
+    most: int | None
+    recordings: int
 
     @property
     def title(self) -> str:
-        """The name of its results."""
+        """The name of its results, with a window that is not the usual one."""
         plain = self.window == self.config.window
         return self.name if plain else f"{self.name}@{self.window}"
 
-    def samples(self) -> Samples:
-        """Read once, as long as no other is read."""
-        return _read(self.name, self.window, self.config.most)
+    def samples(self, **options: Any) -> Samples:
+        """Read the samples, once as long as no others are read; with options in other units."""
+        if options:
+            return samples_of(self.data, self.window, self.most, self.recordings, **options)
+        return _read(self.data, self.window, self.most, self.recordings)
 
     def estimate(self, method: str, rank: int | None = None) -> tuple[sx.Spectrum, dict[str, Any]]:
-        """A spectrum by one of ESTIMATES, and what it took beside the reading and the samples."""
+        """Make one of ESTIMATES; give what it took beside the reading and the samples."""
         data = self.samples()
+        options: dict[str, Any] = {} if method == "full" else {"method": method}
+        if method == "low-rank":
+            options["rank"] = rank or self.config.rank
         tracemalloc.start()
         began = time.perf_counter(), time.process_time()
         try:
-            found = _estimate(data, method, rank or self.config.rank)
+            found = sx.Spectrum.from_samples(
+                data.x, data_range=data.data_range, source=data.source, **options
+            )
             memory = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -63,11 +130,11 @@ class Subject:
         }
 
     def spectrum(self, method: str = "full") -> sx.Spectrum:
-        """One of ESTIMATES, kept."""
+        """Give one of ESTIMATES, kept."""
         return self.kept(method, lambda: self.estimate(method)[0])
 
     def half(self, split: int, side: int) -> sx.Spectrum:
-        """The full estimate of a half, kept."""
+        """Give the full estimate of a half, kept."""
 
         def make() -> sx.Spectrum:
             data = self.samples()
@@ -77,7 +144,7 @@ class Subject:
         return self.kept(f"half-{split}-{side}", make)
 
     def kept(self, what: str, make: Any) -> sx.Spectrum:
-        """From the working folder, or made and put there, without its basis."""
+        """Load a spectrum from the working folder, or make it and put it there without basis."""
         limit = "" if self.config.most is None else f"-{self.config.most}"
         path = self.work / f"{self.name}-{self.window}{limit}-{what}.npz"
         if not path.exists():
@@ -88,17 +155,25 @@ class Subject:
         return found
 
 
-def _estimate(data: Samples, method: str, rank: int) -> sx.Spectrum:
-    given: dict[str, Any] = {"data_range": data.data_range, "source": data.source}
-    if method == "full":
-        return sx.Spectrum.from_samples(data.x, **given)
-    if method == "low-rank":
-        return sx.Spectrum.from_samples(data.x, method=method, rank=rank, **given)
-    return sx.Spectrum.from_samples(data.x, method=method, **given)
+def halves_of(part: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Tell which samples [N] are in the first and in the second random half of the parts."""
+    names = np.unique(part)
+    chosen = np.random.default_rng(seed).permutation(names)[: (names.size + 1) // 2]
+    first = np.isin(part, chosen)
+    return first, ~first
+
+
+def half_error(values: Any, axis: int = 0) -> np.ndarray:
+    """Give the standard error of a number of all the data from those of the halves of all splits.
+
+    Both halves of a split mirror each other where the number is a mean, so that deviations are
+    taken from the mean of all and their mean square is that of independent splits.
+    """
+    return np.std(np.asarray(values, np.float64), axis=axis)
 
 
 def facts_of(spectrum: sx.Spectrum) -> dict[str, Any]:
-    """Slope, total variance, squared norm of the mean, and the eigenvalues thinned for a plot."""
+    """Give slope, variance, power of the mean, and the eigenvalues thinned for a picture."""
     law, (order, first, counts) = sx.power_law_fit(spectrum), ranked(spectrum)
     eigenvalues = np.asarray(spectrum.eigenvalues, np.float64)
     last = first[-1] + counts[-1] - 1

@@ -1,4 +1,4 @@
-"""What is said of a schedule beyond its loss."""
+"""Measures of a schedule's shape, and its loss from the true start."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import numpy as np
 
 import specjax as sx
 from specjax.gaussian.losses import LOSSES, evaluate
+from specjax.gaussian.modes import modes_of
 from specjax.schedules.schedule import alpha_sigma
 
 
 def bow(alpha_bar: np.ndarray) -> float:
-    """Mean height of the straight line between the ends over alpha_bar, over that of the ends.
+    """Give the mean height of the chord between the ends over alpha_bar, over that of the ends.
 
     Over equal steps, by the trapezoid rule: 1/2 - mean. Positive where the curve sags below its
     chord (1/2 at most), 0 for the cosine schedule, negative where it bulges above.
@@ -23,7 +24,7 @@ def bow(alpha_bar: np.ndarray) -> float:
 
 
 def shape(alpha_bar: np.ndarray) -> str:
-    """ "convex" where every inner level is below the chord, "concave" where above, else "S".
+    """Say "convex" if every inner level is below the chord, "concave" if above, else "S".
 
     The levels run in equal steps; reversing time changes none of this.
     """
@@ -37,19 +38,19 @@ LEAST_BOW = 0.02
 
 
 def lean(alpha_bar: np.ndarray) -> str:
-    """The sign of the bow: "convex" or "concave" as a whole, or "even"."""
-    found = bow(alpha_bar)
-    return "even" if abs(found) < LEAST_BOW else "convex" if found > 0 else "concave"
+    """Give the sign of the bow: "convex" or "concave" as a whole, or "even"."""
+    height = bow(alpha_bar)
+    return "even" if abs(height) < LEAST_BOW else "convex" if height > 0 else "concave"
 
 
 def convex_share(alpha_bar: np.ndarray) -> float:
-    """The positive part of the second differences over all of them: 1 is convex everywhere."""
+    """Give the positive part of the second differences over all of them: 1 is convex."""
     second = np.diff(alpha_bar, 2)
     return float(second[second > 0].sum() / np.abs(second).sum())
 
 
 def from_cosine(alpha_bar: np.ndarray) -> float:
-    """Largest distance of the levels' angles from equally spaced ones, over their range.
+    """Give the largest distance of the angles from equally spaced ones, over their range.
 
     alpha_bar = cos^2(angle): equal spacing is the cosine schedule between the same ends.
     """
@@ -61,7 +62,7 @@ def from_cosine(alpha_bar: np.ndarray) -> float:
 def from_marginal(
     plan: sx.SamplerPlan, spectrum: sx.Spectrum, schedule: sx.NoiseSchedule, process: str
 ) -> sx.Transfer:
-    """Moments of a plan that starts from the true marginal of its first level.
+    """Give the moments of a plan that starts from the true marginal of its first level.
 
     That is N(alpha mu, alpha^2 lambda + sigma^2) for each eigenvalue, where the plan itself
     starts from N(0, start^2). With D1 the response to that start in units of ``start``, the
@@ -81,12 +82,12 @@ def from_marginal(
 def losses_of(
     spectrum: sx.Spectrum, schedule: sx.NoiseSchedule, sampler: str, loss: str, process: str
 ) -> dict[str, float]:
-    """The loss on the full spectrum, the mean's part of it, and the loss from the true marginal."""
+    """Give the loss on the full spectrum, the mean's part, and the loss from the true marginal."""
     plan, chosen = sx.plan(sampler, schedule, process), LOSSES[loss]
     centred = replace(spectrum, mean=np.zeros_like(spectrum.eigenvalues))
     with jax.enable_x64(True):
         usual = sx.transfer(plan, spectrum)
         started = from_marginal(plan, spectrum, schedule, process)
         cases = ((usual, spectrum), (usual, centred), (started, spectrum))
-        whole, spread, marginal = (float(evaluate(chosen, *x)) for x in cases)
+        whole, spread, marginal = (float(evaluate(chosen, x, modes_of(y))) for x, y in cases)
     return {"full": whole, "mean_part": whole - spread, "marginal": marginal}

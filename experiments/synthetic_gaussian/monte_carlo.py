@@ -10,7 +10,7 @@ import specjax as sx
 
 
 class Sums(NamedTuple):
-    """Of groups of samples [K, d]: the sum, and that of the squares about a fixed centre."""
+    """Sums over groups of samples [K, d]: of values, and of squares about a fixed centre."""
 
     total: np.ndarray
     squares: np.ndarray
@@ -19,7 +19,7 @@ class Sums(NamedTuple):
 
 
 def sums_of(coefficients: np.ndarray, groups: int) -> Sums:
-    """Groups of equal size; what is left over is not used."""
+    """Sum groups of equal size; what is left over is not used."""
     size = len(coefficients) // groups
     cut = coefficients[: groups * size].astype(np.float64).reshape(groups, size, -1)
     centre = cut[0].mean(0)
@@ -28,7 +28,7 @@ def sums_of(coefficients: np.ndarray, groups: int) -> Sums:
 
 
 def losses(mean: np.ndarray, variance: np.ndarray, spectrum: sx.Spectrum) -> np.ndarray:
-    """W2 squared and KL(data || samples) of Gaussians with a common eigenbasis."""
+    """Give W2 squared and KL(data || samples) of Gaussians with a common eigenbasis."""
     lam, mu = np.asarray(spectrum.eigenvalues), np.asarray(spectrum.mean)
     off = (mean - mu) ** 2
     w2 = ((np.sqrt(lam) - np.sqrt(variance)) ** 2 + off).sum()
@@ -37,7 +37,7 @@ def losses(mean: np.ndarray, variance: np.ndarray, spectrum: sx.Spectrum) -> np.
 
 
 def jackknife(sums: Sums, spectrum: sx.Spectrum) -> tuple[np.ndarray, np.ndarray]:
-    """Both losses with their bias in 1/n removed, and their standard errors (Tukey 1958)."""
+    """Give both losses without their bias in 1/n, and their standard errors (Tukey 1958)."""
     groups = len(sums.total)
 
     def without(k: int | None) -> np.ndarray:
@@ -54,16 +54,10 @@ def jackknife(sums: Sums, spectrum: sx.Spectrum) -> tuple[np.ndarray, np.ndarray
 
 
 def measured(
-    spectrum: sx.Spectrum,
-    schedule: sx.NoiseSchedule,
-    sampler: str,
-    process: str,
-    *,
-    n: int,
-    groups: int,
-    seed: int,
-) -> dict[str, float]:
-    """Both losses, predicted and measured on n samples of the ideal denoiser.
+    spectrum: sx.Spectrum, schedule: sx.NoiseSchedule, sampler: str, process: str, *, n: int,
+    groups: int, seed: int,
+) -> dict[str, float]:  # fmt: skip
+    """Give both losses, predicted, and measured on n samples of the ideal denoiser.
 
     ``spread`` is the mean of the squared z scores of the variances of all eigenvalues: 1 but for
     chance, of standard deviation about sqrt(2 / d).
@@ -81,8 +75,7 @@ def measured(
     z = (variance / expected - 1) * np.sqrt((count - 1) / 2)
     found = {"spread": float((z**2).mean())}
     for k, loss in enumerate(("w2", "kl")):
-        found[f"{loss}_predicted"] = float(
-            sx.loss(spectrum, schedule, sampler=sampler, loss=loss, process=process)
-        )
+        options = {"sampler": sampler, "loss": loss, "process": process}
+        found[f"{loss}_predicted"] = float(sx.loss(spectrum, schedule, **options))
         found[f"{loss}_measured"], found[f"{loss}_error"] = float(values[k]), float(errors[k])
     return found

@@ -1,12 +1,11 @@
-"""What is run, frozen."""
+"""The config of trained networks, with the datasets and the networks that are trained on them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from experiments.real_spectra.config import EIGHT_BITS
+from experiments.experiment import Experiment, Part
 
-ENDS = (4.0358e-5, 1.0)
 SAMPLERS = ("ddim", "ddpm", "heun", "dpmpp_2m")
 HEURISTICS = ("linear", "cosine", "sigmoid", "karras", "uniform_logsnr", "align_your_steps")
 SPECTRAL = ("spectral W2", "spectral KL", "spectral probed")
@@ -16,14 +15,23 @@ RUNGS = ("gaussian", "scale_mixture", "mixture", "empirical", "probed", "network
 """What plans are learned on, in the order of the ladder."""
 
 
+def plan_name(rung: str) -> str:
+    """Name the column of a rung's plan."""
+    return f"plan: {rung}"
+
+
+FINE, REAL = "fine solution", "real samples"
+EIGHT_BITS = (2 / 255) ** 2 / 12
+
+
 @dataclass(frozen=True)
 class Row:
     """A dataset and the network that is trained on it.
 
     Attributes:
-      title: of tables. data: as ``sx.data.open`` takes it; a folder is below SPECJAX_DATA.
-      options: of ``sx.data.open``. floor: eigenvalues below it are lifted to it for KL: the
-        variance of rounding, in units of [-1, 1].
+      title: of tables. data: as ``open_dataset`` takes it, with options of ``sx.data.open``.
+      floor: eigenvalues below it are lifted to it for KL: the variance of rounding, in units of
+        [-1, 1].
       width, multipliers, attention, updates, batch, flip: of the network and its training.
       features: updates of the classifier. label: what it tells apart.
       n: samples that judge. plans: rungs and the steps for which plans are learned on them.
@@ -78,7 +86,7 @@ ROWS = {
 
 @dataclass(frozen=True)
 class Config:
-    """All numbers of the experiment; ``SMALLEST`` is the same in seconds.
+    """All numbers of the experiment.
 
     Attributes:
       steps: of samplers; plans have as many denoiser calls. seeds: of the noise that judges.
@@ -105,8 +113,27 @@ class Config:
     rungs: tuple[str, ...] = RUNGS
 
 
-CONFIG = Config()
 SMALLEST = Config(
     steps=(3,), seeds=2, samplers=("ddim",), heuristics=("cosine", "linear"), fine=4, probe=8,
     noises=8, iterations=2, most=200, updates=2, width=4, n=24, features=2, rungs=("gaussian",),
 )  # fmt: skip
+
+_MINUTES = {"digits": 175.0, "spoken_digits": 400.0}  # beside other work
+
+
+def _part(name: str) -> Part:
+    stems = [f"{name}-{steps}" for steps in ("fine", *Config.steps)]
+    how = {"cases": (name,), "gpu": ROWS[name].gpu}
+    return Part.of_seeds(ROWS[name].title, stems, Config.seeds, _MINUTES.get(name), **how)
+
+
+EXPERIMENT = Experiment(
+    "trained_networks",
+    "Schedules of the spectrum and learned plans make trained networks better at equal steps",
+    tuple(map(_part, ROWS)),
+    Config(),
+    SMALLEST,
+    smallest_cases=("digits",),
+    selection=("seeds", "steps"),
+    options=("steps",),
+)

@@ -18,6 +18,7 @@ import dataclasses
 import os
 import sys
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import tyro
@@ -60,18 +61,19 @@ _DESCRIPTION = (
 )
 
 
-def join_help_lines(options: type) -> None:
+def join_help_lines(options: Any) -> None:
     """Make a paragraph of the doc of each field; tyro would keep the line breaks of the source."""
     from docstring_parser import parse_from_object  # of tyro
 
     docs: dict[str, str] = {}
     for base in options.__mro__[-2::-1]:
-        docs |= {one.arg_name: one.description for one in parse_from_object(base).params}
+        docs |= {one.arg_name: one.description or "" for one in parse_from_object(base).params}
     for one in dataclasses.fields(options):
         if isinstance(one.default_factory, type):
             join_help_lines(one.default_factory)
         elif one.name in docs:
-            one.metadata = {"help": " ".join(docs[one.name].split())}  # which tyro prefers
+            text = " ".join(docs[one.name].split())
+            one.metadata = MappingProxyType({"help": text})  # which tyro prefers
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import tyro
@@ -42,6 +40,7 @@ class Sample:
     def run(self) -> None:
         """Open the run, draw samples along the plan, and write them."""
         from specjax.files.samples import check_target, write_samples
+        from specjax.report.runs import print_samples
         from specjax.sampling.generate import generate
 
         check_target(self.out, self.n)
@@ -74,7 +73,7 @@ class Sample:
             timed = {"range": extremes, "seconds": round(seconds, 3), "files": [written]}
             print_json({**facts, **timed})
         else:
-            _print(facts, seconds, written)
+            print_samples(facts, seconds, written)
 
 
 def _check_finite(samples: np.ndarray) -> None:
@@ -84,18 +83,3 @@ def _check_finite(samples: np.ndarray) -> None:
             f"{bad} of {len(samples)} samples are not finite, nothing was written: try another "
             "checkpoint (--step) or a schedule within the levels that the network knows"
         )
-
-
-def _print(facts: Mapping[str, Any], seconds: float, written: str) -> None:
-    options = ", ".join(f"{k} = {v}" for k, v in facts["sampler_options"].items())
-    noise, rate = facts["noise"], facts["n"] / max(seconds, 1e-9)
-    digits = max(0, 1 - math.floor(math.log10(rate)))
-    print(
-        f"{facts['n']:,} samples of {facts['run']} at step {facts['step']:,}: "
-        f"{facts['sampler']}{f' ({options})' if options else ''}"
-        f"{' corrected' if facts.get('corrections') else ''}, {facts['process']}, "
-        f"{facts['calls']} calls along {facts['schedule']}, "
-        f"{noise['name'] + ' noise, ' if noise else ''}seed {facts['seed']}; "
-        f"{seconds:.1f} s, {rate:,.{digits}f} samples a second with compilation"
-    )
-    print(f"wrote {written}")

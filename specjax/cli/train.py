@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import tyro
@@ -16,7 +15,7 @@ from specjax.cli.console import print_json, progress
 from specjax.cli.data import Reading, remark_on_skipped
 from specjax.cli.processes import Processes
 from specjax.evaluate.classifier_training import TrainOptions
-from specjax.files.forward_noise import ISOTROPIC, ForwardNoise
+from specjax.files.forward_noise import ForwardNoise
 from specjax.nn.config import (
     KeepingConfig,
     LossConfig,
@@ -25,10 +24,6 @@ from specjax.nn.config import (
     OptimiserConfig,
     TrainConfig,
 )
-
-if TYPE_CHECKING:
-    from specjax.evaluate.classifier_features import ClassifierFeatures
-    from specjax.nn.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +95,7 @@ class Train:
 
         from specjax.nn.sharding import mesh_of
         from specjax.nn.training import train
+        from specjax.report.runs import print_training, training_facts
 
         mesh = mesh_of(self.model_devices)
         opened = self.corrupting.corrupted(self.reading.open(self.data), config)
@@ -107,41 +103,8 @@ class Train:
             run = train(opened, self.out, config, mesh=mesh, progress=update)
         if jax.process_index() == 0:
             remark_on_skipped(opened, self.reading)
-            self._print(run, config)
-
-    def _print(self, run: Run, config: TrainConfig) -> None:
-        from specjax.nn.log import read_metrics
-        from specjax.nn.terms import shares
-
-        lines = read_metrics(run.folder)
-        loss = {line["step"]: line.get("validation_loss") for line in lines}.get(run.step)
-        weights, costs = config.loss.weights, shares(lines, config.loss)
-        facts: dict[str, Any] = {
-            "run": self.out,
-            "steps": config.optimiser.steps,
-            "best_step": run.step,
-            "validation_loss": loss,
-            "noise": ISOTROPIC if run.noise is None else run.noise.name,
-            "terms": {
-                name: {"weight": weights[name], "share_of_step_time": costs[name]}
-                for name in weights
-            },
-        }
-        if self.json:
-            print_json(facts)
-            return
-        under = "" if run.noise is None else f" under {run.noise.name} noise"
-        print(
-            f"trained {config.optimiser.steps:,} steps{under}, best at step {run.step:,} "
-            f"(validation loss {_known(loss, '{:.4g}')}): {self.out}"
-        )
-        if costs:
-            shown = (f"{name} {_known(share, '{:.2%}')}" for name, share in costs.items())
-            print(f"share of a step's time that each loss term took: {', '.join(shown)}")
-
-
-def _known(value: float | None, form: str) -> str:
-    return "unknown" if value is None else form.format(value)
+            facts = training_facts(run, self.out, config)
+            print_json(facts) if self.json else print_training(facts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +127,7 @@ class TrainFeatures:
         """Read the data, train the classifier, and write its features."""
         from specjax.evaluate.classifier_features import features_path, save_features
         from specjax.evaluate.classifier_training import check_labelled, train_features
+        from specjax.report.runs import print_features
 
         features_path(self.out)
         opened = self.reading.open(self.data)
@@ -176,14 +140,9 @@ class TrainFeatures:
             features = train_features(
                 opened, collected, self.training, seed=self.reading.seed, progress=update
             )
-        self._print(features, features.source, str(save_features(self.out, features)))
-
-    def _print(self, features: ClassifierFeatures, source: Mapping[str, Any], written: str) -> None:
+        written = str(save_features(self.out, features))
         if self.json:
-            print_json({"features": written, "distance": features.distance_name, **source})
-            return
-        print(
-            f"{source['accuracy']:.2%} of {source['held_out']:,} held-out samples are classified "
-            f"correctly ({len(features.classes)} classes, learned from {source['learned_from']:,})"
-        )
-        print(f"wrote {written}, which gives the {features.distance_name}")
+            about = {"features": written, "distance": features.distance_name}
+            print_json({**about, **features.source})
+        else:
+            print_features(features, written)

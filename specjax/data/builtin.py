@@ -64,10 +64,10 @@ def cut_patches(photos: list[np.ndarray], count: int, side: int, seed: int) -> n
     photo = rng.integers(len(photos), size=count)
     patches = np.empty((count, side, side, photos[0].shape[-1]), photos[0].dtype)
     for i, image in enumerate(photos):
-        mine = np.flatnonzero(photo == i)
+        chosen = np.flatnonzero(photo == i)
         windows = np.lib.stride_tricks.sliding_window_view(image, (side, side), axis=(0, 1))
-        y, x = (rng.integers(n, size=mine.size) for n in windows.shape[:2])
-        patches[mine] = windows[y, x].transpose(0, 2, 3, 1)
+        y, x = (rng.integers(n, size=chosen.size) for n in windows.shape[:2])
+        patches[chosen] = windows[y, x].transpose(0, 2, 3, 1)
     return patches
 
 

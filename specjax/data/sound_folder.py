@@ -6,14 +6,13 @@ becomes 1, windows are cut (what is left at the end is dropped), and silent wind
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from specjax._core.checks import UserError
+from specjax._core.extras import import_extra
 from specjax.data import folder
 from specjax.data.dataset import Dataset, dataset_of_reader
 from specjax.data.labels import file_classes
@@ -25,9 +24,9 @@ NORMALISED_RANGE = (-1.0, 1.0)
 
 def open_sound(root: Path, files: list[Path], options: Options) -> Dataset:
     """Open the windows [n, window] of a folder of sound."""
-    _import("soundfile")
+    _library("soundfile")
     if options.rate is not None:
-        _import("soxr")
+        _library("soxr")
     kept = files[shard_slice(len(files), options.shard, "files")]
     window = options.window or DEFAULT_WINDOW
     windows = Windows(
@@ -101,7 +100,7 @@ class Windows:
 
 def load_sound(path: Path) -> tuple[np.ndarray, int]:
     """Load mono sound [L] (float32) and its rate."""
-    soundfile = _import("soundfile")
+    soundfile = _library("soundfile")
     _check_whole(path)
     try:
         sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
@@ -129,13 +128,8 @@ def _check_whole(path: Path) -> None:
 
 def resample(sound: np.ndarray, rate: int, wanted: int) -> np.ndarray:
     """Bring sound [L] to another rate."""
-    return sound if rate == wanted else np.asarray(_import("soxr").resample(sound, rate, wanted))
+    return sound if rate == wanted else np.asarray(_library("soxr").resample(sound, rate, wanted))
 
 
-def _import(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise UserError(
-            f"folders of sound need {name}, which is not installed: pip install 'specjax[audio]'"
-        ) from None
+def _library(name: str) -> Any:
+    return import_extra(name, "audio", "folders of sound")

@@ -25,6 +25,7 @@ import numpy as np
 
 from specjax._core import checks
 from specjax._core.checks import UserError
+from specjax._core.extras import import_extra
 from specjax.data import batching, image_folder
 from specjax.data.dataset import Dataset, dataset_of_reader
 from specjax.data.labels import NONE, Classes
@@ -45,7 +46,8 @@ def open_tfds(spec: str, options: Options) -> Dataset:
         raise UserError(f"data = {spec!r}: give tfds:NAME[/CONFIG][:SPLIT], such as tfds:cifar10")
     name, split = matched["name"], matched["split"] or "train"
     with _muted():
-        tfds = _import_tfds(spec)
+        import_extra("array_record", "tfds", spec)
+        tfds = import_extra("tensorflow_datasets", "tfds", spec)
         root = _data_dir(options.data_dir)
         folder = _find_prepared(tfds, root, name, matched["config"], matched["version"])
         builder = tfds.builder_from_directory(folder)
@@ -131,19 +133,6 @@ class RecordReader:
                     f"samples of {self.folder} have mixed shapes: number {self.kept[0]} is "
                     f"{self.sample_shape}, number {index} is {sample.shape}: give size=... (--size)"
                 )
-
-
-def _import_tfds(spec: str) -> Any:
-    missing = [name for name in ("array_record",) if importlib.util.find_spec(name) is None]
-    try:
-        import tensorflow_datasets
-    except ImportError:
-        missing.insert(0, "tensorflow-datasets")
-    if missing:
-        raise UserError(
-            f"{spec} needs {' and '.join(missing)}, not installed here: pip install 'specjax[tfds]'"
-        )
-    return tensorflow_datasets
 
 
 @contextlib.contextmanager

@@ -41,7 +41,7 @@ class Classifier(nnx.Module):
         self.decide = nnx.Linear(architecture.features, architecture.classes, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Features [n, f] and logits of the classes [n, classes] of samples [n, *sides, C]."""
+        """Map samples [n, *sides, C] to features [n, f] and logits of the classes [n, classes]."""
         for block in self.blocks:
             x = block(x)
         features = nnx.gelu(self.gather(x.reshape(len(x), -1)))
@@ -64,13 +64,13 @@ class Block(nnx.Module):
 
 
 def parameters_by_path(state: nnx.State) -> dict[str, np.ndarray]:
-    """The parameters of a classifier by path, such as "blocks/0/conv/kernel"."""
+    """Return the parameters of a classifier by path, such as "blocks/0/conv/kernel"."""
     flat = nnx.to_flat_state(state)
     return {"/".join(map(str, path)): np.asarray(leaf.get_value()) for path, leaf in flat}
 
 
 def restore(architecture: Architecture, parameters: Mapping[str, np.ndarray]) -> tuple[Any, Any]:
-    """The graph of a classifier, and its state with parameters by path.
+    """Return the graph of a classifier, and its state with parameters by path.
 
     Raises:
       UserError: if they are not those of that architecture.

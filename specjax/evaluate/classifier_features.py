@@ -116,11 +116,11 @@ class ClassifierFeatures:
             raise UserError(f"data have a mean magnitude of {size:.3g}: give units of [-1, 1]")
 
     def probabilities(self, samples: Any) -> np.ndarray:
-        """The probability of each class [n, classes]; arguments and errors as for the features."""
+        """Map samples to the probability of each class [n, classes]; errors as for features."""
         return softmax(self._features_and_logits(samples)[1].astype(np.float64), axis=1)
 
     def accuracy(self, samples: Any, labels: Any) -> float:
-        """The share of samples whose likeliest class is their label [n].
+        """Return the share of samples whose likeliest class is their label [n].
 
         Of samples of a conditional network: how many can be recognised as what was asked for.
         """
@@ -147,7 +147,7 @@ class ClassifierFeatures:
 
     @functools.cached_property
     def _compiled(self) -> tuple[Any, Any]:
-        """The compiled classifier of a batch, and its state on the device."""
+        """Compile the classifier for a batch; return it with its state on the device."""
         import jax
 
         nnx = import_extra("flax.nnx", "evaluate", "the features of a classifier")
@@ -176,7 +176,9 @@ def save_features(path: str | os.PathLike[str], features: ClassifierFeatures) ->
 
 
 def features_path(path: str | os.PathLike[str]) -> Path:
-    """The file to write: what ends in .npz, or features.npz in a folder, which may be a new one.
+    """Return the file to write: the path if it ends in .npz, else features.npz in that folder.
+
+    The folder may be a new one.
 
     Raises:
       UserError: if it cannot be written.

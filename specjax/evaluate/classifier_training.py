@@ -134,7 +134,7 @@ def check_labelled(dataset: Dataset) -> None:
 
 
 def _split(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The numbers of the held-out samples and of the others, both sorted."""
+    """Choose the held-out samples; return their numbers and those of the others, both sorted."""
     held_out = round(share * count)
     if not 0 < held_out < count:
         raise UserError(f"held_out = {share!r} of {count} samples leaves none: give more samples")
@@ -150,7 +150,7 @@ def _batches(
     options: TrainOptions,
     seed: int,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Batches without end: samples [n, *sides, C] in [-1, 1] (float32), and their classes [n].
+    """Yield samples [n, *sides, C] in [-1, 1] (float32) and their classes [n], without end.
 
     Every epoch has every sample once, in random order; what an epoch leaves for less than a batch
     begins the next batch.
@@ -168,7 +168,7 @@ def _batches(
 
 
 def _augmented(rows: np.ndarray, options: TrainOptions, rng: np.random.Generator) -> np.ndarray:
-    """Samples [n, *sides, C], shifted and mirrored at random."""
+    """Shift and mirror samples [n, *sides, C] at random."""
     if options.shift:
         for axis in range(1, rows.ndim - 1):
             offsets = rng.integers(-options.shift, options.shift + 1, len(rows))

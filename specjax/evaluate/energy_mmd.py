@@ -96,7 +96,7 @@ def polynomial_mmd(
 def _unbiased_means(
     function: Callable[[np.ndarray], np.ndarray], blocks: Callable[..., Any], a: Any, b: Any
 ) -> tuple[float, float, float]:
-    """Means of a function over pairs of a and b, of different samples of a, and of b."""
+    """Return means of a function over pairs of a and b, of different samples of a, and of b."""
     a, b = as_vector_pair(a, b)
     across = sum(float(function(block).sum()) for _, _, block in blocks(a, b))
     within = []

@@ -23,7 +23,7 @@ from specjax.evaluate.measures import is_unbiased
 def mean_and_error(
     values: np.ndarray, halves: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of values [k, ...] and its error bar; NaN for a single value.
+    """Return the mean of values [k, ...] and its error bar, which is NaN for a single value.
 
     Args:
       values: of k independent sets, or of one set beside k references.
@@ -46,7 +46,7 @@ class Estimate(NamedTuple):
 
     @classmethod
     def of(cls, each: Sequence[float], halves: Sequence[float] | None = None) -> Estimate:
-        """The mean with its error bar, see :func:`mean_and_error`.
+        """Average numbers, with the error bar of :func:`mean_and_error`.
 
         Example:
           >>> Estimate.of([1.0, 2.0, 3.0])[:2]
@@ -76,7 +76,7 @@ class Bands:
 
     @classmethod
     def of(cls, bands: np.ndarray, halves: np.ndarray | None, floors: np.ndarray) -> Bands:
-        """The mean over sets of bands [k, 4, bands], as in :func:`mean_and_error`.
+        """Average the bands [k, 4, bands] of sets, as in :func:`mean_and_error`.
 
         Args:
           floors: [splits, 4, bands], of real against real.
@@ -117,14 +117,14 @@ class Evaluation:
     seed: int
 
     def over_floor(self, column: str) -> float:
-        """The value over the floor; NaN of unbiased measures, whose floor is 0 but for chance."""
+        """Return value over floor; NaN of unbiased measures, whose floor is 0 but for chance."""
         floor = self.floor[column].value
         if not floor or is_unbiased(column):
             return float("nan")
         return self.values[column].value / floor
 
     def as_json(self) -> dict[str, Any]:
-        """The evaluation as plain numbers and words; None for numbers that are not finite."""
+        """Return the evaluation as numbers and words for JSON; None for what is not finite."""
         known: dict[str, Any] = files.plain(
             {
                 **vars(self),

@@ -44,7 +44,7 @@ def evaluate(
     name: str = "samples",
     progress: Progress | None = None,
 ) -> Evaluation:
-    """How far generated samples are from data, with error bars, beside real against real.
+    """Measure how far generated samples are from data, with error bars, beside real against real.
 
     The data are split at random into a reference and a held-out set of n samples each, ``splits``
     times. The floor is held-out against reference; the value is n generated samples against the
@@ -153,7 +153,7 @@ def split_into_sets(samples: np.ndarray, n: int, seed: int) -> list[np.ndarray]:
 
 
 def _sample_sets(samples: Any, ndim: int) -> list[np.ndarray]:
-    """The sets of samples [m, *shape], where data have ``ndim`` dimensions."""
+    """Return the sets of samples [m, *shape], where data have ``ndim`` dimensions."""
     if isinstance(samples, list | tuple):
         sets = [_sample_array("samples", one) for one in samples]
     else:

@@ -10,7 +10,6 @@ import numpy as np
 
 from specjax._core import checks
 from specjax._core.checks import UserError
-from specjax._core.extras import import_extra
 from specjax.evaluate.pairwise import as_vectors
 from specjax.spectra import estimate
 from specjax.spectra.stationary import spatial_axes
@@ -81,7 +80,7 @@ class Space(NamedTuple):
         return np.concatenate(parts)
 
     def batches(self, n: int) -> int:
-        """How often ``after_batch`` is called for n samples."""
+        """Return how often ``after_batch`` is called for n samples."""
         return 0 if self.batch is None else -(-n // self.batch)
 
 
@@ -97,7 +96,7 @@ class Principal(NamedTuple):
     share: float
 
     def project(self, x: np.ndarray) -> np.ndarray:
-        """Samples [n, ...] to coefficients [n, k] in float64, piece by piece."""
+        """Map samples [n, ...] to coefficients [n, k] in float64, piece by piece."""
         flat = x.reshape(len(x), -1)
         return np.concatenate(
             [(piece - self.mean) @ self.vectors for piece in estimate.batches(flat)[0]]
@@ -105,10 +104,10 @@ class Principal(NamedTuple):
 
 
 def principal(x: Any, k: int, *, seed: int = 0) -> Principal:
-    """The principal components of samples, by scikit-learn.
+    """Find the principal components of samples, by scikit-learn.
 
-    Of more than 4,096 samples of more than 4,096 numbers by a randomised decomposition (Halko et
-    al. 2011) with 7 power iterations, else exactly.
+    The decomposition is randomised (Halko et al. 2011, with 7 power iterations) for more than 4,096
+    samples of more than 4,096 numbers, else exact.
 
     Args:
       x: [n, ...]. k: how many. seed: of the randomised decomposition.
@@ -121,6 +120,8 @@ def principal(x: Any, k: int, *, seed: int = 0) -> Principal:
       >>> round(found.share, 6)
       1.0
     """
+    from sklearn.decomposition import PCA
+
     flat = np.asarray(x).reshape(len(x), -1)
     n, d = flat.shape
     if checks.whole_number("pca", k) > min(n, d):
@@ -133,8 +134,7 @@ def principal(x: Any, k: int, *, seed: int = 0) -> Principal:
         solver = "full"
     else:
         solver, flat = "covariance_eigh", flat.astype(np.float64, copy=False)
-    decomposition = import_extra("sklearn.decomposition", "evaluate", "principal components")
-    pca = decomposition.PCA(k, svd_solver=solver, iterated_power=7, random_state=seed)
+    pca = PCA(k, svd_solver=solver, iterated_power=7, random_state=seed)
     with np.errstate(invalid="ignore"):  # samples that are all the same have shares of 0 / 0
         pca.fit(flat)
     share = float(np.nan_to_num(pca.explained_variance_ratio_.sum(), nan=1.0))
@@ -148,7 +148,7 @@ def spaces_for(
     seed: int,
     spatial: int | None = None,
 ) -> dict[str, Space]:
-    """The spaces by name: "grid", "vectors", and that of each of the features by its prefix."""
+    """Return the spaces by name: "grid", "vectors", and that of each of the features by prefix."""
     shape = data.shape[1:]
     d = math.prod(shape)
     if pca is None and d > MAX_DIMENSIONS:
@@ -170,7 +170,7 @@ def spaces_for(
 
 
 def by_prefix(features: Sequence[Features]) -> dict[str, Features]:
-    """Features by what the names of their columns begin with: "feature", "inception", ..."""
+    """Name features by what the names of their columns begin with: "feature", "inception", ..."""
     named: dict[str, Features] = {}
     for one in features:
         prefix = "inception" if one.distance_name == "FID" else "feature"

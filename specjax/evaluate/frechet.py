@@ -29,7 +29,7 @@ _UNEXPLAINED = 1e-6  # share of a covariance's largest entry by which its factor
 
 
 def frechet(a: Any, b: Any) -> float:
-    """The Fréchet distance (squared) of two sets of samples.
+    """Compute the Fréchet distance (squared) of two sets of samples.
 
     Args:
       a, b: [n, ...] and [m, ...], at least two samples each; n, m < d is fine.
@@ -54,7 +54,7 @@ def frechet(a: Any, b: Any) -> float:
 
 
 def frechet_of_moments(mean1: Any, cov1: Any, mean2: Any, cov2: Any) -> float:
-    """The Fréchet distance (squared) of two Gaussians.
+    """Compute the Fréchet distance (squared) of two Gaussians.
 
     Args:
       mean1, mean2: [d]. cov1, cov2: symmetric [d, d], possibly singular.
@@ -77,7 +77,7 @@ def frechet_of_moments(mean1: Any, cov1: Any, mean2: Any, cov2: Any) -> float:
 
 
 def _distance(shift: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
-    """The distance of Gaussians with covariances ``a^T a`` and ``b^T b``."""
+    """Compute the distance of Gaussians with covariances ``a^T a`` and ``b^T b``."""
     common = svdvals(a @ b.T, check_finite=False).sum() if len(a) and len(b) else 0.0
     distance = float(shift @ shift + (a**2).sum() + (b**2).sum() - 2 * common)
     return max(distance, 0.0)  # rounding may leave less than zero for equal Gaussians

@@ -90,7 +90,7 @@ class Inception:
 
 
 def to_pixels(images: np.ndarray) -> np.ndarray:
-    """Images [n, H, W] or [n, H, W, 1 or 3] in [-1, 1] as RGB of 8 bits [n, H, W, 3].
+    """Convert images [n, H, W] or [n, H, W, 1 or 3] in [-1, 1] to RGB of 8 bits [n, H, W, 3].
 
     Example:
       >>> to_pixels(np.array([[[-1.0, 0.0, 2.0]]]))[0, 0, :, 0]

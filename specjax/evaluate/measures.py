@@ -120,19 +120,19 @@ def check_measures(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def higher_is_better(column: str) -> bool:
-    """Whether a larger number is better, also on features."""
+    """Return whether a larger number is better, also on features."""
     row = _measure_of(column)
     return row is not None and row.better == "higher"
 
 
 def is_unbiased(column: str) -> bool:
-    """Whether the floor of a column is 0 but for chance, also on features."""
+    """Return whether the floor of a column is 0 but for chance, also on features."""
     row = _measure_of(column)
     return row is not None and row.unbiased
 
 
 def _measure_of(column: str) -> Measure | None:
-    """The measure of a column, which has a prefix on features; None for the FID."""
+    """Find the measure of a column, which has a prefix on features; None for the FID."""
     rows = (row for row in MEASURES.values() if any(map(column.endswith, row.columns)))
     return next(rows, None)
 
@@ -157,10 +157,10 @@ class SpaceMeasure(NamedTuple):
 
 
 def in_spaces(names: Sequence[str], features: Mapping[str, Features]) -> tuple[SpaceMeasure, ...]:
-    """All measures on the samples, and those of use on features on each of these, too.
+    """Place each measure on the samples, and those of use on features on each of these, too.
 
-    On features the names of columns begin with the prefix that they are given by; the Fréchet
-    distance is "fid" on Inception's, and nowhere else.
+    On features the names of columns begin with the features' prefix; only the Fréchet distance of
+    Inception's is "fid".
     """
     rows, applied = [MEASURES[name] for name in names], []
     for row in rows:

@@ -13,7 +13,6 @@ import numpy as np
 
 from specjax._core import checks
 from specjax._core.checks import UserError
-from specjax._core.extras import import_extra
 from specjax.evaluate.pairwise import as_vector_pair, squared_distances
 
 
@@ -43,7 +42,7 @@ class DensityCoverage(NamedTuple):
 
 
 def precision_recall(a: Any, b: Any, *, k: int = 3) -> PrecisionRecall:
-    """Improved precision and recall (Kynkäänniemi et al. 2019, 1904.06991, equations 1 and 2).
+    """Compute improved precision and recall (Kynkäänniemi et al. 2019, 1904.06991, eqs. 1 and 2).
 
     Args:
       a, b: generated [n, ...] and data [m, ...]. k: neighbours.
@@ -70,7 +69,7 @@ def precision_recall(a: Any, b: Any, *, k: int = 3) -> PrecisionRecall:
 
 
 def density_coverage(a: Any, b: Any, *, k: int = 5) -> DensityCoverage:
-    """Density and coverage (Naeem et al. 2020, 2002.09797, equations 4 and 5).
+    """Compute density and coverage (Naeem et al. 2020, 2002.09797, equations 4 and 5).
 
     Only the data have balls, so that a generated outlier does not spoil them.
 
@@ -99,16 +98,15 @@ def density_coverage(a: Any, b: Any, *, k: int = 5) -> DensityCoverage:
 
 
 def _squared_radii(x: np.ndarray, k: int) -> np.ndarray:
-    """The squared distance [n] of each sample to its k-th nearest neighbour in the set.
+    """Return the squared distance [n] of each sample to its k-th nearest neighbour in the set.
 
     It is wider by 1e-6 of itself, so that a copy of the neighbour lies within the ball whatever
     the rounding of float32 samples.
     """
     if checks.whole_number("k", k) >= len(x):
         raise UserError(f"k = {k} neighbours among {len(x)} samples: give more samples")
-    neighbours = import_extra(
-        "sklearn.neighbors", "evaluate", "precision, recall, density and coverage"
-    )
-    search = neighbours.NearestNeighbors(n_neighbors=k, algorithm="brute").fit(x)
+    from sklearn.neighbors import NearestNeighbors
+
+    search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(x)
     distances, _ = search.kneighbors()  # of the set's own samples, without themselves
     return distances[:, -1].astype(np.float64) ** 2 * (1 + 1e-6)

@@ -129,7 +129,7 @@ class Reference:
         return replace(reference, floors=tuple(floors))
 
     def _measured(self, a: Mapping[str, np.ndarray], number: int) -> Measured:
-        """All measures of n samples in every space beside the reference of a split."""
+        """Take all measures of n samples a, by space, beside the reference of a split."""
         rows = self.splits[number % len(self.splits)].reference
         measured: dict[str, Any] = {}
         for measure in self.measures:
@@ -158,7 +158,7 @@ class Reference:
         """Measure n of the mapped samples, drawn at random, beside the reference of a split.
 
         Args:
-          number: of the split, counted round. half: only a random half of the same samples.
+          number: of the split, modulo their number. half: only a random half of the same samples.
         """
         most = len(next(iter(mapped.values())))
         count = self.n // 2 if half else self.n
@@ -197,7 +197,7 @@ class Reference:
         )
 
     def not_finite(self, name: str, seeds: int) -> Evaluation:
-        """The evaluation of sets of samples that are not finite: every number is NaN."""
+        """Return the evaluation of sets of samples that are not finite: every number is NaN."""
         nothing: dict[str, Any] = dict.fromkeys(self.floors[0], np.nan)
         if BANDS in nothing:
             nothing[BANDS] = self.floors[0][BANDS] * [[1], [np.nan], [1], [np.nan]]
@@ -241,7 +241,7 @@ def check_options(
 
 
 def samples_to_compare(data: int, n: int | None, measures: Sequence[str]) -> int:
-    """The n of each comparison: what is asked for or ``MAX_N``, at most half of the data.
+    """Return the n of each comparison: what is asked for or ``MAX_N``, at most half of the data.
 
     Raises:
       UserError: if that is fewer than a measure needs.

@@ -24,7 +24,7 @@ _PROJECTIONS_AT_ONCE = 64
 
 
 def sliced_wasserstein(a: Any, b: Any, *, projections: int = PROJECTIONS, seed: int = 0) -> float:
-    """The squared sliced 2-Wasserstein distance of two sets of samples.
+    """Compute the squared sliced 2-Wasserstein distance of two sets of samples.
 
     Args:
       a, b: [n, ...] and [m, ...]; n and m may differ, the quantile functions are exact steps.

@@ -32,7 +32,7 @@ from specjax.fitting.problem import (
 )
 from specjax.gaussian.modes import Modes
 from specjax.gaussian.task import GaussianTask, TaskOptions
-from specjax.sampling.samplers import SAMPLERS
+from specjax.sampling.samplers import is_of_package
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.spectrum import Spectrum
 
@@ -146,7 +146,7 @@ def about_task(task: GaussianTask) -> dict[str, Any]:
     return {
         "sampler": task.sampler,
         "sampler_options": task.sampler_options,
-        "custom_sampler": None if sampler == SAMPLERS.get(task.sampler) else sampler,
+        "custom_sampler": None if is_of_package(sampler) else sampler,
         "loss": task.loss.name,
         "process": task.process,
         "alpha_bar_range": task.alpha_bar_range,

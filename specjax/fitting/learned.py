@@ -21,7 +21,7 @@ from specjax.sampling.step import SamplerPlan
 from specjax.schedules.schedule import NoiseSchedule, check_process
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class LearnedResult:
     """Learned levels or a learned plan, with everything needed to use, judge and repeat it.
 
@@ -95,6 +95,15 @@ class LearnedResult:
         """Take anybody's levels for DDIM in VP; no value is known of them."""
         unknown: dict[str, Any] = {"value": float("nan"), "history": np.zeros(0)}
         return cls(schedule=schedule, sampler="ddim", process="vp", kept="given", **unknown)
+
+    def __repr__(self) -> str:
+        """Say what it is in a line."""
+        what = "levels" if self.corrections is None else "a plan"
+        state = "converged" if self.converged else "not converged"
+        return (
+            f"LearnedResult({what} of {self.steps} steps, {self.sampler}, {self.process}, "
+            f"{self.loss}: value {self.value:.6g}, {state})"
+        )
 
     @property
     def steps(self) -> int:

@@ -119,8 +119,10 @@ class GaussianTask:
         Example:
           >>> task = GaussianTask.resolve(sx.Spectrum([1.0]), sampler="ddpm", loss="kl")
           >>> float(task.value(sx.family("cosine", 5)).round(4))
-          0.0223
+          0.1525
         """
+        for name in options.keys() - TaskOptions.__annotations__.keys():
+            raise TypeError(f"{name!r} is no keyword of a task: sampler, loss, process, ...")
         if isinstance(spectrum, GaussianTask):
             if options:
                 raise UserError(f"a task is resolved: {', '.join(options)} cannot be changed")

@@ -1,7 +1,11 @@
-"""Learning whole plans: levels, and what is done with the denoiser's answers."""
+"""Learning whole plans: levels, and what is done with the denoiser's answers.
 
-from specjax.learning.judge import TERMS
-from specjax.learning.ladder import Verdict, learn_all, verdicts
+:func:`learn` learns one plan through one prior; :func:`learn_all` plans of several steps through
+several priors, a curriculum.
+"""
+
+from specjax.learning.curriculum import Verdict, learn_all, verdicts
 from specjax.learning.learn import learn
+from specjax.learning.terms import TERMS
 
 __all__ = ["TERMS", "Verdict", "learn", "learn_all", "verdicts"]

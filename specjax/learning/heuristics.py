@@ -11,11 +11,12 @@ import numpy as np
 from specjax.fitting.compare import accumulated_error, pinned_families
 from specjax.fitting.compare import heuristics as schedules_of
 from specjax.fitting.learned import LearnedResult
+from specjax.gaussian.losses import Loss
 from specjax.gaussian.modes import modes_of
 from specjax.gaussian.task import GaussianTask
 from specjax.priors.prior import Prior
 from specjax.sampling.corrections import LEARNABLE, Corrections, corrected_plan, corrections_of
-from specjax.sampling.samplers import SAMPLERS, sampler_of
+from specjax.sampling.samplers import sampler_of
 from specjax.sampling.scaled import SamplerLike, level_steps, plan_of_levels
 from specjax.sampling.step import SamplerPlan
 from specjax.schedules.schedule import NoiseSchedule, alpha_bar_range_of
@@ -45,8 +46,9 @@ class Heuristic(NamedTuple):
 
 
 def heuristics(
-    prior: Prior, steps: int, samplers: Sequence[SamplerLike], ends: tuple[float, float], loss: str
-) -> dict[str, Heuristic]:
+    prior: Prior, steps: int, samplers: Sequence[SamplerLike], ends: tuple[float, float],
+    loss: str | Loss,
+) -> dict[str, Heuristic]:  # fmt: skip
     """Return every sampler along every family in S steps, and along the closed form for a loss."""
     makers = pinned_families(ends)
     if prior.spectrum is not None:
@@ -59,7 +61,7 @@ def heuristics(
     }
 
 
-def closed_form_for(objective: Mapping[str, float], loss: str) -> str:
+def closed_form_for(objective: Mapping[str, float], loss: str | Loss) -> str | Loss:
     """Return the loss whose closed form is a heuristic: that of the transfer, else W2."""
     return loss if "transfer" in objective else "w2"
 
@@ -68,7 +70,7 @@ def rivals(result: LearnedResult, prior: Prior) -> dict[str, Heuristic]:
     """Return the heuristic plans that a learned one was compared with, the best first."""
     names = sorted(result.baselines, key=result.baselines.__getitem__)
     samplers = [
-        sampler_of(name, **result.sampler_options) if name in SAMPLERS else result.method
+        result.method if name == result.sampler else sampler_of(name)
         for name in dict.fromkeys(name.split()[0] for name in names)
     ]
     ends = alpha_bar_range_of(result.schedule)

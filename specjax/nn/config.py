@@ -1,4 +1,8 @@
-"""What a training run is told: the network, the noise levels, the loss, the optimiser."""
+"""The configuration of a training: network, noise levels, forward noise, loss, optimiser, output.
+
+Each group of options is a frozen dataclass, whose fields are options of ``specjax train`` and whose
+``check`` refuses what can be refused without the data.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.files.forward_noise import ForwardNoise
-from specjax.nn.frequency_losses import FREQUENCY_LOSSES, TERM_LEVELS
-from specjax.nn.levels import WEIGHTINGS
-from specjax.nn.targets import TARGETS
+from specjax.nn.denoiser import TARGETS
+from specjax.nn.losses import FREQUENCY_LOSSES, TERM_LEVELS, WEIGHTINGS
 from specjax.nn.wavelets import check_wavelet
 
 PRECISIONS = ("float32", "bfloat16")
@@ -25,7 +29,7 @@ class ModelConfig:
     width: int = 32
     """channels at the first resolution"""
     multipliers: tuple[int, ...] = (1, 2)
-    """of the width, one for each resolution; every one halves the sides"""
+    """channels at each resolution as multiples of the width; each resolution halves the sides"""
     blocks: int = 1
     """residual blocks at each resolution"""
     attention: tuple[int, ...] = ()
@@ -33,7 +37,7 @@ class ModelConfig:
     head: int = 64
     """channels of an attention head"""
     dropout: float = 0.0
-    """rate of dropout in the residual blocks"""
+    """dropout rate in the residual blocks"""
     target: str = "f"
     """what the network predicts: f (EDM), eps or v"""
     conditional: bool = False
@@ -42,22 +46,22 @@ class ModelConfig:
     """how many axes of a sample are sides; 1 for sound of several channels [T, C]"""
 
     def check(self) -> None:
-        """Refuse what is not allowed."""
+        """Refuse values that are not allowed (``UserError``)."""
         for name in ("width", "blocks", "head"):
             checks.whole_number(name, getattr(self, name))
         if not self.multipliers:
-            raise ValueError("multipliers = (): give at least one, such as 1 2")
+            raise UserError("multipliers = (): give at least one, such as 1 2")
         for each in self.multipliers:
             checks.whole_number("multipliers", each)
         checks.one_of("target", self.target, TARGETS)
-        _rate("dropout", self.dropout)
+        _check_fraction("dropout", self.dropout)
         if self.width % 4:
-            raise ValueError(f"width = {self.width}: give a multiple of 4")
+            raise UserError(f"width = {self.width}: give a multiple of 4")
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseConfig:
-    """The noise levels that it learns."""
+    """The noise levels that the network is trained at."""
 
     noise_levels: str = "edm"
     """their distribution: edm (log-normal), uniform (in logsnr), spectral (as dense as the
@@ -69,47 +73,44 @@ class NoiseConfig:
     """how much a level counts: edm, eps, v, x0 or min_snr"""
 
     def check(self) -> None:
-        """Refuse what is not allowed; the distribution checks its own."""
+        """Refuse an unknown weighting (``UserError``); the distribution checks its own options."""
         checks.one_of("weighting", self.weighting, WEIGHTINGS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    """What is learned besides the squared error: frequencies of the estimate of x0."""
+    """Loss terms beside the squared error, on frequencies of the estimate of x0."""
 
     terms: tuple[str, ...] = ()
-    """terms that see frequencies, each with its weight, such as amplitude=0.1 wavelet=0.05:
-    amplitude, amplitude_phase (Fourier), wavelet; a weight of 0 only logs the term"""
+    """frequency terms, each with its weight, such as amplitude=0.1 wavelet=0.05: amplitude,
+    amplitude_phase (Fourier), wavelet; a weight of 0 only logs the term"""
     term_levels: str = "signal"
-    """how much a noise level counts for them: signal (as much as the noisy sample tells of the
+    """how much a noise level counts for the terms: signal (as much as the noisy sample tells of the
     data: sd^2 / (s^2 + sd^2)), edm or x0"""
     term_warmup: int = 500
-    """updates in which their weights rise from 0"""
+    """updates in which the weights of the terms rise from 0"""
     wavelet: str = "haar"
-    """of the term wavelet: haar, bior1.3 or another discrete wavelet of PyWavelets"""
+    """the wavelet of the term wavelet: haar, bior1.3 or another discrete wavelet of PyWavelets"""
     wavelet_scales: int = 2
-    """of the term wavelet: how often the sides are halved"""
+    """how often the term wavelet halves the sides"""
 
     @property
     def weights(self) -> dict[str, float]:
-        """The weight of each term, by its name."""
+        """The weight of each term by its name."""
         return {name: float(w) for name, w in checks.named_values("terms", self.terms).items()}
 
     def only(self, term: str) -> LossConfig:
-        """The same with one of the terms."""
+        """The same configuration with one of its terms alone."""
         return replace(self, terms=(f"{term}={self.weights[term]!r}",))
 
     def check(self) -> None:
-        """Refuse what is not allowed; whether samples have so many scales is seen with them."""
-        for item in self.terms:
-            if "=" not in item:
-                raise ValueError(f"terms = {item!r}: give NAME=WEIGHT, such as amplitude=0.1")
+        """Refuse values that are not allowed (``UserError``)."""
         given = checks.named_values("terms", self.terms)
         if len(given) < len(self.terms):
-            raise ValueError(f"terms = {' '.join(self.terms)}: give each term once")
+            raise UserError(f"terms = {' '.join(self.terms)}: give each term once")
         for name, weight in given.items():
             checks.one_of("terms", name, FREQUENCY_LOSSES)
-            _weight(name, weight)
+            checks.not_negative(f"terms: {name}", weight)
         checks.one_of("term_levels", self.term_levels, TERM_LEVELS)
         checks.whole_number("term_warmup", self.term_warmup, 0)
         checks.whole_number("wavelet_scales", self.wavelet_scales)
@@ -119,7 +120,7 @@ class LossConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimiserConfig:
-    """How it learns (AdamW)."""
+    """The optimiser (AdamW), its batches and its schedule."""
 
     steps: int = 2000
     """parameter updates"""
@@ -128,30 +129,30 @@ class OptimiserConfig:
     accumulate: int = 1
     """parts that a batch is computed in, one after another, to save memory"""
     learning_rate: float = 2e-3
-    """its peak"""
+    """peak of the learning rate"""
     warmup: int = 100
-    """updates in which it rises from 0"""
+    """updates before the learning rate is at its peak; it rises linearly"""
     decay: str = "cosine"
-    """after the warm-up: cosine (to 0 at the last step) or constant"""
+    """the learning rate after the warm-up: cosine (to 0 at the last step) or constant"""
     weight_decay: float = 0.01
-    """of AdamW"""
+    """weight decay of AdamW"""
     beta2: float = 0.99
     """decay of AdamW's second moment"""
     clip: float = 1.0
-    """the longest gradient, in norm"""
+    """largest norm of the gradient; longer ones are scaled down"""
     ema: float = 0.998
     """decay of the average of the parameters that samples are drawn with, after a warm-up"""
     flip: bool = False
-    """turn half of the images left to right"""
+    """mirror half of the images left to right"""
     drop_label: float = 0.1
-    """conditional: how often a label is not told"""
+    """conditional: how often the label is withheld"""
     precision: str = "float32"
-    """of the computation, float32 or bfloat16; parameters are float32"""
+    """precision of the computation, float32 or bfloat16; parameters are float32"""
     validation: float = 0.05
-    """part of the samples held out, on which the best checkpoint is chosen"""
+    """fraction of the samples held out, on which the best checkpoint is chosen"""
 
     def check(self) -> None:
-        """Refuse what is not allowed."""
+        """Refuse values that are not allowed (``UserError``)."""
         for name in ("steps", "batch", "accumulate"):
             checks.whole_number(name, getattr(self, name))
         checks.whole_number("warmup", self.warmup, 0)
@@ -160,11 +161,10 @@ class OptimiserConfig:
         checks.one_of("decay", self.decay, DECAYS)
         checks.one_of("precision", self.precision, PRECISIONS)
         for name in ("ema", "beta2", "drop_label", "validation"):
-            _rate(name, getattr(self, name))
-        if not self.weight_decay >= 0:
-            raise ValueError(f"weight_decay = {self.weight_decay!r}: give 0 or more")
+            _check_fraction(name, getattr(self, name))
+        checks.not_negative("weight_decay", self.weight_decay)
         if self.batch % self.accumulate:
-            raise ValueError(
+            raise UserError(
                 f"batch = {self.batch} does not divide into accumulate = {self.accumulate} parts: "
                 "give a multiple"
             )
@@ -172,7 +172,7 @@ class OptimiserConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class KeepingConfig:
-    """What is kept on the way; not part of what a run is."""
+    """The files that are written during training; these options may change at a resume."""
 
     checkpoint_every: int = 500
     """updates between checkpoints; the last and the best are kept"""
@@ -183,16 +183,16 @@ class KeepingConfig:
     sample_steps: int = 20
     """steps of these samples, by DDIM along the spectral schedule"""
     sample_count: int = 64
-    """how many"""
+    """samples in a picture"""
 
     @property
-    def cadences(self) -> list[int]:
-        """All of the numbers of updates after which something is due."""
+    def intervals(self) -> list[int]:
+        """The numbers of updates after which something is written."""
         every = (self.checkpoint_every, self.samples_every, self.log_every)
         return [each for each in every if each]
 
     def check(self) -> None:
-        """Refuse what is not allowed."""
+        """Refuse values that are not allowed (``UserError``)."""
         for name in ("checkpoint_every", "log_every", "sample_steps", "sample_count"):
             checks.whole_number(name, getattr(self, name))
         checks.whole_number("samples_every", self.samples_every, 0)
@@ -200,7 +200,7 @@ class KeepingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """A whole run."""
+    """The whole configuration of a training."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
@@ -211,65 +211,49 @@ class TrainConfig:
     seed: int = 0
 
     def check(self) -> None:
-        """Refuse what is not allowed.
+        """Refuse what can be refused without the data.
 
         Raises:
-          ValueError: one line that names it.
+          UserError: one line that names the option.
         """
-        groups = (
-            self.model, self.noise, self.forward, self.loss, self.optimiser, self.keeping,
-        )  # fmt: skip
-        for group in groups:
-            group.check()
+        for name in _groups():
+            getattr(self, name).check()
         checks.seed(self.seed)
 
-    def document(self) -> dict[str, Any]:
-        """As plain JSON."""
-        return {**asdict(self), **{"seed": int(self.seed)}}
+    def to_dict(self) -> dict[str, Any]:
+        """Return all options as plain JSON values, by group."""
+        return {**asdict(self), "seed": int(self.seed)}
 
     @classmethod
-    def of_document(cls, document: Mapping[str, Any]) -> TrainConfig:
-        """What :meth:`document` made; a group that was not known then is as by default.
+    def from_dict(cls, options: Mapping[str, Any]) -> TrainConfig:
+        """Rebuild a configuration from what :meth:`to_dict` returned.
 
         Raises:
-          KeyError, TypeError: for the document of something else.
+          KeyError, TypeError: for the options of something else.
         """
-        parts: dict[str, Any] = {
-            "model": ModelConfig,
-            "noise": NoiseConfig,
-            "forward": ForwardNoise,
-            "loss": LossConfig,
-            "optimiser": OptimiserConfig,
-            "keeping": KeepingConfig,
-        }
-        given = {"loss": {}, "forward": {}, **document}
-        made = {name: kind(**_tuples(given[name])) for name, kind in parts.items()}
-        return cls(**made, seed=document["seed"])
+        groups = {name: kind(**_tuples(options[name])) for name, kind in _groups().items()}
+        return cls(**groups, seed=options["seed"])
+
+
+def _groups() -> dict[str, Any]:
+    """The class of each group of options by the name of its field."""
+    return {each.name: each.default_factory for each in fields(TrainConfig) if each.name != "seed"}
 
 
 def differences(before: TrainConfig, now: TrainConfig) -> list[str]:
-    """Options that make another run, as "name = now (before in the run)"."""
-    found = [] if before.seed == now.seed else [f"seed = {now.seed} ({before.seed} in the run)"]
-    for group in ("model", "noise", "forward", "loss", "optimiser"):
-        was, new = getattr(before, group), getattr(now, group)
-        for one in fields(new):
-            if getattr(was, one.name) != getattr(new, one.name):
-                old = getattr(was, one.name)
-                found.append(f"{one.name} = {getattr(new, one.name)!r} ({old!r} in the run)")
-    return found
+    """List the options that make ``now`` another run, as "name = now (before in the run)"."""
+    pairs = [("seed", before.seed, now.seed)]
+    for group in _groups():
+        if group != "keeping":
+            old, new = getattr(before, group), getattr(now, group)
+            pairs += [(o.name, getattr(old, o.name), getattr(new, o.name)) for o in fields(new)]
+    return [f"{name} = {new!r} ({old!r} in the run)" for name, old, new in pairs if old != new]
 
 
-def _tuples(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Lists of JSON as the tuples that they were."""
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+def _tuples(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn the lists of JSON back into tuples."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
 
 
-def _rate(name: str, given: Any) -> None:
-    if not (isinstance(given, int | float) and 0 <= given < 1):
-        raise ValueError(f"{name} = {given!r}: give a number from 0 to below 1")
-
-
-def _weight(term: str, given: Any) -> None:
-    number = isinstance(given, int | float) and not isinstance(given, bool)
-    if not (number and 0 <= given < math.inf):
-        raise ValueError(f"terms: {term} = {given!r}: give a finite weight of 0 or more")
+def _check_fraction(name: str, given: Any) -> None:
+    checks.number(name, given, 0.0, math.nextafter(1, 0), "a number from 0 to below 1")

@@ -1,4 +1,8 @@
-"""A trained network: what ``specjax train`` leaves, ready to be sampled."""
+"""A run: the folder that ``specjax train`` writes, read again and ready to be sampled.
+
+``run.json`` holds the facts of the run, ``spectrum.npz`` the spectrum of its data; the checkpoints
+are beside them (:mod:`specjax.nn.checkpoints`).
+"""
 
 from __future__ import annotations
 
@@ -14,105 +18,170 @@ import jax.numpy as jnp
 import numpy as np
 
 from specjax import files
-from specjax.nn.checkpoints import Checkpoints
+from specjax._core.checks import UserError
+from specjax.nn.checkpoints import open_checkpoints
 from specjax.nn.config import TrainConfig
-from specjax.nn.document import read_document
-from specjax.nn.network import network_of
-from specjax.nn.targets import Labelled, NetworkDenoiser
+from specjax.nn.denoiser import Labelled, NetworkDenoiser, untrained
+from specjax.noise.families import noise_of_document
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.noise.whitening import effective
 from specjax.spectra.spectrum import Spectrum
 
+RUN = "run.json"
 SPECTRUM = "spectrum.npz"
+VERSION = 3
 
 
-@dataclass(frozen=True, eq=False)
-class Run:
-    """A run with the parameters of one of its checkpoints.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RunInfo:
+    """The facts of a run that its checkpoints share.
 
     Attributes:
-      folder: where it is. step: of the checkpoint. config: of the training.
-      shape: of one sample as the data have it. class_names: empty without labels.
-      spectrum, source: of the data. versions: of the packages that trained it.
-      network: the denoiser; its parameters are an average over the training.
-      noise: that of the forward process it learned, which its samples start from
+      config: that of the training. content: a fingerprint of the samples.
+      shape: that of one sample as the data have it. class_names: empty without labels.
+      spectrum, source: those of the data. sigma_data: their root mean square.
+      versions: those of the packages that trained it.
+      noise: that of the forward process, which samples start from
         (``generate(..., noise=run.noise)``); None for white noise.
     """
 
-    folder: Path
-    step: int
     config: TrainConfig
+    content: str
     shape: tuple[int, ...]
     class_names: tuple[str, ...]
     spectrum: Spectrum
     source: Mapping[str, Any]
+    sigma_data: float
     versions: Mapping[str, str]
-    network: NetworkDenoiser
     noise: NoiseSpectrum | None = None
 
     @functools.cached_property
     def effective(self) -> Spectrum:
-        """The spectrum under the run's noise, which schedules and probes of it need."""
+        """The spectrum under the run's noise, which schedules and probes of the network need."""
         return effective(self.spectrum, self.noise)
 
     @property
     def classes(self) -> int:
-        """How many classes it can be asked for; 0 without labels."""
+        """The number of classes; 0 without labels."""
         return len(self.class_names)
 
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Run(RunInfo):
+    """A run with the parameters of one of its checkpoints; see :class:`RunInfo` for the rest.
+
+    Attributes:
+      folder: the run's. step: the checkpoint's.
+      network: the denoiser; its parameters are an average over the training.
+    """
+
+    folder: Path
+    step: int
+    network: NetworkDenoiser
+
     def denoiser(self, labels: Any = None) -> NetworkDenoiser | Labelled:
-        """``denoise(x, alpha, sigma) -> x0`` on x [n, *shape]; a pytree.
+        """Return ``denoise(x, alpha, sigma) -> x0`` on x [n, *shape]; a pytree.
 
         Args:
-          labels: [n] or [] of a conditional network; without them the class is not told, and can
-            be given as a fourth argument.
+          labels: [n] or [], the classes, for a conditional network. Without them the class is
+            withheld, and can be given as a fourth argument.
 
         Raises:
-          ValueError: for labels that it has not learned.
+          UserError: for labels that it has not learned.
         """
         if labels is None:
             return self.network
-        found = np.asarray(labels)
+        numbers = np.asarray(labels)
         if not self.classes:
-            raise ValueError(
+            raise UserError(
                 f"{self.folder} was trained without labels: leave them out, or train with "
                 "--conditional"
             )
-        whole = np.issubdtype(found.dtype, np.integer)
-        if not whole or found.min() < 0 or found.max() >= self.classes:
-            raise ValueError(f"labels = {labels!r}: give numbers from 0 to {self.classes - 1}")
-        return Labelled(self.network, found.astype(np.int32))
+        whole = np.issubdtype(numbers.dtype, np.integer)
+        if not whole or numbers.min() < 0 or numbers.max() >= self.classes:
+            raise UserError(f"labels = {labels!r}: give numbers from 0 to {self.classes - 1}")
+        return Labelled(self.network, numbers.astype(np.int32))
 
 
 def open_run(path: str | os.PathLike[str], step: int | str | None = None) -> Run:
-    """A run, with one of its checkpoints.
+    """Open the folder of a run at one of its checkpoints.
 
     Args:
       path: the folder given to ``specjax train``. step: "best" (the least validation loss, the
         default), "last" or the number of a checkpoint.
 
     Raises:
-      ValueError: for a folder that is no run, a checkpoint that is not there, damaged, or of
+      UserError: for a folder that is no run, a checkpoint that does not exist, is damaged, or of
         another version.
     """
     folder = Path(path)
-    document = read_document(folder)
+    info = read_run(folder)
+    network = untrained(info)
+    with open_checkpoints(folder, read_only=True) as checkpoints:
+        chosen = checkpoints.chosen("best" if step is None else step)
+        params = jax.tree.map(jnp.asarray, checkpoints.restore_ema(chosen, network.params))
+    known = {name: getattr(info, name) for name in RunInfo.__dataclass_fields__}
+    return Run(**known, folder=folder, step=chosen, network=network.with_params(params))
+
+
+def is_run(folder: Path) -> bool:
+    """Return whether a folder is that of a run."""
+    return (folder / RUN).is_file()
+
+
+def write_run(folder: Path, run: RunInfo) -> None:
+    """Write the facts of a run; ``run.json``, which makes a folder a run, comes last.
+
+    Raises:
+      UserError: if the folder cannot be written to.
+    """
+    files.save(folder / SPECTRUM, run.spectrum)
+    header = {
+        "config": run.config.to_dict(),
+        "content": run.content,
+        "shape": run.shape,
+        "class_names": run.class_names,
+        "source": run.source,
+        "sigma_data": run.sigma_data,
+        "noise": None if run.noise is None else run.noise.document(),
+    }
+    files.write(folder / RUN, "run", VERSION, header, {}, container="json")
+
+
+def read_run(folder: Path) -> RunInfo:
+    """Read the facts of a run.
+
+    Raises:
+      UserError: if the folder is none of a run, or a file is damaged or of another version.
+    """
+    path = folder / RUN
+    if not is_run(folder):
+        raise UserError(
+            f"{folder} is not the folder of a run (no {RUN} in it): train one by "
+            f"'specjax train DATA --out {folder}'"
+        )
+    header = files.read(path, {"run": VERSION}).header
     spectrum = files.load(folder / SPECTRUM)
     if not isinstance(spectrum, Spectrum):
-        raise ValueError(f"{folder / SPECTRUM} is not a spectrum")
-    with Checkpoints(folder, read_only=True) as checkpoints:
-        chosen = checkpoints.chosen("best" if step is None else step)
-        network = network_of(document)
-        ema = checkpoints.restore_ema(chosen, network.form)
-    return Run(
-        folder=folder,
-        step=chosen,
-        config=document.config,
-        shape=document.shape,
-        class_names=document.classes,
-        spectrum=spectrum,
-        source=document.source,
-        versions=document.versions,
-        network=network.denoiser(jax.tree.map(jnp.asarray, ema)),
-        noise=document.forward_noise(spectrum),
-    )
+        raise UserError(f"{folder / SPECTRUM} is not a spectrum")
+    try:
+        return RunInfo(
+            config=TrainConfig.from_dict(header["config"]),
+            content=header["content"],
+            shape=tuple(header["shape"]),
+            class_names=tuple(header["class_names"]),
+            spectrum=spectrum,
+            source=header["source"],
+            sigma_data=header["sigma_data"],
+            versions=header["versions"],
+            noise=_noise(header["noise"], spectrum),
+        )
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path} lacks a field of a run: {error}") from error
+
+
+def _noise(document: Mapping[str, Any] | None, spectrum: Spectrum) -> NoiseSpectrum | None:
+    """The noise of a run; in the data's own basis it gets that of their spectrum."""
+    if document is None:
+        return None
+    return noise_of_document(document, spectrum.basis if document["basis"] == "data" else None)

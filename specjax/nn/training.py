@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,42 +14,37 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from specjax._core import distributed
+from specjax._core import checks, distributed
+from specjax._core.checks import UserError
 from specjax.data import Dataset
 from specjax.data.in_memory import Collected, collect
-from specjax.nn import step as steps
-from specjax.nn.checkpoints import Checkpoints
+from specjax.nn import train_step
+from specjax.nn.batches import Samples
+from specjax.nn.checkpoints import Checkpoints, open_checkpoints
 from specjax.nn.config import TrainConfig
-from specjax.nn.document import RunDocument, has_document
-from specjax.nn.feeding import Feed
-from specjax.nn.log import Log
-from specjax.nn.loops import on_cpu
-from specjax.nn.network import network_of, task_of
-from specjax.nn.preview import Preview
-from specjax.nn.run import Run, open_run
-from specjax.nn.setup import CACHE, begun, check_data, prepared
+from specjax.nn.denoiser import initial_params, untrained
+from specjax.nn.interrupt import Interrupt, deferred_signals
+from specjax.nn.losses import term_ramp
+from specjax.nn.monitor import MetricsLog, Preview, TermCost
+from specjax.nn.noise_levels import noise_levels
+from specjax.nn.run import Run, RunInfo, is_run, open_run
 from specjax.nn.sharding import (
     check_batch,
     mesh_of,
     of_parameters,
     on_host,
     over_samples,
-    place,
-    placed_as,
     replicated,
-)
-from specjax.nn.step import Batch, TrainState
-from specjax.nn.stopping import Stop, alone, anywhere
-from specjax.nn.targets import network_shape
-from specjax.nn.terms import TermCost, ramp
-from specjax.noise.noise_spectrum import NoiseSpectrum
+)  # fmt: skip
+from specjax.nn.start import CACHE, check_data, locked, make_folder, start_or_resume
+from specjax.nn.train_step import Batch, Task, TrainState, on_cpu
 from specjax.spectra.spectrum import Spectrum
 
 Progress = Callable[[int, int, str], None]
 """Called with (updates made, all of them, the latest metrics as text)."""
 
-_TOGETHER = 10
-"""Updates in one call of an accelerator."""
+_UPDATES_PER_CALL = 10
+"""Updates in one call of an accelerator's program."""
 
 _HELD_OUT = 1024
 """Samples of the validation, at most."""
@@ -66,14 +59,15 @@ def train(
     mesh: Mesh | None = None,
     progress: Progress | None = None,
 ) -> Run:
-    """Train a network; go on where an earlier start of the same was ended, at whatever moment.
+    """Train a network, or resume the training where an earlier start ended, at whatever moment.
 
     On a CPU the parameters at the end are the same, bit for bit, as if it had never been ended.
 
     Args:
-      data: from :func:`specjax.data.open`. out: the folder of the run. config: what is trained.
-      spectrum: of the data, if it is known; by default the exact one up to 4,096 dimensions, the
-        shift-invariant one beyond.
+      data: from :func:`specjax.data.open`. out: the folder of the run.
+      config: the configuration; all defaults without one.
+      spectrum: that of the data, if it is known; by default the exact one up to 4,096 dimensions,
+        the shift-invariant one beyond.
       mesh: of the axes "data" and "model" (:func:`specjax.nn.sharding.mesh_of`); all devices by
         default. progress: see :data:`Progress`.
 
@@ -81,8 +75,8 @@ def train(
       The run at its best checkpoint.
 
     Raises:
-      ValueError: for a configuration that is not allowed or does not fit the data or the devices,
-        a folder with another run, a loss that is not finite, a full disk.
+      UserError: for a configuration that is not allowed or does not fit the data or the devices,
+        a folder with another run, a damaged checkpoint, a loss that is not finite, a full disk.
       KeyboardInterrupt: after SIGINT or SIGTERM, with the last update in a checkpoint.
     """
     config = config or TrainConfig()
@@ -91,238 +85,212 @@ def train(
     mesh = mesh_of() if mesh is None else mesh
     check_batch(mesh, config.optimiser.batch, config.optimiser.accumulate)
     check_data(config, data, spectrum)
-    if jax.process_index():  # the first process begins, the others do as it has done
-        distributed.wait_for(lambda: has_document(folder))
-    collected = collect(data, cache=prepared(folder) / CACHE)
-    document, spectrum = begun(folder, config, data, collected, spectrum)
-    _Training(folder, document, spectrum, collected, data.data_range, mesh, progress).run()
+    if jax.process_index():  # the first process starts the run, the others read what it wrote
+        distributed.wait_for(lambda: is_run(folder))
+    collected = collect(data, cache=make_folder(folder) / CACHE)
+    run = start_or_resume(folder, config, data, collected, spectrum)
+    trainer = _Trainer(folder, run, mesh, progress)
+    training, held_out = _split(run, collected, data.data_range)
+    with locked(folder), open_checkpoints(folder) as checkpoints, deferred_signals() as interrupt:
+        trainer.run(training, held_out, checkpoints, interrupt)
     return open_run(folder)
 
 
-@dataclass
-class _Training:
-    """The loop.
-
-    Attributes:
-      spectrum: of the data under the run's noise. data_range: of the samples that were collected.
-    """
-
-    folder: Path
-    document: RunDocument
-    spectrum: Spectrum
-    collected: Collected
-    data_range: tuple[float, float] | None
-    mesh: Mesh
-    progress: Progress | None
-
-    def __post_init__(self) -> None:
-        self.config = self.document.config
-        network = network_of(self.document)
-        self.denoiser = network.denoiser
-        self.task = task_of(self.document, network.denoiser, self.spectrum)
-        self.noise = self._placed(self.task.noise)
-        self.begin = lambda: steps.begin(self.task, network.begin())
-        self.form = jax.eval_shape(partial(steps.begin, self.task), network.form)
-        self.shardings = of_parameters(self.mesh, self.form)
-        self.update = jax.jit(
-            partial(steps.update, self.task),
-            donate_argnums=0,
-            out_shardings=(self.shardings, replicated(self.mesh)),
+def _split(
+    run: RunInfo, collected: Collected, data_range: tuple[float, float] | None
+) -> tuple[Samples, Samples]:
+    """The samples to train on, and those of the validation (the former, if none are held out)."""
+    config, count = run.config, len(collected.samples)
+    order = np.random.default_rng([config.seed, 1]).permutation(count)
+    out = min(int(count * config.optimiser.validation), _HELD_OUT)
+    labels = collected.labels if run.classes else None
+    training, held_out = (
+        Samples(
+            collected.samples, labels, np.sort(members), data_range, config.optimiser.batch,
+            config.seed,
         )
-        self.validate = jax.jit(partial(steps.validation_loss, self.task))
-        self.feed, self.held_out = self._feeds()
-        self.cost: TermCost | None = None
+        for members in (order[out:], order[: out or _HELD_OUT])
+    )  # fmt: skip
+    return training, held_out
 
-    def _placed(self, noise: NoiseSpectrum | None) -> NoiseSpectrum | None:
-        """On all devices; white noise is None, and so no argument of a program."""
-        known = jax.tree.map(lambda x: np.asarray(x, np.float32), noise)
-        return place(known, jax.tree.map(lambda _: replicated(self.mesh), known))
 
-    def _feeds(self) -> tuple[Feed, Feed]:
-        """Samples to train on, and samples that are held out."""
-        config, (samples, labels, _) = self.config, self.collected
-        count = len(samples)
-        order = np.random.default_rng([config.seed, 1]).permutation(count)
-        out = min(int(count * config.optimiser.validation), _HELD_OUT)
-        labels = labels if self.document.classes else None
-        feeds = [
-            Feed(
-                samples, labels, np.sort(members), self.data_range, config.optimiser.batch,
-                config.seed,
-            )
-            for members in (order[out:], order[:out] if out else order[:_HELD_OUT])
-        ]  # fmt: skip
-        return feeds[0], feeds[1]
+def make_task(run: RunInfo, denoiser: Callable[[Any], Any]) -> Task:
+    """Return the task of training a run's denoiser, which is made of parameters."""
+    levels = run.config.noise
+    options = checks.named_values("noise_options", levels.noise_options)
+    quantile = noise_levels(levels.noise_levels, run.effective, options)
+    noise = run.effective.noise
+    omits = noise is not None and noise.omitted > 0
+    return Task(denoiser, run.classes, quantile, run.config, noise, omits)
 
-    def run(self) -> None:
-        """From the last checkpoint to the end."""
-        total = self.config.optimiser.steps
-        with alone(self.folder), Checkpoints(self.folder, self.document) as kept, Stop() as stop:
-            state = self._restored(kept)
-            begun = int(state.step)
-            if begun >= total:
-                return
-            with self._log(begun) as log:
-                self._go_on(state, begun, total, kept, log, stop)
 
-    def _restored(self, kept: Checkpoints) -> TrainState:
-        if not kept.steps:
-            return place(self.begin(), self.shardings)
-        return kept.restore(kept.steps[-1], placed_as(self.form, self.shardings))
+class _Trainer:
+    """The compiled programs of a run, and the loop that calls them."""
 
-    @contextlib.contextmanager
-    def _log(self, step: int) -> Iterator[Log | None]:
-        """Of the first process alone."""
-        if jax.process_index():
-            yield None
+    def __init__(self, folder: Path, run: RunInfo, mesh: Mesh, progress: Progress | None):
+        self.folder, self.config, self.mesh, self.progress = folder, run.config, mesh, progress
+        network = untrained(run)
+        self.shape = network.shape
+        self.task = make_task(run, network.with_params)
+        self.preview = Preview(folder, run, network.with_params)
+        # The noise is an argument of the programs; white noise is None, and so is none of them.
+        noise = jax.tree.map(lambda x: np.asarray(x, np.float32), self.task.noise)
+        self.noise = jax.device_put(noise, replicated(mesh))
+        self.initial = lambda: train_step.initial_state(self.task, initial_params(run))
+        self.abstract = jax.eval_shape(partial(train_step.initial_state, self.task), network.params)
+        self.shardings = of_parameters(mesh, self.abstract)
+        self.update = jax.jit(
+            partial(train_step.update, self.task),
+            donate_argnums=0,
+            out_shardings=(self.shardings, replicated(mesh)),
+        )
+        self.validate = jax.jit(partial(train_step.validation_loss, self.task))
+        self.learning_rate = train_step.learning_rate(self.config.optimiser)
+        self.term_cost: TermCost | None = None
+
+    def run(
+        self, training: Samples, held_out: Samples, checkpoints: Checkpoints, interrupt: Interrupt
+    ) -> None:
+        """Train from the last checkpoint to the end, or until a signal asks to stop."""
+        keeping, total = self.config.keeping, self.config.optimiser.steps
+        state = self._restored(checkpoints)
+        step = start = int(state.step)
+        if start >= total:
             return
-        with Log(self.folder, step) as log:
-            yield log
-
-    def _go_on(
-        self, state: TrainState, begun: int, total: int, kept: Checkpoints, log: Log | None,
-        stop: Stop,
-    ) -> None:  # fmt: skip
-        keeping = self.config.keeping
-        sizes = [1] * (total - begun) if on_cpu() else chunks(begun, total, keeping.cadences)
-        preview = Preview(self.folder, self.document, self.spectrum, self.denoiser)
-        pace = _Pace(begun, self.config.optimiser.batch)
+        sizes = [1] * (total - start) if on_cpu() else call_sizes(start, total, keeping.intervals)
+        validation = self._validation_batches(held_out)
+        self.reported = start, time.perf_counter()
         waiting: list[Any] = []
-        step = begun
-        batches = self.feed.batches(self.mesh, begun, sizes)
-        for size, batch in zip(sizes, batches, strict=True):
-            state, metrics = self.update(state, batch, self.noise)
-            step += size
-            waiting.append(metrics)
-            logging = step % keeping.log_every == 0
-            asked = anywhere(stop.asked, ask=logging)
-            ending = step == total or asked
-            if ending or logging:
-                self._report(log, step, total, state, waiting, pace, kept)
-                waiting = []
-            if ending or step % keeping.checkpoint_every == 0:
-                self._keep(kept, log, step, state)
-            if keeping.samples_every and (step == total or step % keeping.samples_every == 0):
-                params = on_host(state.ema)  # all processes have a part in it
-                if log:
-                    log.picture(step, preview.draw(step, params))
-            if asked:
-                break
-        kept.wait()
+        # The first process alone writes metrics and pictures.
+        log = MetricsLog(self.folder, start) if jax.process_index() == 0 else None
+        with contextlib.closing(log) if log else contextlib.nullcontext():
+            batches = training.batches(self.mesh, start, sizes)
+            for size, batch in zip(sizes, batches, strict=True):
+                state, metrics = self.update(state, batch, self.noise)
+                step += size
+                waiting.append(metrics)
+                reporting = step % keeping.log_every == 0
+                stopping = interrupt.anywhere(ask=reporting)
+                ending = step == total or stopping
+                if ending or reporting:
+                    self._check_finite(state, checkpoints)
+                    self._report(log, step, waiting)
+                    waiting = []
+                if ending or step % keeping.checkpoint_every == 0:
+                    self._save(checkpoints, log, step, state, validation)
+                if keeping.samples_every and (step == total or step % keeping.samples_every == 0):
+                    params = on_host(state.ema)  # all processes have a part in it
+                    if log:
+                        log.picture(step, self.preview.draw(step, params))
+                if stopping:
+                    break
+        checkpoints.wait()
         if step < total:
             raise KeyboardInterrupt
 
-    def _report(
-        self, log: Log | None, step: int, total: int, state: TrainState, waiting: list[Any],
-        pace: _Pace, kept: Checkpoints,
-    ) -> None:  # fmt: skip
-        """A line of metrics; stops at a loss that is not finite."""
-        gathered = [on_host(metrics) for metrics in waiting]
-        rate = steps.learning_rate(self.config.optimiser)
+    def _restored(self, checkpoints: Checkpoints) -> TrainState:
+        """The state of the last checkpoint, or the initial one."""
+        if not checkpoints.steps:
+            return jax.device_put(self.initial(), self.shardings)
+        like = jax.tree.map(
+            lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+            self.abstract, self.shardings,
+        )  # fmt: skip
+        return checkpoints.restore(checkpoints.steps[-1], like)
+
+    def _check_finite(self, state: TrainState, checkpoints: Checkpoints) -> None:
+        """Stop at a loss or gradient that is not finite."""
         failed = int(on_host(state.failed))
-        if failed >= 0:
-            kept.wait()
-            good = f"step {kept.steps[-1]}" if kept.steps else "none"
-            raise ValueError(
-                f"the loss is not finite at step {failed}, learning rate {float(rate(failed)):.3g};"
-                f" last good checkpoint: {good}; train again with a lower --learning-rate or --clip"
-            )
+        if failed < 0:
+            return
+        checkpoints.wait()
+        good = f"step {checkpoints.steps[-1]}" if checkpoints.steps else "none"
+        raise UserError(
+            f"the loss is not finite at step {failed}, learning rate "
+            f"{float(self.learning_rate(failed)):.3g}; last good checkpoint: {good}; train again "
+            "with a lower --learning-rate or --clip"
+        )
+
+    def _report(self, log: MetricsLog | None, step: int, waiting: list[Any]) -> None:
+        """Write a line of metrics, each the mean since the last line."""
+        gathered = [on_host(metrics) for metrics in waiting]
         names = sorted(gathered[0], key=lambda name: (not name.startswith("loss"), name))
-        numbers = {
+        means = {
             name: float(np.mean(np.concatenate([m[name] for m in gathered]))) for name in names
         }
-        speed = pace.since(step)
-        numbers |= {"learning_rate": float(rate(step - 1)), **speed}
+        before, then = self.reported
+        speed = (step - before) / max(time.perf_counter() - then, 1e-9)
+        numbers = means | {
+            "learning_rate": float(self.learning_rate(step - 1)),
+            "steps_per_second": speed,
+            "samples_per_second": speed * self.config.optimiser.batch,
+        }
         if self.config.loss.weights:
-            numbers |= self._of_terms(step, speed["steps_per_second"])
-            pace.go_on()
+            numbers |= self._term_metrics(step, speed)
+        self.reported = step, time.perf_counter()  # what the terms' cost took is left out
         if log:
             log.write(step, numbers)
         if self.progress:
-            text = f"loss {numbers['loss']:.4f}, {speed['samples_per_second']:,.0f} samples/s"
-            self.progress(step, total, text)
+            text = f"loss {means['loss']:.4f}, {numbers['samples_per_second']:,.0f} samples/s"
+            self.progress(step, self.config.optimiser.steps, text)
 
-    def _of_terms(self, step: int, steps_per_second: float) -> dict[str, float]:
-        """How much of their weights counts, and the part of a step's time that each takes.
+    def _term_metrics(self, step: int, steps_per_second: float) -> dict[str, float]:
+        """The ramp of the terms' weights, and the share of a step's time that each term takes.
 
-        That is not known of the first lines, as they have compilation in their time.
+        The first line has no shares, as its time has compilation in it.
         """
-        numbers = {"term_ramp": float(ramp(self.config.loss, step - 1))}
-        if self.cost is None:
-            self.cost = self._cost()
-            return numbers
-        seconds = self.cost.seconds()
-        shares = {f"share_{name}": each * steps_per_second for name, each in seconds.items()}
-        return numbers | shares
+        ramp = {"term_ramp": float(term_ramp(self.config.loss, step - 1))}
+        if self.term_cost is None:
+            config = self.config.optimiser
+            self.term_cost = TermCost(
+                self.config.loss, self.shape, batch=config.batch // config.accumulate,
+                parts=config.accumulate, mesh=self.mesh,
+            )  # fmt: skip
+            return ramp
+        seconds = self.term_cost.seconds()
+        return ramp | {f"share_{name}": each * steps_per_second for name, each in seconds.items()}
 
-    def _cost(self) -> TermCost:
-        config = self.config.optimiser
-        return TermCost(
-            self.config.loss, network_shape(self.document.shape, self.config.model.spatial),
-            batch=config.batch // config.accumulate, parts=config.accumulate, mesh=self.mesh,
-        )  # fmt: skip
-
-    def _keep(self, kept: Checkpoints, log: Log | None, step: int, state: TrainState) -> None:
-        """A checkpoint, once the state is known to be good, with its validation loss."""
+    def _save(
+        self, checkpoints: Checkpoints, log: MetricsLog | None, step: int, state: TrainState,
+        validation: Sequence[Batch],
+    ) -> None:  # fmt: skip
+        """Begin to write a checkpoint of a finite state, with its validation loss."""
         if int(on_host(state.failed)) >= 0:
-            return  # told by the next report
-        loss = self._validation_loss(state.ema)
+            return  # the next report stops the training
+        losses = [
+            on_host(self.validate(state.ema, batch, i, self.noise))
+            for i, batch in enumerate(validation)
+        ]
+        loss = float(np.mean(losses))
         if log:
             log.write(step, {"validation_loss": loss})
-        kept.save(state, loss)
+        checkpoints.save(state, loss)
 
-    def _validation_loss(self, params: Any) -> float:
-        """On the held-out samples, a batch at a time; the noise is always the same."""
-        losses = [
-            on_host(self.validate(params, batch, i, self.noise))
-            for i, batch in enumerate(self.validation)
-        ]
-        return float(np.mean(losses))
-
-    @functools.cached_property
-    def validation(self) -> list[Batch]:
+    def _validation_batches(self, held_out: Samples) -> list[Batch]:
         """The held-out samples in batches of one size; a few may be left over."""
-        config, devices = self.config.optimiser, self.mesh.devices.size
-        members = self.held_out.members
+        config, devices, members = self.config.optimiser, self.mesh.devices.size, held_out.members
         size = min(len(members), config.batch // config.accumulate)
         size = size // devices * devices or size
-        shared = over_samples(self.mesh) if size % devices == 0 else replicated(self.mesh)
-        found = []
+        sharding = over_samples(self.mesh) if size % devices == 0 else replicated(self.mesh)
+        batches = []
         for start in range(0, len(members) - size + 1, size):
-            rows = self.held_out.rows(members[start : start + size])
-            found.append(place(rows, jax.tree.map(lambda _: shared, rows)))
-        return found
+            rows = held_out.rows(members[start : start + size])
+            batches.append(jax.device_put(rows, sharding))
+        return batches
 
 
-def chunks(begun: int, total: int, cadences: Sequence[int]) -> list[int]:
-    """How many updates go into each call, so that calls end where something is due.
+def call_sizes(start: int, total: int, intervals: Sequence[int]) -> list[int]:
+    """Return how many updates go into each call, so that calls end where something is due.
 
-    Ten, or one where something is due earlier: two programs.
+    There are ten, or one where something is due earlier: two programs.
 
     Example:
-      >>> chunks(0, 23, [21])
+      >>> call_sizes(0, 23, [21])
       [10, 10, 1, 1, 1]
     """
-    found, step = [], begun
+    sizes, step = [], start
     while step < total:
-        due = min([total - step, *(each - step % each for each in cadences)])
-        found.append(_TOGETHER if due >= _TOGETHER else 1)
-        step += found[-1]
-    return found
-
-
-class _Pace:
-    """Updates and samples a second, since the last time that was asked for."""
-
-    def __init__(self, step: int, batch: int):
-        self.step, self.batch, self.time = step, batch, time.perf_counter()
-
-    def since(self, step: int) -> dict[str, float]:
-        now = time.perf_counter()
-        rate = (step - self.step) / max(now - self.time, 1e-9)
-        self.step, self.time = step, now
-        return {"steps_per_second": rate, "samples_per_second": rate * self.batch}
-
-    def go_on(self) -> None:
-        """Leave out the time since the last answer."""
-        self.time = time.perf_counter()
+        due = min([total - step, *(each - step % each for each in intervals)])
+        sizes.append(_UPDATES_PER_CALL if due >= _UPDATES_PER_CALL else 1)
+        step += sizes[-1]
+    return sizes

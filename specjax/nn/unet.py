@@ -1,23 +1,24 @@
-"""The network: a UNet for images and sound, conditioned on continuous logsnr."""
+"""The network: a UNet for images and sound, conditioned on continuous logsnr.
+
+Its parts take one or two spatial axes, channels last: x [n, *sides, channels].
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
-from specjax.nn.layers import (
-    Attention,
-    Downsample,
-    NoiseEmbedding,
-    ResidualBlock,
-    Upsample,
-    conv,
-    norm,
-)
+_MOST_GROUPS = 32
+"""Groups of a group norm, at most."""
+
+_SLOWEST, _FASTEST = 1 / 32, 4.0
+"""Frequencies of the embedding of the level, in radians per unit of logsnr (range about 30)."""
 
 
 class UNet(nnx.Module):
@@ -29,12 +30,13 @@ class UNet(nnx.Module):
     Args:
       shape: [*sides, channels] of one sample: (32, 32, 3) for images, (400, 1) for sound; any
         sides, one or two of them.
-      width: channels at the first resolution. multipliers: of the width at each resolution, every
-        one half of the last. blocks: at each resolution on the way down (one more on the way up).
+      width: channels at the first resolution. multipliers: channels at each resolution as
+        multiples of the width; each resolution halves the sides of the one before.
+      blocks: residual blocks at each resolution on the way down (one more on the way up).
       attention: longest sides at which attention follows the blocks, such as (16, 8).
       head: channels of an attention head. dropout: its rate, where a key is given.
-      classes: of a conditional network (0: unconditional). dtype: of the computation; parameters
-        are float32.
+      classes: how many a conditional network has (0: unconditional).
+      dtype: that of the computation; parameters are float32.
 
     Example:
       >>> unet = nnx.eval_shape(lambda: UNet((8, 8, 1), width=8, rngs=nnx.Rngs(0)))
@@ -103,11 +105,11 @@ class UNet(nnx.Module):
         *,
         key: jax.Array | None = None,
     ) -> jax.Array:
-        """The network's answer [n, *shape] in float32.
+        """Return the network's answer [n, *shape] in float32.
 
         Args:
-          x: [n, *shape]. logsnr: [n] or one for all. labels: [n], from 0; ``classes`` or None for
-            a class that is not told. key: for dropout; without it nothing is dropped.
+          x: [n, *shape]. logsnr: [n] or one for all. labels: [n], from 0; ``classes`` or None
+            where the class is withheld. key: for dropout; without it nothing is dropped.
         """
         n = len(x)
         level = jnp.broadcast_to(jnp.reshape(jnp.asarray(logsnr, jnp.float32), (-1,)), (n,))
@@ -132,11 +134,11 @@ class UNet(nnx.Module):
 
 
 def sides_of_levels(longest: int, levels: int) -> list[int]:
-    """The longest side at each resolution: halves, rounded up."""
-    found = [longest]
-    while len(found) < levels:
-        found.append(-(-found[-1] // 2))
-    return found
+    """Return the longest side at each resolution: halves, rounded up."""
+    sides = [longest]
+    while len(sides) < levels:
+        sides.append(-(-sides[-1] // 2))
+    return sides
 
 
 class Stage(nnx.Module):
@@ -146,14 +148,140 @@ class Stage(nnx.Module):
         self.block, self.attention = block, attention
 
     def __call__(self, x: jax.Array, features: jax.Array, key: jax.Array | None) -> jax.Array:
-        """[n, *sides, outputs] of x [n, *sides, inputs] and features [n, features]."""
+        """Map x [n, *sides, inputs] and features [n, features] to [n, *sides, outputs]."""
         x = self.block(x, features, key)
         return x if self.attention is None else self.attention(x)
 
 
 def _keys(key: jax.Array | None) -> Iterator[jax.Array | None]:
-    """A key for each block, or None for each."""
-    count = 0
-    while True:
+    """Yield a key for each block, or None for each."""
+    for count in itertools.count():
         yield None if key is None else jax.random.fold_in(key, count)
-        count += 1
+
+
+def norm(channels: int, rngs: nnx.Rngs) -> nnx.GroupNorm:
+    """Make a group norm in float32, of groups of at least four channels."""
+    groups = next(
+        g for g in range(min(_MOST_GROUPS, max(channels // 4, 1)), 0, -1) if channels % g == 0
+    )
+    return nnx.GroupNorm(channels, num_groups=groups, dtype=jnp.float32, rngs=rngs)
+
+
+def conv(
+    inputs: int,
+    outputs: int,
+    spatial: int,
+    *,
+    kernel: int = 3,
+    stride: int = 1,
+    zero: bool = False,
+    dtype: Any,
+    rngs: nnx.Rngs,
+) -> nnx.Conv:
+    """Make a convolution over all spatial axes; ``zero`` starts its kernel at zero."""
+    init = nnx.initializers.zeros_init() if zero else nnx.initializers.lecun_normal()
+    return nnx.Conv(
+        inputs, outputs, (kernel,) * spatial, (stride,) * spatial, kernel_init=init, dtype=dtype,
+        rngs=rngs,
+    )  # fmt: skip
+
+
+class NoiseEmbedding(nnx.Module):
+    """Features [n, channels] of continuous logsnr [n] and, where there are classes, labels [n]."""
+
+    def __init__(self, width: int, channels: int, classes: int, *, dtype: Any, rngs: nnx.Rngs):
+        frequencies = np.geomspace(_SLOWEST, _FASTEST, width // 2)
+        self.frequencies = nnx.static(tuple(frequencies.tolist()))
+        self.first = nnx.Linear(2 * (width // 2), channels, dtype=dtype, rngs=rngs)
+        self.second = nnx.Linear(channels, channels, dtype=dtype, rngs=rngs)
+        # One more than the classes: the label of samples whose class is withheld.
+        self.classes = nnx.Embed(classes + 1, channels, rngs=rngs) if classes else None
+
+    def __call__(self, logsnr: jax.Array, labels: jax.Array | None) -> jax.Array:
+        """Return the features; labels are needed where there are classes."""
+        angles = logsnr[:, None] * jnp.asarray(self.frequencies, jnp.float32)
+        waves = jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], -1)
+        features = self.second(nnx.silu(self.first(waves)))
+        if self.classes is not None and labels is not None:
+            features = features + self.classes(labels).astype(features.dtype)
+        return nnx.silu(features)
+
+
+class ResidualBlock(nnx.Module):
+    """Two convolutions; the level scales and shifts the values between them (FiLM)."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        features: int,
+        spatial: int,
+        *,
+        dropout: float,
+        dtype: Any,
+        rngs: nnx.Rngs,
+    ):
+        form: dict[str, Any] = {"dtype": dtype, "rngs": rngs}
+        self.norm_in, self.norm_out = norm(inputs, rngs), norm(outputs, rngs)
+        self.conv_in = conv(inputs, outputs, spatial, **form)
+        self.conv_out = conv(outputs, outputs, spatial, zero=True, **form)
+        self.film = nnx.Linear(features, 2 * outputs, **form)
+        self.dropout = nnx.Dropout(dropout)
+        same = inputs == outputs
+        self.shortcut = None if same else conv(inputs, outputs, spatial, kernel=1, **form)
+
+    def __call__(self, x: jax.Array, features: jax.Array, key: jax.Array | None) -> jax.Array:
+        """Map x [n, *sides, inputs] and features [n, features] to [n, *sides, outputs]."""
+        h = self.conv_in(nnx.silu(self.norm_in(x)).astype(x.dtype))
+        film = self.film(features).reshape(len(x), *(1,) * (x.ndim - 2), -1)
+        scale, shift = jnp.split(film, 2, -1)
+        h = nnx.silu(self.norm_out(h).astype(x.dtype) * (1 + scale) + shift)
+        if key is not None and self.dropout.rate:
+            h = self.dropout(h, deterministic=False, rngs=key)
+        h = self.conv_out(h)
+        return h + (x if self.shortcut is None else self.shortcut(x))
+
+
+class Attention(nnx.Module):
+    """Self-attention over all positions."""
+
+    def __init__(self, channels: int, head: int, *, dtype: Any, rngs: nnx.Rngs):
+        most = max(1, channels // head)
+        self.heads = next(heads for heads in range(most, 0, -1) if channels % heads == 0)
+        self.norm = norm(channels, rngs)
+        self.qkv = nnx.Linear(channels, 3 * channels, dtype=dtype, rngs=rngs)
+        zeros = nnx.initializers.zeros_init()
+        self.out = nnx.Linear(channels, channels, kernel_init=zeros, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map x [n, *sides, channels] to the same shape."""
+        n, *_, channels = x.shape
+        h = self.norm(x).astype(x.dtype).reshape(n, -1, channels)
+        qkv = self.qkv(h).reshape(n, -1, 3 * self.heads, channels // self.heads)
+        q, k, v = jnp.split(qkv, 3, 2)
+        h = jax.nn.dot_product_attention(q, k, v).reshape(n, -1, channels)
+        return x + self.out(h).reshape(x.shape)
+
+
+class Downsample(nnx.Module):
+    """A strided convolution that halves every side, rounded up."""
+
+    def __init__(self, channels: int, spatial: int, *, dtype: Any, rngs: nnx.Rngs):
+        self.conv = conv(channels, channels, spatial, stride=2, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map x [n, *sides, channels] to about half the sides."""
+        return self.conv(x)
+
+
+class Upsample(nnx.Module):
+    """Repeated numbers and a convolution, back to the sides before :class:`Downsample`."""
+
+    def __init__(self, channels: int, spatial: int, *, dtype: Any, rngs: nnx.Rngs):
+        self.conv = conv(channels, channels, spatial, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: jax.Array, sides: tuple[int, ...]) -> jax.Array:
+        """Map x with about half the sides to [n, *sides, channels]."""
+        for axis, side in enumerate(sides, 1):
+            x = jax.lax.slice_in_dim(jnp.repeat(x, 2, axis), 0, side, axis=axis)
+        return self.conv(x)

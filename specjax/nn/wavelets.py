@@ -10,36 +10,35 @@ its own convolution.
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 
+from specjax._core.checks import UserError
+
 Filter = tuple[float, ...]
 
 
 def check_wavelet(name: str) -> str:
-    """A name that PyWavelets has a filter bank for.
+    """Return the name if PyWavelets has a filter bank for it.
 
     Raises:
-      ValueError: for an unknown name, or a continuous wavelet.
+      UserError: for an unknown name, or a continuous wavelet.
     """
     import pywt
 
-    known = pywt.wavelist(kind="discrete")
-    if name in known:
-        return name
-    near = difflib.get_close_matches(str(name), known, n=1)
-    raise ValueError(
-        f"wavelet = {name!r} is unknown: give a discrete wavelet of PyWavelets, such as haar or "
-        "bior1.3" + (f"; did you mean {near[0]!r}?" if near else "")
-    )
+    if name not in pywt.wavelist(kind="discrete"):
+        raise UserError(
+            f"wavelet = {name!r} is unknown: give a discrete wavelet of PyWavelets, such as haar "
+            "or bior1.3"
+        )
+    return name
 
 
 def most_scales(sides: Sequence[int]) -> int:
-    """How often all sides can be halved (rounded up) before one of them is a single number.
+    """Return how often all sides can be halved (rounded up) before one of them is a single number.
 
     Example:
       >>> from specjax.nn.wavelets import most_scales
@@ -53,13 +52,13 @@ def check_scales(scales: int, sides: Sequence[int]) -> None:
     """Refuse more scales than samples have.
 
     Raises:
-      ValueError: naming the sides and how many scales they have.
+      UserError: naming the sides and how many scales they have.
     """
     most = most_scales(sides)
     if scales > most:
         remedy = f"give {most} at most" if most else "leave the term wavelet out"
         shape = " x ".join(map(str, sides))
-        raise ValueError(
+        raise UserError(
             f"wavelet_scales = {scales}: samples of {shape} have {most} scales (each halves the "
             f"sides): {remedy}"
         )
@@ -67,7 +66,7 @@ def check_scales(scales: int, sides: Sequence[int]) -> None:
 
 @functools.cache
 def filters(name: str) -> tuple[Filter, Filter]:
-    """The analysis filters (low pass, high pass), reversed: what is correlated with the signal."""
+    """Return the analysis filters (low pass, high pass), reversed as a correlation takes them."""
     import pywt
 
     wavelet = pywt.Wavelet(check_wavelet(name))
@@ -76,7 +75,7 @@ def filters(name: str) -> tuple[Filter, Filter]:
 
 
 def bands(x: jax.Array, wavelet: str, scales: int) -> list[tuple[jax.Array, ...]]:
-    """All sub-bands of x [n, *sides, channels], in the order of ``pywt.wavedec`` and ``wavedec2``.
+    """Return all sub-bands of x [n, *sides, channels], in the order of ``pywt.wavedec2``.
 
     Args:
       wavelet: a discrete wavelet of PyWavelets. scales: how often the sides are halved.
@@ -86,7 +85,7 @@ def bands(x: jax.Array, wavelet: str, scales: int) -> list[tuple[jax.Array, ...]
       side; horizontal, vertical and diagonal over two. Each is [n, *halved sides, channels].
 
     Raises:
-      ValueError: for an unknown wavelet, more scales than x has, or no whole number of them.
+      UserError: for an unknown wavelet, more scales than x has, or no whole number of them.
 
     Example:
       >>> from specjax.nn.wavelets import bands
@@ -94,7 +93,7 @@ def bands(x: jax.Array, wavelet: str, scales: int) -> list[tuple[jax.Array, ...]
       [[(2, 2)], [(2, 2), (2, 2), (2, 2)], [(3, 4), (3, 4), (3, 4)]]
     """
     check_scales(scales, x.shape[1:-1])
-    found: list[tuple[jax.Array, ...]] = []
+    by_scale: list[tuple[jax.Array, ...]] = []
     for _ in range(scales):
         parts = [x]
         for axis in range(1, x.ndim - 1):  # the first side changes most slowly
@@ -102,8 +101,8 @@ def bands(x: jax.Array, wavelet: str, scales: int) -> list[tuple[jax.Array, ...]
         if len(parts) == 4:  # [ll, lh, hl, hh] by (first, second) side; horizontal is hl
             parts = [parts[0], parts[2], parts[1], parts[3]]
         x, *details = parts
-        found.insert(0, tuple(details))
-    return [(x,), *found]
+        by_scale.insert(0, tuple(details))
+    return [(x,), *by_scale]
 
 
 def _halves(x: jax.Array, axis: int, both: tuple[Filter, Filter]) -> list[jax.Array]:

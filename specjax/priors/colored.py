@@ -77,7 +77,7 @@ class Colored:
 
     @functools.cached_property
     def held_out(self) -> Colored | None:
-        """The same of held-out data."""
+        """The prior of held-out data, under the same noise."""
         held_out = self.inner.held_out
         return None if held_out is None else Colored(held_out, self.noise)
 

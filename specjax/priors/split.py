@@ -18,7 +18,7 @@ P = TypeVar("P")
 
 
 @runtime_checkable
-class Dataset(Protocol):
+class DatasetLike(Protocol):
     """What a prior asks of a dataset, such as one by :func:`specjax.data.open`.
 
     Attributes:

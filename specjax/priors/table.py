@@ -15,7 +15,7 @@ from specjax.priors.gaussian import Gaussian
 from specjax.priors.mixture import Mixture
 from specjax.priors.prior import Prior
 from specjax.priors.scale_mixture import ScaleMixture
-from specjax.priors.split import Dataset
+from specjax.priors.split import DatasetLike
 
 
 class PriorKind(NamedTuple):
@@ -74,7 +74,7 @@ def prior_of(
     for name in options:
         if name not in known:
             raise UserError(f"{name} is no option of {kind!r}: it takes {', '.join(known)}")
-    if isinstance(data, Dataset):
+    if isinstance(data, DatasetLike):
         if data_range is not None:
             raise UserError("data_range is given, but a dataset has its own: leave it out")
         data_range, source = data.data_range, {**data.source, **(source or {})}

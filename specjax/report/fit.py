@@ -8,10 +8,10 @@ from typing import Any
 
 from specjax.files import numbers, plain
 from specjax.fitting.compare import MOST_STEPS, ComparedSchedule, Comparison
-from specjax.gaussian.losses import LOSSES
+from specjax.fitting.learned import LearnedResult
 from specjax.noise.whitening import ObliqueBasis
 from specjax.report.table import Column, Styles, Table
-from specjax.report.words import amplification_warning, with_options, wrote
+from specjax.report.words import amplification_warning, loss_title, with_options, wrote
 from specjax.spectra.spectrum import Spectrum
 
 _ALONG = "is taken along the directions of their generalised eigenproblem"
@@ -118,7 +118,7 @@ def noise_facts(spectrum: Spectrum, loss: str) -> dict[str, Any] | None:
     return {"name": noise.name, **document, **size, "metric": metric}
 
 
-def fit_state(fit: Any) -> str:
+def fit_state(fit: LearnedResult) -> str:
     """Say how a fit ended."""
     if not fit.finite:
         return "the loss is not finite: the schedule is the one that the fit started from"
@@ -130,7 +130,7 @@ def fit_state(fit: Any) -> str:
     )
 
 
-def denoiser_name(fit: Any) -> str:
+def denoiser_name(fit: LearnedResult) -> str:
     """Name the denoiser that a schedule was fitted to."""
     probed, error = fit.source.get("denoiser"), fit.nodes.denoiser_error
     name = "ideal" if probed is None else "probed"
@@ -150,7 +150,7 @@ def _title(comparison: Comparison, spectrum: Spectrum) -> str:
         f"{source.get('name', 'spectrum')} (d = {dimension:,}{samples})",
         with_options(fit.sampler, fit.sampler_options),
         fit.process,
-        f"{fit.loss}: {LOSSES[fit.loss].summary}",
+        loss_title(comparison.task.loss),
         *([] if denoiser == "ideal" else [f"denoiser: {denoiser}"]),
         *([] if spectrum.noise is None else [f"noise: {spectrum.noise.name}"]),
     ]
@@ -168,8 +168,8 @@ def _needed(row: ComparedSchedule) -> str:
 
 
 def _warning(comparison: Comparison) -> list[str]:
-    fit = comparison.learned
-    return amplification_warning(comparison.amplification, fit.loss, fit.nodes.denoiser_error)
+    error = comparison.learned.nodes.denoiser_error
+    return amplification_warning(comparison.amplification, comparison.task.loss, error)
 
 
 def _noise_lines(facts: dict[str, Any] | None) -> list[str]:

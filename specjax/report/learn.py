@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from specjax.files import plain
+from specjax.fitting.learned import LearnedResult
 from specjax.learning import TERMS, Verdict
 from specjax.learning.heuristics import AMPLIFIED
 from specjax.report.table import Column, Table, report_console
@@ -19,7 +20,7 @@ _FACTS = ("steps", "prior", "kept", "objective", "value", "train_value", "terms"
 
 
 def learned_json(
-    results: Sequence[Any], verdicts: Sequence[Verdict], amplifications: Sequence[float]
+    results: Sequence[LearnedResult], verdicts: Sequence[Verdict], amplifications: Sequence[float]
 ) -> dict[str, Any]:
     """Give the plans of the last rung, all of one noise, and every verdict for machines."""
     noise = results[0].noise
@@ -38,7 +39,7 @@ def learned_json(
 
 
 def print_learned(
-    results: Sequence[Any],
+    results: Sequence[LearnedResult],
     verdicts: Sequence[Verdict],
     amplifications: Sequence[float],
     written: Sequence[str],
@@ -73,7 +74,7 @@ def geometric_mean(value: Any, objective: Mapping[str, float]) -> Any:
 
 
 def _table(
-    result: Any, verdicts: Sequence[Verdict], priors: Sequence[str], amplification: float
+    result: LearnedResult, verdicts: Sequence[Verdict], priors: Sequence[str], amplification: float
 ) -> Table:
     values = {(one.plan, one.on): geometric_mean(one.value, one.objective) for one in verdicts}
     rows = [
@@ -120,7 +121,7 @@ def _worse_ones(values: Mapping[tuple[str, str], float], priors: Sequence[str]) 
     return lines
 
 
-def _warning(result: Any, amplification: float) -> list[str]:
+def _warning(result: LearnedResult, amplification: float) -> list[str]:
     """Warn where a network may not follow a plan that was not learned through it."""
     if result.prior == "network" or not amplification > AMPLIFIED:
         return []
@@ -131,7 +132,7 @@ def _warning(result: Any, amplification: float) -> list[str]:
     ]
 
 
-def _outcome(result: Any) -> str:
+def _outcome(result: LearnedResult) -> str:
     best = min(result.baselines, key=result.baselines.__getitem__)
     if result.kept != "learned":
         return f"no plan was better than {best}: the plan is that one"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from specjax.files import numbers, plain
+from specjax.gaussian.losses import LOSSES
 from specjax.report.table import Column, Table, report_console
 from specjax.report.words import amplification_warning, count, with_options, wrote
 
@@ -34,7 +35,7 @@ def print_recommendations(
     if not rows:
         return
     first = rows[0]
-    warning = amplification_warning(first.amplification, loss, first.denoiser_error)
+    warning = amplification_warning(first.amplification, LOSSES[loss], first.denoiser_error)
     sigmas = ", ".join(f"{x:.5g}" for x in np.asarray(first.schedule.sigmas))
     Table(
         "",

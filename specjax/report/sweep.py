@@ -21,7 +21,7 @@ from specjax.report.sweep_rows import (
     where,
 )
 from specjax.report.table import Column, Table, report_console
-from specjax.report.words import count, spread, wrote
+from specjax.report.words import count, loss_title, spread, wrote
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -146,7 +146,7 @@ def _loss_table(rows: pa.Table, loss: str, samplers: Sequence[dict[str, Any]]) -
     cells = [{one["steps"]: one for one in sampler["steps"]} for sampler in samplers]
     text = _ratio if medians else _loss_and_ratio
     return Table(
-        f"{name}{loss}: {LOSSES[loss].summary}; {what}",
+        f"{name}{loss_title(LOSSES[loss])}; {what}",
         [
             " and ".join(["sampler", *noise_columns(rows)[:1]]),
             *(Column(f"S = {s}", text, "right") for s in shown),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from specjax.fitting.compare import AMPLIFIED
-from specjax.gaussian.losses import LOSSES
+from specjax.gaussian.losses import Loss
 
 
 def count(number: int, one: str, several: str | None = None) -> str:
@@ -61,18 +61,23 @@ def wrote(paths: Iterable[str]) -> list[str]:
     return [f"wrote {names}"] if names else []
 
 
-def amplification_warning(ratio: float, loss: str, denoiser_error: Any) -> list[str]:
+def loss_title(loss: Loss) -> str:
+    """Write a loss with what it is, such as ``w2: squared 2-Wasserstein distance``."""
+    return f"{loss.name}: {loss.summary}" if loss.summary else loss.name
+
+
+def amplification_warning(ratio: float, loss: Loss, denoiser_error: Any) -> list[str]:
     """Warn in one line where a network may not follow a schedule, and say what helps.
 
     Args:
       ratio: the amplification, see :class:`specjax.fitting.compare.Comparison`.
-      loss: its name. denoiser_error: what the fit counted of the denoiser's error, or None.
+      denoiser_error: what the fit counted of the denoiser's error, or None.
     """
     if not ratio > AMPLIFIED:
         return []
-    can_count = denoiser_error is None and LOSSES[loss].counts_mean
+    remedy = "; --denoiser-error 0.1 counts them in the fit"
     return [
-        f"a network may not follow this schedule: independent errors of a denoiser count "
+        "a network may not follow this schedule: independent errors of a denoiser count "
         f"{ratio:.2g} times what they do along other schedules"
-        + ("; --denoiser-error 0.1 counts them in the fit" if can_count else "")
+        + (remedy if denoiser_error is None and loss.counts_mean else "")
     ]

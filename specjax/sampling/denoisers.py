@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import jax.numpy as jnp
 import numpy as np
 
-from specjax._core.arrays import Array, follows_the_rule, value
+from specjax._core.arrays import Array, follows_the_rule, namespace, value
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.spectra.response import wiener_gain
 from specjax.spectra.spectrum import Spectrum
@@ -28,7 +28,7 @@ class Denoiser(Protocol):
         """``E[x0 | x]`` [...] of ``x = alpha x0 + sigma eps`` [...]."""
 
 
-Network = Callable[..., Array]
+NetworkCall = Callable[..., Array]
 """``network(x, noise_level)``; what the level is, is said by the adapter's ``level``."""
 
 
@@ -110,12 +110,12 @@ class Adapted:
         class labels. formula: ``(network, x, alpha, sigma, *options) -> x0``.
     """
 
-    network: Network
+    network: NetworkCall
     formula: Callable[..., Array]
     options: tuple[Any, ...]
 
     def __call__(self, x: Array, alpha: Array, sigma: Array, *more: Any) -> Array:
-        """``E[x0 | x]``."""
+        """Estimate ``E[x0 | x]``."""
 
         def network(x: Array, level: Array) -> Array:
             return self.network(x, level, *more)
@@ -124,12 +124,14 @@ class Adapted:
 
 
 def logsnr_level(s: Array) -> Array:
-    """The default noise level given to a network: ``logsnr = -2 log s``."""
-    return -2 * jnp.log(s)
+    """Compute the default noise level given to a network: ``logsnr = -2 log s``."""
+    return -2 * namespace(s).log(s)
 
 
-def from_eps(network: Network, *, level: Callable[[Any], Any] = logsnr_level) -> Denoiser:
-    """A VP network that predicts the noise: ``x0 = (x - sigma eps) / alpha`` (2006.11239, eq. 15).
+def from_eps(network: NetworkCall, *, level: Callable[[Any], Any] = logsnr_level) -> Denoiser:
+    """Adapt a VP network that predicts the noise.
+
+    ``x0 = (x - sigma eps) / alpha`` (2006.11239, eq. 15).
 
     Args:
       network: ``(x_vp, level) -> eps``. level: from ``s = sigma / alpha`` to what the network is
@@ -138,35 +140,35 @@ def from_eps(network: Network, *, level: Callable[[Any], Any] = logsnr_level) ->
     return Adapted(network, _of_eps, (level,))
 
 
-def _of_eps(network: Network, x: Array, alpha: Array, sigma: Array, level: Any) -> Array:
+def _of_eps(network: NetworkCall, x: Array, alpha: Array, sigma: Array, level: Any) -> Array:
     s, scaled = sigma / alpha, x / alpha
-    return scaled - s * network(scaled / jnp.sqrt(1 + s**2), level(s))
+    return scaled - s * network(scaled / namespace(s).sqrt(1 + s**2), level(s))
 
 
-def from_v(network: Network, *, level: Callable[[Any], Any] = logsnr_level) -> Denoiser:
-    """A VP network that predicts ``v = alpha eps - sigma x0``: ``x0 = alpha x - sigma v``.
+def from_v(network: NetworkCall, *, level: Callable[[Any], Any] = logsnr_level) -> Denoiser:
+    """Adapt a VP network that predicts ``v = alpha eps - sigma x0``: ``x0 = alpha x - sigma v``.
 
     2202.00512, appendix D. Arguments as in :func:`from_eps`.
     """
     return Adapted(network, _of_v, (level,))
 
 
-def _of_v(network: Network, x: Array, alpha: Array, sigma: Array, level: Any) -> Array:
+def _of_v(network: NetworkCall, x: Array, alpha: Array, sigma: Array, level: Any) -> Array:
     s = sigma / alpha
-    alpha_vp = 1 / jnp.sqrt(1 + s**2)
+    alpha_vp = 1 / namespace(s).sqrt(1 + s**2)
     x_vp = x / alpha * alpha_vp
     return alpha_vp * x_vp - s * alpha_vp * network(x_vp, level(s))
 
 
 def edm_level(s: Array) -> Array:
-    """EDM's own noise level: ``log(s) / 4``."""
-    return jnp.log(s) / 4
+    """Compute EDM's own noise level: ``log(s) / 4``."""
+    return namespace(s).log(s) / 4
 
 
 def from_edm(
-    network: Network, *, sigma_data: float, level: Callable[[Any], Any] = edm_level
+    network: NetworkCall, *, sigma_data: float, level: Callable[[Any], Any] = edm_level
 ) -> Denoiser:
-    """EDM's preconditioned network F (2206.00364, eq. 7 and table 1).
+    """Adapt EDM's preconditioned network F (2206.00364, eq. 7 and table 1).
 
     Args:
       network: ``(c_in x, level) -> F``. sigma_data: standard deviation of the data.
@@ -176,9 +178,10 @@ def from_edm(
 
 
 def _of_edm(
-    network: Network, x: Array, alpha: Array, sigma: Array, level: Any, sigma_data: float
+    network: NetworkCall, x: Array, alpha: Array, sigma: Array, level: Any, sigma_data: float
 ) -> Array:
     s, scaled = sigma / alpha, x / alpha
     total = s**2 + sigma_data**2
-    skip, out = sigma_data**2 / total, s * sigma_data / jnp.sqrt(total)
-    return skip * scaled + out * network(scaled / jnp.sqrt(total), level(s))
+    root = namespace(s).sqrt(total)
+    skip, out = sigma_data**2 / total, s * sigma_data / root
+    return skip * scaled + out * network(scaled / root, level(s))

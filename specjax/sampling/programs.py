@@ -1,14 +1,18 @@
-"""Compiled forms of a denoiser: one call and all calls of a plan, for a batch of seeded samples.
+"""Compiled functions of a denoiser, kept as long as the denoiser lives and no longer.
 
-A form is compiled once per shape and kept as long as it can be used again: for callables by the
-object, which is not kept alive, for pytrees by their structure, with their arrays as arguments.
+A denoiser is a pytree: its arrays are arguments of what is compiled, so that one program serves all
+values of them; its other leaves (a closure is one) are referred to weakly, by identity. What is
+compiled cannot stand in a ``jax.jit`` of a module with the denoiser as a static argument: such a
+cache is global, and would hold the denoiser and the arrays it closes over for ever. Each
+:class:`Program` has jitted functions of its own, and it is dropped with the first of its leaves.
 """
 
 from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +21,10 @@ import numpy as np
 from specjax.noise.noise_spectrum import NoiseSpectrum, colored
 from specjax.sampling.sample import call_row, scan_rows
 from specjax.sampling.step import Row
+
+_MOST_PROGRAMS = 64
+_PROGRAMS: OrderedDict[Any, Program] = OrderedDict()
+"""The latest, by structure and leaves."""
 
 
 def drawn(
@@ -30,89 +38,120 @@ def drawn(
     return colored(noise, jax.vmap(of_sample)(keys))
 
 
-class Program(NamedTuple):
-    """The compiled forms of one denoiser; each compiles once per shape."""
+class Program:
+    """The compiled functions of one value: a denoiser, or a pytree that holds one."""
 
-    one_row: Callable[..., jax.Array]  # (arrays, labels, r, row, keys, k, noise, stochastic) -> r
-    all_rows: Callable[..., jax.Array]  # (arrays, labels, r, rows, keys, noise, stochastic) -> r
+    def __init__(self, rebuilt: Callable[[list[Any]], Any], watches: Sequence[Any] = ()) -> None:
+        self._rebuilt, self._watches = rebuilt, watches
+        self._compiled: dict[Callable[..., Any], Callable[..., Any]] = {}
 
+    def compiled(self, function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        """Compile ``function(value, *args)`` into a function of ``(arrays, *args)``.
 
-def _program(denoiser_of: Callable[[list[Any]], Callable[..., Any]]) -> Program:
-    def bound(arrays: list[Any], labels: Any) -> Callable[..., Any]:
-        denoise = denoiser_of(arrays)
-        if labels is None:
-            return denoise
-        return lambda x, alpha, sigma: denoise(x, alpha, sigma, labels)
+        Args:
+          function: one of a module, which is compiled once for this value and each shape.
+          options: those of ``jax.jit``; static arguments by name.
+        """
+        if function not in self._compiled:
+            rebuilt = self._rebuilt  # not self, which would then end with the next collection only
 
-    def one_row(
-        arrays: list[Any], labels: Any, r: jax.Array, row: Row, keys: jax.Array, k: Any,
-        noise: NoiseSpectrum | None, stochastic: bool,
-    ) -> jax.Array:  # fmt: skip
-        z = drawn(keys, k + 1, r.shape[2:], r.dtype, noise) if stochastic else None
-        return call_row(bound(arrays, labels), r, row, z)
+            @functools.wraps(function)
+            def of_arrays(arrays: list[Any], *args: Any, **named: Any) -> Any:
+                return function(rebuilt(arrays), *args, **named)
 
-    def all_rows(
-        arrays: list[Any], labels: Any, r: jax.Array, rows: Row, keys: jax.Array,
-        noise: NoiseSpectrum | None, stochastic: bool,
-    ) -> jax.Array:  # fmt: skip
-        def of_row(k: jax.Array) -> jax.Array:
-            return drawn(keys, k + 1, r.shape[2:], r.dtype, noise)
+            self._compiled[function] = jax.jit(of_arrays, **options)
+        return self._compiled[function]
 
-        return scan_rows(bound(arrays, labels), r, rows, of_row if stochastic else None)
+    @property
+    def one_row(self) -> Callable[..., jax.Array]:
+        """``(arrays, labels, r, row, keys, k, noise, stochastic) -> r``: one call."""
+        return self.compiled(one_row, static_argnames="stochastic", donate_argnames="r")
 
-    compiled = functools.partial(jax.jit, static_argnames="stochastic", donate_argnames="r")
-    return Program(compiled(one_row), compiled(all_rows))
-
-
-_PROGRAMS: weakref.WeakKeyDictionary[Any, Program] = weakref.WeakKeyDictionary()
-"""Of callables without arrays of their own, as long as they live."""
+    @property
+    def all_rows(self) -> Callable[..., jax.Array]:
+        """``(arrays, labels, r, rows, keys, noise, stochastic) -> r``: all calls as one scan."""
+        return self.compiled(all_rows, static_argnames="stochastic", donate_argnames="r")
 
 
-class Shell(NamedTuple):
-    """What is left of a denoiser without its arrays; hashable if the rest of it is."""
+def _labelled(denoise: Callable[..., Any], labels: Any) -> Callable[..., Any]:
+    if labels is None:
+        return denoise
+    return lambda x, alpha, sigma: denoise(x, alpha, sigma, labels)
 
-    structure: Any
-    rest: tuple[Any, ...]  # (type, leaf), as 1, 1.0 and True are equal; None where an array is
 
-    def __call__(self, arrays: list[Any]) -> Callable[..., Any]:
-        """The denoiser with arrays in their places."""
+def one_row(
+    denoise: Callable[..., Any], labels: Any, r: jax.Array, row: Row, keys: jax.Array, k: Any,
+    noise: NoiseSpectrum | None, stochastic: bool,
+) -> jax.Array:  # fmt: skip
+    """Make one call of a plan, of a batch of seeded samples."""
+    z = drawn(keys, k + 1, r.shape[2:], r.dtype, noise) if stochastic else None
+    return call_row(_labelled(denoise, labels), r, row, z)
+
+
+def all_rows(
+    denoise: Callable[..., Any], labels: Any, r: jax.Array, rows: Row, keys: jax.Array,
+    noise: NoiseSpectrum | None, stochastic: bool,
+) -> jax.Array:  # fmt: skip
+    """Make all calls of a plan as one scan, of a batch of seeded samples."""
+
+    def of_row(k: jax.Array) -> jax.Array:
+        return drawn(keys, k + 1, r.shape[2:], r.dtype, noise)
+
+    return scan_rows(_labelled(denoise, labels), r, rows, of_row if stochastic else None)
+
+
+def program_of(value: Any) -> tuple[Program, list[Any]]:
+    """Return the program of a denoiser (or of a pytree that holds one), and its arrays.
+
+    A value whose structure has no hash counts as one leaf, and its arrays as constants.
+    """
+    leaves, structure = jax.tree.flatten(value)
+    try:
+        hash(structure)
+    except TypeError:
+        leaves, structure = [value], jax.tree.structure(0)
+    references = [None if isinstance(x, _ARRAYS) else _reference(x) for x in leaves]
+    arrays = [x for x in leaves if isinstance(x, _ARRAYS)]
+
+    def rebuilt(arrays: list[Any]) -> Any:
         left = iter(arrays)
-        leaves = [next(left) if kept is None else kept[1] for kept in self.rest]
-        return jax.tree.unflatten(self.structure, leaves)
+        parts = [next(left) if refer is None else refer() for refer in references]
+        return jax.tree.unflatten(structure, parts)
 
-
-def split(denoise: Callable[..., Any]) -> tuple[Shell, list[Any]]:
-    """The shell of a denoiser, and its arrays: arguments of what is compiled, no constants."""
-    leaves, structure = jax.tree.flatten(denoise)
-    given = [isinstance(leaf, jax.Array | np.ndarray) for leaf in leaves]
-    rest = tuple(
-        None if array else (type(leaf), leaf) for leaf, array in zip(leaves, given, strict=True)
+    weak = [x for x, refer in zip(leaves, references, strict=True) if isinstance(refer, _WEAK)]
+    key = (
+        structure,
+        tuple(id(refer()) if isinstance(refer, _WEAK) else refer for refer in references),
     )
-    return Shell(structure, rest), [x for x, array in zip(leaves, given, strict=True) if array]
-
-
-def program_of(denoise: Callable[..., Any]) -> tuple[Program, list[Any]]:
-    """The program of a denoiser, and the arrays that it takes."""
-    shell, arrays = split(denoise)
-    if not arrays:
-        return _of_callable(denoise), []
     try:
-        return _of_shell(shell), arrays
-    except TypeError:  # something in it has no hash
-        return _of_callable(denoise), []
+        found = _PROGRAMS.pop(key, None)
+    except TypeError:  # a leaf has neither a hash nor a weak reference
+        return Program(rebuilt), arrays
+    if found is None:
+        # The program holds what drops it, so that neither outlives the other.
+        found = Program(rebuilt, [weakref.ref(x, lambda _: _PROGRAMS.pop(key, None)) for x in weak])
+    _PROGRAMS[key] = found
+    if len(_PROGRAMS) > _MOST_PROGRAMS:
+        _PROGRAMS.popitem(last=False)
+    return found, arrays
 
 
-_of_shell = functools.lru_cache(maxsize=32)(_program)
-"""One program for all denoisers of a shell, whatever is in their arrays."""
+_ARRAYS, _WEAK = (jax.Array, np.ndarray), weakref.ref
 
 
-def _of_callable(denoise: Callable[..., Any]) -> Program:
-    """One for this object, which it does not keep alive (nor its constants, once it is gone)."""
+class _Constant(NamedTuple):
+    """A leaf that cannot be referred to weakly, such as a number; 1 is not the same as True."""
+
+    kind: type
+    leaf: Any
+
+    def __call__(self) -> Any:
+        return self.leaf
+
+
+def _reference(leaf: Any) -> Any:
+    """Refer to a leaf, weakly where that can be; called, it gives the leaf."""
     try:
-        found = _PROGRAMS.get(denoise)
-        if found is None:
-            alive = weakref.ref(denoise)
-            found = _PROGRAMS[denoise] = _program(lambda _: alive())  # type: ignore[arg-type, return-value]
-        return found
-    except TypeError:  # it has no hash, or cannot be referred to weakly
-        return _program(lambda _: denoise)
+        return weakref.ref(leaf)
+    except TypeError:
+        return _Constant(type(leaf), leaf)

@@ -304,6 +304,12 @@ def sampler_of(given: str | SamplerLike, **options: Any) -> SamplerLike:
     return given(**options)
 
 
+def is_of_package(sampler: SamplerLike) -> bool:
+    """Tell the samplers of the package, with whatever options, from those of somebody else's."""
+    own = SAMPLERS.get(sampler.name)
+    return own is not None and getattr(sampler, "function", None) is own.function
+
+
 def options_of(sampler: SamplerLike) -> dict[str, Any]:
     """Return the options of a sampler, for tables and files."""
     return dict(getattr(sampler, "options", ()))

@@ -10,12 +10,11 @@ import numpy as np
 from scipy.special import expit
 
 from specjax._core import checks
-from specjax.gaussian.losses import LOSSES
 from specjax.gaussian.task import GaussianTask, TaskOptions
 from specjax.gaussian.transfer import transfer
 from specjax.report.figures import panels
 from specjax.report.figures.style import INK, LEARNED, learned_style, muted_style
-from specjax.report.words import count, with_options
+from specjax.report.words import count, loss_title, with_options
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.spectrum import Spectrum
 
@@ -100,7 +99,7 @@ def fit_figure(
     )  # fmt: skip
     _draw_ratios(ratio, lines, resolved)
     _draw_losses(losses, lines, steps, over_steps or {})
-    losses.set_ylabel(f"{loss}: {LOSSES[loss].summary}")
+    losses.set_ylabel(loss_title(resolved.loss))
     labels = [f"{one.name}  ({_number(one.loss, 3)})" for one in lines]
     handles = power.get_legend_handles_labels()[0]
     legend = panels.legend_below(figure, handles, labels, f"schedule (its {loss} at S = {steps})")
@@ -169,7 +168,7 @@ def _draw_losses(
             markeredgecolor="white", linestyle="none", label="_fitted", gid="fitted",
         )  # fmt: skip
     panels.log_ticks(axes.yaxis)
-    panels.count_ticks(axes, [steps, *(s for curve in over_steps.values() for s in curve)])
+    panels.log_ticks(axes.xaxis, [steps, *(s for curve in over_steps.values() for s in curve)])
     axes.set_title(f"Loss over steps (★ fitted here, S = {steps})")
     axes.set_xlabel("number of steps S")
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from specjax._core.checks import UserError
 from specjax.files.samples import grid
+from specjax.fitting.learned import LearnedResult
 from specjax.report.figures import panels
 from specjax.report.figures.style import (
     GUIDE,
@@ -36,7 +37,7 @@ _LIMIT = "Gaussian limit"
 
 @panels.styled
 def learn_figure(
-    results: Sequence[Any],
+    results: Sequence[LearnedResult],
     heuristics: Mapping[str, NoiseSchedule] | None = None,
     limits: Mapping[int, float] | None = None,
     samples: Mapping[str, np.ndarray] | None = None,
@@ -80,14 +81,15 @@ def learn_figure(
         _draw_over_steps(values, results, limits or {})
     else:
         _draw_values(values, result, (limits or {}).get(result.steps))
-    legend = panels.legend_below(parts[0], *levels.get_legend_handles_labels(), "levels")
+    handles, names = levels.get_legend_handles_labels()
+    legend = panels.legend_below(parts[0], handles, names, "levels")
     legend.get_texts()[0].set_fontweight("bold")
     if arrays:
         _draw_samples(parts[1], arrays)
     return figure
 
 
-def _title(results: Sequence[Any], result: Any) -> str:
+def _title(results: Sequence[LearnedResult], result: LearnedResult) -> str:
     """Name data, calls, what was learned through what, and under which noise."""
     steps = sorted(one.steps for one in results)
     several = f" (one of S = {steps[0]} to {steps[-1]})" if len(steps) > 1 else ""
@@ -99,7 +101,7 @@ def _title(results: Sequence[Any], result: Any) -> str:
     )
 
 
-def _result_of(results: Sequence[Any], shown: int | None) -> Any:
+def _result_of(results: Sequence[LearnedResult], shown: int | None) -> LearnedResult:
     """Choose the plan of the first three panels."""
     steps = [one.steps for one in results]
     if not steps:
@@ -111,12 +113,12 @@ def _result_of(results: Sequence[Any], shown: int | None) -> Any:
     return results[-1 if shown is None else steps.index(shown)]
 
 
-def _values_label(result: Any) -> str:
+def _values_label(result: LearnedResult) -> str:
     terms = [name for name, weight in result.objective.items() if weight]
     return terms[0] if len(terms) == 1 else f"geometric mean of {', '.join(terms)}"
 
 
-def _draw_corrections(axes: Axes, result: Any) -> None:
+def _draw_corrections(axes: Axes, result: LearnedResult) -> None:
     """Draw what each step does with the answers, beside DDIM's zeros."""
     axes.set_title("Corrections of the steps (0: DDIM)")
     by = result.corrections
@@ -144,7 +146,7 @@ def _draw_corrections(axes: Axes, result: Any) -> None:
     _legend_above(axes)
 
 
-def _draw_history(axes: Axes, result: Any) -> None:
+def _draw_history(axes: Axes, result: LearnedResult) -> None:
     """Draw values in learning and held out, and that of the best heuristic plan."""
     axes.set_title("While learning")
     history = geometric_mean(np.reshape(result.history, (-1, 2)), result.objective)
@@ -168,7 +170,7 @@ def _draw_history(axes: Axes, result: Any) -> None:
     _legend_above(axes)
 
 
-def _draw_values(axes: Axes, result: Any, limit: float | None) -> None:
+def _draw_values(axes: Axes, result: LearnedResult, limit: float | None) -> None:
     """Draw held-out values of the plan and the best heuristic ones of the same S, ranked."""
     best = sorted(result.baselines.items(), key=lambda one: one[1])[:_MOST_HEURISTICS]
     values = {
@@ -184,23 +186,18 @@ def _draw_values(axes: Axes, result: Any, limit: float | None) -> None:
             [value], [y], color=LEARNED if name == "learned" else GUIDE, markersize=8, zorder=5,
             marker="^" if name == _LIMIT else "o", linestyle="none", label=name,
         )  # fmt: skip
-    axes.margins(x=0.1)
-    middle = np.log(axes.get_xlim()).mean()
-    for y, (name, value) in enumerate(ranking):
-        left = np.log(value) > middle  # where there is room for the name
-        axes.annotate(
-            shortened(name, 32), (value, y), xytext=(-9 if left else 9, 0),
-            textcoords="offset points", ha="right" if left else "left", va="center", fontsize=8.5,
-            color=INK, fontweight="bold" if name == "learned" else "normal",
-        ).set_in_layout(False)  # fmt: skip
-    axes.set_yticks([])
+    axes.set_yticks(range(len(ranking)), [shortened(name, 24) for name, _ in ranking])
+    axes.get_yticklabels()[list(dict(ranking)).index("learned")].set_fontweight("bold")
     axes.set_ylim(len(values) - 0.5, -0.5)
+    axes.margins(x=0.1)
     axes.set_xlabel(_values_label(result))
     axes.set_title(f"Held out, S = {result.steps}")
     panels.log_ticks(axes.xaxis)
 
 
-def _draw_over_steps(axes: Axes, results: Sequence[Any], limits: Mapping[int, float]) -> None:
+def _draw_over_steps(
+    axes: Axes, results: Sequence[LearnedResult], limits: Mapping[int, float]
+) -> None:
     """Draw held-out values over S: learned, the best heuristic, the limit."""
     ordered = sorted(results, key=lambda one: one.steps)
     learned = {one.steps: geometric_mean(one.value, one.objective) for one in ordered}

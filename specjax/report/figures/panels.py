@@ -89,35 +89,32 @@ def whole_numbers(axes: Axes, label: str) -> None:
     axes.margins(x=0.03)
 
 
-def count_ticks(axes: Axes, counts: Sequence[int] | np.ndarray) -> None:
-    """Give a logarithmic x axis of counts round numbers within their range."""
-    from matplotlib.ticker import FixedLocator, NullLocator
+def log_ticks(axis: Any, counts: Sequence[int] | np.ndarray | None = None) -> None:
+    """Give a logarithmic axis plain round numbers, or powers of ten over three decades or more.
 
-    every = np.unique(counts)
-    low, high = every[0], every[-1]
-    between = (1,) if high > 1000 * low else (1, 2, 5)
-    inside = [m * 10**p for p in range(7) for m in between if low <= m * 10**p <= high]
-    if len(inside) < 3:
-        inside = [every[i] for i in spread(every.size, 4)]
-    axes.xaxis.set_major_locator(FixedLocator([float(x) for x in inside]))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+    Args:
+      counts: the whole numbers that are drawn, where the axis is one of counts.
+    """
+    from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, NullLocator
 
-
-def log_ticks(axis: Any) -> None:
-    """Give a logarithmic axis powers of ten, or plain numbers between them where there are few."""
-    from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter
-
-    low, high = sorted(axis.get_view_interval())
+    low, high = sorted(axis.get_view_interval()) if counts is None else (min(counts), max(counts))
     axis.set_minor_formatter(NullFormatter())
-    if high >= 1000 * low:
+    if counts is not None:
+        axis.set_minor_locator(NullLocator())
+    elif high >= 1000 * low:
         return
-    between = (1, 2, 5) if high > 12 * low else (1, 1.5, 2, 3, 5, 7)
+    fine = counts is None and high <= 12 * low
+    between = (1, 1.5, 2, 3, 5, 7) if fine else (1, 2, 5) if high < 1000 * low else (1,)
     first = math.floor(math.log10(low))
-    ticks = [m * 10.0 ** (first + p) for p in range(4) for m in between]
-    if sum(low <= x <= high for x in ticks) < 2:
-        ticks = [float(x) for x in MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high)]
-    axis.set_major_locator(FixedLocator([x for x in ticks if low <= x <= high]))
+    ticks = [m * 10.0 ** (first + p) for p in range(8) for m in between]
+    ticks = [x for x in ticks if low <= x <= high]
+    if counts is not None and len(ticks) < 3:
+        every = sorted(set(counts))
+        ticks = [float(every[i]) for i in spread(len(every), 4)]
+    elif len(ticks) < 2:
+        even = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high)
+        ticks = [float(x) for x in even if low <= x <= high]
+    axis.set_major_locator(FixedLocator(ticks))
     axis.set_major_formatter(lambda x, _: f"{x:.6g}")
 
 

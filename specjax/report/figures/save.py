@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from specjax._core.checks import UserError
-from specjax.files import write_atomically
+from specjax.files import check_folder, write_atomically
 from specjax.report.figures.style import RC
 
 if TYPE_CHECKING:
@@ -24,15 +24,11 @@ def check_path(path: str | os.PathLike[str]) -> Path:
     Raises:
       UserError: if it cannot.
     """
-    path = Path(path)
-    if path.suffix.lower().lstrip(".") not in _METADATA:
+    suffix = Path(path).suffix
+    if suffix.lower().lstrip(".") not in _METADATA:
         known = ", ".join(f".{one}" for one in _METADATA)
-        raise UserError(f"figure {str(path)!r} has the suffix {path.suffix!r}: give {known}")
-    if path.is_dir():
-        raise UserError(f"figure {str(path)!r} is a folder: give a file name")
-    if not path.parent.is_dir():
-        raise UserError(f"the folder of the figure {str(path)!r} does not exist: make it first")
-    return path
+        raise UserError(f"figure {str(path)!r} has the suffix {suffix!r}: give {known}")
+    return check_folder(path)
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:

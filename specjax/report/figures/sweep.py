@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import textwrap
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from specjax.report.sweep_rows import (
     select,
     where,
 )
-from specjax.report.words import count, shortened
+from specjax.report.words import count, loss_title, shortened
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -76,7 +77,7 @@ def sweep_figure(table: pa.Table) -> Figure:
         _draw_losses(axes, chosen, name, loss)
         axes.set_title(_panel_title(name, chosen.exponents[name], width / across))
         if i % across == 0 or (len(chosen.losses) > 1 and not by_row):
-            axes.set_ylabel(textwrap.fill(f"{loss}: {LOSSES[loss].summary}", 34))
+            axes.set_ylabel(textwrap.fill(loss_title(LOSSES[loss]), 34))
         if i + across >= len(cells):
             axes.set_xlabel(_calls_label(chosen))
     for axes in places[len(cells) :]:
@@ -134,7 +135,7 @@ def _draw_losses(axes: Axes, chosen: Selection, name: str, loss: str) -> None:
         axes.plot(cost[best], value[best], zorder=2, gid="front", label="_front", **_HALO)
     cost = calls(chosen.rows)
     axes.set_xlim(cost.min() / 1.12, cost.max() * 1.12)
-    panels.count_ticks(axes, cost)
+    panels.log_ticks(axes.xaxis, cost)
     panels.log_ticks(axes.yaxis)
 
 
@@ -187,13 +188,15 @@ def _draw_all_levels(figure: Any, chosen: Selection) -> None:
     axes = figure.subplots()
     colours = _colours(list(chosen.exponents.values()))
     many = len(chosen.exponents) > MOST_NAMES
-    for name in (name for name in chosen.exponents if name in levels):
+    for name, marker in zip(chosen.exponents, itertools.cycle(_MARKERS)):
+        if name not in levels:
+            continue
         finite = np.isfinite(levels[name])
         exponent = chosen.exponents[name]
         axes.plot(
             np.linspace(0, 1, finite.size)[finite], levels[name][finite], label=name, zorder=4,
             color=colours.to_rgba(exponent) if math.isfinite(exponent) else GUIDE,
-            marker="" if many or finite.size > 40 else "o", markersize=4.5,
+            marker="" if many or finite.size > 40 else marker, markersize=5,
             markeredgecolor="white", markeredgewidth=0.6, linewidth=1.1 if many else 2.0,
         )  # fmt: skip
     axes.set_xlim(-0.01, 1.01)

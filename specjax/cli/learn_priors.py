@@ -1,0 +1,189 @@
+"""The priors of ``specjax learn``: of DATA, or of a RUN's data and its network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import tyro
+
+from specjax import data as datasets
+from specjax import files
+from specjax._core import checks, distributed
+from specjax._core.checks import UserError
+from specjax.cli.console import progress, status
+from specjax.cli.data import Reading, remark_on_skipped
+from specjax.cli.runs import data_of_run, open_run
+from specjax.cli.runs import is_run as is_run_folder
+from specjax.files.forward_noise import ForwardNoise
+from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.spectra.spectrum import Spectrum
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
+    from specjax.nn.run import Run
+    from specjax.priors import Prior
+
+NETWORK = "network"
+_OF_RUN = ("probed", NETWORK)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorOptions:
+    """The priors that plans are learned through."""
+
+    data: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA|RUN")]] = tyro.MISSING
+    """built-in set (digits, patches), tfds:NAME[/CONFIG][:SPLIT], .npy/.npz file of samples
+    [N, ...], folder of images or of sound, a spectrum file, or a run folder by 'specjax train'"""
+    reading: Reading = field(default_factory=Reading)
+    forward: ForwardNoise = field(default_factory=ForwardNoise)
+    prior: tuple[str, ...] = ()
+    """one or several priors, from the least to the most that is known, of gaussian, scale_mixture,
+    mixture, empirical and, of a run, probed (its network as 'specjax probe' sees it) and network;
+    plans of the last one are written; by default gaussian empirical, and network for a run"""
+    against: str | None = None
+    """the data of a run, as DATA; by default the built-in set that it was trained on"""
+    held_out: float = 0.5
+    """the part of the data by which plans are judged, and with which none is learned"""
+    kernel_width: float | None = None
+    """of the empirical prior; by default what makes the held-out data most likely"""
+    step: str = "best"
+    """of a run, which checkpoint: best, last, or the number of its step"""
+    samples: int = 16
+    """of a run, how many samples of each plan the picture shows"""
+    devices: int | None = None
+    """of a run, over how many devices the noises are cut, by default all (a CPU is cut into that
+    many)"""
+
+    @property
+    def seed(self) -> int:
+        """The seed of the command."""
+        return self.reading.seed
+
+    def check(self) -> None:
+        """Refuse what can be refused before anything is read."""
+        from specjax.priors import PRIORS
+
+        checks.whole_number("samples", self.samples)
+        for name in self.prior:
+            checks.one_of("prior", name, (*PRIORS, *_OF_RUN))
+        if len(set(self.prior)) < len(self.prior):
+            raise UserError(f"prior = {' '.join(self.prior)}: name each prior once")
+        self.forward.check()
+        if is_run(self.data):
+            if not self.forward.white:
+                raise UserError(
+                    f"noise: {self.data} is a run, which knows the noise that it was trained with: "
+                    "leave the options of the noise out"
+                )
+            if NETWORK in self.prior[:-1]:
+                raise UserError(f"prior = {' '.join(self.prior)}: name the network last")
+            return
+        for name in _OF_RUN:
+            if name in self.prior:
+                raise UserError(f"prior = {name}: {self.data} is no run folder by 'specjax train'")
+        for name in ("against", "devices"):
+            if getattr(self, name) is not None:
+                raise UserError(f"{name} applies to a run, {self.data} is none: leave it out")
+
+
+def is_run(name: str) -> bool:
+    """Tell a run; a built-in set goes before a folder of its name (``./digits``)."""
+    return name not in datasets.BUILTIN and is_run_folder(name)
+
+
+class Curriculum(NamedTuple):
+    """The priors, the run of the network, and the devices over which its noises are cut."""
+
+    priors: list[Prior]
+    run: Run | None = None
+    mesh: Mesh | None = None
+
+    @property
+    def last(self) -> Prior:
+        """The prior whose plans are written."""
+        return self.priors[-1]
+
+
+def curriculum_of(options: PriorOptions) -> Curriculum:
+    """Make the priors, with progress."""
+    if is_run(options.data):
+        return _of_run(options)
+    if files.is_spectrum(options.data):
+        return _of_spectrum(options)
+    opened = options.reading.open(options.data)
+    options.forward.spectrum(tuple(opened.source["shape"]))  # refused before anything is read
+    whole = _whole(options, opened)
+    noise = options.forward.spectrum(tuple(whole.source["shape"]))
+    if noise is not None and noise.basis == "data":  # the eigenbasis of all data, for every prior
+        with status("the eigenbasis of the data"):
+            noise = replace(noise, own=whole.spectrum().basis)
+    names = options.prior or ("gaussian", "empirical")
+    return Curriculum([_of_data(options, name, whole, noise) for name in names])
+
+
+def _of_spectrum(options: PriorOptions) -> Curriculum:
+    from specjax.learning.settings import prior_from
+
+    if options.prior not in ((), ("gaussian",)):
+        raise UserError(
+            f"prior = {' '.join(options.prior)}: of {options.data}, a spectrum file, only gaussian "
+            "is known; give the data"
+        )
+    spectrum = files.load(options.data)
+    assert isinstance(spectrum, Spectrum)
+    return Curriculum([prior_from(spectrum, options.forward.on(spectrum))])
+
+
+def _of_run(options: PriorOptions) -> Curriculum:
+    if options.devices is not None:
+        distributed.use_all_cores(options.devices)
+    run = open_run(options.data, options.step)
+    names = options.prior or ("gaussian", "empirical", NETWORK)
+    whole = None
+    if names != (NETWORK,):
+        opened = data_of_run(run, options.data, options.against, options.reading)
+        whole = _whole(options, opened)
+    priors = [_of_name(options, name, whole, run) for name in names]
+    mesh = distributed.local_mesh(options.devices)
+    return Curriculum(priors, run, mesh if mesh.size > 1 else None)
+
+
+def _of_name(options: PriorOptions, name: str, whole: datasets.Dataset | None, run: Run) -> Prior:
+    """Make a prior of a run."""
+    from specjax.gaussian.probe import probe
+    from specjax.learning.settings import prior_from
+    from specjax.priors import Gaussian, Network
+
+    if name == NETWORK:
+        about = {**run.source, "run": options.data, "step": int(run.step)}
+        return Network(run.denoiser(), run.shape, run.effective, source=about, noise=run.noise)
+    assert whole is not None
+    if name != "probed":
+        return _of_data(options, name, whole, run.noise)
+    samples = datasets.rescaled(whole.samples, whole.data_range)
+    with progress("probing", "answers", long=True) as update:
+        probed = probe(run.denoiser(), samples, run.effective, seed=options.seed, progress=update)
+    return prior_from(Gaussian(probed.spectrum, response=probed))
+
+
+def _whole(options: PriorOptions, opened: datasets.Dataset) -> datasets.Dataset:
+    """Read all samples into one array."""
+    with progress("data", "samples", long=True) as update:
+        collected = datasets.collect(opened, progress=update)
+    remark_on_skipped(opened, options.reading)
+    return replace(opened, samples=collected.samples)
+
+
+def _of_data(
+    options: PriorOptions, name: str, whole: datasets.Dataset, noise: NoiseSpectrum | None
+) -> Prior:
+    """Make a prior of data."""
+    from specjax.priors import prior_of
+
+    more: dict[str, Any] = {"held_out": options.held_out, "seed": options.seed, "noise": noise}
+    if name == "empirical":
+        more["kernel_width"] = options.kernel_width
+    with status(f"what is known of the data: {name}"):
+        return prior_of(name, whole, **more)

@@ -1,0 +1,127 @@
+"""A curriculum: plans of several steps through several priors, each from the ones before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Unpack
+
+from specjax._core import checks
+from specjax._core.checks import UserError
+from specjax.fitting.learned import LearnedResult
+from specjax.learning.learn import learn_with
+from specjax.learning.objective import value_of_plan
+from specjax.learning.objectives import TeacherProgress, objectives_of
+from specjax.learning.optimise import Progress
+from specjax.learning.settings import LearnOptions, LearnSettings, prior_from
+from specjax.noise.noise_spectrum import check_noise
+from specjax.priors.prior import Prior, prior_noise
+
+
+class Verdict(NamedTuple):
+    """What a plan is worth through some prior, held out.
+
+    ``plan`` is the kind of prior that it was learned on, or the name of a heuristic plan; ``on``
+    the prior that judges, by ``objective`` (the weights of its terms).
+    """
+
+    steps: int
+    plan: str
+    on: str
+    value: float
+    objective: Mapping[str, float]
+
+
+def learn_all(
+    priors: Sequence[Any],
+    steps: Sequence[int],
+    *,
+    start: Sequence[LearnedResult] = (),
+    known: Mapping[int, LearnedResult] | None = None,
+    learned: Callable[[LearnedResult], None] | None = None,
+    progress: Progress | None = None,
+    teacher_progress: TeacherProgress | None = None,
+    **options: Unpack[LearnOptions],
+) -> list[LearnedResult]:
+    """Learn plans of every S through every prior.
+
+    A plan starts from the best of the heuristics, the plan of the prior before, and that of fewer
+    steps through its own prior.
+
+    Args:
+      priors: as :func:`learn` takes them, from the least to the most that is known of the data.
+      steps: one or several S. start: more plans to start from.
+      known: plans of the last prior that need not be learned again, by S; the priors before are
+        left out there.
+      learned: called with each plan as it is learned. progress, teacher_progress: of each plan.
+      options: of :func:`learn`; objective, data, n, batch, mesh and cache go to the last prior, the
+        others take their own.
+
+    Returns:
+      The plans, S by S and prior by prior, the known ones among them.
+
+    Example:
+      >>> priors = [sx.Spectrum.power_law(16, 2.0)]
+      >>> [result.steps for result in sx.learn_all(priors, [2, 3])]
+      [2, 3]
+    """
+    stages = _stages(priors, LearnSettings.resolve(**options))
+    if not steps:
+        raise UserError("steps: give at least one")
+    results: list[LearnedResult] = []
+    before: dict[int, LearnedResult] = {}  # of fewer steps, by the prior's number
+    for count in sorted({checks.whole_number("steps", one) for one in steps}):
+        if known and count in known:
+            before[len(stages) - 1] = known[count]
+            results.append(known[count])
+            continue
+        below: list[LearnedResult] = []
+        for number, (prior, settings) in enumerate(stages):
+            fewer = [before[number]] if number in before else []
+            starts = [*below, *fewer, *start]
+            result = learn_with(settings, prior, count, starts, progress, teacher_progress)
+            before[number], below = result, [result]
+            results.append(result)
+            if learned:
+                learned(result)
+    return results
+
+
+def verdicts(
+    results: Sequence[LearnedResult], priors: Sequence[Any], **options: Unpack[LearnOptions]
+) -> list[Verdict]:
+    """Judge every plan on every prior, beside the best heuristic of the prior.
+
+    Args:
+      results, priors, options: of :func:`learn_all`.
+
+    Raises:
+      UserError: for a plan that was learned for another noise than a prior is under.
+    """
+    stages = _stages(priors, LearnSettings.resolve(**options))
+    if not results:
+        raise UserError("results: give at least one plan")
+    for one in results:
+        for prior, _ in stages:
+            where = f"the prior {prior.kind}"
+            check_noise(one.noise, prior_noise(prior), what="the plan", where=where)
+    judged = []
+    for prior, settings in stages:
+        settings = settings.for_prior(prior, results[0].plan.stochastic)
+        objectives, weights = objectives_of(prior, settings), dict(settings.objective)
+        with objectives.precision():
+            for one in results:
+                value = value_of_plan(objectives.held_out, one.plan)
+                judged.append(Verdict(one.steps, one.prior, prior.kind, value, weights))
+        for one in results:
+            if one.prior == prior.kind and one.baselines:
+                name = min(one.baselines, key=one.baselines.__getitem__)
+                judged.append(Verdict(one.steps, name, prior.kind, one.baselines[name], weights))
+    return judged
+
+
+def _stages(priors: Sequence[Any], settings: LearnSettings) -> list[tuple[Prior, LearnSettings]]:
+    """Return each prior with its settings."""
+    known = [prior_from(one, settings.noise) for one in priors]
+    if not known:
+        raise UserError("priors: give at least one")
+    return [(one, settings.below()) for one in known[:-1]] + [(known[-1], settings)]

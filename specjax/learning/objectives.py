@@ -1,0 +1,192 @@
+"""The two objectives of learning: on training noise, and on noise (and data) held out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from specjax._core.arrays import Array
+from specjax._core.checks import UserError
+from specjax.gaussian.modes import Modes
+from specjax.gaussian.task import GaussianTask
+from specjax.learning.energy_distance import mean_pairwise_distance
+from specjax.learning.objective import PlanObjective
+from specjax.learning.settings import LearnSettings
+from specjax.learning.teacher import teacher_solutions
+from specjax.noise.noise_spectrum import colored
+from specjax.priors.prior import Prior, as_denoiser, prior_noise
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
+TeacherProgress = Callable[[str], Callable[[int, int], None]]
+"""Given what is solved, returns what is called with the teacher's steps (done, of all)."""
+
+TRAINING, HELD_OUT = "training noise", "held-out noise"
+_STREAMS = (TRAINING, HELD_OUT, f"other {TRAINING}", f"other {HELD_OUT}")
+"""What noise is drawn for; the number is part of its seed."""
+
+
+class Objectives(NamedTuple):
+    """What a plan is learned on, and what decides.
+
+    Attributes:
+      training, held_out: the objectives. teacher: steps and accuracy of each teacher's solutions.
+    """
+
+    training: PlanObjective
+    held_out: PlanObjective
+    teacher: dict[str, Any]
+
+    @property
+    def exact(self) -> bool:
+        """Whether all is in closed form, in float64."""
+        return self.training.denoise is None
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype of parameters and levels."""
+        return np.float64 if self.exact else np.float32
+
+    def precision(self) -> contextlib.AbstractContextManager[Any]:
+        """Compute in float64 where all is in closed form."""
+        return jax.enable_x64(True) if self.exact else contextlib.nullcontext()
+
+
+def objectives_of(
+    prior: Prior, settings: LearnSettings, progress: TeacherProgress | None = None
+) -> Objectives:
+    """Make both objectives, with the teacher's solutions where they are asked for.
+
+    Args:
+      settings: those for this prior.
+
+    Raises:
+      UserError: if a term cannot be computed, or the teacher has not converged.
+    """
+    aside, about = prior.held_out or prior, dict[str, Any]()
+    modes, data = [_modes(one, settings) for one in (prior, aside)], _halves(settings, prior, aside)
+    training = _objective(prior, modes[0], data[0], settings, TRAINING, about, progress)
+    held_out = _objective(aside, modes[1], data[1], settings, HELD_OUT, about, progress)
+    return Objectives(training, held_out, about)
+
+
+def _modes(prior: Prior, settings: LearnSettings) -> Modes | None:
+    """Resolve the spectrum of the transfer term into the nodes that stand for it."""
+    if "transfer" not in dict(settings.objective):
+        return None
+    if prior.spectrum is None:
+        raise UserError("objective 'transfer' needs the spectrum of the data: the prior has none")
+    inner = getattr(prior, "inner", prior)  # of a prior under a noise
+    response = getattr(inner, "response", None)
+    return GaussianTask.resolve(prior.spectrum, loss=settings.loss, denoiser=response).nodes
+
+
+def _halves(
+    settings: LearnSettings, prior: Prior, aside: Prior
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Split data into those to learn on and those held out, each in its prior's coordinates."""
+    if settings.data is None or "energy" not in dict(settings.objective):
+        return None, None
+    count = len(settings.data)
+    if count < 4:  # two in each half
+        raise UserError(f"data has {count} samples: an energy distance needs at least 4")
+    order = np.random.default_rng(settings.seed).permutation(count)
+    training, held_out = settings.data[order[: count // 2]], settings.data[order[count // 2 :]]
+    return _projected(prior, training), _projected(aside, held_out)
+
+
+def _projected(prior: Prior, data: np.ndarray) -> np.ndarray:
+    """Project samples [n, *shape] to a prior's coordinates."""
+    try:
+        own = np.asarray(prior.project(data), np.float32)
+    except (TypeError, ValueError):  # of a basis, for another number of pixels
+        own = None
+    if own is None or own.shape[1:] != prior.shape:
+        raise UserError(
+            f"data has samples of shape {data.shape[1:]}, which is not what the prior is of: give "
+            "samples in the data's own space"
+        )
+    if not np.isfinite(own).all():
+        raise UserError("data has NaN or infinite values: leave these samples out")
+    return own
+
+
+def _objective(
+    prior: Prior, modes: Modes | None, data: Array | None, settings: LearnSettings, name: str,
+    about: dict[str, Any], progress: TeacherProgress | None,
+) -> PlanObjective:  # fmt: skip
+    names = dict(settings.objective)
+    samples = bool({"teacher", "energy"} & names.keys())
+    place = _placement(settings.mesh)
+    keys = jax.random.split(_key(settings, name, 1), settings.n if samples else 0)
+
+    def on_every_device(x: Any) -> Any:
+        return place(x, whole=True) if isinstance(x, jax.Array | np.ndarray) else x
+
+    # An object that is no pytree is one leaf of the objective, and has to stay the same object.
+    denoise = prior if jax.tree_util.all_leaves([prior]) else as_denoiser(prior)
+    objective = PlanObjective(
+        denoise=jax.tree.map(on_every_device, denoise) if samples else None,
+        noise=place(_noise(prior, settings, name)) if samples else np.zeros((0, 1), np.float32),
+        keys=place(keys),
+        target=None,
+        data=None,
+        data_spread=None,
+        modes=modes,
+        weights=settings.objective,
+        loss=settings.loss,
+        batch=settings.batch,
+        call_by_call=samples and prior.kind == "network" and jax.default_backend() == "cpu",
+        forward=jax.tree.map(on_every_device, prior_noise(prior)) if samples else None,
+    )
+
+    def solved(objective: PlanObjective, name: str) -> np.ndarray:
+        update = progress(f"fine solutions, {name}") if progress else None
+        found = teacher_solutions(prior, objective, settings, update)
+        about[name] = {"steps": found.steps, "change": found.change}
+        return found.samples
+
+    if "teacher" in names:
+        objective = replace(objective, target=place(solved(objective, name)))
+    if "energy" in names:
+        if data is None:
+            name = f"other {name}"
+            other = replace(objective, noise=place(_noise(prior, settings, name)))
+            data = solved(other, name)
+        data = place(data, whole=True)
+        objective = replace(objective, data=data, data_spread=mean_pairwise_distance(data))
+    return objective
+
+
+def _key(settings: LearnSettings, name: str, what: int) -> jax.Array:
+    """Make the key of the noise to start from (0), or of that of the steps (1)."""
+    seed = np.random.SeedSequence((settings.seed, _STREAMS.index(name), what))
+    return jax.random.key(np.uint32(seed.generate_state(1)[0]))
+
+
+def _noise(prior: Prior, settings: LearnSettings, name: str) -> jax.Array:
+    shape = (settings.n, *prior.shape)
+    white = jax.random.normal(_key(settings, name, 0), shape, jnp.float32)
+    return colored(prior_noise(prior), white)
+
+
+def _placement(mesh: Mesh | None) -> Callable[..., Any]:
+    """Return what puts an array on the devices, cut along its first axis or whole."""
+    from jax.sharding import NamedSharding, PartitionSpec
+
+    def place(x: Any, whole: bool = False) -> Any:
+        if mesh is None:
+            return jnp.asarray(x) if isinstance(x, np.ndarray) else x
+        if whole and isinstance(x, jax.Array) and x.sharding.device_set == set(mesh.devices.flat):
+            return x  # a network that is there already, cut as its owner likes it
+        spec = PartitionSpec() if whole else PartitionSpec(mesh.axis_names[0])
+        return jax.device_put(x, NamedSharding(mesh, spec))
+
+    return place

@@ -1,0 +1,190 @@
+"""A plan as a vector of parameters, and back.
+
+The parameters are those of the levels (:mod:`specjax.fitting.levels`) and, relative to what the
+sampler itself would do along these levels (`corrections_of` in
+:mod:`specjax.sampling.corrections`): what is added to c, to the weights, to the logarithm of g.
+At zero a plan is the sampler's own.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from specjax._core import checks
+from specjax._core.arrays import Array, follows_the_rule
+from specjax._core.checks import UserError
+from specjax.fitting.levels import levels_of, theta_of
+from specjax.sampling.corrections import (
+    MOST_MEMORY,
+    Corrections,
+    check_learnable,
+    corrected_plan,
+    corrections_of,
+)
+from specjax.sampling.scaled import SamplerLike, level_steps, plan_of_levels
+from specjax.sampling.step import SamplerPlan
+
+DETERMINISTIC = ("ddim", "dpmpp_2m")
+"""The samplers that are tried where none is asked for."""
+
+GROUPS = ("levels", "ratios", "weights", "noise")
+_CORRECTION_SCALE = 0.05  # the expected inverse curvature of log(loss) in a correction
+
+
+class PlanParameters(NamedTuple):
+    """Which numbers a plan has, and which of them are learned; hashable, so static under jit.
+
+    ``memory`` past estimates are remembered; ``groups`` are learned, the others stay.
+    ``ends_clean`` as in :func:`specjax.fitting.levels.levels_of`; the coefficients are those of
+    ``process``.
+    """
+
+    steps: int
+    sampler: SamplerLike
+    memory: int
+    groups: tuple[str, ...]
+    ends_clean: bool
+    process: str
+    stochastic: bool
+
+    @property
+    def corrects(self) -> bool:
+        """Whether anything but the levels is learned."""
+        return self.groups != ("levels",)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many parameters each group has."""
+        s = self.steps
+        found = {"levels": s - 1 if self.ends_clean else s}
+        if self.corrects:
+            found |= {"ratios": s, "weights": s * self.memory, "noise": s * self.stochastic}
+        return found
+
+    @property
+    def learned(self) -> np.ndarray:
+        """The numbers of the parameters that are learned."""
+        free = [np.full(n, name in self.groups) for name, n in self.sizes.items()]
+        return np.flatnonzero(np.concatenate(free))
+
+    def by_group(self, theta: Array) -> dict[str, jax.Array]:
+        """Split parameters [n] into those of each group."""
+        edges = np.cumsum(list(self.sizes.values()))[:-1]
+        return dict(zip(self.sizes, jnp.split(theta, edges), strict=True))
+
+    def levels(self, theta: Array, ends: Array) -> Array:
+        """Compute logsnr [S + 1]."""
+        return levels_of(self.by_group(theta)["levels"], ends, ends_clean=self.ends_clean)
+
+    def corrections(self, theta: Array, logsnr: Array) -> Corrections:
+        """Compute the corrections along levels [S + 1]."""
+        own, added = self.of_sampler(logsnr), self.by_group(theta)
+        weights = own.weights + added["weights"].reshape(self.steps, self.memory)
+        noise = None if own.noise is None else own.noise * jnp.exp(added["noise"])
+        return Corrections(own.ratio + added["ratios"], weights, noise)
+
+    def of_sampler(self, logsnr: Array) -> Corrections:
+        """Compute the sampler's own corrections along levels [S + 1]."""
+        t = level_steps(logsnr, self.process)
+        return corrections_of(self.sampler, t).remembering(self.memory)
+
+    def plan(self, theta: Array, ends: Array) -> SamplerPlan:
+        """Compute the plan of parameters [n]; traceable."""
+        logsnr = self.levels(theta, ends)
+        if not self.corrects:
+            return plan_of_levels(self.sampler, logsnr, self.process)
+        return corrected_plan(logsnr, self.corrections(theta, logsnr), self.process)
+
+    def scale(self, theta: Array) -> Array:
+        """Estimate the inverse curvature of log(loss) in each parameter [n]."""
+        levels, rest = self.sizes["levels"], sum(self.sizes.values()) - self.sizes["levels"]
+        parts = (jnp.full(levels, self.steps / 5), jnp.full(rest, _CORRECTION_SCALE))
+        return jnp.concatenate(parts).astype(theta.dtype)
+
+
+def parameters_of(
+    steps: int, sampler: SamplerLike, memory: int | None,
+    groups: Sequence[str], ends_clean: bool, process: str,
+) -> PlanParameters:  # fmt: skip
+    """Check that names and numbers fit together.
+
+    Args:
+      memory: None is the sampler's own, or 1 where weights are learned. groups: of :data:`GROUPS`.
+
+    Raises:
+      UserError: for an unknown group, none or some without a parameter, a sampler whose levels
+        alone can be learned, a memory above two, below the sampler's or beside frozen weights.
+    """
+    for name in groups:
+        checks.one_of("groups", name, GROUPS)
+    chosen = tuple(name for name in GROUPS if name in groups)
+    if not chosen:
+        raise UserError(f"groups = {tuple(groups)}: give at least one of {', '.join(GROUPS)}")
+    t = level_steps(np.arange(steps + 1.0), process)
+    stochastic = sampler.rows(t).stochastic
+    found = PlanParameters(steps, sampler, 0, chosen, ends_clean, process, stochastic)
+    if not found.corrects:
+        if memory is not None:
+            raise UserError(f"memory = {memory} beside groups = {chosen}: levels alone have none")
+        return found
+    check_learnable(sampler)
+    own = corrections_of(sampler, t).memory
+    found = found._replace(memory=_memory(memory, sampler.name, own, "weights" in chosen))
+    if not any(found.sizes[name] for name in chosen):
+        raise UserError(
+            f"groups = {chosen}: {sampler.name} in {steps} steps has none of these; learn others "
+            "too"
+        )
+    return found
+
+
+def _memory(given: int | None, sampler: str, own: int, learned: bool) -> int:
+    if given is None:
+        return max(own, 1) if learned else own
+    most = MOST_MEMORY if learned else own
+    if not own <= checks.whole_number("memory", given, 0) <= most:
+        free = "" if learned else " with frozen weights"
+        raise UserError(
+            f"memory = {given}: {sampler}{free} remembers {own} to {most} past estimates"
+        )
+    return given
+
+
+@follows_the_rule
+@functools.partial(jax.jit, static_argnames="parameters")
+def pack(parameters: PlanParameters, logsnr: Array, by: Corrections | None) -> Array:
+    """Compute the parameters [n] of levels [S + 1] and corrections (None: the sampler's own)."""
+    logsnr = jnp.asarray(logsnr)
+    levels = theta_of(logsnr, ends_clean=parameters.ends_clean)
+    if not parameters.corrects:
+        return levels
+    own = parameters.of_sampler(logsnr)
+    by = own if by is None else by.remembering(parameters.memory)
+    parts = [levels, by.ratio - own.ratio, (by.weights - own.weights).reshape(-1)]
+    if own.noise is not None:
+        noise = own.noise if by.noise is None else by.noise
+        positive = (own.noise > 0) & (noise > 0)  # a step to s = 0 has none, and no logarithm
+        ratio = jnp.where(positive, noise, 1) / jnp.where(positive, own.noise, 1)
+        parts.append(jnp.log(ratio))
+    return jnp.concatenate(parts)
+
+
+@functools.partial(jax.jit, static_argnames="parameters")
+def unpack(
+    parameters: PlanParameters, theta: Array, ends: Array
+) -> tuple[Array, Corrections | None]:
+    """Compute levels [S + 1] and corrections; None where levels alone are learned."""
+    logsnr = parameters.levels(theta, ends)
+    return logsnr, parameters.corrections(theta, logsnr) if parameters.corrects else None
+
+
+@functools.partial(jax.jit, static_argnames="parameters")
+def plan_of(parameters: PlanParameters, theta: Array, ends: Array) -> SamplerPlan:
+    """Compute the plan of parameters [n], compiled."""
+    return parameters.plan(theta, ends)

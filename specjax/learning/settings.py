@@ -1,0 +1,243 @@
+"""What a user asks of learning: options, checked once and resolved into settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+import numpy as np
+
+from specjax import files
+from specjax._core import checks
+from specjax._core.checks import UserError
+from specjax.fitting.bfgs import BFGS, Method
+from specjax.fitting.optax_method import with_optax
+from specjax.gaussian.losses import LOSSES, Loss, loss_of
+from specjax.learning.parameters import DETERMINISTIC, GROUPS, PlanParameters, parameters_of
+from specjax.learning.terms import Weights, check_weights, default_weights
+from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise
+from specjax.noise.whitening import effective
+from specjax.priors import Colored, Gaussian, Network
+from specjax.priors.prior import Prior, prior_noise
+from specjax.sampling.samplers import sampler_of
+from specjax.sampling.scaled import SamplerLike
+from specjax.schedules.schedule import check_process
+from specjax.spectra.spectrum import Spectrum
+
+if TYPE_CHECKING:
+    import optax
+    from jax.sharding import Mesh
+
+_NOISES, _NOISES_OF_NETWORK = 512, 256
+
+
+class LearnOptions(TypedDict, total=False):
+    """The keywords that :func:`learn`, :func:`learn_all` and :func:`verdicts` share.
+
+    Attributes:
+      sampler: whose plan it is in the beginning, along the best of all schedule families; None, the
+        default, tries DDIM and DPM-Solver++(2M).
+      groups: what is learned, of "levels", "ratios", "weights" and "noise"; all by default. Levels
+        alone, which any sampler has, are what :func:`fit` learns.
+      memory: past estimates that a step leans on, up to 2; None is the sampler's own, or 1.
+      objective: weights of "transfer", "teacher" and "energy", see :data:`TERMS`. By default the
+        transfer loss for a Gaussian, the distance to the teacher for others, with a tenth of the
+        transfer loss for the exact ones of this package, and the energy distance for a sampler with
+        noise.
+      loss: of the transfer, a name in LOSSES or a :class:`Loss`; "w2" by default.
+      data: [N, *shape] for "energy", in the data's own space; half of them are held out.
+      noise: of the forward process, under which a spectrum of data is put. A prior, a run, or a
+        spectrum by :func:`specjax.effective` has its own; another is refused.
+      process: "vp" (the default) or "ve".
+      alpha_bar_range: the two ends (noisy, clean).
+      n: noises learned on, and as many held out; 512, or 256 for a network.
+      batch: noises in one call; all by default.
+      mesh: of devices over which the noises are cut.
+      optimizer: any optax transformation; BFGS by default.
+      max_iterations: evaluations at most; 300 by default.
+      teacher_tolerance: how much doubling the teacher's steps may change its solutions, as a part
+        of their standard deviation; 0.01 by default.
+      cache: a folder that keeps them.
+      seed: of the noises; 0 by default.
+    """
+
+    sampler: str | SamplerLike | None
+    groups: Sequence[str]
+    memory: int | None
+    objective: Mapping[str, float] | None
+    loss: str | Loss
+    data: Any
+    noise: NoiseSpectrum | None
+    process: str
+    alpha_bar_range: tuple[float, float]
+    n: int | None
+    batch: int | None
+    mesh: Mesh | None
+    optimizer: optax.GradientTransformation | None
+    max_iterations: int
+    teacher_tolerance: float
+    cache: str | Path | None
+    seed: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LearnSettings:
+    """:class:`LearnOptions`, resolved.
+
+    ``objective`` and ``n`` are None until :meth:`for_prior` chooses what suits a prior.
+    """
+
+    sampler: SamplerLike | None = None
+    groups: tuple[str, ...] = GROUPS
+    memory: int | None = None
+    objective: Weights | Any = (
+        None  # Any: whoever has the settings for a prior knows that it is one
+    )
+    loss: Loss = LOSSES["w2"]
+    data: np.ndarray | None = None
+    noise: NoiseSpectrum | None = None
+    process: str = "vp"
+    alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE
+    n: int | Any = None  # Any: as above
+    batch: int | None = None
+    mesh: Mesh | None = None
+    optimizer: optax.GradientTransformation | None = None
+    max_iterations: int = 300
+    teacher_tolerance: float = 0.01
+    cache: Path | None = None
+    seed: int = 0
+
+    @classmethod
+    def resolve(cls, **options: Unpack[LearnOptions]) -> LearnSettings:
+        """Check all that can be checked without the prior.
+
+        Raises:
+          UserError: for an unknown name, a number out of bounds, names that do not fit together, a
+            folder that does not exist.
+        """
+        given: Any = cls(**options)  # type: ignore[arg-type]
+        settings: LearnSettings = replace(
+            given,
+            sampler=_unless_none(sampler_of, given.sampler),
+            groups=tuple(given.groups),
+            objective=_unless_none(check_weights, given.objective),
+            loss=loss_of(given.loss),
+            data=_unless_none(np.asarray, given.data),
+            process=check_process(given.process),
+            alpha_bar_range=checks.alpha_bar_range(given.alpha_bar_range),
+            n=_unless_none(lambda n: checks.whole_number("n", n, 2), given.n),
+            batch=_unless_none(lambda n: checks.whole_number("batch", n), given.batch),
+            max_iterations=checks.whole_number("max_iterations", given.max_iterations),
+            teacher_tolerance=checks.positive("teacher_tolerance", given.teacher_tolerance),
+            cache=_unless_none(_writable, given.cache),
+            seed=checks.seed(given.seed),
+        )
+        settings.parameters(steps=2)
+        return settings
+
+    @property
+    def method(self) -> Method:
+        """How the objective is minimised."""
+        return BFGS if self.optimizer is None else with_optax(self.optimizer)
+
+    def parameters(self, steps: int) -> dict[str, PlanParameters]:
+        """Return the parameters of S steps from each sampler that can be the start.
+
+        Where several samplers are tried, those that do not fit the other options are left out.
+
+        Raises:
+          UserError: if none fits, see :func:`specjax.learning.parameters.parameters_of`.
+        """
+        found, errors = {}, []
+        clean = self.alpha_bar_range[1] == 1
+        for name in DETERMINISTIC if self.sampler is None else (self.sampler,):
+            sampler = sampler_of(name)
+            try:
+                found[sampler.name] = parameters_of(
+                    steps, sampler, self.memory, self.groups, clean, self.process
+                )
+            except UserError as error:
+                errors.append(error)
+        if not found:
+            raise errors[0]
+        return found
+
+    def for_prior(self, prior: Prior, stochastic: bool | None = None) -> LearnSettings:
+        """Choose the objective and the number of noises where they are not given.
+
+        Args:
+          stochastic: whether plans have noise; by default as those of the samplers do.
+
+        Raises:
+          UserError: for a teacher beside noise, noises that cannot be cut into batches and devices.
+        """
+        if stochastic is None:
+            stochastic = any(one.stochastic for one in self.parameters(steps=2).values())
+        objective = self.objective or default_weights(prior, stochastic)
+        if stochastic and "teacher" in dict(objective):
+            raise UserError(
+                "objective 'teacher' compares samples of the same noise: for a sampler with noise "
+                "take 'transfer' or 'energy'"
+            )
+        n = self.n or (_NOISES_OF_NETWORK if prior.kind == "network" else _NOISES)
+        if self.batch is not None and n % self.batch:
+            raise UserError(f"n = {n} is no multiple of batch = {self.batch}: give one")
+        ways = 1 if self.mesh is None else self.mesh.shape[self.mesh.axis_names[0]]
+        if (self.batch or n) % ways:
+            raise UserError(
+                f"{self.batch or n} noises at once do not divide over {ways} devices: give n, or a "
+                f"batch, that is a multiple of {ways}"
+            )
+        return replace(self, objective=objective, n=n)
+
+    def below(self) -> LearnSettings:
+        """Return the settings of a prior before the last of a curriculum."""
+        return replace(self, objective=None, data=None, n=None, batch=None, mesh=None, cache=None)
+
+
+def _unless_none(function: Callable[[Any], Any], given: Any) -> Any:
+    return None if given is None else function(given)
+
+
+def _writable(folder: str | Path) -> Path:
+    return files.check_folder(Path(folder) / "teacher.npz").parent
+
+
+def prior_from(given: Any, noise: NoiseSpectrum | None = None) -> Prior:
+    """Return a prior, or make one of a spectrum or a trained network's run.
+
+    Args:
+      noise: of the forward process. A spectrum of data is put under it; what has a noise of its
+        own must have the same, or None is given.
+
+    Raises:
+      UserError: for anything else, and for what was made for another noise.
+    """
+    if isinstance(given, Spectrum) and given.noise is None:
+        given = effective(given, noise)
+    prior = _prior_from(given)
+    if isinstance(prior, Gaussian) and prior.spectrum.noise is not None:
+        prior = Colored(prior, prior.spectrum.noise)  # it works in whitened coefficients
+    if noise is not None:
+        check_noise(prior_noise(prior), noise, what="the prior", where="noise")
+    return prior
+
+
+def _prior_from(given: Any) -> Prior:
+    if isinstance(given, Spectrum):
+        return Gaussian(given)
+    if callable(given) and all(
+        hasattr(given, x) for x in ("kind", "shape", "fingerprint", "held_out")
+    ):
+        return given
+    if all(hasattr(given, name) for name in ("denoiser", "shape", "spectrum")):
+        noise = getattr(given, "noise", None)
+        spectrum = given.spectrum if noise is None else given.effective
+        return Network(given.denoiser(), given.shape, spectrum, source=given.source, noise=noise)
+    raise UserError(
+        f"prior of type {type(given).__name__}: give a spectrum, a prior of specjax.priors (a "
+        "denoiser of yours as priors.Network(denoise, shape)), an object of the protocol "
+        "specjax.priors.Prior, or a run by specjax.nn.open_run"
+    )

@@ -1,0 +1,157 @@
+"""A network as a denoiser: what it predicts, and the samples that it takes.
+
+A target is one of the adapters of :mod:`specjax.sampling.denoisers`; the network is always given
+logsnr. Flax is loaded with the first network, not with this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from specjax._core.arrays import value
+from specjax._core.checks import UserError
+from specjax.sampling.denoisers import Denoiser, Network, from_edm, from_eps, from_v, logsnr_level
+
+if TYPE_CHECKING:
+    from specjax.nn.run import RunInfo
+    from specjax.nn.unet import UNet
+
+
+class Target(NamedTuple):
+    """A row of the table: ``denoiser(network, sigma_data)``."""
+
+    denoiser: Callable[[Network, float], Denoiser]
+    summary: str
+
+
+TARGETS: Mapping[str, Target] = {
+    "f": Target(
+        lambda network, sigma_data: from_edm(network, sigma_data=sigma_data, level=logsnr_level),
+        "EDM's F: noise at low levels of noise, data at high ones (2206.00364, table 1)",
+    ),
+    "eps": Target(lambda network, _: from_eps(network), "the noise (2006.11239)"),
+    "v": Target(lambda network, _: from_v(network), "alpha eps - sigma x0 (2202.00512)"),
+}
+
+
+def network_shape(shape: tuple[int, ...], spatial: int | None = None) -> tuple[int, ...]:
+    """Return the [*sides, channels] that the network sees of samples of a shape.
+
+    Args:
+      shape: one sample's, as the data have it. spatial: how many of its axes are sides; by
+        default one of [T], two of [H, W] and of [H, W, C].
+
+    Raises:
+      UserError: if there is no such network.
+
+    Example:
+      >>> network_shape((8, 8)), network_shape((400,)), network_shape((400, 2), spatial=1)
+      ((8, 8, 1), (400, 1), (400, 2))
+    """
+    sides = min(len(shape), 2) if spatial is None else spatial
+    if sides not in (1, 2) or len(shape) - sides not in (0, 1):
+        raise UserError(
+            f"samples of shape {tuple(shape)} with spatial = {sides}: the network takes [T], "
+            "[H, W] or [H, W, C], and [T, C] with spatial = 1"
+        )
+    return tuple(shape) if len(shape) > sides else (*shape, 1)
+
+
+@value(data=["params"], static=["graph", "target", "sigma_data", "shape"])
+@dataclass(frozen=True, eq=False)
+class NetworkDenoiser:
+    """A network as a denoiser: ``denoise(x, alpha, sigma, labels=None) -> x0``; a pytree.
+
+    Attributes:
+      params: the network's parameters. graph: its static part, from ``nnx.split``.
+      target: a name in TARGETS. sigma_data: root mean square of the data.
+      shape: [*sides, channels] as the network sees samples.
+    """
+
+    params: Any
+    graph: Any
+    target: str
+    sigma_data: float
+    shape: tuple[int, ...]
+
+    def with_params(self, params: Any) -> NetworkDenoiser:
+        """Return the same network with other parameters."""
+        return replace(self, params=params)
+
+    def __call__(
+        self,
+        x: jax.Array,
+        alpha: jax.Array,
+        sigma: jax.Array,
+        labels: jax.Array | None = None,
+        *,
+        key: jax.Array | None = None,
+    ) -> jax.Array:
+        """``E[x0 | x]`` of x [n, *sample]; alpha and sigma are [] or [n]; a key means dropout."""
+        from flax import nnx
+
+        unet = nnx.merge(self.graph, self.params)
+
+        def network(scaled: jax.Array, logsnr: jax.Array) -> jax.Array:
+            return unet(scaled, logsnr, labels, key=key)
+
+        denoise = TARGETS[self.target].denoiser(network, self.sigma_data)
+        n = len(x)
+        levels = (n,) + (1,) * len(self.shape)
+        wide = (jnp.reshape(jnp.broadcast_to(jnp.asarray(v, x.dtype), (n,)), levels)
+                for v in (alpha, sigma))  # fmt: skip
+        estimate = denoise(x.reshape(n, *self.shape), *wide)
+        return jnp.asarray(estimate, x.dtype).reshape(x.shape)
+
+
+@value(data=["denoiser", "labels"])
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """A conditional network with the class of every sample given, labels [n] or []; a pytree."""
+
+    denoiser: NetworkDenoiser
+    labels: Any
+
+    def __call__(self, x: jax.Array, alpha: jax.Array, sigma: jax.Array) -> jax.Array:
+        """``E[x0 | x, label]`` of x [n, *sample]."""
+        return self.denoiser(x, alpha, sigma, jnp.broadcast_to(self.labels, (len(x),)))
+
+
+def untrained(run: RunInfo) -> NetworkDenoiser:
+    """Return the denoiser of a run with shapes and dtypes in place of parameters."""
+    from flax import nnx
+
+    graph, params = nnx.split(nnx.eval_shape(lambda: _unet(run)))
+    shape = network_shape(run.shape, run.config.model.spatial)
+    return NetworkDenoiser(params, graph, run.config.model.target, run.sigma_data, shape)
+
+
+def initial_params(run: RunInfo) -> Any:
+    """Return the parameters that the training of a run starts from."""
+    from flax import nnx
+
+    return nnx.split(_unet(run))[1]
+
+
+_PARAMETERS = 2**32 - 3
+"""The key of the initial parameters; the others are in :mod:`specjax.nn.train_step`."""
+
+
+def _unet(run: RunInfo) -> UNet:
+    from flax import nnx
+
+    from specjax.nn.unet import UNet
+
+    model = run.config.model
+    key = jax.random.fold_in(jax.random.key(run.config.seed), _PARAMETERS)
+    half = run.config.optimiser.precision == "bfloat16"
+    return UNet(
+        network_shape(run.shape, model.spatial), width=model.width, multipliers=model.multipliers,
+        blocks=model.blocks, attention=model.attention, head=model.head, dropout=model.dropout,
+        classes=run.classes, dtype=jnp.bfloat16 if half else jnp.float32, rngs=nnx.Rngs(key),
+    )  # fmt: skip
