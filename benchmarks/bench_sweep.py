@@ -15,10 +15,10 @@ from peers import slsqp_of_nodes
 
 import specjax as sx
 from specjax._core.distributed import use_all_cores
-from specjax.fitting.problem import FitInputs, log_loss
+from specjax.fitting.problem import log_loss
 from specjax.gaussian.losses import loss_of
+from specjax.sweep.groups import groups, quadratures, shared_inputs
 from specjax.sweep.solve import batch_size, local_mesh
-from specjax.sweep.spec import Pair, blocks, rules, tables
 
 SAMPLERS, LOSSES, NOISY = ("ddim", "ddpm"), ("w2", "kl"), 4.0358e-5
 
@@ -66,12 +66,18 @@ def swept(wanted: dict) -> tuple[float, sx.SweepResult]:
 def loop_of_slsqp(wanted: dict, rows: list[dict]) -> dict:
     """Run SLSQP on the same nodes from the same start, one after another."""
     sweep = sx.Sweep(**wanted)
-    nodes = rules(sweep)
+    made = quadratures(sweep)
+    nodes = {
+        (one.name, unit): made[i, unit]
+        for i, one in enumerate(sweep.effective_spectra)
+        for unit in (False, True)
+        if (i, unit) in made
+    }
     seconds, ratios, converged = [], [], 0
     for row in rows:
         ends = (row["alpha_bar_noisy"], row["alpha_bar_clean"])
         unit = loss_of(row["loss"]).in_data_units
-        spectrum = nodes[Pair(row["spectrum"], 0), unit]
+        spectrum = nodes[row["spectrum"], unit]
         start = sx.spectral(spectrum, row["steps"], loss=row["loss"], alpha_bar_range=ends)
         run = slsqp_of_nodes(spectrum, row["sampler"], row["loss"], np.asarray(start.logsnr))
         seconds.append(run["seconds"])
@@ -90,24 +96,24 @@ def loop_of_slsqp(wanted: dict, rows: list[dict]) -> dict:
 def work(wanted: dict, iterations: dict[tuple[str, str], float]) -> list[dict]:
     """Count arithmetic and memory traffic of a value and gradient, as XLA does, per group."""
     sweep, mesh = sx.Sweep(**wanted), local_mesh()
-    nodes, found = rules(sweep), []
-    for block in blocks(sweep):
-        held = tables(block, nodes)
-        size = batch_size(block.group, held, mesh, block.size) // mesh.size
-        fits = block.fits(np.arange(size) % block.size)
+    nodes, found = quadratures(sweep), []
+    for group in groups(sweep):
+        solver, shared = group.options, shared_inputs(group, nodes)
+        size = batch_size(solver, shared, mesh, group.size) // mesh.size
+        fits = group.indices(np.arange(size) % group.size)
         with jax.enable_x64(True):
-            theta = np.zeros((size, block.group.shape.steps - 1))
+            theta = np.zeros((size, solver.shape.steps - 1))
 
-            def gradient(spectrum, case, theta, block=block, held=held):
-                at = jax.tree.map(lambda x: jax.numpy.asarray(x)[spectrum], held.nodes)
-                ends, idle = (jax.numpy.asarray(x)[case] for x in (held.ends, held.idle))
-                inputs = FitInputs(at, ends, idle)
-                return jax.value_and_grad(log_loss(block.group.shape, inputs))(theta)
+            def gradient(spectrum, discretization, theta, solver=solver, shared=shared):
+                tables = jax.tree.map(jax.numpy.asarray, shared)
+                function = log_loss(solver.shape, tables.of(spectrum, discretization))
+                return jax.value_and_grad(function)(theta)
 
-            compiled = jax.jit(jax.vmap(gradient)).lower(fits.spectrum, fits.case, theta).compile()
+            at = (fits.spectrum, fits.discretization, theta)
+            compiled = jax.jit(jax.vmap(gradient)).lower(*at).compile()
         cost = compiled.cost_analysis()
-        update = 8 * block.group.shape.steps**2  # the BFGS matrix: one product, one update
-        sampler, loss = block.objective.sampler.name, block.objective.loss.name
+        update = 8 * solver.shape.steps**2  # the BFGS matrix: one product, one update
+        sampler, loss = group.objective.sampler.name, group.objective.loss.name
         mean = iterations[sampler, loss]
         found.append(
             {
@@ -162,7 +168,7 @@ def main(argv: list[str] | None = None) -> dict:
         "fits": count,
         "steps": args.steps,
         "spectra": len(wanted["spectra"]),
-        "nodes": next(iter(rules(sx.Sweep(**wanted)).values())).dimension,
+        "nodes": next(iter(quadratures(sx.Sweep(**wanted)).values())).dimension,
         "seconds": seconds,
         "first_seconds_with_compilation": first,
         "converged": converged / count,

@@ -24,9 +24,9 @@ samplers = ["ddim"]
 def test_sweep_and_again(run, tmp_path):
     (tmp_path / "s.toml").write_text(FILE)
     code, out, err = run("sweep", "s.toml", "-o", "results")
-    assert (code, err) == (0, "")
+    assert code == 0, err
     assert "4 fits, 4 converged" in out
-    table = pq.read_table(tmp_path / "results" / "results.parquet").to_pylist()
+    table = pq.read_table(tmp_path / "results" / "table").to_pylist()
     assert [row["steps"] for row in table] == [2, 3, 2, 3]
     for row in table:
         spectrum = sx.Spectrum.power_law(200, row["exponent"])
@@ -37,36 +37,30 @@ def test_sweep_and_again(run, tmp_path):
     assert json.loads(out)["counts"]["made_now"] == 0
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (FILE + "loses = ['w2']", "s.toml: key = 'loses' is unknown: .* did you mean 'losses'?"),
-        (FILE + "losses = ['w3']", "loss = 'w3' is unknown: choose from kl"),
-        (FILE.replace("[{", "['digit', {"), "'digit' is neither a file .* did you mean 'digits'?"),
-        ("steps = [2", "s.toml is not a TOML file"),
-        ("steps = [2]", "s.toml has no spectra"),
-    ],
-)
-def test_mistakes_in_a_sweep_file(run, tmp_path, content, said):
-    (tmp_path / "s.toml").write_text(content)
-    code, out, err = run("sweep", "s.toml")
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert re.search(said, err)
-    assert [path.name for path in tmp_path.iterdir()] == ["s.toml"]
-
-
-def test_other_mistakes(run, tmp_path):
+def test_mistakes(run, tmp_path):
+    for content, name in [
+        (FILE + "loses = ['w2']", "'losses'"),
+        (FILE + "losses = ['w3']", "loss = 'w3'"),
+        (FILE.replace("[{", "['digit', {"), "'digit'"),
+        ("steps = [2", "s.toml"),
+        ("steps = [2]", "spectra"),
+    ]:
+        (tmp_path / "s.toml").write_text(content)
+        code, out, err = run("sweep", "s.toml")
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert name in err
+        assert [path.name for path in tmp_path.iterdir()] == ["s.toml"]
     (tmp_path / "s.toml").write_text(FILE)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x.txt").write_text("mine")
-    for args, said in (
-        (["none.toml"], "cannot read none.toml"),
-        (["s.toml", "--out", "full"], "exists and is no folder of a sweep"),
-        (["s.toml", "--processes", "2"], "give all three"),
+    for args, name in (
+        (["none.toml"], "none.toml"),
+        (["s.toml", "--out", "full"], "out = 'full'"),
+        (["s.toml", "--processes", "2"], "processes = 2"),
     ):
         code, out, err = run("sweep", *args)
         assert (code, out, err.count("\n")) == (2, "", 1)
-        assert said in err
+        assert name in err
 
 
 @pytest.mark.thorough
@@ -99,5 +93,5 @@ def test_the_recipe_for_several_processes(tmp_path):
         capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert "4 fits" in done.stdout, done.stderr
-    table = pq.read_table(tmp_path / "results" / "results.parquet")
+    table = pq.read_table(tmp_path / "results" / "table")
     assert table.column("converged").to_pylist() == [True] * 4

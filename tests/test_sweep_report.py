@@ -45,6 +45,7 @@ def row(spectrum="flat", steps=4, sampler="ddim", value=None, **more):
         "alpha_bar_noisy": ENDS[0],
         "alpha_bar_clean": clean,
         "seed": 0,
+        "calls": 2 * steps - (clean == 1) if sampler == "heun" else steps,
         "value": value,
         "finite": bool(np.isfinite(value)),
         "converged": bool(np.isfinite(value)),
@@ -378,7 +379,7 @@ def test_errors_are_counted_and_told_apart(capsys):
     assert "1 not finite, 4 failed\n" in text
     assert "  3 failed: no memory [bold]\n  1 failed: kl is infinite\n" in text
     assert cells(text, "heun") == ["-", "2", "-"]
-    assert text.endswith(f"wrote {Path('out', 'results.parquet')}, sweep.png\n")
+    assert text.endswith(f"wrote {Path('out', 'table')}, sweep.png\n")
 
 
 def test_a_sweep_that_failed_altogether(capsys):
@@ -411,7 +412,7 @@ def test_sweep_json():
         "made_now": 10,
     }  # fmt: skip
     assert found["errors"] == [{"error": "no memory [bold]", "fits": 1}]
-    assert found["files"] == [str(Path("out", "results.parquet")), "a.png"]
+    assert found["files"] == [str(Path("out", "table")), "a.png"]
     ((loss),) = found["losses"]
     (sampler,) = loss["samplers"]
     assert (loss["loss"], sampler["sampler"], sampler["sampler_options"]) == ("w2", "ddim", {})

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import tyro
 
 from specjax._core import checks
@@ -32,18 +31,17 @@ class Sweep:
     """print JSON instead of tables"""
 
     def run(self) -> None:
-        """Spectra, fits, table, picture."""
+        """Read the spectra, fit, draw, and print the tables."""
         self.processes.join(a_device_a_core=True)
         from specjax.report.sweep import print_sweep, sweep_json
-        from specjax.sweep import Sweep, sweep
+        from specjax.sweep import sweep
         from specjax.sweep.files import read_sweep
 
         with status("reading the spectra"):
             wanted = read_sweep(self.file)
         out = Path(self.file).with_suffix("") if self.out is None else Path(self.out)
-        axes = {one.name: getattr(wanted, one.name) for one in fields(Sweep)}
         with progress("sweep", "fits", long=True) as update:
-            result = sweep(**axes, out=out, progress=lambda done, total: update(done, total))
+            result = sweep(wanted, out=out, progress=lambda done, total: update(done, total))
         if result is None:  # another process has the table
             return
         written = _drawn(result, out / "sweep.png")
@@ -54,7 +52,7 @@ class Sweep:
 
 
 def _drawn(result: SweepResult, path: Path) -> list[str]:
-    """The picture of a sweep, if any of its fits can be drawn."""
+    """Draw a sweep, if any of its fits can be drawn."""
     from specjax.report.figures import save_figure, sweep_figure
 
     if not any(result.table.column("finite").to_pylist()):
@@ -89,43 +87,34 @@ class Recommend:
     """print JSON instead of a table"""
 
     def run(self) -> None:
-        """Spectrum, fits of every S, table; then the schedule of the first row."""
+        """Fit every S, write the schedule of the first row, and print the table."""
         from specjax import files
         from specjax._core import distributed
 
         distributed.use_all_cores()
         from specjax.fitting.fit import fit
-        from specjax.gaussian.task import GaussianTask
         from specjax.report.recommend import print_recommendations, recommendations_json
         from specjax.sampling.samplers import sampler_of
-        from specjax.spectra.spectrum import Spectrum
         from specjax.sweep import recommend
 
-        checks.positive("target_loss", self.target_loss)
-        checks.seed(self.data.seed)
-        self.noise.check()
-        GaussianTask.resolve(
-            Spectrum(np.ones(1)), loss=self.loss, denoiser_error=self.denoiser_error
-        )
         if self.out is not None:
             files.check_folder(self.out)
-        ends = checks.alpha_bar_range(self.alpha_bar_range)
         opened = self.data.open()
         self.data.noise(opened, self.noise)
         spectrum = under(self.noise, self.data.spectrum(opened))
         with status("fitting") as say:
             rows = recommend(
                 spectrum, self.target_loss, loss=self.loss, samplers=self.samplers,
-                process=self.process, alpha_bar_range=ends, most_steps=self.most_steps,
-                denoiser_error=self.denoiser_error, progress=say,
+                process=self.process, alpha_bar_range=self.alpha_bar_range,
+                denoiser_error=self.denoiser_error, most_steps=self.most_steps, progress=say,
             )  # fmt: skip
         written = []
         if self.out is not None and rows:
             best = rows[0]
             learned = fit(
-                spectrum, best.steps, loss=self.loss, process=self.process, alpha_bar_range=ends,
-                sampler=sampler_of(best.sampler, **best.sampler_options), seed=self.data.seed,
-                denoiser_error=self.denoiser_error,
+                spectrum, best.steps, sampler=sampler_of(best.sampler, **best.sampler_options),
+                loss=self.loss, process=self.process, alpha_bar_range=self.alpha_bar_range,
+                denoiser_error=self.denoiser_error, seed=self.data.seed,
             )  # fmt: skip
             written = [str(files.save(self.out, learned))]
         if self.json:

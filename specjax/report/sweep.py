@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from specjax.files import plain
-from specjax.gaussian.losses import LOSSES
 from specjax.report.sweep_rows import (
     column,
     distinct,
     has_finite_loss,
+    loss_heading,
     noise_columns,
     row_label,
     usable,
     where,
 )
 from specjax.report.table import Column, Table, report_console
-from specjax.report.words import count, loss_title, spread, wrote
+from specjax.report.words import count, spread, wrote
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -98,7 +98,7 @@ def sweep_json(result: SweepResult, written: Sequence[str] = ()) -> dict[str, An
         "errors": [{"error": error, "fits": fits} for error, fits in errors.most_common()],
         "losses": losses,
         "folder": folder and str(folder),
-        "files": [*([str(folder / "results.parquet")] if folder else []), *written],
+        "files": [*([str(folder / "table")] if folder else []), *written],
     }
 
 
@@ -146,7 +146,7 @@ def _loss_table(rows: pa.Table, loss: str, samplers: Sequence[dict[str, Any]]) -
     cells = [{one["steps"]: one for one in sampler["steps"]} for sampler in samplers]
     text = _ratio if medians else _loss_and_ratio
     return Table(
-        f"{name}{loss_title(LOSSES[loss])}; {what}",
+        f"{name}{loss_heading(loss)}; {what}",
         [
             " and ".join(["sampler", *noise_columns(rows)[:1]]),
             *(Column(f"S = {s}", text, "right") for s in shown),

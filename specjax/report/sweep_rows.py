@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from specjax._core.checks import UserError
+from specjax.gaussian.losses import LOSSES
 from specjax.noise.families import NOISES
-from specjax.report.words import count, spread, with_options
-from specjax.sampling.samplers import plan
-from specjax.schedules.schedule import NoiseSchedule
+from specjax.report.words import count, loss_title, spread, with_options
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -153,12 +152,9 @@ def noise_columns(table: pa.Table) -> list[str]:
     return [name for name in _NOISE if name in table.column_names]
 
 
-def calls(table: pa.Table) -> np.ndarray:
-    """Count the calls of the denoiser of each fit: Heun makes two a step."""
-    names = "steps", "sampler", "sampler_options", "process", "alpha_bar_clean"
-    keys = list(zip(*(table.column(name).to_pylist() for name in names), strict=True))
-    known = {key: _calls(*key) for key in set(keys)}
-    return np.array([known[key] for key in keys], int)
+def loss_heading(loss: str) -> str:
+    """Write the name and what it stands for; a loss of one's own has its name alone."""
+    return loss_title(LOSSES[loss]) if loss in LOSSES else loss
 
 
 def pareto_front(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
@@ -201,11 +197,6 @@ def _brief(value: Any) -> str:
     if isinstance(value, list):
         return " ".join(map(_brief, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _calls(steps: int, sampler: str, options: str, process: str, clean: float) -> int:
-    levels = np.append(np.linspace(-9.0, 5.0, steps), np.inf if clean == 1 else 9.0)
-    return plan(sampler, NoiseSchedule(levels), process, **json.loads(options)).calls
 
 
 def _data(rows: pa.Table) -> list[str]:

@@ -4,8 +4,8 @@
 devices, ``store`` keeps the table, ``run`` does it all, ``recommend`` asks for the fewest steps.
 """
 
+from specjax.sweep.axes import Sweep
 from specjax.sweep.recommend import Recommendation, recommend
 from specjax.sweep.run import SweepResult, sweep
-from specjax.sweep.spec import Sweep
 
 __all__ = ["Recommendation", "Sweep", "SweepResult", "recommend", "sweep"]

@@ -28,23 +28,18 @@ from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.spectra.spectrum import Spectrum
-from specjax.sweep.spec import Sweep
+from specjax.sweep.axes import Sweep
 
 _READING = [field.name for field in fields(data.Options)]
 _ESTIMATING = ["method", "shrinkage", "spatial", "rank"]
-_OF_ONE = ("floor", "denoiser_error")
-"""Keys of the file that one of its spectra may have in place of all."""
+_OF_ALL_OR_ONE = ("floor", "denoiser_error")
 
 
-Note = Callable[[str], None]
-"""Called with what is being read."""
-
-
-def read_sweep(path: str | os.PathLike[str], note: Note | None = None) -> Sweep:
-    """The sweep of a file; relative names in it are relative to the file.
+def read_sweep(path: str | os.PathLike[str], note: Callable[[str], None] | None = None) -> Sweep:
+    """Read a sweep from a file; relative names in it are relative to the file.
 
     Raises:
-      ValueError: for a file that is missing or no TOML, an unknown key (with the nearest valid
+      UserError: for a file that is missing or no TOML, an unknown key (with the nearest valid
         one), data that cannot be read, and all that :class:`Sweep` refuses.
     """
     path = Path(path)
@@ -54,11 +49,11 @@ def read_sweep(path: str | os.PathLike[str], note: Note | None = None) -> Sweep:
         raise UserError(f"{path} is not a TOML file: {error}") from error
     axes = [field.name for field in fields(Sweep)]
     for key in document:
-        checks.one_of(f"{path}: key", key, [*axes, *_OF_ONE])
+        checks.one_of(f"{path}: key", key, [*axes, *_OF_ALL_OR_ONE])
     for key in ("spectra", "steps"):
         if key not in document:
             raise UserError(f"{path} has no {key}: a sweep needs spectra and steps")
-    of_all = {key: document.pop(key) for key in _OF_ONE if key in document}
+    of_all = {key: document.pop(key) for key in _OF_ALL_OR_ONE if key in document}
     if not isinstance(document["spectra"], list):
         raise UserError(f"{path}: spectra = {document['spectra']!r}: give a list")
     if isinstance(document.get("noises"), list):
@@ -72,26 +67,26 @@ def read_sweep(path: str | os.PathLike[str], note: Note | None = None) -> Sweep:
                 f"spectra has {entry!r}: give a name of data, or a table with data or power_law"
             )
         table = {**of_all, **table}
-        wrong: Any = table.pop("denoiser_error", 0.0)
+        erring: Any = table.pop("denoiser_error", 0.0)
         for name, spectrum in _spectra(table, path.parent, note):
             if name in spectra:
                 raise UserError(f"{path}: spectra has {name!r} twice: give one of them a name")
-            spectra[name], errors[name] = spectrum, wrong
+            spectra[name], errors[name] = spectrum, erring
     return Sweep(spectra, denoiser_error=errors, **document)
 
 
 def _noise(entry: Any, folder: Path) -> Any:
-    """An entry of noises; a name that ends in .json is a noise file."""
+    """Load an entry of noises whose name ends in .json; leave the others as they are."""
     if not (isinstance(entry, str) and entry.endswith(".json")):
         return entry
-    found = files.load(_located(entry, folder))
-    if not isinstance(found, NoiseSpectrum):
+    noise = files.load(_located(entry, folder))
+    if not isinstance(noise, NoiseSpectrum):
         raise UserError(f"noises has {entry!r}, which is no noise file: give one by specjax.save")
-    return found
+    return noise
 
 
 def _spectra(
-    table: dict[str, Any], folder: Path, note: Note | None
+    table: dict[str, Any], folder: Path, note: Callable[[str], None] | None
 ) -> Iterator[tuple[str, Spectrum]]:
     """Read the names and spectra of a table of the file."""
     if "power_law" in table:
@@ -103,7 +98,7 @@ def _spectra(
     name = str(table.pop("name", given))
     if note:
         note(name)
-    yield name, spectrum_of(_located(given, folder), **table)
+    yield name, _spectrum(_located(given, folder), **table)
 
 
 def _power_laws(table: dict[str, Any]) -> Iterator[tuple[str, Spectrum]]:
@@ -119,17 +114,15 @@ def _power_laws(table: dict[str, Any]) -> Iterator[tuple[str, Spectrum]]:
 
 
 def _located(given: str, folder: Path) -> str:
-    """A file beside the sweep file, where there is one of that name."""
+    """Return the path of a file beside the sweep file, where there is one of that name."""
     if given in data.BUILTIN:
         return given
     beside = folder / given
     return str(beside) if not given.startswith("tfds:") and beside.exists() else given
 
 
-def spectrum_of(
-    given: str, *, floor: float | None = None, progress: Any = None, **options: Any
-) -> Spectrum:
-    """A spectrum file, or the spectrum of data; options as in ``data.open`` and ``spectrum``."""
+def _spectrum(given: str, *, floor: float | None = None, **options: Any) -> Spectrum:
+    """Load a spectrum file, or estimate from data; options as in ``data.open``, ``spectrum``."""
     path = Path(given)
     if files.is_spectrum(path):
         found = files.load(path)
@@ -137,11 +130,9 @@ def spectrum_of(
         if options:
             raise UserError(f"{given} is a spectrum file: {next(iter(options))} does not apply")
     else:
-        reading = {k: _tuple(v) for k, v in options.items() if k in _READING}
-        estimating = {k: v for k, v in options.items() if k not in _READING}
-        found = data.open(given, **reading).spectrum(progress=progress, **estimating)
+        estimating = {k: options.pop(k) for k in _ESTIMATING if k in options}
+        reading: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in options.items()
+        }
+        found = data.open(given, **reading).spectrum(**estimating)
     return found if floor is None else found.floor(floor)
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""The noises of a sweep: families for samples of any shape, or noises that are made.
+"""The noises of a sweep: families on samples of any shape, or noises of one shape.
 
 ::
 
@@ -11,111 +11,120 @@ from __future__ import annotations
 import inspect
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.files import plain
 from specjax.noise.families import NOISES, noise_spectrum
 from specjax.noise.noise_spectrum import NoiseSpectrum
+from specjax.noise.whitening import check_spectrum
 from specjax.spectra.basis import FourierBasis
 from specjax.spectra.spectrum import Spectrum
 
-_PLACE = ("omit", "offset", "normalise", "basis", "spatial")
-"""Options of all families."""
-
+_COMMON_OPTIONS = ("omit", "offset", "normalise", "basis", "spatial")
 _PAIRS = ("low", "high", "gains", "omit")
-"""Options that are two numbers: a list of lists is an axis."""
+"""Options that are two numbers: only a list of such pairs is an axis."""
 
 
 @dataclass(frozen=True)
 class SweptNoise:
-    """A noise for each spectrum of a sweep.
+    """An entry of the axis ``noises``, which is a noise on each spectrum of a sweep.
 
     Attributes:
-      family: a name in NOISES. options: of :func:`noise_spectrum`. made: noise on samples of one
+      family: a name in NOISES. options: of :func:`noise_spectrum`. fixed: noise on samples of one
         shape, in place of a family.
     """
 
     family: str = "isotropic"
     options: tuple[tuple[str, Any], ...] = ()
-    made: NoiseSpectrum | None = None
+    fixed: NoiseSpectrum | None = None
 
     @property
-    def white(self) -> bool:
+    def isotropic(self) -> bool:
         """Whether it is isotropic on any samples."""
         return self == SweptNoise()
 
     def on(self, name: str, spectrum: Spectrum) -> NoiseSpectrum | None:
-        """The noise on the samples of a spectrum of that name; None where it is isotropic.
+        """Return the noise on the samples of a spectrum of that name; None where it is isotropic.
 
         Raises:
-          ValueError: for what :func:`noise_spectrum` refuses on these samples.
+          UserError: for noise that these samples cannot take.
         """
-        if self.white or self.made is not None:
-            return self.made
+        if self.isotropic:
+            return None
+        try:
+            noise = self.fixed if self.fixed is not None else self._of_family(spectrum)
+            check_spectrum(spectrum, noise)
+        except UserError as error:
+            raise UserError(f"noises: {self.family} on {name}: {error}") from error
+        return noise
+
+    def _of_family(self, spectrum: Spectrum) -> NoiseSpectrum:
         basis, options = spectrum.basis, dict(self.options)
         shape = (spectrum.dimension,) if basis is None else tuple(basis.shape)
         if options.get("basis") == "data":
             options["own"] = basis
         elif isinstance(basis, FourierBasis):
             options.setdefault("spatial", basis.spatial)
-        try:
-            return noise_spectrum(self.family, shape, **options)
-        except ValueError as error:
-            raise ValueError(f"noises: {self.family} on {name}: {error}") from error
+        return noise_spectrum(self.family, shape, **options)
 
     def document(self) -> dict[str, Any]:
-        """As plain JSON."""
-        if self.made is not None:
-            return self.made.document()
+        """Describe the noise as plain JSON."""
+        if self.fixed is not None:
+            return self.fixed.document()
         return {"family": self.family, **dict(self.options)}
 
 
-def expanded_noise(given: Any) -> list[SweptNoise]:
-    """A noise of a sweep, one for each value of a listed option.
+def noises_of(entry: Any) -> list[SweptNoise]:
+    """Return the noises of an entry of the axis, one for each value of a listed option.
 
     Raises:
-      ValueError: for what is no noise, and unknown families and options.
+      UserError: for what is no noise, and for unknown families and options.
     """
-    if isinstance(given, SweptNoise):
-        return [given]
-    if given is None or (isinstance(given, NoiseSpectrum) and given.isotropic):
+    if isinstance(entry, SweptNoise):
+        return [entry]
+    if entry is None or (isinstance(entry, NoiseSpectrum) and entry.isotropic):
         return [SweptNoise()]
-    if isinstance(given, NoiseSpectrum):
-        return [SweptNoise((given.source or {}).get("family", "weights"), (), given)]
-    table = {"family": given} if isinstance(given, str) else given
+    if isinstance(entry, NoiseSpectrum):
+        return [SweptNoise((entry.source or {}).get("family", "weights"), fixed=entry)]
+    table = {"family": entry} if isinstance(entry, str) else entry
     if not isinstance(table, Mapping) or not isinstance(table.get("family"), str):
-        raise ValueError(
-            f"noises has {given!r}: give a family, a table with family and options, or a noise"
+        raise UserError(
+            f"noises has {entry!r}: give a family, a table with family and options, or a noise"
         )
     family = checks.one_of("noises: family", table["family"].replace("-", "_"), NOISES)
-    options = {k: plain(v) for k, v in table.items() if k != "family"}
     known = [p for p in inspect.signature(NOISES[family].weights).parameters if p != "r"]
+    options = {k: plain(v) for k, v in table.items() if k != "family"}
     for key in options:
-        checks.one_of(f"noises: option of {family}", key, [*known, *_PLACE])
-    combined = itertools.product(*(_values(k, v) for k, v in options.items()))
-    return [
-        SweptNoise(family, tuple(sorted(zip(options, values, strict=True)))) for values in combined
-    ]
+        checks.one_of(f"noises: option of {family}", key, [*known, *_COMMON_OPTIONS])
+    return [SweptNoise(family, tuple(sorted(one.items()))) for one in option_product(options)]
 
 
-def _values(name: str, given: Any) -> list[Any]:
-    """What an option goes through; a pair of numbers is one value."""
-    several = isinstance(given, list)
-    if name in _PAIRS:
-        several = several and any(isinstance(one, list) for one in given)
-    return given if several else [given]
+def option_product(options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the product of options of which some are lists of values."""
+
+    def values(name: str) -> list[Any]:
+        given = options[name]
+        if not isinstance(given, list) or (
+            name in _PAIRS and not any(isinstance(x, list) for x in given)
+        ):
+            return [given]
+        return given
+
+    for combined in itertools.product(*map(values, options)):
+        yield dict(zip(options, combined, strict=True))
 
 
-def named(noise: NoiseSpectrum | None) -> tuple[str, str]:
-    """The columns ``noise`` and ``noise_parameters`` (JSON) of a table; None is isotropic."""
+def noise_columns(noise: NoiseSpectrum | None) -> tuple[str, str]:
+    """Return the columns ``noise`` and ``noise_parameters`` (JSON) of a table."""
     if noise is None:
         return "isotropic", "{}"
     known = noise.document()
     if "family" not in known:
         return "weights", json.dumps({"fingerprint": known["fingerprint"][:16]})
-    more = {"omit": None, "offset": 0.0, "normalise": True, "basis": "fourier"}
-    other = {name: known[name] for name, usual in more.items() if known[name] != usual}
+    defaults = {"omit": None, "offset": 0.0, "normalise": True, "basis": "fourier"}
+    other = {name: known[name] for name, usual in defaults.items() if known[name] != usual}
     return known["family"].replace("_", "-"), json.dumps({**known["parameters"], **other})

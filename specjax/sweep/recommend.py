@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.fitting.compare import amplification, pinned_families
+from specjax.gaussian.losses import Loss
 from specjax.gaussian.task import GaussianTask
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.noise.whitening import effective
-from specjax.sampling.samplers import options_of
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.spectrum import Spectrum
+from specjax.sweep.axes import options_json, samplers_of
 from specjax.sweep.run import sweep
-from specjax.sweep.spec import expanded
 
 SAMPLERS = ("ddim", "ddpm", "heun", "dpmpp_2m", "dpmpp_2m_sde", "lms")
-"""The samplers that are asked by default."""
+"""The samplers that are tried by default."""
 
-_WINDOW = 16  # steps that one compiled program tries, and then twice as many
+_FIRST_STEPS = 16  # the S that the first sweep tries; each further one tries twice as many
 
 Progress = Callable[[str], None]
 """Called with what is being tried."""
@@ -34,7 +36,7 @@ class Recommendation:
     """How a sampler reaches a loss.
 
     Attributes:
-      sampler, sampler_options: which. reached: whether it does; else the best that it can do.
+      sampler, sampler_options: which. reached: whether it does; else this is the best it can do.
       steps: S, the fewest. calls: of the denoiser (Heun makes two a step).
       schedule: the learned one. value: its loss. converged: as in a fit.
       best_heuristic, best_heuristic_value: of the schedules that do not look at the data, at S.
@@ -60,7 +62,7 @@ def recommend(
     spectrum: Spectrum,
     target_loss: float,
     *,
-    loss: str = "w2",
+    loss: str | Loss = "w2",
     samplers: Sequence[Any] = SAMPLERS,
     process: str = "vp",
     alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE,
@@ -70,13 +72,13 @@ def recommend(
     progress: Progress | None = None,
     **options: Any,
 ) -> list[Recommendation]:
-    """The fewest steps with which each sampler's learned schedule reaches a loss.
+    """Find the fewest steps with which each sampler's learned schedule reaches a loss.
 
-    All S of a window are fitted at once, so the answer is the least of all, not of a search that
+    All S up to a number are fitted at once, so the answer is the least of all, not of a search that
     trusts the loss to fall.
 
     Args:
-      spectrum: d eigenvalues. target_loss: above 0. loss: a name in LOSSES.
+      spectrum: d eigenvalues. target_loss: above 0. loss: a name in LOSSES, or a loss.
       samplers: as in :class:`Sweep`. process, alpha_bar_range, noise, denoiser_error: as in
         :func:`fit`.
       most_steps: where to stop. options: more of :class:`Sweep`, such as ``restarts``.
@@ -85,7 +87,7 @@ def recommend(
       A row for each sampler: those that reach the loss first, by rising calls of the denoiser.
 
     Raises:
-      ValueError: for an unknown name, a target that is not above 0, a spectrum with zero
+      UserError: for an unknown name, a target that is not above 0, a spectrum with zero
         eigenvalues under a loss that is infinite there.
 
     Example:
@@ -96,70 +98,58 @@ def recommend(
     target = checks.positive("target_loss", target_loss)
     most_steps = checks.whole_number("most_steps", most_steps)
     spectrum = effective(spectrum, noise)
-    waiting = [one for given in samplers for one in expanded(given)]
-    if not waiting:
-        raise ValueError("samplers = (): give at least one")
     tasks = {
-        one: GaussianTask.resolve(
+        (one.name, options_json(one)): GaussianTask.resolve(
             spectrum, sampler=one, loss=loss, process=process, alpha_bar_range=alpha_bar_range,
             denoiser_error=denoiser_error,
         )
-        for one in waiting
+        for entry in samplers for one in samplers_of(entry)
     }  # fmt: skip
-    found: list[Recommendation] = []
-    best: dict[Any, Recommendation] = {}
-    last, width = 0, _WINDOW
+    if not tasks:
+        raise UserError("samplers = (): give at least one")
+    rows: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    waiting, last = dict(tasks), 0
     while waiting and last < most_steps:
-        window = range(last + 1, min(last + width, most_steps) + 1)
+        window = range(last + 1, min(2 * last + _FIRST_STEPS, most_steps) + 1)
+        last = window[-1]
         if progress:
-            progress(f"S = {window[0]} to {window[-1]}: {', '.join(one.name for one in waiting)}")
-        made = sweep(
-            {"spectrum": spectrum}, list(window), samplers=waiting, losses=[loss],
-            processes=[process], alpha_bar_ranges=[alpha_bar_range],
-            denoiser_error=denoiser_error, **options,
+            names = ", ".join(name for name, _ in waiting)
+            progress(f"S = {window[0]} to {last}: {names}")
+        result = sweep(
+            {"spectrum": spectrum}, window, losses=[loss], processes=[process],
+            samplers=[task.objective.sampler for task in waiting.values()],
+            alpha_bar_ranges=[alpha_bar_range], denoiser_error=denoiser_error, **options,
         )  # fmt: skip
-        assert made is not None
-        rows = [_row(row, target) for row in made.table.to_pylist()]
-        last, width = window[-1], 2 * width
-        for one in list(waiting):
-            own = [
-                replace(row, calls=tasks[one].plan(row.schedule).calls)
-                for row in rows
-                if (row.sampler, row.sampler_options) == (one.name, options_of(one))
-            ]
-            reaching = [row for row in own if row.reached]
-            finite = [*filter(None, [best.get(one)]), *(r for r in own if np.isfinite(r.value))]
-            if finite:
-                best[one] = min(finite, key=lambda row: row.value)
-            if reaching or last == most_steps:
-                found += reaching[:1] or (finite and [best[one]])
-                waiting.remove(one)
-    families = pinned_families(tasks[next(iter(tasks))].alpha_bar_range).values()
-    by_name = {(one.name, json.dumps(options_of(one))): task for one, task in tasks.items()}
+        assert result is not None  # which only other processes of a sweep with a folder return
+        for row in result.table.to_pylist():
+            if np.isfinite(row["value"]):
+                row["reached"] = row["value"] <= target
+                rows[row["sampler"], row["sampler_options"]].append(row)
+        waiting = {x: task for x, task in waiting.items() if not any(r["reached"] for r in rows[x])}
 
-    def judged(row: Recommendation) -> Recommendation:
-        task = by_name[row.sampler, json.dumps(dict(row.sampler_options))]
-        ratio = amplification(task, row.schedule, [make(row.steps) for make in families])
-        return replace(row, amplification=ratio, denoiser_error=denoiser_error or None)
+    def rank(row: Mapping[str, Any]) -> tuple[bool, float]:
+        """Sort the fewest steps that reach the loss first, then what comes nearest to it."""
+        return (False, row["steps"]) if row["reached"] else (True, row["value"])
 
-    return sorted(
-        map(judged, found),
-        key=lambda row: (not row.reached, row.calls if row.reached else 0, row.value),
-    )
+    found = [
+        _recommendation(task, min(rows[key], key=rank), denoiser_error)
+        for key, task in tasks.items()
+        if rows[key]
+    ]
+    return sorted(found, key=lambda x: (not x.reached, x.calls if x.reached else 0, x.value))
 
 
-def _row(row: Mapping[str, Any], target: float) -> Recommendation:
+def _recommendation(
+    task: GaussianTask, row: Mapping[str, Any], denoiser_error: float
+) -> Recommendation:
     schedule = NoiseSchedule(np.asarray(row["logsnr"], np.float64))
-    options = json.loads(row["sampler_options"])
+    others = [make(row["steps"]) for make in pinned_families(task.alpha_bar_range).values()]
+    same = ("sampler", "reached", "steps", "calls", "value", "converged", "best_heuristic",
+            "best_heuristic_value")  # fmt: skip
     return Recommendation(
-        sampler=row["sampler"],
-        sampler_options=options,
-        reached=bool(row["finite"]) and row["value"] <= target,
-        steps=row["steps"],
-        calls=0,
+        **{name: row[name] for name in same},
+        sampler_options=json.loads(row["sampler_options"]),
         schedule=schedule,
-        value=row["value"],
-        converged=row["converged"],
-        best_heuristic=row["best_heuristic"],
-        best_heuristic_value=row["best_heuristic_value"],
+        amplification=amplification(task, schedule, others),
+        denoiser_error=denoiser_error or None,
     )

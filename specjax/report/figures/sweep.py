@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from specjax.gaussian.losses import LOSSES
 from specjax.report.figures import panels
 from specjax.report.figures.style import GUIDE, INK, STRONG
 from specjax.report.sweep_rows import (
     Sampler,
     Selection,
-    calls,
     column,
     distinct,
+    loss_heading,
     pareto_front,
     row_label,
     select,
     where,
 )
-from specjax.report.words import count, loss_title, shortened
+from specjax.report.words import count, shortened
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -77,7 +76,7 @@ def sweep_figure(table: pa.Table) -> Figure:
         _draw_losses(axes, chosen, name, loss)
         axes.set_title(_panel_title(name, chosen.exponents[name], width / across))
         if i % across == 0 or (len(chosen.losses) > 1 and not by_row):
-            axes.set_ylabel(textwrap.fill(loss_title(LOSSES[loss]), 34))
+            axes.set_ylabel(textwrap.fill(loss_heading(loss), 34))
         if i + across >= len(cells):
             axes.set_xlabel(_calls_label(chosen))
     for axes in places[len(cells) :]:
@@ -110,7 +109,7 @@ def _panel_title(name: str, exponent: float, width: float) -> str:
 
 def _calls_label(chosen: Selection) -> str:
     """Label the cost by the steps, where every step is one call."""
-    cost, steps = calls(chosen.rows), column(chosen.rows, "steps")
+    cost, steps = column(chosen.rows, "calls"), column(chosen.rows, "steps")
     if (cost == steps).all():
         return "number of steps S"
     twice = sorted(set(column(chosen.rows, "sampler")[cost > steps]))
@@ -129,18 +128,18 @@ def _draw_losses(axes: Axes, chosen: Selection, name: str, loss: str) -> None:
         if own.num_rows:
             _draw_sampler(axes, own, chosen, sampler)
     if len(chosen.samplers) > 1:
-        cost, value = calls(panel), column(panel, "value")
+        cost, value = column(panel, "calls"), column(panel, "value")
         cost, value = cost[value > 0], value[value > 0]
         best = pareto_front(cost, value)
         axes.plot(cost[best], value[best], zorder=2, gid="front", label="_front", **_HALO)
-    cost = calls(chosen.rows)
+    cost = column(chosen.rows, "calls")
     axes.set_xlim(cost.min() / 1.12, cost.max() * 1.12)
     panels.log_ticks(axes.xaxis, cost)
     panels.log_ticks(axes.yaxis)
 
 
 def _draw_sampler(axes: Axes, own: pa.Table, chosen: Selection, sampler: Sampler) -> None:
-    cost, style, label = calls(own), _sampler_style(chosen, sampler), row_label(*sampler)
+    cost, style, label = column(own, "calls"), _sampler_style(chosen, sampler), row_label(*sampler)
     y = column(own, "value")
     wide = len(chosen.samplers) <= len(STRONG)
     axes.plot(

@@ -1,0 +1,228 @@
+"""Fits that share a compiled program, and what they look up while they are solved.
+
+Fits of one sampler, loss, process and number of starts differ in numbers only, once their steps are
+padded to a common S by idle steps in front, and their spectra to a common number of nodes by
+nodes of no weight.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from specjax._core.arrays import shared_size
+from specjax._core.checks import UserError
+from specjax.fitting.fit import restarts_for, tolerance_for
+from specjax.fitting.levels import padded
+from specjax.fitting.problem import FitShape
+from specjax.gaussian.modes import Modes, modes_of
+from specjax.gaussian.task import Objective
+from specjax.schedules.families import Family, family
+from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr
+from specjax.sweep.axes import Sweep
+from specjax.sweep.solve import FitIndices, SharedInputs, SolverOptions
+
+_STEP_SECONDS, _COMPILE_SECONDS = 3e-5, 5.0  # of a fit on a CPU core; only their ratio counts
+_FAMILY_BYTES = 2**26  # of the families' levels, which all fits of a group share
+
+
+class Discretization(NamedTuple):
+    """S, and the two ends of its levels."""
+
+    steps: int
+    alpha_bar_range: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class FitGroup:
+    """The product of some spectra, discretizations and seeds, in this order: fits of one program.
+
+    Attributes:
+      options: what the program is compiled for. spectra: indices into the sweep's effective
+        spectra. discretizations, seeds: the other factors. families: what fits are judged beside.
+      error: why none of them can be fitted, else None.
+    """
+
+    options: SolverOptions
+    spectra: tuple[int, ...]
+    discretizations: tuple[Discretization, ...]
+    seeds: tuple[int, ...]
+    families: tuple[Family, ...]
+    error: str | None
+
+    @property
+    def objective(self) -> Objective:
+        """The sampler, loss and process of its fits."""
+        return self.options.shape.objective
+
+    @property
+    def size(self) -> int:
+        """The number of fits."""
+        return len(self.spectra) * len(self.discretizations) * len(self.seeds)
+
+    def indices(self, fits: np.ndarray) -> FitIndices:
+        """Say which spectrum, discretization and seed each of some fits has."""
+        factors = (len(self.spectra), len(self.discretizations), len(self.seeds))
+        spectrum, discretization, seed = np.unravel_index(fits, factors)
+        return FitIndices(spectrum, discretization, np.asarray(self.seeds)[seed])
+
+    @functools.cached_property
+    def calls(self) -> np.ndarray:
+        """The calls of the denoiser of each discretization: Heun makes two a step."""
+        counted = []
+        for steps, ends in self.discretizations:
+            noisy, clean = alpha_bar_to_logsnr(ends)
+            levels = np.append(np.linspace(noisy, min(clean, noisy + 9), steps + 1)[:-1], clean)
+            counted.append(self.objective.plan(NoiseSchedule(levels)).calls)
+        return np.array(counted)
+
+
+def groups(sweep: Sweep) -> Iterator[FitGroup]:
+    """Yield every group of a sweep, in an order that depends on the sweep alone.
+
+    Discretizations are the outermost loop, so that the levels of families, which depend on nothing
+    else, are made once for the groups that follow each other (:func:`_family_levels`).
+    """
+    objectives = [
+        Objective(*choice)
+        for choice in itertools.product(sweep.samplers, sweep.losses, sweep.processes)
+    ]
+    tolerance = tolerance_for(np.float64, sweep.tolerance)
+    alike = {objective: _alike(sweep, objective) for objective in objectives}
+    for steps, discretizations in _padded_alike(sweep, len(objectives)):
+        ends_clean = discretizations[0].alpha_bar_range[1] == 1
+        for objective in objectives:
+            shape = FitShape(objective, steps, ends_clean)
+            for (restarts, error), spectra in alike[objective].items():
+                options = SolverOptions(shape, restarts, sweep.max_iterations, tolerance)
+                yield FitGroup(
+                    options, tuple(spectra), tuple(discretizations), tuple(sweep.seeds),
+                    tuple(sweep.families), error,
+                )  # fmt: skip
+
+
+def _alike(sweep: Sweep, objective: Objective) -> dict[tuple[int, str | None], list[int]]:
+    """Sort the spectra by the number of restarts, and by why a loss cannot take them."""
+    found: dict[tuple[int, str | None], list[int]] = {}
+    for i, spectrum in enumerate(sweep.effective_spectra):
+        restarts, error = 1, None
+        try:
+            restarts = restarts_for(spectrum.task(objective).modes, sweep.restarts)
+        except UserError as problem:
+            error = str(problem)
+        found.setdefault((restarts, error), []).append(i)
+    return found
+
+
+def _padded_alike(sweep: Sweep, objectives: int) -> Iterator[tuple[int, list[Discretization]]]:
+    """Yield discretizations that share a program, and the S that they are padded to.
+
+    An S is padded to a larger one where the idle steps of all its fits cost less time than another
+    compilation. A noise-free end takes another program than a noisy one. Many discretizations are
+    cut into pieces, which keeps the levels of the families small.
+    """
+    fits = sweep.size // len(sweep.steps) // objectives  # of each S and objective
+    padded_to, current = {}, 0
+    for steps in sorted(sweep.steps, reverse=True):
+        if not current or fits * (current - steps) * _STEP_SECONDS > _COMPILE_SECONDS:
+            current = shared_size(steps)
+        padded_to[steps] = current
+    sharing: dict[tuple[int, bool], list[Discretization]] = {}
+    for one in sorted(itertools.product(sweep.steps, sweep.alpha_bar_ranges)):
+        made = Discretization(*one)
+        key = padded_to[made.steps], made.alpha_bar_range[1] == 1
+        sharing.setdefault(key, []).append(made)
+    for (steps, _), discretizations in sharing.items():
+        most = max(1, _FAMILY_BYTES // (8 * len(sweep.families) * (steps + 1)))
+        for first in range(0, len(discretizations), most):
+            yield steps, discretizations[first : first + most]
+
+
+Quadratures = Mapping[tuple[int, bool], Modes]
+"""Nodes by the index of the effective spectrum, and whether weights are in units of the data."""
+
+
+def quadratures(sweep: Sweep) -> Quadratures:
+    """Compute the nodes of all spectra, float64 and all of one length."""
+    made = {
+        (i, unit): modes_of(
+            one.spectrum, denoiser_error=one.denoiser_error, in_data_units=unit
+        ).quadrature(sweep.nodes)
+        for i, one in enumerate(sweep.effective_spectra)
+        for unit in {loss.in_data_units for loss in sweep.losses}
+    }
+    longest = max(modes.dimension for modes in made.values())
+    errs = bool(sweep.denoiser_error)
+    return {key: _padded_nodes(modes, longest, errs) for key, modes in made.items()}
+
+
+def _padded_nodes(modes: Modes, count: int, errs: bool) -> Modes:
+    """Append nodes of no weight; all modes have a denoiser's error, or none, to be stacked."""
+    columns = modes.columns
+    extra = count - modes.dimension
+    lam = np.append(columns[0], np.full(extra, columns[0].max()))
+    rest = np.pad(columns[1:], ((0, 0), (0, extra)))
+    error = np.asarray(modes.denoiser_error or 0.0, np.float64) if errs else None
+    return Modes(lam, *rest, denoiser_error=error)  # type: ignore[misc]
+
+
+def shared_inputs(group: FitGroup, nodes: Quadratures) -> SharedInputs:
+    """Build the tables that the fits of a group look up."""
+    steps, unit = group.options.shape.steps, group.objective.loss.in_data_units
+    grids = group.discretizations
+    return SharedInputs(
+        nodes=jax.tree.map(lambda *x: np.stack(x), *(nodes[i, unit] for i in group.spectra)),
+        ends=np.stack([alpha_bar_to_logsnr(one.alpha_bar_range) for one in grids]),
+        idle=np.array([steps - one.steps for one in grids]),
+        families=_family_levels(group.families, grids, steps),
+    )
+
+
+@functools.lru_cache(maxsize=1)  # at most _FAMILY_BYTES
+def _family_levels(
+    families: Sequence[Family], discretizations: Sequence[Discretization], steps: int
+) -> np.ndarray:
+    """Make the padded levels [c, F, S + 1]; NaN where a family has no level within the ends."""
+
+    def levels(one: Family, own: int, ends: tuple[float, float]) -> np.ndarray:
+        try:
+            made = np.asarray(family(one, own, alpha_bar_range=ends).logsnr)
+        except UserError:
+            made = np.full(own + 1, np.nan)
+        return padded(made, steps - own)
+
+    return np.array([[levels(one, *grid) for one in families] for grid in discretizations])
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive fits of a group: the rows of one file.
+
+    Attributes:
+      number: of the block in the sweep. first: of its fits in the group. size: how many.
+    """
+
+    number: int
+    group: FitGroup
+    first: int
+    size: int
+
+    @property
+    def fits(self) -> np.ndarray:
+        """Their numbers in the group."""
+        return np.arange(self.first, self.first + self.size)
+
+
+def blocks(sweep: Sweep, rows: int) -> list[Block]:
+    """Cut all groups into blocks of at most that many rows."""
+    made: list[Block] = []
+    for group in groups(sweep):
+        for first in range(0, group.size, rows):
+            made.append(Block(len(made), group, first, min(rows, group.size - first)))
+    return made
