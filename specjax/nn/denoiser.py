@@ -15,7 +15,14 @@ import jax.numpy as jnp
 
 from specjax._core.arrays import value
 from specjax._core.checks import UserError
-from specjax.sampling.denoisers import Denoiser, Network, from_edm, from_eps, from_v, logsnr_level
+from specjax.sampling.denoisers import (
+    Denoiser,
+    NetworkCall,
+    from_edm,
+    from_eps,
+    from_v,
+    logsnr_level,
+)
 
 if TYPE_CHECKING:
     from specjax.nn.run import RunInfo
@@ -25,7 +32,7 @@ if TYPE_CHECKING:
 class Target(NamedTuple):
     """A row of the table: ``denoiser(network, sigma_data)``."""
 
-    denoiser: Callable[[Network, float], Denoiser]
+    denoiser: Callable[[NetworkCall, float], Denoiser]
     summary: str
 
 
