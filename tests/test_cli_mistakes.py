@@ -311,8 +311,7 @@ def test_a_fault_of_ours_is_no_mistake_of_the_user(run, monkeypatch):
         ("flax", ("sample", "r"), "train"),
         ("flax", ("train", "x.npy", "-o", "t"), "train"),
         ("pyarrow", ("sweep", "s.toml"), "sweep"),
-        ("sklearn.decomposition", ("evaluate", "x.npy", "--against", "x.npy", "--pca", 2),
-         "evaluate"),
+        ("flax", ("train-features", "digits"), "evaluate"),
     ],
 )  # fmt: skip
 def test_a_missing_extra_is_one_line_that_names_it(run, tmp_path, monkeypatch, module, args, extra):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -55,6 +54,7 @@ class ProbeCommand:
         """Probe the network of a run on data; write the file and the picture; print the tables."""
         from specjax.gaussian.probe import check_options
         from specjax.report import probe as report
+        from specjax.report.figures import probe_figure, save_figure
 
         levels = np.linspace(*self.logsnr_range, checks.whole_number("levels", self.levels))
         check_options(levels, self.n, self.reading.seed, self.batch)
@@ -67,7 +67,7 @@ class ProbeCommand:
         with status("writing"):
             files.save(written[0], probe)
             if self.plot:
-                _draw(probe, written[1])
+                save_figure(probe_figure(probe), written[1])
         names = [str(path) for path in written]
         if self.json:
             print_json({**report.probe_json(probe), "files": names})
@@ -113,9 +113,3 @@ class ProbeCommand:
                     "give data of those, or --label none for a network that is not told the classes"
                 )
         return np.array([known.index(name) for name in opened.classes], np.int32)
-
-
-def _draw(probe: Probe, path: Path) -> None:
-    from specjax.report.figures import probe_figure, save_figure
-
-    save_figure(probe_figure(probe), path)

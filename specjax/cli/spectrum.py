@@ -34,6 +34,7 @@ class SpectrumCommand:
     def run(self) -> None:
         """Estimate the spectrum and its intervals; write the files; print the tables."""
         from specjax.report import spectrum as report
+        from specjax.report.figures import save_figure, spectrum_figure
 
         checks.seed(self.data.seed)
         out, picture = self._outputs()
@@ -47,7 +48,7 @@ class SpectrumCommand:
             if out is not None:
                 files.save(out, spectrum)
             if picture is not None:
-                _draw(spectrum, picture)
+                save_figure(spectrum_figure(spectrum), picture)
         written = [str(path) for path in (out, picture) if path is not None]
         if self.json:
             print_json({**report.spectrum_json(spectrum), "files": written})
@@ -84,9 +85,3 @@ def _with_intervals(opened: Dataset, spectrum: Spectrum, replicates: int, seed: 
             data_range=opened.data_range, progress=update,
         )  # fmt: skip
     return replace(spectrum, intervals=intervals)
-
-
-def _draw(spectrum: Spectrum, path: Path) -> None:
-    from specjax.report.figures import save_figure, spectrum_figure
-
-    save_figure(spectrum_figure(spectrum), path)

@@ -233,8 +233,8 @@ def check_options(levels: Any, n: int, seed: int = 0, batch: int | None = None) 
     bounded = np.isfinite(found).all() and (np.abs(found) <= 60).all()
     if found.ndim != 1 or found.size < 2 or not bounded or not (np.diff(found) > 0).all():
         raise UserError(
-            f"levels has shape {found.shape}: give at least two logsnr, strictly increasing, from "
-            "-60 to 60"
+            f"levels has shape {found.shape}: give at least two finite numbers (logsnr), strictly "
+            "increasing, from -60 to 60"
         )
     checks.whole_number("n", n, _FEWEST)
     checks.whole_number("seed", seed, 0)
