@@ -141,13 +141,13 @@ def test_ctrl_c_during_a_fit_exits_130_and_writes_nothing(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(200, 7)))
     environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(tmp_path.parent / "cache")}
     code = (
-        "import signal, sys, time, specjax.fit\n"
+        "import signal, sys, time, specjax.fitting.fit\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job may ignore it
         "fit = sys.modules['specjax.fitting.fit']\n"
         "def slow(*args):\n"
         "    print('fitting', flush=True)\n"
         "    time.sleep(60)\n"
-        "fit._run = slow\n"
+        "fit._optimise = slow\n"
         "from specjax.cli import main\n"
         "main(['fit', 'x.npy', '--steps', '4'])\n"
     )

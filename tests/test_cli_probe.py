@@ -60,7 +60,7 @@ def test_fit_takes_the_probe(run, trained, tmp_path):
     options = ("--denoiser", "probe.npz", "--steps", 3, "--restarts", 1)
     code, out, _ = run("fit", "digits", "--plot", "None", *options)
     assert code == 0
-    assert "denoiser: probed of runs/d at step 7" in out.replace("\n", " ")
+    assert "denoiser: probed, runs/d at step 7" in out.replace("\n", " ")
     result = sx.load(tmp_path / "schedule.json")
     assert result.source["denoiser"]["run"] == "runs/d"
     denoiser = sx.load(tmp_path / "probe.npz")
@@ -70,7 +70,7 @@ def test_fit_takes_the_probe(run, trained, tmp_path):
     wanted = sx.loss(DIGITS, cosine, denoiser=denoiser)
     np.testing.assert_allclose(result.baselines["cosine"], wanted, rtol=1e-9)
     code, out, _ = run("show", "schedule.json")
-    assert "denoiser: probed of runs/d at step 7" in out
+    assert "denoiser: probed, runs/d at step 7" in out
     code, _, err = run("fit", "digits", "--limit", 500, "--plot", "None", *options)
     assert (code, err.count("\n")) == (2, 1)
     assert "probed on digits" in err
