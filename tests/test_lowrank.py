@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from checks import one_line
 
 from specjax import Spectrum, loss, spectral
 from specjax.spectra.low_rank import low_rank, tail
@@ -73,27 +74,27 @@ def test_the_whole_spectrum_when_the_rank_is_the_dimension():
     assert (spectrum.weights == 1).all()
 
 
-@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0, 1.7, 4.0])
 @pytest.mark.parametrize(("rank", "dimension"), [(10, 10_000), (1, 300), (50, 51)])
-def test_the_tail_of_a_power_law_is_the_power_law(exponent, rank, dimension):
+def test_the_tail_of_a_power_law_is_the_power_law(rank, dimension):
     j = np.arange(rank + 1, dimension + 1)
-    law = 7.0 * (j / rank) ** -exponent
-    values, counts = tail(7.0, rank, dimension, law.sum())
-    assert counts.sum() == dimension - rank
-    assert values.size <= 256
-    np.testing.assert_allclose(counts @ values, law.sum(), rtol=1e-9)
-    ends = np.cumsum(counts).astype(int)
-    groups = np.array([group.mean() for group in np.split(law, ends[:-1])])
-    # The integral for a sum is off by about a^2 / (24 j^2) of itself.
-    np.testing.assert_allclose(values, groups, rtol=2e-3)
+    for exponent in (0.0, 0.5, 1.0, 1.7, 4.0):
+        law = 7.0 * (j / rank) ** -exponent
+        values, counts = tail(7.0, rank, dimension, law.sum())
+        assert counts.sum() == dimension - rank
+        assert values.size <= 256
+        np.testing.assert_allclose(counts @ values, law.sum(), rtol=1e-9)
+        ends = np.cumsum(counts).astype(int)
+        groups = np.array([group.mean() for group in np.split(law, ends[:-1])])
+        # The integral for a sum is off by about a^2 / (24 j^2) of itself.
+        np.testing.assert_allclose(values, groups, rtol=2e-3)
 
 
-@pytest.mark.parametrize("mass", [0.0, 1e-6, 99 * 2.0, 150 * 2.0])
-def test_any_mass_is_kept(mass):
-    values, counts = tail(2.0, 1, 100, mass)
-    np.testing.assert_allclose(counts @ values, mass, rtol=1e-9)
-    assert counts.sum() == 99
-    assert (np.diff(values) <= 1e-12).all()
+def test_any_mass_is_kept():
+    for mass in (0.0, 1e-6, 99 * 2.0, 150 * 2.0):
+        values, counts = tail(2.0, 1, 100, mass)
+        np.testing.assert_allclose(counts @ values, mass, rtol=1e-9)
+        assert counts.sum() == 99
+        assert (np.diff(values) <= 1e-12).all()
 
 
 def test_the_loss_is_that_of_the_full_spectrum():
@@ -125,22 +126,17 @@ def test_a_spectrum_states_what_is_measured():
     np.testing.assert_allclose(shrunk.weights @ shrunk.eigenvalues, total, rtol=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("x", "options", "message"),
-    [
-        (iter([np.ones((3, 2))]), {"rank": 1}, "can be read only once: give an array, a list"),
-        (np.eye(5), {}, "method = 'low-rank' needs rank"),
-        (np.eye(5), {"rank": 0}, "rank = 0: give a whole number of at least 1"),
-        (np.eye(9, 5), {"rank": 6}, "rank = 6: samples have 5 numbers"),
-        (np.eye(3, 9), {"rank": 3}, "rank = 3: the covariance of 3 samples has rank 2 at most"),
-        (
-            np.eye(5),
-            {"rank": 1, "spatial": 1},
-            "spatial is an option of method = 'shift-invariant'",
-        ),
-        (np.ones((5, 3)), {"rank": 1}, "the dataset is constant"),
-    ],
-)
-def test_bad_requests_are_refused(x, options, message):
-    with pytest.raises(ValueError, match=message):
-        Spectrum.from_samples(x, method="low-rank", **options)
+REFUSED = [
+    ("read only once", iter([np.ones((3, 2))]), {"rank": 1}),
+    ("rank", np.eye(5), {}),
+    ("rank = 0", np.eye(5), {"rank": 0}),
+    ("rank = 6", np.eye(9, 5), {"rank": 6}),
+    ("rank = 3", np.eye(3, 9), {"rank": 3}),
+    ("spatial", np.eye(5), {"rank": 1, "spatial": 1}),
+    ("constant", np.ones((5, 3)), {"rank": 1}),
+]
+
+
+def test_errors_name_the_argument():
+    for words, x, options in REFUSED:
+        assert words in one_line(Spectrum.from_samples, x, method="low-rank", **options)

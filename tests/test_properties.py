@@ -72,9 +72,8 @@ def gradients(index):
 
 
 @every_sampler
-@pytest.mark.parametrize("steps", STEPS)
-@settings(max_examples=10)
-@given(data=st.data())
+@settings(max_examples=30)
+@given(data=st.data(), steps=st.sampled_from(STEPS))
 def test_moments_are_finite(sampler, options, steps, data):
     schedule, spectrum = NoiseSchedule(data.draw(schedules(steps))), data.draw(spectra())
     moments = transfer(plan(sampler, schedule, **options), spectrum)
@@ -112,9 +111,8 @@ def test_losses_and_gradients_are_finite(index, steps, dtype, data):
 
 
 @pytest.mark.parametrize("loss", ["w2", "kl", "l1"])  # every kind of importance
-@pytest.mark.parametrize("steps", [1, 7, 1000])
-@settings(max_examples=10)
-@given(spectrum=spectra(), clean=st.sampled_from([1.0, 0.9999]))
+@settings(max_examples=30)
+@given(steps=st.sampled_from(STEPS), spectrum=spectra(), clean=st.sampled_from([1.0, 0.9999]))
 def test_the_spectral_schedule_is_monotone(loss, steps, spectrum, clean):
     schedule = spectral(spectrum, steps, loss=loss, alpha_bar_range=(4.0358e-5, clean))
     assert (np.diff(schedule.logsnr) > 0).all()

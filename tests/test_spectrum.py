@@ -11,6 +11,7 @@ from checks import by_default, one_line
 from sklearn.covariance import OAS, LedoitWolf
 
 from specjax import LOSSES, NoiseSchedule, Spectrum, family, fit, loss, plan, transfer
+from specjax._core.arrays import as_float_array
 from specjax.gaussian.losses import evaluate
 from specjax.spectra import estimate as estimators
 
@@ -40,21 +41,19 @@ def in_batches(x):
 
 
 @pytest.mark.parametrize("shape", [(50, 6), (7, 12), (40, 3, 2), (40, 2, 2, 3)])
-@pytest.mark.parametrize(
-    "source", [lambda x: x, in_batches, jnp.asarray], ids=["array", "batches", "jax"]
-)
-def test_exact_is_the_covariance(shape, source):
+def test_exact_is_the_covariance(shape):
     x = samples(shape).astype(np.float32)
     flat = x.reshape(len(x), -1).astype(np.float64)
-    spectrum = Spectrum.from_samples(source(x))
     covariance = np.cov(flat.T)
-    assert_close(spectrum.eigenvalues, np.linalg.eigvalsh(covariance)[::-1].clip(0))
-    basis = vectors_of(spectrum)
-    assert_close(basis * spectrum.eigenvalues @ basis.T, covariance)
-    assert_close(spectrum.lift(spectrum.mean).ravel(), flat.mean(0))
-    rank = min(len(x) - 1, flat.shape[1])
-    assert (spectrum.eigenvalues > 0).sum() == rank
-    assert spectrum.source["samples"] == len(x)
+    for given in (x, in_batches(x), jnp.asarray(x)):
+        spectrum = Spectrum.from_samples(given)
+        assert_close(spectrum.eigenvalues, np.linalg.eigvalsh(covariance)[::-1].clip(0))
+        basis = vectors_of(spectrum)
+        assert_close(basis * spectrum.eigenvalues @ basis.T, covariance)
+        assert_close(spectrum.lift(spectrum.mean).ravel(), flat.mean(0))
+        rank = min(len(x) - 1, flat.shape[1])
+        assert (spectrum.eigenvalues > 0).sum() == rank
+        assert spectrum.source["samples"] == len(x)
 
 
 @pytest.mark.parametrize("method", ["exact", "shift-invariant"])
@@ -82,11 +81,9 @@ GRIDS = [
     ((30, 5), None),
     ((30, 6), None),
     ((3, 8), None),
-    ((30, 4, 5), None),
-    ((30, 6, 4), None),
+    ((30, 6, 5), None),
     ((5, 3, 3), None),
     ((30, 4, 5, 3), None),
-    ((30, 4, 4, 3), None),
     ((4, 3, 5, 3), None),
     ((30, 6, 2), 1),
 ]
@@ -115,7 +112,7 @@ def test_projected_samples_have_the_eigenvalues_as_covariance():
     assert_close(coefficients.mean(0), spectrum.mean)
 
 
-@pytest.mark.parametrize(("shape", "spatial"), [*GRIDS[::3], GRIDS[6], ((30, 4, 2), "exact")])
+@pytest.mark.parametrize(("shape", "spatial"), [*GRIDS[::2], ((30, 4, 2), "exact")])
 @pytest.mark.parametrize("dtype", RTOL)
 def test_project_and_lift_are_inverse_isometries(shape, spatial, dtype):
     method = {"method": "shift-invariant", "spatial": spatial}
@@ -132,14 +129,14 @@ def test_project_and_lift_are_inverse_isometries(shape, spatial, dtype):
     assert_close((np.asarray(c, np.float64) ** 2).sum(-1), squares, RTOL[dtype])
 
 
-@pytest.mark.parametrize(("name", "estimator"), [("ledoit-wolf", LedoitWolf), ("oas", OAS)])
-def test_shrinkage_is_scikit_learns(name, estimator):
+def test_shrinkage_is_scikit_learns():
     x = samples((25, 8))
-    fitted = estimator().fit(x)
-    spectrum = Spectrum.from_samples(x, shrinkage=name)
-    np.testing.assert_allclose(spectrum.source["shrinkage"], fitted.shrinkage_, rtol=1e-12)
-    want = np.linalg.eigvalsh(fitted.covariance_)[::-1] * len(x) / (len(x) - 1)
-    assert_close(spectrum.eigenvalues, want)
+    for name, estimator in (("ledoit-wolf", LedoitWolf), ("oas", OAS)):
+        fitted = estimator().fit(x)
+        spectrum = Spectrum.from_samples(x, shrinkage=name)
+        np.testing.assert_allclose(spectrum.source["shrinkage"], fitted.shrinkage_, rtol=1e-12)
+        want = np.linalg.eigvalsh(fitted.covariance_)[::-1] * len(x) / (len(x) - 1)
+        assert_close(spectrum.eigenvalues, want)
 
 
 def test_a_shrinkage_of_choice():
@@ -158,8 +155,7 @@ def test_integers_are_mapped_from_their_range():
         assert_close(got.lift(got.mean), want.lift(want.mean))
 
 
-@pytest.mark.parametrize("name", ["ledoit-wolf", "oas"])
-@pytest.mark.parametrize("method", ["exact", "shift-invariant"])
+@pytest.mark.parametrize(("name", "method"), [("ledoit-wolf", "exact"), ("oas", "shift-invariant")])
 def test_shrinkage_of_batches_is_that_of_the_array(name, method):
     x = np.random.default_rng(0).integers(0, 256, (40, 6), np.uint8)
     given = {"shrinkage": name, "method": method, "data_range": (0, 255)}
@@ -175,8 +171,7 @@ def test_batches_too_large_to_collect_are_refused(monkeypatch):
     monkeypatch.setattr(estimators, "COLLECTED_BYTES", 8 * 40 * 6 - 1)
     x = samples((40, 6))
     assert Spectrum.from_samples(x, shrinkage="oas").source["shrinkage"] > 0
-    with pytest.raises(ValueError, match="needs all samples at once, and they exceed"):
-        Spectrum.from_samples(in_batches(x), shrinkage="oas")
+    assert "shrinkage" in one_line(Spectrum.from_samples, in_batches(x), shrinkage="oas")
 
 
 LARGE = """
@@ -184,11 +179,11 @@ import time
 import numpy as np
 from specjax import Spectrum
 images = (np.random.default_rng(i).integers(0, 256, (2, 1024, 1024, 3), np.uint8) for i in range(8))
-begun = time.perf_counter()
+start = time.perf_counter()
 spectrum = Spectrum.from_samples(images, method="shift-invariant", data_range=(0, 255))
 with open("/proc/self/status") as file:
     peak = next(int(x.split()[1]) for x in file if x.startswith("VmHWM"))
-print(time.perf_counter() - begun, peak / 2**20)
+print(time.perf_counter() - start, peak / 2**20)
 print(spectrum.eigenvalues.mean(), spectrum.dimension)
 """
 
@@ -319,77 +314,65 @@ def test_quadrature_of_few_points_is_exact():
     assert small.quadrature(8).fingerprint == small.fingerprint
 
 
-def nan_samples():
-    x = samples((9, 3))
-    x[5, 1] = np.nan
-    return x
+INTEGERS, NINE = np.arange(12).reshape(4, 3), samples((9, 3))
+SHIFTS = {"method": "shift-invariant"}
+REFUSED_SAMPLES = [
+    ("empty", np.zeros((0, 3)), {}),
+    ("empty", [], {}),
+    ("one sample", np.ones((1, 3)), {}),
+    ("one sample", [np.ones((1, 3))], {}),
+    ("constant", np.full((1000, 3), 0.1), {}),
+    ("constant", np.full((1000, 3), 0.1), SHIFTS),
+    ("constant", (np.full((7, 3), 0.1) for _ in range(9)), {}),
+    ("1 sample(s) have NaN", np.where(np.arange(27).reshape(9, 3) == 5, np.nan, NINE), {}),
+    ("4 sample(s) have NaN or infinite", np.full((4, 3), np.inf), {}),
+    ("dtype int64", INTEGERS, {}),
+    ("data_range", INTEGERS, {"data_range": (0, 9)}),
+    ("data_range = (9, 0)", INTEGERS, {"data_range": (9, 0)}),
+    ("data_range", [INTEGERS], {"data_range": (1, 20)}),
+    ("shape (5,)", np.ones(5), {}),
+    ("shape ()", np.array(1.0), {}),
+    ("type float", 3.0, {}),
+    ("shape (2,), those before (3,)", [np.ones((4, 3)), np.ones((4, 2))], {}),
+    ("method = 'fft'", NINE, {"method": "fft"}),
+    ("shrinkage = 1.5", NINE, {"shrinkage": 1.5}),
+    ("shrinkage = 'lw'", NINE, {"shrinkage": "lw"}),
+    ("rank", NINE, {**SHIFTS, "rank": 2}),
+    ("spatial", NINE, {"spatial": 1}),
+    ("spatial = None", samples((9, 2, 2, 2, 2)), SHIFTS),
+    ("spatial = 2", NINE, {**SHIFTS, "spatial": 2}),
+]
+REFUSED_NUMBERS = [
+    ("eigenvalues has 1 negative", lambda: Spectrum([1.0, -0.5])),
+    ("eigenvalues has NaN", lambda: Spectrum([1.0, np.nan])),
+    ("eigenvalues are all zero", lambda: Spectrum([0.0, 0.0])),
+    ("eigenvalues has shape (0,)", lambda: Spectrum([])),
+    ("eigenvalues has shape (1, 1)", lambda: Spectrum([[1.0]])),
+    ("eigenvalues has shape ()", lambda: Spectrum(1.0)),
+    ("complex128", lambda: Spectrum(np.array([1 + 2j, 1]))),
+    ("mean has shape (1,)", lambda: Spectrum([1.0, 2.0], mean=[1.0])),
+    ("mean has NaN", lambda: Spectrum([1.0, 2.0], mean=[1.0, np.inf])),
+    ("weights has shape (1,)", lambda: Spectrum([1.0, 2.0], weights=[1.0])),
+    ("weights has 1 negative", lambda: Spectrum([1.0], weights=[-1.0])),
+    ("weights are all zero", lambda: Spectrum([1.0], weights=[0.0])),
+    ("eigenvalues has 1 negative", lambda: Spectrum(jnp.array([1.0, -2.0]))),
+    ("shape (2, 3)", lambda: Spectrum.from_covariance(np.ones((2, 3)))),
+    ("not symmetric", lambda: Spectrum.from_covariance([[1.0, 0.5], [0.2, 1.0]])),
+    ("negative eigenvalue, -1", lambda: Spectrum.from_covariance([[1.0, 2.0], [2.0, 1.0]])),
+    ("NaN or infinite", lambda: Spectrum.from_covariance([[np.nan]])),
+    ("mean has shape (3,)", lambda: Spectrum.from_covariance(np.eye(2), np.ones(3))),
+    ("dimension = 0", lambda: Spectrum.power_law(0, 1.0)),
+    ("scale = -1.0", lambda: Spectrum.power_law(3, 1.0, scale=-1.0)),
+    ("floor = 0.0", lambda: Spectrum([1.0]).floor(0.0)),
+    ("nodes = 0", lambda: Spectrum([1.0]).quadrature(0)),
+]
 
 
-INTEGERS = np.arange(12).reshape(4, 3)
-
-
-@pytest.mark.parametrize(
-    ("x", "options", "message"),
-    [
-        (np.zeros((0, 3)), {}, "the dataset is empty"),
-        ([], {}, "the dataset is empty"),
-        (np.ones((1, 3)), {}, "has one sample"),
-        ([np.ones((1, 3))], {}, "has one sample"),
-        (np.full((1000, 3), 0.1), {}, "the dataset is constant"),
-        (np.full((1000, 3), 0.1), {"method": "shift-invariant"}, "the dataset is constant"),
-        ((np.full((7, 3), 0.1) for _ in range(9)), {}, "the dataset is constant"),
-        (nan_samples(), {}, "NaN"),
-        (np.full((4, 3), np.inf), {}, "infinite"),
-        (INTEGERS, {}, r"dtype int64: give floats .* data_range=\(0, 255\)"),
-        (INTEGERS, {"data_range": (0, 9)}, r"from 0 to 11 are outside data_range = \(0(.0)?, 9"),
-        (INTEGERS, {"data_range": (9, 0)}, r"data_range = \(9, 0\): give \(low, high\)"),
-        ([INTEGERS], {"data_range": (1, 20)}, "outside data_range"),
-        (np.ones(5), {}, r"samples have shape \(5,\): give \[N, ...\]"),
-        (np.array(1.0), {}, r"samples have shape \(\)"),
-        (3.0, {}, "samples of type float"),
-        ([np.ones((4, 3)), np.ones((4, 2))], {}, r"shape \(2,\), those before \(3,\)"),
-        (samples((9, 3)), {"method": "fft"}, "method = 'fft' is unknown"),
-        (samples((9, 3)), {"shrinkage": 1.5}, "shrinkage = 1.5: give a weight from 0 to 1"),
-        (samples((9, 3)), {"shrinkage": "lw"}, "shrinkage = 'lw'"),
-        (samples((9, 3)), {"method": "shift-invariant", "rank": 2}, "rank is an option of method"),
-        (samples((9, 3)), {"spatial": 1}, "spatial is an option of method = 'shift-invariant'"),
-        (samples((9, 2, 2, 2, 2)), {"method": "shift-invariant"}, "the shift-invariant form takes"),
-        (samples((9, 3)), {"method": "shift-invariant", "spatial": 2}, "with spatial = 2"),
-    ],
-)
-def test_bad_samples_are_refused(x, options, message):
-    with pytest.raises(ValueError, match=message):
-        Spectrum.from_samples(x, **options)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: Spectrum([1.0, -0.5]), r"eigenvalues has 1 negative value\(s\), the least -0.5"),
-        (lambda: Spectrum([1.0, np.nan]), "eigenvalues has NaN or infinite values"),
-        (lambda: Spectrum([0.0, 0.0]), "eigenvalues are all zero"),
-        (lambda: Spectrum([]), r"eigenvalues has shape \(0,\)"),
-        (lambda: Spectrum([[1.0]]), r"eigenvalues has shape \(1, 1\)"),
-        (lambda: Spectrum([1.0, 2.0], mean=[1.0]), r"mean has shape \(1,\): give one number for"),
-        (lambda: Spectrum([1.0, 2.0], mean=[1.0, np.inf]), "mean has NaN or infinite"),
-        (lambda: Spectrum([1.0, 2.0], weights=[1.0]), r"weights has shape \(1,\)"),
-        (lambda: Spectrum([1.0], weights=[-1.0]), "weights has 1 negative"),
-        (lambda: Spectrum([1.0], weights=[0.0]), "weights are all zero"),
-        (lambda: Spectrum(jnp.array([1.0, -2.0])), "eigenvalues has 1 negative"),
-        (lambda: Spectrum.from_covariance(np.ones((2, 3))), r"shape \(2, 3\): give a square"),
-        (lambda: Spectrum.from_covariance([[1.0, 0.5], [0.2, 1.0]]), "not symmetric"),
-        (lambda: Spectrum.from_covariance([[1.0, 2.0], [2.0, 1.0]]), "negative eigenvalue, -1"),
-        (lambda: Spectrum.from_covariance([[np.nan]]), "NaN or infinite"),
-        (lambda: Spectrum.from_covariance(np.eye(2), np.ones(3)), r"mean has shape \(3,\)"),
-        (lambda: Spectrum.power_law(0, 1.0), "dimension = 0: give a whole number"),
-        (lambda: Spectrum.power_law(3, 1.0, scale=-1.0), "scale = -1.0: give a finite number"),
-        (lambda: Spectrum([1.0]).floor(0.0), "floor = 0.0"),
-        (lambda: Spectrum([1.0]).quadrature(0), "nodes = 0"),
-    ],
-)
-def test_bad_numbers_are_refused(make, message):
-    with pytest.raises(ValueError, match=message):
-        make()
+def test_errors_name_the_argument():
+    for words, x, options in REFUSED_SAMPLES:
+        assert words in one_line(Spectrum.from_samples, x, **options)
+    for words, make in REFUSED_NUMBERS:
+        assert words in one_line(make)
 
 
 def test_many_zeros_are_one_node():
@@ -412,5 +395,14 @@ def test_any_real_numbers_can_be_fitted(dtype):
     assert found.value == pytest.approx(wanted.value, rel=1e-5)  # float32, and its tolerance
 
 
-def test_complex_eigenvalues_are_refused():
-    assert "complex128: give real ones" in one_line(Spectrum, np.array([1 + 2j, 1]))
+def test_whole_numbers_in_jax_arrays_become_the_default_float():
+    whole = [2**24 + 1, 1]  # float32 has no odd numbers there
+    with jax.enable_x64(True):
+        made = as_float_array(jnp.array(whole, jnp.int32))
+        assert made.dtype == np.float64
+        assert made.tolist() == whole
+        assert Spectrum(jnp.array(whole, jnp.int32)).eigenvalues.tolist() == whole
+        assert NoiseSchedule(jnp.array([-2, 1])).logsnr.dtype == np.float64
+        assert as_float_array(jnp.array(whole, jnp.bfloat16)).dtype == np.float32
+    assert as_float_array(jnp.array(whole, jnp.int32)).dtype == np.float32
+    assert as_float_array(whole).dtype == np.float64

@@ -1,1 +1,1 @@
-"""Arrays and dtypes, checks of what a user gives, several processes."""
+"""What every package uses: arrays and dtypes, checks of arguments, several processes, extras."""

@@ -50,19 +50,17 @@ def value(
     data: Sequence[str],
     static: Sequence[str] = (),
     provenance: Sequence[str] = (),
-    host: Sequence[str] = (),
 ) -> Callable[[T], T]:
     """Register a frozen dataclass as a pytree of which nothing is lost by a transformation.
 
     Args:
       data: fields that are leaves (or trees of them).
-      static: hashable fields that belong to the structure, and so to the key of a compilation.
-      provenance: mappings of plain values (names, seeds), which belong to the structure, too, and
-        are compared by their content.
+      static: hashable fields of the structure, and so of the key under which JAX keeps a program.
+      provenance: fields of the structure that are mappings of plain values (names, seeds) and are
+        compared by their content.
 
     Rebuilding bypasses ``__init__``: ``__post_init__`` checks what a user gives, never a tracer.
     """
-    names = (*data, *static, *provenance)
 
     def register(cls: T) -> T:
         def structure(obj: Any) -> tuple[Any, ...]:
@@ -78,11 +76,9 @@ def value(
 
         def unflatten(aux: tuple[Any, ...], leaves: Iterable[Any]) -> Any:
             obj: Any = object.__new__(cls)
-            for name, given in zip(
-                (*names, *host), (*leaves, *aux, *[None] * len(host)), strict=True
-            ):
-                kept = given.content if isinstance(given, _Provenance) else given
-                object.__setattr__(obj, name, kept)
+            for name, field in zip((*data, *static, *provenance), (*leaves, *aux), strict=True):
+                content = field.content if isinstance(field, _Provenance) else field
+                object.__setattr__(obj, name, content)
             return obj
 
         jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
@@ -92,15 +88,16 @@ def value(
 
 
 def namespace(*arrays: Any) -> ModuleType:
-    """``jax.numpy`` if any of the arrays is JAX's, else ``numpy``."""
+    """Return ``jax.numpy`` if any of the arrays is JAX's, else ``numpy``."""
     return jnp if any(isinstance(x, jax.Array) for x in arrays) else np
 
 
 def as_float_array(x: Any) -> Array:
     """Convert to a real array of float32 or float64.
 
-    Float32 and float64 stay as they are. Other JAX arrays take JAX's default float (float64 where
-    ``jax_enable_x64`` is set), all else becomes a float64 array of NumPy.
+    Float32 and float64 stay as they are. Whole numbers in JAX arrays take JAX's default float
+    (float64 where ``jax_enable_x64`` is set) and shorter JAX floats float32; all else becomes a
+    float64 array of NumPy.
 
     Raises:
       UserError: for complex numbers.

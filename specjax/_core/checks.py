@@ -1,4 +1,4 @@
-"""Checks of what a user gives. Each error is one line: the name, the value, what is allowed."""
+"""Checks of arguments. Each error is one line: the name, the value, what is allowed."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class UserError(ValueError):
 
 
 DEFAULT_ALPHA_BAR_RANGE = (4.0358e-5, 1.0)
-"""Where DDPM's linear schedule ends, and a last step that returns the denoised estimate."""
+"""The noisy end of DDPM's linear schedule, and a last step that returns the denoised estimate."""
 
 
 def one_of(name: str, given: Any, allowed: Iterable[str]) -> str:
-    """The given word if it is an allowed one."""
+    """Return the given word if it is an allowed one."""
     names = sorted(allowed)
     if given in names:
         return str(given)
@@ -30,44 +30,46 @@ def one_of(name: str, given: Any, allowed: Iterable[str]) -> str:
 
 
 def whole_number(name: str, given: Any, least: int = 1) -> int:
-    """The given number as an int of at least ``least``."""
+    """Return the given number as an int of at least ``least``."""
     if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < least:
         raise UserError(f"{name} = {given!r}: give a whole number of at least {least}")
     return int(given)
 
 
 def seed(given: Any, name: str = "seed") -> int:
-    """The given number, if random keys can be made of it."""
+    """Return the given number if random keys can be made of it."""
     if whole_number(name, given, 0) >= 2**32:
         raise UserError(f"{name} = {given}: give a whole number below 2**32")
     return int(given)
 
 
+def _is_number(given: Any) -> bool:
+    return isinstance(given, int | float | np.number) and not isinstance(given, bool)
+
+
 def number(name: str, given: Any, low: float, high: float, say: str) -> float:
-    """The given number as a float from ``low`` to ``high``; ``say`` is what to give."""
-    known = isinstance(given, int | float | np.number) and not isinstance(given, bool)
-    if not (known and low <= given <= high):
+    """Return the given number as a float from ``low`` to ``high``; ``say`` is what to give."""
+    if not (_is_number(given) and low <= given <= high):
         raise UserError(f"{name} = {given!r}: give {say}")
     return float(given)
 
 
 def positive(name: str, given: Any) -> float:
-    """The given number as a float above zero."""
-    if not (isinstance(given, int | float | np.number) and 0 < given < math.inf):
+    """Return the given number as a float above zero."""
+    if not (_is_number(given) and 0 < given < math.inf):
         raise UserError(f"{name} = {given!r}: give a finite number above 0")
     return float(given)
 
 
 def not_negative(name: str, given: Any) -> float:
-    """The given number as a float of at least zero."""
-    number = isinstance(given, int | float | np.number) and not isinstance(given, bool)
-    if not (number and 0 <= given < math.inf):
+    """Return the given number as a float of at least zero."""
+    if not (_is_number(given) and 0 <= given < math.inf):
         raise UserError(f"{name} = {given!r}: give a finite number of at least 0")
     return float(given)
 
 
 def alpha_bar_range(given: Any) -> tuple[float, float]:
-    """The two ends (noisy, clean) with 0 < noisy < clean <= 1."""
+    """Return the two ends (noisy, clean), with 0 < noisy < clean <= 1."""
     try:
         noisy, clean = (float(end) for end in given)
     except (TypeError, ValueError):
@@ -81,14 +83,14 @@ def alpha_bar_range(given: Any) -> tuple[float, float]:
 
 
 def named_values(name: str, given: Iterable[str]) -> dict[str, Any]:
-    """``("eta=0.5",)`` as a mapping; values are numbers where they look like ones."""
-    found: dict[str, Any] = {}
+    """Parse ``("eta=0.5",)`` into a mapping; values are numbers where they look like ones."""
+    values: dict[str, Any] = {}
     for item in given:
         key, equals, text = item.partition("=")
         if not equals:
             raise UserError(f"{name} = {item!r}: give NAME=VALUE, such as eta=0.5")
         try:
-            found[key] = json.loads(text)
+            values[key] = json.loads(text)
         except json.JSONDecodeError:
-            found[key] = text
-    return found
+            values[key] = text
+    return values

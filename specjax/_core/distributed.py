@@ -1,4 +1,4 @@
-"""Several processes: joining them, and waiting for what others write."""
+"""Several processes: joining them, and waiting for what others write to a shared folder."""
 
 from __future__ import annotations
 
@@ -23,11 +23,14 @@ def join(
     """Join this process to the others by ``jax.distributed``, before JAX is first used.
 
     Args:
-      coordinator: "host:port" of process 0. processes: how many. process: which this one is.
-        Without them JAX finds all three by itself on a TPU pod slice, under SLURM and Open MPI.
+      coordinator: address of process 0, "host:port".
+      processes: number of processes.
+      process: number of this one, from 0 on.
+
+    Without arguments JAX finds all three itself: on a TPU pod slice, under SLURM and Open MPI.
 
     Raises:
-      UserError: if some are given without the others, or nothing tells them.
+      UserError: if only some are given, or JAX finds none or cannot connect.
     """
     given = (coordinator, processes, process)
     if any(x is None for x in given) and any(x is not None for x in given):
@@ -44,18 +47,18 @@ def join(
 
 
 def _own_devices() -> list[int] | None:
-    """The only GPU that SLURM shows a task: JAX would look for it among all of the node."""
+    """Return [0] where SLURM shows this task one GPU, which JAX would look for by its own rank."""
     seen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     return [0] if "SLURM_LOCALID" in os.environ and seen and "," not in seen else None
 
 
 def use_all_cores(devices: int | None = None) -> None:
-    """Cut a CPU into devices, by default one a core; before JAX is first used.
+    """Split the CPU into devices, by default one a core, before JAX is first used.
 
-    What the user has chosen in XLA_FLAGS or JAX_NUM_CPU_DEVICES stays.
+    A number that the user has set in XLA_FLAGS or JAX_NUM_CPU_DEVICES stays.
     """
-    chosen = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if devices is None and (chosen or "JAX_NUM_CPU_DEVICES" in os.environ):
+    forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if devices is None and (forced or "JAX_NUM_CPU_DEVICES" in os.environ):
         return
     if devices is None:
         affinity = getattr(os, "sched_getaffinity", None)  # not on every system
@@ -77,7 +80,7 @@ def local_mesh(devices: int | None = None, axis: str = "samples") -> Mesh:
 
 @contextlib.contextmanager
 def _output_to_errors() -> Iterator[None]:
-    """What C libraries say of their connections belongs to standard error."""
+    """Send what C libraries print about their connections to standard error."""
     sys.stdout.flush()
     output = os.dup(1)
     os.dup2(2, 1)
@@ -89,10 +92,10 @@ def _output_to_errors() -> Iterator[None]:
 
 
 def meet() -> None:
-    """Wait until all processes are here: at a beginning, where none is long in coming.
+    """Wait for all processes, by a collective: at a start, where none is minutes late.
 
-    One device a process takes part, and the sum is waited for: a device that nobody waits for
-    could say of its connections after the output is given back.
+    One device of each process takes part. The sum is waited for, so that the libraries have printed
+    what they print while standard output is still redirected.
     """
     if jax.process_count() == 1:
         return
@@ -108,8 +111,8 @@ def meet() -> None:
 def wait_for(condition: Callable[[], bool]) -> None:
     """Wait until a condition on the shared folder holds.
 
-    By looking, not by a collective, which would time out on a sweep of hours. Where another
-    process dies, ``jax.distributed`` ends this one, too.
+    This polls: a collective would time out on a sweep of hours. Where another process dies,
+    ``jax.distributed`` ends this one, too.
     """
     while not condition():
         time.sleep(0.2)

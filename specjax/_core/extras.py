@@ -1,4 +1,4 @@
-"""Libraries that extras bring, imported once they are needed."""
+"""Libraries of the optional extras, imported when they are needed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ def import_extra(module: str, extra: str, purpose: str) -> Any:
     """Import a module of an optional library.
 
     Args:
-      module: such as "flax.nnx". extra: of this package, such as "train".
+      module: name of the module, such as "flax.nnx".
+      extra: extra of this package that installs it, such as "train".
       purpose: what needs it, for the message.
 
     Raises:
-      UserError: if it is not installed.
+      UserError: if the library is not installed.
     """
     try:
         return importlib.import_module(module)

@@ -17,7 +17,7 @@ from specjax.cli.runs import RunSampling, plan_facts, run_facts
 from specjax.cli.schedules import ANY_STEPS, SPECTRAL
 from specjax.files.samples import SAMPLES_VERSION
 from specjax.fitting.learned import LearnedResult
-from specjax.spectra.units import check_same_data
+from specjax.spectra.estimate import check_same_data
 
 if TYPE_CHECKING:
     from specjax.evaluate import Evaluation, Reference

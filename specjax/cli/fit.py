@@ -17,7 +17,7 @@ from specjax.cli.data import Data, GivenData, under
 from specjax.cli.schedules import read_schedule
 from specjax.files.forward_noise import ForwardNoise
 from specjax.noise.noise_spectrum import check_noise
-from specjax.spectra.units import check_units
+from specjax.spectra.estimate import check_units
 
 if TYPE_CHECKING:
     from specjax.data import Dataset

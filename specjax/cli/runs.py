@@ -18,7 +18,7 @@ from specjax.cli.data import Reading
 from specjax.cli.schedules import SPECTRAL, schedule_for
 from specjax.fitting.learned import LearnedResult
 from specjax.noise.noise_spectrum import check_noise
-from specjax.spectra.units import check_same_data, check_units
+from specjax.spectra.estimate import check_same_data, check_units
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh

@@ -26,7 +26,7 @@ from specjax.sampling.samplers import SAMPLERS
 from specjax.sampling.step import SamplerPlan
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.basis import DenseBasis, FourierBasis
-from specjax.spectra.intervals import Intervals
+from specjax.spectra.bootstrap import Intervals
 from specjax.spectra.response import Measured
 from specjax.spectra.spectrum import Spectrum, Whitening
 

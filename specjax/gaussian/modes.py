@@ -17,8 +17,7 @@ import numpy as np
 from specjax._core import checks
 from specjax._core.arrays import Array, as_float_array, concrete, namespace, value
 from specjax.gaussian.probe import Probe
-from specjax.spectra.grouping import MEANS, VARIANCES, grouped
-from specjax.spectra.quadrature import nodes_of
+from specjax.spectra.quadrature import MEANS, VARIANCES, grouped, nodes_of
 from specjax.spectra.response import Measured
 from specjax.spectra.spectrum import Spectrum
 
@@ -64,7 +63,7 @@ class Modes:
 
         With a measured denoiser, whose gain is no smooth function of the eigenvalue, neighbours
         are grouped instead, with about four nodes for each of ``nodes`` groups
-        (:mod:`specjax.spectra.grouping`). Runs on the host.
+        (:func:`specjax.spectra.quadrature.grouped`). Runs on the host.
         """
         if self.eigenvalues.size <= nodes:
             return self

@@ -24,33 +24,45 @@ Band = Sequence[float]
 
 
 class NoiseFamily(NamedTuple):
-    """A row of the table: ``weights(r, **parameters)``, and which parameters are positive."""
+    """A row of the table: ``weights(r, **parameters)``, and which parameters can be learned."""
 
     weights: Callable[..., Array]
     summary: str
     smooth: tuple[str, ...] = ()
     """Parameters that gradients pass through."""
 
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The parameters with their default values."""
+        parameters = inspect.signature(self.weights).parameters
+        return {name: one.default for name, one in parameters.items() if name != "r"}
 
-def _isotropic(r: Array) -> Array:
-    return 0 * r + 1
+
+def _per_channel(r: Array, *parameters: Any) -> Array:
+    """Append an axis of channels to r where a parameter has one number per channel."""
+    return r[..., None] if any(np.ndim(parameter) for parameter in parameters) else r
 
 
 def _power_law(r: Array, *, exponent: Any = -0.06, r0: Any = 0.01) -> Array:
-    _positive("r0", r0)
-    return _wide(r, exponent, r0, lambda r, a, r0: (r + r0) ** a)
+    known = concrete(r0)
+    if known is not None and not (np.isfinite(known) & (known > 0)).all():
+        raise UserError(f"r0 = {r0!r}: give a number above 0")
+    return (_per_channel(r, exponent, r0) + r0) ** exponent
 
 
 def _exponential(r: Array, *, decay: Any = 1.0) -> Array:
-    xp = namespace(r, decay)
-    return _wide(r, decay, 0.0, lambda r, b, _: xp.exp(-b * r**2))
+    return namespace(r, decay).exp(-decay * _per_channel(r, decay) ** 2)
 
 
 def _two_band(
     r: Array, *, low: Band = (0.0, 0.5), high: Band = (0.5, 1.0), gains: Any = (0.5, 0.5)
 ) -> Array:
-    _check_bands(low, high)
-    known = concrete(gains) if not isinstance(gains, tuple | list) else np.asarray(gains)
+    first, second = _checked_band("low", low), _checked_band("high", high)
+    if second[0] < first[1]:
+        raise UserError(
+            f"the bands low = {first} and high = {second} overlap: let high begin later"
+        )
+    known = concrete(gains)
     if known is not None and (known.shape != (2,) or not (np.isfinite(known) & (known >= 0)).all()):
         given = tuple(np.ravel(known).tolist())
         raise UserError(f"gains = {given!r}: give two numbers, not negative, such as 0.5 0.5")
@@ -58,7 +70,7 @@ def _two_band(
 
 
 NOISES: Mapping[str, NoiseFamily] = {
-    "isotropic": NoiseFamily(_isotropic, "w = 1: white noise"),
+    "isotropic": NoiseFamily(lambda r: 0 * r + 1, "w = 1: white noise"),
     "power_law": NoiseFamily(_power_law, "w = (r + r0)^exponent", ("exponent", "r0")),
     "exponential": NoiseFamily(_exponential, "w = exp(-decay r^2)", ("decay",)),
     "two_band": NoiseFamily(
@@ -79,20 +91,23 @@ def noise_spectrum(
     normalise: bool = True,
     **parameters: Any,
 ) -> NoiseSpectrum:
-    """The noise of a named family on samples of a shape.
+    """Make the noise of a named family on samples of a shape.
 
     Args:
-      family: a name in :data:`NOISES`. shape: of one sample.
-      basis, spatial, own: see :class:`NoiseSpectrum`. In the basis "data" r is the rank of the
-        eigenvalue, in a spectrum that begins with the largest.
+      family: a name in :data:`NOISES`.
+      shape: shape of one sample.
+      basis: "fourier", "cosine" or "data"; there r is the rank of the eigenvalue, in a spectrum
+        that begins with the largest.
+      spatial: number of axes with frequencies, see :class:`NoiseSpectrum`.
+      own: eigenbasis for "data", see :class:`NoiseSpectrum`.
       omit: a band [low, high] of r without noise, in which the data are left as they are (selective
         omission, 2510.09660, section 3).
       offset: standard deviation of a constant that is added to every channel of a sample ("offset
         noise"), relative to the family's noise before it is normalised.
-      normalise: scale the weights so that the mean variance of a number is 1. Without it they are
-        as the family has them: two halves with gains of 0.5 then have the variance 1/4.
-      parameters: of the family; those that are smooth may be traced, and those of a power law
-        and an exponential may be one for each channel.
+      normalise: whether weights are scaled so that the mean variance of a number is 1. Without it
+        two halves with gains of 0.5 have the variance 1/4.
+      parameters: parameters of the family; those that are smooth may be traced, and those of a
+        power law and an exponential may be one for each channel.
 
     Raises:
       UserError: for an unknown name or parameter, bands that are reversed, overlap or have no
@@ -103,21 +118,22 @@ def noise_spectrum(
       >>> noise.weights[0, 0] > noise.weights[4, 4], noise.variance.round(6)
       (np.True_, np.float64(1.0))
     """
-    name, make = _named(family, parameters)
+    name = _checked_family(family, parameters)
     shape = tuple(int(n) for n in shape)
     checks.one_of("basis", basis, BASES)
     if basis == "data" and isinstance(own, FourierBasis):
         raise UserError(
             "basis = 'data' of a shift-invariant spectrum has frequencies, no ranks: give 'fourier'"
         )
-    r = radius(basis, shape, spatial)
-    weights = make(r, **{k: _given(k, v) for k, v in parameters.items()})
-    if omit is not None:
-        weights = _without(weights, r, omit)
+    weights = _weights(name, parameters, radius(basis, shape, spatial), omit)
     if not _is_zero(offset):
         weights = _with_offset(weights, offset, basis, shape, spatial)
-    weights = _of_mean_one(weights) if normalise else weights
-    source = _source(name, parameters, make, omit, offset, normalise)
+    if normalise:
+        variance = (weights**2).mean()
+        known = concrete(variance)
+        if known is None or 0 < known < math.inf:  # NoiseSpectrum refuses all else
+            weights = weights / variance**0.5
+    source = _source(name, parameters, omit, offset, normalise)
     return NoiseSpectrum(weights, shape, basis, spatial, own, source)
 
 
@@ -128,74 +144,73 @@ def check_family(
     """Refuse what :func:`noise_spectrum` refuses on samples of any shape.
 
     Raises:
-      UserError: as it does; but whether a band has frequencies is seen with the samples.
+      UserError: as it does, but not for a band without frequencies, which depends on the shape.
     """
-    _, make = _named(family, parameters)
+    name = _checked_family(family, parameters)
     bands = [omit, parameters.get("low"), parameters.get("high")]
-    first = [min(float(band[0]), 1.0) for band in bands if band is not None]
-    r = np.unique([*np.linspace(0, 1, 5), *first])
-    weights = make(r, **{k: _given(k, v) for k, v in parameters.items()})
-    if omit is not None:
-        weights = _without(weights, r, omit)
+    starts = [min(float(band[0]), 1.0) for band in bands if band is not None]
+    weights = _weights(name, parameters, np.unique([*np.linspace(0, 1, 5), *starts]), omit)
     if _is_zero(offset):
         check_weights(np.asarray(weights))
     else:
         _check_offset(basis)
 
 
-def _named(family: str, parameters: Mapping[str, Any]) -> tuple[str, Callable[..., Array]]:
-    """The name of a family that exists, and its function of these parameters."""
+def _checked_family(family: str, parameters: Mapping[str, Any]) -> str:
     name = checks.one_of("noise", str(family).replace("-", "_"), NOISES)
-    make = NOISES[name].weights
-    known = _parameters_of(make)
+    known = NOISES[name].defaults
     for given in parameters:
         if given not in known:
             takes = ", ".join(known) or "no parameters"
             raise UserError(f"{given} is no parameter of {name!r} noise: it takes {takes}")
-    return name, make
+    return name
 
 
-def _parameters_of(make: Callable[..., Array]) -> dict[str, Any]:
-    """The parameters of a family with what they are by default."""
-    known = inspect.signature(make).parameters
-    return {name: one.default for name, one in known.items() if name != "r"}
+def _weights(name: str, parameters: Mapping[str, Any], r: np.ndarray, omit: Band | None) -> Array:
+    """Evaluate a family at radial frequencies, with 0 in the omitted band."""
+    weights = NOISES[name].weights(r, **{k: _numbers(k, v) for k, v in parameters.items()})
+    if omit is None:
+        return weights
+    inside = _inside(r, _checked_band("omit", omit))
+    if not inside.any():
+        raise UserError(f"omit = {tuple(omit)!r}: there is no frequency of these samples in it")
+    return weights * (1 - inside.reshape(r.shape + (1,) * (weights.ndim - r.ndim)))
 
 
 def noise_of_document(document: Mapping[str, Any], own: Basis | None = None) -> NoiseSpectrum:
-    """What :meth:`NoiseSpectrum.document` made.
+    """Rebuild a noise from its :meth:`NoiseSpectrum.document`.
 
     Args:
+      document: mapping of plain values.
       own: the data's eigenbasis, where the noise is in it; files do not hold it.
 
     Raises:
       UserError: if its numbers are not those that were written.
     """
-    place = {"basis": document["basis"], "spatial": document["spatial"], "own": own}
+    options = {"basis": document["basis"], "spatial": document["spatial"], "own": own}
     if "family" in document:
-        options = {k: document[k] for k in ("omit", "offset", "normalise")}
-        found = noise_spectrum(
-            document["family"], document["shape"], **place, **options, **document["parameters"]
-        )
+        options |= {k: document[k] for k in ("omit", "offset", "normalise")}
+        options |= document["parameters"]
+        noise = noise_spectrum(document["family"], document["shape"], **options)
     else:
         weights = np.array(document["weights"], np.float64)
-        found = NoiseSpectrum(weights, tuple(document["shape"]), **place)
-    if found.fingerprint != document["fingerprint"]:
+        noise = NoiseSpectrum(weights, tuple(document["shape"]), **options)
+    if noise.fingerprint != document["fingerprint"]:
         raise UserError(
-            f"the noise in the file ({found.name}) has other weights than this version of specjax "
+            f"the noise in the file ({noise.name}) has other weights than this version of specjax "
             "gives it: make the file again"
         )
-    return found
+    return noise
 
 
 def _source(
-    name: str, given: Mapping[str, Any], make: Callable[..., Array], omit: Band | None,
-    offset: Any, normalise: bool,
-) -> dict[str, Any] | None:  # fmt: skip
-    """NoiseFamily and parameters as plain numbers; None while one is traced."""
-    all_of = {**_parameters_of(make), **given}
-    if any(concrete(x) is None for v in (*all_of.values(), offset) for x in _leaves(v)):
+    name: str, given: Mapping[str, Any], omit: Band | None, offset: Any, normalise: bool
+) -> dict[str, Any] | None:
+    """Return the family and its parameters as plain numbers; None while one is traced."""
+    parameters = {**NOISES[name].defaults, **given}
+    if any(_is_traced(parameter) for parameter in (*parameters.values(), offset)):
         return None
-    plain = {p: np.asarray(v, np.float64).tolist() for p, v in all_of.items()}
+    plain = {p: np.asarray(v, np.float64).tolist() for p, v in parameters.items()}
     band = None if omit is None else [float(x) for x in omit]
     return {
         "family": name, "parameters": plain, "omit": band, "offset": float(offset),
@@ -203,42 +218,26 @@ def _source(
     }  # fmt: skip
 
 
-def _leaves(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, tuple | list) else [value]
+def _is_traced(value: Any) -> bool:
+    leaves = value if isinstance(value, tuple | list) else [value]
+    return any(concrete(leaf) is None for leaf in leaves)
 
 
-def _given(name: str, value: Any) -> Any:
-    """A parameter, in float64 if it is known: files make the same weights of its digits again."""
-    if any(concrete(x) is None for x in _leaves(value)):
+def _numbers(name: str, value: Any) -> Any:
+    """Return a parameter in float64 if it is known: files make the same weights of its digits."""
+    if _is_traced(value):
         return value
     try:
-        found = np.asarray(value, np.float64)
+        numbers = np.asarray(value, np.float64)
     except (TypeError, ValueError):
         raise UserError(f"{name} = {value!r}: give a number, or several") from None
-    if not np.isfinite(found).all():
+    if not np.isfinite(numbers).all():
         raise UserError(f"{name} = {value!r}: give finite numbers")
-    return found if found.ndim else float(found)
-
-
-def _wide(r: Array, first: Any, second: Any, of: Callable[..., Array]) -> Array:
-    """``of(r, first, second)``; with an axis of channels where a parameter is one per channel."""
-    first, second = (
-        x if concrete(x) is None or hasattr(x, "dtype") else np.asarray(x, np.float64)
-        for x in (first, second)
-    )
-    if max(np.ndim(first), np.ndim(second)) == 0:
-        return of(r, first, second)
-    return of(r[..., None], first, second)
-
-
-def _positive(name: str, value: Any) -> None:
-    known = concrete(value)
-    if known is not None and not (np.isfinite(known) & (known > 0)).all():
-        raise UserError(f"{name} = {value!r}: give a number above 0")
+    return numbers if numbers.ndim else float(numbers)
 
 
 def _checked_band(name: str, band: Band) -> tuple[float, float]:
-    numbers = np.asarray(_given(name, band))
+    numbers = np.asarray(_numbers(name, band))
     if numbers.shape != (2,) or not 0 <= numbers[0] < numbers[1]:
         raise UserError(
             f"{name} = {tuple(np.ravel(band).tolist())!r}: give a band of radial frequencies, low "
@@ -247,31 +246,16 @@ def _checked_band(name: str, band: Band) -> tuple[float, float]:
     return float(numbers[0]), float(numbers[1])
 
 
-def _check_bands(low: Band, high: Band) -> None:
-    first, second = _checked_band("low", low), _checked_band("high", high)
-    if second[0] < first[1]:
-        raise UserError(
-            f"the bands low = {first} and high = {second} overlap: let high begin later"
-        )
-
-
 def _inside(r: Array, band: Band) -> Array:
-    """1 in [low, high), and at the end of the last band, 1; else 0."""
+    """Return 1 in [low, high), and at r = high where the band ends the range; else 0."""
     low, high = float(band[0]), float(band[1])
     return ((r >= low) & ((r < high) | ((r <= high) & (high >= 1)))).astype(r.dtype)
 
 
-def _without(weights: Array, r: Array, band: Band) -> Array:
-    inside = _inside(r, _checked_band("omit", band))
-    if not inside.any():
-        raise UserError(f"omit = {tuple(band)!r}: there is no frequency of these samples in it")
-    return weights * (1 - inside.reshape(r.shape + (1,) * (weights.ndim - r.ndim)))
-
-
 def _is_zero(offset: Any) -> bool:
-    if concrete(offset) is None:
+    if _is_traced(offset):
         return False
-    known = _given("offset", offset)
+    known = _numbers("offset", offset)
     if np.ndim(known) or known < 0:
         raise UserError(f"offset = {offset!r}: give a number, 0 or above")
     return bool(known == 0)
@@ -280,7 +264,7 @@ def _is_zero(offset: Any) -> bool:
 def _with_offset(
     weights: Array, offset: Any, basis: str, shape: tuple[int, ...], spatial: int | None
 ) -> Array:
-    """A constant of this standard deviation: it is all at frequency 0, of the orthonormal norm."""
+    """Add a constant of this standard deviation, all of it at frequency 0 of an orthonormal F."""
     _check_offset(basis)
     xp, grid = namespace(weights, offset), grid_of(shape, spatial)
     at_zero = np.zeros(grid)
@@ -288,19 +272,10 @@ def _with_offset(
     at_zero = at_zero.reshape(grid + (1,) * (weights.ndim - len(grid)))
     squared = weights**2 + offset**2 * at_zero
     positive = squared > 0
+    # The inner where keeps the gradient of the root finite at 0.
     return xp.where(positive, xp.sqrt(xp.where(positive, squared, 1)), 0)
 
 
 def _check_offset(basis: str) -> None:
     if basis == "data":
         raise UserError("offset: the data's own basis has no frequency 0; leave the offset out")
-
-
-def _of_mean_one(weights: Array) -> Array:
-    variance = (weights**2).mean()
-    known = concrete(variance)
-    if known is not None and not (np.isfinite(known) and known > 0):
-        return weights  # NoiseSpectrum says what is wrong with them
-    if known is not None and bool((weights == 1).all()):
-        return weights
-    return weights / variance**0.5

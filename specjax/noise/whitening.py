@@ -1,10 +1,10 @@
-"""The spectrum that a noise leaves: everything of the isotropic case, for noise with a spectrum.
+"""Effective spectra: the change of basis that makes a noise white.
 
 Through ``T^-1`` the noise is white and the data have the covariance
 ``T^-1 Sigma T^-1 = U' diag(lambda') U'^T``: the generalised eigenproblem of (Sigma, N). Where both
-share a basis, ``lambda' = lambda / nu``. A spectrum of these *effective* eigenvalues, whose basis
-maps samples to whitened coefficients ``U'^T T^-1 x`` and back, is what the isotropic theory holds
-for word for word: transfer functions, closed forms, fits, probes and priors need nothing else.
+share a basis, ``lambda' = lambda / nu``. The isotropic theory holds unchanged for a spectrum of
+these *effective* eigenvalues, whose basis maps samples to whitened coefficients ``U'^T T^-1 x`` and
+back: transfer functions, closed forms, fits, probes and priors need nothing else.
 
 Distances in data units: if the whitened coefficients of data and samples are c and c', the samples
 are ``T U' c``, and with the data coupled to them coefficient by coefficient
@@ -22,21 +22,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from specjax._core.arrays import Array, concrete, namespace, value
 from specjax._core.checks import UserError
 from specjax.noise.noise_spectrum import NoiseSpectrum
-from specjax.spectra.basis import Basis, FourierBasis, _product
+from specjax.spectra.basis import Basis, FourierBasis, matmul
 from specjax.spectra.spectrum import Spectrum, Whitening
 
 _MOST_DENSE = 6000
-_TRACED = (
-    "the noise is traced, and has another basis than the data: differentiate on a spectrum in its "
-    "basis, the shift-invariant one for 'fourier'"
-)
 
 
 @value(data=["inner", "scale", "kept"], static=["shape"])
@@ -45,8 +40,10 @@ class ScaledBasis:
     """A basis whose coefficients are in units of the noise's standard deviation.
 
     Attributes:
-      inner: the orthonormal basis, None for coefficients as they are. scale: [d], of the noise.
-      kept: [k], the directions that have noise, ascending. shape: of one sample.
+      inner: orthonormal basis, None for coefficients as they are.
+      scale: [d], standard deviations of the noise.
+      kept: [k], indices of the directions that have noise, ascending.
+      shape: shape of one sample.
     """
 
     inner: Basis | None
@@ -55,19 +52,20 @@ class ScaledBasis:
     shape: tuple[int, ...]
 
     def project(self, x: Array) -> Array:
-        """Samples [..., *shape] to whitened coefficients [..., k]."""
+        """Return the whitened coefficients [..., k] of samples [..., *shape]."""
         c = x if self.inner is None else self.inner.project(x)
         xp = namespace(c, self.scale)
         return xp.take(c, self.kept, axis=-1) / xp.asarray(self.scale, c.dtype)[self.kept]
 
     def lift(self, c: Array) -> Array:
-        """Whitened coefficients [..., k] to samples, 0 in directions without noise."""
+        """Return the samples of whitened coefficients [..., k], 0 in directions without noise."""
         xp = namespace(c, self.scale, self.kept)
         kept, directions = xp.asarray(self.kept), np.arange(self.scale.shape[0])
         scaled = c * xp.asarray(self.scale, c.dtype)[kept]
-        place = xp.minimum(xp.searchsorted(kept, directions), len(kept) - 1)
-        whole = xp.where(kept[place] == directions, xp.take(scaled, place, axis=-1), 0)
-        return whole if self.inner is None else self.inner.lift(whole)
+        # Each direction takes its coefficient by search: NumPy and JAX have no common scatter.
+        index = xp.minimum(xp.searchsorted(kept, directions), len(kept) - 1)
+        full = xp.where(kept[index] == directions, xp.take(scaled, index, axis=-1), 0)
+        return full if self.inner is None else self.inner.lift(full)
 
 
 @value(data=["down", "up"], static=["shape"])
@@ -76,7 +74,9 @@ class ObliqueBasis:
     """Directions that are orthonormal for the noise's covariance, not for the data's.
 
     Attributes:
-      down: [d, k], ``T^-1 U'``. up: [d, k], ``T U'``. shape: of one sample.
+      down: [d, k], ``T^-1 U'``.
+      up: [d, k], ``T U'``.
+      shape: shape of one sample.
     """
 
     down: Array
@@ -84,25 +84,25 @@ class ObliqueBasis:
     shape: tuple[int, ...]
 
     def project(self, x: Array) -> Array:
-        """``U'^T T^-1 x``."""
-        return _product(x.reshape(*x.shape[: x.ndim - len(self.shape)], -1), self.down)
+        """Compute ``U'^T T^-1 x``."""
+        return matmul(x.reshape(*x.shape[: x.ndim - len(self.shape)], -1), self.down)
 
     def lift(self, c: Array) -> Array:
-        """``T U' c``."""
-        return _product(c, self.up.T).reshape(*c.shape[:-1], *self.shape)
+        """Compute ``T U' c``."""
+        return matmul(c, self.up.T).reshape(*c.shape[:-1], *self.shape)
 
 
 def effective(spectrum: Spectrum, noise: NoiseSpectrum | None) -> Spectrum:
-    """The spectrum of data under a noise: eigenvalues ``lambda / nu``, distances in data units.
+    """Return the spectrum of data under a noise: eigenvalues ``lambda / nu``.
 
     Args:
-      spectrum: d eigenvalues of the data. noise: on the same samples; None or isotropic noise
-        returns the spectrum itself.
+      spectrum: d eigenvalues of the data.
+      noise: noise on the same samples; None or isotropic noise returns the spectrum itself.
 
     Returns:
-      A spectrum that :func:`fit`, :func:`transfer`, :func:`wiener`, :func:`probe` and all others
-      take, with its ``whitening``, see :mod:`specjax.noise.whitening`.
-      Directions without noise are left out: ``noise.omitted`` says how many.
+      A spectrum with its ``whitening`` (see :mod:`specjax.noise.whitening`) that :func:`fit`,
+      :func:`transfer`, :func:`wiener` and :func:`probe` take. Distances are in data units.
+      Directions without noise, of which there are ``noise.omitted``, are left out.
 
     Raises:
       UserError: for noise on other samples, in the data's own basis of other data, or in another
@@ -122,7 +122,10 @@ def effective(spectrum: Spectrum, noise: NoiseSpectrum | None) -> Spectrum:
     scale = _shared(spectrum, noise)
     if scale is None:
         if concrete(noise.weights) is None:
-            raise UserError(_TRACED)
+            raise UserError(
+                "the noise is traced, and has another basis than the data: differentiate on a "
+                "spectrum in its basis, the shift-invariant one for 'fourier'"
+            )
         return _generalised(spectrum, noise)
     known = concrete(scale)  # while it is traced, all directions have noise
     kept = np.arange(len(scale)) if known is None else np.flatnonzero(known > 0)
@@ -157,41 +160,31 @@ def check_spectrum(spectrum: Spectrum, noise: NoiseSpectrum) -> None:
             "spectrum of samples, or noise in the basis 'data'"
         )
     own = noise.own
-    if noise.basis == "data" and own is not None and own is not basis and not _same(own, basis):
-        raise UserError(
-            "the noise is in the eigenbasis of other data: make it with this spectrum's"
-        )
-
-
-def _same(a: Any, b: Any) -> bool:
-    if type(a) is not type(b):
-        return False
-    return a.vectors.shape == b.vectors.shape and bool(np.allclose(a.vectors, b.vectors, atol=1e-6))
+    if noise.basis == "data" and own is not None and own is not basis:
+        same = type(own) is type(basis) and own.vectors.shape == basis.vectors.shape  # type: ignore
+        if not (same and np.allclose(own.vectors, basis.vectors, atol=1e-6)):  # type: ignore
+            raise UserError(
+                "the noise is in the eigenbasis of other data: make it with this spectrum's"
+            )
 
 
 def _shared(spectrum: Spectrum, noise: NoiseSpectrum) -> Array | None:
-    """The weights [d] in the order of the eigenvalues, where both have one basis."""
-    basis = spectrum.basis
+    """Return the weights [d] in the order of the eigenvalues, None where the bases differ."""
+    basis, weights = spectrum.basis, noise.weights
     if noise.basis == "data":
-        return noise.weights
+        return weights
     if not (isinstance(basis, FourierBasis) and noise.basis == "fourier"):
         return None
     if basis.grid != noise.grid:
         return None
-    weights, grid = noise.weights, len(noise.grid)
     channels = basis.vectors.shape[-1]
-    if weights.ndim > grid:
-        alike = channels == 1 or _alike(weights)
-        if not alike:
-            return None  # channels that differ do not share the eigenvectors over channels
+    if weights.ndim > len(noise.grid):
+        # Channels that differ do not share the eigenvectors over channels.
+        known = concrete(weights)
+        if channels > 1 and (known is None or (known != known[..., :1]).any()):
+            return None
         weights = weights[..., 0]
-    xp = namespace(weights)
-    return xp.repeat(weights.reshape(-1), channels)
-
-
-def _alike(weights: Array) -> bool:
-    known = concrete(weights)
-    return known is not None and bool((known == known[..., :1]).all())
+    return namespace(weights).repeat(weights.reshape(-1), channels)
 
 
 def check_dense(d: int) -> None:
@@ -205,17 +198,18 @@ def check_dense(d: int) -> None:
 
 
 def support(noise: NoiseSpectrum) -> np.ndarray:
-    """An orthonormal basis [d, k] of the directions that have noise."""
+    """Return an orthonormal basis [d, k] of the directions that have noise."""
     d = math.prod(noise.shape)
     units = np.eye(d)
     if not noise.omitted:
         return units
-    inside, across = np.linalg.eigh(noise.supported(units.reshape(d, *noise.shape)).reshape(d, d))
-    return across[:, inside > 0.5]
+    projection = noise.supported(units.reshape(d, *noise.shape)).reshape(d, d)
+    values, vectors = np.linalg.eigh(projection)  # its eigenvalues are 0 and 1
+    return vectors[:, values > 0.5]
 
 
 def _generalised(spectrum: Spectrum, noise: NoiseSpectrum) -> Spectrum:
-    """By the eigendecomposition of ``T^-1 Sigma T^-1`` on the directions that have noise."""
+    """Diagonalise ``T^-1 Sigma T^-1`` on the directions that have noise."""
     d = spectrum.dimension
     check_dense(d)
     if not np.all(np.asarray(spectrum.weights) == np.asarray(spectrum.weights)[0]):

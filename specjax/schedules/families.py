@@ -1,13 +1,13 @@
-"""The schedules that people use without looking at the data.
+"""Heuristic schedules, which people use without looking at the data.
 
 A family is a curve ``logsnr(t)`` over time t from 1 (noisy) to 0 (clean), strictly falling in t.
-Its S + 1 levels are taken at equal steps of time, from the first to the last of two *ends*.
+Its S + 1 levels are taken at equal steps of time between two *ends*.
 
 Without ``alpha_bar_range`` the ends are the family's own: the curve's noisy end, or an alpha_bar
 of 1e-9 (the clipping of 2301.10972) where the curve starts at pure noise, and a noise-free end.
-With it the family is **pinned** to the ends (noisy, clean) for a fair comparison:
+With it the family is **pinned** to the ends (noisy, clean), so that families can be compared:
 
-- time is truncated to where the curve meets the ends asked for;
+- time is truncated to the part of the curve between the two ends;
 - where the curve does not reach an end, its logsnr is stretched affinely to it, with the other
   end fixed (or, where that end is noise-free, the level at a thousandth of the time);
 - a ramp in sigma, whose ends are its options, takes them from the range.
@@ -24,7 +24,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,10 +46,10 @@ class Family:
     """A family of schedules; make one of your own and pass it in place of a name.
 
     Attributes:
-      name: what tables call it.
+      name: name of the family in tables.
       curve: ``(t [n], **options) -> logsnr [n]``, falling in t from 0 (clean) to 1 (noisy).
-      summary: a line for tables.
-      ramp: whether it goes between two sigmas, its options ``sigma_min`` and ``sigma_max``.
+      summary: one line for tables.
+      ramp: whether the curve runs from the option ``sigma_max`` to the option ``sigma_min``.
 
     Example:
       >>> straight = Family("straight", lambda t: 10 - 20 * t)
@@ -64,36 +64,29 @@ class Family:
 
 
 def _along_grid(t: np.ndarray, grid: TrainingGrid) -> np.ndarray:
-    """A training grid as a curve: log alpha_bar, linear between t = k / T, 0 at t = 0."""
+    """Make a curve of a training grid: log alpha_bar is linear between t = k / T, 0 at t = 0."""
     log_alpha_bar = np.concatenate([[0.0], -np.logaddexp(0, -grid.logsnr)])
     at = np.interp(t * grid.size, np.arange(grid.size + 1), log_alpha_bar)
     return at - np.log(-np.expm1(at))
 
 
-def linear(t: np.ndarray) -> np.ndarray:
-    """DDPM's linear betas, 1e-4 to 0.02 in 1,000 steps (2006.11239, section 4)."""
-    return _along_grid(t, GRIDS["ddpm"])
-
-
-def scaled_linear(t: np.ndarray) -> np.ndarray:
-    """Stable Diffusion's betas, linear in their square root, 0.00085 to 0.012."""
-    return _along_grid(t, GRIDS["sd"])
-
-
 def _log_cos_ratio(x: np.ndarray | float, y: float) -> np.ndarray:
-    """``log(cos x / cos y)`` for x >= y in quarter turns, accurate for close x and y, and at 1."""
+    """Compute ``log(cos x / cos y)`` for x >= y in quarter turns.
+
+    For close x and y, ``cos^2 x / cos^2 y = 1 - sin(x - y) sin(x + y) / cos^2 y`` keeps the digits,
+    near x = 1 the sine of the complement does.
+    """
     x, quarter = np.asarray(x, np.float64), math.pi / 2
-    below = np.cos(y * quarter)
-    fallen = np.sin((x - y) * quarter) * np.sin((x + y) * quarter) / below**2
+    cos_y = np.cos(y * quarter)
+    drop = np.sin((x - y) * quarter) * np.sin((x + y) * quarter) / cos_y**2
     with np.errstate(divide="ignore"):
-        far = np.log(np.sin((1 - x) * quarter) / below)
-    return np.where(fallen < 0.5, np.log1p(-np.minimum(fallen, 0.5)) / 2, far)
+        far = np.log(np.sin((1 - x) * quarter) / cos_y)
+    return np.where(drop < 0.5, np.log1p(-np.minimum(drop, 0.5)) / 2, far)
 
 
 def cosine(t: np.ndarray, *, s: float = 0.008) -> np.ndarray:
-    """``alpha_bar = f(t) / f(0)``, ``f = cos^2((t + s)/(1 + s) pi/2)`` (2102.09672, eq. 17)."""
-    if not 0 <= s < math.inf:
-        raise UserError(f"s = {s!r}: give a finite number of at least 0")
+    """Let ``alpha_bar = f(t) / f(0)``, ``f = cos^2((t + s)/(1 + s) pi/2)`` (2102.09672, eq. 17)."""
+    checks.not_negative("s", s)
     log_alpha_bar = 2 * _log_cos_ratio((t + s) / (1 + s), s / (1 + s))
     return log_alpha_bar - np.log(-np.expm1(log_alpha_bar))
 
@@ -101,7 +94,7 @@ def cosine(t: np.ndarray, *, s: float = 0.008) -> np.ndarray:
 def cosine_chen(
     t: np.ndarray, *, start: float = 0.0, end: float = 1.0, tau: float = 1.0
 ) -> np.ndarray:
-    """``v = cos^(2 tau)(pi/2 (start + t (end - start)))``, scaled to [0, 1] (2301.10972)."""
+    """Scale ``v = cos^(2 tau)(pi/2 (start + t (end - start)))`` to [0, 1] (2301.10972)."""
     if not 0 <= start < end <= 1:
         raise UserError(f"start = {start!r}, end = {end!r}: give 0 <= start < end <= 1")
     power = 2 * checks.positive("tau", tau)
@@ -110,40 +103,35 @@ def cosine_chen(
     return np.log(np.maximum(np.exp(log_v) - np.exp(log_v_end), 0)) - np.log(-np.expm1(log_v))
 
 
-def _log_sinh(x: np.ndarray) -> np.ndarray:
-    return x + np.log(-np.expm1(-2 * x)) - math.log(2)
-
-
 def sigmoid(
     t: np.ndarray, *, start: float = -3.0, end: float = 3.0, tau: float = 1.0
 ) -> np.ndarray:
-    """``v = sigmoid(-(start + t (end - start)) / tau)``, scaled to [0, 1] (2301.10972).
+    """Scale ``v = sigmoid(-(start + t (end - start)) / tau)`` to [0, 1] (2301.10972).
 
-    With ``sigmoid x - sigmoid y = sinh((x - y)/2) / (2 cosh(x/2) cosh(y/2))`` the ratio of
-    signal to noise keeps its digits at both ends.
+    ``sigmoid x - sigmoid y = sinh((x - y)/2) / (2 cosh(x/2) cosh(y/2))`` keeps the digits of the
+    ratio of signal to noise at both ends.
     """
     if not start < end:
         raise UserError(f"start = {start!r}, end = {end!r}: give start < end")
     low, high = (x / checks.positive("tau", tau) / 2 for x in (start, end))
-    signal = _log_sinh((1 - t) * (high - low)) - np.logaddexp(high, -high)
-    noise = _log_sinh(t * (high - low)) - np.logaddexp(low, -low)
+
+    def log_sinh(x: np.ndarray) -> np.ndarray:
+        return x + np.log(-np.expm1(-2 * x)) - math.log(2)
+
+    signal = log_sinh((1 - t) * (high - low)) - np.logaddexp(high, -high)
+    noise = log_sinh(t * (high - low)) - np.logaddexp(low, -low)
     return signal - noise
 
 
-def linear_alpha_bar(t: np.ndarray) -> np.ndarray:
-    """``alpha_bar = 1 - t`` (2301.10972)."""
-    return np.log1p(-t) - np.log(t)
-
-
 def flow(t: np.ndarray, *, shift: float = 1.0) -> np.ndarray:
-    """Flow matching: ``sigma_ve = t'/(1 - t')``, ``t' = shift t/(1 + (shift - 1) t)``.
+    """Follow flow matching with a time shift: ``sigma_ve = shift t / (1 - t)``.
 
-    2403.03206, eq. 23; together ``sigma_ve = shift t / (1 - t)``.
+    This is ``t'/(1 - t')`` with ``t' = shift t/(1 + (shift - 1) t)`` (2403.03206, eq. 23).
     """
     return -2 * (math.log(checks.positive("shift", shift)) + np.log(t) - np.log1p(-t))
 
 
-def _ends(sigma_min: float, sigma_max: float) -> tuple[float, float]:
+def _ramp_ends(sigma_min: float, sigma_max: float) -> tuple[float, float]:
     low, high = checks.positive("sigma_min", sigma_min), checks.positive("sigma_max", sigma_max)
     if not low < high:
         raise UserError(
@@ -155,8 +143,8 @@ def _ends(sigma_min: float, sigma_max: float) -> tuple[float, float]:
 def karras(
     t: np.ndarray, *, rho: float = 7.0, sigma_min: float = 0.002, sigma_max: float = 80.0
 ) -> np.ndarray:
-    """``sigma^(1/rho)`` linear in time (2206.00364, eq. 5)."""
-    low, high = _ends(sigma_min, sigma_max)
+    """Let ``sigma^(1/rho)`` be linear in time (2206.00364, eq. 5)."""
+    low, high = _ramp_ends(sigma_min, sigma_max)
     inverse = 1 / checks.positive("rho", rho)
     return -2 / inverse * np.log(low**inverse + t * (high**inverse - low**inverse))
 
@@ -164,8 +152,8 @@ def karras(
 def uniform_logsnr(
     t: np.ndarray, *, sigma_min: float = 0.002, sigma_max: float = 80.0
 ) -> np.ndarray:
-    """log sigma linear in time (2206.00927, section 3; "exponential" in k-diffusion)."""
-    low, high = _ends(sigma_min, sigma_max)
+    """Let log sigma be linear in time (2206.00927, section 3; "exponential" in k-diffusion)."""
+    low, high = _ramp_ends(sigma_min, sigma_max)
     return -2 * (math.log(low) + t * math.log(high / low))
 
 
@@ -178,25 +166,23 @@ AYS_TABLES = {
 
 
 def align_your_steps(t: np.ndarray, *, table: str = "sd15") -> np.ndarray:
-    """The published sigmas, linear in log sigma between them (2404.14507, appendix)."""
+    """Interpolate the published sigmas linearly in log sigma (2404.14507, appendix)."""
     sigmas = AYS_TABLES[checks.one_of("table", table, AYS_TABLES)]
     return -2 * np.interp(t, np.linspace(0, 1, len(sigmas)), np.log(sigmas[::-1]))
 
 
-_FAMILIES = (
-    Family("linear", linear, "DDPM's linear betas"),
-    Family("scaled_linear", scaled_linear, "Stable Diffusion's betas"),
+SCHEDULES = {family.name: family for family in (
+    Family("linear", lambda t: _along_grid(t, GRIDS["ddpm"]), "DDPM's linear betas"),
+    Family("scaled_linear", lambda t: _along_grid(t, GRIDS["sd"]), "Stable Diffusion's betas"),
     Family("cosine", cosine, "Nichol and Dhariwal's cosine; s=0.008"),
     Family("cosine_chen", cosine_chen, "Chen's cosine; start=0, end=1, tau=1"),
     Family("sigmoid", sigmoid, "Chen's sigmoid; start=-3, end=3, tau=1"),
     Family("karras", karras, "EDM's ramp in sigma^(1/rho); rho=7", ramp=True),
     Family("uniform_logsnr", uniform_logsnr, "equal steps of log sigma", ramp=True),
-    Family("linear_alpha_bar", linear_alpha_bar, "alpha_bar falls linearly"),
+    Family("linear_alpha_bar", lambda t: np.log1p(-t) - np.log(t), "alpha_bar falls linearly"),
     Family("flow", flow, "flow matching with a time shift; shift=1"),
     Family("align_your_steps", align_your_steps, "published sigmas; table=sd15, sdxl or svd"),
-)
-
-SCHEDULES = {family.name: family for family in _FAMILIES}
+)}  # fmt: skip
 """The families of the package by name."""
 
 
@@ -207,103 +193,99 @@ def family(
     alpha_bar_range: tuple[float, float] | None = None,
     **options: Any,
 ) -> NoiseSchedule:
-    """Make a heuristic schedule of S steps, float64 on the host.
+    """Make a heuristic schedule of S steps, in float64 on the host.
 
     Args:
       name: a name in :data:`SCHEDULES`, or a family of your own.
       steps: S.
-      alpha_bar_range: (noisy, clean) to pin the family to, as this module's docstring says;
+      alpha_bar_range: (noisy, clean) to which the family is pinned, see this module's docstring;
         its own ends by default.
-      options: the family's own, such as ``rho``.
+      options: options of the family, such as ``rho``.
 
     Raises:
-      UserError: for an unknown family or option, an option or a range out of bounds.
+      UserError: for an unknown family or option, and for an option or a range out of bounds.
 
     Example:
       >>> family("align_your_steps", 5).sigmas.round(3)
       array([14.615,  3.861,  1.886,  0.963,  0.399,  0.   ])
     """
     row = family_of(name, options)
-    name = row.name
     checks.whole_number("steps", steps)
     noisy, clean = None, math.inf
     if alpha_bar_range is not None:
         noisy, clean = map(float, alpha_bar_to_logsnr(checks.alpha_bar_range(alpha_bar_range)))
-        options = _with_ends(name, row, options, noisy, clean)
+        options = _with_ends(row, options, noisy, clean)
     curve = functools.partial(row.curve, **options)
     if noisy is None:
         with np.errstate(divide="ignore"):
             noisy = max(float(curve(np.array(1.0))), PURE_NOISE)
-    levels = (_ramp if row.ramp else _pinned)(curve, steps, noisy, clean)
+    if not row.ramp:
+        levels = _pinned(curve, steps, noisy, clean)
+    elif math.isfinite(clean):
+        levels = curve(np.linspace(1, 0, steps + 1))
+    else:
+        levels = np.append(curve(np.linspace(1, 0, steps)), clean)
     if levels is None:
         raise UserError(
-            f"alpha_bar_range = {alpha_bar_range!r} has no level in common with schedule {name!r}"
+            f"alpha_bar_range = {alpha_bar_range!r}: no level of schedule {row.name!r} is in it"
         )
     levels[0], levels[-1] = noisy, clean
     return NoiseSchedule(levels)
 
 
-def family_of(given: str | Family, options: Mapping[str, Any]) -> Family:
+def family_of(given: str | Family, options: Iterable[str] = ()) -> Family:
     """Return the family of a name, or the given one, if it has options of these names.
 
     Raises:
       UserError: for an unknown name or option.
     """
-    if isinstance(given, Family):
-        family = given
-    else:
-        family = SCHEDULES[checks.one_of("schedule", given, SCHEDULES)]
-    name = family.name
-    known = list(inspect.signature(family.curve).parameters)[1:]
+    if not isinstance(given, Family):
+        given = SCHEDULES[checks.one_of("schedule", given, SCHEDULES)]
+    known = list(inspect.signature(given.curve).parameters)[1:]
     for option in options:
         if option not in known:
             allowed = ", ".join(known) or "none"
-            raise UserError(f"schedule {name!r} has no option {option!r}: it takes {allowed}")
-    return family
+            raise UserError(f"schedule {given.name!r} has no option {option!r}: it takes {allowed}")
+    return given
 
 
 def _with_ends(
-    name: str, family: Family, options: dict[str, Any], noisy: float, clean: float
+    family: Family, options: dict[str, Any], noisy: float, clean: float
 ) -> dict[str, Any]:
-    """The options of a ramp with its ends from the range; ``sigma_min`` only if it ends there."""
+    """Give a ramp the ends of a range; ``sigma_min`` only where the range is not noise-free."""
     if not family.ramp:
         return options
     ends = {"sigma_max": math.exp(-noisy / 2)}
     if math.isfinite(clean):
         ends["sigma_min"] = math.exp(-clean / 2)
-    for option in ends:
-        if option in options:
-            raise UserError(
-                f"schedule {name!r}: {option} = {options[option]!r} and alpha_bar_range both set "
-                "the same end: leave one out"
-            )
+    for option in ends.keys() & options.keys():
+        raise UserError(
+            f"schedule {family.name!r}: {option} = {options[option]!r} and alpha_bar_range both "
+            "set the same end: leave one out"
+        )
     return {**options, **ends}
 
 
-def _ramp(curve: Curve, steps: int, noisy: float, clean: float) -> np.ndarray:
-    """[S + 1]: both ends on the curve, or S levels on it and a noise-free one behind them."""
-    if math.isfinite(clean):
-        return curve(np.linspace(1, 0, steps + 1))
-    return np.append(curve(np.linspace(1, 0, steps)), clean)
-
-
 def _pinned(curve: Curve, steps: int, noisy: float, clean: float) -> np.ndarray | None:
-    """[S + 1]: truncated in time, stretched in logsnr; None where curve and ends do not meet."""
+    """Return [S + 1] levels, truncated in time and stretched in logsnr to both ends.
+
+    The result is None where no level of the curve lies between the ends.
+    """
     with np.errstate(divide="ignore"):
         first, last = _time_of(curve, noisy), _time_of(curve, clean)
         if not last < first:
             return None
         levels = np.asarray(curve(np.linspace(first, last, steps + 1)))
         end = float(curve(np.array(last)))
+        # A curve that ends at logsnr = inf cannot be stretched from there.
         fixed = end if math.isfinite(end) else float(curve(np.array(first / 1000)))
-    onto = clean if math.isfinite(clean) else fixed
-    slope = (onto - noisy) / (fixed - levels[0])
+    target = clean if math.isfinite(clean) else fixed
+    slope = (target - noisy) / (fixed - levels[0])
     return noisy + slope * (levels - levels[0])
 
 
 def _time_of(curve: Curve, level: float) -> float:
-    """Where the curve meets a level; its nearer end where it does not."""
-
+    """Find the time at which the curve has a level; its nearer end where it never does."""
     from scipy.optimize import bisect
 
     def gap(t: float) -> float:
@@ -313,4 +295,5 @@ def _time_of(curve: Curve, level: float) -> float:
         return 1.0
     if gap(0.0) <= 0 or math.isinf(level):
         return 0.0
+    # Near t = 0 a level hardly changes with t, so only the relative tolerance may end the search.
     return float(bisect(gap, 0.0, 1.0, xtol=1e-300, rtol=1e-15, maxiter=5000))

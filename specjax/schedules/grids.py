@@ -1,8 +1,8 @@
 """Training grids: the discrete noise levels that a network of T training steps knows.
 
 A level's index is its timestep ``t = 0..T-1``; ``logsnr`` falls with ``t``. Between two levels
-timesteps are interpolated linearly in log sigma, as k-diffusion and diffusers' Euler do; where
-only whole numbers are accepted, see :mod:`specjax.schedules.timesteps`.
+timesteps are interpolated linearly in log sigma, as k-diffusion and diffusers' Euler scheduler do;
+for networks that accept only whole ones see :mod:`specjax.schedules.timesteps`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from specjax._core.arrays import Array, namespace
 from specjax._core.checks import UserError
 from specjax.schedules.schedule import NoiseSchedule
 
-_SILENT = 1e-4  # a level moved by less (in logsnr) is rounding, not worth a remark
+_ROUNDING = 1e-4  # in logsnr: a level that clipping moves by less is not worth a remark
 
 
 def _cosine_betas(steps: int, _start: float, _end: float) -> np.ndarray:
-    """Nichol and Dhariwal's cosine (2102.09672, eq. 17), betas capped at 0.999."""
+    """Compute the betas of Nichol and Dhariwal's cosine (2102.09672, eq. 17), capped at 0.999."""
     alpha_bar = np.cos((np.arange(steps + 1) / steps + 0.008) / 1.008 * math.pi / 2) ** 2
     return np.minimum(1 - alpha_bar[1:] / alpha_bar[:-1], 0.999)
 
@@ -41,9 +41,9 @@ class TrainingGrid:
     """The noise levels of a network trained on T steps.
 
     Args:
-      name: how it is called in errors and files.
+      name: name of the grid in errors and files.
       logsnr: [T], float64, strictly falling over the timesteps 0..T-1, all finite.
-      config: the part of a diffusers scheduler configuration that makes the same levels, if any.
+      config: part of a diffusers scheduler configuration that makes the same levels, if any.
 
     Raises:
       UserError: if the levels are fewer than two, not finite or not strictly falling.
@@ -71,7 +71,7 @@ class TrainingGrid:
     def from_betas(
         cls, name: str, betas: Any, config: Mapping[str, Any] | None = None
     ) -> TrainingGrid:
-        """From ``betas`` [T] in (0, 1): ``alpha_bar = prod (1 - beta)`` (2006.11239, eq. 4)."""
+        """Make a grid of ``betas`` [T] in (0, 1): ``alpha_bar = prod (1 - beta)`` (2006.11239)."""
         betas = np.asarray(betas, np.float64)
         if not np.all((betas > 0) & (betas < 1)):
             raise UserError(f"grid {name!r}: betas outside (0, 1)")
@@ -80,7 +80,7 @@ class TrainingGrid:
 
     @classmethod
     def from_config(cls, name: str, config: Mapping[str, Any]) -> TrainingGrid:
-        """From a diffusers scheduler configuration (``pipe.scheduler.config``)."""
+        """Make a grid of a diffusers scheduler configuration (``pipe.scheduler.config``)."""
         config = dict(config)
         if config.get("rescale_betas_zero_snr"):
             raise UserError(f"grid {name!r}: rescale_betas_zero_snr puts its end at pure noise")
@@ -96,41 +96,36 @@ class TrainingGrid:
 
     @property
     def size(self) -> int:
-        """T: the number of levels."""
+        """The number of levels, T."""
         return int(self.logsnr.shape[0])
 
     @property
-    def logsnr_range(self) -> tuple[float, float]:
-        """The logsnr of the noisiest and of the cleanest level."""
-        return float(self.logsnr[-1]), float(self.logsnr[0])
-
-    @property
     def sigma_range(self) -> tuple[np.float64, np.float64]:
-        """The least and the greatest VE sigma."""
+        """The smallest and the largest VE sigma."""
         return np.exp(-self.logsnr[0] / 2), np.exp(-self.logsnr[-1] / 2)
 
     def timestep(self, logsnr: Array) -> Array:
-        """Timesteps [...] of levels [...], linear in log sigma between the grid's; clamped."""
+        """Interpolate the timesteps [...] of levels [...] linearly in log sigma; clamp outside."""
         xp = namespace(logsnr)
         x = xp.asarray(logsnr, getattr(logsnr, "dtype", np.float64))
         known = xp.asarray(self.logsnr[::-1], x.dtype)
         return xp.interp(x, known, xp.arange(self.size, dtype=x.dtype)[::-1])
 
     def timestep_of_sigma(self, s: Array) -> Array:
-        """Timesteps [...] of VE sigmas [...]: the ``level`` of :func:`specjax.from_eps`."""
+        """Return the timesteps [...] of VE sigmas [...], the ``level`` of ``sx.from_eps``."""
         xp = namespace(s)
         with np.errstate(divide="ignore"):
             return self.timestep(-2 * xp.log(s))
 
     def logsnr_at(self, timestep: Array) -> Array:
-        """The level [...] of (fractional) timesteps [...]; clamped."""
+        """Return the levels [...] of timesteps [...], fractional ones too; clamp outside."""
         xp = namespace(timestep)
         x = xp.asarray(timestep, getattr(timestep, "dtype", np.float64))
         x = x if np.issubdtype(x.dtype, np.floating) else x.astype(float)
         return xp.interp(x, xp.arange(self.size, dtype=x.dtype), xp.asarray(self.logsnr, x.dtype))
 
     def clip(self, schedule: NoiseSchedule) -> tuple[NoiseSchedule, list[str]]:
-        """The schedule within the grid's range, and remarks on what was moved.
+        """Move a schedule into the grid's range; return it and remarks on what was moved.
 
         A level outside goes to the end of the range. Where several would meet there, all but
         the outermost are spread evenly over the gap to the first level inside, so that levels
@@ -139,47 +134,47 @@ class TrainingGrid:
         Raises:
           UserError: if two or more levels leave the range on the same side and none is inside.
         """
-        low, high = self.logsnr_range
+        low, high = self.logsnr[-1], self.logsnr[0]
+        least, greatest = self.sigma_range
         levels = np.asarray(schedule.logsnr, np.float64)
         finite = levels[np.isfinite(levels)]
         noisier, cleaner = finite <= low, finite >= high
-        fixed = np.where(noisier, low, np.where(cleaner, high, finite))
+        # Levels that stay where they are, and the outermost on either side: the rest lie between.
         anchors = ~(noisier | cleaner)
         anchors[0] |= noisier[0]
         anchors[-1] |= cleaner[-1]
-        at = np.arange(finite.size)
+        index = np.arange(finite.size)
         if finite.size > 1 and anchors.sum() < 2:
             raise UserError(
                 f"the schedule lies outside the range of grid {self.name!r}: sigma from "
-                "{:.4g} to {:.4g}".format(*self.sigma_range)
+                f"{least:.4g} to {greatest:.4g}"
             )
-        clipped = np.interp(at, at[anchors], fixed[anchors])
-        moved = int((np.abs(finite - clipped) > _SILENT).sum())
-        crowded = noisier.sum() > 1 or cleaner.sum() > 1
-        remarks = [self._remark(moved, crowded)] if moved else []
-        return NoiseSchedule(np.concatenate([clipped, levels[finite.size :]])), remarks
-
-    def _remark(self, moved: int, crowded: bool) -> str:
-        spread = ", those that would have met spread over the gap to the first level inside"
-        least, greatest = self.sigma_range
-        return (
+        clipped = np.interp(index, index[anchors], finite.clip(low, high)[anchors])
+        clipped_schedule = NoiseSchedule(np.concatenate([clipped, levels[finite.size :]]))
+        moved = int((np.abs(finite - clipped) > _ROUNDING).sum())
+        if not moved:
+            return clipped_schedule, []
+        remark = (
             f"{moved} level(s) clipped to the range of grid {self.name!r}: sigma {least:.4g} to "
-            f"{greatest:.4g}{spread if crowded else ''}"
+            f"{greatest:.4g}"
         )
+        if noisier.sum() > 1 or cleaner.sum() > 1:
+            remark += ", those that would have met spread over the gap to the first level inside"
+        return clipped_schedule, [remark]
 
 
-def _named(name: str, **config: Any) -> TrainingGrid:
-    return TrainingGrid.from_config(name, {"num_train_timesteps": 1000, **config})
-
-
+_CONFIGS: dict[str, dict[str, Any]] = {
+    "ddpm": {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02},
+    "sd": {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012},
+    "cosine": {"beta_schedule": "squaredcos_cap_v2"},
+}
 GRIDS = {
-    "ddpm": _named("ddpm", beta_schedule="linear", beta_start=1e-4, beta_end=0.02),
-    "sd": _named("sd", beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012),
-    "cosine": _named("cosine", beta_schedule="squaredcos_cap_v2"),
+    name: TrainingGrid.from_config(name, {"num_train_timesteps": 1000, **config})
+    for name, config in _CONFIGS.items()
 }
 """Grids by name: DDPM's linear betas, Stable Diffusion's, and the capped cosine's."""
 
 
 def check_grid(grid: str | TrainingGrid) -> TrainingGrid:
-    """A grid of one's own as it is, or the one of that name."""
+    """Return the grid of a name, or a grid of one's own as it is."""
     return grid if isinstance(grid, TrainingGrid) else GRIDS[checks.one_of("grid", grid, GRIDS)]

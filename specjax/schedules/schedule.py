@@ -22,18 +22,16 @@ from specjax._core import checks
 from specjax._core.arrays import Array, as_float_array, concrete, namespace, value
 from specjax._core.checks import UserError
 
-PROCESSES = ("vp", "ve")
-
 
 def sigmoid(x: Array) -> Array:
-    """``1 / (1 + exp(-x))``, accurate in both tails, in the array library of ``x``."""
+    """Compute ``1 / (1 + exp(-x))``, accurate in both tails, in the array library of ``x``."""
     from scipy.special import expit
 
     return jax.nn.sigmoid(x) if isinstance(x, jax.Array) else expit(x)
 
 
 def alpha_sigma(logsnr: Array, process: str) -> tuple[Array, Array]:
-    """Signal and noise scale ``(alpha, sigma)`` of levels [...] in a process ("vp" or "ve")."""
+    """Return signal and noise scale ``(alpha, sigma)`` of levels [...] in a process, vp or ve."""
     xp = namespace(logsnr)
     if process == "vp":
         return xp.sqrt(sigmoid(logsnr)), xp.sqrt(sigmoid(-logsnr))
@@ -41,7 +39,7 @@ def alpha_sigma(logsnr: Array, process: str) -> tuple[Array, Array]:
 
 
 def alpha_bar_to_logsnr(alpha_bar: Any) -> np.ndarray:
-    """``log(alpha_bar / (1 - alpha_bar))`` on the host; +inf at 1."""
+    """Compute ``log(alpha_bar / (1 - alpha_bar))`` on the host; +inf at 1."""
     alpha_bar = np.asarray(alpha_bar, np.float64)
     with np.errstate(divide="ignore"):
         return np.log(alpha_bar) - np.log1p(-alpha_bar)
@@ -53,7 +51,7 @@ class NoiseSchedule:
     """The S + 1 noise levels that a sampler of S steps visits.
 
     Args:
-      logsnr: [S + 1], noisy to clean, strictly increasing; the last may be +inf.
+      logsnr: [S + 1] levels, noisy to clean, strictly increasing; the last may be +inf.
 
     Raises:
       UserError: if the levels are fewer than two, not finite or not strictly increasing.
@@ -74,12 +72,26 @@ class NoiseSchedule:
                 f"logsnr has shape {logsnr.shape}: give one dimension of at least two levels"
             )
         levels = concrete(logsnr)
-        if levels is not None:
-            _check_levels(levels)
+        if levels is None:
+            return
+        if np.isnan(levels).any() or np.isinf(levels[:-1]).any() or levels[-1] == -np.inf:
+            raise UserError(
+                "the schedule has levels that are not finite: only the last may be noise-free "
+                "(logsnr = inf, alpha_bar = 1, sigma = 0) and none may be pure noise"
+            )
+        if not (levels[1:] > levels[:-1]).all():
+            k = int(np.argmin(levels[1:] > levels[:-1]))
+            raise UserError(
+                f"the schedule is not strictly monotone, noisy to clean: level {k} has logsnr "
+                f"{levels[k]:.6g} and level {k + 1} has {levels[k + 1]:.6g}"
+            )
 
     @classmethod
     def from_alpha_bar(cls, alpha_bar: Any) -> NoiseSchedule:
-        """From ``alpha_bar`` [S + 1] in (0, 1], strictly increasing; 1 only at the end."""
+        """Make a schedule of ``alpha_bar`` [S + 1] in (0, 1], strictly increasing.
+
+        Only the last may be 1.
+        """
         levels = np.asarray(alpha_bar, np.float64)
         if not np.all((levels > 0) & (levels <= 1)):
             raise UserError("alpha_bar has values outside (0, 1]: give cumulative products")
@@ -87,10 +99,10 @@ class NoiseSchedule:
 
     @classmethod
     def from_sigmas(cls, sigmas: Any) -> NoiseSchedule:
-        """From VE sigmas [S + 1], strictly decreasing; 0 only at the end.
+        """Make a schedule of VE sigmas [S + 1], strictly decreasing; only the last may be 0.
 
-        S + 1 sigmas make S steps: a list that stops at the smallest level a network knows
-        needs a 0.0 behind it to return the denoised estimate.
+        S + 1 sigmas make S steps: a list that stops at the smallest level a network knows needs
+        a 0.0 behind it to return the denoised estimate.
         """
         levels = np.asarray(sigmas, np.float64)
         if not np.all(levels >= 0):
@@ -100,62 +112,46 @@ class NoiseSchedule:
 
     @property
     def steps(self) -> int:
-        """S: the number of intervals."""
+        """The number of steps, S."""
         return int(self.logsnr.shape[-1]) - 1
 
     @property
     def alpha_bar(self) -> Array:
-        """``sigmoid(logsnr)`` [S + 1]."""
+        """The signal's share of the VP variance, ``sigmoid(logsnr)`` [S + 1]."""
         return sigmoid(self.logsnr)
 
     @property
     def alpha(self) -> Array:
-        """VP signal scale ``sqrt(alpha_bar)`` [S + 1]."""
+        """The VP signal scale ``sqrt(alpha_bar)`` [S + 1]."""
         return alpha_sigma(self.logsnr, "vp")[0]
 
     @property
     def sigma(self) -> Array:
-        """VP noise scale ``sqrt(1 - alpha_bar)`` [S + 1]."""
+        """The VP noise scale ``sqrt(1 - alpha_bar)`` [S + 1]."""
         return alpha_sigma(self.logsnr, "vp")[1]
 
     @property
     def sigmas(self) -> Array:
-        """VE noise levels ``sigma / alpha = exp(-logsnr / 2)`` [S + 1]."""
+        """The VE noise levels ``sigma / alpha = exp(-logsnr / 2)`` [S + 1]."""
         return alpha_sigma(self.logsnr, "ve")[1]
 
     @property
     def flow_time(self) -> Array:
-        """Flow-matching time ``sigmas / (1 + sigmas)`` [S + 1]."""
+        """The flow-matching time ``sigmas / (1 + sigmas)`` [S + 1]."""
         return sigmoid(-self.logsnr / 2)
 
     @property
     def ends_clean(self) -> bool:
-        """Whether the last level is noise-free. Needs concrete levels."""
+        """Whether the last level, which must not be traced, is noise-free."""
         return bool(np.isposinf(np.asarray(self.logsnr)[..., -1]).all())
 
 
 def alpha_bar_range_of(schedule: NoiseSchedule) -> tuple[float, float]:
-    """The two ends (noisy, clean) of a schedule."""
+    """Return the two ends (noisy, clean) of a schedule."""
     alpha_bar = np.asarray(schedule.alpha_bar, np.float64)
     return float(alpha_bar[0]), float(alpha_bar[-1])
 
 
-def _check_levels(levels: np.ndarray) -> None:
-    if np.isnan(levels).any() or np.isinf(levels[:-1]).any() or levels[-1] == -np.inf:
-        raise UserError(
-            "the schedule has levels that are not finite: only the last may be noise-free "
-            "(logsnr = inf, alpha_bar = 1, sigma = 0) and none may be pure noise"
-        )
-    with np.errstate(invalid="ignore"):
-        bad = np.flatnonzero(np.diff(levels) <= 0)
-    if bad.size:
-        k = int(bad[0])
-        raise UserError(
-            f"the schedule is not strictly monotone, noisy to clean: level {k} has logsnr "
-            f"{levels[k]:.6g} and level {k + 1} has {levels[k + 1]:.6g}"
-        )
-
-
 def check_process(process: str) -> str:
-    """The process if it is "vp" or "ve"."""
-    return checks.one_of("process", process, PROCESSES)
+    """Return the process if it is "vp" or "ve"."""
+    return checks.one_of("process", process, ("vp", "ve"))

@@ -1,7 +1,7 @@
 """Whole timesteps for a schedule, for networks and schedulers that accept nothing else.
 
-The levels at which a network is called are rounded to strictly falling whole numbers, and then
-moved on the training grid until no single move lowers the loss.
+The levels at which a network is called are rounded to strictly falling whole numbers, which then
+move on the training grid until no move of a single one lowers the loss.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LossOf = Callable[[np.ndarray], np.ndarray]
 """From levels [B, S + 1] (logsnr, noisy to clean) to their losses [B]."""
 
 _BATCH = 256  # schedules evaluated at once: one compilation whatever the number of candidates
-_GAIN = 1e-6  # the least relative gain that counts as an improvement
+_LEAST_GAIN = 1e-6  # relative: smaller changes of the loss are rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +28,12 @@ class Assignment:
 
     Attributes:
       timesteps: [S] ints, strictly falling.
-      rounded: [S], the same before re-optimisation.
-      schedule: what the timesteps really mean: their levels and a noise-free end.
-      duplicates: how many timesteps plain rounding would have repeated.
-      loss_float, loss_rounded, loss: of the schedule given (clipped to the grid), of
-        ``rounded`` and of ``timesteps``; None without a loss.
+      rounded: [S] ints, the timesteps before they were moved.
+      schedule: levels of ``timesteps`` and a noise-free end.
+      duplicates: number of timesteps that plain rounding would have repeated.
+      loss_float: loss of the schedule given, clipped to the grid; None without a loss.
+      loss_rounded: loss of ``rounded``.
+      loss: loss of ``timesteps``.
     """
 
     timesteps: np.ndarray
@@ -44,22 +45,17 @@ class Assignment:
     loss: float | None = None
 
 
-def levels_of(grid: TrainingGrid, timesteps: np.ndarray) -> np.ndarray:
-    """logsnr [..., S + 1] of whole timesteps [..., S] and the noise-free end behind them."""
-    end = np.full((*timesteps.shape[:-1], 1), np.inf)
-    return np.concatenate([grid.logsnr[timesteps], end], -1)
-
-
 def assign(
     grid: TrainingGrid, schedule: NoiseSchedule, loss_of: LossOf | None = None
 ) -> Assignment:
-    """Strictly falling whole timesteps for the S levels at which a network is called.
+    """Assign strictly falling whole timesteps to the S levels at which a network is called.
 
     Args:
-      grid: T levels. schedule: S + 1 levels; those outside the grid are clipped.
-      loss_of: from levels [B, S + 1] to losses [B], NumPy in and out. With it the timesteps are
-        re-optimised on the grid with the first one fixed: no other whole number between its
-        neighbours, for any other of them, has a loss lower by more than 1e-6 of it.
+      grid: T levels.
+      schedule: S + 1 levels; those outside the grid are clipped.
+      loss_of: from levels [B, S + 1] to losses [B], NumPy in and out. With it all timesteps but
+        the first are moved on the grid, until no other value of a single one, between its
+        neighbours, has a loss lower by more than 1e-6 of it.
 
     Raises:
       UserError: for more steps than the grid has levels.
@@ -71,49 +67,49 @@ def assign(
             f"{grid.name!r}: give fewer steps, or a form that takes sigmas"
         )
     levels = np.asarray(clipped.logsnr, np.float64)
-    wanted = np.asarray(grid.timestep(levels[:-1]))
-    duplicates = schedule.steps - np.unique(np.round(wanted)).size
-    rounded = _round(wanted, grid.size)
-    if loss_of is None:
-        meant = NoiseSchedule(levels_of(grid, rounded))
-        return Assignment(rounded, rounded, meant, duplicates)
+    exact = np.asarray(grid.timestep(levels[:-1]))
+    timesteps = rounded = _rounded(exact, grid.size)
+    losses: dict[str, float] = {}
+    if loss_of is not None:
 
-    def evaluate(timesteps: np.ndarray) -> np.ndarray:
-        return _in_batches(loss_of, levels_of(grid, timesteps))
+        def evaluate(candidates: np.ndarray) -> np.ndarray:
+            return _in_batches(loss_of, _levels(grid, candidates))
 
-    timesteps, loss = _improve(rounded, grid.size, evaluate)
-    return Assignment(
-        timesteps,
-        rounded,
-        NoiseSchedule(levels_of(grid, timesteps)),
-        duplicates,
-        loss_float=float(_in_batches(loss_of, levels[None])[0]),
-        loss_rounded=float(evaluate(rounded[None])[0]),
-        loss=loss,
-    )
+        timesteps, loss = _improved(rounded, grid.size, evaluate)
+        losses["loss_float"] = float(_in_batches(loss_of, levels[None])[0])
+        losses |= {"loss_rounded": float(evaluate(rounded[None])[0]), "loss": loss}
+    assigned = NoiseSchedule(_levels(grid, timesteps))
+    duplicates = schedule.steps - np.unique(np.round(exact)).size
+    return Assignment(timesteps, rounded, assigned, duplicates, **losses)
 
 
-def _round(wanted: np.ndarray, size: int) -> np.ndarray:
-    """The nearest strictly falling whole numbers in 0..size-1, in least squares.
+def _levels(grid: TrainingGrid, timesteps: np.ndarray) -> np.ndarray:
+    """Return logsnr [..., S + 1] of timesteps [..., S], with a noise-free end."""
+    end = np.full((*timesteps.shape[:-1], 1), np.inf)
+    return np.concatenate([grid.logsnr[timesteps], end], -1)
 
-    ``t_k + k`` does not rise exactly where ``t_k`` falls strictly: an isotonic regression.
+
+def _rounded(exact: np.ndarray, size: int) -> np.ndarray:
+    """Find the nearest strictly falling whole numbers in 0..size-1, in least squares.
+
+    ``t_k`` falls strictly exactly where ``t_k + k`` does not rise: an isotonic regression.
     """
     from scipy.optimize import isotonic_regression
 
-    k = np.arange(wanted.size)
-    level = isotonic_regression(wanted + k, increasing=False).x
-    return np.clip(np.round(level), wanted.size - 1, size - 1).astype(np.int64) - k
+    k = np.arange(exact.size)
+    fitted = isotonic_regression(exact + k, increasing=False).x
+    return np.clip(np.round(fitted), exact.size - 1, size - 1).astype(np.int64) - k
 
 
 def _in_batches(loss_of: LossOf, levels: np.ndarray) -> np.ndarray:
-    """Losses [n] of levels [n, S + 1], in batches of one shape."""
+    """Evaluate levels [n, S + 1] in batches of one shape, the last padded by repetition."""
     padded = np.concatenate([levels, np.repeat(levels[-1:], -len(levels) % _BATCH, axis=0)])
     batches = padded.reshape(-1, _BATCH, levels.shape[1])
-    return np.concatenate([np.asarray(loss_of(b)) for b in batches])[: len(levels)]
+    return np.concatenate([np.asarray(loss_of(batch)) for batch in batches])[: len(levels)]
 
 
 def _single_moves(timesteps: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Every (index, new value) [n] that keeps the timesteps strictly falling and the noisy end."""
+    """Return every (index, new value) [n] that keeps strict order and the first timestep."""
     above = np.concatenate([[size], timesteps[:-1]])
     below = np.concatenate([timesteps[1:], [-1]])
     index = np.repeat(np.arange(timesteps.size), above - below - 1)
@@ -122,19 +118,22 @@ def _single_moves(timesteps: np.ndarray, size: int) -> tuple[np.ndarray, np.ndar
     return index[other], value[other]
 
 
-def _improve(
+def _improved(
     timesteps: np.ndarray, size: int, evaluate: Callable[[np.ndarray], np.ndarray]
 ) -> tuple[np.ndarray, float]:
     """Move timesteps while that lowers the loss: by powers of two, then by any distance."""
     loss = float(evaluate(timesteps[None])[0])
+    # Few distances first: a sweep over all costs as many evaluations as the grid has levels.
     for distances in (2 ** np.arange(12), np.arange(size)):
         while True:
             index, value = _single_moves(timesteps, size)
             near = np.isin(np.abs(value - timesteps[index]), distances)
-            better, best = _best_moves(timesteps, index[near], value[near], loss, evaluate)
-            if better is None:
+            together = _best_moves(timesteps, index[near], value[near], loss, evaluate)
+            if not len(together):
                 break
-            timesteps, loss = better, best
+            losses = evaluate(together)
+            best = int(np.argmin(losses))
+            timesteps, loss = together[best], float(losses[best])
     return timesteps, loss
 
 
@@ -144,24 +143,23 @@ def _best_moves(
     value: np.ndarray,
     loss: float,
     evaluate: Callable[[np.ndarray], np.ndarray],
-) -> tuple[np.ndarray | None, float]:
-    """The best of: the best single move, the best two that are no neighbours, three, ..."""
+) -> np.ndarray:
+    """Return [m, S]: the best single move, the best two at once, three, ...
+
+    Moves of neighbours are not combined, since one of them bounds the other.
+    """
     if not index.size:
-        return None, loss
+        return timesteps[None][:0]
     moved = np.repeat(timesteps[None], index.size, axis=0)
     moved[np.arange(index.size), index] = value
     losses = evaluate(moved)
     chosen: dict[int, int] = {}
     for i in np.argsort(losses):
-        if not losses[i] < loss * (1 - _GAIN):
+        if not losses[i] < loss * (1 - _LEAST_GAIN):
             break
         if not {index[i] - 1, index[i], index[i] + 1} & chosen.keys():
             chosen[int(index[i])] = int(value[i])
-    if not chosen:
-        return None, loss
     together = np.repeat(timesteps[None], len(chosen), axis=0)
     for row, (k, v) in enumerate(chosen.items()):
         together[row:, k] = v
-    losses = evaluate(together)
-    best = int(np.argmin(losses))
-    return together[best], float(losses[best])
+    return together

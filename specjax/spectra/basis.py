@@ -20,13 +20,13 @@ class Basis(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """That of one sample."""
+        """The shape of one sample."""
 
     def project(self, x: Array) -> Array:
-        """Samples [..., *shape] to coefficients [..., d]."""
+        """Return the coefficients [..., d] of samples [..., *shape]."""
 
     def lift(self, c: Array) -> Array:
-        """Coefficients [..., d] to samples [..., *shape]."""
+        """Return the samples [..., *shape] of coefficients [..., d]."""
 
 
 @value(data=["vectors"], static=["shape"])
@@ -38,16 +38,16 @@ class DenseBasis:
     shape: tuple[int, ...]
 
     def project(self, x: Array) -> Array:
-        """``U^T x``."""
-        flat = x.reshape(*x.shape[: x.ndim - len(self.shape)], -1)
-        return _product(flat, self.vectors)
+        """Compute ``U^T x``."""
+        return matmul(x.reshape(*x.shape[: x.ndim - len(self.shape)], -1), self.vectors)
 
     def lift(self, c: Array) -> Array:
-        """``U c``."""
-        return _product(c, self.vectors.T).reshape(*c.shape[:-1], *self.shape)
+        """Compute ``U c``."""
+        return matmul(c, self.vectors.T).reshape(*c.shape[:-1], *self.shape)
 
 
-def _product(a: Array, b: Array) -> Array:
+def matmul(a: Array, b: Array) -> Array:
+    """Multiply matrices in the precision of their dtype, also where hardware rounds to bfloat16."""
     if namespace(a, b) is np:
         return a @ b
     return jax.numpy.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
@@ -58,14 +58,17 @@ def _product(a: Array, b: Array) -> Array:
 class FourierBasis:
     """Fourier modes times a unitary matrix over channels at each frequency.
 
+    With ``c(k)`` the coefficient of the orthonormal FFT, the real coefficient is
+    ``y(k) = Re c(k) - Im c(k)`` (the Hartley transform), which keeps all variances. Samples are
+    real, so ``c(-k)`` is the conjugate of ``c(k)`` and ``y(-k) = Re c(k) + Im c(k)``: both parts
+    come back from a frequency and its mirror.
+
     Attributes:
       vectors: complex [prod(grid), C, C]; columns are the channels' eigenvectors. At the mirrored
         frequency they are conjugate.
-      shape: of one sample, ``grid`` (the first ``spatial`` axes) and then at most one of channels.
+      shape: shape of one sample: ``grid`` (the first ``spatial`` axes), then at most one axis of
+        channels.
       spatial: 1 for signals, 2 for images.
-
-    With ``c(k)`` the coefficient of the orthonormal FFT, the real coefficient is
-    ``Re c(k) - Im c(k)`` (the Hartley transform), which keeps all variances.
     """
 
     vectors: Array
@@ -78,7 +81,7 @@ class FourierBasis:
         return self.shape[: self.spatial]
 
     def project(self, x: Array) -> Array:
-        """FFT, channels to their eigenvectors, Hartley packing."""
+        """Transform by FFT, turn channels to their eigenvectors, pack as Hartley coefficients."""
         xp, lead = namespace(x, self.vectors), x.shape[: x.ndim - len(self.shape)]
         x = x.reshape(*lead, *self.grid, -1)
         axes = tuple(range(len(lead), len(lead) + self.spatial))
@@ -87,7 +90,7 @@ class FourierBasis:
         return (c.real - c.imag).reshape(*lead, -1)
 
     def lift(self, c: Array) -> Array:
-        """The inverse of :meth:`project`."""
+        """Invert :meth:`project`."""
         xp, lead = namespace(c, self.vectors), c.shape[:-1]
         y = c.reshape(*lead, *self.vectors.shape[:2])
         mirrored = y[..., mirror(self.grid), :]
@@ -99,7 +102,7 @@ class FourierBasis:
 
 
 def mirror(grid: tuple[int, ...]) -> np.ndarray:
-    """Flat index of the frequency -k for every frequency k of a grid."""
+    """Return the flat index of the frequency -k for every frequency k of a grid."""
     index = np.arange(math.prod(grid)).reshape(grid)
     for axis in range(len(grid)):
         index = np.roll(np.flip(index, axis), 1, axis)

@@ -18,18 +18,21 @@ from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.spectra import estimate
 
-TAIL_NODES = 256
-"""Values, each with a count as its weight, that stand for the eigenvalues beyond the rank."""
+_TAIL_NODES = 256  # values, with counts as weights, for the eigenvalues beyond the rank
 
 
 class LowRank(NamedTuple):
     """The top of a spectrum.
 
     Attributes:
-      eigenvalues: [k], falling. mean: [k], coefficients of the mean.
-      rest: total variance less that of the top. mean_rest: squared norm of the mean beyond it.
-      dimension: d. samples: N. change: the largest relative change of an eigenvalue in the last
-        pass; what is left of the error is smaller. 1.0 after a single pass.
+      eigenvalues: [k], falling.
+      mean: [k], coefficients of the mean.
+      rest: total variance less that of the top.
+      mean_rest: squared norm of the mean beyond the top.
+      dimension: d.
+      samples: N.
+      change: largest relative change of an eigenvalue in the last pass, a bound of what is left of
+        the error; 1.0 after a single pass.
     """
 
     eigenvalues: np.ndarray
@@ -39,6 +42,17 @@ class LowRank(NamedTuple):
     dimension: int
     samples: int
     change: float
+
+    def with_tail(self) -> dict[str, np.ndarray]:
+        """Return eigenvalues, mean and weights: the top, and groups of the rest with counts."""
+        rank = self.eigenvalues.size
+        values, counts = tail(float(self.eigenvalues[-1]), rank, self.dimension, self.rest)
+        share = values / max(float(counts @ values), np.finfo(float).tiny)
+        return {
+            "eigenvalues": np.append(self.eigenvalues, values),
+            "mean": np.append(self.mean, np.sqrt(self.mean_rest * share)),
+            "weights": np.append(np.ones(rank), counts),
+        }
 
 
 def low_rank(
@@ -51,53 +65,54 @@ def low_rank(
     seed: int = 0,
     progress: estimate.Progress | None = None,
 ) -> LowRank:
-    """The ``rank`` largest eigenvalues, in ``power_iterations + 2`` passes.
+    """Compute the ``rank`` largest eigenvalues in ``power_iterations + 2`` passes.
 
-    Memory is ``8 d (rank + oversampling) (power_iterations + 2)`` bytes. The found eigenvalues are
-    never too large, and the last are the least exact; ``change`` says how much.
+    Memory is ``8 d (rank + oversampling) (power_iterations + 2)`` bytes. The eigenvalues are never
+    too large, and the last are the least exact; ``change`` says how much.
 
     Raises:
       UserError: for samples that can be read only once, or a rank outside 1 to d.
     """
     from scipy.linalg import eigh
 
-    rank = checks.whole_number("rank", rank)
-    rounds = checks.whole_number("power_iterations", power_iterations, 0)
-    extra = checks.whole_number("oversampling", oversampling, 0)
+    checks.whole_number("rank", rank)
+    checks.whole_number("power_iterations", power_iterations, 0)
+    checks.whole_number("oversampling", oversampling, 0)
     estimate.check_repeatable("method = 'low-rank'", x)
 
     def read() -> Iterator[np.ndarray]:
         pieces = estimate.pieces(x, data_range, progress)
         return (piece.reshape(len(piece), -1) for piece in pieces)
 
-    count, centre, variance, block = _first_pass(read(), rank, extra, seed)
+    count, centre, variance, block = _first_pass(read(), rank, oversampling, seed)
+    # The covariance within the basis grows with it, so earlier blocks are not multiplied again.
     basis, core = np.zeros((len(centre), 0)), np.zeros((0, 0))
-    now = np.zeros(0)
-    for _ in range(rounds + 1):
+    eigenvalues = np.zeros(0)
+    for _ in range(power_iterations + 1):
         block = _orthonormal(basis, block)
         if not block.size:
             break
-        basis, before = np.hstack([basis, block]), now
-        block = _image(read(), centre, block) / (count - 1)
+        basis, before = np.hstack([basis, block]), eigenvalues
+        block = _times_products(read(), centre, block) / (count - 1)
         core = _extended(core, basis.T @ block)
-        now, turn = (x[..., ::-1][..., :rank] for x in eigh(core))
-    vectors = basis @ turn
-    top = vectors.T @ centre
+        eigenvalues, turn = (x[..., ::-1][..., :rank] for x in eigh(core))
+    mean = (basis @ turn).T @ centre
+    known = before.size and eigenvalues.min() > 0
     return LowRank(
-        now.clip(0),
-        top,
-        max(0.0, variance - float(now.sum())),
-        max(0.0, float(centre @ centre - top @ top)),
-        len(centre),
-        count,
-        float(np.max(1 - before / now)) if before.size and now.min() > 0 else 1.0,
+        eigenvalues.clip(0),
+        mean,
+        rest=max(0.0, variance - float(eigenvalues.sum())),
+        mean_rest=max(0.0, float(centre @ centre - mean @ mean)),
+        dimension=len(centre),
+        samples=count,
+        change=float(np.max(1 - before / eigenvalues)) if known else 1.0,
     )
 
 
 def _first_pass(
-    pieces: Iterator[np.ndarray], rank: int, extra: int, seed: int
+    pieces: Iterator[np.ndarray], rank: int, oversampling: int, seed: int
 ) -> tuple[int, np.ndarray, float, np.ndarray]:
-    """Count, mean [d], total variance, and the covariance times random vectors [d, l]."""
+    """Return count, mean [d], total variance, and the covariance times random vectors [d, l]."""
     count, squares = 0, 0.0
     for piece in pieces:
         if count == 0:
@@ -105,13 +120,13 @@ def _first_pass(
             centre, total = estimate.centre_of(piece), np.zeros(d)
             if rank > d:
                 raise UserError(f"rank = {rank}: samples have {d} numbers, give a rank up to that")
-            start = np.random.default_rng(seed).normal(size=(d, min(rank + extra, d)))
+            start = np.random.default_rng(seed).normal(size=(d, min(rank + oversampling, d)))
             block = np.zeros_like(start)
-        away = piece - centre
-        count += len(away)
-        total += away.sum(0)
-        squares += float(np.vdot(away, away))
-        block += away.T @ (away @ start)
+        deviations = piece - centre
+        count += len(deviations)
+        total += deviations.sum(0)
+        squares += float(np.vdot(deviations, deviations))
+        block += deviations.T @ (deviations @ start)
     if rank > count - 1:
         raise UserError(
             f"rank = {rank}: the covariance of {count} samples has rank {count - 1} at most, "
@@ -122,37 +137,42 @@ def _first_pass(
     return count, centre + gap, (squares - float(total @ gap)) / (count - 1), block
 
 
-def _image(pieces: Iterator[np.ndarray], mean: np.ndarray, block: np.ndarray) -> np.ndarray:
-    """Summed products of deviations, times a block [d, l]."""
+def _times_products(
+    pieces: Iterator[np.ndarray], mean: np.ndarray, block: np.ndarray
+) -> np.ndarray:
+    """Multiply a block [d, l] by the summed products of deviations."""
     image = np.zeros_like(block)
     for piece in pieces:
-        away = piece - mean
-        image += away.T @ (away @ block)
+        deviations = piece - mean
+        image += deviations.T @ (deviations @ block)
     return image
 
 
 def _orthonormal(basis: np.ndarray, block: np.ndarray) -> np.ndarray:
-    """A basis of what a block [d, l] adds to an orthonormal basis [d, m]; d in all at most."""
+    """Return a basis of what a block [d, l] adds to an orthonormal basis [d, m]; d in all at most.
+
+    The third orthogonalisation is of unit vectors, so it is exact for small remainders.
+    """
     from scipy.linalg import qr
 
     block = block[:, : len(basis) - basis.shape[1]]
-    for _ in range(3 if block.size else 0):  # the last on unit vectors: exact for small remainders
+    for _ in range(3 if block.size else 0):
         block = qr(block - basis @ (basis.T @ block), mode="economic")[0]
     return block
 
 
 def _extended(core: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """The covariance within a basis, symmetric, from that of its first part and new columns."""
-    known = len(core)
+    """Return the covariance within a basis, from that of its first part and new columns."""
+    m = len(core)
     larger = np.empty((len(columns),) * 2)
-    larger[:known, :known] = core
-    larger[:, known:] = columns
-    larger[known:] = columns.T
+    larger[:m, :m] = core
+    larger[:, m:] = columns
+    larger[m:] = columns.T
     return (larger + larger.T) / 2
 
 
 def tail(top: float, rank: int, dimension: int, mass: float) -> tuple[np.ndarray, np.ndarray]:
-    """Values and counts [K] of the eigenvalues beyond a rank, whose sum is ``mass``.
+    """Return values and counts [K] of the eigenvalues beyond a rank, whose sum is ``mass``.
 
     They continue ``top`` as a power law ``top (j / rank)^-a``, with the ``a >= 0`` that makes the
     sum right: flat where the mass is as large as it can be. Ranks j are grouped evenly in log j.
@@ -162,12 +182,12 @@ def tail(top: float, rank: int, dimension: int, mass: float) -> tuple[np.ndarray
 
     if dimension == rank:
         return np.zeros(0), np.zeros(0)
-    edges = np.unique(np.geomspace(rank + 1, dimension + 1, TAIL_NODES + 1).round())
+    edges = np.unique(np.geomspace(rank + 1, dimension + 1, _TAIL_NODES + 1).round())
     counts = np.diff(edges)
     low, width = np.log((edges[:-1] - 0.5) / rank), np.diff(np.log(edges - 0.5))
 
     def sums(a: float) -> np.ndarray:
-        """Those of each group: the law at a single rank, its integral for several."""
+        """Sum each group: the law itself at a single rank, its integral for several."""
         integral = rank * width * np.exp((1 - a) * low) * exprel((1 - a) * width)
         return top * np.where(counts > 1, integral, (edges[:-1] / rank) ** -a)
 
@@ -175,23 +195,8 @@ def tail(top: float, rank: int, dimension: int, mass: float) -> tuple[np.ndarray
         return np.zeros(1), np.array([float(dimension - rank)])
     if mass >= sums(0.0).sum():
         return np.array([mass / counts.sum()]), np.array([counts.sum()])
-    steep = 1.0
+    steep = 1.0  # an exponent with too small a sum: the other end for the root finder
     while sums(steep).sum() > mass:
         steep *= 2
     exponent = brentq(lambda a: np.log(sums(a).sum() / mass), 0.0, steep, xtol=1e-13)
     return sums(exponent) / counts, counts
-
-
-def with_tail(top: LowRank) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Eigenvalues, mean and weights: the top, and groups of the rest with their counts. Facts."""
-    rank = top.eigenvalues.size
-    values, counts = tail(float(top.eigenvalues[-1]), rank, top.dimension, top.rest)
-    share = values / max(float(counts @ values), np.finfo(float).tiny)
-    made = {
-        "eigenvalues": np.append(top.eigenvalues, values),
-        "mean": np.append(top.mean, np.sqrt(top.mean_rest * share)),
-        "weights": np.append(np.ones(rank), counts),
-    }
-    facts = {"samples": top.samples, "rank": rank, "dimension": top.dimension,
-             "change": top.change, "tail_variance": top.rest}  # fmt: skip
-    return made, facts

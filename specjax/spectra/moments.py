@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from specjax._core.checks import UserError
-from specjax.spectra import estimate, mesh_sums
+from specjax.spectra import device_sums, estimate
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -34,7 +34,7 @@ class Moments:
       count: n, the number of samples.
       mean: [d], in the network's units, float64 on the host.
       products: [d, d], ``sum (x - mean) (x - mean)^T``; the covariance times n - 1.
-      shape: of one sample.
+      shape: shape of one sample.
       precision: how the sums were made, in words.
 
     Shards of a dataset may be read anywhere: their moments are merged exactly.
@@ -62,7 +62,7 @@ class Moments:
         precision: str | None = None,
         progress: estimate.Progress | None = None,
     ) -> Moments:
-        """One pass over an array [N, ...] or an iterable of batches.
+        """Sum samples in one pass over an array [N, ...] or an iterable of batches.
 
         Args:
           x: samples; uint8 with a ``data_range`` is summed exactly.
@@ -76,30 +76,32 @@ class Moments:
           UserError: for fewer than two samples, NaN or infinite values, integers without or
             outside their range, a mesh with other processes' devices.
         """
-        chosen = mesh_sums.choose(mesh, precision)
-        read = _Reading(x, data_range, progress, integers=chosen != "float64")
+        chosen = device_sums.choose(mesh, precision)
+        pieces = estimate.pieces(x, data_range, progress, integers=chosen != "float64")
+        centred = _Centred(pieces)
         if mesh is None:
-            count, total, products = _host_sums(read)
+            count, total, products = _host_sums(centred)
         else:
-            count, total, products = mesh_sums.sums(read, mesh, chosen)
-        for row in range(0, len(total), _EXACT_ROWS):
+            count, total, products = device_sums.sums(centred, mesh, chosen)
+        for row in range(0, len(total), _EXACT_ROWS):  # in blocks, to need no second matrix
             rows = slice(row, row + _EXACT_ROWS)
             products[rows] -= np.outer(total[rows], total / count)
-        mean, scale = read.centre + total / count, 1.0
-        if read.integers:
+        mean = centred.centre + total / count
+        words = "exact sums of float32 slices (split)" if chosen == "split" else "float64"
+        if centred.integers:
             assert data_range is not None
             scale, offset = estimate.to_units(data_range)
-            mean = mean * scale + offset
+            mean, words = mean * scale + offset, "exact (integers)"
             products *= scale**2
-        return cls(count, mean, products, read.shape, mesh_sums.statement(chosen, read.integers))
+        return cls(count, mean, products, centred.shape, words)
 
     @property
     def covariance(self) -> np.ndarray:
-        """The unbiased one [d, d], a fresh array."""
+        """The unbiased covariance [d, d], a fresh array."""
         return self.products / (self.count - 1)
 
     def merge(self, other: Moments) -> Moments:
-        """The moments of both sets of samples (Chan et al. 1979): exact, whatever the means.
+        """Return the moments of both sets of samples (Chan et al. 1979), exact for any means.
 
         Raises:
           UserError: if the samples have other shapes.
@@ -113,15 +115,14 @@ class Moments:
         products = np.outer(gap * (self.count * other.count / total), gap)
         products += self.products
         products += other.products
-        both = {self.precision: None, other.precision: None}
+        both = dict.fromkeys((self.precision, other.precision))
         mean = self.mean + gap * (other.count / total)
         return Moments(total, mean, products, self.shape, " and ".join(both))
 
     def over_processes(self) -> Moments:
-        """The moments of all processes of ``jax.distributed``, the same on each of them.
+        """Return the moments of all processes of ``jax.distributed``, the same on each of them.
 
         Every process must call it, with samples of one shape. With one process it is ``self``.
-        The bits travel as integers, so hardware without float64 keeps them.
         """
         if jax.process_count() == 1:
             return self
@@ -138,27 +139,25 @@ class Moments:
 
 
 def _gather(array: np.ndarray) -> np.ndarray:
-    """An 8-byte array of every process, stacked: [P, ...]."""
+    """Stack an 8-byte array of every process: [P, ...].
+
+    The bits travel as integers, so hardware without float64 keeps them.
+    """
     from jax.experimental.multihost_utils import process_allgather
 
     bits = np.ascontiguousarray(array).view(np.uint32)
     return np.ascontiguousarray(process_allgather(bits)).view(array.dtype)
 
 
-class _Reading:
-    """Flat pieces of samples, what they are centred on, and their shape once one was read."""
+class _Centred:
+    """Flat pieces about a centre, with the kind of samples that the first piece showed."""
 
-    def __init__(
-        self,
-        x: Any,
-        data_range: tuple[float, float] | None,
-        progress: estimate.Progress | None,
-        integers: bool,
-    ) -> None:
-        self.shape: tuple[int, ...] = ()
-        self.centre: Any = None
-        self.integers = False
-        self._pieces = estimate.pieces(x, data_range, progress, integers=integers)
+    shape: tuple[int, ...] = ()
+    centre: Any = None
+    integers: bool = False
+
+    def __init__(self, pieces: Iterable[np.ndarray]) -> None:
+        self._pieces = pieces
 
     def __iter__(self) -> Iterator[np.ndarray]:
         for piece in self._pieces:
@@ -175,29 +174,25 @@ class _Reading:
             yield np.subtract(flat, self.centre, dtype=np.float32 if self.integers else None)
 
 
-def _host_sums(read: Iterable[np.ndarray]) -> tuple[int, np.ndarray, np.ndarray]:
-    """Count, sum [d] and sum of products [d, d] of pieces, by symmetric rank-k updates in place."""
+def _host_sums(pieces: Iterable[np.ndarray]) -> tuple[int, np.ndarray, np.ndarray]:
+    """Return count, sum [d] and sum of products [d, d], by symmetric rank-k updates in place."""
     from scipy.linalg import blas
 
     count, total, products = 0, np.zeros(0), np.zeros((0, 0))
-    for away in read:
+    for piece in pieces:
         if count == 0:
-            d = away.shape[1]
+            d = piece.shape[1]
             total, products = np.zeros(d), np.zeros((d, d), order="F")
-            block = np.zeros((d, d), np.float32, order="F") if away.dtype == np.float32 else None
-        count += len(away)
-        total += away.sum(0, dtype=np.float64)
+            block = np.zeros((d, d), np.float32, order="F") if piece.dtype == np.float32 else None
+        count += len(piece)
+        total += piece.sum(0, dtype=np.float64)
         if block is None:
-            products = blas.dsyrk(1.0, away.T, beta=1.0, c=products, overwrite_c=True)
+            products = blas.dsyrk(1.0, piece.T, beta=1.0, c=products, overwrite_c=True)
             continue
-        for row in range(0, len(away), _EXACT_ROWS):
-            rows = away[row : row + _EXACT_ROWS].T
+        for row in range(0, len(piece), _EXACT_ROWS):
+            rows = piece[row : row + _EXACT_ROWS].T
             products += blas.ssyrk(1.0, rows, beta=0.0, c=block, overwrite_c=True)
-    return count, total, _mirrored(products.T)
-
-
-def _mirrored(lower: np.ndarray) -> np.ndarray:
-    """A symmetric matrix from its lower triangle, in place."""
+    lower = products.T  # BLAS filled this triangle
     for row in range(len(lower) - 1):
         lower[row, row + 1 :] = lower[row + 1 :, row]
-    return lower
+    return count, total, lower

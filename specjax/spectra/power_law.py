@@ -1,4 +1,4 @@
-"""The power law nearest to a spectrum."""
+"""The power law nearest to a spectrum, and the variance beyond each rank."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ class PowerLaw(NamedTuple):
     """``lambda_k = scale k^-exponent``, fitted in logarithms.
 
     Attributes:
-      exponent, scale: of the law; ``scale`` is its value at rank 1, in the eigenvalues' units.
-      standard_error: of the exponent.
-      r_squared: the part of the variance of log lambda over log rank that the line explains.
+      exponent: exponent of the law.
+      scale: value of the law at rank 1, in the eigenvalues' units.
+      standard_error: standard error of the exponent.
+      r_squared: part of the variance of log lambda over log rank that the line explains.
     """
 
     exponent: float
@@ -25,25 +26,24 @@ class PowerLaw(NamedTuple):
     r_squared: float
 
     def at(self, rank: np.ndarray) -> np.ndarray:
-        """The law at ranks from 1 on."""
+        """Evaluate the law at ranks from 1 on."""
         return self.scale * np.asarray(rank, np.float64) ** -self.exponent
 
 
 def ranked(spectrum: Spectrum) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Indices [m] of the positive eigenvalues, falling, the first rank and the count [m] of each.
+    """Return the order [m] of the positive eigenvalues, falling, and their first ranks and counts.
 
     An eigenvalue that stands for several (its weight) takes that many ranks.
     """
-    eigenvalues = np.asarray(spectrum.eigenvalues, np.float64)
+    eigenvalues, _, weights, _ = spectrum.columns
     order = np.argsort(-eigenvalues, kind="stable")
-    weights = np.asarray(spectrum.weights, np.float64)
     order = order[(eigenvalues[order] > 0) & (weights[order] > 0)]
     counts = weights[order]
     return order, np.cumsum(counts) - counts + 1, counts
 
 
 def variance_beyond(spectrum: Spectrum) -> tuple[np.ndarray, np.ndarray]:
-    """The last rank [m] of each positive eigenvalue, and the share of the variance beyond it [m].
+    """Return the last rank [m] of each positive eigenvalue and the share of variance beyond it.
 
     Example:
       >>> variance_beyond(Spectrum([6.0, 3.0, 1.0]))
@@ -56,23 +56,23 @@ def variance_beyond(spectrum: Spectrum) -> tuple[np.ndarray, np.ndarray]:
 
 
 def directions_for(spectrum: Spectrum, share: float) -> float:
-    """How many of the first directions hold that share of the variance."""
+    """Return how many of the first directions hold a share of the variance."""
     last, rest = variance_beyond(spectrum)
     return float(last[np.argmax(rest <= 1 - share)])
 
 
 def power_law_fit(spectrum: Spectrum) -> PowerLaw:
-    """Least squares of log lambda over log rank, every octave of rank counting alike.
+    """Fit log lambda over log rank by least squares, every octave of rank counting alike.
 
     Rank k has the weight ``log((k + 1/2) / (k - 1/2))``, about 1/k; zero eigenvalues are left out.
     The standard error takes the deviations of log lambda from the line as independent and of one
-    variance. It is a description of the spectrum's slope: not a test that a power law holds (a
-    curved spectrum fits well, too), not the exponent of the power over spatial frequency (for
+    variance. The law describes the slope of the spectrum. It is not a test that a power law holds
+    (a curved spectrum fits well, too), not the exponent of the power over spatial frequency (for
     images, whose ranks count frequencies in the plane, that is about twice as large), and not
     corrected for few samples, which steepen the end.
 
     Args:
-      spectrum: of at least three positive eigenvalues, in any order; weights are counts.
+      spectrum: at least three positive eigenvalues, in any order; weights are counts.
 
     Raises:
       UserError: for fewer.
@@ -90,12 +90,12 @@ def power_law_fit(spectrum: Spectrum) -> PowerLaw:
     x = np.log(first + (counts - 1) / 2)
     y = np.log(np.asarray(spectrum.eigenvalues, np.float64)[order])
     x_mean = np.average(x, weights=w)
-    away, height = x - x_mean, y - np.average(y, weights=w)
-    spread = w @ away**2
-    slope = w @ (away * height) / spread
-    residual, total = w @ (height - slope * away) ** 2, w @ height**2
-    freedom = w.sum() - (w @ w) / w.sum() - (w**2 @ away**2) / spread
-    error = np.sqrt(residual / freedom * (w**2 @ away**2)) / spread
+    dx, dy = x - x_mean, y - np.average(y, weights=w)
+    spread = w @ dx**2
+    slope = w @ (dx * dy) / spread
+    residual, total = w @ (dy - slope * dx) ** 2, w @ dy**2
+    freedom = w.sum() - (w @ w) / w.sum() - (w**2 @ dx**2) / spread
+    error = np.sqrt(residual / freedom * (w**2 @ dx**2)) / spread
     scale = np.exp(np.average(y, weights=w) - slope * x_mean)
     r_squared = 1 - residual / total if total > 0 else 1.0
     return PowerLaw(float(-slope), float(scale), float(error), float(r_squared))

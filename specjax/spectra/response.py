@@ -1,12 +1,12 @@
-"""What a denoiser does to each eigenvalue: Wiener's gain, or one that was measured.
+"""The linear response of a denoiser to each eigenvalue: Wiener's gain, or a measured one.
 
 A linear denoiser is, per direction of the eigenbasis and with ``s = sigma / alpha``,
 
     ``x0 = gain x + offset mu + bias``,    ``alpha gain + offset = 1``.
 
-The ideal one has Wiener's gain and no bias. Of another one (a trained network, linearised) the
-*difference* to Wiener is what is known at some levels and interpolated between them, in units in
-which it stays bounded at both ends: EDM's network answers ``F`` of unit scale, and its estimate is
+The ideal denoiser has Wiener's gain and no bias. For another one (a trained network, linearised)
+the *difference* to Wiener is known at some levels and interpolated between them, in units in which
+it stays bounded at both ends: EDM's network answers ``F`` of unit scale, and its estimate is
 ``c_skip x / alpha + c_out F(c_in x / alpha)`` (2206.00364, eq. 7), so that
 
     ``alpha gain = lambda / (lambda + s^2) + c_in c_out excess(logsnr)``,
@@ -29,7 +29,7 @@ from specjax._core.arrays import Array, value
 
 
 def wiener_gain(eigenvalues: Array, alpha: Array, sigma: Array) -> tuple[Array, Array]:
-    """Coefficients of ``E[x0 | x] = gain x + offset mu`` per eigenvalue [d].
+    """Return the coefficients of ``E[x0 | x] = gain x + offset mu`` per eigenvalue [d].
 
     ``gain = alpha lambda / (alpha^2 lambda + sigma^2)`` and
     ``offset = sigma^2 / (alpha^2 lambda + sigma^2)`` (2502.00180, eq. 10). Where both variances
@@ -42,7 +42,7 @@ def wiener_gain(eigenvalues: Array, alpha: Array, sigma: Array) -> tuple[Array, 
 
 
 def posterior_variance(eigenvalues: Array, alpha: Array, sigma: Array) -> Array:
-    """``Var[x0 | x] = lambda sigma^2 / (alpha^2 lambda + sigma^2)`` [d]: the error of Wiener."""
+    """Compute Wiener's error ``Var[x0 | x] = lambda sigma^2 / (alpha^2 lambda + sigma^2)`` [d]."""
     total = alpha**2 * eigenvalues + sigma**2
     return eigenvalues * sigma**2 / jnp.where(total > 0, total, 1)
 
@@ -53,9 +53,11 @@ class Measured:
     """A linear denoiser that is known at some levels, see the module.
 
     Attributes:
-      eigenvalues: [d], of the Wiener gain that the excess is over.
-      scale: [], sigma_d. logsnr: [L], increasing.
-      values, slopes: [L, 2, d], ``excess`` and ``bias_F`` and their derivatives over logsnr.
+      eigenvalues: [d], those of the Wiener gain to which the excess is added.
+      scale: [], sigma_d.
+      logsnr: [L], increasing.
+      values: [L, 2, d], ``excess`` and ``bias_F``.
+      slopes: [L, 2, d], their derivatives over logsnr.
     """
 
     eigenvalues: Array
@@ -68,36 +70,42 @@ class Measured:
     def from_levels(
         cls, eigenvalues: np.ndarray, logsnr: np.ndarray, gain: np.ndarray, bias: np.ndarray
     ) -> Measured:
-        """From what was measured.
+        """Interpolate a denoiser that was measured at levels.
 
         Args:
-          eigenvalues: [d]. logsnr: [L], increasing.
-          gain: [L, d], of ``x / alpha`` (Wiener's is ``lambda / (lambda + s^2)``). bias: [L, d].
+          eigenvalues: [d].
+          logsnr: [L], increasing.
+          gain: [L, d], of ``x / alpha`` (Wiener's is ``lambda / (lambda + s^2)``).
+          bias: [L, d].
         """
+        from scipy.interpolate import CubicSpline
+
         scale = np.sqrt(np.mean(eigenvalues))
         s = np.exp(-np.asarray(logsnr, np.float64) / 2)[:, None]
-        answer = s * scale / np.hypot(s, scale)  # c_out
+        c_out = s * scale / np.hypot(s, scale)
         wiener = eigenvalues / (eigenvalues + s**2)
-        excess = (gain - wiener) * np.hypot(s, scale) / answer
-        values = np.stack([excess, bias / answer], axis=1)
-        return cls(eigenvalues, scale, logsnr, values, _slopes(logsnr, values))
+        excess = (gain - wiener) * np.hypot(s, scale) / c_out
+        values = np.stack([excess, bias / c_out], axis=1)
+        # Flat at both ends, beyond which it is constant.
+        spline = CubicSpline(logsnr, values, axis=0, bc_type="clamped")
+        return cls(eigenvalues, scale, logsnr, values, np.asarray(spline(logsnr, 1)))
 
     def affine(self, alpha: Array, sigma: Array) -> tuple[Array, Array, Array]:
-        """``gain``, ``offset`` and ``bias`` [d]; traceable, and smooth in the level."""
+        """Return ``gain``, ``offset`` and ``bias`` [d]; traceable, and smooth in the level."""
         wiener, offset = wiener_gain(self.eigenvalues, alpha, sigma)
         excess, bias = self._at(alpha, sigma)
         total = sigma**2 + (alpha * self.scale) ** 2
         safe = jnp.where(total > 0, total, 1)
-        over = sigma * self.scale / safe * excess
-        return wiener + over, offset - alpha * over, sigma * self.scale / jnp.sqrt(safe) * bias
+        added = sigma * self.scale / safe * excess
+        return wiener + added, offset - alpha * added, sigma * self.scale / jnp.sqrt(safe) * bias
 
     def _at(self, alpha: Array, sigma: Array) -> Array:
-        """``excess`` and ``bias_F`` [2, d] by cubic Hermite interpolation."""
+        """Interpolate ``excess`` and ``bias_F`` [2, d] by cubic Hermite polynomials."""
         knots = jnp.asarray(self.logsnr)
         noisy = (sigma > 0) & (alpha > 0)
         ratio = jnp.where(noisy, alpha, 1) / jnp.where(noisy, sigma, 1)
-        clean = jnp.where(sigma > 0, knots[0], knots[-1])  # without signal; without noise
-        level = jnp.clip(jnp.where(noisy, 2 * jnp.log(ratio), clean), knots[0], knots[-1])
+        end = jnp.where(sigma > 0, knots[0], knots[-1])  # logsnr = -inf or inf
+        level = jnp.clip(jnp.where(noisy, 2 * jnp.log(ratio), end), knots[0], knots[-1])
         left = jnp.clip(jnp.searchsorted(knots, level, side="right") - 1, 0, len(knots) - 2)
         width = knots[left + 1] - knots[left]
         t = (level - knots[left]) / width
@@ -107,19 +115,9 @@ class Measured:
         return ends + width * t * (1 - t) * ((1 - t) * m[left] - t * m[left + 1])
 
     def combined(self, eigenvalues: Array, gains: Array, biases: Array) -> Measured:
-        """That of K nodes: averages of gains and sums of biases, by matrices [K, d]."""
-
-        def of_nodes(x: Array) -> Array:
-            return np.stack([x[:, 0] @ gains.T, x[:, 1] @ biases.T], axis=1)
-
-        return Measured(
-            eigenvalues, self.scale, self.logsnr, of_nodes(self.values), of_nodes(self.slopes)
+        """Return the response of K nodes: averages of gains and sums of biases, by [K, d]."""
+        values, slopes = (
+            np.stack([x[:, 0] @ gains.T, x[:, 1] @ biases.T], axis=1)
+            for x in (self.values, self.slopes)
         )
-
-
-def _slopes(logsnr: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Of the spline that is flat at both ends, beyond which it is constant."""
-    from scipy.interpolate import CubicSpline
-
-    spline = CubicSpline(logsnr, values, axis=0, bc_type="clamped")
-    return np.asarray(spline(logsnr, 1))
+        return Measured(eigenvalues, self.scale, self.logsnr, values, slopes)

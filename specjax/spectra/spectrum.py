@@ -1,4 +1,4 @@
-"""The spectrum of a dataset: what a Gaussian model knows of it."""
+"""The spectrum of a dataset: all that a Gaussian model knows of the data."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from specjax._core.arrays import Array, as_float_array, concrete, namespace, val
 from specjax._core.checks import UserError
 from specjax.spectra import estimate
 from specjax.spectra.basis import Basis, DenseBasis
-from specjax.spectra.intervals import Intervals
-from specjax.spectra.low_rank import low_rank, with_tail
+from specjax.spectra.bootstrap import Intervals
+from specjax.spectra.low_rank import low_rank
 from specjax.spectra.moments import Moments
 from specjax.spectra.quadrature import nodes_of
 from specjax.spectra.stationary import shift_invariant
@@ -28,7 +28,7 @@ class Whitening(NamedTuple):
     """The forward noise whose standard deviations are the unit of a spectrum's coefficients.
 
     Attributes:
-      noise: the :class:`specjax.NoiseSpectrum` itself.
+      noise: the :class:`specjax.NoiseSpectrum`.
       variance: [d], its variance in each direction of the spectrum.
     """
 
@@ -48,12 +48,12 @@ class Spectrum:
       eigenvalues: [d], variances in the units that the network sees (squared), not negative.
       mean: [d], coefficients of the mean in the eigenbasis; zero by default.
       weights: [d], how much each eigenvalue counts in a loss; one by default.
-      mean_weights: [d], the same for the error of the mean; ``weights`` by default.
-      basis: maps samples to coefficients, or None.
-      whitening: the forward noise in whose units the coefficients are, see
-        :func:`specjax.effective`; None for isotropic noise.
+      mean_weights: [d], how much an error of the mean counts; ``weights`` by default.
+      basis: map from samples to coefficients, or None.
+      whitening: forward noise in whose units the coefficients are, see :func:`specjax.effective`;
+        None for isotropic noise.
       intervals: confidence intervals of the eigenvalues, from :func:`specjax.bootstrap`.
-      source: where it comes from (name, samples, ...), plain values.
+      source: provenance (name, samples, ...), plain values.
 
     Raises:
       UserError: for eigenvalues that are negative, not finite or all zero, or other shapes.
@@ -76,26 +76,26 @@ class Spectrum:
         eigenvalues = as_float_array(self.eigenvalues)
         xp = namespace(eigenvalues)
         weights = xp.ones_like(eigenvalues) if self.weights is None else self.weights
-        filled = {
+        columns = {
             "eigenvalues": eigenvalues,
             "mean": xp.zeros_like(eigenvalues) if self.mean is None else self.mean,
             "weights": weights,
             "mean_weights": weights if self.mean_weights is None else self.mean_weights,
         }
-        for name, given in filled.items():
-            array = as_float_array(given)
+        shapes = {}
+        for name, column in columns.items():
+            array = as_float_array(column)
             object.__setattr__(self, name, array)
-            if array.ndim != 1 or array.shape != eigenvalues.shape or not array.size:
-                raise UserError(
-                    f"{name} has shape {array.shape}: give one number for each of the "
-                    f"eigenvalues, whose shape is {eigenvalues.shape}"
-                )
+            shapes[name] = array.shape
             _check_numbers(name, concrete(array))
-        if self.intervals is not None and self.intervals.lower.shape != eigenvalues.shape:
-            raise UserError(
-                f"intervals have shape {self.intervals.lower.shape}: give those of the "
-                f"eigenvalues, whose shape is {eigenvalues.shape}"
-            )
+        if self.intervals is not None:
+            shapes["intervals"] = self.intervals.lower.shape
+        for name, shape in shapes.items():
+            if len(shape) != 1 or shape != eigenvalues.shape or not shape[0]:
+                raise UserError(
+                    f"{name} has shape {shape}: give one number for each of the eigenvalues, whose "
+                    f"shape is {eigenvalues.shape}"
+                )
 
     @classmethod
     def from_samples(
@@ -114,7 +114,7 @@ class Spectrum:
         progress: estimate.Progress | None = None,
         source: Mapping[str, Any] | None = None,
     ) -> Spectrum:
-        """Estimate from samples.
+        """Estimate a spectrum from samples.
 
         Args:
           x: an array [N, ...] or an iterable of batches, in the network's units.
@@ -124,26 +124,25 @@ class Spectrum:
           data_range: (low, high) of the samples, mapped to [-1, 1]; integers need it.
           shrinkage: weight of the scaled identity, or "ledoit-wolf" or "oas", which need all
             samples at once: batches are collected up to 1 GiB in float64.
-          spatial: number of shifted axes, see :func:`shift.shift_invariant`.
-          rank, power_iterations, seed: of "low-rank", see :func:`lowrank.low_rank`.
-          mesh, precision: devices for "exact", see :meth:`Moments.from_samples`.
+          spatial: number of shifted axes of "shift-invariant"; by default all of [L] and [H, W],
+            two of [H, W, C].
+          rank: number of eigenvalues of "low-rank".
+          power_iterations: passes over the samples of "low-rank", less two.
+          seed: seed of the random vectors of "low-rank".
+          mesh: devices for "exact", see :meth:`Moments.from_samples`.
+          precision: precision of their sums, see :meth:`Moments.from_samples`.
           progress: called with (samples read, total or None), in each pass.
-
-        Returns:
-          A spectrum with its basis. The covariance is the unbiased one (N - 1). "low-rank" has no
-          basis, and eigenvalues whose weights are counts: the tail's are a power law, and what
-          the mean has beyond the top is spread over it in proportion to the eigenvalues.
-          ``source["precision"]`` says how the sums were made.
+          source: provenance, added to what the estimator notes.
 
         Raises:
           UserError: for fewer than two samples, NaN or infinite values, a constant dataset,
             integers without or outside their range, options of another method, batches that can
             be read only once where several passes are needed.
         """
-        checks.one_of("method", method, ("exact", "shift-invariant", "low-rank"))
-        estimate.check_options(method, spatial=spatial, rank=rank, mesh=mesh, precision=precision)
+        checks.one_of("method", method, _OPTIONS)
+        _check_options(method, spatial=spatial, rank=rank, mesh=mesh, precision=precision)
         known: dict[str, Any] = {"data_range": data_range}
-        if estimate.estimates_shrinkage(shrinkage):
+        if shrinkage in estimate.SHRINKAGE_ESTIMATORS:
             x, data_range = estimate.collected(x, data_range), None
         weight = estimate.shrinkage_of(x, shrinkage)
         reading: dict[str, Any] = {"data_range": data_range, "progress": progress}
@@ -152,15 +151,18 @@ class Spectrum:
             return cls.from_moments(moments, shrinkage=weight, source={**known, **(source or {})})
         if method == "low-rank":
             options: dict[str, Any] = {"power_iterations": power_iterations, "seed": seed}
-            made, facts = with_tail(low_rank(x, rank or 0, **options, **reading))
-            facts = {**options, **facts}
+            top = low_rank(x, rank or 0, **options, **reading)
+            columns: dict[str, Any] = top.with_tail()
+            facts = {**options, "samples": top.samples, "rank": rank, "dimension": top.dimension,
+                     "change": top.change, "tail_variance": top.rest}  # fmt: skip
         else:
             eigenvalues, mean, basis, count = shift_invariant(x, spatial=spatial, **reading)
-            made = {"eigenvalues": eigenvalues, "mean": mean, "basis": basis}
+            columns = {"eigenvalues": eigenvalues, "mean": mean, "basis": basis}
             facts = {"samples": count}
-        made["eigenvalues"] = _shrunk(made["eigenvalues"], weight, made.get("weights"))
+        counts = columns.get("weights")
+        columns["eigenvalues"] = estimate.shrunk(columns["eigenvalues"], weight, counts)
         known |= {"method": method, "shrinkage": weight, "precision": "float64", **facts}
-        return cls(**made, source={**known, **(source or {})})
+        return cls(**columns, source={**known, **(source or {})})
 
     @classmethod
     def from_moments(
@@ -170,10 +172,12 @@ class Spectrum:
         shrinkage: float = 0.0,
         source: Mapping[str, Any] | None = None,
     ) -> Spectrum:
-        """The eigendecomposition of the covariance of moments, of shards merged or of all.
+        """Diagonalise the covariance of moments, those of shards merged among them.
 
         Args:
-          moments: of at least two samples. shrinkage: weight of the scaled identity.
+          moments: moments of at least two samples.
+          shrinkage: weight of the scaled identity.
+          source: provenance, added to what is known of the moments.
 
         Raises:
           UserError: for fewer than two samples, or samples that are all the same.
@@ -186,20 +190,17 @@ class Spectrum:
         """
         if moments.count < 2:
             raise UserError(f"moments of {moments.count} sample(s): a covariance needs two")
-        if isinstance(shrinkage, str):
-            raise UserError(f"shrinkage = {shrinkage!r} needs samples: give a weight from 0 to 1")
+        weight = estimate.shrinkage_of(None, shrinkage)
         eigenvalues, vectors = estimate.eigendecompose(moments.covariance)
-        weight = estimate.shrinkage_of(moments.mean, shrinkage)
         basis = DenseBasis(vectors, moments.shape)
         known = {"samples": moments.count, "method": "exact", "shrinkage": weight,
                  "precision": moments.precision, **(source or {})}  # fmt: skip
-        return cls(
-            _shrunk(eigenvalues, weight), vectors.T @ moments.mean, basis=basis, source=known
-        )
+        eigenvalues = estimate.shrunk(eigenvalues, weight)
+        return cls(eigenvalues, vectors.T @ moments.mean, basis=basis, source=known)
 
     @classmethod
     def from_covariance(cls, covariance: Any, mean: Any = None) -> Spectrum:
-        """From a covariance [d, d] and a mean [d] in the data's own space."""
+        """Diagonalise a covariance [d, d], with a mean [d] in the data's own space."""
         covariance = np.array(covariance, np.float64, order="C")
         if covariance.ndim != 2 or covariance.shape[0] != covariance.shape[1]:
             raise UserError(f"the covariance has shape {covariance.shape}: give a square matrix")
@@ -211,12 +212,11 @@ class Spectrum:
         centre = np.zeros(shape) if mean is None else np.asarray(mean, np.float64)
         if centre.shape != shape:
             raise UserError(f"the mean has shape {centre.shape}: the covariance needs {shape}")
-        coefficients = vectors.T @ centre
-        return cls(eigenvalues, coefficients, basis=DenseBasis(vectors, shape))
+        return cls(eigenvalues, vectors.T @ centre, basis=DenseBasis(vectors, shape))
 
     @classmethod
     def power_law(cls, dimension: int, exponent: float, scale: float = 1.0) -> Spectrum:
-        """``lambda_k = scale k^-exponent``, k = 1..dimension."""
+        """Make the spectrum ``lambda_k = scale k^-exponent``, k = 1..dimension."""
         checks.whole_number("dimension", dimension)
         checks.positive("scale", scale)
         k = np.arange(1, dimension + 1, dtype=np.float64)
@@ -230,7 +230,7 @@ class Spectrum:
 
     @property
     def noise(self) -> Any:
-        """The forward noise (a :class:`specjax.NoiseSpectrum`) that it is under, or None."""
+        """The forward noise (a :class:`specjax.NoiseSpectrum`) of the whitening, or None."""
         return None if self.whitening is None else self.whitening.noise
 
     @property
@@ -246,7 +246,7 @@ class Spectrum:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the numbers (not of the basis), to tell spectra apart."""
+        """The SHA-256 of the numbers (not of the basis), to tell spectra apart."""
         digest = hashlib.sha256(self.columns.astype("<f8").tobytes())
         if self.whitening is not None:
             digest.update(np.asarray(self.whitening.variance, "<f8").tobytes())
@@ -267,9 +267,8 @@ class Spectrum:
     def quadrature(self, nodes: int = 40) -> Spectrum:
         """Return a spectrum of about ``nodes`` eigenvalues on which smooth losses are the same.
 
-        One Gauss rule in log lambda for the weights, one of half as many nodes for the weighted
-        squared mean; zero eigenvalues are kept exactly, as one. On 3,072 eigenvalues over seven
-        decades W2 and KL agree to 5e-7 with 32 nodes. Runs on the host.
+        On 3,072 eigenvalues over seven decades W2 and KL agree to 5e-7 with 32 nodes. Runs on the
+        host (:func:`specjax.spectra.quadrature.nodes_of`).
 
         Raises:
           UserError: under a noise, where the weights depend on the loss.
@@ -288,11 +287,11 @@ class Spectrum:
         return Spectrum(rule[0], rule[1], rule[2], rule[3], source=self.source)
 
     def project(self, x: Array) -> Array:
-        """Samples [..., *shape] to coefficients [..., d]; samples [..., d] without a basis."""
+        """Return the coefficients [..., d] of samples, which without a basis they are already."""
         return x if self.basis is None else self.basis.project(x)
 
     def lift(self, coefficients: Array) -> Array:
-        """Coefficients [..., d] to samples [..., *shape]."""
+        """Return the samples [..., *shape] of coefficients [..., d]."""
         return coefficients if self.basis is None else self.basis.lift(coefficients)
 
 
@@ -308,11 +307,20 @@ def _check_numbers(name: str, numbers: np.ndarray | None) -> None:
             f"{name} has {int((numbers < 0).sum())} negative value(s), the least "
             f"{numbers.min():.3g}: variances and weights are not negative"
         )
-    if not numbers.any() and name != "mean_weights":
+    if numbers.size and not numbers.any() and name != "mean_weights":
         raise UserError(f"{name} are all zero: there is nothing to sample")
 
 
-def _shrunk(eigenvalues: np.ndarray, weight: float, counts: np.ndarray | None = None) -> np.ndarray:
-    if not eigenvalues.any():
-        raise UserError("the dataset is constant: all its samples are the same")
-    return (1 - weight) * eigenvalues + weight * np.average(eigenvalues, weights=counts)
+_OPTIONS = {"exact": ("mesh", "precision"), "shift-invariant": ("spatial",), "low-rank": ("rank",)}
+
+
+def _check_options(method: str, **given: Any) -> None:
+    """Refuse options of another method, and a low rank without its rank."""
+    for name, option in given.items():
+        if option is not None and name not in _OPTIONS[method]:
+            other = next(key for key, names in _OPTIONS.items() if name in names)
+            raise UserError(
+                f"{name} is an option of method = {other!r}: leave it out for {method!r}"
+            )
+    if method == "low-rank" and given["rank"] is None:
+        raise UserError("method = 'low-rank' needs rank, how many eigenvalues to find")
