@@ -60,60 +60,20 @@ def test_fit_takes_the_probe(run, trained, tmp_path):
     options = ("--denoiser", "probe.npz", "--steps", 3, "--restarts", 1)
     code, out, _ = run("fit", "digits", "--plot", "None", *options)
     assert code == 0
-    assert "denoiser: probed of runs/d at step 7" in out.replace("\n", " ")
+    assert "denoiser: probed, runs/d at step 7" in out.replace("\n", " ")
     result = sx.load(tmp_path / "schedule.json")
     assert result.source["denoiser"]["run"] == "runs/d"
-    attached = sx.load(tmp_path / "probe.npz").attach(DIGITS)
-    np.testing.assert_allclose(result.value, sx.loss(attached, result.schedule), rtol=1e-9)
+    denoiser = sx.load(tmp_path / "probe.npz")
+    wanted = sx.loss(DIGITS, result.schedule, denoiser=denoiser)
+    np.testing.assert_allclose(result.value, wanted, rtol=1e-9)
     cosine = sx.family("cosine", 3, alpha_bar_range=result.alpha_bar_range)
-    np.testing.assert_allclose(result.baselines["cosine"], sx.loss(attached, cosine), rtol=1e-9)
+    wanted = sx.loss(DIGITS, cosine, denoiser=denoiser)
+    np.testing.assert_allclose(result.baselines["cosine"], wanted, rtol=1e-9)
     code, out, _ = run("show", "schedule.json")
-    assert "denoiser: probed of runs/d at step 7" in out
-    for args, words in (
-        (("fit", "digits", "--limit", 500), "standard deviations differ"),
-        (("fit", "digits", "--floor", "-1"), "floor = -1"),
-    ):
-        code, _, err = run(*args, "--plot", "None", *options)
-        assert code == 2
-        assert words in err
-        assert err.count("\n") == 1
-    code, _, err = run("show", "probe.npz")
-    assert (code, "probe of a denoiser" in err) == (2, True)
-
-
-def test_fit_refuses_what_is_no_probe(run):
-    np.save("x.npy", np.random.default_rng(0).normal(size=(20, 3)))
-    code, _, err = run("fit", "x.npy", "--steps", 2, "--denoiser", "x.npy")
-    assert code == 2
-    assert err.startswith("specjax: x.npy")
-    assert err.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (("--out", "probe.json"), "ends in .npz"),
-        (("--out", "no/probe.npz"), "does not exist"),
-        (("--n", 2), "at least 3"),
-        (("--levels", 1), "at least 2"),
-        (("--logsnr-range", 3, 1), "NOISY CLEAN"),
-        (("--step", "middle"), "best, last or the number"),
-        (("--against", "x.npy"), "shape (3,)"),
-        (("--against", "y.npy", "--data-range", 0, 1), "outside data_range"),
-        (("--against", "nothing.npy"), "nothing.npy"),
-    ],
-)
-def test_a_mistake_is_one_line(run, trained, tmp_path, options, words):
-    x = np.random.default_rng(0).uniform(size=(20, 3))
-    np.save(tmp_path / "x.npy", x)
-    np.save(tmp_path / "y.npy", 4 + np.zeros((20, 8, 8)) + x[:, :1, None])
-    if options[:2] == ("--against", "x.npy"):
-        options = (*options, "--data-range", 0, 1)
-    code, out, err = run("probe", "runs/d", *options)
-    assert (code, out) == (2, "")
-    assert words in err
-    assert err.count("\n") == 1
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.npy", "y.npy"]
+    assert "denoiser: probed, runs/d at step 7" in out
+    code, _, err = run("fit", "digits", "--limit", 500, "--plot", "None", *options)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "probed on digits" in err
 
 
 def test_data_that_are_not_built_in_must_be_given(run, trained):
@@ -192,20 +152,13 @@ def test_the_data_of_the_training_are_read_as_they_were(run, trained, monkeypatc
     np.testing.assert_array_equal(data.samples, sx.data.open("digits").samples[599 : 599 + 90])
 
 
-def test_the_same_data_in_another_range_are_refused(run, trained):
-    code, _, err = run("probe", "runs/d", "--against", "digits", "--data-range", 0, 32)
-    assert code == 2
-    assert "read with data_range = (0.0, 16.0)" in err
-    assert err.count("\n") == 1
-
-
 def test_another_shape_is_refused_before_the_data_are_read(run, trained, monkeypatch):
     def refuse(*args, **options):
         raise AssertionError("the data were read")
 
     monkeypatch.setattr("specjax.data.drawn", refuse)
     np.save("x.npy", np.zeros((20, 3)))
-    assert "shape (3,)" in run("probe", "runs/d", "--against", "x.npy", "--data-range", 0, 1)[2]
+    assert "(3,)" in run("probe", "runs/d", "--against", "x.npy", "--data-range", 0, 1)[2]
 
 
 def test_bad_files_are_named(run, trained, tmp_path):

@@ -1,31 +1,12 @@
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from gaussian_runs import DIGITS, SOUND, gaussian_run
 from PIL import Image
 
 import specjax as sx
 from specjax.sampling.generate import generate
-
-EIGENVALUES = np.geomspace(4.0, 0.01, 16)
-DIGITS = {"name": "digits", "data_range": [0, 16]}
-SOUND = {"name": "words", "kind": "sound", "rate": 8000, "data_range": [-1, 1]}
-
-
-def gaussian_run(shape=(4, 4), source=DIGITS, classes=0, denoise=None):
-    """A run whose network is the Wiener estimate; class k adds k / 10."""
-    spectrum = sx.Spectrum(np.geomspace(4.0, 0.01, int(np.prod(shape))), source=source)
-    wiener = sx.wiener(spectrum)
-
-    def estimate(x, alpha, sigma, labels=None):
-        found = wiener(x.reshape(len(x), -1), alpha, sigma).reshape(x.shape)
-        return found if labels is None else found + labels.reshape(-1, 1, 1) / 10
-
-    return SimpleNamespace(
-        step=700, shape=shape, classes=classes, spectrum=spectrum, source=source,
-        denoiser=lambda: denoise or estimate, noise=None, effective=spectrum,
-    )  # fmt: skip
 
 
 @pytest.fixture
@@ -68,7 +49,9 @@ def test_arrays_can_be_made_again_from_their_header(sample, tmp_path):
     document = json.loads(out)
     assert document["files"] == ["x.npz"]
     assert document["range"] == [float(x.min()), float(x.max())]
-    same = header.keys() - {"created", "versions", "checksum"}
+    of_file = {"format", "format_version", "created", "versions", "checksum"}
+    same = header.keys() - of_file
+    assert header.keys() >= of_file
     assert {key: document[key] for key in same} == {key: header[key] for key in same}
 
 
@@ -102,7 +85,7 @@ def test_a_schedule_file_says_sampler_and_process(sample, run, tmp_path):
     other = {**DIGITS, "data_range": None}
     code, _, err = sample("--schedule", "s.json", "-o", "y.npz", source=other)
     assert code == 2
-    assert "s.json was learned on data mapped to [-1, 1], r is in the units of its samples" in err
+    assert "s.json" in err
     assert sample("--schedule", "14.6,1,0", "-o", "y.npz", source=other)[0] == 0
 
 
@@ -140,49 +123,6 @@ def test_a_folder_of_pictures(sample, tmp_path):
     assert np.shape(pictures) == (3, 4, 4, 3)
 
 
-BAD = [
-    ({}, ["--n", "0"], "n = 0: give a whole number of at least 1", 0),
-    ({}, ["--seed", "-1"], "seed = -1", 0),
-    ({}, ["--batch", "0"], "batch = 0", 0),
-    ({}, ["--devices", "9"], "devices = 9: there are", 0),
-    ({}, ["--batch", "3", "--devices", "2"], "batch = 3 does not divide over 2 devices", 0),
-    ({}, ["--step", "newest"], "step = 'newest': give best, last or the number", 0),
-    ({}, ["--steps", "0"], "steps = 0", 0),
-    ({}, ["--schedule", "2,0", "--steps", "4"], "steps = 4 beside 2,0, which has 1", 0),
-    ({}, ["--schedule", "kerras"], "did you mean 'karras'?", 0),
-    ({}, ["--schedule", "missing.json"], "cannot read missing.json", 0),
-    ({}, ["--schedule", "1,2,0"], "not strictly monotone", 0),
-    ({}, ["--sampler", "dim"], "did you mean 'ddim'?", 0),
-    ({}, ["--sampler-options", "eta"], "give NAME=VALUE", 0),
-    ({}, ["--sampler-options", "etha=1"], "etha", 0),
-    ({}, ["--process", "vpp"], "process = 'vpp'", 0),
-    ({}, ["--out", "x.jpg"], "out = 'x.jpg' ends in '.jpg': give .png, .npz, .npy, .wav", 0),
-    ({}, ["--out", "nowhere/x.png"], "nowhere", 0),
-    ({}, ["--out", "full"], "the folder holds files; give a new one", 0),
-    ({}, ["--out", "x.wav"], "x.wav holds one sound, not 64", 0),
-    ({}, ["--out", "x.wav", "--n", "1"], "the run is not of sound", 1),
-    ({}, ["--labels", "1"], "r was trained without classes", 1),
-    ({"classes": 3}, ["--labels", "0", "3"], "labels = 3: r has classes 0 to 2", 1),
-    ({"shape": (16,), "source": SOUND}, ["--out", "x.png"], "the run is of sound", 1),
-    ({"shape": (4, 4, 2)}, [], "samples of shape (4, 4, 2) are no pictures", 1),
-    ({"shape": (16,)}, [], "samples of shape (16,) are no pictures", 1),
-    ({"denoise": lambda x, a, s: x / 0}, [], "64 of 64 samples are not finite", 1),
-]
-
-
-@pytest.mark.parametrize(("options", "args", "message", "opened"), BAD, ids=[bad[2] for bad in BAD])
-def test_a_mistake_is_one_line_and_writes_nothing(
-    sample, tmp_path, options, args, message, opened
-):  # fmt: skip
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "mine").write_text("")
-    code, out, err = sample(*args, **options)
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert message in err
-    assert len(sample.opened) == opened  # what can be is checked before the run is read
-    assert [path.name for path in tmp_path.iterdir()] == ["full"]
-
-
 @pytest.mark.parametrize("out", ["x.png", "x.npz", "folder"])
 def test_a_full_disk_leaves_nothing(sample, tmp_path, monkeypatch, out):
     from specjax.files import samples as sample_files
@@ -205,12 +145,6 @@ def test_ctrl_c_writes_nothing(sample, tmp_path):
     code, out, _ = sample(denoise=denoise)
     assert (code, out) == (130, "")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_run_that_is_none(run, tmp_path):
-    code, out, err = run("sample", "nowhere")
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "nowhere" in err
 
 
 @pytest.mark.slow

@@ -166,11 +166,11 @@ OPTIONS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option[0])
-def test_options_of_reading_are_refused_beside_a_spectrum_file(run, refused, tmp_path, option):
+def test_options_of_reading_are_refused_beside_a_spectrum_file(refused, tmp_path):
     sx.save(tmp_path / "s.npz", sx.Spectrum.power_law(9, 1.0))
-    for command in (["fit", "s.npz", "--steps", "3"], ["spectrum", "s.npz"]):
-        assert f"{option[0]} does not apply to s.npz, a spectrum" in refused(*command, *option)
+    for option in OPTIONS:
+        for command in (["fit", "s.npz", "--steps", "3"], ["spectrum", "s.npz"]):
+            assert f"{option[0]} does not apply to s.npz, a spectrum" in refused(*command, *option)
 
 
 def test_a_corrupted_spectrum_file_is_refused(refused, tmp_path):
@@ -208,11 +208,9 @@ def test_units_that_differ_are_refused_where_they_meet(run, refused, raw):
     run("spectrum", "raw.npy", "-o", "raw.npz")
     run("spectrum", "digits", "-o", "digits.npz")
     compare = ("compare", "raw.npz", "--steps", 3, "--schedules")
-    assert refused(*compare, "mapped.json") == (
-        "specjax: mapped.json was learned on data mapped to [-1, 1], raw.npz is in the units of "
-        "its samples: make the spectrum again with data_range (--data-range), or give the "
-        "schedule's sigmas as a list\n"
-    )
+    said = refused(*compare, "mapped.json")
+    assert "mapped.json was learned on data mapped to [-1, 1], raw.npz is in the units" in said
+    assert "--data-range" in said
     compare_digits = ("compare", "digits.npz", "--steps", 3, "--schedules")
     said = refused(*compare_digits, "14.6,1,0", "raw.json")
     assert "raw.json was learned on data in the units of its samples, digits.npz is mapped" in said
@@ -237,13 +235,6 @@ def test_data_are_never_overwritten(refused, tmp_path):
     np.savez(tmp_path / "spectrum.npz", x=np.eye(5))
     assert "would overwrite the data" in refused("spectrum", "spectrum.npz")
     assert "would overwrite" in refused("spectrum", tmp_path / "spectrum.npz", "-o", "spectrum.npz")
-
-
-def test_a_covariance_beyond_the_memory_is_refused(refused, tmp_path):
-    np.lib.format.open_memmap(tmp_path / "wide.npy", "w+", np.uint8, (2, 10**6))
-    said = refused("spectrum", "wide.npy")
-    assert "samples have 1,000,000 numbers" in said
-    assert "low-rank" in said
 
 
 def test_shards_merge_to_the_whole():
@@ -334,34 +325,6 @@ def test_a_folder_of_sound_is_cut_and_fitted(run, refused, tmp_path):
                        "--method", "shift-invariant")  # fmt: skip
     assert code == 0
     assert "-1 to 1, mapped to [-1, 1]" in out
-
-
-@pytest.mark.parametrize(
-    ("args", "message"),
-    [
-        (["spectrum", "digits", "--bootstrap", "1"], "bootstrap = 1"),
-        (["spectrum", "s.npz", "--bootstrap", "9"], "--bootstrap needs the samples"),
-        (["spectrum", "digits", "--method", "low-rank", "--rank", "3", "--bootstrap", "9"],
-         "does not apply to method = 'low-rank'"),
-        (["spectrum", "digits", "--method", "low-rank"], "needs rank"),
-        (["spectrum", "digits", "--rank", "3"], "rank is an option of method = 'low-rank'"),
-        (["spectrum", "digits", "--spatial", "2"], "spatial is an option of"),
-        (["spectrum", "digits", "--method", "shift-invariant", "--on-devices"], "on_devices"),
-        (["spectrum", "digits", "--floor", "0"], "floor"),
-        (["spectrum", "digits", "--seed", "-1"], "seed = -1"),
-        (["spectrum", "digits", "--limit", "0"], "limit = 0"),
-        (["spectrum", "digits", "--shard", "2", "2"], "shard = (2, 2)"),
-        (["spectrum", "digits", "--data-dir", "x"], "data_dir"),
-        (["spectrum", "digits", "-o", "nowhere/s.npz"], "folder nowhere does not exist"),
-        (["spectrum", "digits", "-o", "s.png"], "ends in .npz"),
-        (["fit", "s.npz", "--steps", "3", "--seed", "-1"], "seed = -1"),
-        (["show", "s.npz"], "is a spectrum file: give a schedule file"),
-    ],
-    ids=lambda x: " ".join(x)[:60] if isinstance(x, list) else "",
-)  # fmt: skip
-def test_a_mistake_is_one_line_and_writes_nothing(refused, tmp_path, args, message):
-    sx.save(tmp_path / "s.npz", sx.Spectrum.power_law(9, 1.0))
-    assert message in refused(*args)
 
 
 # TFDS sets, real data

@@ -8,7 +8,7 @@ from checks import one_line
 
 import specjax as sx
 from specjax.cli.data import Reading
-from specjax.cli.run_data import data_of_run
+from specjax.cli.runs import data_of_run
 from specjax.data import collect, corrupted, drawn, rescaled
 from specjax.data.dataset import Dataset
 

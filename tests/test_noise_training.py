@@ -336,10 +336,10 @@ def test_schedules_for_another_noise_are_refused(trained, run, tmp_path):
         assert err.count("\n") == 1
         assert "white.json was made for isotropic noise" in err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["its.json", "white.json"]
-    from specjax.cli.sample import Along
+    from specjax.cli.runs import RunSampling
 
     for allowed in ("its.json", "14.6,1,0", "karras"):
-        Along(schedule=str(allowed)).found(trained, "run")
+        RunSampling().schedule_on(trained, "run", allowed, None)
 
 
 def test_a_run_goes_on_under_its_noise_alone(trained, tmp_path):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from specjax._core import checks
 from specjax._core.checks import UserError
@@ -66,6 +66,18 @@ def use_all_cores(devices: int | None = None) -> None:
     jax.config.update("jax_num_cpu_devices", checks.whole_number("devices", devices))
 
 
+def local_mesh(devices: int | None = None, axis: str = "samples") -> Mesh:
+    """Return a mesh of this process's devices, all by default.
+
+    Raises:
+      UserError: if there are not so many.
+    """
+    own = jax.local_devices()
+    if devices is not None and not 0 < devices <= len(own):
+        raise UserError(f"devices = {devices}: give a number from 1 to {len(own)}")
+    return Mesh(np.array(own[:devices]), (axis,))
+
+
 @contextlib.contextmanager
 def _output_to_errors() -> Iterator[None]:
     """Send what C libraries print about their connections to standard error."""
@@ -88,7 +100,7 @@ def meet() -> None:
     if jax.process_count() == 1:
         return
     first = {device.process_index: device for device in reversed(jax.devices())}
-    mesh = jax.sharding.Mesh(np.array([first[i] for i in sorted(first)]), ("process",))
+    mesh = Mesh(np.array([first[i] for i in sorted(first)]), ("process",))
     each = NamedSharding(mesh, PartitionSpec("process"))
     with _output_to_errors():
         here = jax.make_array_from_process_local_data(each, np.ones(1, np.float32))

@@ -4,16 +4,22 @@ A user's mistake (:class:`specjax.UserError`) is one line on standard error and 
 is 130; anything else is a fault of ours and shows its traceback. Standard output holds the result
 (a table, or JSON with ``--json``), standard error progress and remarks.
 
-A command is a frozen dataclass with ``run()``, in a module of its own or with its nearest
-relative; it takes DATA by a field ``data: GivenData`` (``specjax.cli.data``), and is named in
-``Command``.
+A command is a frozen dataclass with ``run()``, in a module of its own or with its nearest relative,
+and a row of :data:`COMMANDS`. Its fields are the options, their docs the help. Options that several
+commands share are groups: DATA (:mod:`specjax.cli.data`), schedules (:mod:`specjax.cli.schedules`),
+runs (:mod:`specjax.cli.runs`) and processes (:mod:`specjax.cli.processes`). Checks belong to the
+functions that a command calls; one that must come before long work is the same function, called
+early.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any
 
 import tyro
 
@@ -27,24 +33,24 @@ from specjax.cli.sample import Sample
 from specjax.cli.show import Export, Show
 from specjax.cli.spectrum import SpectrumCommand
 from specjax.cli.sweep import Recommend, Sweep
-from specjax.cli.train import Train
-from specjax.cli.train_features import TrainFeatures
+from specjax.cli.train import Train, TrainFeatures
 
-Command = (
-    Annotated[Fit, tyro.conf.subcommand("fit", prefix_name=False)]
-    | Annotated[Compare, tyro.conf.subcommand("compare", prefix_name=False)]
-    | Annotated[SpectrumCommand, tyro.conf.subcommand("spectrum", prefix_name=False)]
-    | Annotated[Sweep, tyro.conf.subcommand("sweep", prefix_name=False)]
-    | Annotated[Recommend, tyro.conf.subcommand("recommend", prefix_name=False)]
-    | Annotated[LearnCommand, tyro.conf.subcommand("learn", prefix_name=False)]
-    | Annotated[Train, tyro.conf.subcommand("train", prefix_name=False)]
-    | Annotated[TrainFeatures, tyro.conf.subcommand("train-features", prefix_name=False)]
-    | Annotated[Sample, tyro.conf.subcommand("sample", prefix_name=False)]
-    | Annotated[ProbeCommand, tyro.conf.subcommand("probe", prefix_name=False)]
-    | Annotated[EvaluateCommand, tyro.conf.subcommand("evaluate", prefix_name=False)]
-    | Annotated[Show, tyro.conf.subcommand("show", prefix_name=False)]
-    | Annotated[Export, tyro.conf.subcommand("export", prefix_name=False)]
-)
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "fit": Fit,
+    "compare": Compare,
+    "spectrum": SpectrumCommand,
+    "sweep": Sweep,
+    "recommend": Recommend,
+    "learn": LearnCommand,
+    "train": Train,
+    "train-features": TrainFeatures,
+    "sample": Sample,
+    "probe": ProbeCommand,
+    "evaluate": EvaluateCommand,
+    "show": Show,
+    "export": Export,
+}
+"""Every command by its name, in the order of the help."""
 
 _FAULT = (
     "\nThis is a fault of specjax, or a machine without the memory or the disk that it needs.\n"
@@ -55,13 +61,32 @@ _DESCRIPTION = (
 )
 
 
+def join_help_lines(options: Any) -> None:
+    """Make a paragraph of the doc of each field; tyro would keep the line breaks of the source."""
+    from docstring_parser import parse_from_object  # of tyro
+
+    docs: dict[str, str] = {}
+    for base in options.__mro__[-2::-1]:
+        docs |= {one.arg_name: one.description or "" for one in parse_from_object(base).params}
+    for one in dataclasses.fields(options):
+        if isinstance(one.default_factory, type):
+            join_help_lines(one.default_factory)
+        elif one.name in docs:
+            text = " ".join(docs[one.name].split())
+            one.metadata = MappingProxyType({"help": text})  # which tyro prefers
+
+
 def main(argv: list[str] | None = None) -> None:
-    """Entry point of ``specjax``."""
-    command = tyro.cli(
-        Command,
+    """Run the command that the arguments name; exit with 2 after a mistake of the user's."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if {"-h", "--help"} & set(arguments):
+        for options in COMMANDS.values():
+            join_help_lines(options)
+    command = tyro.extras.subcommand_cli_from_dict(
+        COMMANDS,
         prog="specjax",
         description=_DESCRIPTION,
-        args=argv,
+        args=arguments,
         config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
     )
     try:

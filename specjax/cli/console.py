@@ -1,4 +1,4 @@
-"""What every command shares: progress on standard error, and compilations that are kept."""
+"""What every command prints while it works, and the folder of kept compilations."""
 
 from __future__ import annotations
 
@@ -10,14 +10,23 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Task
 
 _LINE_SECONDS = 20.0  # between two lines of progress in a log
+_SPEED_SECONDS = 60.0  # over which a rate is averaged
 
 
 def print_json(document: dict[str, Any]) -> None:
     """Print a result for machines, on standard output."""
     print(json.dumps(document, indent=1, allow_nan=False))
+
+
+def remark(text: str) -> None:
+    """Print a remark on standard error."""
+    print(f"specjax: {text}", file=sys.stderr, flush=True)
 
 
 def keep_compilations() -> None:
@@ -33,7 +42,7 @@ def keep_compilations() -> None:
 
 
 def cache_folder(name: str = "") -> Path | None:
-    """Return the folder that is kept between runs, if it can be written to."""
+    """Return the folder that is kept between runs; None if it cannot be written to."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "specjax" / name
     with contextlib.suppress(OSError):
         cache.mkdir(parents=True, exist_ok=True)
@@ -43,69 +52,53 @@ def cache_folder(name: str = "") -> Path | None:
 
 @contextlib.contextmanager
 def progress(label: str, unit: str, *, long: bool = False) -> Iterator[Callable[..., None]]:
-    """Show a progress bar on standard error that disappears when it is done.
+    """Show a progress bar on standard error that disappears when the work is done.
 
-    What it yields is called with the work done, all of it, and a note if there is one.
-
-    Long work also shows its rate and the time left; where standard error is no terminal (the log
-    of a cluster), as a line now and then.
+    Yields a function of the work done so far, its total (None if unknown) and an optional note.
+    Long work also shows its rate and the time left; where standard error is not a terminal (in the
+    log of a cluster) it prints a line every 20 seconds.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
-        TimeElapsedColumn(), TextColumn("{task.fields[ahead]}"),
+        TimeElapsedColumn(), TextColumn("{task.fields[left]}"),
     )  # fmt: skip
     console = Console(stderr=True)
-    pace = _Pace(unit)
+    printed = time.monotonic()
     with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task(label, total=None, ahead="")
+        *columns, console=console, transient=True, disable=not console.is_terminal,
+        speed_estimate_period=_SPEED_SECONDS,
+    ) as bar:  # fmt: skip
+        task = bar.add_task(label, total=None, left="")
 
         def update(done: int, total: int | None, note: str = "") -> None:
-            ahead = pace.ahead(done, total) if long else ""
-            ahead += f", {note}" if note else ""
-            bar.update(task, completed=done, total=total, ahead=ahead)
-            if long and not console.is_terminal and pace.is_time():
+            nonlocal printed
+            left = _time_left(bar.tasks[0], unit) if long else ""
+            left += f", {note}" if note else ""
+            bar.update(task, completed=done, total=total, left=left)
+            due = time.monotonic() - printed > _LINE_SECONDS
+            if long and due and not console.is_terminal:
+                printed = time.monotonic()
                 of = f" of {total:,}" if total else ""
-                print(f"specjax: {label}: {done:,}{of} {unit}{ahead}", file=sys.stderr, flush=True)
+                remark(f"{label}: {done:,}{of} {unit}{left}")
 
         yield update
 
 
-class _Pace:
-    """Measures the rate of some work from the first report on."""
-
-    def __init__(self, unit: str) -> None:
-        self.unit = unit
-        self.first: tuple[int, float] | None = None
-        self.said = time.monotonic()
-
-    def ahead(self, done: int, total: int | None) -> str:
-        """Return the rate and the time left as text; nothing while they are unknown."""
-        now = time.monotonic()
-        if self.first is None:
-            self.first = done, now
-        rate = (done - self.first[0]) / max(now - self.first[1], 1e-9)
-        if done == self.first[0] or total is None:
-            return ""
-        left = datetime.timedelta(seconds=round((total - done) / rate))
-        pace = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
-        return f", {pace} {self.unit}/s, {left} left"
-
-    def is_time(self) -> bool:
-        """Tell whether the last line was printed long ago."""
-        if time.monotonic() - self.said < _LINE_SECONDS:
-            return False
-        self.said = time.monotonic()
-        return True
+def _time_left(task: Task, unit: str) -> str:
+    """Return the rate and the time left as text; nothing while they are unknown."""
+    speed, seconds = task.speed, task.time_remaining
+    if not speed or seconds is None:
+        return ""
+    rate = f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"
+    return f", {rate} {unit}/s, {datetime.timedelta(seconds=round(seconds))} left"
 
 
 @contextlib.contextmanager
 def status(label: str) -> Iterator[Callable[[str], None]]:
-    """Show a spinner on standard error; yields what changes its text."""
+    """Show a spinner on standard error, and yield a function that changes its text."""
     from rich.console import Console
 
     console = Console(stderr=True)

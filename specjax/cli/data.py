@@ -1,31 +1,26 @@
-"""DATA of a command: what is given, how it is read, how its spectrum is estimated."""
+"""DATA of a command: what is given, how it is read, and how its spectrum is estimated."""
 
 from __future__ import annotations
 
 import contextlib
 import math
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import numpy as np
 import tyro
 
 from specjax import data as datasets
 from specjax import files
-from specjax._core import checks
+from specjax._core import distributed
 from specjax._core.checks import UserError
-from specjax.cli.console import progress, status
+from specjax.cli.console import progress, remark, status
 from specjax.files.forward_noise import ForwardNoise
 from specjax.noise.noise_spectrum import NoiseSpectrum
-from specjax.noise.whitening import check_dense
+from specjax.noise.whitening import check_dense, effective
 from specjax.spectra.spectrum import Spectrum
 
-if TYPE_CHECKING:
-    from jax.sharding import Mesh
-
-_NAMED = 2
-"""Bad files that are named, of more than one above it."""
+_MOST_FILES = 2  # bad files that a remark names; the others are counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,18 +29,23 @@ class Reading(datasets.Options):
 
     # The only option with another meaning here: a command has one seed.
     seed: int = 0
-    """of all that is random: starts, bootstrap, where patches are cut"""
+    """seed of all that is random: starting points, bootstrap, where patches are cut"""
+
+    def open(self, data: str) -> datasets.Dataset:
+        """Open a dataset; hardly anything of it is read yet."""
+        with status(f"opening {data}"):
+            return datasets.open(data, self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimating:
-    """How the spectrum is estimated (of a spectrum file: floor only)."""
+    """How the spectrum is estimated (a spectrum file takes only the floor)."""
 
     method: str | None = None
     """exact (the default: the covariance), shift-invariant (by FFT, any size) or low-rank (the
     largest eigenvalues and a power law beyond, any size)"""
     rank: int | None = None
-    """low-rank: how many eigenvalues are found"""
+    """low-rank: how many eigenvalues are computed"""
     spatial: int | None = None
     """shift-invariant: number of shifted axes"""
     shrinkage: str | None = None
@@ -55,24 +55,17 @@ class Estimating:
     on_devices: bool = False
     """exact: sum on all of JAX's devices, such as GPUs, instead of the processor"""
 
-    def check(self) -> None:
-        """Refuse what can be refused before the data are read."""
-        if self.floor is not None:
-            checks.positive("floor", self.floor)
-        if self.on_devices and self.method not in (None, "exact"):
-            raise UserError(f"on_devices applies to method = 'exact', not to {self.method!r}")
-
     def options(self) -> dict[str, Any]:
-        """As arguments of :meth:`Dataset.spectrum`."""
+        """Return the arguments of :meth:`Dataset.spectrum`."""
         shrinkage: float | str = self.shrinkage or 0.0
-        with contextlib.suppress(UserError):
+        with contextlib.suppress(ValueError):
             shrinkage = float(shrinkage)
         return {
             "method": self.method or "exact",
             "rank": self.rank,
             "spatial": self.spatial,
             "shrinkage": shrinkage,
-            "mesh": _mesh() if self.on_devices else None,
+            "mesh": distributed.local_mesh() if self.on_devices else None,
         }
 
 
@@ -92,54 +85,45 @@ class Data:
         return self.reading.seed
 
     def open(self) -> Spectrum | datasets.Dataset:
-        """A spectrum file's spectrum, or data of which hardly anything is read yet.
+        """Load a spectrum file, or open data of which hardly anything is read yet.
 
         Raises:
-          UserError: for what :func:`specjax.data.open` and :func:`io.load` refuse, and for
-            options of reading beside a spectrum file.
+          UserError: for what :func:`specjax.data.open` and :func:`specjax.load` refuse, a floor
+            that is not positive, and options of reading beside a spectrum file.
         """
-        self.estimating.check()
+        if self.estimating.floor is not None:
+            Spectrum(np.ones(1)).floor(self.estimating.floor)  # refused before the data are read
         if not files.is_spectrum(self.data):
-            with status(f"opening {self.data}"):
-                return datasets.open(self.data, self.reading)
-        for option in self._given():
+            return self.reading.open(self.data)
+        for option in changed(self.reading, "seed") + changed(self.estimating, "floor"):
             raise UserError(
                 f"{option} does not apply to {self.data}, a spectrum file: leave it out, or give "
                 "the data"
             )
-        found = files.load(self.data)
-        assert isinstance(found, Spectrum)
-        return found
+        spectrum = files.load(self.data)
+        assert isinstance(spectrum, Spectrum)
+        return spectrum
 
     def noise(
         self, opened: Spectrum | datasets.Dataset, choice: ForwardNoise
     ) -> NoiseSpectrum | None:
-        """The noise on what was opened, without the data's eigenbasis; None is isotropic.
+        """Return the noise on what was opened, without the data's eigenbasis; None is isotropic.
 
-        For checks: noise that the data's spectrum cannot take is refused before it is estimated.
+        It serves checks: noise that the data's spectrum cannot take is refused before it is
+        estimated.
         """
         if isinstance(opened, Spectrum):
             return choice.on(opened)
         shape, method = tuple(opened.source["shape"]), self.estimating.method or "exact"
-        found = choice.spectrum(shape, spatial=self.estimating.spatial)
-        if found is not None and method == "low-rank":
-            raise UserError(
-                f"noise = {choice.noise}: a low-rank spectrum has no basis; give --method exact or "
-                "shift-invariant"
-            )
-        if found is not None and method == "exact" and found.basis != "data":
+        noise = choice.spectrum(shape, spatial=self.estimating.spatial)
+        if noise is not None and method == "low-rank":
+            effective(Spectrum(np.ones(math.prod(shape))), noise)  # as low-rank: without a basis
+        if noise is not None and method == "exact" and noise.basis != "data":
             check_dense(math.prod(shape))
-        return found
-
-    def _given(self) -> Iterator[str]:
-        """Options that data need to be read for."""
-        for group in (self.reading, self.estimating):
-            for one in fields(group):
-                if one.name not in ("seed", "floor") and getattr(group, one.name) != one.default:
-                    yield "--" + one.name.replace("_", "-")
+        return noise
 
     def spectrum(self, opened: Spectrum | datasets.Dataset) -> Spectrum:
-        """The spectrum of what was opened, with a progress bar; bad files are named."""
+        """Return the spectrum of what was opened; estimating it shows its progress."""
         if isinstance(opened, datasets.Dataset):
             opened = self._estimated(opened)
         floor = self.estimating.floor
@@ -149,33 +133,43 @@ class Data:
         options = self.estimating.options()
         one_pass = options["method"] != "low-rank"
         with progress("spectrum", "samples", long=one_pass) as update:
-            spectrum = opened.spectrum(
-                **options, seed=self.seed, progress=lambda done, total: update(done, total)
-            )
-        if opened.skipped:
-            print(f"specjax: {skipped(opened, self.reading.limit)}", file=sys.stderr)
+            spectrum = opened.spectrum(**options, seed=self.seed, progress=update)
+        remark_on_skipped(opened, self.reading)
         return spectrum
 
 
 GivenData = Annotated[Data, tyro.conf.arg(name="")]
-"""The field of a command; without a name in the titles of its help."""
+"""The type of a command's field ``data``; its name is left out of the titles of the help."""
 
 
-def skipped(opened: datasets.Dataset, limit: int | None = None) -> str:
-    """Which files of a folder were left out and why, in one line."""
-    found = opened.skipped
-    named = found if len(found) <= _NAMED + 1 else found[:_NAMED]
+def under(noise: ForwardNoise, spectrum: Spectrum) -> Spectrum:
+    """Return the spectrum of the data under the noise that is asked for."""
+    if noise.white:
+        return spectrum
+    with status("solving for the spectrum under the noise"):
+        return effective(spectrum, noise.on(spectrum))
+
+
+def changed(options: Any, *but: str) -> list[str]:
+    """List the options of a group that differ from their defaults, as they are typed."""
+    names = [
+        one.name
+        for one in fields(options)
+        if one.name not in but and getattr(options, one.name) != one.default
+    ]
+    return ["--" + name.replace("_", "-") for name in names]
+
+
+def remark_on_skipped(opened: datasets.Dataset, reading: Reading) -> None:
+    """Say which files of a folder were left out and why, in one line; nothing if none was."""
+    skipped = opened.skipped
+    if not skipped:
+        return
+    named = skipped if len(skipped) <= _MOST_FILES + 1 else skipped[:_MOST_FILES]
     words = [f"{name} ({reason})" for name, reason in named]
-    if len(named) < len(found):
-        words.append(f"and {len(found) - len(named):,} more")
+    if len(named) < len(skipped):
+        words.append(f"and {len(skipped) - len(named):,} more")
     of = f"of {opened.source['files']:,} files"
-    if limit is not None:  # not all files were looked at
-        of = "file" if len(found) == 1 else "files"
-    return f"skipped {len(found):,} {of}: {', '.join(words)}"
-
-
-def _mesh() -> Mesh:
-    import jax
-    import numpy as np
-
-    return jax.sharding.Mesh(np.array(jax.local_devices()), ("samples",))
+    if reading.limit is not None:  # not all files were looked at
+        of = "file" if len(skipped) == 1 else "files"
+    remark(f"skipped {len(skipped):,} {of}: {', '.join(words)}")

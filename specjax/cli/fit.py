@@ -1,8 +1,8 @@
-"""``specjax fit`` and ``specjax compare``: a schedule is learned, and judged beside others."""
+"""``specjax fit`` and ``specjax compare``: learn a schedule, and compare it with others."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,21 +12,20 @@ import tyro
 from specjax import files
 from specjax._core import checks
 from specjax._core.checks import UserError
-from specjax.cli.console import print_json, progress, status
-from specjax.cli.data import Data, GivenData
-from specjax.cli.schedules import levels_of, noise_of, read_schedule, source_of
+from specjax.cli.console import print_json, progress, remark, status
+from specjax.cli.data import Data, GivenData, under
+from specjax.cli.schedules import read_schedule
 from specjax.files.forward_noise import ForwardNoise
 from specjax.noise.noise_spectrum import check_noise
-from specjax.noise.whitening import effective
-from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.estimate import check_units
 
 if TYPE_CHECKING:
-    from specjax.cli.schedules import Found
     from specjax.data import Dataset
     from specjax.fitting.compare import Comparison
+    from specjax.fitting.learned import LearnedResult
     from specjax.gaussian.probe import Probe
     from specjax.gaussian.task import GaussianTask
+    from specjax.schedules.schedule import NoiseSchedule
     from specjax.spectra.spectrum import Spectrum
 
 _CURVE_STEPS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120)
@@ -34,7 +33,7 @@ _CURVE_STEPS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120)
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """With what is sampled, and how it is judged."""
+    """The sampler, the loss, and the network that will be sampled."""
 
     sampler: str = "ddim"
     """ddim, ddpm, euler_ancestral, heun, dpmpp_2m, dpmpp_2m_sde or lms"""
@@ -43,19 +42,20 @@ class Goal:
     loss: str = "w2"
     """w2 (squared Wasserstein distance), kl, kl_reverse, l1 or relative"""
     alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE
-    """the two ends; with CLEAN = 1.0 the last step returns the denoised estimate"""
+    """NOISY CLEAN: the two ends; with CLEAN = 1.0 the last step returns the denoised estimate"""
     process: str = "vp"
     """vp or ve"""
     restarts: int | None = None
-    """how many of the best starts are followed (by default 1; 8 where several minima are likely)"""
+    """how many of the best starting points are optimised (by default 1; 8 where several minima are
+    likely)"""
     denoiser: str | None = None
-    """a file by 'specjax probe': the network that will be sampled, in place of the ideal one"""
+    """a file by 'specjax probe': fit for that network in place of the ideal denoiser"""
     denoiser_error: float = 0.0
-    """what the network errs by, as a part of the ideal denoiser's own error: with 0.1 dpmpp_2m gets
-    levels that a network can follow"""
+    """the network's error, as a share of the ideal denoiser's own: with 0.1 dpmpp_2m gets levels
+    that a network can follow"""
 
     def task(self, spectrum: Spectrum, probe: Probe | None = None) -> GaussianTask:
-        """Resolve what is asked for on a spectrum."""
+        """Resolve the task on a spectrum."""
         from specjax.gaussian.task import GaussianTask
         from specjax.sampling.samplers import sampler_of
 
@@ -66,32 +66,33 @@ class Goal:
             denoiser_error=self.denoiser_error,
         )  # fmt: skip
 
-    def check(self, steps: int) -> None:
-        """Refuse what can be refused before the data are read."""
+    def check(self, steps: Sequence[int], seed: int) -> None:
+        """Refuse what can be refused before the data are read, on a spectrum of one eigenvalue."""
+        from specjax.fitting.fit import restarts_for
         from specjax.spectra.spectrum import Spectrum
 
-        checks.whole_number("steps", steps)
-        if self.restarts is not None:
-            checks.whole_number("restarts", self.restarts)
-        self.task(Spectrum(np.ones(1)))
+        if not steps:
+            raise UserError("steps = (): give at least one whole number")
+        for one in steps:
+            checks.whole_number("steps", one)
+        checks.seed(seed)
+        restarts_for(self.task(Spectrum(np.ones(1))).modes, self.restarts)
 
     def probe(self) -> Probe | None:
-        """Load the probe of the denoiser, if one is given."""
+        """Load the probe of the network, if one is given."""
         from specjax.gaussian.probe import Probe
 
         if self.denoiser is None:
             return None
         loaded = files.load(self.denoiser)
         if not isinstance(loaded, Probe):
-            raise UserError(f"{self.denoiser} is no probe: give a file by 'specjax probe'")
+            raise UserError(
+                f"denoiser = {self.denoiser} is no probe: give a file by 'specjax probe'"
+            )
         return loaded
 
-    def compared(
-        self,
-        task: GaussianTask,
-        steps: int,
-        seed: int,
-        schedules: dict[str, NoiseSchedule] | None = None,
+    def compare(
+        self, task: GaussianTask, steps: int, seed: int, schedules: dict[str, NoiseSchedule]
     ) -> Comparison:
         """Compare a fit with the heuristics and the given schedules, with a progress bar."""
         from specjax.fitting.compare import compare
@@ -105,7 +106,7 @@ class Goal:
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """Learn a schedule: a table beside the heuristics, a schedule file and a picture."""
+    """Learn a schedule: a schedule file, a table beside the usual schedules, and a picture."""
 
     data: GivenData = field(default_factory=Data)
     steps: int = tyro.MISSING
@@ -120,13 +121,12 @@ class Fit:
     """print JSON instead of tables"""
 
     def run(self) -> None:
-        """Spectrum, fit, comparison; then the files; then the table."""
+        """Estimate the spectrum, fit and compare; write the files; print the table."""
         from specjax.report import fit as report
         from specjax.report.figures.save import check_path
 
-        self.goal.check(self.steps)
+        self.goal.check([self.steps], self.data.seed)
         self.noise.check()
-        checks.seed(self.data.seed)
         files.check_folder(self.out)
         if self.plot is not None:
             check_path(self.plot)
@@ -136,9 +136,8 @@ class Fit:
         spectrum = under(self.noise, self.data.spectrum(opened))
         noise = report.noise_facts(spectrum, self.goal.loss)
         task = self.goal.task(spectrum, probe)
-        comparison = self.goal.compared(task, self.steps, self.data.seed)
-        result = replace(comparison.learned, baselines=comparison.baselines)
-        files.save(self.out, result)
+        comparison = self.goal.compare(task, self.steps, self.data.seed, {})
+        files.save(self.out, replace(comparison.learned, baselines=comparison.baselines))
         if self.plot is not None:
             with status("drawing"):
                 _draw(self.plot, comparison)
@@ -151,29 +150,25 @@ class Fit:
 
 @dataclass(frozen=True, kw_only=True)
 class Compare:
-    """Every schedule family, the learned schedule and any that you give, on one spectrum."""
+    """Compare the learned schedule with all usual ones and those that you give, on one spectrum."""
 
     data: GivenData = field(default_factory=Data)
     steps: tuple[int, ...] = tyro.MISSING
-    """one or several S"""
+    """one or several S, the numbers of denoiser calls of a one-call-per-step sampler"""
     schedules: tuple[str, ...] = ()
-    """schedule files, plan files (their levels), or lists of sigmas (text files, or "14.6,1.2,0" in
-    place)"""
+    """schedule files, plan files (their levels), or lists of sigmas: text files, or the numbers
+    themselves, such as 14.6,1.2,0"""
     goal: Goal = field(default_factory=Goal)
     noise: ForwardNoise = field(default_factory=ForwardNoise)
     json: bool = False
     """print JSON instead of tables"""
 
     def run(self) -> None:
-        """A fit and a comparison for every S."""
+        """Fit and compare for every S, and print the tables."""
         from specjax.report import fit as report
 
-        if not self.steps:
-            raise UserError("steps = (): give at least one whole number")
-        for steps in self.steps:
-            self.goal.check(steps)
+        self.goal.check(self.steps, self.data.seed)
         self.noise.check()
-        checks.seed(self.data.seed)
         probe = self.goal.probe()
         given = {name: read_schedule(name) for name in self.schedules}
         opened = self.data.open()
@@ -181,33 +176,22 @@ class Compare:
         spectrum = under(self.noise, self.data.spectrum(opened))
         noise = report.noise_facts(spectrum, self.goal.loss)
         task = self.goal.task(spectrum, probe)
-        levels = {name: levels_of(schedule) for name, schedule in given.items()}
-        found = [self.goal.compared(task, steps, self.data.seed, levels) for steps in self.steps]
+        levels = {name: result.schedule for name, result in given.items()}
+        compared = [self.goal.compare(task, steps, self.data.seed, levels) for steps in self.steps]
         if self.json:
-            print_json({"comparisons": [report.comparison_json(one, noise) for one in found]})
+            print_json({"comparisons": [report.comparison_json(one, noise) for one in compared]})
         else:
-            report.print_comparisons(found, spectrum, noise)
+            report.print_comparisons(compared, spectrum, noise)
 
-    def _check_schedules(self, given: dict[str, Found], opened: Spectrum | Dataset) -> None:
-        """Refuse schedules of other units or of another noise; say that a plan is levels here."""
+    def _check_schedules(self, given: dict[str, LearnedResult], opened: Spectrum | Dataset) -> None:
+        """Refuse schedules for other units or another noise; say that a plan's levels are taken."""
         noise = self.data.noise(opened, self.noise)
-        for name, schedule in given.items():
-            check_units(source_of(schedule), opened.source, schedule=name, data=self.data.data)
-            if not isinstance(schedule, NoiseSchedule):
-                check_noise(noise_of(schedule), noise, what=name, where="the comparison")
-            if getattr(schedule, "corrections", None) is not None:
-                print(
-                    f"specjax: {name} is a plan: its levels are compared under {self.goal.sampler}",
-                    file=sys.stderr,
-                )
-
-
-def under(noise: ForwardNoise, spectrum: Spectrum) -> Spectrum:
-    """The spectrum of the data under the noise that is asked for."""
-    if noise.white:
-        return spectrum
-    with status("solving for the spectrum under the noise"):
-        return effective(spectrum, noise.on(spectrum))
+        for name, result in given.items():
+            check_units(result.source, opened.source, schedule=name, data=self.data.data)
+            if result.kept != "given":  # levels alone are for no noise
+                check_noise(result.noise, noise, what=name, where="the comparison")
+            if result.corrections is not None:
+                remark(f"{name} is a plan: its levels are compared under {self.goal.sampler}")
 
 
 def _draw(path: str, comparison: Comparison) -> None:

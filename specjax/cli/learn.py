@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import tyro
 from specjax import files
 from specjax._core import checks
 from specjax._core.checks import UserError
-from specjax.cli.console import cache_folder, print_json, progress, status
+from specjax.cli.console import cache_folder, print_json, progress, remark, status
 from specjax.cli.learn_priors import NETWORK, Curriculum, PriorOptions, curriculum_of
 from specjax.fitting.learned import LearnedResult
 from specjax.schedules.schedule import alpha_bar_range_of
@@ -188,8 +187,7 @@ class LearnCommand:
                 before = files.load(path)
                 if isinstance(before, LearnedResult) and before.source.get("request") == request:
                     found[steps] = before
-                    note = f"specjax: {path} is there, learned in the same way: kept"
-                    print(note, file=sys.stderr)
+                    remark(f"{path} is there, learned in the same way: kept")
         return found
 
 

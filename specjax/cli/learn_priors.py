@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-import numpy as np
 import tyro
 
 from specjax import data as datasets
 from specjax import files
-from specjax._core import checks
+from specjax._core import checks, distributed
 from specjax._core.checks import UserError
 from specjax.cli.console import progress, status
-from specjax.cli.data import Reading, skipped
-from specjax.cli.evaluate_sources import is_run as is_run_folder
-from specjax.cli.run_data import data_of_run
-from specjax.cli.sample import step_of
+from specjax.cli.data import Reading, remark_on_skipped
+from specjax.cli.runs import data_of_run, open_run
+from specjax.cli.runs import is_run as is_run_folder
 from specjax.files.forward_noise import ForwardNoise
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.spectra.spectrum import Spectrum
@@ -73,7 +70,6 @@ class PriorOptions:
             checks.one_of("prior", name, (*PRIORS, *_OF_RUN))
         if len(set(self.prior)) < len(self.prior):
             raise UserError(f"prior = {' '.join(self.prior)}: name each prior once")
-        step_of(self.step)
         self.forward.check()
         if is_run(self.data):
             if not self.forward.white:
@@ -116,8 +112,7 @@ def curriculum_of(options: PriorOptions) -> Curriculum:
         return _of_run(options)
     if files.is_spectrum(options.data):
         return _of_spectrum(options)
-    with status(f"opening {options.data}"):
-        opened = datasets.open(options.data, options.reading)
+    opened = options.reading.open(options.data)
     options.forward.spectrum(tuple(opened.source["shape"]))  # refused before anything is read
     whole = _whole(options, opened)
     noise = options.forward.spectrum(tuple(whole.source["shape"]))
@@ -142,22 +137,17 @@ def _of_spectrum(options: PriorOptions) -> Curriculum:
 
 
 def _of_run(options: PriorOptions) -> Curriculum:
-    from specjax._core import distributed
-
     if options.devices is not None:
-        distributed.use_all_cores(checks.whole_number("devices", options.devices))
-    from specjax.nn.run import open_run
-
-    with status(f"opening {options.data}"):
-        run = open_run(options.data, step_of(options.step))
+        distributed.use_all_cores(options.devices)
+    run = open_run(options.data, options.step)
     names = options.prior or ("gaussian", "empirical", NETWORK)
     whole = None
     if names != (NETWORK,):
-        with status("opening the data of the run"):
-            opened = data_of_run(run, options.data, options.against, options.reading)
+        opened = data_of_run(run, options.data, options.against, options.reading)
         whole = _whole(options, opened)
     priors = [_of_name(options, name, whole, run) for name in names]
-    return Curriculum(priors, run, _mesh(options.devices))
+    mesh = distributed.local_mesh(options.devices)
+    return Curriculum(priors, run, mesh if mesh.size > 1 else None)
 
 
 def _of_name(options: PriorOptions, name: str, whole: datasets.Dataset | None, run: Run) -> Prior:
@@ -182,8 +172,7 @@ def _whole(options: PriorOptions, opened: datasets.Dataset) -> datasets.Dataset:
     """Read all samples into one array."""
     with progress("data", "samples", long=True) as update:
         collected = datasets.collect(opened, progress=update)
-    if opened.skipped:
-        print(f"specjax: {skipped(opened, options.reading.limit)}", file=sys.stderr)
+    remark_on_skipped(opened, options.reading)
     return replace(opened, samples=collected.samples)
 
 
@@ -198,14 +187,3 @@ def _of_data(
         more["kernel_width"] = options.kernel_width
     with status(f"what is known of the data: {name}"):
         return prior_of(name, whole, **more)
-
-
-def _mesh(devices: int | None) -> Mesh | None:
-    """Span the devices of this process, where they are several."""
-    import jax
-
-    own = jax.local_devices()
-    if (devices or 1) > len(own):
-        raise UserError(f"devices = {devices}: there are {len(own)}")
-    own = own[:devices]
-    return jax.sharding.Mesh(np.array(own), ("samples",)) if len(own) > 1 else None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -14,17 +12,15 @@ from specjax import data as datasets
 from specjax import files
 from specjax._core import checks
 from specjax._core.checks import UserError
-from specjax.cli.console import print_json, progress, status
-from specjax.cli.data import Reading, skipped
-from specjax.cli.run_data import data_of_run
-from specjax.cli.sample import step_of
+from specjax.cli.console import print_json, progress, remark, status
+from specjax.cli.data import Reading, remark_on_skipped
+from specjax.cli.runs import data_of_run, open_run
 
 if TYPE_CHECKING:
     from specjax.gaussian.probe import Probe
     from specjax.nn.run import Run
 
-_NAMED = 5
-"""Classes that an error names."""
+_MOST_CLASSES = 5  # classes that an error names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,79 +51,57 @@ class ProbeCommand:
     """print JSON instead of tables"""
 
     def run(self) -> None:
-        """The run, the data, the measurement; then the files; then the tables."""
-        from specjax.report import probe as report_probe
+        """Probe the network of a run on data; write the file and the picture; print the tables."""
+        from specjax.gaussian.probe import check_options
+        from specjax.report import probe as report
+        from specjax.report.figures import probe_figure, save_figure
 
-        step = step_of(self.step)
-        levels = self._levels()
-        out, picture = self._targets()
-        found = self._measured(step, levels)
+        levels = np.linspace(*self.logsnr_range, checks.whole_number("levels", self.levels))
+        check_options(levels, self.n, self.reading.seed, self.batch)
+        written = [files.check_folder(self.out, ".npz")]
+        if self.plot:
+            written.append(files.check_folder(written[0].with_suffix(".png")))
+        run = open_run(self.run_folder, self.step)
+        opened = data_of_run(run, self.run_folder, self.against, self.reading)
+        probe = self._probe(run, opened, levels)
         with status("writing"):
-            files.save(out, found)
-            if picture is not None:
-                _draw(found, picture)
-        written = [str(path) for path in (out, picture) if path is not None]
+            files.save(written[0], probe)
+            if self.plot:
+                save_figure(probe_figure(probe), written[1])
+        names = [str(path) for path in written]
         if self.json:
-            print_json({**report_probe.probe_json(found), "files": written})
+            print_json({**report.probe_json(probe), "files": names})
         else:
-            report_probe.print_probe(found, written)
+            report.print_probe(probe, names)
 
-    def _levels(self) -> np.ndarray:
-        """The levels, once every number is known to be an allowed one."""
-        checks.whole_number("seed", self.reading.seed, 0)
-        checks.whole_number("n", self.n, 3)
-        checks.whole_number("levels", self.levels, 2)
-        if self.batch is not None:
-            checks.whole_number("batch", self.batch)
-        noisy, clean = self.logsnr_range
-        if not -60 <= noisy < clean <= 60:
-            raise UserError(
-                f"logsnr_range = {self.logsnr_range}: give NOISY CLEAN, rising, within -60 and 60"
-            )
-        return np.linspace(noisy, clean, self.levels)
-
-    def _targets(self) -> tuple[Path, Path | None]:
-        """Where the probe goes, and its picture."""
-        out = Path(self.out)
-        if out.suffix.lower() != ".npz":
-            raise UserError(f"out = {self.out!r}: give the probe file a name that ends in .npz")
-        picture = out.with_suffix(".png") if self.plot else None
-        for path in filter(None, (out, picture)):
-            files.check_folder(path)
-        return out, picture
-
-    def _measured(self, step: str | int, levels: np.ndarray) -> Probe:
+    def _probe(self, run: Run, opened: datasets.Dataset, levels: np.ndarray) -> Probe:
+        """Draw samples and measure the network on them, with progress."""
         from specjax.gaussian.probe import probe
-        from specjax.nn.run import open_run
 
-        with status(f"opening {self.run_folder}"):
-            run = open_run(self.run_folder, step)
-            opened = data_of_run(run, self.run_folder, self.against, self.reading)
-        classes = self._classes(run, opened)
-        found = self._drawn(opened)
-        labels = None
-        if classes is not None and found.labels is not None:
-            labels = classes[found.labels]
+        classes, labels = self._classes(run, opened), None
+        with progress("data", "samples", long=True) as update:
+            drawn = datasets.drawn(opened, self.n, seed=self.reading.seed, progress=update)
+        remark_on_skipped(opened, self.reading)
+        if classes is not None and drawn.labels is not None:
+            labels = classes[drawn.labels]
         source = {"run": self.run_folder, "step": int(run.step), "data": opened.name,
-                  "samples": found.total, "versions": files.versions()}  # fmt: skip
+                  "samples": drawn.total, "versions": files.versions()}  # fmt: skip
         if run.classes:
             source["classes"] = "untold" if labels is None else "told"
         with progress("probing", "answers", long=True) as update:
             return probe(
-                run.denoiser(), found.samples, run.effective, levels=levels, n=self.n,
+                run.denoiser(), drawn.samples, run.effective, levels=levels, n=self.n,
                 batch=self.batch, seed=self.reading.seed, labels=labels, progress=update,
                 source=source,
             )  # fmt: skip
 
     def _classes(self, run: Run, opened: datasets.Dataset) -> np.ndarray | None:
-        """The network's number of each class of the data; None where it is not told any."""
+        """Return the network's number of each class of the data; None without classes."""
         if not run.classes:
             return None
         if opened.classes is None:
-            print(
-                f"specjax: {opened.name} has no labels (see --label): the network is not told "
-                "the classes",
-                file=sys.stderr,
+            remark(
+                f"{opened.name} has no labels (see --label): the network is not told the classes"
             )
             return None
         known = list(run.class_names)
@@ -135,20 +109,7 @@ class ProbeCommand:
             if name not in known:
                 raise UserError(
                     f"{opened.name} has a class {name!r}, {self.run_folder} learned "
-                    f"{', '.join(known[:_NAMED])}{', ...' if len(known) > _NAMED else ''}: give "
-                    "data of those, or --label none for a network that is not told the classes"
+                    f"{', '.join(known[:_MOST_CLASSES])}{', ...' * (len(known) > _MOST_CLASSES)}: "
+                    "give data of those, or --label none for a network that is not told the classes"
                 )
         return np.array([known.index(name) for name in opened.classes], np.int32)
-
-    def _drawn(self, opened: datasets.Dataset) -> datasets.Drawn:
-        with progress("data", "samples", long=True) as update:
-            found = datasets.drawn(opened, self.n, seed=self.reading.seed, progress=update)
-        if opened.skipped:
-            print(f"specjax: {skipped(opened, self.reading.limit)}", file=sys.stderr)
-        return found
-
-
-def _draw(found: Probe, path: Path) -> None:
-    from specjax.report.figures import probe_figure, save_figure
-
-    save_figure(probe_figure(found), path)

@@ -1,4 +1,4 @@
-"""Devices and processes of a command that uses several."""
+"""The devices and processes that a command runs on."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Processes:
-    """On what it runs."""
+    """The devices and processes that it runs on."""
 
     devices: int | None = None
     """how many devices a CPU is cut into"""
     distributed: bool = False
-    """join the processes of a TPU pod slice or of SLURM, found by themselves"""
+    """join the processes of a TPU pod slice or of SLURM, which JAX finds by itself"""
     coordinator: str | None = None
     """HOST:PORT of process 0, to join processes by hand"""
     processes: int | None = None
@@ -21,10 +21,10 @@ class Processes:
     """which one this is, from 0"""
 
     def join(self, *, a_device_a_core: bool = False) -> None:
-        """Before JAX is first used.
+        """Cut a CPU into devices and join the processes, before JAX is first used.
 
         Args:
-          a_device_a_core: what a CPU is by default; else it is one device of all cores.
+          a_device_a_core: whether a CPU is a device a core by default, not one device in all.
         """
         from specjax._core import distributed
 

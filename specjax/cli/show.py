@@ -25,15 +25,15 @@ class Show:
     """print JSON instead of a table"""
 
     def run(self) -> None:
-        """Print it."""
+        """Print the schedule's origin, its levels and its corrections."""
         from specjax.report import show as report
         from specjax.schedules.grids import check_grid
 
-        found, grid = read_schedule(self.file), check_grid(self.grid)
+        result, grid = read_schedule(self.file), check_grid(self.grid)
         if self.json:
-            print_json(report.show_json(found, grid))
+            print_json(report.show_json(result, grid))
         else:
-            report.print_show(found, grid)
+            report.print_show(result, grid)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,19 +52,21 @@ class Export:
     """the file to write; by default text goes to standard output, npz to FILE's name"""
 
     def run(self) -> None:
-        """Print it, or write it; remarks go to standard error."""
+        """Print the exported text or write it; notes go to standard error."""
         from specjax import files
         from specjax.interop.export import export
 
-        if self.out is not None:
-            files.check_folder(self.out)
         grid = None if self.grid == "none" else self.grid
-        made = export(read_schedule(self.file), self.to, grid=grid, shift=self.shift)
-        for note in made.notes:
+        exported = export(read_schedule(self.file), self.to, grid=grid, shift=self.shift)
+        content = exported.content
+        path: Path | None = None
+        if self.out is not None or isinstance(content, bytes):
+            path = Path(self.out or Path(self.file).stem + exported.suffix)
+            raw = content if isinstance(content, bytes) else content.encode()
+            files.write_atomically(path, raw)
+        for note in exported.notes:
             print(f"note: {note}", file=sys.stderr)
-        if isinstance(made.content, str) and self.out is None:
-            sys.stdout.write(made.content)
-            return
-        content = made.content if isinstance(made.content, bytes) else made.content.encode()
-        path = files.write_atomically(self.out or Path(self.file).stem + made.suffix, content)
-        print(f"wrote {path}", file=sys.stderr)
+        if path is None:
+            sys.stdout.write(str(content))
+        else:
+            print(f"wrote {path}", file=sys.stderr)

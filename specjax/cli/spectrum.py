@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 
@@ -14,9 +14,7 @@ from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Data, GivenData
 from specjax.data import Dataset
-
-if TYPE_CHECKING:
-    from specjax.spectra.spectrum import Spectrum
+from specjax.spectra.spectrum import Spectrum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,16 +32,15 @@ class SpectrumCommand:
     """print JSON instead of tables"""
 
     def run(self) -> None:
-        """Spectrum, intervals; then the files; then the tables."""
-        from specjax.report import spectrum as report_spectrum
+        """Estimate the spectrum and its intervals; write the files; print the tables."""
+        from specjax.report import spectrum as report
+        from specjax.report.figures import save_figure, spectrum_figure
 
-        checks.whole_number("seed", self.data.seed, 0)
-        if self.bootstrap is not None:
-            self._check_bootstrap()
-        out, picture = self._targets()
-        for path in filter(None, (out, picture)):
-            files.check_folder(path)
+        checks.seed(self.data.seed)
+        out, picture = self._outputs()
         opened = self.data.open()
+        if self.bootstrap is not None:
+            self._check_bootstrap(opened)
         spectrum = self.data.spectrum(opened)
         if self.bootstrap is not None and isinstance(opened, Dataset):
             spectrum = _with_intervals(opened, spectrum, self.bootstrap, self.data.seed)
@@ -51,35 +48,32 @@ class SpectrumCommand:
             if out is not None:
                 files.save(out, spectrum)
             if picture is not None:
-                _draw(spectrum, picture)
+                save_figure(spectrum_figure(spectrum), picture)
         written = [str(path) for path in (out, picture) if path is not None]
         if self.json:
-            print_json({**report_spectrum.spectrum_json(spectrum), "files": written})
+            print_json({**report.spectrum_json(spectrum), "files": written})
         else:
-            report_spectrum.print_spectrum(spectrum, written)
+            report.print_spectrum(spectrum, written)
 
-    def _check_bootstrap(self) -> None:
-        """Refuse before the data are read what has no intervals."""
+    def _check_bootstrap(self, opened: Spectrum | Dataset) -> None:
+        """Refuse what has no intervals before all data are read."""
         checks.whole_number("bootstrap", self.bootstrap, 2)
-        if files.is_spectrum(self.data.data):
+        if isinstance(opened, Spectrum) or self.data.estimating.method == "low-rank":
             raise UserError(
-                f"--bootstrap needs the samples, which {self.data.data}, a spectrum file, does "
-                "not have: give the data"
+                f"bootstrap = {self.bootstrap} needs samples and their eigenbasis: give the data, "
+                "and --method exact or shift-invariant"
             )
-        if self.data.estimating.method == "low-rank":
-            raise UserError("--bootstrap does not apply to method = 'low-rank': leave it out")
 
-    def _targets(self) -> tuple[Path | None, Path | None]:
-        """Where the spectrum goes, and its picture; None for what is not written."""
-        data, is_file = Path(self.data.data), files.is_spectrum(self.data.data)
-        out = Path(self.out or "spectrum.npz")
-        if out.suffix.lower() != ".npz":
-            raise UserError(f"out = {self.out!r}: give the spectrum file a name that ends in .npz")
-        if not is_file:
-            files.check_apart(data=data, out=out)
-        shown_only = is_file and self.out is None
-        picture = (data if shown_only else out).with_suffix(".png")
-        return None if shown_only else out, picture if self.plot else None
+    def _outputs(self) -> tuple[Path | None, Path | None]:
+        """Return where the spectrum and its picture go; None for what is not written."""
+        if files.is_spectrum(self.data.data) and self.out is None:  # it is only shown
+            out, picture = None, Path(self.data.data).with_suffix(".png")
+        else:
+            out = files.check_folder(self.out or "spectrum.npz", ".npz")
+            picture = out.with_suffix(".png")
+            if not files.is_spectrum(self.data.data):
+                files.check_apart(data=self.data.data, out=out)
+        return out, files.check_folder(picture) if self.plot else None
 
 
 def _with_intervals(opened: Dataset, spectrum: Spectrum, replicates: int, seed: int) -> Spectrum:
@@ -88,12 +82,6 @@ def _with_intervals(opened: Dataset, spectrum: Spectrum, replicates: int, seed: 
     with progress("bootstrap", "samples", long=True) as update:
         intervals = bootstrap(
             opened.samples, spectrum, replicates=replicates, seed=seed,
-            data_range=opened.data_range, progress=lambda done, total: update(done, total),
+            data_range=opened.data_range, progress=update,
         )  # fmt: skip
     return replace(spectrum, intervals=intervals)
-
-
-def _draw(spectrum: Spectrum, path: Path) -> None:
-    from specjax.report.figures import save_figure, spectrum_figure
-
-    save_figure(spectrum_figure(spectrum), path)

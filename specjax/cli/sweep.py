@@ -10,8 +10,7 @@ import tyro
 
 from specjax._core import checks
 from specjax.cli.console import print_json, progress, status
-from specjax.cli.data import Data, GivenData
-from specjax.cli.fit import under
+from specjax.cli.data import Data, GivenData, under
 from specjax.cli.processes import Processes
 from specjax.files.forward_noise import ForwardNoise
 

@@ -1,21 +1,21 @@
-"""``specjax train``: a network on data, to a folder that ``sample`` and ``evaluate`` take."""
+"""``specjax train`` and ``specjax train-features``: networks on data, and classifiers of them."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import tyro
 
 from specjax import data as datasets
-from specjax._core import checks
 from specjax._core.checks import UserError
-from specjax.cli.console import print_json, progress, status
-from specjax.cli.data import Reading, skipped
+from specjax._core.extras import import_extra
+from specjax.cli.console import print_json, progress
+from specjax.cli.data import Reading, remark_on_skipped
 from specjax.cli.processes import Processes
-from specjax.files.forward_noise import ISOTROPIC, ForwardNoise
+from specjax.evaluate.classifier_training import TrainOptions
+from specjax.files.forward_noise import ForwardNoise
 from specjax.nn.config import (
     KeepingConfig,
     LossConfig,
@@ -24,9 +24,6 @@ from specjax.nn.config import (
     OptimiserConfig,
     TrainConfig,
 )
-
-if TYPE_CHECKING:
-    from specjax.nn.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,15 +38,13 @@ class Corrupting:
 
     def check(self) -> None:
         """Refuse what can be refused before the data are read."""
-        if self.corrupt is None and self.corrupt_std is not None:
-            raise UserError(
-                f"corrupt_std = {self.corrupt_std!r} is that of --corrupt: give the band, too"
-            )
         if self.corrupt is not None:
             datasets.corrupted(np.zeros((1, 64, 64)), self.corrupt, self._std)
+        elif self.corrupt_std is not None:
+            raise UserError(f"corrupt_std = {self.corrupt_std} without corrupt: give the band, too")
 
-    def of(self, data: datasets.Dataset, config: TrainConfig) -> datasets.Dataset:
-        """The data with the noise, in a basis in which the forward noise can leave it out."""
+    def corrupted(self, data: datasets.Dataset, config: TrainConfig) -> datasets.Dataset:
+        """Return the data with the noise, in a basis in which the forward noise can omit it."""
         if self.corrupt is None:
             return data
         basis = config.forward.noise_basis
@@ -65,7 +60,7 @@ class Corrupting:
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
-    """Train a network on data. Started again, it goes on where it was ended."""
+    """Train a network on data. A run that was interrupted goes on where it ended."""
 
     data: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA")]] = tyro.MISSING
     """built-in set (digits, patches), tfds:NAME[/CONFIG][:SPLIT], .npy/.npz file of samples
@@ -87,62 +82,67 @@ class Train:
     """print JSON instead of a line"""
 
     def run(self) -> None:
-        """Data, then training; then where it ended."""
+        """Open the data, train, and print where the training ended."""
         config = TrainConfig(
             model=self.model, noise=self.noise, forward=self.forward, loss=self.loss,
             optimiser=self.optimiser, keeping=self.keeping, seed=self.reading.seed,
         )  # fmt: skip
         config.check()
         self.corrupting.check()
-        checks.whole_number("model_devices", self.model_devices)
+        import_extra("flax.nnx", "train", "training a network")
         self.processes.join()
         import jax
 
-        from specjax.nn.monitor import read_metrics
         from specjax.nn.sharding import mesh_of
         from specjax.nn.training import train
+        from specjax.report.runs import print_training, training_facts
 
-        with status(f"opening {self.data}"):
-            opened = self.corrupting.of(datasets.open(self.data, self.reading), config)
         mesh = mesh_of(self.model_devices)
+        opened = self.corrupting.corrupted(self.reading.open(self.data), config)
         with progress("training", "steps", long=True) as update:
             run = train(opened, self.out, config, mesh=mesh, progress=update)
-        if jax.process_index():  # the first process tells
-            return
-        if opened.skipped:
-            print(f"specjax: {skipped(opened, self.reading.limit)}", file=sys.stderr)
-        self._tell(run, config, read_metrics(run.folder))
+        if jax.process_index() == 0:
+            remark_on_skipped(opened, self.reading)
+            facts = training_facts(run, self.out, config)
+            print_json(facts) if self.json else print_training(facts)
 
-    def _tell(self, run: Run, config: TrainConfig, lines: list[dict[str, Any]]) -> None:
-        """Where it ended, and what the terms took."""
-        from specjax.nn.monitor import term_shares
 
-        known = {line["step"]: line.get("validation_loss") for line in lines}
-        loss, weights = known.get(run.step), config.loss.weights
-        costs = term_shares(lines, config.loss)
+@dataclass(frozen=True, kw_only=True)
+class TrainFeatures:
+    """Train a classifier of a labelled set, for Fréchet distances on its features."""
+
+    data: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA")]] = tyro.MISSING
+    """digits, tfds:NAME[/CONFIG][:SPLIT], .npz file with labels, or folder of images or of sound
+    with a subfolder for each class"""
+    out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "features.npz"
+    """the file to write (.npz), or a folder for it"""
+    reading: Reading = field(default_factory=Reading)
+    training: TrainOptions = field(default_factory=TrainOptions)
+    cache: str | None = None
+    """a .npy file for samples that exceed the memory"""
+    json: bool = False
+    """print JSON instead of a line"""
+
+    def run(self) -> None:
+        """Read the data, train the classifier, and write its features."""
+        from specjax.evaluate.classifier_features import features_path, save_features
+        from specjax.evaluate.classifier_training import check_labelled, train_features
+        from specjax.report.runs import print_features
+
+        features_path(self.out)
+        opened = self.reading.open(self.data)
+        check_labelled(opened)
+        self.training.check(tuple(opened.source["shape"]))
+        with progress("reading", "samples", long=True) as update:
+            collected = datasets.collect(opened, cache=self.cache, progress=update)
+        remark_on_skipped(opened, self.reading)
+        with progress("training", "steps", long=True) as update:
+            features = train_features(
+                opened, collected, self.training, seed=self.reading.seed, progress=update
+            )
+        written = str(save_features(self.out, features))
         if self.json:
-            print_json(
-                {
-                    "run": self.out,
-                    "steps": config.optimiser.steps,
-                    "best_step": run.step,
-                    "validation_loss": loss,
-                    "noise": ISOTROPIC if run.noise is None else run.noise.name,
-                    "terms": {
-                        name: {"weight": weights[name], "share_of_step_time": costs[name]}
-                        for name in weights
-                    },
-                }
-            )
-            return
-        under = "" if run.noise is None else f" under {run.noise.name} noise"
-        print(
-            f"trained {config.optimiser.steps:,} steps{under}, best at {run.step:,} "
-            f"(validation loss {'unknown' if loss is None else f'{loss:.4g}'}): {self.out}"
-        )
-        if costs:
-            told = (
-                f"{name} {'unknown' if share is None else f'{100 * share:.2g} %'}"
-                for name, share in costs.items()
-            )
-            print(f"of a step's time, the terms took: {', '.join(told)}")
+            about = {"features": written, "distance": features.distance_name}
+            print_json({**about, **features.source})
+        else:
+            print_features(features, written)

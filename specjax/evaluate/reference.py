@@ -12,6 +12,7 @@ with n generated samples, and the same R for both. n is at most half of the data
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -32,6 +33,7 @@ from specjax.evaluate.measures import (
     in_spaces,
 )
 from specjax.evaluate.pairwise import as_vectors
+from specjax.spectra.stationary import spatial_axes
 
 Progress = Callable[[int, int | None], None]
 """Called with how many comparisons and batches of features are done, and their number."""
@@ -93,10 +95,12 @@ class Reference:
         Raises:
           UserError: for an unknown measure, too few data, NaN, too many components.
         """
-        checks.whole_number("splits", splits, 2)
-        checks.whole_number("seed", seed, 0)
-        measures, data = check_measures(measures), np.asarray(data)
+        data = np.asarray(data)
         as_vectors("data", data)
+        measures = check_options(
+            data.shape[1:], n=n, measures=measures, features=features, pca=pca, splits=splits,
+            seed=seed, spatial=spatial,
+        )  # fmt: skip
         n = samples_to_compare(len(data), n, measures)
         for one in features:
             if hasattr(one, "check_units"):
@@ -201,6 +205,39 @@ class Reference:
             rows = [nothing] * len(self.splits)
             return self.evaluation(name, rows, rows)
         return self.evaluation(name, [nothing] * seeds)
+
+
+def check_options(
+    shape: tuple[int, ...],
+    *,
+    n: int | None = None,
+    measures: Sequence[str] = DEFAULT,
+    features: Sequence[Features] = (),
+    pca: int | None = None,
+    splits: int = SPLITS,
+    seed: int = 0,
+    spatial: int | None = None,
+) -> tuple[str, ...]:
+    """Check the options of :meth:`Reference.of` for samples of a shape, before data are read.
+
+    Returns:
+      The measures, each once.
+
+    Raises:
+      UserError: for an option that is not allowed, and samples that the features do not take.
+    """
+    checks.whole_number("splits", splits, 2)
+    checks.whole_number("seed", seed, 0)
+    if n is not None:
+        checks.whole_number("n", n)
+    if pca is not None and checks.whole_number("pca", pca) > math.prod(shape):
+        raise UserError(f"pca = {pca}: samples have {math.prod(shape):,} numbers, give fewer")
+    if spatial is not None:
+        spatial_axes(shape, spatial)
+    for one in features:
+        if hasattr(one, "check_shape"):
+            one.check_shape(shape)
+    return check_measures(measures)
 
 
 def samples_to_compare(data: int, n: int | None, measures: Sequence[str]) -> int:

@@ -23,9 +23,11 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def check_folder(path: str | os.PathLike[str]) -> Path:
-    """Return the path if its folder exists and can be written to."""
+def check_folder(path: str | os.PathLike[str], suffix: str = "") -> Path:
+    """Return the path if its folder exists and can be written to, and it ends in the suffix."""
     path = Path(path)
+    if not path.name.lower().endswith(suffix):
+        raise UserError(f"cannot write {path}: give a name that ends in {suffix}")
     if not path.parent.is_dir():
         raise UserError(f"cannot write {path}: the folder {path.parent} does not exist; create it")
     if path.is_dir():

@@ -201,8 +201,7 @@ def probe(
       >>> bool(abs(found.gain - found.wiener_gain).max() < 1e-4)
       True
     """
-    levels = _checked_levels(levels)
-    n, seed = checks.whole_number("n", n, _FEWEST), checks.whole_number("seed", seed, 0)
+    levels = check_options(levels, n, seed, batch)
     x = _checked_samples(samples, spectrum)
     labels = None if labels is None else checked_labels(labels, len(x))
     n, rng = min(n, len(x)), np.random.default_rng(seed)  # a repeat would be no observation
@@ -229,12 +228,23 @@ def probe(
     return Probe(spectrum.without_basis, levels, **values, standard_errors=errors, source=known)
 
 
-def _checked_levels(levels: Any) -> np.ndarray:
+def check_options(levels: Any, n: int, seed: int = 0, batch: int | None = None) -> np.ndarray:
+    """Return the levels if these are options that :func:`probe` takes, before data are read.
+
+    Raises:
+      UserError: if one is not.
+    """
     found = np.asarray(levels, np.float64)
-    if found.ndim != 1 or found.size < 2 or not (np.diff(found) > 0).all():
-        raise UserError(f"levels has shape {found.shape}: give at least two, strictly increasing")
-    if not np.isfinite(found).all() or np.abs(found).max() > 60:
-        raise UserError("levels are logsnr: give finite numbers from -60 to 60")
+    bounded = np.isfinite(found).all() and (np.abs(found) <= 60).all()
+    if found.ndim != 1 or found.size < 2 or not bounded or not (np.diff(found) > 0).all():
+        raise UserError(
+            f"levels has shape {found.shape}: give at least two finite numbers (logsnr), strictly "
+            "increasing, from -60 to 60"
+        )
+    checks.whole_number("n", n, _FEWEST)
+    checks.whole_number("seed", seed, 0)
+    if batch is not None:
+        checks.whole_number("batch", batch)
     return found
 
 

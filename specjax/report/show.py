@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
@@ -16,39 +16,29 @@ from specjax.schedules.grids import TrainingGrid
 from specjax.schedules.schedule import NoiseSchedule
 
 
-def print_show(shown: LearnedResult | NoiseSchedule, grid: TrainingGrid) -> None:
+def print_show(shown: LearnedResult, grid: TrainingGrid) -> None:
     """Print where a schedule or plan comes from, its levels, and a plan's corrections."""
-    console, schedule = report_console(), _schedule_of(shown)
+    console, schedule = report_console(), shown.schedule
     for name, text in _origin(shown).items():
         console.print(f"{name}: {text}")
     end = "noise-free" if schedule.ends_clean else "noisy: a 0 is not among its sigmas"
     console.print(f"{schedule.steps} steps, noisy to clean; the last level is {end}")
     console.print("sigma is VE's, sqrt(1 / alpha_bar - 1)")
     _table("level", _levels(schedule, grid)).print(console)
-    if _is_plan(shown) and shown.corrections is not None:
+    if shown.corrections is not None:
         _table("step", _corrections(shown.corrections)).print(console)
 
 
-def show_json(shown: LearnedResult | NoiseSchedule, grid: TrainingGrid) -> dict[str, Any]:
+def show_json(shown: LearnedResult, grid: TrainingGrid) -> dict[str, Any]:
     """Give the levels in every form, and a plan's corrections, for machines."""
-    schedule = _schedule_of(shown)
     levels = {
         name: [None if x == "nan" else x for x in numbers(column)]
-        for name, column in _levels(schedule, grid).items()
+        for name, column in _levels(shown.schedule, grid).items()
     }
-    document = {"about": _origin(shown), "steps": schedule.steps, "levels": levels}
-    if _is_plan(shown):
+    document = {"about": _origin(shown), "steps": shown.steps, "levels": levels}
+    if shown.corrections is not None:
         document["corrections"] = corrections_document(shown.corrections)
     return document
-
-
-def _schedule_of(shown: LearnedResult | NoiseSchedule) -> NoiseSchedule:
-    return shown if isinstance(shown, NoiseSchedule) else shown.schedule
-
-
-def _is_plan(shown: LearnedResult | NoiseSchedule) -> TypeGuard[LearnedResult]:
-    """Say whether a plan was learned: fits of levels keep the nodes that they ran on."""
-    return not isinstance(shown, NoiseSchedule) and shown.nodes is None
 
 
 def _levels(schedule: NoiseSchedule, grid: TrainingGrid) -> dict[str, np.ndarray]:
@@ -77,17 +67,17 @@ def _table(numbered: str, columns: dict[str, np.ndarray]) -> Table:
     return Table("", heads, rows)
 
 
-def _origin(shown: LearnedResult | NoiseSchedule) -> dict[str, str]:
+def _origin(shown: LearnedResult) -> dict[str, str]:
     """Say where a learned schedule or plan comes from, a line a fact."""
-    if isinstance(shown, NoiseSchedule):
+    if shown.kept == "given":  # anybody's levels
         return {}
     source = shown.source
     data = (
         f"{source.get('name', 'unknown')}, {source.get('samples', '?')} samples, "
         f"range {source.get('data_range')}"
     )
+    specific = _plan_facts(shown) if shown.nodes is None else _fit_facts(shown)  # fits have nodes
     noise = "isotropic" if shown.noise is None else shown.noise.name
-    specific = _plan_facts(shown) if _is_plan(shown) else _fit_facts(shown)
     return {"data": data, "noise": noise, **specific}
 
 

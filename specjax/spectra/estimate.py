@@ -7,7 +7,7 @@ become float64 in the network's units a piece at a time, so a dataset never has 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,6 +80,46 @@ def check_units(
         f"{schedule} was learned on data {words[before]}, {data} is {words[now]}: {remedy} again "
         "with data_range (--data-range), or give the schedule's sigmas as a list"
     )
+
+
+def check_same_data(
+    before: Mapping[str, Any],
+    shape: Sequence[int],
+    now: Mapping[str, Any],
+    *,
+    first: str,
+    second: str,
+) -> None:
+    """Refuse data of another shape, in other units or, of the same samples, in another range.
+
+    Args:
+      before: ``source`` of what is known, with samples of ``shape``: a run, or samples.
+      now: ``source`` of the data that it meets. first, second: what errors call the two.
+
+    Raises:
+      UserError: if they cannot be compared.
+    """
+    if tuple(shape) != tuple(now["shape"]):
+        raise UserError(
+            f"samples of {first} have shape {tuple(shape)}, those of {second} "
+            f"{tuple(now['shape'])}: give data of the same shape, or read them so (--size, "
+            "--colour, --window)"
+        )
+    if "data_range" not in before:
+        return
+    old, new = before["data_range"], now["data_range"]
+    if (old is None) != (new is None):
+        words = ("in the units of their own", "read without --data-range")
+        if old is not None:
+            words = ("in [-1, 1]", "give --data-range")
+        raise UserError(f"samples of {first} are {words[0]}, those of {second} not: {words[1]}")
+    same = all(before.get(key) in (None, now.get(key)) for key in ("name", "dtype"))
+    if old is not None and same and "name" in before and tuple(old) != tuple(new):
+        low, high = old
+        raise UserError(
+            f"{first} is of {before['name']} with data_range = ({low:g}, {high:g}), {second} is "
+            f"read with ({new[0]:g}, {new[1]:g}): give --data-range {low:g} {high:g}"
+        )
 
 
 def is_array(x: Any) -> bool:
