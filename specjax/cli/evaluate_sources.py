@@ -85,7 +85,7 @@ class RunSource:
 
     @property
     def facts(self) -> list[dict[str, Any]]:
-        """What made the samples of each row."""
+        """The facts of how the samples of each row were made."""
         known = run_facts(self.run, self.path)
         return [{**known, **plan_facts(result, text)} for text, result in self.results]
 
@@ -147,7 +147,7 @@ class SampleFile:
 
     @property
     def facts(self) -> list[dict[str, Any]]:
-        """What made the samples of the row."""
+        """The facts of how the samples of the row were made."""
         return [{"file": self.path, "samples": len(self.samples), **self.header}]
 
     def most(self, n: int | None) -> int | None:

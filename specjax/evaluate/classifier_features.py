@@ -74,12 +74,12 @@ class ClassifierFeatures:
 
     @property
     def name(self) -> str:
-        """What the features are, in words."""
+        """A description of the features."""
         return f"classifier trained on {self.source['data']['name']}"
 
     @property
     def distance_name(self) -> str:
-        """What the Fréchet distance on them is called: never the FID."""
+        """The name of the Fréchet distance on them: never the FID."""
         return f"feature Fréchet ({self.name})"
 
     @property

@@ -37,11 +37,11 @@ class Features(Protocol):
 
     @property
     def name(self) -> str:
-        """What the features are, in words."""
+        """A description of the features."""
 
     @property
     def distance_name(self) -> str:
-        """What the Fréchet distance on them is called; "FID" of Inception's alone."""
+        """The name of the Fréchet distance on them; "FID" of Inception's alone."""
 
     def __call__(self, samples: Any) -> np.ndarray:
         """Map samples [n, *shape] in [-1, 1] to features [n, f]."""

@@ -54,12 +54,12 @@ class Inception:
 
     @property
     def name(self) -> str:
-        """What the features are, in words."""
+        """A description of the features."""
         return f"Inception with the weights {self.source['file']}"
 
     @property
     def distance_name(self) -> str:
-        """What the Fréchet distance on them is called: FID with the published weights alone."""
+        """The name of the Fréchet distance on them: FID with the published weights alone."""
         is_published = self.source["sha256"].startswith(PUBLISHED)
         return "FID" if is_published else f"feature Fréchet ({self.name})"
 

@@ -35,7 +35,7 @@ _PREFIX = "specjax."
 
 @dataclass(frozen=True, eq=False)
 class Document:
-    """What a file holds, once it is known to be whole.
+    """The content of a file that is known to be whole.
 
     Attributes:
       kind: the name of the kind, such as "spectrum". version: of its format.

@@ -60,7 +60,7 @@ class ForwardNoise:
 
     @property
     def white(self) -> bool:
-        """Whether no option is set, so that the noise is isotropic."""
+        """Tell whether no option is set, so that the noise is isotropic."""
         return self == ForwardNoise()
 
     def check(self) -> None:

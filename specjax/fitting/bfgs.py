@@ -144,7 +144,7 @@ def _begin(function: Function, theta: jax.Array, scale: jax.Array, history: int)
 
 
 def _wants_more(state: State, tolerance: Any, most: Any) -> jax.Array:
-    """Whether a descent is still steep and gaining, with fewer than ``most`` evaluations."""
+    """Tell whether a descent is still steep and gaining, with fewer than ``most`` evaluations."""
     settled = state.slope <= _NEARLY_CONVERGED * tolerance
     trials = jnp.where(settled, PATIENCE, 2 * _MOST_TRIALS)  # twice: also from a reset Hessian
     able = (state.stalled < PATIENCE) & (state.trials < trials) & jnp.isfinite(state.value)

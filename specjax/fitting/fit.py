@@ -43,7 +43,7 @@ OVERSHOOT = 0.1
 
 
 class Descent(NamedTuple):
-    """What is static in the compiled descent of a fit.
+    """The static part of the compiled descent of a fit.
 
     Attributes:
       function_of: ``(shape, inputs)`` to the function that is minimised, :func:`log_loss` or its
@@ -177,7 +177,7 @@ def restarts_for(modes: Modes, restarts: int | None) -> int:
 
 
 class BestStart(NamedTuple):
-    """Where the best of several starts ended.
+    """The end of the best of several starts.
 
     Attributes:
       levels: logsnr [S + 1], with idle ones in front.

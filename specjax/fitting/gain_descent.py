@@ -26,7 +26,7 @@ _LEAST_SIZE = 160  # to which the number of eigenvalues is padded
 
 
 class GainInputs(NamedTuple):
-    """What a descent computes with.
+    """The numbers that a descent computes with.
 
     Its parameters [2 P + 2] are logarithms of the poles and the zeros of P pairs, of one more pole
     and of the scale.

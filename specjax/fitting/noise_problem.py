@@ -127,7 +127,7 @@ def noise_parameters(
 
 
 class JointInputs(NamedTuple):
-    """What a joint fit of levels and noise computes with.
+    """The numbers that a joint fit of levels and noise computes with.
 
     Attributes:
       nodes: K modes of the data itself.

@@ -25,7 +25,7 @@ SIMPLE_STARTS = 3
 
 
 class FitShape(NamedTuple):
-    """What is static in a compiled fit.
+    """The static part of a compiled fit.
 
     Attributes:
       objective: sampler, loss and process.

@@ -88,7 +88,7 @@ class Modes:
 
     @property
     def in_float64(self) -> Modes:
-        """The same modes as float64 arrays of NumPy."""
+        """A copy in float64 arrays of NumPy."""
         return jax.tree.map(lambda x: np.asarray(x, np.float64), self)
 
     @property

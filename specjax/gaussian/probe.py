@@ -63,7 +63,7 @@ _SAME_SPECTRUM = 1e-3  # of the standard deviations, in norm: what sums in float
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """What a denoiser does to each eigenvalue [d] at each level [L], see the module.
+    """The measured effect of a denoiser on each eigenvalue [d] at each level [L], see the module.
 
     Attributes:
       spectrum: d eigenvalues, without the basis; its ``whitening`` is the noise of the probe.

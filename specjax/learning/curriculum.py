@@ -18,7 +18,7 @@ from specjax.priors.prior import Prior, prior_noise
 
 
 class Verdict(NamedTuple):
-    """What a plan is worth through some prior, held out.
+    """The held-out value of a plan through some prior.
 
     ``plan`` is the kind of prior that it was learned on, or the name of a heuristic plan; ``on``
     the prior that judges, by ``objective`` (the weights of its terms).

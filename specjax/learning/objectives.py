@@ -34,7 +34,7 @@ _STREAMS = (TRAINING, HELD_OUT, f"other {TRAINING}", f"other {HELD_OUT}")
 
 
 class Objectives(NamedTuple):
-    """What a plan is learned on, and what decides.
+    """The objective that a plan is learned on, and the held-out one that decides.
 
     Attributes:
       training, held_out: the objectives. teacher: steps and accuracy of each teacher's solutions.
@@ -46,7 +46,7 @@ class Objectives(NamedTuple):
 
     @property
     def exact(self) -> bool:
-        """Whether all is in closed form, in float64."""
+        """Tell whether all is in closed form, in float64."""
         return self.training.denoise is None
 
     @property

@@ -55,7 +55,7 @@ class Optimised(NamedTuple):
 
 
 class _Program(NamedTuple):
-    """What is static in a compiled descent."""
+    """The static part of a compiled descent."""
 
     parameters: PlanParameters
     method: Method

@@ -38,7 +38,7 @@ _CORRECTION_SCALE = 0.05  # the expected inverse curvature of log(loss) in a cor
 
 
 class PlanParameters(NamedTuple):
-    """Which numbers a plan has, and which of them are learned; hashable, so static under jit.
+    """The numbers of a plan, and which of them are learned; hashable, so static under jit.
 
     ``memory`` past estimates are remembered; ``groups`` are learned, the others stay.
     ``ends_clean`` as in :func:`specjax.fitting.levels.levels_of`; the coefficients are those of
@@ -55,7 +55,7 @@ class PlanParameters(NamedTuple):
 
     @property
     def corrects(self) -> bool:
-        """Whether anything but the levels is learned."""
+        """Tell whether anything but the levels is learned."""
         return self.groups != ("levels",)
 
     @property

@@ -100,7 +100,7 @@ class LossConfig:
         return {name: float(w) for name, w in checks.named_values("terms", self.terms).items()}
 
     def only(self, term: str) -> LossConfig:
-        """The same configuration with one of its terms alone."""
+        """Return the configuration with one of its terms alone."""
         return replace(self, terms=(f"{term}={self.weights[term]!r}",))
 
     def check(self) -> None:

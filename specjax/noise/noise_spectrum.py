@@ -108,7 +108,7 @@ class NoiseSpectrum:
 
     @functools.cached_property
     def isotropic(self) -> bool:
-        """Whether all weights are known to be 1: white noise."""
+        """Tell whether all weights are known to be 1: white noise."""
         known = concrete(self.weights)
         return known is not None and bool((known == 1).all())
 
@@ -120,7 +120,7 @@ class NoiseSpectrum:
 
     @property
     def may_omit(self) -> bool:
-        """Whether some direction may have no noise, as is assumed while the weights are traced."""
+        """Tell whether a direction may have no noise, as is assumed of traced weights."""
         return concrete(self.weights) is None or self.omitted > 0
 
     @property

@@ -45,7 +45,7 @@ LOG_TWO_PI = float(np.log(2 * np.pi))
 
 
 class Prior(Protocol):
-    """What is known of the data, as a denoiser.
+    """Knowledge of the data as a denoiser.
 
     A prior of a forward process whose noise has a spectrum also has it as ``noise``; samples are
     then in the data's own space.

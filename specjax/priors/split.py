@@ -19,7 +19,7 @@ P = TypeVar("P")
 
 @runtime_checkable
 class DatasetLike(Protocol):
-    """What a prior asks of a dataset, such as one by :func:`specjax.data.open`.
+    """The protocol that a prior asks of a dataset, such as one by :func:`specjax.data.open`.
 
     Attributes:
       data_range: (low, high) of the samples, mapped to [-1, 1]; None for network units.

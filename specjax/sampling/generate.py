@@ -118,7 +118,7 @@ def generate(
 
 
 class _Batch(NamedTuple):
-    """What a batch of m samples is drawn with, apart from its registers."""
+    """A batch of m samples that is being drawn, apart from its registers."""
 
     program: Program
     arrays: list[Any]  # of the denoiser

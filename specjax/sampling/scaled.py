@@ -64,14 +64,14 @@ class ScaledRows(NamedTuple):
 
 
 class SamplerLike(Protocol):
-    """What a sampler must offer; it must be hashable, because programs are compiled for it.
+    """The protocol of a sampler; it must be hashable, because programs are compiled for it.
 
     ``options`` (a tuple of name and value pairs) is written to files, if there are any.
     """
 
     @property
     def name(self) -> str:
-        """What tables and files call it."""
+        """The name in tables and files."""
 
     def rows(self, steps: LevelSteps) -> ScaledRows:
         """Return the coefficients of S steps in scaled coordinates; traceable."""

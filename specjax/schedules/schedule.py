@@ -142,7 +142,7 @@ class NoiseSchedule:
 
     @property
     def ends_clean(self) -> bool:
-        """Whether the last level, which must not be traced, is noise-free."""
+        """Tell whether the last level, which must not be traced, is noise-free."""
         return bool(np.isposinf(np.asarray(self.logsnr)[..., -1]).all())
 
 

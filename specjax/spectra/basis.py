@@ -16,7 +16,7 @@ from specjax._core.arrays import Array, namespace, value
 
 
 class Basis(Protocol):
-    """What a spectrum needs of its basis."""
+    """The protocol of a spectrum's basis."""
 
     @property
     def shape(self) -> tuple[int, ...]:

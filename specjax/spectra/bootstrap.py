@@ -168,7 +168,7 @@ class _FirstOrder:
 
 
 class _Rediagonalised(_FirstOrder):
-    """The same with products of coefficients, the upper triangle, in place of squares."""
+    """Sums of products of coefficients, the upper triangle, in place of squares."""
 
     method = "re-diagonalised"
 

@@ -254,7 +254,7 @@ class Spectrum:
 
     @property
     def without_basis(self) -> Spectrum:
-        """The same eigenvalues, without the arrays that map samples to coefficients."""
+        """A copy without the arrays that map samples to coefficients."""
         return replace(self, basis=None, intervals=None)
 
     def floor(self, least: float) -> Spectrum:

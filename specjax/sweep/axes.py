@@ -167,7 +167,7 @@ class Sweep:
 
     @property
     def has_noise(self) -> bool:
-        """Whether any of its noises is not isotropic."""
+        """Tell whether any of its noises is not isotropic."""
         given = any(not noise.isotropic for noise in self.noises)
         return given or any(s.noise is not None for s in self.spectra.values())
 

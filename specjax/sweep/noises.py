@@ -44,7 +44,7 @@ class SweptNoise:
 
     @property
     def isotropic(self) -> bool:
-        """Whether it is isotropic on any samples."""
+        """Tell whether it is isotropic on any samples."""
         return self == SweptNoise()
 
     def on(self, name: str, spectrum: Spectrum) -> NoiseSpectrum | None:

@@ -44,7 +44,7 @@ _ARRAYS = 24  # of the size fits x steps x nodes that a gradient keeps
 
 
 class SolverOptions(NamedTuple):
-    """What a program is compiled for."""
+    """The static choices that a program is compiled for."""
 
     shape: FitShape
     restarts: int
@@ -53,7 +53,7 @@ class SolverOptions(NamedTuple):
 
 
 class SharedInputs(NamedTuple):
-    """What fits look up, by the indices of :class:`FitIndices`.
+    """Tables that fits look up by the indices of :class:`FitIndices`.
 
     Attributes:
       nodes: [n, K], by ``spectrum``; the others by ``discretization``. ends: [c, 2], logsnr. idle:
@@ -80,7 +80,7 @@ class FitIndices(NamedTuple):
 
 
 class FitOutputs(NamedTuple):
-    """What comes out, [N, ...].
+    """The outcome of N fits, [N, ...].
 
     Attributes:
       levels: [N, S + 1], logsnr with the idle levels in front. value: the learned loss.
@@ -281,7 +281,7 @@ class _Solver:
 
     @property
     def overdue(self) -> bool:
-        """Whether stragglers have waited for long, and hold up the blocks that they belong to."""
+        """Tell whether stragglers have waited for long, and hold up their blocks."""
         waited = time.monotonic() - self.last_finished
         return bool(self.stragglers) and waited > _PATIENCE_SECONDS
 

@@ -48,7 +48,7 @@ class FittedBlock:
 
     @property
     def retry(self) -> bool:
-        """Whether another machine may do better."""
+        """Tell whether another machine may do better."""
         return self.error is not None and self.block.group.error is None
 
 

@@ -24,7 +24,7 @@ class ExportTarget(Protocol):
 
     @property
     def name(self) -> str:
-        """What errors and :attr:`Export.target` call it."""
+        """The name that errors and :attr:`Export.target` give it."""
 
     @property
     def summary(self) -> str:
