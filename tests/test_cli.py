@@ -80,6 +80,7 @@ def test_compare_takes_several_steps_files_and_lists(run, samples):
     np.testing.assert_allclose(values["14.6,2,0.3,0"], want, rtol=1e-9)
 
 
+@pytest.mark.thorough
 def test_show_gives_every_form(run, samples, tmp_path):
     run("fit", "x.npy", "--steps", 3, "--plot", "None")
     code, out, _ = run("show", "schedule.json", "--json", "--grid", "sd")

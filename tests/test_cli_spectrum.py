@@ -358,6 +358,7 @@ def test_a_prepared_set_is_fitted(run, data_folder):
     assert sx.load("schedule.json").source["data_range"] == [0, 255]
 
 
+@pytest.mark.thorough
 def test_spoken_digits_are_fitted(run, data_folder):
     pytest.importorskip("soundfile", reason="soundfile is not installed")
     spoken = data_folder / "spoken_digits"

@@ -90,6 +90,7 @@ def test_errors_of_later_answers_are_independent():
     np.testing.assert_allclose(found, want, rtol=1e-12)
 
 
+@pytest.mark.thorough
 def test_quadrature_counts_errors_as_the_whole_spectrum():
     spectrum = modes_of(sx.Spectrum.power_law(2000, 1.5), denoiser_error=0.1)
     schedule = sx.family("cosine", 8)
@@ -277,6 +278,7 @@ def test_recommendations_count_the_error(run, tmp_path):
     assert (code, err.count("\n")) == (2, 1)
 
 
+@pytest.mark.thorough
 def test_a_probe_and_its_groups_keep_the_error():
     lam = np.geomspace(4.0, 0.01, 300)
     x = np.random.default_rng(0).normal(size=(40, 300)) * np.sqrt(lam)

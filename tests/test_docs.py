@@ -24,7 +24,18 @@ NAMES = {name: getattr(sx, name) for name in sx.__all__} | {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", MODULES)
+# Examples that compile for seconds.
+COMPILING = (
+    "specjax.fitting.compare", "specjax.fitting.learned", "specjax.fitting.limits",
+    "specjax.fitting.noise_fit", "specjax.learning.curriculum", "specjax.learning.learn",
+    "specjax.sweep.recommend", "specjax.sweep.run",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(x, marks=[pytest.mark.thorough] * (x in COMPILING)) for x in MODULES],
+)
 def test_docstring_examples(name):
     try:
         module = importlib.import_module(name)
@@ -74,6 +85,7 @@ def test_the_readme_examples_run(tmp_path, monkeypatch):
     assert ran >= 2  # those that need neither diffusers nor torch
 
 
+@pytest.mark.thorough
 def test_the_readme_names_every_command_and_its_options(capsys):
     from specjax.cli import main
 

@@ -490,6 +490,7 @@ def test_both_processes_learn_the_same_schedule():
     np.testing.assert_allclose(ve.schedule.alpha_bar, vp.schedule.alpha_bar, atol=1e-4)
 
 
+@pytest.mark.thorough
 def test_one_step():
     for ends in (FIXED, FREE):
         result = fit(SPECTRA["power law"], 1, alpha_bar_range=ends)

@@ -319,6 +319,7 @@ def test_a_failed_save_leaves_the_old_picture_and_no_part(
     assert os.listdir(tmp_path) == ["a.png"]
 
 
+@pytest.mark.thorough
 def test_nothing_global_is_touched():
     code = (
         "import sys, specjax as sx, specjax.report.figures as figures\n"

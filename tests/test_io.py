@@ -36,7 +36,7 @@ def result():
     spectrum = sx.Spectrum(
         np.geomspace(1e-4, 10, 60), np.linspace(0, 1, 60), source={"name": "made", "samples": 7}
     )
-    return sx.fit(spectrum, 6, sampler="ddim", sampler_options={"eta": 0.25}, loss="kl", seed=3)
+    return sx.fit(spectrum, 6, sampler=sx.ddim(eta=0.25), loss="kl", seed=3)
 
 
 @pytest.fixture
@@ -225,6 +225,7 @@ class Own:
         return sx.ddim().rows(steps)
 
 
+@pytest.mark.thorough
 def test_a_result_of_ones_own_sampler_keeps_levels_and_rows(tmp_path):
     result = sx.fit(sx.Spectrum([4.0, 1.0]), 3, sampler=Own())
     path = sx.save(tmp_path / "own.json", result)

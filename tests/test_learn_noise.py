@@ -52,6 +52,7 @@ def test_a_gaussian_under_noise_is_the_isotropic_one_of_whitened_data(loss):
     assert result.noise is OWN
 
 
+@pytest.mark.thorough
 def test_a_spectrum_under_noise_says_so_itself():
     options = {"groups": ("ratios",), "sampler": "ddim"}
     result = sx.learn(SPECTRUM, S, noise=OWN, **options)

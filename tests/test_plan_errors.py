@@ -36,6 +36,7 @@ def learned():
     return sx.learn(sx.Spectrum(LAM), 4, max_iterations=60, alpha_bar_range=ENDS)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("process", ["vp", "ve"])
 def test_it_is_what_errors_add_up_to_over_the_least_of_the_heuristics(learned, process):
     prior = prior_from(sx.Spectrum(LAM))

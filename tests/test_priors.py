@@ -356,6 +356,7 @@ def test_nothing_is_lost_by_a_transformation():
         np.testing.assert_array_equal(same.spectrum.eigenvalues, prior.spectrum.eigenvalues)
 
 
+@pytest.mark.thorough
 def test_both_parts_of_a_dataset_share_one_compilation():
     traces = []
 

@@ -387,6 +387,7 @@ def test_folders_that_are_refused(tmp_path):
     assert sx.sweep([sx.Spectrum([1.0])], [1], out=tmp_path / "new").failed == 0
 
 
+@pytest.mark.thorough
 def test_a_damaged_folder(tmp_path):
     for content in (
         "{", "[]", "{}", '{"sweep": {}, "block_rows": "x"}', '{"sweep": {}, "block_rows": 2}',
@@ -465,6 +466,7 @@ def test_a_dead_process_of_this_host_is_not_waited_for(tmp_path, monkeypatch):
     assert not path.exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("process", [0, 1])
 def test_nobody_waits_for_a_process_that_is_gone(tmp_path, hasty, monkeypatch, process):
     monkeypatch.setattr(jax, "process_index", lambda: process)
@@ -574,6 +576,7 @@ class Halved:
         return sx.ddim().rows(steps)
 
 
+@pytest.mark.thorough
 def test_samplers_losses_and_families_of_ones_own(tmp_path):
     loss = dataclasses.replace(sx.LOSSES["w2"], name="mine", summary="")
     straight = sx.Family("straight", lambda t: 10 - 20 * t)
