@@ -102,6 +102,7 @@ def test_show_gives_every_form(run, samples, tmp_path):
     assert "data:" not in run("show", "14.6,1,0")[1]  # nothing is known of anybody's levels
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("target", ["diffusers", "k-diffusion", "comfyui", "csv", "json"])
 def test_export_prints_or_writes_the_same(run, samples, tmp_path, target):
     run("fit", "x.npy", "--steps", 3, "--plot", "None")

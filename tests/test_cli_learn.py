@@ -173,6 +173,7 @@ def test_one_line_for_each_mistake(refused, tmp_path):
         assert words in refused(*args), args
 
 
+@pytest.mark.thorough
 def test_a_teacher_that_does_not_converge(refused):
     args = ("digits", "--steps", 2, "--n", 4, "--prior", "empirical", "--teacher-tolerance", 1e-9)
     assert "teacher_tolerance" in refused(*args)

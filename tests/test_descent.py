@@ -104,6 +104,7 @@ def test_history_is_of_the_best_values():
     assert (np.diff(history[:count]) <= 1e-12).all()
 
 
+@pytest.mark.thorough
 def test_a_limit_is_respected_and_gone_on_from():
     A, b = quadratics()
     starts = np.full(b.shape, 3.0)

@@ -142,6 +142,7 @@ def test_a_stack_of_seeds_is_the_list_of_them():
     assert stacked.seeds == 2
 
 
+@pytest.mark.thorough
 def test_the_same_seed_is_the_same_evaluation_and_another_is_not():
     data, samples = gaussian(200), gaussian(50, seed=1)
     one, again, other = (

@@ -177,6 +177,7 @@ def test_no_claim_on_every_one_holds_while_one_is_missing(tmp_path):
         assert ("not yet run" in one.measured) == (verdict != "yes")
 
 
+@pytest.mark.thorough
 def test_results_on_the_gaussian_are_those_in_closed_form():
     """The committed Fréchet distances against W2: a chi-square of the moments of 2,000 samples."""
     from experiments.beyond_gaussian.priors import spectrum

@@ -409,6 +409,7 @@ def test_restarts_are_never_worse_and_seeds_repeat():
     assert [result.seed for result in several] == [1, 1, 2]
 
 
+@pytest.mark.thorough
 def test_history_begins_at_the_closed_form_and_falls():
     spectrum = SPECTRA["power law"]
     result = fit(spectrum, 5, alpha_bar_range=FIXED)

@@ -286,6 +286,7 @@ def test_the_learned_colour_reaches_the_pixels(figure, tmp_path):
             assert like[rows, columns].sum() > 300
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
 def test_equal_figures_are_equal_files(tmp_path, suffix):
     first, second = (save_figure(drawn(), tmp_path / f"{k}.{suffix}").read_bytes() for k in "ab")

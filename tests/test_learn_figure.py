@@ -234,6 +234,7 @@ def test_without_a_history_or_baselines(tmp_path):
     assert save_figure(learn_figure([plan, replace(result(2), baselines={})]), tmp_path / "b.png")
 
 
+@pytest.mark.thorough
 def test_nothing_global_is_touched():
     code = (
         "import sys, io, numpy as np, specjax as sx, specjax.report.figures as figures\n"

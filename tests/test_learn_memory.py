@@ -72,6 +72,7 @@ def test_nothing_is_kept_alive(name, sampler):
     assert [one() for one in alive] == [None] * len(alive)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["closure", "mine"])
 def test_the_second_call_compiles_nothing(name, caplog):
     prior = PRIORS[name](0.8 * jnp.eye(3))

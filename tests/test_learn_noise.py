@@ -61,6 +61,7 @@ def test_a_spectrum_under_noise_says_so_itself():
     assert again.noise is OWN
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("rung", by_default(["gaussian", "empirical", "network"], 0))
 def test_white_noise_gives_the_same_bits(rung):
     white = noise_spectrum("isotropic", (6,))

@@ -124,6 +124,7 @@ def test_the_interval_scales_and_may_be_a_point():
 # Plans
 
 
+@pytest.mark.thorough
 def test_no_plan_is_below_the_limit():
     for seed in range(20):
         check_limit_of_zolotarev(np.random.default_rng(seed))

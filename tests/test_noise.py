@@ -317,6 +317,7 @@ def test_gradients_of_parameters_are_finite_differences(basis, family, name, at,
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_gradients_of_gains_are_finite_differences():
     z = np.random.default_rng(0).normal(size=(6, 6))
 

@@ -46,6 +46,7 @@ HELLINGER = sx.Loss(
 STRAIGHT = sx.Family("straight", lambda t: 10 - 20 * t)
 
 
+@pytest.mark.thorough
 def test_a_sampler():
     mine, theirs = (sx.fit(SPECTRUM, 4, sampler=x) for x in (Euler(), "ddim"))
     assert mine.value == pytest.approx(theirs.value, rel=1e-9)

@@ -49,6 +49,7 @@ def test_it_is_what_errors_add_up_to_over_the_least_of_the_heuristics(learned, p
     assert amplification(given, prior) == pytest.approx(wanted, rel=1e-9)
 
 
+@pytest.mark.thorough
 def test_of_a_heuristic_it_is_one_or_more(learned):
     prior = prior_from(sx.Spectrum(LAM))
     found = [
@@ -83,6 +84,7 @@ def test_a_line_says_where_a_network_may_not_follow(learned, capsys, prior, rati
     assert ("count 5 times what they do in the best of" in capsys.readouterr().out) == said
 
 
+@pytest.mark.thorough
 def test_the_command_says_it_in_json(run, tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(64, 8)) * np.sqrt(LAM))
     args = ("--prior", "gaussian", "--steps", 2, "--max-iterations", 20, "--plot", "None")

@@ -195,6 +195,7 @@ def test_a_second_call_compiles_nothing_and_nothing_is_kept_alive(name, compilat
     assert [ref() is None for ref in watched] == [True] * len(watched)
 
 
+@pytest.mark.thorough
 def test_a_fit_can_be_a_constant_of_somebody_elses_program():
     wanted = sx.fit(spectrum(0), 3)
     assert jax.jit(lambda c: c * sx.fit(spectrum(0), 3).value)(1.0) == pytest.approx(wanted.value)

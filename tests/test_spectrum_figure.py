@@ -98,6 +98,7 @@ def test_tiny_spectra_can_be_drawn(eigenvalues, tmp_path):
     assert save_figure(figure, tmp_path / "tiny.png").exists()
 
 
+@pytest.mark.thorough
 def test_equal_spectra_make_equal_files(tmp_path):
     _, spectrum = digits()
     one, two = (save_figure(spectrum_figure(spectrum), tmp_path / f"{i}.svg") for i in "ab")

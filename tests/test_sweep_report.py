@@ -295,6 +295,7 @@ def test_no_text_leaves_the_picture_or_lies_on_another(spectra, losses):
     inside_and_apart(boxes, figure)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
 def test_equal_pictures_are_equal_files(tmp_path, suffix):
     table = made(list(product(EXPONENTS)))

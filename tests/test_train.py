@@ -242,6 +242,7 @@ def test_a_folder_with_another_run_is_refused(trained):
         np.testing.assert_array_equal(value, before[name])
 
 
+@pytest.mark.thorough
 def test_other_cadences_of_checkpoints_are_the_same_run(trained):
     run = train(DATA, trained.folder, changed("keeping", checkpoint_every=7))
     assert run.step == trained.step
@@ -401,6 +402,7 @@ def restored(folder):
         return kept.restore_ema(40, untrained(read_run(folder)).params)
 
 
+@pytest.mark.thorough
 def test_errors_that_are_no_damage_are_not_called_so(trained, monkeypatch):
     for kind in (RuntimeError, TypeError, ValueError):
 

@@ -163,6 +163,7 @@ def test_the_size_of_the_cifar_network_is_that_of_ddpm():
     assert 35e6 < count < 40e6
 
 
+@pytest.mark.thorough
 def test_attention_is_at_the_sides_that_are_asked_for():
     """28, 14, 7, 4: two blocks on the way down and three on the way up at each of two of them."""
     unet = nnx.eval_shape(
