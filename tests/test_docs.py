@@ -27,7 +27,8 @@ NAMES = {name: getattr(sx, name) for name in sx.__all__} | {
 # Examples that compile for seconds.
 COMPILING = (
     "specjax.fitting.compare", "specjax.fitting.fit", "specjax.fitting.learned",
-    "specjax.fitting.limits", "specjax.fitting.noise_fit", "specjax.learning.curriculum", "specjax.learning.learn",
+    "specjax.fitting.limits", "specjax.fitting.noise_fit", "specjax.learning.curriculum",
+    "specjax.learning.learn",
     "specjax.sweep.recommend", "specjax.sweep.run",
 )  # fmt: skip
 
