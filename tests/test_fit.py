@@ -432,6 +432,7 @@ def test_too_few_iterations_are_admitted():
     assert np.abs(slope).max() > 1e-4
 
 
+@pytest.mark.thorough
 def test_progress():
     calls = []
     result = fit(

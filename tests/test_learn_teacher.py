@@ -45,6 +45,7 @@ def exact(noise, ends, process):
     return y * np.sqrt(ends[1]) if process == "vp" else y
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("process", ["vp", "ve"])
 @pytest.mark.parametrize("clean", [1.0, 0.99])
 def test_solutions_are_as_accurate_as_they_say(clean, process):

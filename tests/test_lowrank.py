@@ -97,6 +97,7 @@ def test_any_mass_is_kept():
         assert (np.diff(values) <= 1e-12).all()
 
 
+@pytest.mark.thorough
 def test_the_loss_is_that_of_the_full_spectrum():
     # A power law throughout, so that what is extrapolated is true.
     d = 5000

@@ -209,6 +209,7 @@ def test_programs_that_would_add_white_noise_are_refused(learned):
         assert [note for note in notes if "noise_sampler=lambda sigma, sigma_next" in note]
 
 
+@pytest.mark.thorough
 def test_limits_under_a_noise_are_those_of_the_effective_eigenvalues():
     weights = np.array([1.0, 2.0, 0.5, 0.25])
     noise = sx.NoiseSpectrum(weights, (4,), basis="data")

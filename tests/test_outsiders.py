@@ -68,6 +68,7 @@ def test_samplers_of_other_numbers_are_other_programs():
     assert table.rows[0].name == "learned"
 
 
+@pytest.mark.thorough
 def test_a_sampler_in_a_file_has_levels_but_no_coefficients_of_its_own(tmp_path):
     fit = sx.fit(SPECTRUM, 3, sampler=Euler())
     back = sx.load(sx.save(tmp_path / "mine.json", fit))

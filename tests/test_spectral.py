@@ -66,6 +66,7 @@ def test_levels_solve_the_fixed_point(loss, alpha_bar_range):
     np.testing.assert_allclose(density[resolved], (shape / (shape @ width))[resolved], rtol=2e-3)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("loss", ["w2", "kl"])
 def test_the_asymptotic_error_of_ddim(loss):
     # DESIGN: the error of log std is -E / (2 S), E = integral of u'^2 q over time.

@@ -425,6 +425,7 @@ def dead_process():
     return process.pid
 
 
+@pytest.mark.thorough
 def test_a_folder_that_another_process_writes_is_refused(tmp_path, hasty):
     out = tmp_path / "out"
     code = (

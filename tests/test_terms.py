@@ -75,6 +75,7 @@ def test_the_gradient_is_the_weighted_sum():
     assert metrics["gradient_norm"] == pytest.approx(abs(both), rel=1e-4)
 
 
+@pytest.mark.thorough
 def test_a_weight_of_zero_only_logs():
     plain, without = updated(task(LossConfig()))
     watched, metrics = updated(task(only(amplitude=0)))
@@ -83,6 +84,7 @@ def test_a_weight_of_zero_only_logs():
     assert metrics["loss"] == without["loss"]
 
 
+@pytest.mark.thorough
 def test_weights_rise_over_the_warm_up():
     assert [float(term_ramp(TERMS, step)) for step in (0, 2, 8, 100)] == [0, 0.25, 1, 1]
     assert float(term_ramp(replace(TERMS, term_warmup=0), 0)) == 1

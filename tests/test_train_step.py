@@ -183,6 +183,7 @@ def test_the_first_update_learns():
     assert float(state.params["a"]) == pytest.approx(0.02 / 11, rel=1e-3)  # Adam's first step
 
 
+@pytest.mark.thorough
 def test_half_of_the_images_are_flipped():
     """x0 = (1, -1) from left to right, a = 0 and b told for no one: the loss is that of x0."""
     pictures = np.zeros((1, 512, 1, 2, 1), np.float32)

@@ -153,6 +153,7 @@ def test_down_and_up_come_back_to_the_same_sides(sides):
     np.testing.assert_array_equal(up(low, sides)[0, 0], up(low, sides)[0, 1])
 
 
+@pytest.mark.thorough
 def test_the_size_of_the_cifar_network_is_that_of_ddpm():
     """2006.11239, appendix B: 35.7 million parameters; FiLM doubles their time projections."""
     unet = nnx.eval_shape(
