@@ -146,10 +146,10 @@ def test_ctrl_c_during_a_fit_exits_130_and_writes_nothing(tmp_path):
         "import signal, sys, time, specjax.fitting.fit\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job may ignore it
         "fit = sys.modules['specjax.fitting.fit']\n"
-        "def slow(*args):\n"
+        "def slow(*args, **options):\n"
         "    print('fitting', flush=True)\n"
         "    time.sleep(60)\n"
-        "fit._optimise = slow\n"
+        "fit.follow_starts = slow\n"
         "from specjax.cli import main\n"
         "main(['fit', 'x.npy', '--steps', '4'])\n"
     )

@@ -113,7 +113,7 @@ def test_errors_count_in_units_of_the_data_under_a_noise():
     np.testing.assert_allclose(extra, PART * (LAM * 4 * nu / (LAM + 4 * nu)).sum(), rtol=1e-12)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [8, 12])
 def test_fits_that_extrapolate_converge_from_any_start(steps):
     """Without, most end at one of several minima that is nearly zero, far from the tolerance."""
@@ -130,7 +130,7 @@ def test_fits_that_extrapolate_converge_from_any_start(steps):
     assert errors[0] < errors[1]
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_sweep_is_of_the_same_fits():
     spectra = {"ideal": sx.Spectrum(LAM), "erring": sx.Spectrum(LAM)}
     found = sx.sweep(spectra, [4], samplers=["dpmpp_2m"], denoiser_error={"erring": PART})
@@ -179,7 +179,7 @@ def test_what_cannot_take_it_says_so():
     assert "denoiser_error" in said
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_comparison_says_how_much_of_the_errors_a_schedule_lets_through():
     for loss in ("w2", "kl"):  # one step to a clean end: all schedules are the same
         assert sx.compare(sx.Spectrum(LAM), 1, loss=loss).amplification == pytest.approx(1)

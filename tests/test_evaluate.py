@@ -122,7 +122,7 @@ def test_a_random_part_is_that_of_the_smallest_numbers_and_in_memory_twice():
     np.testing.assert_array_equal(random_subsample(whole, size=2000), whole)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_one_sets_error_is_about_the_spread_of_new_sets():
     reference = Reference.of(gaussian(1000), n=200, measures=["frechet", "precision_recall"])
     sets = [gaussian(200, scale=2.0, seed=seed) for seed in range(1, 41)]

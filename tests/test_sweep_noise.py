@@ -33,6 +33,7 @@ def found():
     return sx.sweep({"waves": waves()}, [3], losses=["w2", "kl"], noises=noises)
 
 
+@pytest.mark.slow
 def test_rows_are_the_fits_under_each_noise(found):
     rows = found.table.to_pylist()
     assert len(rows) == 6
