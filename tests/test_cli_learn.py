@@ -33,7 +33,7 @@ def refused(run, tmp_path):
     return command
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", by_default([((2, 3),), ((2,),)], 1))
 def test_plans_up_the_ladder_and_again(run, tmp_path, steps):
     args = ("learn", "digits", "--steps", *steps, *QUICK, "--plot", "None", "--json")

@@ -9,7 +9,7 @@ import specjax as sx
 pytestmark = pytest.mark.usefixtures("beside_the_package")
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_the_smallest_run_goes_on_where_it_was_ended_and_is_told(tmp_path, capsys):
     from experiments.__main__ import draw, main
     from experiments.beyond_gaussian.summary import claims, ratio, read, tables

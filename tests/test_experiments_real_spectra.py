@@ -33,7 +33,7 @@ def smallest(tmp_path, *data):
     return {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("results/*.json")}
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_the_smallest_run_goes_on_where_it_was_ended(tmp_path, capsys, recordings, monkeypatch):
     from experiments.__main__ import draw
     from experiments.real_spectra import summary

@@ -10,7 +10,7 @@ import specjax as sx
 pytestmark = pytest.mark.usefixtures("beside_the_package")
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_the_smallest_run_goes_on_where_it_was_ended(tmp_path, capsys):
     from experiments.__main__ import main
 

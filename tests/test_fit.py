@@ -231,7 +231,7 @@ PEERED = [
 ]  # fmt: skip
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize(("sampler", "loss", "steps", "ends"), by_default(PEERED, 0, 3))
 def test_never_worse_than_slsqp(sampler, loss, steps, ends):
     for name, spectrum in SPECTRA.items():

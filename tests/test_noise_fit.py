@@ -91,7 +91,7 @@ def test_the_gradient_in_the_noise_agrees_with_finite_differences(name, loss, ba
         assert float(slope[len(levels) + k]) == pytest.approx(expected, rel=RTOL, abs=RTOL)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize(("process", "sampler"), by_default([("vp", "ddim"), ("ve", "ddpm")], 0))
 def test_a_power_law_is_found_whose_noise_is_that_of_the_data(process, sampler):
     # lambda = (r + r0)^-1.4, so nu = lambda up to a factor where w = (r + r0)^-0.7.
@@ -108,7 +108,7 @@ def test_a_power_law_is_found_whose_noise_is_that_of_the_data(process, sampler):
     np.testing.assert_allclose(result.schedule.logsnr, again.schedule.logsnr, atol=1e-3)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_it_is_never_worse_than_isotropic_noise():
     for spectrum, options in (
         (sx.Spectrum(np.ones(8)), {"family": "exponential"}),  # white data: white noise is best

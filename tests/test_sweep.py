@@ -577,7 +577,7 @@ class Halved:
         return sx.ddim().rows(steps)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_samplers_losses_and_families_of_ones_own(tmp_path):
     loss = dataclasses.replace(sx.LOSSES["w2"], name="mine", summary="")
     straight = sx.Family("straight", lambda t: 10 - 20 * t)
@@ -714,7 +714,7 @@ def test_bad_sweep_files(tmp_path):
 # The fewest steps.
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_recommend_gives_the_fewest_steps(w2):
     law = SPECTRA["law"]
     five, six = (sx.fit(law, s, alpha_bar_range=FIXED).value for s in (5, 6))

@@ -90,10 +90,11 @@ class Judged(NamedTuple):
         """
         if self.row == "network":
             return {"the learned plan": "network"}
-        return {
+        plans = {
             "the learned plan": f"empirical + gaussian @ {self.width}",
             "the plan learned by the teacher alone": f"empirical @ {self.width}",
         }
+        return {words: plan for words, plan in plans.items() if plan in self.values}
 
     @property
     def shown(self) -> dict[str, str]:
