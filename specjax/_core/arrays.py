@@ -9,6 +9,7 @@ rules, so the same function can be jitted, vmapped and differentiated.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -143,8 +144,11 @@ def follows_the_rule(function: F) -> F:
         # without x64 (a denoiser's eigenvalues), and would take it for the array itself here.
         views = [x.view() if isinstance(x, np.ndarray) else x for x in leaves]
         own_args, own_kwargs = jax.tree.unflatten(structure, views)
-        # Known numbers are computed with at once, also while somebody else's function is traced.
-        with jax.ensure_compile_time_eval(), jax.enable_x64(True):
+        # Known numbers are computed with at once, also while somebody else's function is traced:
+        # there a new array is a tracer. (Elsewhere the context would only make tracing slower.)
+        traced = isinstance(jnp.zeros(()), jax.core.Tracer)
+        eager = jax.ensure_compile_time_eval() if traced else contextlib.nullcontext()
+        with eager, jax.enable_x64(True):
             return jax.tree.map(np.asarray, function(*own_args, **own_kwargs))
 
     return wrapped  # type: ignore[return-value]
