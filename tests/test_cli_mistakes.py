@@ -325,3 +325,14 @@ def test_a_missing_extra_is_one_line_that_names_it(tmp_path, module, args, extra
     )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
     assert f"specjax[{extra}]" in done.stderr
+
+
+def test_help_may_be_cut_off_by_a_pager():
+    code = "from specjax.cli import main; main(['probe', '--help'])"
+    done = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    done.stdout.close()  # whoever read is gone before a word is written
+    with done.stderr as stderr:
+        assert stderr.read() == ""
+    done.wait()

@@ -82,14 +82,14 @@ def main(argv: list[str] | None = None) -> None:
     if {"-h", "--help"} & set(arguments):
         for options in COMMANDS.values():
             join_help_lines(options)
-    command = tyro.extras.subcommand_cli_from_dict(
-        COMMANDS,
-        prog="specjax",
-        description=_DESCRIPTION,
-        args=arguments,
-        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
-    )
     try:
+        command = tyro.extras.subcommand_cli_from_dict(
+            COMMANDS,
+            prog="specjax",
+            description=_DESCRIPTION,
+            args=arguments,
+            config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+        )
         keep_compilations()
         command.run()
     except UserError as error:

@@ -71,7 +71,7 @@ class Estimating:
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """What the spectrum is of."""
+    """Options of the data that a spectrum is estimated from."""
 
     data: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA")]] = tyro.MISSING
     """built-in set (digits, patches), tfds:NAME[/CONFIG][:SPLIT], .npy/.npz file of samples

@@ -25,7 +25,7 @@ EVALUATION_VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Measuring:
-    """What is measured, and how accurately."""
+    """Options of the measures and their accuracy."""
 
     measures: tuple[str, ...] = ()
     """frechet, spectrum, sliced, energy, mmd, precision_recall (these by default) and

@@ -30,7 +30,7 @@ _FINE_CALLS = 64  # of the fine solution in the picture
 
 @dataclass(frozen=True, kw_only=True)
 class Learning:
-    """What is learned, from what on, and by which objective."""
+    """Options of the learning: what is learned, from which start, by which objective."""
 
     sampler: str | None = None
     """ddim, ddpm, euler_ancestral, dpmpp_2m or dpmpp_2m_sde, whose plan it is in the beginning

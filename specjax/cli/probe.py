@@ -25,7 +25,7 @@ _MOST_CLASSES = 5  # classes that an error names
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeCommand:
-    """What a trained network does to each eigenvalue: a table, a file for 'fit --denoiser'."""
+    """Measure a trained network on each eigenvalue: a table, a file for 'fit --denoiser'."""
 
     run_folder: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RUN")]] = tyro.MISSING
     """a run folder by 'specjax train'"""

@@ -15,7 +15,7 @@ from specjax.cli.schedules import read_schedule
 
 @dataclass(frozen=True, kw_only=True)
 class Show:
-    """What is in a schedule or plan file, in every form."""
+    """Show what is in a schedule or plan file, in every form."""
 
     file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE")]] = tyro.MISSING
     """a schedule file, a plan file, or a list of sigmas"""

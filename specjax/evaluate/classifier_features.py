@@ -32,7 +32,7 @@ _MAX_MEAN_MAGNITUDE = 3.0
 
 @dataclass(frozen=True)
 class Architecture:
-    """What a classifier consists of.
+    """The layers of a classifier.
 
     Attributes:
       shape: of one sample: [L] is sound, [H, W] or [H, W, C] an image.
