@@ -120,6 +120,7 @@ def fit(
         checks.whole_number("max_iterations", max_iterations),
     )
     restarts, seed = restarts_for(resolved.modes, restarts), checks.seed(seed)
+    checks.fits_in_memory("steps", steps, 3 * 8 * restarts * steps**2)  # BFGS's matrices
     if tolerance is not None:
         checks.positive("tolerance", tolerance)
     idle = descent.shape.steps - steps
