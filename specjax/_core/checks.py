@@ -141,6 +141,12 @@ def not_negative(name: str, given: Any) -> float:
     return number(name, given, 0, MOST_SCALE, f"a number from 0 to {MOST_SCALE:g}")
 
 
+def are_within(numbers: np.ndarray, most: float) -> bool:
+    """Tell whether no number of an array is NaN, infinite or beyond ``most``, up or down."""
+    # As Python's floats: 1e150 in float32 is a warning.
+    return not numbers.size or -most <= float(numbers.min()) <= float(numbers.max()) <= most
+
+
 def alpha_bar_range(given: Any) -> tuple[float, float]:
     """Return the two ends (noisy, clean), with 0 < noisy < clean <= 1."""
     try:

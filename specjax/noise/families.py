@@ -233,7 +233,7 @@ def _numbers(name: str, value: Any) -> Any:
         numbers = np.asarray(value, np.float64)
     except (TypeError, ValueError):
         raise UserError(f"{name} = {value!r}: give a number, or several") from None
-    if not (np.abs(numbers) <= checks.MOST_SCALE).all():
+    if not checks.are_within(numbers, checks.MOST_SCALE):
         raise UserError(f"{name} = {value!r}: give numbers, none beyond {checks.MOST_SCALE:g}")
     return numbers if numbers.ndim else float(numbers)
 

@@ -221,9 +221,9 @@ class NoiseSpectrum:
 
 def check_weights(weights: np.ndarray) -> None:
     """Refuse weights that cannot be the standard deviations of a noise."""
-    if not (np.abs(weights) <= checks.MOST_SCALE).all():
+    if not checks.are_within(weights, checks.MOST_SCALE):
         raise UserError(
-            "weights of the noise have NaN, infinite values or numbers beyond "
+            "weights of the noise have NaN or infinite values, or numbers beyond "
             f"{checks.MOST_SCALE:g}"
         )
     if (weights < 0).any():

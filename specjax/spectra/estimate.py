@@ -219,10 +219,10 @@ def in_units(batch: np.ndarray, data_range: tuple[float, float] | None) -> np.nd
             "with their data_range, such as data_range=(0, 255)"
         )
     batch = batch.astype(np.float64, copy=False)
-    if batch.size and not -checks.MOST_SAMPLE <= batch.min() <= batch.max() <= checks.MOST_SAMPLE:
+    if not checks.are_within(batch, checks.MOST_SAMPLE):
         wild = ~(np.abs(batch.reshape(len(batch), -1)) <= checks.MOST_SAMPLE).all(1)
         raise UserError(
-            f"{wild.sum()} sample(s) have NaN, infinite values or numbers beyond "
+            f"{wild.sum()} sample(s) have NaN or infinite values, or numbers beyond "
             f"{checks.MOST_SAMPLE:.0e} (the first is number {wild.argmax()} of its batch): remove "
             "them"
         )

@@ -300,8 +300,10 @@ class Spectrum:
 def _check_numbers(name: str, numbers: np.ndarray | None) -> None:
     if numbers is None:
         return
-    if not (np.abs(numbers) <= checks.MOST_SCALE).all():
-        raise UserError(f"{name} has NaN, infinite values or numbers beyond {checks.MOST_SCALE:g}")
+    if not checks.are_within(numbers, checks.MOST_SCALE):
+        raise UserError(
+            f"{name} has NaN or infinite values, or numbers beyond {checks.MOST_SCALE:g}"
+        )
     if name == "mean":
         return
     if (numbers < 0).any():
