@@ -15,7 +15,7 @@ def transfer_loss(plan, spectrum, loss="w2"):
 
 
 def objectives(prior, stochastic=False, **options):
-    """The training and the held-out objective of a prior, by the options of learn."""
+    """The objectives of a prior, by the options of learn."""
     prior = prior_from(prior)
     settings = LearnSettings.resolve(**options).for_prior(prior, stochastic)
     return objectives_of(prior, settings)

@@ -133,7 +133,7 @@ def test_through_the_network_of_a_run(run, tmp_path, monkeypatch, exponent):
     result = sx.load(tmp_path / "plan.json")
     assert result.prior == "network"
     assert result.value < min(result.baselines.values())
-    assert len(list((tmp_path / "cache" / "specjax" / "teachers").iterdir())) == 2
+    assert len(list((tmp_path / "cache" / "specjax" / "teachers").iterdir())) == 3
     assert same_noise(result.noise, noise)
     code, out, err = run("learn", "r", "--steps", 2, "--noise", "power-law")
     assert (code, err.count("\n")) == (2, 1)

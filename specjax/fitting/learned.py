@@ -35,7 +35,8 @@ class LearnedResult:
       sampler, sampler_options, process: of what was learned for, or started from.
       loss: a name in LOSSES. For a plan it is the loss of the objective's term "transfer".
       alpha_bar_range: the two ends (noisy, clean) that were asked for.
-      value: the loss on the full spectrum; for a plan its objective on held-out noise.
+      value: the loss on the full spectrum; for a plan its objective on noise that
+        neither learned nor chose.
       converged: whether the gradient of log(loss) vanished to the tolerance of the dtype.
       finite: whether the loss and all levels are finite.
       history: the loss on the nodes at each iteration, [iterations + 1]; for a plan [n, 2], the
@@ -55,7 +56,8 @@ class LearnedResult:
       train_value: the objective on the noise that was learned from.
       kept: "learned", or the name of the heuristic that was better on held-out noise; "given" for
         levels that were not learned.
-      terms: each term of ``value`` by itself, without its logarithm.
+      terms: each term of ``value`` by itself, without its logarithm; beside the mean squared
+        distance to the teacher its median over samples.
       custom_sampler: the sampler itself where it is none of the package's; not kept in files.
 
     Example:

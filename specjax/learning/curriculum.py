@@ -8,20 +8,23 @@ from typing import Any, NamedTuple, Unpack
 from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.fitting.learned import LearnedResult
+from specjax.learning.heuristics import rivals
 from specjax.learning.learn import learn_with
-from specjax.learning.objective import value_of_plan
+from specjax.learning.objective import judge
 from specjax.learning.objectives import TeacherProgress, objectives_of
 from specjax.learning.optimise import Progress
 from specjax.learning.settings import LearnOptions, LearnSettings, prior_from
+from specjax.learning.terms import MEDIAN
 from specjax.noise.noise_spectrum import check_noise
 from specjax.priors.prior import Prior, prior_noise
 
 
 class Verdict(NamedTuple):
-    """The held-out value of a plan through some prior.
+    """The value of a plan through some prior, on noise that neither learned nor chose.
 
     ``plan`` is the kind of prior that it was learned on, or the name of a heuristic plan; ``on``
-    the prior that judges, by ``objective`` (the weights of its terms).
+    the prior that judges, by ``objective`` (the weights of its terms). ``median`` is that of the
+    squared distances to the teacher, whose mean a few samples can carry; None without a teacher.
     """
 
     steps: int
@@ -29,6 +32,7 @@ class Verdict(NamedTuple):
     on: str
     value: float
     objective: Mapping[str, float]
+    median: float | None = None
 
 
 def learn_all(
@@ -109,13 +113,16 @@ def verdicts(
         settings = settings.for_prior(prior, results[0].plan.stochastic)
         objectives, weights = objectives_of(prior, settings), dict(settings.objective)
         with objectives.precision():
+            plans = [(one.steps, one.prior, one.plan) for one in results]
             for one in results:
-                value = value_of_plan(objectives.held_out, one.plan)
-                judged.append(Verdict(one.steps, one.prior, prior.kind, value, weights))
-        for one in results:
-            if one.prior == prior.kind and one.baselines:
-                name = min(one.baselines, key=one.baselines.__getitem__)
-                judged.append(Verdict(one.steps, name, prior.kind, one.baselines[name], weights))
+                if one.prior == prior.kind and one.baselines:
+                    name, best = next(iter(rivals(one, prior).items()))
+                    memory = 0 if one.corrections is None else one.corrections.memory
+                    plans.append((one.steps, name, best.plan(settings.process, memory)))
+            for steps, name, plan in plans:
+                value, terms = judge(objectives.judging, plan)
+                median = terms.get(MEDIAN)
+                judged.append(Verdict(steps, name, prior.kind, value, weights, median))
     return judged
 
 

@@ -3,7 +3,8 @@
 The objective is a weighted sum of logarithms of the terms of :mod:`specjax.learning.terms`. It is
 minimised by BFGS over the parameters of :mod:`specjax.learning.parameters`, on noise that stays the
 same, from the best heuristic plan or from one that was learned before. Other noise, and data that
-were kept aside, decide which of the plans on the way is kept, and when to end.
+were kept aside, decide which of the plans on the way is kept, and when to end. Noise that had no
+part in either then judges it and the heuristics.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.fitting.learned import LearnedResult
 from specjax.learning.heuristics import closed_form_for, heuristics
-from specjax.learning.objective import terms_of, value_of_plan
+from specjax.learning.objective import judge, value_of_plan
 from specjax.learning.objectives import Objectives, TeacherProgress, objectives_of
 from specjax.learning.optimise import Optimised, Progress, optimise
 from specjax.learning.parameters import PlanParameters, pack, plan_of, unpack
@@ -29,6 +30,7 @@ from specjax.learning.teacher import check_answers
 from specjax.learning.warm_start import warm_start
 from specjax.priors.prior import Prior, prior_noise
 from specjax.sampling.samplers import is_of_package, options_of
+from specjax.sampling.step import SamplerPlan
 from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr
 
 LEARNED = "learned"
@@ -58,7 +60,8 @@ def learn(
         :class:`specjax.learning.settings.LearnOptions`.
 
     Returns:
-      A :class:`LearnedResult`, never worse on what is held out than the best heuristic.
+      A :class:`LearnedResult`. Its plan is chosen by held-out noise, where it is never worse than
+      the best heuristic; its value, terms and baselines are those on noise that chose nothing.
 
     Raises:
       UserError: for names and numbers out of bounds, another noise than the prior's, a teacher
@@ -93,7 +96,7 @@ def learn_with(
     objectives = objectives_of(prior, settings, teacher_progress)
     ends = alpha_bar_to_logsnr(settings.alpha_bar_range)
     with objectives.precision():
-        baselines, fall_back = _best_heuristic(prior, steps, settings, by_sampler, objectives)
+        rivals, fall_back = _best_heuristic(prior, steps, settings, by_sampler, objectives)
         first = _warm_starts(starts, fall_back, by_sampler, objectives, ends)
         found = optimise(
             first.parameters, first.theta, ends, objectives, settings.method,
@@ -104,6 +107,7 @@ def learn_with(
         if not (moved and found.held_out < fall_back.value):
             kept, parameters = fall_back.name, fall_back.parameters
             found = found._replace(theta=fall_back.theta, held_out=fall_back.value)
+        baselines = {name: judge(objectives.judging, plan)[0] for name, plan in rivals.items()}
         about = _about(prior, settings, objectives)
         return LearnedResult(
             **about, **_plan_fields(parameters, found, ends, objectives), kept=kept,
@@ -123,8 +127,8 @@ class _Start(NamedTuple):
 def _best_heuristic(
     prior: Prior, steps: int, settings: LearnSettings, by_sampler: Mapping[str, PlanParameters],
     objectives: Objectives,
-) -> tuple[dict[str, float], _Start]:  # fmt: skip
-    """Return the values of all heuristic plans, and the best, which is kept if learning fails.
+) -> tuple[dict[str, SamplerPlan], _Start]:  # fmt: skip
+    """Return all heuristic plans, and the best of them, which is kept if learning fails.
 
     Raises:
       UserError: if the denoiser's answers along some heuristic plan are not finite.
@@ -148,9 +152,7 @@ def _best_heuristic(
     parameters = by_sampler[known[best].sampler.name]
     # Levels keep the least distance of the dtype that they are learned in.
     logsnr = np.asarray(known[best].schedule.logsnr, objectives.dtype)
-    return values, _Start(
-        best, parameters, np.asarray(pack(parameters, logsnr, None)), values[best]
-    )
+    return plans, _Start(best, parameters, np.asarray(pack(parameters, logsnr, None)), values[best])
 
 
 def _warm_starts(
@@ -176,14 +178,13 @@ def _plan_fields(
     levels, by = jax.tree.map(
         lambda x: np.asarray(x, np.float64), unpack(parameters, theta, ends)
     )  # fmt: skip
-    terms = terms_of(objectives.held_out, plan_of(parameters, theta, ends))
+    value, terms = judge(objectives.judging, plan_of(parameters, theta, ends))
     sampler = parameters.sampler
     return {
         "schedule": NoiseSchedule(levels), "corrections": by, "groups": parameters.groups,
         "sampler": sampler.name, "sampler_options": options_of(sampler),
         "custom_sampler": None if is_of_package(sampler) else sampler,
-        "value": found.held_out, "train_value": found.training, "history": found.history,
-        "terms": {name: float(x) for name, x in terms.items()},
+        "value": value, "train_value": found.training, "history": found.history, "terms": terms,
     }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """The objective of a plan: noise through a denoiser, and how far what comes out is from the target.
 
 One objective is minimised, on training noise; another, of held-out noise and a held-out prior,
-decides which plan is kept (:mod:`specjax.learning.objectives`).
+decides which plan is kept, and a third judges it (:mod:`specjax.learning.objectives`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ from specjax.gaussian.losses import Loss
 from specjax.gaussian.modes import Modes
 from specjax.gaussian.task import loss_of_plan
 from specjax.learning.energy_distance import biased_energy_distance
-from specjax.learning.terms import Weights, mean_squared_distance, weighted_logarithms
+from specjax.learning.terms import (
+    MEDIAN,
+    Weights,
+    mean_squared_distance,
+    median_squared_distance,
+    weighted_logarithms,
+)
 from specjax.noise.noise_spectrum import NoiseSpectrum, colored
 from specjax.sampling.denoisers import Denoiser
 from specjax.sampling.programs import program_of
@@ -71,6 +77,13 @@ class PlanObjective:
 
     def terms(self, plan: SamplerPlan) -> dict[str, jax.Array]:
         """Compute the terms [] of a plan by name, positive."""
+        return self._terms(plan)
+
+    def report(self, plan: SamplerPlan) -> dict[str, jax.Array]:
+        """Compute the terms [], and beside the teacher's mean the median over samples."""
+        return self._terms(plan, medians=True)
+
+    def _terms(self, plan: SamplerPlan, medians: bool = False) -> dict[str, jax.Array]:
         terms = {}
         names = dict(self.weights)
         if self.modes is not None and "transfer" in names:
@@ -79,6 +92,8 @@ class PlanObjective:
             samples = self.samples(plan)
             if self.target is not None and "teacher" in names:
                 terms["teacher"] = mean_squared_distance(samples, self.target)
+                if medians:
+                    terms[MEDIAN] = median_squared_distance(samples, self.target)
             if self.data is not None and self.data_spread is not None and "energy" in names:
                 terms["energy"] = biased_energy_distance(samples, self.data, self.data_spread)
         return terms
@@ -154,6 +169,13 @@ def terms_of(objective: PlanObjective, plan: SamplerPlan) -> dict[str, jax.Array
     """Compute the terms [] of a plan, compiled."""
     found: dict[str, jax.Array] = compiled(PlanObjective.terms, objective, plan)
     return found
+
+
+def judge(objective: PlanObjective, plan: SamplerPlan) -> tuple[float, dict[str, float]]:
+    """Compute the objective of a plan of known numbers, and what :meth:`report` says of it."""
+    found = compiled(PlanObjective.report, objective, plan)
+    value = float(weighted_logarithms(objective.weights, found))
+    return value, {name: float(x) for name, x in found.items()}
 
 
 def value_of_plan(objective: PlanObjective, plan: SamplerPlan) -> float:

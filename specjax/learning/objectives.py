@@ -1,4 +1,7 @@
-"""The two objectives of learning: on training noise, and on noise (and data) held out."""
+"""The objectives of learning: to learn on, to choose by, and to judge by.
+
+What was chosen by one noise is better on it than on any other, so a third one judges.
+"""
 
 from __future__ import annotations
 
@@ -28,20 +31,27 @@ if TYPE_CHECKING:
 TeacherProgress = Callable[[str], Callable[[int, int], None]]
 """Given what is solved, returns what is called with the teacher's steps (done, of all)."""
 
-TRAINING, HELD_OUT = "training noise", "held-out noise"
-_STREAMS = (TRAINING, HELD_OUT, f"other {TRAINING}", f"other {HELD_OUT}")
+TRAINING, HELD_OUT, JUDGING = "training noise", "held-out noise", "judging noise"
+_STREAMS = (
+    TRAINING, HELD_OUT, f"other {TRAINING}", f"other {HELD_OUT}", JUDGING, f"other {JUDGING}"
+)  # fmt: skip
 """What noise is drawn for; the number is part of its seed."""
 
 
 class Objectives(NamedTuple):
-    """The objective that a plan is learned on, and the held-out one that decides.
+    """The objective that a plan is learned on, the one that chooses, and the one that judges.
 
     Attributes:
-      training, held_out: the objectives. teacher: steps and accuracy of each teacher's solutions.
+      training: on training noise.
+      held_out: on other noise (and data), which decides which plan is kept.
+      judging: on noise that has had no part in either; the one held out where all is in closed
+        form. Data are those held out.
+      teacher: steps and accuracy of each teacher's solutions.
     """
 
     training: PlanObjective
     held_out: PlanObjective
+    judging: PlanObjective
     teacher: dict[str, Any]
 
     @property
@@ -62,7 +72,7 @@ class Objectives(NamedTuple):
 def objectives_of(
     prior: Prior, settings: LearnSettings, progress: TeacherProgress | None = None
 ) -> Objectives:
-    """Make both objectives, with the teacher's solutions where they are asked for.
+    """Make the objectives, with the teacher's solutions where they are asked for.
 
     Args:
       settings: those for this prior.
@@ -74,7 +84,10 @@ def objectives_of(
     modes, data = [_modes(one, settings) for one in (prior, aside)], _halves(settings, prior, aside)
     training = _objective(prior, modes[0], data[0], settings, TRAINING, about, progress)
     held_out = _objective(aside, modes[1], data[1], settings, HELD_OUT, about, progress)
-    return Objectives(training, held_out, about)
+    judging = held_out
+    if training.denoise is not None:
+        judging = _objective(aside, modes[1], data[1], settings, JUDGING, about, progress)
+    return Objectives(training, held_out, judging, about)
 
 
 def _modes(prior: Prior, settings: LearnSettings) -> Modes | None:

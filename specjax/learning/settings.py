@@ -54,7 +54,7 @@ class LearnOptions(TypedDict, total=False):
         spectrum by :func:`specjax.effective` has its own; another is refused.
       process: "vp" (the default) or "ve".
       alpha_bar_range: the two ends (noisy, clean).
-      n: noises learned on, and as many held out; 512, or 256 for a network.
+      n: noises learned on, as many to choose by and to judge by; 512, or 256 for a network.
       batch: noises in one call; all by default.
       mesh: of devices over which the noises are cut.
       optimizer: any optax transformation; BFGS by default.

@@ -23,6 +23,9 @@ TERMS = {
     "energy": "energy distance to data (to fine solutions of other noise, where none are given)",
 }
 
+MEDIAN = "median of teacher"
+"""What is reported beside the term "teacher", a mean that a few samples can carry."""
+
 TRANSFER_SHARE = 0.1
 """The weight of the transfer loss beside the distance to an exact denoiser's teacher. It costs
 nothing on such denoisers, and a plan learned on them alone does not carry over to a network: on the
@@ -71,3 +74,9 @@ def _positive(x: Array) -> jax.Array:
 def mean_squared_distance(a: jax.Array, b: Array) -> jax.Array:
     """Average over samples the squared distance, summed over a sample."""
     return ((a - b) ** 2).sum() / len(a)
+
+
+@jax.jit
+def median_squared_distance(a: jax.Array, b: Array) -> jax.Array:
+    """Return the median over samples of the squared distance, summed over a sample."""
+    return jnp.median(((a - b) ** 2).reshape(len(a), -1).sum(1))

@@ -12,6 +12,7 @@ from specjax.files import plain
 from specjax.fitting.learned import LearnedResult
 from specjax.learning import TERMS, Verdict
 from specjax.learning.heuristics import AMPLIFIED
+from specjax.learning.terms import MEDIAN
 from specjax.report.table import Column, Table, report_console
 from specjax.report.words import wrote
 
@@ -77,6 +78,7 @@ def _table(
     result: LearnedResult, verdicts: Sequence[Verdict], priors: Sequence[str], amplification: float
 ) -> Table:
     values = {(one.plan, one.on): geometric_mean(one.value, one.objective) for one in verdicts}
+    medians = {one.plan: one.median for one in verdicts if one.on == priors[-1]}
     rows = [
         [f"learned on {plan}" if plan in priors else plan, *(values.get((plan, x)) for x in priors)]
         for plan in dict.fromkeys(one.plan for one in verdicts)
@@ -87,11 +89,16 @@ def _table(
         rows.append([name, *[None] * (len(priors) - 1), geometric_mean(value, result.objective)])
     objectives = {one.on: _product(one.objective) for one in verdicts}
     columns = [Column(f"{prior}: {objectives[prior]}", "{:.5g}", "right") for prior in priors]
+    if any(median is not None for median in medians.values()):
+        columns.append(Column(MEDIAN, "{:.5g}", "right"))
+        for row in rows:
+            row.append(medians.get(str(row[0]).removeprefix("learned on ")))
+    outcome = _outcome(result, medians)
     return Table(
-        f"S = {result.steps}, on noise (and data) not learned on",
+        f"S = {result.steps}, on noise that neither learned nor chose",
         ["plan", *columns],
         rows,
-        [*_worse_ones(values, priors), *_warning(result, amplification), _outcome(result)],
+        [*_worse_ones(values, priors), *_warning(result, amplification), outcome],
     )
 
 
@@ -132,12 +139,14 @@ def _warning(result: LearnedResult, amplification: float) -> list[str]:
     ]
 
 
-def _outcome(result: LearnedResult) -> str:
+def _outcome(result: LearnedResult, medians: Mapping[str, float | None]) -> str:
     best = min(result.baselines, key=result.baselines.__getitem__)
     if result.kept != "learned":
         return f"no plan was better than {best}: the plan is that one"
     gain = geometric_mean(result.baselines[best] - result.value, result.objective)
+    own, other = medians.get(result.prior), medians.get(best)
+    of_median = f" ({other / own:.3g} times by the median sample)" if own and other else ""
     return (
-        f"{gain:.3g} times better than {best}, the best of {len(result.baselines)} heuristic "
-        f"plans; {result.seconds:.1f} s"
+        f"{gain:.3g} times better than {best}{of_median}, the best of {len(result.baselines)} "
+        f"heuristic plans; {result.seconds:.1f} s"
     )
