@@ -14,10 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import jax.numpy as jnp
-
 from specjax._core import checks
-from specjax._core.arrays import Array, concrete
+from specjax._core.arrays import Array, concrete, namespace
 from specjax._core.checks import UserError
 from specjax.gaussian.modes import Modes
 from specjax.gaussian.transfer import Transfer
@@ -60,28 +58,33 @@ def _log_excess(a: Array, b: Array) -> Array:
     Near b, with x = (a - b) / b and y = x / (2 + x), it sums the series of log1p x = 2 atanh y. Far
     from it, it uses logarithms, whose gradients do not square b.
     """
-    small = jnp.abs(a - b) < 0.1 * b
-    near_b = jnp.where(small, b, 1.0)
-    x = (jnp.where(small, a, 1.0) - near_b) / near_b
+    xp = namespace(a, b)
+    small = abs(a - b) < 0.1 * b
+    near_b = xp.where(small, b, 1.0)
+    x = (xp.where(small, a, 1.0) - near_b) / near_b
     y = x / (2 + x)
     series = sum(y ** (2 * n) / (2 * n + 3) for n in range(6))
-    far = jnp.log(jnp.where(small, 1.0, a)) - jnp.log(jnp.where(small, 1.0, b))
-    return jnp.where(small, x * y - 2 * y**3 * series, jnp.expm1(far) - far)
+    far = xp.log(xp.where(small, 1.0, a)) - xp.log(xp.where(small, 1.0, b))
+    return xp.where(small, x * y - 2 * y**3 * series, xp.expm1(far) - far)
 
 
 def _root(x: Array) -> Array:
-    positive = x > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
+    xp, positive = namespace(x), x > 0
+    return xp.where(positive, xp.sqrt(xp.where(positive, x, 1)), 0)
 
 
 def _ones(lam: Array) -> Array:
     return 0 * lam + 1
 
 
+def _zeros(lam: Array, m: Transfer) -> Array:
+    return 0 * lam
+
+
 W2 = Loss(
     "w2",
     spread=lambda lam, m: (_root(lam) - m.std) ** 2,
-    shift=lambda lam, m: jnp.ones_like(lam),
+    shift=lambda lam, m: _ones(lam),
     importance=lambda lam: lam,
     summary="squared 2-Wasserstein distance",
     in_data_units=True,
@@ -104,8 +107,8 @@ KL_REVERSE = Loss(
 )
 L1 = Loss(
     "l1",
-    spread=lambda lam, m: jnp.abs(lam - m.variance),
-    shift=lambda lam, m: jnp.zeros_like(lam),
+    spread=lambda lam, m: abs(lam - m.variance),
+    shift=_zeros,
     importance=lambda lam: 2 * lam,
     summary="sum of |lambda - V|",
     quadratic=False,
@@ -115,7 +118,7 @@ L1 = Loss(
 RELATIVE = Loss(
     "relative",
     spread=lambda lam, m: (1 - m.std / _root(lam)) ** 2,
-    shift=lambda lam, m: jnp.zeros_like(lam),
+    shift=_zeros,
     importance=_ones,
     summary="squared relative error of the standard deviation",
     needs_positive=True,
@@ -158,13 +161,13 @@ def check_finite(loss: Loss, eigenvalues: Array) -> None:
 
 def evaluate(loss: Loss, moments: Transfer, modes: Modes) -> Array:
     """Evaluate a loss [] of the transfer to K modes, in units of the data."""
-    lam = jnp.asarray(modes.eigenvalues)
-    spread = jnp.asarray(modes.weights) * loss.spread(lam, moments)
+    missed = moments.mean_error
+    missed = 1 - moments.mean_gain if missed is None else missed
     if moments.drift is None:
-        gap = jnp.asarray(modes.mean_power) * (1 - moments.mean_gain) ** 2
+        gap = modes.mean_power * missed**2
     else:
-        error = (1 - moments.mean_gain) * jnp.asarray(modes.mean) - moments.drift
-        gap = jnp.asarray(modes.mean_weights) * error**2
+        gap = modes.mean_weights * (missed * modes.mean - moments.drift) ** 2
     if moments.error is not None:
-        gap = gap + jnp.asarray(modes.weights) * moments.error
-    return (spread + gap * loss.shift(lam, moments)).sum()
+        gap = gap + modes.weights * moments.error
+    lam = modes.eigenvalues
+    return (modes.weights * loss.spread(lam, moments) + gap * loss.shift(lam, moments)).sum()

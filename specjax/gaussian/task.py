@@ -15,17 +15,17 @@ import jax
 import numpy as np
 
 from specjax._core import checks
-from specjax._core.arrays import Array, follows_the_rule
+from specjax._core.arrays import Array, follows_the_rule, namespace
 from specjax._core.checks import UserError
 from specjax.gaussian.losses import LOSSES, Loss, check_finite, evaluate, loss_of
 from specjax.gaussian.modes import Modes, modes_of
 from specjax.gaussian.probe import Probe
-from specjax.gaussian.transfer import transfer_modes
+from specjax.gaussian.transfer import Transfer, transfer_modes
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.noise.whitening import effective
 from specjax.sampling.samplers import options_of, plan, sampler_of
-from specjax.sampling.scaled import SamplerLike, plan_of_levels
-from specjax.sampling.step import SamplerPlan, pad_to_share
+from specjax.sampling.scaled import SamplerLike, scaled_plan
+from specjax.sampling.step import SamplerPlan
 from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr, check_process
 from specjax.spectra.response import Measured
 from specjax.spectra.spectrum import Spectrum
@@ -72,13 +72,11 @@ class Objective(NamedTuple):
 
     def value(self, modes: Modes, schedule: NoiseSchedule) -> Array:
         """Compute the loss [] of a schedule; traceable in the schedule and the modes."""
-        return loss_of_plan(self.plan(schedule), modes, self.loss)
+        return self.of_levels(modes, schedule.logsnr, 0)
 
     def of_levels(self, modes: Modes, logsnr: Array, idle: Array | int) -> Array:
         """Compute the loss [] of levels whose first ``idle`` steps do nothing."""
-        return loss_of_plan(
-            plan_of_levels(self.sampler, logsnr, self.process, idle), modes, self.loss
-        )
+        return loss_of_plan(scaled_plan(self.sampler, logsnr, self.process, idle), modes, self.loss)
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,14 +210,23 @@ class GaussianTask:
 
 
 def loss_of_plan(plan: SamplerPlan, modes: Modes, loss: Loss) -> Array:
-    """Compute the loss [] of a plan on modes."""
-    return _loss_of_plan(pad_to_share(plan), modes, loss)
+    """Compute the loss [] of a plan on modes, at once on the host or compiled."""
+    if namespace(*jax.tree.leaves((plan, modes))) is np:
+        return _on_host(loss, transfer_modes(plan, modes), modes)
+    return _compiled_loss(plan, modes, loss)
 
 
-@follows_the_rule
 @functools.partial(jax.jit, static_argnames="loss")
-def _loss_of_plan(plan: SamplerPlan, modes: Modes, loss: Loss) -> Array:
+def _compiled_loss(plan: SamplerPlan, modes: Modes, loss: Loss) -> Array:
     return evaluate(loss, transfer_modes(plan, modes), modes)
+
+
+def _on_host(loss: Loss, moments: Transfer, modes: Modes) -> Array:
+    """Evaluate a loss in NumPy; one that is written in JAX takes and returns NumPy's arrays."""
+    if loss.name in LOSSES and LOSSES[loss.name] is loss:
+        with np.errstate(all="ignore"):
+            return evaluate(loss, moments, modes)
+    return follows_the_rule(evaluate)(loss, moments, modes)
 
 
 def loss(
