@@ -23,6 +23,7 @@ import numpy as np
 from specjax._core.checks import UserError
 
 Array = jax.Array | np.ndarray
+S = TypeVar("S")
 T = TypeVar("T", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -91,6 +92,15 @@ def value(
 def namespace(*arrays: Any) -> ModuleType:
     """Return ``jax.numpy`` if any of the arrays is JAX's, else ``numpy``."""
     return jnp if any(isinstance(x, jax.Array) for x in arrays) else np
+
+
+def repeated(xp: ModuleType, times: int, step: Callable[[int, S], S], start: S) -> S:
+    """Apply ``step(i, x)`` so many times: as a loop of Python in NumPy, a compiled one in JAX."""
+    if xp is jnp:
+        return jax.lax.fori_loop(0, times, step, start)
+    for i in range(times):
+        start = step(i, start)
+    return start
 
 
 def as_float_array(x: Any) -> Array:

@@ -11,8 +11,11 @@ a name; to add one to the package, add it to LOSSES.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import jax
+import jax.numpy as jnp
 
 from specjax._core import checks
 from specjax._core.arrays import Array, concrete, namespace
@@ -63,7 +66,9 @@ def _log_excess(a: Array, b: Array) -> Array:
     near_b = xp.where(small, b, 1.0)
     x = (xp.where(small, a, 1.0) - near_b) / near_b
     y = x / (2 + x)
-    series = sum(y ** (2 * n) / (2 * n + 3) for n in range(6))
+    series = 0 * y
+    for n in reversed(range(6)):
+        series = series * y**2 + 1 / (2 * n + 3)
     far = xp.log(xp.where(small, 1.0, a)) - xp.log(xp.where(small, 1.0, b))
     return xp.where(small, x * y - 2 * y**3 * series, xp.expm1(far) - far)
 
@@ -161,6 +166,32 @@ def check_finite(loss: Loss, eigenvalues: Array) -> None:
 
 def evaluate(loss: Loss, moments: Transfer, modes: Modes) -> Array:
     """Evaluate a loss [] of the transfer to K modes, in units of the data."""
+    return _by_direction(loss, modes.eigenvalues, moments, modes).sum()
+
+
+def evaluate_one_of(
+    losses: Sequence[Loss], which: Array, moments: Transfer, modes: Modes
+) -> jax.Array:
+    """Evaluate one of several losses [], of which it is not known which one; traceable.
+
+    One program so serves all of them. Those that are not asked for see a unit variance, where they
+    and their gradients are finite.
+    """
+    value = jnp.zeros_like(modes.eigenvalues)
+    for k, loss in enumerate(losses):
+        asked = which == k
+
+        def seen(x: Array, asked: Array = asked) -> jax.Array:
+            return jnp.where(asked, x, 1.0)
+
+        alike = replace(moments, std=seen(moments.std), variance=seen(moments.variance))
+        found = _by_direction(loss, seen(modes.eigenvalues), alike, modes)
+        value = value + jnp.where(asked, found, 0.0)
+    return value.sum()
+
+
+def _by_direction(loss: Loss, lam: Array, moments: Transfer, modes: Modes) -> Array:
+    """Compute what each direction adds to a loss [K]; ``lam`` is its eigenvalue."""
     missed = moments.mean_error
     missed = 1 - moments.mean_gain if missed is None else missed
     if moments.drift is None:
@@ -169,5 +200,4 @@ def evaluate(loss: Loss, moments: Transfer, modes: Modes) -> Array:
         gap = modes.mean_weights * (missed * modes.mean - moments.drift) ** 2
     if moments.error is not None:
         gap = gap + modes.weights * moments.error
-    lam = modes.eigenvalues
-    return (modes.weights * loss.spread(lam, moments) + gap * loss.shift(lam, moments)).sum()
+    return modes.weights * loss.spread(lam, moments) + gap * loss.shift(lam, moments)
