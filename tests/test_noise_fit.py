@@ -126,16 +126,18 @@ def test_it_is_never_worse_than_isotropic_noise():
 def test_frequencies_are_put_together_without_loss():
     # 20 x 20 x 3 eigenvalues of 55 radial frequencies; within one they spread by a factor of 2.
     spectrum = power_law(-2.0, size=20, channels=3, spread=0.5)
-    joint = joint_inputs(spectrum, "fourier", np.asarray(alpha_bar_to_logsnr(ENDS)), 0)
+    joint = joint_inputs(spectrum, "fourier", np.asarray(alpha_bar_to_logsnr(ENDS)), 13, 0)
     assert joint.nodes.dimension < spectrum.dimension / 3
     family, parameters, learned = FORMS["exponent"]
     form = noise_parameters(family, learned, parameters)
     for loss in ("w2", "kl"):
         chosen = GaussianTask.resolve(spectrum, loss=loss).objective
         phi = form.pack(parameters)
+        shape = FitShape.of(chosen, 3, ends_clean=True)._replace(noise=form)
+        joint = joint._replace(loss=np.asarray(shape.losses.index(chosen.loss)))
         with jax.enable_x64(True):
-            levels = np.asarray(theta_of(jax.numpy.asarray(LEVELS), ends_clean=True))
-            function = jax.jit(joint_loss(FitShape(chosen, 3, True, form), joint))
+            levels = np.pad(theta_of(np.asarray(LEVELS), ends_clean=True), (13, 0))
+            function = jax.jit(joint_loss(shape, joint))
             value = float(function(np.concatenate([levels, phi])))
         assert value == pytest.approx(
             directly(spectrum, chosen, form, phi, LEVELS, "fourier"), abs=1e-5

@@ -133,7 +133,7 @@ class State(NamedTuple):
     @property
     def slope(self) -> jax.Array:
         """The largest entry of the gradient."""
-        return jnp.abs(self.gradient).max(axis=-1, initial=0.0)
+        return abs(self.gradient).max(axis=-1, initial=0.0)
 
 
 def _begin(function: Function, theta: Array, scale: Array, history: int) -> State:
