@@ -140,9 +140,9 @@ def simple_levels(closed: np.ndarray, ends: np.ndarray) -> np.ndarray:
     steps = len(closed) - 1
     time = np.arange(steps + 1) / steps
     last = -2 if np.isinf(ends[1]) and steps > 1 else -1
-    uniform = ends[0] + time * (closed[last] - ends[0]) / time[last]
     far, near = np.arctan(np.exp(-ends / 2))
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):  # at a clean end, which is known
+        uniform = ends[0] + time * (closed[last] - ends[0]) / time[last]
         cosine = -2 * np.log(np.tan(far + time * (near - far)))
     levels = np.stack([closed, uniform, cosine])
     levels[:, -1] = ends[1]

@@ -270,11 +270,21 @@ class Solver:
 
     def prepare(self) -> None:
         """Compile all programs, by running them on nothing."""
-        lanes, states, _ = self._free_lanes()
-        self._descend(lanes, states)
         some = np.zeros(0, np.int64)
-        self._values(some, some, some, np.zeros((0, self.shape.steps + 1)))
-        self._closed_form(FitIndices(*(some,) * 5))
+        while True:
+            try:
+                self._descend(*self._free_lanes()[:2])
+                self._values(some, some, some, np.zeros((0, self.shape.steps + 1)))
+                self._closed_form(FitIndices(*(some,) * 5))
+                return
+            except jax.errors.JaxRuntimeError as error:
+                self._halve(error)
+
+    def _halve(self, error: jax.errors.JaxRuntimeError) -> None:
+        """Take half the lanes after an error for want of memory; others are raised again."""
+        if "RESOURCE_EXHAUSTED" not in str(error) or self.size == self.mesh.size:
+            raise error
+        self.size = max(self.size // 2, self.mesh.size)
 
     def solve(self) -> Iterator[tuple[np.ndarray, FitOutputs, np.ndarray]]:
         """Yield the numbers of finished fits, their outputs on the host, and their seconds.
@@ -298,9 +308,7 @@ class Solver:
                 started = time.perf_counter()
                 states, found = self._descend(lanes, states)
             except jax.errors.JaxRuntimeError as error:
-                if "RESOURCE_EXHAUSTED" not in str(error) or self.size == self.mesh.size:
-                    raise
-                self.size = max(self.size // 2, self.mesh.size)
+                self._halve(error)
                 for lane in np.flatnonzero(task >= 0):  # they begin again
                     idle = self._idle(task[lane])
                     waiting.append((int(task[lane]), lanes.theta[lane, idle:].copy()))
