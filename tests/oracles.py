@@ -1,16 +1,41 @@
-"""Independent NumPy float64 oracles: each sampler as its paper or code base writes it.
+"""Independent NumPy oracles: each sampler as its paper or code base writes it.
 
 Nothing here comes from specjax. Levels are log signal-to-noise ratios, noisy to clean; a sampler
 runs in the process that its source uses, ``denoise(x, alpha, sigma)`` estimates the clean data and
 ``noise(k)`` is the unit noise of step k.
+
+Numbers are float64, or Python's ``Decimal`` in arrays of objects (:func:`exactly`): the same lines
+then give as many digits as the context has.
 """
 
+import decimal
 import math
+from decimal import Decimal
 from typing import NamedTuple
 
 import numpy as np
-from scipy.integrate import quad
-from scipy.special import expit
+from scipy import special
+
+
+def _function(of_floats, of_decimals):
+    elementwise = np.frompyfunc(of_decimals, 1, 1)
+
+    def function(x):
+        exact = isinstance(x, Decimal) or (isinstance(x, np.ndarray) and x.dtype.hasobject)
+        return elementwise(x) if exact else of_floats(x)
+
+    return function
+
+
+exp, sqrt = _function(np.exp, Decimal.exp), _function(np.sqrt, Decimal.sqrt)
+log, expm1 = _function(np.log, Decimal.ln), _function(np.expm1, lambda x: x.exp() - 1)
+expit = _function(special.expit, lambda x: 1 / (1 + (-x).exp()))
+exactly = np.frompyfunc(Decimal, 1, 1)
+
+
+def digits(n):
+    """A context of n digits whose exponents have no end."""
+    return decimal.localcontext(prec=n, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
 
 
 def eta_family(denoise, x, logsnr, noise, eta):
@@ -18,10 +43,10 @@ def eta_family(denoise, x, logsnr, noise, eta):
     for k in range(len(logsnr) - 1):
         A, B = expit(logsnr[k]), expit(logsnr[k + 1])
         rest_A, rest_B = expit(-logsnr[k]), expit(-logsnr[k + 1])
-        c = eta * math.sqrt(rest_B / rest_A) * math.sqrt((rest_A - rest_B) / B)
-        a = math.sqrt((rest_B - c**2) / rest_A)
-        b = math.sqrt(B) - math.sqrt(A) * a
-        x = a * x + b * denoise(x, math.sqrt(A), math.sqrt(rest_A)) + c * noise(k)
+        c = eta * sqrt(rest_B / rest_A) * sqrt((rest_A - rest_B) / B)
+        a = sqrt((rest_B - c**2) / rest_A)
+        b = sqrt(B) - sqrt(A) * a
+        x = a * x + b * denoise(x, sqrt(A), sqrt(rest_A)) + c * noise(k)
     return x
 
 
@@ -31,44 +56,44 @@ def ddpm(denoise, x, logsnr, noise, variance):
         A, B = expit(logsnr[k]), expit(logsnr[k + 1])
         rest_A, rest_B = expit(-logsnr[k]), expit(-logsnr[k + 1])
         beta = (rest_A - rest_B) / B
-        eps = (x - math.sqrt(A) * denoise(x, math.sqrt(A), math.sqrt(rest_A))) / math.sqrt(rest_A)
-        x = (x - beta / math.sqrt(rest_A) * eps) / math.sqrt(A / B)
+        eps = (x - sqrt(A) * denoise(x, sqrt(A), sqrt(rest_A))) / sqrt(rest_A)
+        x = (x - beta / sqrt(rest_A) * eps) / sqrt(A / B)
         if rest_B > 0:  # "z = 0 at t = 1"
-            x = x + math.sqrt(beta if variance == "beta" else rest_B / rest_A * beta) * noise(k)
+            x = x + sqrt(beta if variance == "beta" else rest_B / rest_A * beta) * noise(k)
     return x
 
 
 def ddpm_ve(denoise, x, logsnr, noise, variance):
     # 2011.13456: eq. 46 (the forward kernel's variance), eq. 47 (ancestral), with the score.
-    sigmas = np.exp(-logsnr / 2)
+    sigmas = exp(-logsnr / 2)
     for k in range(len(sigmas) - 1):
         now, after = sigmas[k] ** 2, sigmas[k + 1] ** 2
-        x = x + (now - after) * (denoise(x, 1.0, sigmas[k]) - x) / now
+        x = x + (now - after) * (denoise(x, 1, sigmas[k]) - x) / now
         if after > 0:
-            x = x + math.sqrt((now - after) * (1 if variance == "beta" else after / now)) * noise(k)
+            x = x + sqrt((now - after) * (1 if variance == "beta" else after / now)) * noise(k)
     return x
 
 
 def euler_ancestral(denoise, x, logsnr, noise, eta):
     # k-diffusion, sample_euler_ancestral and get_ancestral_step.
-    sigmas = np.exp(-logsnr / 2)
+    sigmas = exp(-logsnr / 2)
     for k in range(len(sigmas) - 1):
         now, after = sigmas[k], sigmas[k + 1]
-        up = min(after, eta * math.sqrt(after**2 * (now**2 - after**2) / now**2))
-        down = math.sqrt(after**2 - up**2)
-        slope = (x - denoise(x, 1.0, now)) / now
+        up = min(after, eta * sqrt(after**2 * (now**2 - after**2) / now**2))
+        down = sqrt(after**2 - up**2)
+        slope = (x - denoise(x, 1, now)) / now
         x = x + slope * (down - now) + up * noise(k)
     return x
 
 
 def heun(denoise, x, logsnr, noise):
     # EDM, 2206.00364, algorithm 1 with sigma(t) = t, s(t) = 1.
-    t = np.exp(-logsnr / 2)
+    t = exp(-logsnr / 2)
     for k in range(len(t) - 1):
-        slope = (x - denoise(x, 1.0, t[k])) / t[k]
+        slope = (x - denoise(x, 1, t[k])) / t[k]
         euler = x + (t[k + 1] - t[k]) * slope
         if t[k + 1] > 0:
-            corrected = (euler - denoise(euler, 1.0, t[k + 1])) / t[k + 1]
+            corrected = (euler - denoise(euler, 1, t[k + 1])) / t[k + 1]
             x = x + (t[k + 1] - t[k]) * (slope + corrected) / 2
         else:
             x = euler
@@ -77,58 +102,57 @@ def heun(denoise, x, logsnr, noise):
 
 def dpmpp_2m(denoise, x, logsnr, noise):
     # 2211.01095, algorithm 2, in VP; first order in the step to sigma = 0, as every pipeline does.
-    alpha, sigma, lam = np.sqrt(expit(logsnr)), np.sqrt(expit(-logsnr)), logsnr / 2
+    alpha, sigma, lam = sqrt(expit(logsnr)), sqrt(expit(-logsnr)), logsnr / 2
     past = None
     for k in range(len(lam) - 1):
         h = lam[k + 1] - lam[k]
         estimate = denoise(x, alpha[k], sigma[k])
         D = estimate
-        if past is not None and np.isfinite(h):
+        if past is not None and sigma[k + 1] > 0:
             r = (lam[k] - lam[k - 1]) / h
             D = (1 + 1 / (2 * r)) * estimate - 1 / (2 * r) * past
-        x = sigma[k + 1] / sigma[k] * x - alpha[k + 1] * math.expm1(-h) * D
+        x = sigma[k + 1] / sigma[k] * x - alpha[k + 1] * expm1(-h) * D
         past = estimate
     return x
 
 
 def dpmpp_2m_sde(denoise, x, logsnr, noise, eta):
     # k-diffusion, sample_dpmpp_2m_sde with solver_type="midpoint".
-    sigmas = np.exp(-logsnr / 2)
+    sigmas = exp(-logsnr / 2)
     past = h_past = None
     for k in range(len(sigmas) - 1):
-        estimate = denoise(x, 1.0, sigmas[k])
+        estimate = denoise(x, 1, sigmas[k])
         if sigmas[k + 1] == 0:
             x = estimate
         else:
-            h = math.log(sigmas[k]) - math.log(sigmas[k + 1])
-            x = sigmas[k + 1] / sigmas[k] * math.exp(-eta * h) * x
-            x = x - math.expm1(-h - eta * h) * estimate
+            h = log(sigmas[k]) - log(sigmas[k + 1])
+            x = sigmas[k + 1] / sigmas[k] * exp(-eta * h) * x
+            x = x - expm1(-h - eta * h) * estimate
             if past is not None:
                 r = h_past / h
-                x = x - 0.5 * math.expm1(-h - eta * h) / r * (estimate - past)
-            x = x + noise(k) * sigmas[k + 1] * math.sqrt(-math.expm1(-2 * eta * h))
+                x = x - expm1(-h - eta * h) / (2 * r) * (estimate - past)
+            x = x + noise(k) * sigmas[k + 1] * sqrt(-expm1(-2 * eta * h))
             h_past = h
         past = estimate
     return x
 
 
 def lms(denoise, x, logsnr, noise, order):
-    # k-diffusion, sample_lms and linear_multistep_coeff; a step to sigma = 0 takes the estimate.
-    t = np.exp(-logsnr / 2)
+    # k-diffusion, sample_lms and linear_multistep_coeff, whose integral is exact here: over the
+    # step, u in [0, 1], the polynomial is a product of factors (u + gap_k) / (gap_k - gap_j).
+    t = exp(-logsnr / 2)
     slopes = []
     for i in range(len(t) - 1):
-        estimate = denoise(x, 1.0, t[i])
-        slopes = [(x - estimate) / t[i], *slopes][:order]
-        if t[i + 1] == 0:
-            return estimate
-
-        def lagrange(tau, j, i=i, slopes=slopes):
-            others = (k for k in range(len(slopes)) if k != j)
-            return math.prod((tau - t[i - k]) / (t[i - j] - t[i - k]) for k in others)
-
+        slopes = [(x - denoise(x, 1, t[i])) / t[i], *slopes][:order]
+        step = t[i + 1] - t[i]
         for j, slope in enumerate(slopes):
-            weight, _ = quad(lagrange, t[i], t[i + 1], args=(j,), epsabs=0, epsrel=1e-13)
-            x = x + weight * slope
+            polynomial = [step**0]  # coefficients of 1, u, u^2, ...
+            for k in set(range(len(slopes))) - {j}:
+                gap = (t[i] - t[i - k]) / step
+                longer = [gap * c for c in polynomial] + [0]
+                polynomial = [a + b for a, b in zip(longer, [0, *polynomial], strict=True)]
+                polynomial = [c * step / (t[i - j] - t[i - k]) for c in polynomial]
+            x = x + step * sum(c / (n + 1) for n, c in enumerate(polynomial)) * slope
     return x
 
 
@@ -164,8 +188,8 @@ def gaussian_denoiser(eigenvalues, mean):
 
 def scales(logsnr, process):
     if process == "vp":
-        return np.sqrt(expit(logsnr)), np.sqrt(expit(-logsnr))
-    return np.ones_like(logsnr), np.exp(-logsnr / 2)
+        return sqrt(expit(logsnr)), sqrt(expit(-logsnr))
+    return logsnr**0, exp(-logsnr / 2)
 
 
 def responses(name, logsnr, eigenvalues, process, **options):
@@ -179,10 +203,12 @@ def responses(name, logsnr, eigenvalues, process, **options):
     native = process if process in sources else next(iter(sources))
     alpha, sigma = scales(logsnr, process)
     native_alpha, _ = scales(logsnr, native)
-    start = 1.0 if process == "vp" else sigma[0]
+    start = 1 if process == "vp" else sigma[0]
 
-    unit = np.eye(steps + 2)[:, :, None]  # [which unit, row, 1]
-    x = unit[0] * start / alpha[0] * native_alpha[0] * np.ones_like(eigenvalues)
+    unit = np.eye(steps + 2, dtype=int)[:, :, None] * eigenvalues**0  # [which unit, row, d]
+    x = unit[0] * start / alpha[0] * native_alpha[0]
+    if eigenvalues.dtype == object:
+        options = {k: Decimal(v) if isinstance(v, float) else v for k, v in options.items()}
     denoise = gaussian_denoiser(eigenvalues, unit[1])
     with np.errstate(divide="ignore"):
         out = sources[native](denoise, x, logsnr, lambda k: unit[2 + k], **options)
@@ -192,15 +218,15 @@ def responses(name, logsnr, eigenvalues, process, **options):
 
 def ddim_gain(logsnr, eigenvalues):
     """DDIM's D1 in VP: a product of cosines of the differences of phi = arctan(s / sqrt(lam))."""
-    s = np.exp(-logsnr / 2)
-    phi = np.arctan(s[:, None] / np.sqrt(eigenvalues))
-    scale = math.sqrt(expit(logsnr[-1]) / expit(logsnr[0]))
+    s = exp(-logsnr / 2)
+    phi = np.arctan(s[:, None] / sqrt(eigenvalues))
+    scale = sqrt(expit(logsnr[-1]) / expit(logsnr[0]))
     return scale * np.cos(phi[0]) / np.cos(phi[-1]) * np.cos(phi[:-1] - phi[1:]).prod(0)
 
 
 def ddpm_variance(logsnr, eigenvalues):
     """DDPM's V in VP with the posterior variance; s_0 is the clean end."""
-    s = np.exp(-logsnr[::-1] / 2)
+    s = exp(-logsnr[::-1] / 2)
     now, below = s[1:, None] ** 2, s[:-1, None] ** 2
     clean, noisy = expit(logsnr[-1]), expit(logsnr[0])
     steps = below * (now - below) / now / (eigenvalues + below) ** 2
@@ -211,11 +237,11 @@ def ddpm_variance(logsnr, eigenvalues):
 def gaussian_flow_gain(noisy, clean, eigenvalues):
     """D1 in VP of the exact probability flow: std in x / alpha is sqrt(lam + s^2)."""
     ratio = (eigenvalues + math.exp(-clean)) / (eigenvalues + math.exp(-noisy))
-    return np.sqrt(expit(clean) / expit(noisy) * ratio)
+    return sqrt(expit(clean) / expit(noisy) * ratio)
 
 
 def tan_levels(eigenvalue, noisy, clean, steps):
     """DDIM's optimum for one eigenvalue: s = sqrt(lam) tan of equally spaced angles."""
-    ends = np.arctan(np.exp(-np.array([noisy, clean]) / 2) / math.sqrt(eigenvalue))
+    ends = np.arctan(exp(-np.array([noisy, clean]) / 2) / sqrt(eigenvalue))
     with np.errstate(divide="ignore"):
-        return -2 * np.log(math.sqrt(eigenvalue) * np.tan(np.linspace(*ends, steps + 1)))
+        return -2 * np.log(sqrt(eigenvalue) * np.tan(np.linspace(*ends, steps + 1)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -29,43 +30,115 @@ def one_of(name: str, given: Any, allowed: Iterable[str]) -> str:
     raise UserError(f"{name} = {given!r} is unknown: choose from {', '.join(names)}{hint}")
 
 
-def whole_number(name: str, given: Any, least: int = 1) -> int:
-    """Return the given number as an int of at least ``least``."""
-    if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < least:
-        raise UserError(f"{name} = {given!r}: give a whole number of at least {least}")
+LEAST_SCALE, MOST_SCALE = 1e-150, 1e150
+"""The smallest and the largest scale: their squares are floats."""
+MOST_SAMPLE = MOST_SCALE**0.5
+"""The largest number of a sample, whose square is a variance."""
+MOST_LOGSNR = 690.0
+"""The largest logsnr, up or down: sigma and alpha_bar are scales."""
+
+MOST = {
+    "attention": 2**14,
+    "bands": 10_000,
+    "blocks": 64,
+    "components": 10_000,
+    "degree": 8,
+    "devices": 1024,
+    "features": 2**16,
+    "head": 2**14,
+    "levels": 1000,
+    "max_iterations": 10**6,
+    "most_steps": 1000,
+    "multipliers": 64,
+    "order": 12,
+    "power_iterations": 1000,
+    "processes": 2**20,
+    "projections": 10**6,
+    "rate": 10**6,
+    "replicates": 10**5,
+    "restarts": 1024,
+    "sample_count": 10**6,
+    "sample_steps": 10_000,
+    "seed": 2**32 - 1,
+    "seeds": 1000,
+    "size": 2**14,
+    "splits": 1000,
+    "steps": 10_000,
+    "subsets": 10**6,
+    "wavelet_scales": 32,
+    "width": 2**14,
+}
+"""The largest counts and sizes, by the name under which they are given; see MOST_OF_OTHERS."""
+MOST_OF_OTHERS = 10**9
+"""The largest of all other counts: what can be counted in arrays of 32 bits."""
+
+
+def whole_number(name: str, given: Any, least: int = 1, most: int | None = None) -> int:
+    """Return the given number as an int of at least ``least``, and at most what MOST says."""
+    most = MOST.get(name, MOST_OF_OTHERS) if most is None else most
+    whole = isinstance(given, int | np.integer) and not isinstance(given, bool)
+    if not whole or not least <= given <= most:
+        raise UserError(f"{name} = {_short(given)}: give a whole number from {least} to {most:,}")
     return int(given)
 
 
 def seed(given: Any, name: str = "seed") -> int:
     """Return the given number if random keys can be made of it."""
-    if whole_number(name, given, 0) >= 2**32:
-        raise UserError(f"{name} = {given}: give a whole number below 2**32")
-    return int(given)
+    return whole_number(name, given, 0, MOST["seed"])
 
 
-def _is_number(given: Any) -> bool:
-    return isinstance(given, int | float | np.number) and not isinstance(given, bool)
+def machine_memory() -> int:
+    """Return the bytes of the machine's memory; 16 GB where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return 16 * 2**30
+
+
+def fits_in_memory(name: str, given: Any, nbytes: float) -> None:
+    """Refuse a size whose arrays would not fit into the machine's memory."""
+    memory = machine_memory()
+    if nbytes > memory:
+        raise UserError(
+            f"{name} = {_short(given)} needs {nbytes / 2**30:,.3g} GB, and this machine has "
+            f"{memory / 2**30:.3g} GB: give less"
+        )
+
+
+def _short(given: Any) -> str:
+    """Write a value; of a whole number that no line could hold only its size."""
+    if isinstance(given, int) and abs(given) > 10**40:
+        return f"{'-' if given < 0 else ''}10**{math.log10(abs(given)):.0f}"
+    return repr(given)
+
+
+def _as_float(given: Any) -> float:
+    """Return a number as a float, NaN for what is none."""
+    if isinstance(given, bool) or not isinstance(given, int | float | np.number):
+        return math.nan
+    try:
+        return float(given)
+    except OverflowError:  # an int of hundreds of digits
+        return math.inf if given > 0 else -math.inf
 
 
 def number(name: str, given: Any, low: float, high: float, say: str) -> float:
     """Return the given number as a float from ``low`` to ``high``; ``say`` is what to give."""
-    if not (_is_number(given) and low <= given <= high):
-        raise UserError(f"{name} = {given!r}: give {say}")
-    return float(given)
+    found = _as_float(given)
+    if not low <= found <= high:
+        raise UserError(f"{name} = {_short(given)}: give {say}")
+    return found
 
 
 def positive(name: str, given: Any) -> float:
-    """Return the given number as a float above zero."""
-    if not (_is_number(given) and 0 < given < math.inf):
-        raise UserError(f"{name} = {given!r}: give a finite number above 0")
-    return float(given)
+    """Return the given number as a float above zero, whose square is a float above zero."""
+    say = f"a number above 0, from {LEAST_SCALE:g} to {MOST_SCALE:g}"
+    return number(name, given, LEAST_SCALE, MOST_SCALE, say)
 
 
 def not_negative(name: str, given: Any) -> float:
-    """Return the given number as a float of at least zero."""
-    if not (_is_number(given) and 0 <= given < math.inf):
-        raise UserError(f"{name} = {given!r}: give a finite number of at least 0")
-    return float(given)
+    """Return the given number as a float of at least zero, whose square is a float."""
+    return number(name, given, 0, MOST_SCALE, f"a number from 0 to {MOST_SCALE:g}")
 
 
 def alpha_bar_range(given: Any) -> tuple[float, float]:
@@ -74,10 +147,10 @@ def alpha_bar_range(given: Any) -> tuple[float, float]:
         noisy, clean = (float(end) for end in given)
     except (TypeError, ValueError):
         noisy = clean = math.nan
-    if not 0 < noisy < clean <= 1:
+    if not LEAST_SCALE <= noisy < clean <= 1:
         raise UserError(
-            f"alpha_bar_range = {given!r}: give (noisy, clean) with 0 < noisy < clean <= 1, "
-            f"such as {DEFAULT_ALPHA_BAR_RANGE}"
+            f"alpha_bar_range = {given!r}: give (noisy, clean) with {LEAST_SCALE:g} <= noisy < "
+            f"clean <= 1, such as {DEFAULT_ALPHA_BAR_RANGE}"
         )
     return noisy, clean
 

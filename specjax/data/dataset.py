@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.data.labels import encode_labels
 from specjax.data.options import Options, shard_slice
@@ -145,10 +145,7 @@ class Dataset:
 
 def _check_memory(shape: Sequence[int]) -> None:
     """Refuse, before anything is read, a covariance that the machine cannot hold."""
-    if not hasattr(os, "sysconf"):
-        return
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    d = math.prod(shape)
+    d, memory = math.prod(shape), checks.machine_memory()
     needed = _DENSE_MATRICES * 8 * d**2
     if needed > memory:
         raise UserError(

@@ -52,7 +52,8 @@ class TrainOptions:
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Raise a UserError for values that are not allowed with samples of a shape."""
-        for name in ("features", "width", "steps", "batch"):
+        checks.whole_number("steps", self.steps, most=checks.MOST_OF_OTHERS)
+        for name in ("features", "width", "batch"):
             checks.whole_number(name, getattr(self, name))
         checks.positive("learning_rate", self.learning_rate)
         checks.not_negative("weight_decay", self.weight_decay)

@@ -119,6 +119,7 @@ def fit(
         small = resolved.modes if few is None else resolved.modes.quadrature(few)
     most = checks.whole_number("max_iterations", max_iterations)
     restarts, seed = restarts_for(resolved.modes, restarts), checks.seed(seed)
+    checks.fits_in_memory("steps", steps, 3 * 8 * restarts * steps**2)  # BFGS's matrices
     if tolerance is not None:
         checks.positive("tolerance", tolerance)
     objective, ends = resolved.objective, resolved.logsnr_range

@@ -83,6 +83,8 @@ def learn_with(
     """Learn with resolved settings, see :func:`learn`."""
     began = time.perf_counter()
     by_sampler = settings.parameters(checks.whole_number("steps", steps))
+    numbers = max(one.learned.size for one in by_sampler.values())
+    checks.fits_in_memory("steps", steps, 3 * 8 * numbers**2)  # BFGS's matrices
     starts = [start] if isinstance(start, LearnedResult) else list(start)
     for one in starts:
         if not isinstance(one, LearnedResult):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from jax.sharding import Mesh
 
 _NOISES, _NOISES_OF_NETWORK = 512, 256
+_ARRAYS = 4  # noises and the teacher's solutions, to learn on and held out
 
 
 class LearnOptions(TypedDict, total=False):
@@ -190,6 +192,7 @@ class LearnSettings:
                 f"{self.batch or n} noises at once do not divide over {ways} devices: give n, or a "
                 f"batch, that is a multiple of {ways}"
             )
+        checks.fits_in_memory("n", n, _ARRAYS * 8 * n * math.prod(prior.shape))
         return replace(self, objective=objective, n=n)
 
     def below(self) -> LearnSettings:

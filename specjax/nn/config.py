@@ -153,7 +153,8 @@ class OptimiserConfig:
 
     def check(self) -> None:
         """Refuse values that are not allowed (``UserError``)."""
-        for name in ("steps", "batch", "accumulate"):
+        checks.whole_number("steps", self.steps, most=checks.MOST_OF_OTHERS)
+        for name in ("batch", "accumulate"):
             checks.whole_number(name, getattr(self, name))
         checks.whole_number("warmup", self.warmup, 0)
         for name in ("learning_rate", "clip"):

@@ -79,6 +79,7 @@ NOISES: Mapping[str, NoiseFamily] = {
 }  # fmt: skip
 
 
+@np.errstate(all="ignore")  # weights that overflow are refused
 def noise_spectrum(
     family: str,
     shape: Sequence[int],
@@ -137,6 +138,7 @@ def noise_spectrum(
     return NoiseSpectrum(weights, shape, basis, spatial, own, source)
 
 
+@np.errstate(all="ignore")
 def check_family(
     family: str, *, basis: str = "fourier", omit: Band | None = None, offset: Any = 0.0,
     **parameters: Any,
@@ -231,8 +233,8 @@ def _numbers(name: str, value: Any) -> Any:
         numbers = np.asarray(value, np.float64)
     except (TypeError, ValueError):
         raise UserError(f"{name} = {value!r}: give a number, or several") from None
-    if not np.isfinite(numbers).all():
-        raise UserError(f"{name} = {value!r}: give finite numbers")
+    if not (np.abs(numbers) <= checks.MOST_SCALE).all():
+        raise UserError(f"{name} = {value!r}: give numbers, none beyond {checks.MOST_SCALE:g}")
     return numbers if numbers.ndim else float(numbers)
 
 

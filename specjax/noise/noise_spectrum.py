@@ -221,8 +221,11 @@ class NoiseSpectrum:
 
 def check_weights(weights: np.ndarray) -> None:
     """Refuse weights that cannot be the standard deviations of a noise."""
-    if not np.isfinite(weights).all():
-        raise UserError("weights of the noise have NaN or infinite values")
+    if not (np.abs(weights) <= checks.MOST_SCALE).all():
+        raise UserError(
+            "weights of the noise have NaN, infinite values or numbers beyond "
+            f"{checks.MOST_SCALE:g}"
+        )
     if (weights < 0).any():
         raise UserError(
             f"weights of the noise have {int((weights < 0).sum())} negative value(s), the least "

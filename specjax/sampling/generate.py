@@ -8,7 +8,7 @@ be compared on the same noise.
 from __future__ import annotations
 
 import functools
-import os
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -85,6 +85,7 @@ def generate(
       True
     """
     n, dtype = checks.whole_number("n", n), _float(dtype)
+    checks.fits_in_memory("n", n, n * math.prod(shape) * dtype.itemsize)
     key = jax.random.key(checks.seed(seed))
     labels = None if labels is None else checked_labels(labels, n)
     noise, denoise = _checked_noise(noise, tuple(shape)), within(denoise, noise)
@@ -239,12 +240,7 @@ def batch_size(
 def _memory(device: Any) -> int:
     """Return the bytes of an accelerator or, for a CPU, of the machine; 16 GB where unknown."""
     stats = device.memory_stats() if device.platform != "cpu" else None
-    if stats and "bytes_limit" in stats:
-        return int(stats["bytes_limit"])
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return 16 * 2**30
+    return int((stats or {}).get("bytes_limit", checks.machine_memory()))
 
 
 def _checked_mesh(mesh: Mesh | None) -> Mesh | None:

@@ -2,7 +2,8 @@
 
 Every sampler is written once, in the scaled coordinate ``x / alpha`` with noise level
 ``s = exp(-logsnr / 2)`` (:mod:`specjax.sampling.scaled`). A step of logsnr width ``h`` has
-``s_next / s_now = exp(-h / 2)``. A last step to ``s = 0`` returns the estimate, for all.
+``s_next / s_now = exp(-h / 2)``. A last step to ``s = 0`` returns the estimate; that of ``lms``
+extrapolates as its other steps do.
 
 DDIM as an example, from the paper to a row of numbers. 2010.02502, eq. 12 with eta = 0 is::
 
@@ -232,39 +233,43 @@ def _lms(t: LevelSteps, *, order: int = 4) -> ScaledRows:
     """Adams-Bashforth with variable steps in sigma (k-diffusion's ``sample_lms``).
 
     The slopes ``(x - d) / s`` of the last ``order`` calls are extrapolated by a polynomial that
-    is integrated exactly (Gauss-Legendre). It starts with Euler and adds an order a step, so
-    the formal order is 2 with a small constant.
+    is integrated exactly (Gauss-Legendre), also over a last step to s = 0. It starts with Euler
+    and adds an order a step, so the formal order is 2 with a small constant.
+
+    A slope is told by how it differs from that of the call, so that nothing cancels where estimates
+    are small, and in units of the level of the call, so that nothing overflows where that is::
+
+        x_next = d + ratio (x - d) + sum_j c_j e_j,    e_j = s (slope_j steps ago - slope now).
+
+    ``r[1]`` keeps ``q``, the rest of ``x_next`` without ``ratio (x - d)``: as ``x_next - q`` is
+    ``s_next`` times the slope, ``e_1 = d - q`` at the next call. ``r[i]`` keep older differences.
     """
     checks.whole_number("order", order)
     xp, steps = t.xp, t.h.shape[0]
     past = np.arange(order)
     index = np.maximum(np.arange(steps)[:, None] - past, 0)
     known = t.age[:, None] >= past  # [S, order]
-    node = t.s[index]
-    gap = node[:, :, None] - node[:, None, :]  # [S, j, m]
+    back = xp.where(known, (t.now[:, None] - t.now[index]) / 2, 0.0)  # log of past levels over s
+    gap = xp.exp(back)[:, None, :] * xp.expm1(back[:, :, None] - back[:, None, :])  # [S, j, m]
     other = known[:, :, None] & known[:, None, :] & (past[:, None] != past)
+    ratio = xp.where(t.last, 0.0, xp.exp(-t.h / 2))
+    width = xp.where(t.last, -1.0, xp.expm1(-t.h / 2))  # of the step, in units of s
     where, weight = np.polynomial.legendre.leggauss((order + 1) // 2)
-    total = xp.zeros_like(node)
+    total = xp.zeros_like(back)
     for x, w in zip(where.tolist(), weight.tolist(), strict=True):  # Python's keep the dtype
-        at = (t.s + t.s_next) / 2 + x * (t.s_next - t.s) / 2
-        factor = xp.where(
-            other, (at[:, None, None] - node[:, None, :]) / xp.where(other, gap, 1.0), 1.0
-        )
+        beyond = (1 + x) / 2 * width[:, None] - xp.expm1(back)  # a point less past levels
+        factor = xp.where(other, beyond[:, None, :] / xp.where(other, gap, 1.0), 1.0)
         total = total + w / 2 * factor.prod(-1)
-    c = xp.where(known & ~t.last[:, None], total * (t.s_next - t.s)[:, None], 0.0)
+    c = (xp.where(known, total, 0.0) * width[:, None])[:, 1:]  # of the slopes before this one
 
-    zero, one, inverse = xp.zeros_like(t.s), xp.ones_like(t.s), 1 / t.s
-    euler, beyond = xp.exp(-t.h / 2), (total[:, 0] - 1) * xp.expm1(-t.h / 2)
-    top = [xp.where(t.last, 0.0, euler + beyond), *(c[:, j] for j in range(1, order))]
-    pulls = [xp.where(t.last, 1.0, -xp.expm1(-t.h / 2) - beyond), *([zero] * (order - 1))]
-    table = [top]
-    if order > 1:
-        table.append([inverse, *([zero] * (order - 1))])
-        pulls[1] = -inverse
-    table += [[one if i == j else zero for i in range(order)] for j in range(1, order - 1)]
-    pull = xp.stack(pulls, -1)
+    zero, sum_c, recent = xp.zeros_like(ratio), c.sum(1), range(2, order)
+    older = [c[:, j - 1] for j in recent]
+    keep = [[ratio, -sum_c, *older], [zero, -sum_c, *older]]
+    keep += [[zero, -ratio, *(ratio if j == i - 1 else zero for j in recent)] for i in recent]
+    keep = [row[:order] for row in keep[:order]]
+    pull = xp.stack([1 - ratio + sum_c, 1 + sum_c, *([ratio] * len(recent))][:order], -1)
     return ScaledRows(
-        t.now, t.now, t.after, _stack(xp, table), pull, xp.zeros_like(pull),
+        t.now, t.now, t.after, _stack(xp, keep), pull, xp.zeros_like(pull),
         (True,) + (False,) * (order - 1),
     )  # fmt: skip
 

@@ -79,6 +79,12 @@ class NoiseSchedule:
                 "the schedule has levels that are not finite: only the last may be noise-free "
                 "(logsnr = inf, alpha_bar = 1, sigma = 0) and none may be pure noise"
             )
+        if not (np.abs(levels[np.isfinite(levels)]) <= checks.MOST_LOGSNR).all():
+            raise UserError(
+                f"the schedule has a logsnr of {levels[np.abs(levels).argmax()]:.4g}: give levels "
+                f"from {-checks.MOST_LOGSNR:g} to {checks.MOST_LOGSNR:g} (sigmas from 1e-149 to "
+                "1e149)"
+            )
         if not (levels[1:] > levels[:-1]).all():
             k = int(np.argmin(levels[1:] > levels[:-1]))
             raise UserError(

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from specjax._core import checks
 from specjax._core.checks import UserError
 
 Progress = Callable[[int, int | None], None]
@@ -31,8 +32,11 @@ def check_range(data_range: Any) -> tuple[float, float]:
         low, high = (float(end) for end in data_range)
     except (TypeError, ValueError):
         low = high = math.nan
-    if not -math.inf < low < high < math.inf:
-        raise UserError(f"data_range = {data_range!r}: give (low, high) with low < high")
+    if not -checks.MOST_SAMPLE <= low < high <= checks.MOST_SAMPLE:
+        raise UserError(
+            f"data_range = {data_range!r}: give (low, high) with low < high, none beyond "
+            f"{checks.MOST_SAMPLE:.0e}"
+        )
     return low, high
 
 
@@ -215,11 +219,12 @@ def in_units(batch: np.ndarray, data_range: tuple[float, float] | None) -> np.nd
             "with their data_range, such as data_range=(0, 255)"
         )
     batch = batch.astype(np.float64, copy=False)
-    if not np.isfinite(batch).all():
-        bad = np.flatnonzero(~np.isfinite(batch.reshape(len(batch), -1)).all(1))
+    if batch.size and not -checks.MOST_SAMPLE <= batch.min() <= batch.max() <= checks.MOST_SAMPLE:
+        wild = ~(np.abs(batch.reshape(len(batch), -1)) <= checks.MOST_SAMPLE).all(1)
         raise UserError(
-            f"{bad.size} sample(s) have NaN or infinite values (the first is number {bad[0]} of "
-            "its batch): remove them"
+            f"{wild.sum()} sample(s) have NaN, infinite values or numbers beyond "
+            f"{checks.MOST_SAMPLE:.0e} (the first is number {wild.argmax()} of its batch): remove "
+            "them"
         )
     return batch
 

@@ -218,10 +218,12 @@ class Spectrum:
     def power_law(cls, dimension: int, exponent: float, scale: float = 1.0) -> Spectrum:
         """Make the spectrum ``lambda_k = scale k^-exponent``, k = 1..dimension."""
         checks.whole_number("dimension", dimension)
+        checks.fits_in_memory("dimension", dimension, 64 * dimension)
         checks.positive("scale", scale)
         k = np.arange(1, dimension + 1, dtype=np.float64)
         source = {"name": "power law", "exponent": exponent, "scale": scale}
-        return cls(scale * k**-exponent, source=source)
+        with np.errstate(all="ignore"):  # eigenvalues that overflow are refused
+            return cls(scale * k**-exponent, source=source)
 
     @property
     def dimension(self) -> int:
@@ -298,8 +300,8 @@ class Spectrum:
 def _check_numbers(name: str, numbers: np.ndarray | None) -> None:
     if numbers is None:
         return
-    if not np.isfinite(numbers).all():
-        raise UserError(f"{name} has NaN or infinite values")
+    if not (np.abs(numbers) <= checks.MOST_SCALE).all():
+        raise UserError(f"{name} has NaN, infinite values or numbers beyond {checks.MOST_SCALE:g}")
     if name == "mean":
         return
     if (numbers < 0).any():
