@@ -100,11 +100,16 @@ def assert_same(found, wanted, rtol):
     np.testing.assert_allclose(mean, wanted.mean_gain * SPECTRUM.mean, rtol=rtol, atol=atol)
 
 
-def make(document, **arguments):
-    """The scheduler that a document asks for, set to the list it asks for."""
-    asked = document["scheduler"]
-    scheduler = getattr(diffusers, asked["class"])(**{**asked["arguments"], **arguments})
-    scheduler.set_timesteps(**{asked["set_timesteps"]: document[asked["set_timesteps"]]})
+def make(document, network=None, **arguments):
+    """The scheduler that a document asks for, set to the list it asks for.
+
+    Args:
+      network: more of the configuration of the pipeline's own scheduler.
+    """
+    asked, config = document["scheduler"], document.get("grid", {}).get("config", {})
+    made = getattr(diffusers, asked["class"]).from_config
+    scheduler = made({**config, **(network or {})}, **{**asked["arguments"], **arguments})
+    scheduler.set_timesteps(**{asked["set_timesteps"]: document[asked["list"]]})
     return scheduler
 
 

@@ -88,7 +88,7 @@ def fit(
         converged; by default 1e-6 in float64 and 2e-3 in float32.
       seed: of the random starts.
       progress: see :data:`Progress`.
-      task: sampler, loss, process, alpha_bar_range, noise, denoiser, denoiser_error, see
+      task: sampler, loss, process, alpha_bar_range, grid, noise, denoiser, denoiser_error, see
         :class:`specjax.gaussian.task.TaskOptions`.
 
     Returns:
@@ -113,9 +113,7 @@ def fit(
         small = resolved.modes if few is None else resolved.modes.quadrature(few)
     descent = Descent(
         log_loss,
-        FitShape(
-            resolved.objective, shared_size(steps), ends_clean=resolved.alpha_bar_range[1] == 1
-        ),
+        FitShape(resolved.objective, shared_size(steps), ends_clean=resolved.levels.last_is_free),
         BFGS if optimizer is None else with_optax(optimizer),
         checks.whole_number("max_iterations", max_iterations),
     )
@@ -153,6 +151,7 @@ def about_task(task: GaussianTask) -> dict[str, Any]:
         "loss": task.loss.name,
         "process": task.process,
         "alpha_bar_range": task.alpha_bar_range,
+        "grid": task.levels.grid,
         "source": task.source,
         "noise": task.noise,
     }

@@ -20,7 +20,7 @@ from specjax._core.checks import UserError
 from specjax.fitting.bfgs import BFGS
 from specjax.fitting.fit import Descent, Progress, about_task, fit, follow_starts
 from specjax.fitting.learned import LearnedResult
-from specjax.fitting.levels import padded
+from specjax.fitting.levels import padded, up_to_bound
 from specjax.fitting.noise_problem import (
     JointInputs,
     NoiseParameters,
@@ -110,13 +110,13 @@ def fit_noise(
     if tolerance is not None:
         checks.positive("tolerance", tolerance)
     restarts, seed = checks.whole_number("restarts", restarts), checks.seed(seed)
-    ends_clean = resolved.alpha_bar_range[1] == 1
-    shape = FitShape(resolved.objective, shared_size(steps), ends_clean, form)
+    shape = FitShape(resolved.objective, shared_size(steps), resolved.levels.last_is_free, form)
     most = checks.whole_number("max_iterations", max_iterations)
     white = fit(resolved, steps, tolerance=tolerance, seed=seed)
     idle = shape.steps - steps
     joint = joint_inputs(spectrum, basis, np.asarray(resolved.logsnr_range, np.float64), idle)
-    levels = padded(np.asarray(white.schedule.logsnr, np.float64), idle)
+    levels = up_to_bound(np.asarray(white.schedule.logsnr, np.float64), joint.ends)
+    levels = padded(levels, idle)
     phi = form.starts(parameters, restarts, seed)
     descent = Descent(joint_loss, shape, BFGS, most)
     begin = functools.partial(_start, descent, levels=levels, phi=phi, seed=seed)

@@ -42,7 +42,8 @@ class FitShape(NamedTuple):
 
 
 class FitInputs(NamedTuple):
-    """The numbers of a fit: modes, logsnr at both ends [2], the number of idle steps []."""
+    """The numbers of a fit: modes, logsnr at both ends [2] (or with a bound, see
+    :mod:`specjax.fitting.levels`, [3]), the number of idle steps []."""
 
     nodes: Modes
     ends: Array
@@ -69,7 +70,8 @@ def _time(shape: FitShape, inputs: FitInputs) -> jax.Array:
 
 def closed_form(shape: FitShape, inputs: FitInputs) -> jax.Array:
     """Compute the levels [S + 1] of :func:`specjax.spectral`."""
-    return spectral_levels(inputs.nodes, shape.objective.loss, _time(shape, inputs), *inputs.ends)
+    noisy, clean = inputs.ends[:2]
+    return spectral_levels(inputs.nodes, shape.objective.loss, _time(shape, inputs), noisy, clean)
 
 
 def starts(

@@ -77,7 +77,9 @@ def block_table(fitted: FittedBlock, spectra: dict[str, np.ndarray], nodes: int)
     fits = group.indices(block.fits)
     row = np.asarray(group.spectra)[fits.spectrum]
     steps = np.array([one.steps for one in group.discretizations])[fits.discretization]
-    ends = np.array([one.alpha_bar_range for one in group.discretizations])[fits.discretization]
+    ends = np.array([one.levels.alpha_bar_range for one in group.discretizations])[
+        fits.discretization
+    ]
     sampler, loss, process = group.objective
 
     def same(value: Any) -> np.ndarray:
