@@ -119,24 +119,28 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     ) -> PlanScheduler:
         """Make the scheduler of a plan.
 
-        Levels outside the network's range are clipped to it, with a warning: the network would
-        see a clamped timestep there.
+        The network knows the levels of its training grid only. Where levels lie outside, those of
+        :func:`specjax.fit` are learned again within it, with a warning, and plans with learned
+        coefficients are refused: learn them with ``grid``.
 
         Args:
           plan: what :func:`specjax.learn` or :func:`specjax.fit` returned.
-          config: ``pipe.scheduler.config``, of which the training grid and the kind of prediction
-            are taken.
+          config: ``pipe.scheduler.config``: the training grid and the kind of prediction are
+            honoured, what else changes the meaning of a level or an answer is refused by name.
           colored: for a plan that was learned for noise with a spectrum: says that the pipeline
             will be given ``latents``, ``plan.noise.color(white noise)`` with channels first.
-          options: these by name, see the class; they go before config. By default those of
-            ``DDPMScheduler``.
+          options: these by name, see the class; they go before config. By default those of the
+            grid that was learned for, or else of ``DDPMScheduler``.
 
         Raises:
-          UserError: for an unknown option, a config without a training grid (flow matching), a
-            plan whose levels are all outside of it, one with noise that is not white.
+          UserError: for an unknown option, a config without a training grid of betas (flow
+            matching, EDM) or with more to it, a plan with levels outside of the grid that cannot
+            be learned again, one with noise that is not white.
         """
         plan = as_result(plan)
         _check_noise(plan, colored)
+        if config is None and plan.grid is not None:
+            config = plan.grid.config
         settings = _settings(config, options)
         grid = TrainingGrid.from_config("of the network", settings)
         plan, remarks = within(plan, grid)
