@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -42,7 +42,7 @@ class Sweep:
         from specjax.sweep.files import read_sweep
 
         with status("reading the spectra"):
-            options = {} if self.grid is None else {"grid": read_grid(self.grid)}
+            options: dict[str, Any] = {} if self.grid is None else {"grid": read_grid(self.grid)}
             wanted = read_sweep(self.file, **options)
         out = Path(self.file).with_suffix("") if self.out is None else Path(self.out)
         with progress("sweep", "fits", long=True) as update:

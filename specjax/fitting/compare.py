@@ -113,7 +113,8 @@ def compare(
     Args:
       spectrum: d eigenvalues, or a task.
       steps: S, the number of steps.
-      schedules: more to compare, by name: schedules, taken as they are, or families.
+      schedules: more to compare, by name: schedules, taken as they are (clipped to the task's
+        grid), or families.
       learned: a fit of the same task to reuse.
       progress: see :data:`specjax.fitting.fit.Progress`.
       options: any of :func:`fit`'s other keywords.
@@ -151,11 +152,10 @@ def compare(
         schedule = make(steps)
         needed = _steps_needed(resolved, make, learned.node_value)
         rows.append(ComparedSchedule(name, schedule, float(resolved.value(schedule)), needed))
-    rows += [
-        ComparedSchedule(name, one, float(resolved.value(one)))
-        for name, one in given.items()
-        if not isinstance(one, Family)
-    ]
+    for name, one in given.items():
+        if not isinstance(one, Family):
+            clipped = resolved.levels.clip(one)
+            rows.append(ComparedSchedule(name, clipped, float(resolved.value(clipped))))
     return Comparison(learned, tuple(sorted(rows, key=_rank)), resolved)
 
 

@@ -116,7 +116,7 @@ def fit_noise(
     idle = shape.steps - steps
     joint = joint_inputs(spectrum, basis, np.asarray(resolved.logsnr_range, np.float64), idle)
     levels = up_to_bound(np.asarray(white.schedule.logsnr, np.float64), joint.ends)
-    levels = padded(levels, idle)
+    levels = padded(np.asarray(levels), idle)
     phi = form.starts(parameters, restarts, seed)
     descent = Descent(joint_loss, shape, BFGS, most)
     begin = functools.partial(_start, descent, levels=levels, phi=phi, seed=seed)

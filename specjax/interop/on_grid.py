@@ -74,12 +74,11 @@ def within(result: LearnedResult, grid: TrainingGrid) -> tuple[LearnedResult, li
         raise UserError(
             f"the plan has {outside}: learn it for that network, by grid=... or --grid ..."
         )
-    with jax.enable_x64(True):
-        again = fit(
-            result.nodes, result.steps, sampler=result.method, loss=result.loss,
-            process=result.process, alpha_bar_range=result.alpha_bar_range, grid=grid,
-            nodes=None, seed=result.seed,
-        )  # fmt: skip
+    task = GaussianTask.resolve(
+        result.nodes, sampler=result.method, loss=result.loss, process=result.process,
+        alpha_bar_range=result.alpha_bar_range, grid=grid,
+    )  # fmt: skip
+    again = fit(task, result.steps, nodes=None, seed=result.seed)
     lost = losses(np.asarray(clipped.logsnr, np.float64)[None])[0]
     fields = ("schedule", "value", "converged", "finite", "history", "node_value", "grid",
               "alpha_bar_range", "seconds")  # fmt: skip

@@ -161,7 +161,7 @@ def _memory(given: int | None, sampler: str, own: int, learned: bool) -> int:
 def pack(parameters: PlanParameters, logsnr: Array, by: Corrections | None, ends: Array) -> Array:
     """Compute the parameters [n] of levels [S + 1] and corrections (None: the sampler's own)."""
     logsnr = jnp.asarray(logsnr)
-    levels = theta_of(up_to_bound(logsnr, ends), ends_clean=parameters.ends_clean)
+    levels = theta_of(jnp.asarray(up_to_bound(logsnr, ends)), ends_clean=parameters.ends_clean)
     if not parameters.corrects:
         return levels
     own = parameters.of_sampler(logsnr)

@@ -22,7 +22,7 @@ from specjax.noise.whitening import effective
 from specjax.sampling.samplers import options_of, sampler_of
 from specjax.sampling.scaled import SamplerLike
 from specjax.schedules.families import SCHEDULES, family_of
-from specjax.schedules.grids import GridLike, LevelRange, check_grid
+from specjax.schedules.grids import LevelRange, check_grid
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.spectrum import Spectrum
 from specjax.sweep.noises import noises_of, option_product
@@ -94,7 +94,7 @@ class Sweep:
     noises: Sequence[Any] = (None,)
     denoiser_error: Any = 0.0
     families: Sequence[Any] = tuple(SCHEDULES)
-    grid: GridLike | Any = None  # Any: resolved, it is a grid or None
+    grid: Any = None  # as in TaskOptions; resolved, it is a grid or None
 
     def __post_init__(self) -> None:
         for name in (*_AXES, "families"):
