@@ -118,6 +118,9 @@ MISTAKES = {
         ("digits --steps 3 --floor -1", "floor"),
         ("digits --steps 3 --denoiser x.npy", "x.npy"),
         ("digits --steps 3 --denoiser law.npz", "denoiser"),
+        ("digits --steps 3 --grid sdd", "'sd'"),
+        ("digits --steps 3 --grid none.json", "none.json"),
+        ("digits --steps 3 --grid noise.json", "noise.json"),
         ("digits --steps 3 --denoiser probe.npz", "probe"),
         ("law.npz --steps 3 --noise powerlaw", "'power-law'"),
         ("law.npz --steps 3 --noise-exponent 1", "noise_exponent"),
@@ -140,6 +143,7 @@ MISTAKES = {
         ("digits --steps 3 --schedules 2,1,-1", "negative"),
         ("digits --steps 3 --schedules 2,nan,0", "numbers"),
         ("digits --steps 3 --schedules missing.json", "missing.json"),
+        ("digits --steps 3 --grid sdd", "'sd'"),
         ("x.npy --steps 3 --noise two-band --noise-gains 0 0", "weights"),
     ],
     "spectrum": [
@@ -260,6 +264,8 @@ MISTAKES = {
         ("list.txt --to csv --grid sdd", "'sd'"),
         ("list.txt --to csv --out nowhere/s.csv", "nowhere"),
         ("list.txt --to csv --shift 0", "shift"),
+        ("list.txt --to csv --config none.json", "none.json"),
+        ("list.txt --to csv --config text.npy", "config"),
     ],
 }
 

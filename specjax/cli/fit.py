@@ -43,6 +43,9 @@ class Goal:
     """w2 (squared Wasserstein distance), kl, kl_reverse, l1 or relative"""
     alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE
     """NOISY CLEAN: the two ends; with CLEAN = 1.0 the last step returns the denoised estimate"""
+    grid: str | None = None
+    """the training grid of the network that will be called, within which levels stay: ddpm, sd,
+    cosine, or a scheduler_config.json of diffusers; by default they may be anywhere"""
     process: str = "vp"
     """vp or ve"""
     restarts: int | None = None
@@ -57,13 +60,14 @@ class Goal:
     def task(self, spectrum: Spectrum, probe: Probe | None = None) -> GaussianTask:
         """Resolve the task on a spectrum."""
         from specjax.gaussian.task import GaussianTask
+        from specjax.interop.on_grid import read_grid
         from specjax.sampling.samplers import sampler_of
 
         options = checks.named_values("sampler_options", self.sampler_options)
         return GaussianTask.resolve(
             spectrum, sampler=sampler_of(self.sampler, **options), loss=self.loss,
             process=self.process, alpha_bar_range=self.alpha_bar_range, denoiser=probe,
-            denoiser_error=self.denoiser_error,
+            denoiser_error=self.denoiser_error, grid=self.grid and read_grid(self.grid),
         )  # fmt: skip
 
     def check(self, steps: Sequence[int], seed: int) -> None:

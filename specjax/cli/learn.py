@@ -16,13 +16,14 @@ from specjax._core.checks import UserError
 from specjax.cli.console import cache_folder, print_json, progress, remark, status
 from specjax.cli.learn_priors import NETWORK, Curriculum, PriorOptions, curriculum_of
 from specjax.fitting.learned import LearnedResult
+from specjax.schedules.grids import LevelRange
 from specjax.schedules.schedule import alpha_bar_range_of
 
 if TYPE_CHECKING:
     import numpy as np
 
     from specjax.learning.heuristics import Heuristic
-    from specjax.learning.terms import Weights
+    from specjax.learning.settings import LearnSettings
 
 _SHOWN_HEURISTICS = 3  # in the picture
 _FINE_CALLS = 64  # of the fine solution in the picture
@@ -50,6 +51,9 @@ class Learning:
     """vp or ve"""
     alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE
     """the two ends; with CLEAN = 1.0 the last step returns the denoised estimate"""
+    grid: str | None = None
+    """the training grid of the network that will be called, within which levels stay: ddpm, sd,
+    cosine, or a scheduler_config.json of diffusers; by default they may be anywhere"""
     n: int | None = None
     """noises on the last prior, and as many held out; by default 512, or 256 for a network"""
     batch: int | None = None
@@ -63,6 +67,7 @@ class Learning:
     @property
     def options(self) -> dict[str, Any]:
         """The keywords of :func:`specjax.learn`."""
+        from specjax.interop.on_grid import read_grid
         from specjax.sampling.samplers import sampler_of
 
         known = {one.name: getattr(self, one.name) for one in fields(self)}
@@ -71,6 +76,7 @@ class Learning:
             raise UserError("sampler_options: say of which --sampler")
         if self.sampler is not None:
             known["sampler"] = sampler_of(self.sampler, **options)
+        known["grid"] = self.grid and read_grid(self.grid)
         known["objective"] = checks.named_values("objective", self.objective) or None
         return known
 
@@ -106,7 +112,7 @@ class LearnCommand:
         starts = [self._start(path) for path in self.start]
         curriculum = curriculum_of(self.through)
         last = curriculum.last
-        request = self._request(curriculum, settings.for_prior(last).objective)
+        request = self._request(curriculum, settings.for_prior(last))
         known = self._known(request)
         if last.kind == NETWORK:
             options |= {"cache": cache_folder("teachers"), "mesh": curriculum.mesh}
@@ -167,12 +173,13 @@ class LearnCommand:
             raise UserError(f"{path} is no plan: give files by 'specjax learn' or 'specjax fit'")
         return loaded
 
-    def _request(self, curriculum: Curriculum, objective: Weights) -> dict[str, Any]:
+    def _request(self, curriculum: Curriculum, settings: LearnSettings) -> dict[str, Any]:
         """Collect what a plan depends on, as a plan file keeps it."""
         asked = {one.name: getattr(self.learning, one.name) for one in fields(self.learning)}
         return files.plain({
             **asked,
-            "objective": dict(objective),
+            "grid": settings.grid and files.checksum({"logsnr": settings.grid.logsnr.tolist()}),
+            "objective": dict(settings.objective),
             "priors": [f"{one.kind} {one.fingerprint}" for one in curriculum.priors],
             "seed": self.through.seed,
             "start": [files.checksum({"file": Path(x).read_text()}) for x in self.start],
@@ -234,7 +241,8 @@ def _samples(
     run = curriculum.run
     assert run is not None
     name, heuristic = next(iter(beside.items()))
-    fine = fine_plan(curriculum.last, _FINE_CALLS, alpha_bar_range_of(result.schedule))
+    levels = LevelRange(alpha_bar_range_of(result.schedule), result.grid)
+    fine = fine_plan(curriculum.last, _FINE_CALLS, levels)
     plans = {
         f"learned, {result.plan.calls} calls": result.plan,
         f"{name}, {result.steps} steps": heuristic.plan(result.process, 0),

@@ -24,6 +24,7 @@ from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic
 from specjax.sampling.corrections import Corrections
 from specjax.sampling.samplers import SAMPLERS
 from specjax.sampling.step import SamplerPlan
+from specjax.schedules.grids import TrainingGrid
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.basis import DenseBasis, FourierBasis
 from specjax.spectra.bootstrap import Intervals
@@ -119,6 +120,7 @@ def _decode_schedule(header: Header, arrays: Arrays) -> NoiseSchedule:
 
 _ELSEWHERE = {
     "schedule", "corrections", "process", "history", "nodes", "source", "noise", "custom_sampler",
+    "grid",
 }  # fmt: skip
 _LEARNED = tuple(
     one.name for one in dataclasses.fields(LearnedResult) if one.name not in _ELSEWHERE
@@ -142,6 +144,7 @@ def _encode_learned(result: LearnedResult) -> tuple[Header, Mapping[str, Any]]:
         },
         "learned": {name: getattr(result, name) for name in _LEARNED},
         "data": result.source,
+        **_grid_field(result.grid),
         **noise_field(result.noise),
     }
     return header, {
@@ -170,11 +173,30 @@ def _decode_learned(header: Header, arrays: Arrays) -> LearnedResult:
         nodes=_nodes_from(nodes) if nodes else None,
         source=header["data"],
         noise=noise_in(header),
+        grid=_grid_in(header),
         **learned,
     )
     if result.corrections is not None or result.sampler in SAMPLERS:
         _check_rows(result.plan, _inside("plan", arrays), header["plan"])
     return result  # of a sampler of somebody's own the levels are known, and its rows in the file
+
+
+def _grid_field(grid: TrainingGrid | None) -> Header:
+    """Return the field ``grid`` of a header: a configuration of diffusers, or levels."""
+    if grid is None:
+        return {}
+    known = {"config": dict(grid.config)} if grid.config else {"logsnr": grid.logsnr.tolist()}
+    return {"grid": {"name": grid.name, **known}}
+
+
+def _grid_in(header: Header) -> TrainingGrid | None:
+    """Return the grid of a header; None where levels could be anywhere."""
+    if "grid" not in header:
+        return None
+    name, config = header["grid"]["name"], header["grid"].get("config")
+    if config is None:
+        return TrainingGrid(name, header["grid"]["logsnr"])
+    return TrainingGrid.from_config(name, config)
 
 
 def _or_nan(value: float | None) -> float:

@@ -94,7 +94,7 @@ def fit(
         converged; by default 1e-6 in float64 and 2e-3 in float32.
       seed: of the random starts.
       progress: see :data:`Progress`.
-      task: sampler, loss, process, alpha_bar_range, noise, denoiser, denoiser_error, see
+      task: sampler, loss, process, alpha_bar_range, grid, noise, denoiser, denoiser_error, see
         :class:`specjax.gaussian.task.TaskOptions`.
 
     Returns:
@@ -123,7 +123,7 @@ def fit(
     if tolerance is not None:
         checks.positive("tolerance", tolerance)
     objective, ends = resolved.objective, resolved.logsnr_range
-    shape = FitShape.of(objective, steps, ends_clean=bool(np.isinf(ends[1])))
+    shape = FitShape.of(objective, steps, ends_clean=resolved.levels.last_is_free)
     descent = Descent(log_loss, shape, BFGS if optimizer is None else with_optax(optimizer))
     on_host = jax.tree.map(np.asarray, small)
     thetas = starts(objective, on_host, ends, steps, restarts, seed)
@@ -163,6 +163,7 @@ def about_task(task: GaussianTask) -> dict[str, Any]:
         "loss": task.loss.name,
         "process": task.process,
         "alpha_bar_range": task.alpha_bar_range,
+        "grid": task.levels.grid,
         "source": task.source,
         "noise": task.noise,
     }

@@ -1,9 +1,12 @@
 """Strictly rising levels as a function of unconstrained parameters, and back.
 
 Increments of logsnr are ``softplus(theta) + floor``, cumulated; they are rescaled to the span where
-both ends are fixed, and free where the clean end is noise-free. The first ``idle`` steps pad a
-schedule to a size that others share: they have no width, their parameters do nothing, and their
-levels are spaced in front of the noisy end so that nothing divides by zero.
+both ends are fixed, and free where the clean end is noise-free. Where a network does not know the
+cleanest levels, there are three ends (noisy, bound, clean): the increments are rescaled to the span
+up to the bound, and the level there is moved to the noise-free end, so that all noisy levels are
+within. The first ``idle`` steps pad a schedule to a size that others share: they have no width,
+their parameters do nothing, and their levels are spaced in front of the noisy end so that nothing
+divides by zero.
 """
 
 from __future__ import annotations
@@ -34,13 +37,18 @@ def _softplus(x: Array) -> Array:
 def levels_of(theta: Array, ends: Array, *, ends_clean: bool, idle: Array | int = 0) -> Array:
     """Compute logsnr [S + 1] of [S] parameters between fixed ends, or [S - 1] with a clean end."""
     xp = namespace(theta, ends)
-    noisy, clean = xp.asarray(ends, theta.dtype)
+    noisy, clean, *last = xp.asarray(ends, theta.dtype)
     counts = xp.arange(theta.size) >= idle
     total = xp.cumsum(xp.where(counts, _softplus(theta) + floor(theta.dtype), 0))
     if not ends_clean:
         total = total[:-1] / total[-1] * (clean - noisy)
-    levels = xp.concatenate([noisy[None], noisy + total, clean[None]])
+    levels = xp.concatenate([noisy[None], noisy + total, (last or [clean])[0][None]])
     return levels - _IDLE_WIDTH * xp.maximum(idle - xp.arange(levels.size), 0)
+
+
+def up_to_bound(levels: Array, ends: Array) -> Array:
+    """Move the last of levels [S + 1] back to the bound of three ends; change nothing for two."""
+    return levels if len(ends) == 2 else namespace(levels).append(levels[:-1], ends[1])
 
 
 def padded(levels: np.ndarray, idle: int) -> np.ndarray:

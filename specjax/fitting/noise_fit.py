@@ -105,7 +105,7 @@ def fit_noise(
         checks.positive("tolerance", tolerance)
     restarts, seed = checks.whole_number("restarts", restarts), checks.seed(seed)
     objective, ends = resolved.objective, np.asarray(resolved.logsnr_range, np.float64)
-    shape = FitShape.of(objective, steps, ends_clean=bool(np.isinf(ends[1])))
+    shape = FitShape.of(objective, steps, ends_clean=resolved.levels.last_is_free)
     shape = shape._replace(noise=form)
     most = checks.whole_number("max_iterations", max_iterations)
     white = fit(resolved, steps, tolerance=tolerance, seed=seed)

@@ -64,7 +64,7 @@ class FitInputs(NamedTuple):
 
     Attributes:
       nodes: the modes.
-      ends: logsnr at both ends [2].
+      ends: logsnr at both ends [2], or [3] with a bound (:mod:`specjax.fitting.levels`).
       idle: how many steps in front are idle.
       loss: the index of the loss in ``FitShape.losses``.
     """
@@ -129,24 +129,32 @@ def starts(
     objective: Objective, modes: Modes, ends: np.ndarray, steps: int, count: int, seed: int
 ) -> np.ndarray:
     """Compute parameters [count, n] of S steps to start from, on the host."""
-    closed = levels_in_closed_form(modes, objective.loss, steps, *ends)
+    closed = levels_in_closed_form(modes, objective.loss, steps, *ends[:2])
     levels = simple_levels(np.asarray(closed, ends.dtype), ends)
-    values = [float(objective.of_levels(modes, one, 0)) for one in levels]
+    values = [float(objective.of_levels(modes, one, 0)) for one in to_the_end(levels, ends)]
     return ordered_starts(levels, np.array(values), count, seed)
 
 
 def simple_levels(closed: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Return levels [SIMPLE_STARTS, S + 1] that are not random: the closed form first."""
+    """Return levels [SIMPLE_STARTS, S + 1] that are not random, up to the bound if there is one.
+
+    The closed form is the first.
+    """
     steps = len(closed) - 1
     time = np.arange(steps + 1) / steps
     last = -2 if np.isinf(ends[1]) and steps > 1 else -1
-    far, near = np.arctan(np.exp(-ends / 2))
+    far, near = np.arctan(np.exp(-ends[:2] / 2))
     with np.errstate(divide="ignore", invalid="ignore"):  # at a clean end, which is known
         uniform = ends[0] + time * (closed[last] - ends[0]) / time[last]
         cosine = -2 * np.log(np.tan(far + time * (near - far)))
     levels = np.stack([closed, uniform, cosine])
     levels[:, -1] = ends[1]
     return levels
+
+
+def to_the_end(levels: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Put the last of the ends in place of the last of levels [..., S + 1]."""
+    return np.concatenate([levels[..., :-1], np.full_like(levels[..., :1], ends[-1])], -1)
 
 
 def ordered_starts(levels: np.ndarray, values: np.ndarray, count: int, seed: int) -> np.ndarray:

@@ -10,6 +10,7 @@
     losses = ["w2", "kl"]
     floor = 1e-6
     denoiser_error = 0.1
+    grid = "sd"
 
 ``floor`` and ``denoiser_error`` are of all spectra; one that has its own in its table has that.
 """
@@ -26,6 +27,7 @@ from typing import Any
 from specjax import data, files
 from specjax._core import checks
 from specjax._core.checks import UserError
+from specjax.interop.on_grid import read_grid
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.spectra.spectrum import Spectrum
 from specjax.sweep.axes import Sweep
@@ -35,8 +37,14 @@ _ESTIMATING = ["method", "shrinkage", "spatial", "rank"]
 _OF_ALL_OR_ONE = ("floor", "denoiser_error")
 
 
-def read_sweep(path: str | os.PathLike[str], note: Callable[[str], None] | None = None) -> Sweep:
+def read_sweep(
+    path: str | os.PathLike[str],
+    note: Callable[[str], None] | None = None,
+    **options: Any,
+) -> Sweep:
     """Read a sweep from a file; relative names in it are relative to the file.
+
+    ``options`` are keywords of :class:`Sweep` that go before those of the file.
 
     Raises:
       UserError: for a file that is missing or no TOML, an unknown key (with the nearest valid
@@ -58,6 +66,8 @@ def read_sweep(path: str | os.PathLike[str], note: Callable[[str], None] | None 
         raise UserError(f"{path}: spectra = {document['spectra']!r}: give a list")
     if isinstance(document.get("noises"), list):
         document["noises"] = [_noise(one, path.parent) for one in document["noises"]]
+    if str(document.get("grid", "")).endswith(".json"):
+        document["grid"] = read_grid(_located(document["grid"], path.parent))
     spectra: dict[str, Spectrum] = {}
     errors: dict[str, float] = {}
     for entry in document.pop("spectra"):
@@ -72,7 +82,7 @@ def read_sweep(path: str | os.PathLike[str], note: Callable[[str], None] | None 
             if name in spectra:
                 raise UserError(f"{path}: spectra has {name!r} twice: give one of them a name")
             spectra[name], errors[name] = spectrum, erring
-    return Sweep(spectra, denoiser_error=errors, **document)
+    return Sweep(spectra, denoiser_error=errors, **{**document, **options})
 
 
 def _noise(entry: Any, folder: Path) -> Any:

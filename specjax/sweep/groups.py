@@ -25,6 +25,7 @@ from specjax.gaussian.losses import LOSSES
 from specjax.gaussian.modes import Modes, modes_of
 from specjax.gaussian.task import Objective
 from specjax.schedules.families import Family, family
+from specjax.schedules.grids import LevelRange
 from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr
 from specjax.sweep.axes import Sweep
 from specjax.sweep.solve import FitIndices, SharedInputs, SolverOptions
@@ -34,10 +35,10 @@ _FAMILY_BYTES = 2**26  # of the families' levels, which all fits of a group shar
 
 
 class Discretization(NamedTuple):
-    """S, and the two ends of its levels."""
+    """S, and where its levels lie."""
 
     steps: int
-    alpha_bar_range: tuple[float, float]
+    levels: LevelRange
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ class FitGroup:
     def calls(self) -> np.ndarray:
         """The calls of the denoiser of each discretization: Heun makes two a step."""
         counted = []
-        for steps, ends in self.discretizations:
-            noisy, clean = alpha_bar_to_logsnr(ends)
+        for steps, within in self.discretizations:
+            noisy, clean = alpha_bar_to_logsnr(within.alpha_bar_range)
             levels = np.append(np.linspace(noisy, min(clean, noisy + 9), steps + 1)[:-1], clean)
             counted.append(self.objective.plan(NoiseSchedule(levels)).calls)
         return np.array(counted)
@@ -98,7 +99,7 @@ def groups(sweep: Sweep) -> Iterator[FitGroup]:
     tolerance = tolerance_for(np.float64, sweep.tolerance)
     alike = {objective: _alike(sweep, objective) for objective in objectives}
     for steps, discretizations in _padded_alike(sweep, len(objectives)):
-        ends_clean = discretizations[0].alpha_bar_range[1] == 1
+        ends_clean = discretizations[0].levels.last_is_free
         for objective in objectives:
             shape = FitShape(objective.sampler, objective.process, losses, steps, ends_clean)
             for (restarts, error), spectra in alike[objective].items():
@@ -136,9 +137,9 @@ def _padded_alike(sweep: Sweep, objectives: int) -> Iterator[tuple[int, list[Dis
             current = shared_size(steps)
         padded_to[steps] = current
     sharing: dict[tuple[int, bool], list[Discretization]] = {}
-    for one in sorted(itertools.product(sweep.steps, sweep.alpha_bar_ranges)):
-        made = Discretization(*one)
-        key = padded_to[made.steps], made.alpha_bar_range[1] == 1
+    for own, ends in sorted(itertools.product(sweep.steps, sweep.alpha_bar_ranges)):
+        made = Discretization(own, LevelRange(ends, sweep.grid))
+        key = padded_to[own], ends[1] == 1
         sharing.setdefault(key, []).append(made)
     for (steps, _), discretizations in sharing.items():
         most = max(1, _FAMILY_BYTES // (8 * len(sweep.families) * (steps + 1)))
@@ -210,7 +211,7 @@ def pool(wanted: Sequence[tuple[FitGroup, np.ndarray]], nodes: Quadratures) -> P
     grids = first.discretizations
     shared = SharedInputs(
         nodes=jax.tree.map(lambda *x: np.stack(x), *(nodes[key] for key in row_of)),
-        ends=np.stack([alpha_bar_to_logsnr(one.alpha_bar_range) for one in grids]),
+        ends=np.stack([one.levels.ends for one in grids]),
         idle=np.array([first.shape.steps - one.steps for one in grids]),
         families=_family_levels(first.families, grids, first.shape.steps),
     )
@@ -224,9 +225,10 @@ def _family_levels(
 ) -> np.ndarray:
     """Make the padded levels [c, F, S + 1]; NaN where a family has no level within the ends."""
 
-    def levels(one: Family, own: int, ends: tuple[float, float]) -> np.ndarray:
+    def levels(one: Family, own: int, within: LevelRange) -> np.ndarray:
         try:
-            made = np.asarray(family(one, own, alpha_bar_range=ends).logsnr)
+            pinned = family(one, own, alpha_bar_range=within.alpha_bar_range)
+            made = np.asarray(within.clip(pinned).logsnr)
         except UserError:
             made = np.full(own + 1, np.nan)
         return padded(made, steps - own)

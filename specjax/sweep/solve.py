@@ -43,6 +43,7 @@ from specjax.fitting.problem import (
     ordered_starts,
     padded_parameters,
     simple_levels,
+    to_the_end,
 )
 from specjax.fitting.spectral import spectral_levels
 from specjax.gaussian.modes import Modes
@@ -74,7 +75,7 @@ class SharedInputs(NamedTuple):
 
     Attributes:
       nodes: [n, K], by ``spectrum``; the others by ``discretization``.
-      ends: [c, 2], logsnr.
+      ends: [c, 2], logsnr, or [c, 3] with a bound (:mod:`specjax.fitting.levels`).
       idle: [c], steps in front that do nothing.
       families: [c, F, S + 1], the levels of heuristics.
     """
@@ -410,8 +411,8 @@ class Solver:
         ]
         padded_simple = np.stack(
             [
-                [padded(one, int(idle)) for one in levels]
-                for levels, idle in zip(simple, self.tables.idle[at], strict=True)
+                [padded(one, int(idle)) for one in to_the_end(levels, self.tables.ends[d])]
+                for levels, d, idle in zip(simple, at, self.tables.idle[at], strict=True)
             ]
         )
         every = np.concatenate([padded_simple, self.tables.families[at]], 1)  # [u, 3 + F, S + 1]
@@ -441,7 +442,7 @@ class Solver:
             quadratic[some] = loss.quadratic
         idle = self.tables.idle[fits.discretization][:, None]
         order = np.maximum(np.arange(self.shape.steps + 1) - idle, 0)
-        noisy, clean = self.tables.ends[fits.discretization].T
+        noisy, clean = self.tables.ends[fits.discretization, :2].T
         return self._in_batches(
             closed_form_program(self.mesh),
             nodes.eigenvalues, weights, quadratic, order / (self.shape.steps - idle), noisy, clean,

@@ -76,7 +76,8 @@ def block_table(fitted: FittedBlock, spectra: dict[str, np.ndarray], nodes: int)
     block, group = fitted.block, fitted.block.group
     row, discretization, seed = group.indices(block.fits)
     steps = np.array([one.steps for one in group.discretizations])[discretization]
-    ends = np.array([one.alpha_bar_range for one in group.discretizations])[discretization]
+    every = np.array([one.levels.alpha_bar_range for one in group.discretizations])
+    ends = every[discretization]
     sampler, loss, process = group.objective
 
     def same(value: Any) -> np.ndarray:
