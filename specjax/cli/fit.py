@@ -14,6 +14,7 @@ from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, remark, status
 from specjax.cli.data import Data, GivenData, under
+from specjax.cli.outputs import Writing
 from specjax.cli.schedules import read_schedule
 from specjax.files.forward_noise import ForwardNoise
 from specjax.noise.noise_spectrum import check_noise
@@ -105,7 +106,7 @@ class Goal:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit:
+class Fit(Writing):
     """Learn a schedule: a schedule file, a table beside the usual schedules, and a picture."""
 
     data: GivenData = field(default_factory=Data)
@@ -127,10 +128,9 @@ class Fit:
 
         self.goal.check([self.steps], self.data.seed)
         self.noise.check()
-        files.check_folder(self.out)
         if self.plot is not None:
             check_path(self.plot)
-        files.check_apart(data=self.data.data, out=self.out, plot=self.plot)
+        self.check_outputs(out=self.out, plot=self.plot)
         probe, opened = self.goal.probe(), self.data.open()
         self.data.noise(opened, self.noise)
         spectrum = under(self.noise, self.data.spectrum(opened))

@@ -15,6 +15,7 @@ from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.cli.console import cache_folder, print_json, progress, remark, status
 from specjax.cli.learn_priors import NETWORK, Curriculum, PriorOptions, curriculum_of
+from specjax.cli.outputs import Writing
 from specjax.fitting.learned import LearnedResult
 from specjax.schedules.schedule import alpha_bar_range_of
 
@@ -76,7 +77,7 @@ class Learning:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearnCommand:
+class LearnCommand(Writing):
     """Learn whole plans: levels, and what is done with the denoiser's answers."""
 
     through: Annotated[PriorOptions, tyro.conf.arg(name="")] = field(default_factory=PriorOptions)
@@ -108,6 +109,7 @@ class LearnCommand:
         last = curriculum.last
         request = self._request(curriculum, settings.for_prior(last).objective)
         known = self._known(request)
+        self.check_outputs(**self._outputs(set(self.steps) - set(known)))
         if last.kind == NETWORK:
             options |= {"cache": cache_folder("teachers"), "mesh": curriculum.mesh}
 
@@ -146,12 +148,18 @@ class LearnCommand:
         if not self.steps:
             raise UserError("steps = (): give at least one whole number")
         for steps in self.steps:
-            path = self._path(checks.whole_number("steps", steps))
-            files.check_folder(path)
-            files.check_apart(data=self.through.data, out=path, plot=self.plot)
+            checks.whole_number("steps", steps)
         if self.plot is not None:
             check_path(self.plot)
+        replace(self, force=True).check_outputs(**self._outputs(set(self.steps)))
+        plans = {s for s in self.steps if files.kind_of(self._path(s)) == "learned"}
+        self.check_outputs(**self._outputs(set(self.steps) - plans))  # those may be kept
         self.through.check()
+
+    def _outputs(self, steps: set[int]) -> dict[str, Any]:
+        """Return the picture and the plan of each S, by names for messages."""
+        plans = {f"out of S = {s}" if len(set(self.steps)) > 1 else "out": s for s in sorted(steps)}
+        return {name: self._path(s) for name, s in plans.items()} | {"plot": self.plot}
 
     def _path(self, steps: int) -> Path:
         """Return the file of the plan of S steps."""
@@ -175,7 +183,7 @@ class LearnCommand:
             "objective": dict(objective),
             "priors": [f"{one.kind} {one.fingerprint}" for one in curriculum.priors],
             "seed": self.through.seed,
-            "start": [files.checksum({"file": Path(x).read_text()}) for x in self.start],
+            "start": [files.checksum({"file": files.read_bytes(x).decode()}) for x in self.start],
         })  # fmt: skip
 
     def _known(self, request: Mapping[str, Any]) -> dict[int, LearnedResult]:

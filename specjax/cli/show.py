@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 
 from specjax.cli.console import print_json
+from specjax.cli.outputs import Writing
 from specjax.cli.schedules import read_schedule
 
 
@@ -37,7 +38,7 @@ class Show:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Export:
+class Export(Writing):
     """A schedule in the form of another program; the rows of a plan in plain forms."""
 
     file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE")]] = tyro.MISSING
@@ -56,12 +57,14 @@ class Export:
         from specjax import files
         from specjax.interop.export import export
 
+        self.check_outputs(out=self.out)
         grid = None if self.grid == "none" else self.grid
         exported = export(read_schedule(self.file), self.to, grid=grid, shift=self.shift)
         content = exported.content
         path: Path | None = None
         if self.out is not None or isinstance(content, bytes):
             path = Path(self.out or Path(self.file).stem + exported.suffix)
+            self.check_outputs(out=path)
             raw = content if isinstance(content, bytes) else content.encode()
             files.write_atomically(path, raw)
         for note in exported.notes:

@@ -16,6 +16,8 @@ import numpy as np
 
 from specjax._core.checks import UserError
 from specjax.files import codec
+from specjax.files.outputs import check_not_owned
+from specjax.files.schema import check_fields, finite
 from specjax.fitting.learned import LearnedResult, in_float64
 from specjax.gaussian.modes import Modes
 from specjax.gaussian.probe import MEASURED, Probe
@@ -55,11 +57,13 @@ class Kind:
 def save(path: str | os.PathLike[str], value: Saved) -> Path:
     """Write a learned result, a schedule or a noise (JSON), a spectrum or a probe (npz).
 
-    The file is whole or not there at all. Arrays in JSON are read by ``json`` and NumPy alone.
+    The file is whole or not there at all. A regular file that is there is replaced and keeps its
+    mode; a symbolic link is followed. Arrays in JSON are read by ``json`` and NumPy alone.
 
     Raises:
-      UserError: if the folder does not exist or cannot be written to, or the disk is full; for a
-        plan of numbers that are not finite; for a spectrum with more than data in it.
+      UserError: if the folder does not exist, cannot be written to or is that of a run or a sweep;
+        if a device, a pipe or a read-only file has the name; if the disk is full; for a plan of
+        numbers that are not finite; for a spectrum with more than data in it.
 
     Example:
       >>> import tempfile
@@ -69,6 +73,7 @@ def save(path: str | os.PathLike[str], value: Saved) -> Path:
     """
     for name, kind in KINDS.items():
         if isinstance(value, kind.of):
+            check_not_owned(path)
             header, arrays = kind.encode(value)
             return codec.write(path, name, kind.version, header, arrays, container=kind.container)
     raise UserError(
@@ -85,12 +90,8 @@ def load(path: str | os.PathLike[str]) -> Saved:
         or not one of its files.
     """
     document = codec.read(path, {name: kind.version for name, kind in KINDS.items()})
-    try:
+    with codec.decoding(path, document.kind):
         value: Saved = KINDS[document.kind].decode(document.header, document.arrays)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} lacks a field of a {document.kind} file: {error}") from error
-    except ValueError as error:
-        raise UserError(f"{path}: {error}") from error
     return value
 
 
@@ -114,7 +115,12 @@ def _encode_schedule(schedule: NoiseSchedule) -> tuple[Header, Mapping[str, Any]
 
 
 def _decode_schedule(header: Header, arrays: Arrays) -> NoiseSchedule:
-    return NoiseSchedule(arrays["logsnr"])
+    schedule = NoiseSchedule(arrays["logsnr"])
+    for name in ("alpha_bar", "sigmas"):  # for other programs; they must mean the same
+        own, given = np.asarray(getattr(schedule, name), np.float64), arrays[name]
+        if own.shape != given.shape or not np.allclose(given, own, rtol=_SAME_ROWS, atol=0):
+            raise ValueError(f"its {name} are not those of its logsnr")
+    return schedule
 
 
 _ELSEWHERE = {
@@ -123,6 +129,9 @@ _ELSEWHERE = {
 _LEARNED = tuple(
     one.name for one in dataclasses.fields(LearnedResult) if one.name not in _ELSEWHERE
 )
+
+
+_BESIDE = ("source", "process")
 
 
 def _encode_learned(result: LearnedResult) -> tuple[Header, Mapping[str, Any]]:
@@ -154,6 +163,8 @@ def _encode_learned(result: LearnedResult) -> tuple[Header, Mapping[str, Any]]:
 
 
 def _decode_learned(header: Header, arrays: Arrays) -> LearnedResult:
+    check_fields(LearnedResult, header["learned"], _LEARNED)
+    check_fields(LearnedResult, {"source": header["data"], "process": header["process"]}, _BESIDE)
     learned = dict(header["learned"])
     for name in ("value", "train_value", "node_value"):
         learned[name] = _or_nan(learned[name])
@@ -162,6 +173,8 @@ def _decode_learned(header: Header, arrays: Arrays) -> LearnedResult:
     for name in ("groups", "alpha_bar_range"):
         learned[name] = tuple(learned[name])
     corrections, nodes = _inside("corrections", arrays), _inside("nodes", arrays)
+    for name, array in corrections.items():
+        finite(name, array)
     result = LearnedResult(
         schedule=_decode_schedule(header, arrays),
         corrections=Corrections(**corrections) if corrections else None,
@@ -272,7 +285,9 @@ def _decode_spectrum(header: Header, arrays: Arrays) -> Spectrum:
         )
     if "intervals" in header:
         ends: dict[str, Any] = _inside("intervals", arrays)
+        check_fields(Intervals, header["intervals"], header["intervals"])
         columns["intervals"] = Intervals(**ends, **header["intervals"])
+    check_fields(Spectrum, header, ("source",))
     return Spectrum(**columns, source=header["source"])
 
 

@@ -17,7 +17,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -43,10 +42,7 @@ def read_sweep(path: str | os.PathLike[str], note: Callable[[str], None] | None 
         one), data that cannot be read, and all that :class:`Sweep` refuses.
     """
     path = Path(path)
-    try:
-        document = tomllib.loads(files.read_bytes(path).decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a TOML file: {error}") from error
+    document = files.read_toml(path)
     axes = [field.name for field in fields(Sweep)]
     for key in document:
         checks.one_of(f"{path}: key", key, [*axes, *_OF_ALL_OR_ONE])

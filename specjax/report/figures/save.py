@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from specjax._core.checks import UserError
-from specjax.files import check_folder, write_atomically
+from specjax.files import check_output, write_atomically
 from specjax.report.figures.style import RC
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def check_path(path: str | os.PathLike[str]) -> Path:
     if suffix.lower().lstrip(".") not in _METADATA:
         known = ", ".join(f".{one}" for one in _METADATA)
         raise UserError(f"figure {str(path)!r} has the suffix {suffix!r}: give {known}")
-    return check_folder(path)
+    return check_output(path)
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
