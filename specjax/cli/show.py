@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from specjax.cli.console import print_json
+from specjax.cli.console import print_json, say
 from specjax.cli.outputs import Writing
 from specjax.cli.schedules import read_schedule
 
@@ -68,8 +68,8 @@ class Export(Writing):
             raw = content if isinstance(content, bytes) else content.encode()
             files.write_atomically(path, raw)
         for note in exported.notes:
-            print(f"note: {note}", file=sys.stderr)
+            say(f"note: {note}")
         if path is None:
             sys.stdout.write(str(content))
         else:
-            print(f"wrote {path}", file=sys.stderr)
+            say(f"wrote {path}")

@@ -1,4 +1,4 @@
-"""Files: one codec for every kind, atomic and checked; a gate for what is read, one for what is made.
+"""Files: one codec for every kind, and a gate for what is read and one for what is written.
 
 :mod:`specjax.files.inputs` opens what a user names, :mod:`specjax.files.outputs` says what may be
 written, :mod:`specjax.files.atomic` writes whole files, :mod:`specjax.files.codec` a header with

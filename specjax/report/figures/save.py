@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,10 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     path = check_path(path)
     kind = path.suffix.lower().lstrip(".")
     content = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": RC["svg.hashsalt"]}):
+    with (
+        matplotlib.rc_context({"svg.hashsalt": RC["svg.hashsalt"]}),
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # of a name: shown as a box
         figure.savefig(content, format=kind, dpi=150, metadata=_METADATA[kind])
     return write_atomically(path, content.getvalue())
