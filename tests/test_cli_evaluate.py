@@ -46,7 +46,7 @@ def command(run, monkeypatch, tmp_path):
     np.save(tmp_path / "data.npy", drawn(600, 0).clip(-1, 1))
 
     def evaluated(samples, *args, against="data.npy"):
-        return run("evaluate", samples, "--against", against, *ranges, *args)
+        return run("evaluate", samples, "--against", against, *ranges, "--force", *args)
 
     return evaluated
 

@@ -183,7 +183,7 @@ def kind_of(path: str | os.PathLike[str]) -> str | None:
         with open_input(path) as file:
             start = file.peek(2)[:2]  # type: ignore[attr-defined]
             if start == b"PK":
-                with open_archive(file) as archive:
+                with open_archive(file, "header") as archive:
                     return _kind(json_of(archive["header"].tobytes()))
         return _kind(json_of(read_bytes(path))) if start[:1] == b"{" else None
     except Exception:  # whatever is wrong with it, it is no file of specjax that can be read

@@ -152,8 +152,11 @@ def _checked(value: Any) -> Any:
 
 
 @contextlib.contextmanager
-def open_archive(file: BinaryIO) -> Iterator[Any]:
+def open_archive(file: BinaryIO, only: str | None = None) -> Iterator[Any]:
     """Open the arrays of an npz file, by name; no member is read before all sizes are known.
+
+    Args:
+      only: the one array that will be read, where the others may be damaged.
 
     Raises:
       ValueError: for an archive that NumPy has not written, that unpacks to much more than it
@@ -162,7 +165,7 @@ def open_archive(file: BinaryIO) -> Iterator[Any]:
     with np.lib.npyio.NpzFile(file, allow_pickle=False, max_header_size=10_000) as archive:
         members = archive.zip.infolist()
         _check_unpacked(members, os.fstat(file.fileno()).st_size)
-        for member in members:
+        for member in members if only is None else [archive.zip.getinfo(f"{only}.npy")]:
             with archive.zip.open(member) as opened:
                 check_array(opened, member.file_size, member.filename)  # type: ignore[arg-type]
         yield archive

@@ -18,8 +18,8 @@ def shown(text: str) -> str:
     lines and all that can be read stay.
 
     Example:
-      >>> shown("a[b]\x1b[31m$x$"), shown("caf\u00e9\udcff")
-      ('a[b]\\x1b[31m$x$', 'café\\udcff')
+      >>> shown("a[b]\\x1b[31m$x$")
+      'a[b]\\\\x1b[31m$x$'
     """
     if text.isprintable():
         return text
