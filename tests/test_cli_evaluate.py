@@ -147,7 +147,7 @@ def test_a_file_by_sample_needs_no_key_and_knows_its_units(command, run, tmp_pat
     assert json.loads(out)["rows"][0]["made_by"]["seed"] == 4
     plain = command("x.npy", "--json", "--measures", "energy")[1]
     assert json.loads(plain)["rows"][0]["values"] == json.loads(out)["rows"][0]["values"]
-    code, _, err = run("evaluate", "s.npz", "--against", "data.npy")
+    code, _, err = run("evaluate", "s.npz", "--against", "data.npy", "--force")
     assert code == 2
     assert "--data-range" in err
 

@@ -88,6 +88,8 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:
 def new_folder(path: str | os.PathLike[str], *, parents: bool = False) -> Iterator[Path]:
     """Make a folder, if it is not there, and remove it again if the block fails with it empty."""
     path = Path(path)
+    if str(path) == "-" or (os.path.lexists(path) and not path.is_dir()):
+        raise UserError(f"cannot write into {path}: it is no folder; give another name")
     made = [one for one in (path, *path.parents) if not one.exists()]
     with writing(path):
         path.mkdir(parents=parents, exist_ok=True)
