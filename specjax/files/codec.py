@@ -17,6 +17,7 @@ import io
 import json
 import os
 import platform
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -147,7 +148,8 @@ def decoding(path: str | os.PathLike[str], kind: str) -> Iterator[None]:
     What is in a file may come from anywhere and be anything, whatever its checksum.
     """
     try:
-        yield
+        with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+            yield
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except KeyError as error:
@@ -158,11 +160,11 @@ def decoding(path: str | os.PathLike[str], kind: str) -> Iterator[None]:
 
 
 def _plain_dtype(name: Any) -> np.dtype:
-    """Return the type of an array of numbers, truth values or texts as long as they are."""
+    """Return the type of numbers, truth values, or texts as long as they are; refuse others."""
     dtype = np.dtype(str(name))
     if dtype.kind == "U":
         return np.dtype(str)  # NumPy takes the length of the longest
-    if dtype.kind not in "biuf" or dtype.itemsize > 16:
+    if dtype.kind not in "biufc":
         raise ValueError(f"an array has the type {name}")
     return dtype
 
@@ -173,6 +175,8 @@ def _parsed(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.
         if file.peek(2)[:2] == b"PK":  # type: ignore[attr-defined]
             with open_archive(file) as archive:
                 arrays = {name: archive[name] for name in archive.files}
+            for array in arrays.values():
+                _plain_dtype(array.dtype)
             return dict(json_of(arrays.pop("header").tobytes())), arrays
     return dict(json_of(read_bytes(path))), {}
 

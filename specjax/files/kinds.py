@@ -20,7 +20,7 @@ from specjax.files.outputs import check_not_owned
 from specjax.files.schema import check_fields, finite
 from specjax.fitting.learned import LearnedResult, in_float64
 from specjax.gaussian.modes import Modes
-from specjax.gaussian.probe import MEASURED, Probe
+from specjax.gaussian.probe import MEASURED, Probe, check_options
 from specjax.noise.families import noise_of_document
 from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic
 from specjax.sampling.corrections import Corrections
@@ -100,6 +100,26 @@ def is_spectrum(path: str | os.PathLike[str]) -> bool:
     return codec.kind_of(path) == "spectrum"
 
 
+@dataclass(frozen=True)
+class _Provenance:
+    """What reports read in the source of a spectrum or a result; the rest of it is free."""
+
+    samples: int
+    dimension: int
+    method: str
+    shrinkage: float | str
+    rank: int | None
+    shape: tuple[int, ...]
+    data_range: tuple[float, float] | None
+
+
+def _source(source: Any) -> Mapping[str, Any]:
+    """Return a source whose known fields have their types."""
+    known = [one.name for one in dataclasses.fields(_Provenance)]
+    check_fields(_Provenance, source, [name for name in known if name in source])
+    return dict(source)
+
+
 # Schedules and learned results
 
 
@@ -129,9 +149,6 @@ _ELSEWHERE = {
 _LEARNED = tuple(
     one.name for one in dataclasses.fields(LearnedResult) if one.name not in _ELSEWHERE
 )
-
-
-_BESIDE = ("source", "process")
 
 
 def _encode_learned(result: LearnedResult) -> tuple[Header, Mapping[str, Any]]:
@@ -164,7 +181,7 @@ def _encode_learned(result: LearnedResult) -> tuple[Header, Mapping[str, Any]]:
 
 def _decode_learned(header: Header, arrays: Arrays) -> LearnedResult:
     check_fields(LearnedResult, header["learned"], _LEARNED)
-    check_fields(LearnedResult, {"source": header["data"], "process": header["process"]}, _BESIDE)
+    check_fields(LearnedResult, header, ("process",))
     learned = dict(header["learned"])
     for name in ("value", "train_value", "node_value"):
         learned[name] = _or_nan(learned[name])
@@ -181,7 +198,7 @@ def _decode_learned(header: Header, arrays: Arrays) -> LearnedResult:
         process=header["process"],
         history=arrays["history"],
         nodes=_nodes_from(nodes) if nodes else None,
-        source=header["data"],
+        source=_source(header["data"]),
         noise=noise_in(header),
         **learned,
     )
@@ -285,10 +302,9 @@ def _decode_spectrum(header: Header, arrays: Arrays) -> Spectrum:
         )
     if "intervals" in header:
         ends: dict[str, Any] = _inside("intervals", arrays)
-        check_fields(Intervals, header["intervals"], header["intervals"])
+        check_fields(Intervals, header["intervals"], ("level", "replicates", "seed", "method"))
         columns["intervals"] = Intervals(**ends, **header["intervals"])
-    check_fields(Spectrum, header, ("source",))
-    return Spectrum(**columns, source=header["source"])
+    return Spectrum(**columns, source=_source(header["source"]))
 
 
 def _encode_probe(probe: Probe) -> tuple[Header, Mapping[str, Any]]:
@@ -311,10 +327,14 @@ def _decode_probe(header: Header, arrays: Arrays) -> Probe:
     columns: dict[str, Any] = _inside("spectrum", arrays)
     if "whitening/variance" in arrays:
         columns["whitening"] = Whitening(noise_in(header), arrays["whitening/variance"])
-    spectrum = Spectrum(**columns, source=header["spectrum_source"])
-    measured = {name: arrays[name] for name in ("logsnr", *MEASURED)}
-    errors = _inside("standard_errors", arrays)
-    return Probe(spectrum, **measured, standard_errors=errors, source=header["source"])
+    check_fields(Probe, header, ("source",))
+    spectrum = Spectrum(**columns, source=_source(header["spectrum_source"]))
+    logsnr, inside = check_options(arrays["logsnr"], n=3), _inside("standard_errors", arrays)
+    shape = (*logsnr.shape, spectrum.dimension)
+    measured = {name: finite(name, arrays[name], shape) for name in MEASURED}
+    errors = {name: finite(f"standard_errors/{name}", inside[name], shape) for name in MEASURED}
+    about = header["source"]
+    return Probe(spectrum, logsnr=logsnr, **measured, standard_errors=errors, source=about)
 
 
 _RESPONSE = tuple(one.name for one in dataclasses.fields(Measured))

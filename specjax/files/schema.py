@@ -60,12 +60,14 @@ def conforms(value: Any, hint: Any) -> bool:
     return True
 
 
-def finite(name: str, array: np.ndarray) -> np.ndarray:
-    """Return an array of numbers that are all finite.
+def finite(name: str, array: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Return an array of numbers that are all finite, of a shape if one is given.
 
     Raises:
       ValueError: if they are not.
     """
+    if shape is not None and array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}, not {shape}")
     if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
         raise ValueError(f"{name} has values that are no finite numbers")
     return array
