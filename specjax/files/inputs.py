@@ -1,7 +1,7 @@
 """The input gate: every file that a user names is opened here, and looked at before it is read.
 
 Only regular files are read: a pipe would wait for ever, a device has no end. A text file may hold
-64 MiB, a table of settings 1 MiB; JSON and TOML may be 64 levels deep, with whole numbers of 64
+64 MiB, a table of settings 256 KiB; JSON and TOML may be 64 levels deep, with whole numbers of 64
 bits. What an archive unpacks to is compared with what it takes on the disk, with what its arrays
 say of themselves and with the machine's memory, before anything is allocated.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import stat
 import tomllib
 import zipfile
@@ -25,8 +26,9 @@ from specjax._core.checks import UserError
 TEXT_BYTES = 64 * 2**20
 """The most that a text file (JSON, a list of numbers) may hold."""
 
-_TOML_BYTES = 2**20
+_TOML_BYTES = 2**18
 _DEPTH = 64  # of mappings and lists in each other
+_DOTTED = re.compile(rf"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')\s*+\.\s*+){{{_DEPTH}}}""")
 _INTEGER = 2**63
 _UNPACKED_BYTES = 256 * 2**20  # that any archive may unpack to
 _RATIO = 64  # of unpacked to packed, beyond that: random data have 1, MNIST has 5
@@ -118,7 +120,10 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
       UserError: if it is missing, no TOML or beyond the limits.
     """
     try:
-        document: dict[str, Any] = _checked(tomllib.loads(read_bytes(path, _TOML_BYTES).decode()))
+        text = read_bytes(path, _TOML_BYTES).decode()
+        if _DOTTED.search(text):  # which tomllib takes quadratic time and memory for
+            raise _too_deep()
+        document: dict[str, Any] = _checked(tomllib.loads(text))
     except RecursionError:
         raise UserError(f"{path} is not a TOML file: {_too_deep()}") from None
     except UserError:
