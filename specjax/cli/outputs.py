@@ -18,18 +18,21 @@ class Writing:
     force: bool = False
     """replace files that exist"""
 
-    def check_outputs(self, **outputs: str | os.PathLike[str] | None) -> None:
+    def check_outputs(
+        self, *, folders: bool = False, **outputs: str | os.PathLike[str] | None
+    ) -> None:
         """Refuse what :func:`specjax.files.check_outputs` refuses, before anything is read.
 
         Every text among the other options may be the name of an input, and counts as one.
 
         Args:
+          folders: whether they may be folders.
           outputs: by the names of their options; None is not written.
         """
         given = {one.name: getattr(self, one.name) for one in fields(self)}
         others = [value for name, value in given.items() if name not in outputs]
         inputs = [one for one in _texts(others) if one not in datasets.BUILTIN]
-        files.check_outputs(outputs, inputs, force=self.force)
+        files.check_outputs(outputs, inputs, force=self.force, folders=folders)
 
 
 def _texts(value: Any) -> Iterator[str]:

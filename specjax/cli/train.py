@@ -130,7 +130,8 @@ class TrainFeatures(Writing):
         from specjax.evaluate.classifier_training import check_labelled, train_features
         from specjax.report.runs import print_features
 
-        self.check_outputs(out=features_path(self.out), cache=self._new_cache())
+        out = features_path(self.out)
+        self.check_outputs(out=out if out.parent.is_dir() else out.parent, cache=self._new_cache())
         opened = self.reading.open(self.data)
         check_labelled(opened)
         self.training.check(tuple(opened.source["shape"]))

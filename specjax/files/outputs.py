@@ -85,13 +85,15 @@ def check_outputs(
     inputs: Iterable[str | os.PathLike[str]] = (),
     *,
     force: bool = False,
+    folders: bool = False,
 ) -> None:
     """Refuse the outputs of a command that would destroy something.
 
     Args:
-      outputs: by the names of the options; None is not written. A folder is looked at, not into.
+      outputs: by the names of the options, whose first word is the option; None is not written.
       inputs: all that the command reads, or may read: names of nothing do not count.
       force: whether files that exist may be replaced.
+      folders: whether outputs may be folders, which are then not looked into.
 
     Raises:
       UserError: for an output that is an input or another output (links and names of the same
@@ -103,7 +105,8 @@ def check_outputs(
     for name, path in outputs.items():
         if path is None:
             continue
-        if not os.path.isdir(path):
+        folder = folders and os.path.isdir(path)
+        if not folder:
             check_output(path)
         check_not_owned(path)
         identity = _identity(path)
@@ -118,9 +121,10 @@ def check_outputs(
                     f"{name} = {str(path)!r} would overwrite {str(given)!r}, which is read: give "
                     "another name"
                 )
-        if _exists(path) and not os.path.isdir(path) and not force:
+        if _exists(path) and not folder and not force:
+            option = name.split()[0]
             raise UserError(
-                f"{name} = {str(path)!r} exists: --force replaces it, or give another name"
+                f"{name} = {str(path)!r} exists: --force replaces it, --{option} names another"
             )
 
 
