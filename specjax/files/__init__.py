@@ -21,6 +21,7 @@ from specjax.files.codec import (
 from specjax.files.inputs import (
     check_input,
     json_of,
+    naming,
     open_archive,
     open_input,
     read_array,
@@ -45,6 +46,7 @@ __all__ = [
     "json_of",
     "kind_of",
     "load",
+    "naming",
     "new_folder",
     "noise_field",
     "numbers",

@@ -28,7 +28,7 @@ import numpy as np
 
 from specjax._core.checks import UserError
 from specjax.files.atomic import write_atomically
-from specjax.files.inputs import json_of, open_archive, open_input, read_bytes
+from specjax.files.inputs import json_of, naming, open_archive, open_input, read_bytes
 
 _PACKAGES = ("specjax", "jax", "jaxlib", "optax", "numpy")
 _PREFIX = "specjax."
@@ -148,10 +148,12 @@ def decoding(path: str | os.PathLike[str], kind: str) -> Iterator[None]:
     What is in a file may come from anywhere and be anything, whatever its checksum.
     """
     try:
-        with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+        with (
+            naming(path), np.errstate(all="ignore"), warnings.catch_warnings(action="ignore")
+        ):  # fmt: skip
             yield
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+    except UserError:
+        raise
     except KeyError as error:
         raise UserError(f"{path} lacks a field of a {kind} file: {error}") from error
     except Exception as error:

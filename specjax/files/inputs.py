@@ -100,6 +100,17 @@ def read_bytes(path: str | os.PathLike[str], most: int = TEXT_BYTES) -> bytes:
     return content
 
 
+@contextlib.contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Put the name of a file before a UserError about what it holds, unless that names it."""
+    try:
+        yield
+    except UserError as error:
+        if str(path) in str(error):
+            raise
+        raise UserError(f"{path}: {error}") from error
+
+
 def json_of(content: bytes | str) -> Any:
     """Parse strict JSON; its depth and its whole numbers are limited.
 
