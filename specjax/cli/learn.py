@@ -15,7 +15,7 @@ from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.cli.console import cache_folder, print_json, progress, remark, status
 from specjax.cli.learn_priors import NETWORK, Curriculum, PriorOptions, curriculum_of
-from specjax.cli.outputs import Writing
+from specjax.cli.outputs import BESIDE, Writing, picture_of
 from specjax.fitting.learned import LearnedResult
 from specjax.schedules.schedule import alpha_bar_range_of
 
@@ -89,8 +89,8 @@ class LearnCommand(Writing):
     out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "plan.json"
     """the plan file to write; of several S plan-S.json, and those that are there already, learned
     in the same way, are not learned again"""
-    plot: str | None = "plan.png"
-    """the picture to write (.png, .pdf, .svg), or None"""
+    plot: str | None = BESIDE
+    """the picture to write (.png, .pdf, .svg), or None; by default OUT's name with .png"""
     json: bool = False
     """print JSON instead of tables"""
 
@@ -132,10 +132,10 @@ class LearnCommand(Writing):
             judged = verdicts(every, curriculum.priors, **options)
             ratios = [amplification(one, last) for one in found]
         written = [str(self._path(one.steps)) for one in found]
-        if self.plot is not None:
+        if self._picture is not None:
             with status("drawing"):
-                _draw(self.plot, found, curriculum, self.through.samples)
-            written.append(self.plot)
+                _draw(self._picture, found, curriculum, self.through.samples)
+            written.append(self._picture)
         if self.json:
             print_json({**report_learn.learned_json(found, judged, ratios), "files": written})
         else:
@@ -149,8 +149,8 @@ class LearnCommand(Writing):
             raise UserError("steps = (): give at least one whole number")
         for steps in self.steps:
             checks.whole_number("steps", steps)
-        if self.plot is not None:
-            check_path(self.plot)
+        if self._picture is not None:
+            check_path(self._picture)
         replace(self, force=True).check_outputs(**self._outputs(set(self.steps)))
         plans = {s for s in self.steps if files.kind_of(self._path(s)) == "learned"}
         self.check_outputs(**self._outputs(set(self.steps) - plans))  # those may be kept
@@ -159,7 +159,11 @@ class LearnCommand(Writing):
     def _outputs(self, steps: set[int]) -> dict[str, Any]:
         """Return the picture and the plan of each S, by names for messages."""
         plans = {f"out of S = {s}" if len(set(self.steps)) > 1 else "out": s for s in sorted(steps)}
-        return {name: self._path(s) for name, s in plans.items()} | {"plot": self.plot}
+        return {name: self._path(s) for name, s in plans.items()} | {"plot": self._picture}
+
+    @property
+    def _picture(self) -> str | None:
+        return picture_of(self.plot, self.out)
 
     def _path(self, steps: int) -> Path:
         """Return the file of the plan of S steps."""

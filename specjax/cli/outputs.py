@@ -5,10 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 from specjax import data as datasets
 from specjax import files
+
+BESIDE = "OUT.png"
+"""The default of ``--plot``: the name of ``--out`` with this suffix."""
+
+
+def picture_of(plot: str | None, out: str) -> str | None:
+    """Return where the picture goes; None for none."""
+    return str(Path(out).with_suffix(".png")) if plot == BESIDE else plot
 
 
 @dataclass(frozen=True, kw_only=True)

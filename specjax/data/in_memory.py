@@ -165,9 +165,9 @@ def collect(
       >>> collect(sx.data.open("digits")).labels[:4]
       array([0, 1, 2, 3], dtype=int32)
     """
+    path = None if cache is None else _check_cache(cache)
     if estimate.is_array(dataset.samples):
         return Collected(np.asanyarray(dataset.samples), dataset.labels, dataset.classes)
-    path = None if cache is None else _check_cache(cache)
     if path is not None and (reused := _read_cache(dataset, path)) is not None:
         return reused
     limit = MEMORY_BYTES if memory_limit is None else memory_limit
