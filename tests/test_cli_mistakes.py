@@ -53,7 +53,7 @@ def folder(tmp_path, monkeypatch):
     spectrum = sx.Spectrum([4.0, 1.0, 0.25])
     samples = rng.normal(size=(20, 3)) * [2, 1, 0.5]
     probe = sx.probe(sx.wiener(spectrum), samples, spectrum, levels=[-1.0, 1.0], n=20)
-    sx.save(tmp_path / "probe.npz", probe)
+    sx.save(tmp_path / "measured.npz", probe)
     for name in RUNS:
         (tmp_path / name).mkdir()
         (tmp_path / name / "run.json").write_text("{}")
@@ -121,7 +121,7 @@ MISTAKES = {
         ("digits --steps 3 --grid sdd", "'sd'"),
         ("digits --steps 3 --grid none.json", "none.json"),
         ("digits --steps 3 --grid noise.json", "noise.json"),
-        ("digits --steps 3 --denoiser probe.npz", "probe"),
+        ("digits --steps 3 --denoiser measured.npz", "probe"),
         ("law.npz --steps 3 --noise powerlaw", "'power-law'"),
         ("law.npz --steps 3 --noise-exponent 1", "noise_exponent"),
         ("law.npz --steps 3 --noise nu.npy --noise-basis walsh", "noise_basis"),
@@ -256,7 +256,7 @@ MISTAKES = {
         ("half.json", "truncated"),
         ("law.npz", "spectrum file"),
         ("noise.json", "noise file"),
-        ("probe.npz", "probe file"),
+        ("measured.npz", "probe file"),
         ("list.txt --grid sdd", "'sd'"),
     ],
     "export": [

@@ -262,7 +262,7 @@ def test_folders_and_other_suffixes(tmp_path):
 def test_a_file_without_permission(tmp_path, monkeypatch):
     path = saved(tmp_path / "x.npy", np.eye(3))
     monkeypatch.setattr("os.access", lambda *_: False)
-    assert "may not be read" in one_line(data.open, path)
+    assert "permissions" in one_line(data.open, path)
 
 
 def npy_bytes(array):

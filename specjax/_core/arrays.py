@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax._core.checks import UserError
+from specjax._core.checks import UserError, unmasked
 
 Array = jax.Array | np.ndarray
 S = TypeVar("S")
@@ -114,7 +114,7 @@ def as_float_array(x: Any) -> Array:
       UserError: for complex numbers.
     """
     if not isinstance(x, jax.Array):
-        x = np.asarray(x)
+        x = np.asarray(unmasked("an array of numbers", x))
     if x.dtype in (np.float32, np.float64):
         return x
     if np.issubdtype(x.dtype, np.complexfloating):

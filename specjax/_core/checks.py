@@ -141,6 +141,22 @@ def not_negative(name: str, given: Any) -> float:
     return number(name, given, 0, MOST_SCALE, f"a number from 0 to {MOST_SCALE:g}")
 
 
+def unmasked(name: str, given: Any) -> Any:
+    """Return the given array, without its mask if that hides nothing.
+
+    Raises:
+      UserError: for a masked array with masked values, which have no meaning here.
+    """
+    if not isinstance(given, np.ma.MaskedArray):
+        return given
+    if np.ma.is_masked(given):
+        raise UserError(
+            f"{name} is a masked array with {np.ma.count_masked(given):,} masked values: fill "
+            "them, or leave those samples out"
+        )
+    return given.data
+
+
 def alpha_bar_range(given: Any) -> tuple[float, float]:
     """Return the two ends (noisy, clean), with 0 < noisy < clean <= 1."""
     try:

@@ -14,6 +14,7 @@ from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, remark, status
 from specjax.cli.data import Data, GivenData, under
+from specjax.cli.outputs import BESIDE, Writing, picture_of
 from specjax.cli.schedules import read_schedule
 from specjax.files.forward_noise import ForwardNoise
 from specjax.noise.noise_spectrum import check_noise
@@ -109,7 +110,7 @@ class Goal:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit:
+class Fit(Writing):
     """Learn a schedule: a schedule file, a table beside the usual schedules, and a picture."""
 
     data: GivenData = field(default_factory=Data)
@@ -119,8 +120,8 @@ class Fit:
     noise: ForwardNoise = field(default_factory=ForwardNoise)
     out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "schedule.json"
     """the schedule file to write"""
-    plot: str | None = "schedule.png"
-    """the picture to write (.png, .pdf, .svg), or None"""
+    plot: str | None = BESIDE
+    """the picture to write (.png, .pdf, .svg), or None; by default OUT's name with .png"""
     json: bool = False
     """print JSON instead of tables"""
 
@@ -131,10 +132,10 @@ class Fit:
 
         self.goal.check([self.steps], self.data.seed)
         self.noise.check()
-        files.check_folder(self.out)
-        if self.plot is not None:
-            check_path(self.plot)
-        files.check_apart(data=self.data.data, out=self.out, plot=self.plot)
+        picture = picture_of(self.plot, self.out)
+        if picture is not None:
+            check_path(picture)
+        self.check_outputs(out=self.out, plot=picture)
         probe, opened = self.goal.probe(), self.data.open()
         self.data.noise(opened, self.noise)
         spectrum = under(self.noise, self.data.spectrum(opened))
@@ -142,10 +143,11 @@ class Fit:
         task = self.goal.task(spectrum, probe)
         comparison = self.goal.compare(task, self.steps, self.data.seed, {})
         files.save(self.out, replace(comparison.learned, baselines=comparison.baselines))
-        if self.plot is not None:
+        written = [self.out]
+        if picture is not None:
             with status("drawing"):
-                _draw(self.plot, comparison)
-        written = [self.out, *([self.plot] if self.plot else [])]
+                _draw(picture, comparison)
+            written.append(picture)
         if self.json:
             print_json({**report.comparison_json(comparison, noise), "files": written})
         else:

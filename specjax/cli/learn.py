@@ -15,6 +15,7 @@ from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.cli.console import cache_folder, print_json, progress, remark, status
 from specjax.cli.learn_priors import NETWORK, Curriculum, PriorOptions, curriculum_of
+from specjax.cli.outputs import BESIDE, Writing, picture_of
 from specjax.fitting.learned import LearnedResult
 from specjax.schedules.grids import LevelRange
 from specjax.schedules.schedule import alpha_bar_range_of
@@ -82,7 +83,7 @@ class Learning:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearnCommand:
+class LearnCommand(Writing):
     """Learn whole plans: levels, and what is done with the denoiser's answers."""
 
     through: Annotated[PriorOptions, tyro.conf.arg(name="")] = field(default_factory=PriorOptions)
@@ -94,8 +95,8 @@ class LearnCommand:
     out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "plan.json"
     """the plan file to write; of several S plan-S.json, and those that are there already, learned
     in the same way, are not learned again"""
-    plot: str | None = "plan.png"
-    """the picture to write (.png, .pdf, .svg), or None"""
+    plot: str | None = BESIDE
+    """the picture to write (.png, .pdf, .svg), or None; by default OUT's name with .png"""
     json: bool = False
     """print JSON instead of tables"""
 
@@ -114,6 +115,7 @@ class LearnCommand:
         last = curriculum.last
         request = self._request(curriculum, settings.for_prior(last))
         known = self._known(request)
+        self.check_outputs(**self._outputs(set(self.steps) - set(known)))
         if last.kind == NETWORK:
             options |= {"cache": cache_folder("teachers"), "mesh": curriculum.mesh}
 
@@ -136,10 +138,10 @@ class LearnCommand:
             judged = verdicts(every, curriculum.priors, **options)
             ratios = [amplification(one, last) for one in found]
         written = [str(self._path(one.steps)) for one in found]
-        if self.plot is not None:
+        if self._picture is not None:
             with status("drawing"):
-                _draw(self.plot, found, curriculum, self.through.samples)
-            written.append(self.plot)
+                _draw(self._picture, found, curriculum, self.through.samples)
+            written.append(self._picture)
         if self.json:
             print_json({**report_learn.learned_json(found, judged, ratios), "files": written})
         else:
@@ -152,12 +154,22 @@ class LearnCommand:
         if not self.steps:
             raise UserError("steps = (): give at least one whole number")
         for steps in self.steps:
-            path = self._path(checks.whole_number("steps", steps))
-            files.check_folder(path)
-            files.check_apart(data=self.through.data, out=path, plot=self.plot)
-        if self.plot is not None:
-            check_path(self.plot)
+            checks.whole_number("steps", steps)
+        if self._picture is not None:
+            check_path(self._picture)
+        replace(self, force=True).check_outputs(**self._outputs(set(self.steps)))
+        plans = {s for s in self.steps if files.kind_of(self._path(s)) == "learned"}
+        self.check_outputs(**self._outputs(set(self.steps) - plans))  # those may be kept
         self.through.check()
+
+    def _outputs(self, steps: set[int]) -> dict[str, Any]:
+        """Return the picture and the plan of each S, by names for messages."""
+        plans = {f"out of S = {s}" if len(set(self.steps)) > 1 else "out": s for s in sorted(steps)}
+        return {name: self._path(s) for name, s in plans.items()} | {"plot": self._picture}
+
+    @property
+    def _picture(self) -> str | None:
+        return picture_of(self.plot, self.out)
 
     def _path(self, steps: int) -> Path:
         """Return the file of the plan of S steps."""
@@ -182,7 +194,7 @@ class LearnCommand:
             "objective": dict(settings.objective),
             "priors": [f"{one.kind} {one.fingerprint}" for one in curriculum.priors],
             "seed": self.through.seed,
-            "start": [files.checksum({"file": Path(x).read_text()}) for x in self.start],
+            "start": [files.checksum({"file": files.read_bytes(x).decode()}) for x in self.start],
         })  # fmt: skip
 
     def _known(self, request: Mapping[str, Any]) -> dict[int, LearnedResult]:

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import tyro
 
-from specjax.cli.console import print_json
+from specjax.cli.console import print_json, say
+from specjax.cli.outputs import Writing
 from specjax.cli.schedules import read_schedule
 
 
@@ -39,7 +40,7 @@ class Show:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Export:
+class Export(Writing):
     """A schedule in the form of another program; the rows of a plan in plain forms."""
 
     file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE")]] = tyro.MISSING
@@ -62,6 +63,7 @@ class Export:
         from specjax.interop.export import AS_LEARNED, export
         from specjax.interop.on_grid import read_config, read_grid
 
+        self.check_outputs(out=self.out)
         grid = (
             None
             if self.grid == "none"
@@ -77,11 +79,12 @@ class Export:
         path: Path | None = None
         if self.out is not None or isinstance(content, bytes):
             path = Path(self.out or Path(self.file).stem + exported.suffix)
+            self.check_outputs(out=path)
             raw = content if isinstance(content, bytes) else content.encode()
             files.write_atomically(path, raw)
         for note in exported.notes:
-            print(f"note: {note}", file=sys.stderr)
+            say(f"note: {note}")
         if path is None:
             sys.stdout.write(str(content))
         else:
-            print(f"wrote {path}", file=sys.stderr)
+            say(f"wrote {path}")

@@ -11,6 +11,7 @@ import tyro
 from specjax._core import checks
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Data, GivenData, under
+from specjax.cli.outputs import Writing
 from specjax.cli.processes import Processes
 from specjax.files.forward_noise import ForwardNoise
 
@@ -67,7 +68,7 @@ def _drawn(result: SweepResult, path: Path) -> list[str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recommend:
+class Recommend(Writing):
     """The fewest denoiser calls that reach a loss: with which sampler and schedule."""
 
     data: GivenData = field(default_factory=Data)
@@ -105,8 +106,7 @@ class Recommend:
         from specjax.sampling.samplers import sampler_of
         from specjax.sweep import recommend
 
-        if self.out is not None:
-            files.check_folder(self.out)
+        self.check_outputs(out=self.out)
         opened = self.data.open()
         self.data.noise(opened, self.noise)
         grid = self.grid and read_grid(self.grid)

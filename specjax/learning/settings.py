@@ -217,7 +217,7 @@ def _unless_none(function: Callable[[Any], Any], given: Any) -> Any:
 
 
 def _writable(folder: str | Path) -> Path:
-    return files.check_folder(Path(folder) / "teacher.npz").parent
+    return files.check_output(Path(folder) / "teacher.npz").parent
 
 
 def prior_from(given: Any, noise: NoiseSpectrum | None = None) -> Prior:
