@@ -64,12 +64,10 @@ CALLS = [
 
 
 def test_calls_compile_no_more_than_this(compiled):
-    more = []
-    for call, _ in CALLS:
+    for number, (call, most) in enumerate(CALLS):
         before = compiled()
         call()
-        more.append(compiled() - before)
-    assert more == [most for _, most in CALLS]
+        assert compiled() - before <= most, number
 
 
 @pytest.mark.thorough

@@ -49,8 +49,9 @@ def enable_cache(
     import jax
 
     checks.whole_number("max_bytes", max_bytes)
-    if jax.config.jax_compilation_cache_dir:
-        return Path(jax.config.jax_compilation_cache_dir)
+    given = getattr(jax.config, "jax_compilation_cache_dir", None)
+    if given:
+        return Path(given)
     if folder is None:
         found = cache_folder()
         if found is None:

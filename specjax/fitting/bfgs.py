@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax._core.arrays import Array, namespace
+from specjax._core.arrays import namespace
 
 Function = Callable[[jax.Array], jax.Array]
 """Parameters [n] to a value []."""
@@ -136,13 +136,14 @@ class State(NamedTuple):
         return abs(self.gradient).max(axis=-1, initial=0.0)
 
 
-def _begin(function: Function, theta: Array, scale: Array, history: int) -> State:
+def _begin(function: Function, theta: Any, scale: Any, history: int) -> State:
     """Return a state whose first iteration evaluates the start.
 
     Its trial has no length and its value is infinite, so that the start is always accepted, and
     ``function`` is compiled once, in ``advance``. Of NumPy's arrays it is made on the host.
     """
-    xp, dtype = namespace(theta, scale), theta.dtype
+    xp: Any = namespace(theta, scale)
+    dtype = theta.dtype
     zero, endless = xp.asarray(0, dtype), xp.asarray(np.inf, dtype)
     count, still = xp.asarray(0, np.int32), xp.zeros_like(theta)
     return State(

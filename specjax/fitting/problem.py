@@ -98,13 +98,12 @@ def padded_modes(modes: Modes) -> Modes:
     extra = count - modes.dimension
     if extra == 0 or modes.response is not None:
         return modes
-    xp = namespace(modes.eigenvalues)
-    rest = (xp.pad(x, (0, extra)) for x in (modes.mean, modes.weights, modes.mean_weights))
-    return Modes(
-        xp.pad(modes.eigenvalues, (0, extra), mode="maximum"),
-        *rest,
-        denoiser_error=modes.denoiser_error,
+    xp: Any = namespace(modes.eigenvalues)
+    mean, weights, mean_weights = (
+        xp.pad(x, (0, extra)) for x in (modes.mean, modes.weights, modes.mean_weights)
     )
+    lam = xp.pad(modes.eigenvalues, (0, extra), mode="maximum")
+    return Modes(lam, mean, weights, mean_weights, denoiser_error=modes.denoiser_error)
 
 
 def log_loss(shape: FitShape, inputs: FitInputs) -> Callable[[jax.Array], jax.Array]:
@@ -118,7 +117,7 @@ def log_loss(shape: FitShape, inputs: FitInputs) -> Callable[[jax.Array], jax.Ar
     return evaluate
 
 
-def loss_of_levels(shape: FitShape, inputs: FitInputs, levels: jax.Array) -> jax.Array:
+def loss_of_levels(shape: FitShape, inputs: FitInputs, levels: Array) -> jax.Array:
     """Compute the loss [] of levels [S + 1], idle ones among them; traceable."""
     plan = scaled_plan(shape.sampler, levels, shape.process, inputs.idle)
     moments = transfer_modes(plan, inputs.nodes)
@@ -135,7 +134,7 @@ def starts(
     return ordered_starts(levels, np.array(values), count, seed)
 
 
-def simple_levels(closed: np.ndarray, ends: np.ndarray) -> np.ndarray:
+def simple_levels(closed: np.ndarray, ends: Any) -> np.ndarray:
     """Return levels [SIMPLE_STARTS, S + 1] that are not random, up to the bound if there is one.
 
     The closed form is the first.
@@ -152,7 +151,7 @@ def simple_levels(closed: np.ndarray, ends: np.ndarray) -> np.ndarray:
     return levels
 
 
-def to_the_end(levels: np.ndarray, ends: np.ndarray) -> np.ndarray:
+def to_the_end(levels: np.ndarray, ends: Any) -> np.ndarray:
     """Put the last of the ends in place of the last of levels [..., S + 1]."""
     return np.concatenate([levels[..., :-1], np.full_like(levels[..., :1], ends[-1])], -1)
 
@@ -170,7 +169,7 @@ def ordered_starts(levels: np.ndarray, values: np.ndarray, count: int, seed: int
     return np.concatenate([best_first, random]).astype(levels.dtype)[:count]
 
 
-def padded_parameters(theta: np.ndarray, idle: int, filling: float = 0.0) -> np.ndarray:
+def padded_parameters(theta: Any, idle: int, filling: float = 0.0) -> np.ndarray:
     """Put parameters of idle steps, which do nothing, in front of those [..., n] of others."""
     width = [(0, 0)] * (theta.ndim - 1) + [(idle, 0)]
     return np.pad(theta, width, constant_values=filling)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -61,8 +62,8 @@ def _log_excess(a: Array, b: Array) -> Array:
     Near b, with x = (a - b) / b and y = x / (2 + x), it sums the series of log1p x = 2 atanh y. Far
     from it, it uses logarithms, whose gradients do not square b.
     """
-    xp = namespace(a, b)
-    small = abs(a - b) < 0.1 * b
+    xp: Any = namespace(a, b)
+    small = xp.abs(a - b) < 0.1 * b
     near_b = xp.where(small, b, 1.0)
     x = (xp.where(small, a, 1.0) - near_b) / near_b
     y = x / (2 + x)
@@ -74,8 +75,14 @@ def _log_excess(a: Array, b: Array) -> Array:
 
 
 def _root(x: Array) -> Array:
-    xp, positive = namespace(x), x > 0
+    xp: Any = namespace(x)
+    positive = x > 0
     return xp.where(positive, xp.sqrt(xp.where(positive, x, 1)), 0)
+
+
+def _distance(lam: Array, m: Transfer) -> Array:
+    xp: Any = namespace(lam, m.variance)
+    return xp.abs(lam - m.variance)  # type: ignore[no-any-return]
 
 
 def _ones(lam: Array) -> Array:
@@ -112,7 +119,7 @@ KL_REVERSE = Loss(
 )
 L1 = Loss(
     "l1",
-    spread=lambda lam, m: abs(lam - m.variance),
+    spread=_distance,
     shift=_zeros,
     importance=lambda lam: 2 * lam,
     summary="sum of |lambda - V|",

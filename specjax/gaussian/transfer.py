@@ -24,7 +24,7 @@ import functools
 import operator
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -140,6 +140,8 @@ def _transfer(plan: SamplerPlan, modes: Modes) -> Transfer:
         part = replace(plan, **rows._asdict())
         u, added = _follow_back(xp, part, _answers(xp, rows, modes), u)
         parts.append(added)
+    mean: Any
+    variance: Any
     mean, variance, drift, error = (
         None if x[0] is None else functools.reduce(operator.add, x)
         for x in zip(*parts, strict=True)
@@ -221,7 +223,7 @@ def _over_registers(a: Array, b: Array, axis: int) -> Array:
 def _recursion(xp: ModuleType, maps: Array, u: Array) -> tuple[Array, Array]:
     """Apply transposed maps [K, H, H, d], the last first; also return what each one was given."""
 
-    def back(u: Array, matrix: Array) -> tuple[Array, Array]:
+    def back(u: Array, matrix: Any) -> tuple[Array, Array]:
         return _over_registers(matrix, u[:, None], 0), u
 
     if xp is jnp:

@@ -8,6 +8,7 @@ the registers that hold samples to the process asked for.
 from __future__ import annotations
 
 import functools
+from collections.abc import Hashable
 from dataclasses import replace
 from types import ModuleType
 from typing import NamedTuple, Protocol
@@ -67,7 +68,7 @@ class ScaledRows(NamedTuple):
     stochastic: bool = False
 
 
-class SamplerLike(Protocol):
+class SamplerLike(Hashable, Protocol):
     """The protocol of a sampler; it must be hashable, because programs are compiled for it.
 
     ``options`` (a tuple of name and value pairs) is written to files, if there are any.

@@ -52,7 +52,7 @@ def read_sweep(
     path = Path(path)
     document = files.read_toml(path)
     with files.naming(path):
-        return _sweep_of(document, path, note)
+        return _sweep_of({**document, **options}, path, note)
 
 
 def _sweep_of(document: dict[str, Any], path: Path, note: Callable[[str], None] | None) -> Sweep:
@@ -83,7 +83,7 @@ def _sweep_of(document: dict[str, Any], path: Path, note: Callable[[str], None] 
             if name in spectra:
                 raise UserError(f"spectra has {name!r} twice: give one of them a name")
             spectra[name], errors[name] = spectrum, erring
-    return Sweep(spectra, denoiser_error=errors, **{**document, **options})
+    return Sweep(spectra, denoiser_error=errors, **document)
 
 
 def _noise(entry: Any, folder: Path) -> Any:

@@ -95,7 +95,8 @@ def groups(sweep: Sweep) -> Iterator[FitGroup]:
             sweep.samplers, sweep.processes, sweep.losses
         )
     ]
-    losses = tuple(LOSSES.values()) if set(sweep.losses) <= set(LOSSES.values()) else sweep.losses
+    known = tuple(LOSSES.values())
+    losses = known if set(sweep.losses) <= set(known) else tuple(sweep.losses)
     tolerance = tolerance_for(np.float64, sweep.tolerance)
     alike = {objective: _alike(sweep, objective) for objective in objectives}
     for steps, discretizations in _padded_alike(sweep, len(objectives)):
