@@ -82,7 +82,7 @@ def _root(x: Array) -> Array:
 
 def _distance(lam: Array, m: Transfer) -> Array:
     xp: Any = namespace(lam, m.variance)
-    return xp.abs(lam - m.variance)  # type: ignore[no-any-return]
+    return xp.abs(lam - m.variance)
 
 
 def _ones(lam: Array) -> Array:
