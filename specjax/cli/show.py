@@ -57,14 +57,14 @@ class Export(Writing):
         from specjax import files
         from specjax.interop.export import export
 
-        self.check_outputs(out=self.out)
+        self.check_outputs({"out": self.out})
         grid = None if self.grid == "none" else self.grid
         exported = export(read_schedule(self.file), self.to, grid=grid, shift=self.shift)
         content = exported.content
         path: Path | None = None
         if self.out is not None or isinstance(content, bytes):
             path = Path(self.out or Path(self.file).stem + exported.suffix)
-            self.check_outputs(out=path)
+            self.check_outputs({"out": path})
             raw = content if isinstance(content, bytes) else content.encode()
             files.write_atomically(path, raw)
         for note in exported.notes:
