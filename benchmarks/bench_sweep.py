@@ -17,7 +17,7 @@ import specjax as sx
 from specjax._core.distributed import use_all_cores
 from specjax.fitting.problem import log_loss
 from specjax.gaussian.losses import loss_of
-from specjax.sweep.groups import groups, quadratures, shared_inputs
+from specjax.sweep.groups import groups, pool, quadratures
 from specjax.sweep.solve import batch_size, local_mesh
 
 SAMPLERS, LOSSES, NOISY = ("ddim", "ddpm"), ("w2", "kl"), 4.0358e-5
@@ -98,21 +98,22 @@ def work(wanted: dict, iterations: dict[tuple[str, str], float]) -> list[dict]:
     sweep, mesh = sx.Sweep(**wanted), local_mesh()
     nodes, found = quadratures(sweep), []
     for group in groups(sweep):
-        solver, shared = group.options, shared_inputs(group, nodes)
-        size = batch_size(solver, shared, mesh, group.size) // mesh.size
-        fits = group.indices(np.arange(size) % group.size)
+        shape, _, shared, fits = pool([(group, np.arange(group.size))], nodes)
+        width = shared.nodes.eigenvalues.shape[-1]
+        size = batch_size(shape, 1, width, mesh, group.size) // mesh.size
         with jax.enable_x64(True):
-            theta = np.zeros((size, solver.shape.steps - 1))
+            theta = np.zeros((size, shape.steps - 1))
 
-            def gradient(spectrum, discretization, theta, solver=solver, shared=shared):
+            def gradient(spectrum, discretization, loss, theta, shape=shape, shared=shared):
                 tables = jax.tree.map(jax.numpy.asarray, shared)
-                function = log_loss(solver.shape, tables.of(spectrum, discretization))
+                function = log_loss(shape, tables.of(spectrum, discretization, loss))
                 return jax.value_and_grad(function)(theta)
 
-            at = (fits.spectrum, fits.discretization, theta)
+            rows = np.arange(size) % group.size
+            at = (fits.spectrum[rows], fits.discretization[rows], fits.loss[rows], theta)
             compiled = jax.jit(jax.vmap(gradient)).lower(*at).compile()
         cost = compiled.cost_analysis()
-        update = 8 * solver.shape.steps**2  # the BFGS matrix: one product, one update
+        update = 8 * shape.steps**2  # the BFGS matrix: one product, one update
         sampler, loss = group.objective.sampler.name, group.objective.loss.name
         mean = iterations[sampler, loss]
         found.append(

@@ -62,9 +62,40 @@ def _dimension(result: dict) -> Iterator[Row]:
     )
 
 
-def _command(result: dict) -> Iterator[Row]:
-    first, later = (_seconds(result[f"{x}_run_seconds"]) for x in ("first", "second"))
-    yield f"`{result['command']}`, whole process", f"{later} (first run {first})", "-", "-", "-"
+def _cold(result: dict) -> Iterator[Row]:
+    fits, sweep, learned = result["fits"], result["mixed"], result["learning"]
+    paper = fits["paper"]
+    yield (
+        f"first `fit` of a process, digits, S = {fits['steps']}, nothing compiled",
+        _seconds(fits["first_seconds"]),
+        f"the paper's way: {_seconds(paper['seconds'])}",
+        f"{paper['seconds'] / fits['first_seconds']:.2f}x",
+        f"{fits['loss_over_paper']:.6f}",
+    )
+    others = [_seconds(fits[f"other_{x}_seconds"]) for x in ("steps", "loss", "spectrum")]
+    yield (
+        "after it: other steps, another loss, another spectrum", ", ".join(others), "-", "-", "-"
+    )  # fmt: skip
+    yield (
+        f"`fit` for every S from 3 to {fits['most']}, the rest of that process",
+        _seconds(fits["all_steps_seconds"]), "-", "-", "-",
+    )  # fmt: skip
+    yield (
+        f"sweep of {sweep['fits']} mixed fits (5 samplers, 2 losses, 10 S), nothing compiled",
+        f"{_seconds(sweep['seconds'])}, {sweep['fits'] / sweep['seconds']:.0f} fits a second",
+        f"the same again: {_seconds(sweep['again_seconds'])}", "-", "-",
+    )  # fmt: skip
+    yield (
+        f"first `learn`, digits' empirical prior, S = {learned['steps']}",
+        _seconds(learned["first_seconds"]),
+        f"the same again: {_seconds(learned['again_seconds'])}; another S: "
+        f"{_seconds(learned['other_steps_seconds'])}, again "
+        f"{_seconds(learned['other_steps_again_seconds'])}",
+        "-", "-",
+    )  # fmt: skip
+    for one in result["commands"]:
+        first, later = _seconds(one["first"]), _seconds(one["second"])
+        yield f"`{one['command']}`, whole process", f"{later} (first run {first})", "-", "-", "-"
 
 
 def _spectrum(result: dict) -> Iterator[Row]:
@@ -147,7 +178,7 @@ def _noise(result: dict) -> Iterator[Row]:
 
 
 ROWS: dict[str, Callable[[dict], Iterator[Row]]] = {
-    "fit": _fit, "dimension": _dimension, "cli": _command, "spectrum": _spectrum, "sweep": _sweep,
+    "fit": _fit, "dimension": _dimension, "cold": _cold, "spectrum": _spectrum, "sweep": _sweep,
     "sampling": _sampling, "frequency_losses": _terms, "noise": _noise,
 }  # fmt: skip
 

@@ -42,12 +42,14 @@ def test_dimension(tmp_path):
 
 
 @pytest.mark.slow
-def test_command_line(tmp_path):
-    import bench_cli
+def test_cold_starts(tmp_path):
+    import bench_cold
 
-    result = bench_cli.main(["--steps", "2", "--repeat", "1", "--folder", str(tmp_path)])
-    assert result["command"] == "specjax fit digits --steps 2"
-    assert (tmp_path / "cli.json").exists()
+    few = ["--steps", "4", "--most", "4", "--spectra", "1", "--plan-steps", "2", "--repeat", "1"]
+    result = bench_cold.main([*few, "--folder", str(tmp_path)])
+    assert result["fits"]["loss_over_paper"] <= 1 + 1e-6
+    assert result["mixed"]["fits"] == 100
+    assert (tmp_path / "cold.json").exists()
 
 
 @pytest.mark.thorough

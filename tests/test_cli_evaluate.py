@@ -46,7 +46,7 @@ def command(run, monkeypatch, tmp_path):
     np.save(tmp_path / "data.npy", drawn(600, 0).clip(-1, 1))
 
     def evaluated(samples, *args, against="data.npy"):
-        return run("evaluate", samples, "--against", against, *ranges, *args)
+        return run("evaluate", samples, "--against", against, *ranges, "--force", *args)
 
     return evaluated
 
@@ -147,7 +147,7 @@ def test_a_file_by_sample_needs_no_key_and_knows_its_units(command, run, tmp_pat
     assert json.loads(out)["rows"][0]["made_by"]["seed"] == 4
     plain = command("x.npy", "--json", "--measures", "energy")[1]
     assert json.loads(plain)["rows"][0]["values"] == json.loads(out)["rows"][0]["values"]
-    code, _, err = run("evaluate", "s.npz", "--against", "data.npy")
+    code, _, err = run("evaluate", "s.npz", "--against", "data.npy", "--force")
     assert code == 2
     assert "--data-range" in err
 

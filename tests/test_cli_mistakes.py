@@ -53,7 +53,7 @@ def folder(tmp_path, monkeypatch):
     spectrum = sx.Spectrum([4.0, 1.0, 0.25])
     samples = rng.normal(size=(20, 3)) * [2, 1, 0.5]
     probe = sx.probe(sx.wiener(spectrum), samples, spectrum, levels=[-1.0, 1.0], n=20)
-    sx.save(tmp_path / "probe.npz", probe)
+    sx.save(tmp_path / "measured.npz", probe)
     for name in RUNS:
         (tmp_path / name).mkdir()
         (tmp_path / name / "run.json").write_text("{}")
@@ -118,7 +118,10 @@ MISTAKES = {
         ("digits --steps 3 --floor -1", "floor"),
         ("digits --steps 3 --denoiser x.npy", "x.npy"),
         ("digits --steps 3 --denoiser law.npz", "denoiser"),
-        ("digits --steps 3 --denoiser probe.npz", "probe"),
+        ("digits --steps 3 --grid sdd", "'sd'"),
+        ("digits --steps 3 --grid none.json", "none.json"),
+        ("digits --steps 3 --grid noise.json", "noise.json"),
+        ("digits --steps 3 --denoiser measured.npz", "probe"),
         ("law.npz --steps 3 --noise powerlaw", "'power-law'"),
         ("law.npz --steps 3 --noise-exponent 1", "noise_exponent"),
         ("law.npz --steps 3 --noise nu.npy --noise-basis walsh", "noise_basis"),
@@ -140,6 +143,7 @@ MISTAKES = {
         ("digits --steps 3 --schedules 2,1,-1", "negative"),
         ("digits --steps 3 --schedules 2,nan,0", "numbers"),
         ("digits --steps 3 --schedules missing.json", "missing.json"),
+        ("digits --steps 3 --grid sdd", "'sd'"),
         ("x.npy --steps 3 --noise two-band --noise-gains 0 0", "weights"),
     ],
     "spectrum": [
@@ -252,7 +256,7 @@ MISTAKES = {
         ("half.json", "truncated"),
         ("law.npz", "spectrum file"),
         ("noise.json", "noise file"),
-        ("probe.npz", "probe file"),
+        ("measured.npz", "probe file"),
         ("list.txt --grid sdd", "'sd'"),
     ],
     "export": [
@@ -260,6 +264,8 @@ MISTAKES = {
         ("list.txt --to csv --grid sdd", "'sd'"),
         ("list.txt --to csv --out nowhere/s.csv", "nowhere"),
         ("list.txt --to csv --shift 0", "shift"),
+        ("list.txt --to csv --config none.json", "none.json"),
+        ("list.txt --to csv --config text.npy", "config"),
     ],
 }
 

@@ -80,7 +80,7 @@ def test_a_schedule_file_says_sampler_and_process(sample, run, tmp_path):
     _, header = drawn(tmp_path / "x.npz")
     assert (header["sampler"], header["process"], header["calls"]) == ("ddpm", "ve", 3)
     np.testing.assert_array_equal(np.array(header["logsnr"], float), result.schedule.logsnr)
-    assert sample("--schedule", "s.json", "--sampler", "ddim", "-o", "x.npz")[0] == 0
+    assert sample("--schedule", "s.json", "--sampler", "ddim", "-o", "x.npz", "--force")[0] == 0
     assert drawn(tmp_path / "x.npz")[1]["sampler"] == "ddim"
     other = {**DIGITS, "data_range": None}
     code, _, err = sample("--schedule", "s.json", "-o", "y.npz", source=other)
@@ -90,7 +90,7 @@ def test_a_schedule_file_says_sampler_and_process(sample, run, tmp_path):
 
 
 def test_labels_in_turn_and_batches(sample, tmp_path):
-    one = ("--schedule", "2,0", "-o", "x.npy", "--n", 5)
+    one = ("--schedule", "2,0", "-o", "x.npy", "--n", 5, "--force")
     assert sample(*one, "--labels", 0, classes=3)[0] == 0
     zeros = np.load(tmp_path / "x.npy")
     for labels, added in ((("--labels", 2, 0), [0.2, 0, 0.2, 0, 0.2]), ((), [0, 0.1, 0.2, 0, 0.1])):

@@ -168,8 +168,10 @@ def log_loss_at(objective, ends, steps):
     """The logarithm of the loss of the same schedule, idle steps in front; and its gradient."""
     nodes, logsnr = problems(ends)
     idle = steps - STEPS
-    shape = FitShape(objective, steps, bool(np.isinf(ends[1])))
-    problem = FitInputs(modes_of(nodes), np.array(ends), np.asarray(idle))
+    losses = tuple(LOSSES.values())
+    shape = FitShape(objective.sampler, objective.process, losses, steps, bool(np.isinf(ends[1])))
+    which = losses.index(objective.loss)
+    problem = FitInputs(modes_of(nodes), np.array(ends), np.asarray(idle), np.asarray(which))
     theta = theta_of(jnp.asarray(padded(logsnr, idle)), ends_clean=shape.ends_clean, idle=idle)
     return jax.jit(jax.value_and_grad(log_loss(shape, problem)))(theta)
 

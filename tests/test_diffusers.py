@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from specjax import NoiseSchedule, Spectrum, plan, spectral, transfer
+from specjax._core.checks import UserError
 from specjax.fitting.learned import LearnedResult
 from specjax.gaussian.modes import modes_of
 from specjax.interop.export import export
@@ -100,11 +101,16 @@ def assert_same(found, wanted, rtol):
     np.testing.assert_allclose(mean, wanted.mean_gain * SPECTRUM.mean, rtol=rtol, atol=atol)
 
 
-def make(document, **arguments):
-    """The scheduler that a document asks for, set to the list it asks for."""
-    asked = document["scheduler"]
-    scheduler = getattr(diffusers, asked["class"])(**{**asked["arguments"], **arguments})
-    scheduler.set_timesteps(**{asked["set_timesteps"]: document[asked["set_timesteps"]]})
+def make(document, network=None, **arguments):
+    """The scheduler that a document asks for, set to the list it asks for.
+
+    Args:
+      network: more of the configuration of the pipeline's own scheduler.
+    """
+    asked, config = document["scheduler"], document.get("grid", {}).get("config", {})
+    made = getattr(diffusers, asked["class"]).from_config
+    scheduler = made({**config, **(network or {})}, **{**asked["arguments"], **arguments})
+    scheduler.set_timesteps(**{asked["set_timesteps"]: document[asked["list"]]})
     return scheduler
 
 
@@ -183,6 +189,98 @@ def test_flow_matching_undoes_the_shift_and_is_ddim(shift, monkeypatch):
     first = result.schedule.flow_time[0]  # unit noise instead of noise of this size
     np.testing.assert_allclose(std, abs(wanted.gain) / first, rtol=STEP, atol=ROUNDING)
     np.testing.assert_allclose(mean, wanted.mean_gain * SPECTRUM.mean, rtol=STEP, atol=2 * F32)
+
+
+# What pipelines' own schedulers say, and would do to a list on its way.
+ALTERING = {
+    "timestep_spacing": "trailing",
+    "steps_offset": 1,
+    "use_karras_sigmas": True,
+    "use_exponential_sigmas": True,
+    "use_beta_sigmas": True,
+    "use_lu_lambdas": True,
+    "clip_sample": True,
+    "thresholding": True,
+    "final_sigmas_type": "sigma_min",
+    "solver_order": 3,
+    "solver_type": "heun",
+    "algorithm_type": "dpmsolver",
+    "lower_order_final": False,
+    "euler_at_final": True,
+    "interpolation_type": "log_linear",
+}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm", "heun", "dpmpp_2m", "dpmpp_2m_sde"])
+def test_a_list_arrives_unaltered_whatever_the_pipelines_scheduler_does(sampler, monkeypatch):
+    document = exported(fitted(12, sampler=sampler))
+    plain, altering = make(document), make(document, ALTERING)
+    np.testing.assert_array_equal(altering.timesteps, plain.timesteps)
+    found, wanted = (moments(one, monkeypatch) for one in (altering, plain))
+    np.testing.assert_allclose(found[0], wanted[0], rtol=STEP, atol=F32)
+    np.testing.assert_allclose(found[1], wanted[1], rtol=STEP, atol=F32)
+    velocity = make(document, {"prediction_type": "v_prediction"})
+    table = table_of(velocity)
+
+    def network(x, t):  # 2202.00512, appendix D
+        logsnr = np.interp(float(t), np.arange(1000), table)
+        alpha, sigma = (1 / math.sqrt(1 + math.exp(-sign * logsnr)) for sign in (1, -1))
+        eps = eps_at(x, logsnr)
+        return alpha * eps - sigma * (x - sigma * eps) / alpha
+
+    found = moments(velocity, monkeypatch, network)
+    np.testing.assert_allclose(found[1], wanted[1], rtol=STEP, atol=F32 * found[3])
+
+
+FLOW = [
+    {"shift": 3.0},
+    {"shift": 3.0, "shift_terminal": 0.1},
+    {"use_dynamic_shifting": True, "time_shift_type": "linear"},
+    {"use_karras_sigmas": True},
+    {"use_exponential_sigmas": True},
+    {"use_beta_sigmas": True, "shift": 0.5},
+    {"stochastic_sampling": True},
+]
+
+
+@pytest.mark.parametrize("config", FLOW)
+def test_a_flow_list_arrives_unaltered(config):
+    result, kind = fitted(8), diffusers.FlowMatchEulerDiscreteScheduler
+    own = kind(**config)
+    for options in ({"grid": "sd"}, {"grid": None, "shift": 2.0}, {"config": own.config}):
+        document = json.loads(export(result, "diffusers", **options).content)
+        asked = document["flow_scheduler"]
+        assert asked["class"] == kind.__name__
+        scheduler = kind.from_config(own.config, **asked["arguments"])
+        scheduler.set_timesteps(**{asked["set_timesteps"]: document[asked["list"]]})
+        np.testing.assert_allclose(scheduler.sigmas, result.schedule.flow_time, atol=2 * F32)
+        assert not scheduler.config.stochastic_sampling
+    if set(config) == {"shift"}:  # a list for the pipeline's scheduler as it is
+        own.set_timesteps(sigmas=document["flow_sigmas"])
+        np.testing.assert_allclose(own.sigmas, result.schedule.flow_time, atol=2 * F32)
+
+
+def test_time_that_runs_the_other_way_stays_so():
+    result, kind = fitted(8), diffusers.FlowMatchEulerDiscreteScheduler
+    document = exported(result)
+    inverted = kind.from_config(
+        kind(invert_sigmas=True, shift=3.0).config, **document["flow_scheduler"]["arguments"]
+    )
+    inverted.set_timesteps(sigmas=document["flow_sigmas"])
+    np.testing.assert_allclose(1 - inverted.sigmas, result.schedule.flow_time, atol=2 * F32)
+
+
+def test_a_configuration_says_the_grid():
+    result = fitted(6)
+    config = diffusers.DDIMScheduler(**GRIDS["sd"].config).config
+    document = json.loads(export(result, "diffusers", config=config).content)
+    assert document["timesteps"] == exported(result)["timesteps"]
+    video = diffusers.CogVideoXDDIMScheduler().config  # snr_shift_scale
+    assert json.loads(export(result, "diffusers", config=video).content)["scheduler"] is None
+    for wrong in ({"config": config, "grid": "sd"}, {"config": {"sigma_data": 0.5}}):
+        with pytest.raises(UserError):
+            export(result, "diffusers", **wrong)
 
 
 def test_a_schedule_that_stops_early_runs_all_its_steps_in_euler(monkeypatch):

@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -67,13 +68,22 @@ def readme_blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
+def pipeline():
+    """What the examples need of somebody's pipeline, where diffusers is installed."""
+    try:
+        from diffusers import PNDMScheduler
+    except ModuleNotFoundError:
+        return None
+    return SimpleNamespace(scheduler=PNDMScheduler(**sx.GRIDS["sd"].config))
+
+
 # diffusers hands torch tensors to NumPy 2 in a way that both deprecate.
 @pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_the_readme_examples_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sx.save("schedule.json", sx.fit(sx.Spectrum.power_law(64, 1.5), 10))
-    scope = {}
+    scope = {"pipe": pipeline()}
     ran = 0
     for block in readme_blocks("python"):
         try:

@@ -188,8 +188,12 @@ def test_errors_name_the_argument():
         "logsnr": lambda: TrainingGrid("x", [1.0, 2.0]),
         "finite": lambda: TrainingGrid("x", [1.0, -np.inf]),
         "beta_schedule": lambda: TrainingGrid.from_config("x", {"beta_schedule": "exp"}),
-        "rescale_betas_zero_snr": lambda: TrainingGrid.from_config(
-            "x", {"rescale_betas_zero_snr": True}
+        "no beta_schedule": lambda: TrainingGrid.from_config("x", {"shift": 3.0}),
+        "snr_shift_scale": lambda: TrainingGrid.from_config(
+            "x", {"beta_schedule": "linear", "snr_shift_scale": -1.0}
+        ),
+        "timestep_type = 'continuous'": lambda: TrainingGrid.from_config(
+            "x", {"beta_schedule": "linear", "timestep_type": "continuous"}
         ),
     }
     for argument, call in refused.items():

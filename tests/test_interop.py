@@ -132,6 +132,23 @@ def test_the_noise_of_torch_is_its_own(tmp_path):
     np.testing.assert_allclose(levels, np.stack([sigmas[:3], sigmas[1:4]], 1), rtol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["bfloat16", "float16"])
+def test_half_precision_is_kept_in_single_between_calls(name):
+    torch = pytest.importorskip("torch", reason="needs torch: pip install 'specjax[interop]'")
+    dtype, result, seen = getattr(torch, name), learned(noise=False), []
+
+    def model(x, sigma):
+        seen.append((x.dtype, sigma.dtype))
+        return torch.ones_like(x)
+
+    x = torch.randn(SHAPE, generator=torch.Generator().manual_seed(0)).to(dtype)
+    found = sample_plan(model, x, result, disable=True)
+    wanted = sample_plan(model, x.double(), result, disable=True)
+    assert found.dtype == dtype
+    assert set(seen[:3]) == {(dtype, dtype)}
+    np.testing.assert_allclose(found.double(), wanted, rtol=torch.finfo(dtype).eps)
+
+
 def test_torch_is_not_imported_for_numpy():
     code = (
         "import sys, numpy as np; from specjax.interop.k_diffusion import sample_plan; "

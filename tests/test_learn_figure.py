@@ -79,7 +79,7 @@ def test_corrections_are_bars_and_markers(noise):
     bars = [bar.get_height() for bar in axes.patches]
     np.testing.assert_allclose(bars, plan.corrections.ratio)
     for j in range(2):
-        x, y = line(axes, f"$w_{j + 1}$").get_data()
+        x, y = line(axes, f"w_{j + 1}").get_data()
         np.testing.assert_array_equal(x, np.arange(1, 6))
         np.testing.assert_array_equal(y, plan.corrections.weights[:, j])
     drawn = [one.get_ydata() for one in axes.lines if one.get_label().startswith("g")]

@@ -64,6 +64,15 @@ def directly(spectrum, chosen, form, phi, logsnr, basis):
     return float(np.log(task.value(sx.NoiseSchedule(logsnr))))
 
 
+def padded_loss(spectrum, basis, chosen, form):
+    """Padded parameters of LEVELS, the inputs, and the loss of levels and noise."""
+    shape = FitShape.of(chosen, 3, ends_clean=True)._replace(noise=form)
+    which = shape.losses.index(chosen.loss)
+    joint = joint_inputs(spectrum, basis, np.asarray(alpha_bar_to_logsnr(ENDS)), 13, which)
+    levels = np.pad(theta_of(np.asarray(LEVELS), ends_clean=True), (13, 0))
+    return levels, joint, joint_loss(shape, joint)
+
+
 CASES = [(n, loss, basis) for n in FORMS for loss in ("w2", "kl") for basis in ("fourier", "data")]
 
 
@@ -74,12 +83,10 @@ def test_the_gradient_in_the_noise_agrees_with_finite_differences(name, loss, ba
     spectrum = power_law(-1.0, spread=0.3) if basis == "fourier" else sx.Spectrum.power_law(9, 1.2)
     form = noise_parameters(family, learned, parameters)
     chosen = GaussianTask.resolve(spectrum, loss=loss).objective
-    joint = joint_inputs(spectrum, basis, np.asarray(alpha_bar_to_logsnr(ENDS)), 0)
     phi = form.pack(parameters)
+    levels, _, function = padded_loss(spectrum, basis, chosen, form)
     with jax.enable_x64(True):
-        levels = np.asarray(theta_of(jax.numpy.asarray(LEVELS), ends_clean=True))
-        function = jax.jit(jax.value_and_grad(joint_loss(FitShape(chosen, 3, True, form), joint)))
-        value, slope = function(np.concatenate([levels, phi]))
+        value, slope = jax.jit(jax.value_and_grad(function))(np.concatenate([levels, phi]))
     at = (spectrum, chosen, form)
     assert float(value) == pytest.approx(directly(*at, phi, LEVELS, basis), abs=1e-12)
     for k in range(len(phi)):
@@ -126,17 +133,15 @@ def test_it_is_never_worse_than_isotropic_noise():
 def test_frequencies_are_put_together_without_loss():
     # 20 x 20 x 3 eigenvalues of 55 radial frequencies; within one they spread by a factor of 2.
     spectrum = power_law(-2.0, size=20, channels=3, spread=0.5)
-    joint = joint_inputs(spectrum, "fourier", np.asarray(alpha_bar_to_logsnr(ENDS)), 0)
-    assert joint.nodes.dimension < spectrum.dimension / 3
     family, parameters, learned = FORMS["exponent"]
     form = noise_parameters(family, learned, parameters)
     for loss in ("w2", "kl"):
         chosen = GaussianTask.resolve(spectrum, loss=loss).objective
         phi = form.pack(parameters)
+        levels, joint, function = padded_loss(spectrum, "fourier", chosen, form)
+        assert joint.nodes.dimension < spectrum.dimension / 3
         with jax.enable_x64(True):
-            levels = np.asarray(theta_of(jax.numpy.asarray(LEVELS), ends_clean=True))
-            function = jax.jit(joint_loss(FitShape(chosen, 3, True, form), joint))
-            value = float(function(np.concatenate([levels, phi])))
+            value = float(jax.jit(function)(np.concatenate([levels, phi])))
         assert value == pytest.approx(
             directly(spectrum, chosen, form, phi, LEVELS, "fourier"), abs=1e-5
         )

@@ -1,6 +1,8 @@
 """Plans as a scheduler of diffusers, alone and inside its pipelines."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 F32 = 2.0**-23
 STEP = 4e-5  # relative: diffusers' float32 sigmas and timesteps
 NETWORK = 2e-5  # of the largest number: a UNet and samples of float32 over 4 calls
+DDPM = {"beta_schedule": "linear"}
 SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 LEVELS = sx.NoiseSchedule([-4.5, -1.0, 1.0, 3.0, np.inf])  # within every grid
 
@@ -39,7 +42,7 @@ def estimate(x, alpha, sigma):
 
 def network_of(kind, config=None):
     """``(x, t) -> answer`` of the same denoiser; t is a timestep of the training grid."""
-    grid = sx.TrainingGrid.from_config("grid", config or {})
+    grid = sx.TrainingGrid.from_config("grid", config or DDPM)
 
     def network(x, t):
         alpha, sigma = (float(a) for a in alpha_sigma(grid.logsnr_at(np.float64(t)), "vp"))
@@ -129,7 +132,7 @@ def watched(scheduler, monkeypatch):
 
 def direct_unet(unet, result, tmp_path, kind, seed, config=None):
     """The same UNet and noise along the plan, in NumPy."""
-    grid = sx.TrainingGrid.from_config("grid", config or {})
+    grid = sx.TrainingGrid.from_config("grid", config or DDPM)
     draws = torch.Generator().manual_seed(seed)
 
     def denoise(x, alpha, sigma):
@@ -167,19 +170,21 @@ def test_inside_a_pipeline_the_images_are_those_of_the_plan(tmp_path, monkeypatc
 
 
 @pytest.mark.slow
-def test_a_pipeline_is_saved_with_its_plan(tmp_path):
-    unet, result = small_unet(), plan_of(process="ve")
-    pipe = diffusers.DDPMPipeline(unet, PlanScheduler.from_plan(result))
+def test_a_saved_pipeline_loads_in_a_new_process(tmp_path):
+    pipe = diffusers.DDPMPipeline(small_unet(), PlanScheduler.from_plan(plan_of(process="ve")))
     pipe.set_progress_bar_config(disable=True)
     pipe.save_pretrained(tmp_path / "pipe")
-    back = diffusers.DDPMPipeline.from_pretrained(tmp_path / "pipe")
-    back.set_progress_bar_config(disable=True)
-    assert type(back.scheduler) is PlanScheduler
     options = {"num_inference_steps": 4, "output_type": "np"}
-    one, other = (
-        p(generator=torch.Generator().manual_seed(1), **options).images for p in (pipe, back)
-    )
-    np.testing.assert_array_equal(one, other)
+    wanted = pipe(generator=torch.Generator().manual_seed(1), **options).images
+    code = f"""
+import numpy, sys, torch, diffusers
+import specjax.interop.diffusers  # diffusers imports no module because a folder names it
+pipe = diffusers.DiffusionPipeline.from_pretrained("pipe")
+assert type(pipe.scheduler) is specjax.interop.diffusers.PlanScheduler
+numpy.save("back.npy", pipe(generator=torch.Generator().manual_seed(1), **{options}).images)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "back.npy"), wanted)
 
 
 @pytest.mark.slow
@@ -228,6 +233,10 @@ def test_it_is_saved_and_loaded_with_the_plan_in_its_configuration(tmp_path):
         for s in (made, back)
     )
     np.testing.assert_array_equal(one, other)
+    for load in (PlanScheduler.from_pretrained, PlanScheduler.from_file):
+        path = sx.save(tmp_path / "plan.json", plan_of())
+        direct = load(path, trained_betas=betas.tolist())
+        np.testing.assert_array_equal(direct.timesteps, made.timesteps)
     again = PlanScheduler.from_config(made.config)
     np.testing.assert_array_equal(again.timesteps, made.timesteps)
 
@@ -279,16 +288,57 @@ def test_half_precision_is_computed_in_single():
     np.testing.assert_allclose(out.pred_original_sample, d, rtol=4 * F32)
 
 
-def test_levels_outside_the_networks_range_are_clipped_and_said():
-    wide = plan_of(schedule=sx.NoiseSchedule([-9.0, -1.0, 1.0, 8.0, np.inf]))
+def test_levels_outside_the_networks_range_are_not_run():
+    wide = sx.NoiseSchedule([-9.0, -1.0, 1.0, 8.0, np.inf])
+    message = one_line(PlanScheduler.from_plan, plan_of(schedule=wide), SD)
+    assert "2 level(s) outside the range" in message  # learned coefficients: not without its prior
+    outside = plan_of(schedule=sx.NoiseSchedule([-20.0, -19.0, -18.0, -17.0, -16.0]))
+    assert "outside the range" in one_line(PlanScheduler.from_plan, outside)
+    given = sx.LearnedResult.from_schedule(wide)  # nobody learned it: the ends are moved
     with pytest.warns(UserWarning, match=r"2 level\(s\) clipped to the range of grid .* 0.02917"):
-        scheduler = PlanScheduler.from_plan(wide, SD)
+        scheduler = PlanScheduler.from_plan(given, SD)
     np.testing.assert_allclose(scheduler.timesteps[[0, -1]], [999, 0], atol=1e-3)
     sigmas = np.array(scheduler.config.plan["sigma"]) / np.array(scheduler.config.plan["alpha"])
     grid = sx.TrainingGrid.from_config("sd", SD)
     np.testing.assert_allclose(sigmas[[0, -1]], grid.sigma_range[::-1], rtol=1e-12)
-    outside = plan_of(schedule=sx.NoiseSchedule([-20.0, -19.0, -18.0, -17.0, -16.0]))
-    assert "lies outside the range" in one_line(PlanScheduler.from_plan, outside)
+
+
+def test_learned_variances_are_cut_off_and_nothing_is_broadcast():
+    x, answer = unit(0, (2, 3, 4, 4)), unit(1, (2, 6, 4, 4))
+    plain, with_variance = (
+        PlanScheduler.from_plan(plan_of(), variance_type=kind) for kind in (None, "learned_range")
+    )
+    options = {"return_dict": False}
+    one, other = (
+        s.step(a, s.timesteps[0], x, generator=torch.Generator().manual_seed(0), **options)[0]
+        for s, a in ((plain, answer[:, :3]), (with_variance, answer))
+    )
+    np.testing.assert_array_equal(one, other)
+    for given in (answer, answer[:, :1], answer[:1, :3], answer[:, :3, :2]):
+        assert "model_output" in one_line(plain.step, given, plain.timesteps[1], x)
+
+
+def test_what_pipelines_and_training_ask_of_a_scheduler():
+    other = diffusers.DDPMScheduler(**SD)
+    own = PlanScheduler.from_plan(plan_of(), other.config)
+    for name in ("betas", "alphas_cumprod"):
+        np.testing.assert_allclose(getattr(own, name), getattr(other, name), rtol=1e-3, atol=1e-6)
+    asked = unit(1), unit(2), torch.tensor([0, 500, 999])
+    np.testing.assert_allclose(own.get_velocity(*asked), other.get_velocity(*asked), atol=1e-4)
+    assert not hasattr(own, "sigmas")
+    with pytest.raises(AttributeError, match="has no 'sigmas'"):
+        _ = own.sigmas
+    assert "sigmas" in one_line(lambda: own.sigmas)
+
+
+@pytest.mark.slow
+def test_pipelines_that_give_more_to_a_step_are_served():
+    pipe = diffusers.DDIMPipeline(small_unet(), diffusers.DDIMScheduler())
+    pipe.scheduler = PlanScheduler.from_plan(plan_of(), pipe.scheduler.config)
+    pipe.set_progress_bar_config(disable=True)
+    options = {"num_inference_steps": 4, "output_type": "np"}
+    assert np.isfinite(pipe(generator=torch.Generator().manual_seed(0), **options).images).all()
+    assert "eta" in one_line(pipe, eta=0.5, **options)
 
 
 FLOW = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0}
@@ -297,8 +347,7 @@ FLOW = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0}
 @pytest.mark.parametrize(
     ("config", "options", "message"),
     [
-        (FLOW, {}, "config of FlowMatchEulerDiscreteScheduler has no beta_schedule"),
-        ({**SD, "rescale_betas_zero_snr": True}, {}, "puts its end at pure noise"),
+        (FLOW, {}, "FlowMatchEulerDiscreteScheduler has no beta_schedule"),
         ({**SD, "prediction_type": "flow_prediction"}, {}, "prediction_type = 'flow_prediction'"),
         (None, {"beta_stop": 1}, "option = 'beta_stop'"),
         (None, {"beta_schedule": "sigmoid"}, "beta_schedule = 'sigmoid'"),
@@ -313,6 +362,8 @@ def test_mistakes_are_one_line():
     scheduler = PlanScheduler.from_plan(plan_of())
     message = one_line(scheduler.set_timesteps, 50)
     assert "num_inference_steps = 50: the plan has 4 steps; give 4" in message
+    for name, asked in {"original_inference_steps": 50, "mu": 1.0, "timesteps": [9, 1]}.items():
+        assert name in one_line(scheduler.set_timesteps, 4, **{name: asked})
     assert "none of the plan's" in one_line(scheduler.step, unit(), 20.0, unit())
     scheduler.set_timesteps(4)
     through(scheduler, network_of("epsilon"), unit())

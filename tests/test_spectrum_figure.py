@@ -40,7 +40,7 @@ def test_eigenvalues_law_and_shares():
     drawn = line(panel(figure, "Eigenvalues"), "eigenvalues")
     np.testing.assert_allclose(drawn.get_ydata(), lam)
     np.testing.assert_array_equal(drawn.get_xdata(), np.arange(1, 101))
-    law = line(panel(figure, "Eigenvalues"), r"$\propto$ rank$^{-2.00}$")
+    law = line(panel(figure, "Eigenvalues"), "∝ rank^(-2.00)")
     np.testing.assert_allclose(law.get_ydata(), lam[[0, -1]])
     assert "2 zeros left out" in panel(figure, "Eigenvalues").get_xlabel()
     share = np.cumsum(lam) / lam.sum()

@@ -205,7 +205,7 @@ def test_a_loss_that_cannot_take_zeros_fails_those_rows_only(kl):
 
 
 @pytest.mark.thorough
-def test_batches_and_stragglers_change_nothing(w2, monkeypatch):
+def test_lanes_and_how_long_they_run_change_nothing(w2, monkeypatch):
     monkeypatch.setattr(solver, "_CACHE_BYTES", 2**14)
     sizes = set()
     counted = solver.batch_size
@@ -213,9 +213,11 @@ def test_batches_and_stragglers_change_nothing(w2, monkeypatch):
         solver, "batch_size", lambda *args: sizes.add(counted(*args)) or counted(*args)
     )
     assert_same(swept().table, w2.table)
-    assert max(sizes) < 12  # several batches
-    monkeypatch.setattr(solver, "_FIRST_ITERATIONS", 3)
+    assert max(sizes) < 12  # lanes take several fits
+    monkeypatch.setattr(solver, "_CHUNK", 3)
+    solver.descent_program.cache_clear()
     assert_same(swept().table, w2.table)
+    solver.descent_program.cache_clear()
 
 
 def test_without_a_folder_the_table_is_the_same(w2):
@@ -608,7 +610,10 @@ def test_levels_of_families_are_made_once_and_in_pieces(monkeypatch):
     nodes = groups.quadratures(wanted)
 
     def families():
-        return [groups.shared_inputs(group, nodes).families for group in groups.groups(wanted)]
+        return [
+            groups.pool([(group, np.arange(group.size))], nodes).shared.families
+            for group in groups.groups(wanted)
+        ]
 
     once = families()
     calls = len(made)
@@ -788,21 +793,21 @@ def test_one_step_fewer_does_not_reach_it(sampler, ends):
 @pytest.mark.thorough
 def test_what_a_device_cannot_take_is_tried_in_halves(w2, monkeypatch):
     module = sys.modules["specjax.sweep.solve"]
-    program, sizes = module.program, []
+    program, sizes = module.descent_program, []
 
-    def scarce(options, mesh):
-        run = program(options, mesh)
+    def scarce(shape, mesh):
+        run = program(shape, mesh)
 
-        def refusing(shared, fits, descents, most):
-            sizes.append(len(fits.seed))
-            if len(fits.seed) > 1:
+        def refusing(shared, tolerance, lanes, states):
+            sizes.append(len(lanes.most))
+            if len(lanes.most) > 1:
                 raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
-            return run(shared, fits, descents, most)
+            return run(shared, tolerance, lanes, states)
 
         return refusing
 
-    monkeypatch.setattr(module, "program", scarce)
-    monkeypatch.setattr(module, "_CACHE_BYTES", 2**14)  # several batches, each halved twice
+    monkeypatch.setattr(module, "descent_program", scarce)
+    monkeypatch.setattr(module, "_CACHE_BYTES", 2**14)  # few lanes, halved again
     assert_same(swept().table, w2.table)
     assert max(sizes) > 2
     assert sizes[-1] == 1
@@ -811,14 +816,14 @@ def test_what_a_device_cannot_take_is_tried_in_halves(w2, monkeypatch):
 def test_a_broken_device_is_an_error_of_its_rows_and_tried_again(w2, monkeypatch, tmp_path):
     module = sys.modules["specjax.sweep.solve"]
 
-    def broken(options, mesh):
+    def broken(shape, mesh):
         def run(*given):
             raise jax.errors.JaxRuntimeError("INTERNAL: the device\nis gone")
 
         return run
 
     with monkeypatch.context() as patched:
-        patched.setattr(module, "program", broken)
+        patched.setattr(module, "descent_program", broken)
         failed = swept(out=tmp_path / "out")
     assert set(failed.table.column("error").to_pylist()) == {"INTERNAL: the device is gone"}
     assert failed.failed == failed.table.num_rows == failed.fits

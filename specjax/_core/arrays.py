@@ -20,9 +20,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax._core.checks import UserError
+from specjax._core.checks import UserError, unmasked
 
 Array = jax.Array | np.ndarray
+S = TypeVar("S")
 T = TypeVar("T", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -93,6 +94,15 @@ def namespace(*arrays: Any) -> ModuleType:
     return jnp if any(isinstance(x, jax.Array) for x in arrays) else np
 
 
+def repeated(xp: ModuleType, times: int, step: Callable[[int, S], S], start: S) -> S:
+    """Apply ``step(i, x)`` so many times: as a loop of Python in NumPy, a compiled one in JAX."""
+    if xp is jnp:
+        return jax.lax.fori_loop(0, times, step, start)
+    for i in range(times):
+        start = step(i, start)
+    return start
+
+
 def as_float_array(x: Any) -> Array:
     """Convert to a real array of float32 or float64.
 
@@ -104,7 +114,7 @@ def as_float_array(x: Any) -> Array:
       UserError: for complex numbers.
     """
     if not isinstance(x, jax.Array):
-        x = np.asarray(x)
+        x = np.asarray(unmasked("an array of numbers", x))
     if x.dtype in (np.float32, np.float64):
         return x
     if np.issubdtype(x.dtype, np.complexfloating):

@@ -147,6 +147,22 @@ def are_within(numbers: np.ndarray, most: float) -> bool:
     return not numbers.size or -most <= float(numbers.min()) <= float(numbers.max()) <= most
 
 
+def unmasked(name: str, given: Any) -> Any:
+    """Return the given array, without its mask if that hides nothing.
+
+    Raises:
+      UserError: for a masked array with masked values, which have no meaning here.
+    """
+    if not isinstance(given, np.ma.MaskedArray):
+        return given
+    if np.ma.is_masked(given):
+        raise UserError(
+            f"{name} is a masked array with {np.ma.count_masked(given):,} masked values: fill "
+            "them, or leave those samples out"
+        )
+    return given.data
+
+
 def alpha_bar_range(given: Any) -> tuple[float, float]:
     """Return the two ends (noisy, clean), with 0 < noisy < clean <= 1."""
     try:

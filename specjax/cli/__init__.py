@@ -15,7 +15,7 @@ early.
 from __future__ import annotations
 
 import dataclasses
-import os
+import errno
 import sys
 from collections.abc import Callable
 from types import MappingProxyType
@@ -24,7 +24,7 @@ from typing import Any
 import tyro
 
 from specjax._core.checks import UserError
-from specjax.cli.console import keep_compilations
+from specjax.cli.console import drop_output, keep_compilations, open_streams, remark
 from specjax.cli.evaluate import EvaluateCommand
 from specjax.cli.fit import Compare, Fit
 from specjax.cli.learn import LearnCommand
@@ -83,6 +83,7 @@ def main(argv: list[str] | None = None) -> None:
         for options in COMMANDS.values():
             join_help_lines(options)
     try:
+        open_streams()
         command = tyro.extras.subcommand_cli_from_dict(
             COMMANDS,
             prog="specjax",
@@ -92,14 +93,19 @@ def main(argv: list[str] | None = None) -> None:
         )
         keep_compilations()
         command.run()
+        sys.stdout.flush()
     except UserError as error:
-        print(f"specjax: {' '.join(str(error).split())}", file=sys.stderr)
+        remark(" ".join(str(error).split()))
         sys.exit(2)
     except KeyboardInterrupt:
-        print("specjax: interrupted; no file is half-written", file=sys.stderr)
+        remark("interrupted; no file is half-written")
         sys.exit(130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+            drop_output()
+            remark("cannot write to standard output: the disk is full")
+            sys.exit(2)
         error.add_note(_FAULT)
         raise

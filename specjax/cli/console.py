@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import io
 import json
 import os
 import sys
@@ -11,6 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from specjax._core.checks import UserError
+from specjax.report.words import shown
 
 if TYPE_CHECKING:
     from rich.progress import Task
@@ -24,9 +28,34 @@ def print_json(document: dict[str, Any]) -> None:
     print(json.dumps(document, indent=1, allow_nan=False))
 
 
+def say(text: str) -> None:
+    """Print a line on standard error."""
+    print(shown(text), file=sys.stderr, flush=True)
+
+
 def remark(text: str) -> None:
     """Print a remark on standard error."""
-    print(f"specjax: {text}", file=sys.stderr, flush=True)
+    say(f"specjax: {text}")
+
+
+def open_streams() -> None:
+    """Make the standard streams take any text; what their encoding lacks is escaped.
+
+    Raises:
+      UserError: if standard output is closed; standard error may be.
+    """
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (to the end of the process)
+    if sys.stdout is None:
+        raise UserError("standard output is closed: leave it open, or give >/dev/null")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def drop_output() -> None:
+    """Send what is left of standard output nowhere: whoever read it is gone, or the disk full."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def keep_compilations() -> None:
@@ -62,8 +91,8 @@ def progress(label: str, unit: str, *, long: bool = False) -> Iterator[Callable[
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
-        TimeElapsedColumn(), TextColumn("{task.fields[left]}"),
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+        TextColumn(unit), TimeElapsedColumn(), TextColumn("{task.fields[left]}"),
     )  # fmt: skip
     console = Console(stderr=True)
     printed = time.monotonic()
@@ -71,7 +100,7 @@ def progress(label: str, unit: str, *, long: bool = False) -> Iterator[Callable[
         *columns, console=console, transient=True, disable=not console.is_terminal,
         speed_estimate_period=_SPEED_SECONDS,
     ) as bar:  # fmt: skip
-        task = bar.add_task(label, total=None, left="")
+        task = bar.add_task(shown(label), total=None, left="")
 
         def update(done: int, total: int | None, note: str = "") -> None:
             nonlocal printed
@@ -100,10 +129,11 @@ def _time_left(task: Task, unit: str) -> str:
 def status(label: str) -> Iterator[Callable[[str], None]]:
     """Show a spinner on standard error, and yield a function that changes its text."""
     from rich.console import Console
+    from rich.text import Text
 
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda text: None
         return
-    with console.status(label) as spinner:
-        yield lambda text: spinner.update(text)
+    with console.status(Text(shown(label))) as spinner:
+        yield lambda text: spinner.update(Text(shown(text)))

@@ -15,6 +15,7 @@ from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, remark, status
 from specjax.cli.data import Reading, changed, remark_on_skipped
 from specjax.cli.evaluate_sources import RunSource, SampleFile, Schedules
+from specjax.cli.outputs import Writing
 from specjax.cli.runs import is_run
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Measuring:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateCommand:
+class EvaluateCommand(Writing):
     """How far samples are from data: distances with error bars, beside real against real."""
 
     samples: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="SAMPLES")]] = tyro.MISSING
@@ -116,13 +117,14 @@ class EvaluateCommand:
         from specjax.evaluate.measures import DEFAULT, check_measures
 
         measures = check_measures(self.measuring.measures or DEFAULT)
-        files.check_folder(self.out, ".json")
+        files.check_output(self.out, ".json")
         if self.plot is not None:
             from specjax.report.figures.save import check_path
 
             check_path(self.plot)
             if "spectrum" not in measures:
                 raise UserError("plot draws the spectrum: name it among the measures")
+        self.check_outputs({"out": self.out, "plot": self.plot})
         return measures
 
     def _source(self) -> RunSource | SampleFile:

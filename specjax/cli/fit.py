@@ -14,6 +14,7 @@ from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, remark, status
 from specjax.cli.data import Data, GivenData, under
+from specjax.cli.outputs import BESIDE, Writing, picture_of
 from specjax.cli.schedules import read_schedule
 from specjax.files.forward_noise import ForwardNoise
 from specjax.noise.noise_spectrum import check_noise
@@ -43,6 +44,9 @@ class Goal:
     """w2 (squared Wasserstein distance), kl, kl_reverse, l1 or relative"""
     alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE
     """NOISY CLEAN: the two ends; with CLEAN = 1.0 the last step returns the denoised estimate"""
+    grid: str | None = None
+    """the training grid of the network that will be called, within which levels stay: ddpm, sd,
+    cosine, or a scheduler_config.json of diffusers; by default they may be anywhere"""
     process: str = "vp"
     """vp or ve"""
     restarts: int | None = None
@@ -57,13 +61,14 @@ class Goal:
     def task(self, spectrum: Spectrum, probe: Probe | None = None) -> GaussianTask:
         """Resolve the task on a spectrum."""
         from specjax.gaussian.task import GaussianTask
+        from specjax.interop.on_grid import read_grid
         from specjax.sampling.samplers import sampler_of
 
         options = checks.named_values("sampler_options", self.sampler_options)
         return GaussianTask.resolve(
             spectrum, sampler=sampler_of(self.sampler, **options), loss=self.loss,
             process=self.process, alpha_bar_range=self.alpha_bar_range, denoiser=probe,
-            denoiser_error=self.denoiser_error,
+            denoiser_error=self.denoiser_error, grid=self.grid and read_grid(self.grid),
         )  # fmt: skip
 
     def check(self, steps: Sequence[int], seed: int) -> None:
@@ -105,7 +110,7 @@ class Goal:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit:
+class Fit(Writing):
     """Learn a schedule: a schedule file, a table beside the usual schedules, and a picture."""
 
     data: GivenData = field(default_factory=Data)
@@ -115,8 +120,8 @@ class Fit:
     noise: ForwardNoise = field(default_factory=ForwardNoise)
     out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "schedule.json"
     """the schedule file to write"""
-    plot: str | None = "schedule.png"
-    """the picture to write (.png, .pdf, .svg), or None"""
+    plot: str | None = BESIDE
+    """the picture to write (.png, .pdf, .svg), or None; by default OUT's name with .png"""
     json: bool = False
     """print JSON instead of tables"""
 
@@ -127,10 +132,10 @@ class Fit:
 
         self.goal.check([self.steps], self.data.seed)
         self.noise.check()
-        files.check_folder(self.out)
-        if self.plot is not None:
-            check_path(self.plot)
-        files.check_apart(data=self.data.data, out=self.out, plot=self.plot)
+        picture = picture_of(self.plot, self.out)
+        if picture is not None:
+            check_path(picture)
+        self.check_outputs({"out": self.out, "plot": picture})
         probe, opened = self.goal.probe(), self.data.open()
         self.data.noise(opened, self.noise)
         spectrum = under(self.noise, self.data.spectrum(opened))
@@ -138,10 +143,11 @@ class Fit:
         task = self.goal.task(spectrum, probe)
         comparison = self.goal.compare(task, self.steps, self.data.seed, {})
         files.save(self.out, replace(comparison.learned, baselines=comparison.baselines))
-        if self.plot is not None:
+        written = [self.out]
+        if picture is not None:
             with status("drawing"):
-                _draw(self.plot, comparison)
-        written = [self.out, *([self.plot] if self.plot else [])]
+                _draw(picture, comparison)
+            written.append(picture)
         if self.json:
             print_json({**report.comparison_json(comparison, noise), "files": written})
         else:

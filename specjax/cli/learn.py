@@ -15,14 +15,16 @@ from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.cli.console import cache_folder, print_json, progress, remark, status
 from specjax.cli.learn_priors import NETWORK, Curriculum, PriorOptions, curriculum_of
+from specjax.cli.outputs import BESIDE, Writing, picture_of
 from specjax.fitting.learned import LearnedResult
+from specjax.schedules.grids import LevelRange
 from specjax.schedules.schedule import alpha_bar_range_of
 
 if TYPE_CHECKING:
     import numpy as np
 
     from specjax.learning.heuristics import Heuristic
-    from specjax.learning.terms import Weights
+    from specjax.learning.settings import LearnSettings
 
 _SHOWN_HEURISTICS = 3  # in the picture
 _FINE_CALLS = 64  # of the fine solution in the picture
@@ -50,6 +52,9 @@ class Learning:
     """vp or ve"""
     alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE
     """the two ends; with CLEAN = 1.0 the last step returns the denoised estimate"""
+    grid: str | None = None
+    """the training grid of the network that will be called, within which levels stay: ddpm, sd,
+    cosine, or a scheduler_config.json of diffusers; by default they may be anywhere"""
     n: int | None = None
     """noises on the last prior, and as many held out; by default 512, or 256 for a network"""
     batch: int | None = None
@@ -63,6 +68,7 @@ class Learning:
     @property
     def options(self) -> dict[str, Any]:
         """The keywords of :func:`specjax.learn`."""
+        from specjax.interop.on_grid import read_grid
         from specjax.sampling.samplers import sampler_of
 
         known = {one.name: getattr(self, one.name) for one in fields(self)}
@@ -71,12 +77,13 @@ class Learning:
             raise UserError("sampler_options: say of which --sampler")
         if self.sampler is not None:
             known["sampler"] = sampler_of(self.sampler, **options)
+        known["grid"] = self.grid and read_grid(self.grid)
         known["objective"] = checks.named_values("objective", self.objective) or None
         return known
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearnCommand:
+class LearnCommand(Writing):
     """Learn whole plans: levels, and what is done with the denoiser's answers."""
 
     through: Annotated[PriorOptions, tyro.conf.arg(name="")] = field(default_factory=PriorOptions)
@@ -88,8 +95,8 @@ class LearnCommand:
     out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "plan.json"
     """the plan file to write; of several S plan-S.json, and those that are there already, learned
     in the same way, are not learned again"""
-    plot: str | None = "plan.png"
-    """the picture to write (.png, .pdf, .svg), or None"""
+    plot: str | None = BESIDE
+    """the picture to write (.png, .pdf, .svg), or None; by default OUT's name with .png"""
     json: bool = False
     """print JSON instead of tables"""
 
@@ -106,8 +113,9 @@ class LearnCommand:
         starts = [self._start(path) for path in self.start]
         curriculum = curriculum_of(self.through)
         last = curriculum.last
-        request = self._request(curriculum, settings.for_prior(last).objective)
+        request = self._request(curriculum, settings.for_prior(last))
         known = self._known(request)
+        self.check_outputs(self._outputs(set(self.steps) - set(known)))
         if last.kind == NETWORK:
             options |= {"cache": cache_folder("teachers"), "mesh": curriculum.mesh}
 
@@ -130,10 +138,10 @@ class LearnCommand:
             judged = verdicts(every, curriculum.priors, **options)
             ratios = [amplification(one, last) for one in found]
         written = [str(self._path(one.steps)) for one in found]
-        if self.plot is not None:
+        if self._picture is not None:
             with status("drawing"):
-                _draw(self.plot, found, curriculum, self.through.samples)
-            written.append(self.plot)
+                _draw(self._picture, found, curriculum, self.through.samples)
+            written.append(self._picture)
         if self.json:
             print_json({**report_learn.learned_json(found, judged, ratios), "files": written})
         else:
@@ -146,12 +154,22 @@ class LearnCommand:
         if not self.steps:
             raise UserError("steps = (): give at least one whole number")
         for steps in self.steps:
-            path = self._path(checks.whole_number("steps", steps))
-            files.check_folder(path)
-            files.check_apart(data=self.through.data, out=path, plot=self.plot)
-        if self.plot is not None:
-            check_path(self.plot)
+            checks.whole_number("steps", steps)
+        if self._picture is not None:
+            check_path(self._picture)
+        replace(self, force=True).check_outputs(self._outputs(set(self.steps)))
+        plans = {s for s in self.steps if files.kind_of(self._path(s)) == "learned"}
+        self.check_outputs(self._outputs(set(self.steps) - plans))  # those may be kept
         self.through.check()
+
+    def _outputs(self, steps: set[int]) -> dict[str, Any]:
+        """Return the picture and the plan of each S, by names for messages."""
+        plans = {f"out of S = {s}" if len(set(self.steps)) > 1 else "out": s for s in sorted(steps)}
+        return {name: self._path(s) for name, s in plans.items()} | {"plot": self._picture}
+
+    @property
+    def _picture(self) -> str | None:
+        return picture_of(self.plot, self.out)
 
     def _path(self, steps: int) -> Path:
         """Return the file of the plan of S steps."""
@@ -167,15 +185,16 @@ class LearnCommand:
             raise UserError(f"{path} is no plan: give files by 'specjax learn' or 'specjax fit'")
         return loaded
 
-    def _request(self, curriculum: Curriculum, objective: Weights) -> dict[str, Any]:
+    def _request(self, curriculum: Curriculum, settings: LearnSettings) -> dict[str, Any]:
         """Collect what a plan depends on, as a plan file keeps it."""
         asked = {one.name: getattr(self.learning, one.name) for one in fields(self.learning)}
         return files.plain({
             **asked,
-            "objective": dict(objective),
+            "grid": settings.grid and files.checksum({"logsnr": settings.grid.logsnr.tolist()}),
+            "objective": dict(settings.objective),
             "priors": [f"{one.kind} {one.fingerprint}" for one in curriculum.priors],
             "seed": self.through.seed,
-            "start": [files.checksum({"file": Path(x).read_text()}) for x in self.start],
+            "start": [files.checksum({"file": files.read_bytes(x).decode()}) for x in self.start],
         })  # fmt: skip
 
     def _known(self, request: Mapping[str, Any]) -> dict[int, LearnedResult]:
@@ -234,7 +253,8 @@ def _samples(
     run = curriculum.run
     assert run is not None
     name, heuristic = next(iter(beside.items()))
-    fine = fine_plan(curriculum.last, _FINE_CALLS, alpha_bar_range_of(result.schedule))
+    levels = LevelRange(alpha_bar_range_of(result.schedule), result.grid)
+    fine = fine_plan(curriculum.last, _FINE_CALLS, levels)
     plans = {
         f"learned, {result.plan.calls} calls": result.plan,
         f"{name}, {result.steps} steps": heuristic.plan(result.process, 0),

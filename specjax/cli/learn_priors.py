@@ -12,7 +12,7 @@ from specjax import files
 from specjax._core import checks, distributed
 from specjax._core.checks import UserError
 from specjax.cli.console import progress, status
-from specjax.cli.data import Reading, remark_on_skipped
+from specjax.cli.data import Reading, changed, remark_on_skipped
 from specjax.cli.runs import data_of_run, open_run
 from specjax.cli.runs import is_run as is_run_folder
 from specjax.files.forward_noise import ForwardNoise
@@ -66,6 +66,8 @@ class PriorOptions:
         from specjax.priors import PRIORS
 
         checks.whole_number("samples", self.samples)
+        if self.kernel_width is not None:
+            checks.not_negative("kernel_width", self.kernel_width)
         for name in self.prior:
             checks.one_of("prior", name, (*PRIORS, *_OF_RUN))
         if len(set(self.prior)) < len(self.prior):
@@ -83,9 +85,9 @@ class PriorOptions:
         for name in _OF_RUN:
             if name in self.prior:
                 raise UserError(f"prior = {name}: {self.data} is no run folder by 'specjax train'")
-        for name in ("against", "devices"):
-            if getattr(self, name) is not None:
-                raise UserError(f"{name} applies to a run, {self.data} is none: leave it out")
+        for option in ("against", "devices", "step"):
+            if f"--{option}" in changed(self):
+                raise UserError(f"{option} applies to a run, {self.data} is none: leave it out")
 
 
 def is_run(name: str) -> bool:
@@ -126,6 +128,13 @@ def curriculum_of(options: PriorOptions) -> Curriculum:
 def _of_spectrum(options: PriorOptions) -> Curriculum:
     from specjax.learning.settings import prior_from
 
+    unread = ("held_out", "kernel_width")
+    beside = [one for one in changed(options) if one[2:].replace("-", "_") in unread]
+    for option in changed(options.reading, "seed") + beside:
+        raise UserError(
+            f"{option} does not apply to {options.data}, a spectrum file: leave it out, or give "
+            "the data"
+        )
     if options.prior not in ((), ("gaussian",)):
         raise UserError(
             f"prior = {' '.join(options.prior)}: of {options.data}, a spectrum file, only gaussian "

@@ -14,6 +14,7 @@ from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, remark, status
 from specjax.cli.data import Reading, remark_on_skipped
+from specjax.cli.outputs import Writing
 from specjax.cli.runs import data_of_run, open_run
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _MOST_CLASSES = 5  # classes that an error names
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProbeCommand:
+class ProbeCommand(Writing):
     """Measure a trained network on each eigenvalue: a table, a file for 'fit --denoiser'."""
 
     run_folder: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RUN")]] = tyro.MISSING
@@ -58,9 +59,10 @@ class ProbeCommand:
 
         levels = np.linspace(*self.logsnr_range, checks.whole_number("levels", self.levels))
         check_options(levels, self.n, self.reading.seed, self.batch)
-        written = [files.check_folder(self.out, ".npz")]
+        written = [files.check_output(self.out, ".npz")]
         if self.plot:
-            written.append(files.check_folder(written[0].with_suffix(".png")))
+            written.append(written[0].with_suffix(".png"))
+        self.check_outputs(dict(zip(("out", "out (picture)"), written, strict=False)))
         run = open_run(self.run_folder, self.step)
         opened = data_of_run(run, self.run_folder, self.against, self.reading)
         probe = self._probe(run, opened, levels)

@@ -11,11 +11,12 @@ import tyro
 
 from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, status
+from specjax.cli.outputs import Writing
 from specjax.cli.runs import RunSampling, plan_facts, run_facts
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
+class Sample(Writing):
     """Samples of a trained network along any schedule: a picture, sounds or arrays."""
 
     run_folder: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RUN")]] = tyro.MISSING
@@ -44,6 +45,7 @@ class Sample:
         from specjax.sampling.generate import generate
 
         check_target(self.out, self.n)
+        self.check_outputs({"out": self.out}, folders=True)
         run = self.sampling.open(self.run_folder)
         check_target(self.out, self.n, run.shape, run.source)
         result = self.sampling.schedule_on(run, self.run_folder, self.schedule, self.steps)

@@ -23,6 +23,8 @@ ANY_STEPS = (SPECTRAL, *SCHEDULES)
 
 DEFAULT_STEPS = 50
 
+_LIST_BYTES = 2**18
+
 _NUMBER = r"[\s\d.eE+,;-]|nan|inf"
 _LIST = re.compile(rf"({_NUMBER})*[,;\s]({_NUMBER})*", re.IGNORECASE)
 
@@ -39,6 +41,8 @@ def read_schedule(text: str) -> LearnedResult:
         raw = files.read_bytes(text)
         if raw[:2] == b"PK" or raw.lstrip()[:1] == b"{":
             return _loaded(text)
+        if len(raw) > _LIST_BYTES:
+            raise UserError(f"{text} holds more than {_LIST_BYTES:,} bytes, the most of a list")
         content = raw.decode(errors="replace")
     try:
         words = re.split(r"[\s,;]+", content.strip().strip("[]()"))

@@ -13,12 +13,13 @@ from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Data, GivenData
+from specjax.cli.outputs import Writing
 from specjax.data import Dataset
 from specjax.spectra.spectrum import Spectrum
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpectrumCommand:
+class SpectrumCommand(Writing):
     """The spectrum of data: a table, and a file that the other commands take in place of data."""
 
     data: GivenData = field(default_factory=Data)
@@ -69,11 +70,11 @@ class SpectrumCommand:
         if files.is_spectrum(self.data.data) and self.out is None:  # it is only shown
             out, picture = None, Path(self.data.data).with_suffix(".png")
         else:
-            out = files.check_folder(self.out or "spectrum.npz", ".npz")
+            out = files.check_output(self.out or "spectrum.npz", ".npz")
             picture = out.with_suffix(".png")
-            if not files.is_spectrum(self.data.data):
-                files.check_apart(data=self.data.data, out=out)
-        return out, files.check_folder(picture) if self.plot else None
+        drawn = picture if self.plot else None
+        self.check_outputs({"out": out, "out (picture)": drawn})
+        return out, drawn
 
 
 def _with_intervals(opened: Dataset, spectrum: Spectrum, replicates: int, seed: int) -> Spectrum:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from specjax._core import checks
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Data, GivenData, under
+from specjax.cli.outputs import Writing
 from specjax.cli.processes import Processes
 from specjax.files.forward_noise import ForwardNoise
 
@@ -26,6 +27,9 @@ class Sweep:
     """a TOML file with spectra, steps, samplers, losses, ..."""
     out: Annotated[str | None, tyro.conf.arg(aliases=["-o"])] = None
     """the results folder; by default the file's name without .toml"""
+    grid: str | None = None
+    """the training grid that levels stay within: ddpm, sd, cosine, or a scheduler_config.json of
+    diffusers; by default what the sweep file says"""
     processes: Processes = field(default_factory=Processes)
     json: bool = False
     """print JSON instead of tables"""
@@ -33,12 +37,14 @@ class Sweep:
     def run(self) -> None:
         """Read the spectra, fit, draw, and print the tables."""
         self.processes.join(a_device_a_core=True)
+        from specjax.interop.on_grid import read_grid
         from specjax.report.sweep import print_sweep, sweep_json
         from specjax.sweep import sweep
         from specjax.sweep.files import read_sweep
 
         with status("reading the spectra"):
-            wanted = read_sweep(self.file)
+            options: dict[str, Any] = {} if self.grid is None else {"grid": read_grid(self.grid)}
+            wanted = read_sweep(self.file, **options)
         out = Path(self.file).with_suffix("") if self.out is None else Path(self.out)
         with progress("sweep", "fits", long=True) as update:
             result = sweep(wanted, out=out, progress=lambda done, total: update(done, total))
@@ -62,7 +68,7 @@ def _drawn(result: SweepResult, path: Path) -> list[str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recommend:
+class Recommend(Writing):
     """The fewest denoiser calls that reach a loss: with which sampler and schedule."""
 
     data: GivenData = field(default_factory=Data)
@@ -74,6 +80,8 @@ class Recommend:
     """the samplers to choose from"""
     alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE
     """the two ends; with CLEAN = 1.0 the last step returns the denoised estimate"""
+    grid: str | None = None
+    """the training grid that levels stay within: ddpm, sd, cosine, or a scheduler_config.json"""
     process: str = "vp"
     """vp or ve"""
     noise: ForwardNoise = field(default_factory=ForwardNoise)
@@ -93,20 +101,22 @@ class Recommend:
 
         distributed.use_all_cores()
         from specjax.fitting.fit import fit
+        from specjax.interop.on_grid import read_grid
         from specjax.report.recommend import print_recommendations, recommendations_json
         from specjax.sampling.samplers import sampler_of
         from specjax.sweep import recommend
 
-        if self.out is not None:
-            files.check_folder(self.out)
+        self.check_outputs({"out": self.out})
         opened = self.data.open()
         self.data.noise(opened, self.noise)
+        grid = self.grid and read_grid(self.grid)
         spectrum = under(self.noise, self.data.spectrum(opened))
         with status("fitting") as say:
             rows = recommend(
                 spectrum, self.target_loss, loss=self.loss, samplers=self.samplers,
                 process=self.process, alpha_bar_range=self.alpha_bar_range,
-                denoiser_error=self.denoiser_error, most_steps=self.most_steps, progress=say,
+                grid=grid, denoiser_error=self.denoiser_error, most_steps=self.most_steps,
+                progress=say,
             )  # fmt: skip
         written = []
         if self.out is not None and rows:
@@ -114,7 +124,7 @@ class Recommend:
             learned = fit(
                 spectrum, best.steps, sampler=sampler_of(best.sampler, **best.sampler_options),
                 loss=self.loss, process=self.process, alpha_bar_range=self.alpha_bar_range,
-                denoiser_error=self.denoiser_error, seed=self.data.seed,
+                grid=grid, denoiser_error=self.denoiser_error, seed=self.data.seed,
             )  # fmt: skip
             written = [str(files.save(self.out, learned))]
         if self.json:

@@ -13,6 +13,7 @@ from specjax._core.checks import UserError
 from specjax._core.extras import import_extra
 from specjax.cli.console import print_json, progress
 from specjax.cli.data import Reading, remark_on_skipped
+from specjax.cli.outputs import Writing
 from specjax.cli.processes import Processes
 from specjax.evaluate.classifier_training import TrainOptions
 from specjax.files.forward_noise import ForwardNoise
@@ -108,7 +109,7 @@ class Train:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainFeatures:
+class TrainFeatures(Writing):
     """Train a classifier of a labelled set, for Fréchet distances on its features."""
 
     data: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA")]] = tyro.MISSING
@@ -129,7 +130,9 @@ class TrainFeatures:
         from specjax.evaluate.classifier_training import check_labelled, train_features
         from specjax.report.runs import print_features
 
-        features_path(self.out)
+        out = features_path(self.out)
+        out = out if out.parent.is_dir() else out.parent
+        self.check_outputs({"out": out, "cache": self._new_cache()})
         opened = self.reading.open(self.data)
         check_labelled(opened)
         self.training.check(tuple(opened.source["shape"]))
@@ -146,3 +149,7 @@ class TrainFeatures:
             print_json({**about, **features.source})
         else:
             print_features(features, written)
+
+    def _new_cache(self) -> str | None:
+        """Return the file of the cache, unless there is one, which is read if it is of the data."""
+        return None if self.cache is None or datasets.is_cache(self.cache) else self.cache

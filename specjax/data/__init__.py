@@ -15,7 +15,7 @@ are memory-mapped, folders and TFDS sets are read batch by batch. The readers: :
 from specjax.data.band_noise import corrupted
 from specjax.data.builtin import BUILTIN
 from specjax.data.dataset import Dataset
-from specjax.data.in_memory import Collected, Drawn, collect, drawn, rescaled
+from specjax.data.in_memory import Collected, Drawn, collect, drawn, is_cache, rescaled
 from specjax.data.open_dataset import open
 from specjax.data.options import Options
 
@@ -28,6 +28,7 @@ __all__ = [
     "collect",
     "corrupted",
     "drawn",
+    "is_cache",
     "open",
     "rescaled",
 ]

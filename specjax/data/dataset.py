@@ -163,6 +163,7 @@ def dataset_of_array(
     Args:
       label: what errors call the array. labels: [N] of any kind. known: as in :func:`describe`.
     """
+    samples = checks.unmasked(label, samples)
     shape = tuple(int(n) for n in samples.shape)
     if len(shape) < 2:
         raise UserError(f"{label} has shape {shape}: give [N, ...], one row a sample")

@@ -15,6 +15,7 @@ import numpy as np
 from specjax._core.checks import UserError
 from specjax.data import batching
 from specjax.data.labels import Classes
+from specjax.files import check_input
 
 SUFFIXES = {"images": (".png", ".jpg", ".jpeg", ".webp"), "sound": (".wav", ".flac")}
 
@@ -153,7 +154,7 @@ def first_good(
 def _attempt(read: Callable[[Path], R], path: Path) -> R | Exception:
     """Return what was read, or the error: a damaged file can fail anywhere in its decoder."""
     try:
-        return read(path) if path.stat().st_size else ValueError("is empty")
+        return read(path) if check_input(path).stat().st_size else ValueError("is empty")
     except Exception as error:
         return error
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _FORMATS = ("PNG", "JPEG", "WEBP")
 _GREY_MODES = ("1", "L", "LA", "I")
+_MOST_PIXELS = 2**27  # 11,585 x 11,585
 _MODES = {"rgb": "RGB", "grey": "L"}
 
 
@@ -74,9 +75,16 @@ def load_image(path: Path) -> Image:
 
     try:
         with Image.open(path, formats=_FORMATS) as image:
+            check_pixels(image)
             return ImageOps.exif_transpose(image)
     except UnidentifiedImageError:
         raise ValueError("is not a PNG, JPEG or WebP image") from None
+
+
+def check_pixels(image: Image) -> None:
+    """Refuse an image of more pixels than are decoded, before they are."""
+    if image.width * image.height > _MOST_PIXELS:
+        raise ValueError(f"has {image.width}x{image.height} pixels, more than {_MOST_PIXELS:,}")
 
 
 def fit_image(image: Image, size: tuple[int, int], fit: str | None) -> Image:

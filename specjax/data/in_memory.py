@@ -68,7 +68,9 @@ def rescaled(samples: Any, data_range: tuple[float, float] | None) -> np.ndarray
       >>> rescaled(np.array([[0, 255]], np.uint8), (0, 255))
       array([[-1.,  1.]], dtype=float32)
     """
-    return estimate.in_units(np.asarray(samples), data_range).astype(np.float32)
+    return estimate.in_units(np.asarray(checks.unmasked("samples", samples)), data_range).astype(
+        np.float32
+    )
 
 
 def drawn(
@@ -165,9 +167,9 @@ def collect(
       >>> collect(sx.data.open("digits")).labels[:4]
       array([0, 1, 2, 3], dtype=int32)
     """
+    path = None if cache is None else _check_cache(cache)
     if estimate.is_array(dataset.samples):
         return Collected(np.asanyarray(dataset.samples), dataset.labels, dataset.classes)
-    path = None if cache is None else _check_cache(cache)
     if path is not None and (reused := _read_cache(dataset, path)) is not None:
         return reused
     limit = MEMORY_BYTES if memory_limit is None else memory_limit
@@ -193,8 +195,13 @@ def collect(
     return Collected(samples, np.concatenate(labels) if labels else None, dataset.classes)
 
 
+def is_cache(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a file is a cache that :func:`collect` wrote, of whatever data."""
+    return Path(path).with_suffix(ABOUT_SUFFIX).is_file()
+
+
 def _check_cache(cache: str | os.PathLike[str]) -> Path:
-    path = files.check_folder(cache)
+    path = files.check_output(cache)
     if path.suffix != ".npy":
         raise UserError(f"cache = {str(path)!r}: give it a name that ends in .npy")
     return path
@@ -259,8 +266,11 @@ def _read_cache(dataset: Dataset, path: Path) -> Collected | None:
     """Return the cache, if it is whole and of this dataset."""
     identity = _identity(dataset)
     try:
-        with np.load(path.with_suffix(ABOUT_SUFFIX)) as archive:
-            about, labels = json.loads(str(archive["about"])), archive["labels"]
+        with (
+            files.open_input(path.with_suffix(ABOUT_SUFFIX)) as file,
+            files.open_archive(file) as archive,
+        ):
+            about, labels = files.json_of(str(archive["about"])), archive["labels"]
         samples: np.ndarray = np.lib.format.open_memmap(path, mode="r")
         statistics = about["statistics"]
         same = about["format"] == CACHE_FORMAT and about["source"] == identity

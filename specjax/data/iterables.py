@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from specjax._core import checks
 from specjax._core.checks import UserError
 
 
@@ -71,7 +72,7 @@ def _checked_batch(batch: Any) -> np.ndarray:
             f"a batch is a {type(batch).__name__}: give arrays [n, ...] of real numbers, such as "
             "(batch[0] for batch in loader)"
         )
-    array = np.asarray(batch)
+    array = np.asarray(checks.unmasked("a batch", batch))
     if array.ndim < 2:
         raise UserError(f"a batch has shape {array.shape}: give [n, ...], one row a sample")
     return array

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from specjax import files
 from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.data import labels
@@ -36,6 +37,7 @@ def read(
       label: the array of labels in a ``.npz``; None to look for one, "none" for no labels.
     """
     _check_path(path, list(names))
+    files.check_input(path)
     keys: dict[str, str] = {}
     numbers: np.ndarray | None = None
     if path.suffix.lower() == ".npy":
@@ -48,8 +50,9 @@ def read(
         samples, numbers, keys = _read_npz(path, key, label)
     source = {"file": path.name, **keys}
     if path.stat().st_size <= _MAX_HASHED_BYTES:
-        with path.open("rb") as file:
-            source["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+        with files.open_input(path) as file:
+            digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
+        source["sha256"] = digest.hexdigest()
     return samples, numbers, source
 
 
@@ -57,17 +60,19 @@ def _read_npz(
     path: Path, key: str | None, label: str | None
 ) -> tuple[np.ndarray, np.ndarray | None, dict[str, str]]:
     """Read the samples of an archive, its labels, and the keys of both."""
-    with path.open("rb") as file, _reporting_damage(path):
-        archive = np.lib.npyio.NpzFile(file, allow_pickle=False)
-        with archive:
-            numbers, keys = None, {}
-            label = _label_key(archive, key) if label is None else label
-            if label not in (None, labels.NONE):
-                keys["label"] = checks.one_of("label", label, archive.files)
-                numbers = np.asarray(archive[label])
-            others = [word for word in archive.files if key or word not in keys.values()]
-            keys["key"] = _sample_key(path, others or archive.files, key)
-            return np.asarray(archive[keys["key"]]), numbers, keys
+    with (
+        files.open_input(path) as file,
+        _reporting_damage(path),
+        files.open_archive(file) as archive,
+    ):
+        numbers, keys = None, {}
+        label = _label_key(archive, key) if label is None else label
+        if label not in (None, labels.NONE):
+            keys["label"] = checks.one_of("label", label, archive.files)
+            numbers = np.asarray(archive[label])
+        others = [word for word in archive.files if key or word not in keys.values()]
+        keys["key"] = _sample_key(path, others or archive.files, key)
+        return np.asarray(archive[keys["key"]]), numbers, keys
 
 
 def _label_key(archive: Any, key: str | None) -> str | None:
@@ -107,7 +112,7 @@ def _reporting_damage(path: Path) -> Iterator[None]:
 
 
 def _check_path(path: Path, names: list[str]) -> None:
-    if not path.exists():
+    if not os.path.lexists(path):
         beside = [str(p) for suffix in SUFFIXES for p in sorted(path.parent.glob(f"*{suffix}"))]
         near = difflib.get_close_matches(str(path), [*names, *beside], n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -119,5 +124,3 @@ def _check_path(path: Path, names: list[str]) -> None:
         raise UserError(
             f"data = {str(path)!r} has the suffix {path.suffix!r}: give a .npy or .npz file"
         )
-    if not os.access(path, os.R_OK):
-        raise UserError(f"data = {str(path)!r} may not be read: change its permissions")

@@ -18,6 +18,9 @@ from specjax.data.dataset import Dataset, dataset_of_reader
 from specjax.data.labels import file_classes
 from specjax.data.options import DEFAULT_SILENCE, DEFAULT_WINDOW, Options, shard_slice
 
+_MOST_NUMBERS = 2**29
+"""Numbers of a file in all channels: three hours of one at 48 kHz, 2 GiB."""
+
 NORMALISED_RANGE = (-1.0, 1.0)
 """The range of normalised sound. Without normalising, floats beyond 1 are kept as they are."""
 
@@ -103,6 +106,8 @@ def load_sound(path: Path) -> tuple[np.ndarray, int]:
     soundfile = _library("soundfile")
     _check_whole(path)
     try:
+        about = soundfile.info(path)
+        _check_length(about.frames * about.channels)
         sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise ValueError(f"cannot be read: {error.error_string}") from None
@@ -128,7 +133,16 @@ def _check_whole(path: Path) -> None:
 
 def resample(sound: np.ndarray, rate: int, wanted: int) -> np.ndarray:
     """Bring sound [L] to another rate."""
-    return sound if rate == wanted else np.asarray(_library("soxr").resample(sound, rate, wanted))
+    if rate == wanted:
+        return sound
+    _check_length(len(sound) * wanted // max(rate, 1))
+    return np.asarray(_library("soxr").resample(sound, rate, wanted))
+
+
+def _check_length(numbers: int) -> None:
+    """Refuse sound of more numbers than are decoded, or none that is known, before they are."""
+    if not 0 <= numbers <= _MOST_NUMBERS:
+        raise ValueError(f"has {numbers:,} numbers, more than {_MOST_NUMBERS:,}")
 
 
 def _library(name: str) -> Any:

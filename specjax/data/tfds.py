@@ -10,7 +10,6 @@ import contextlib
 import difflib
 import importlib.util
 import io
-import json
 import logging
 import math
 import os
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from specjax import files
 from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax._core.extras import import_extra
@@ -280,6 +280,7 @@ def _decode_image(
 
     encoded = _raw_feature(record, key).bytes_list.value[0]
     image: Image.Image = Image.open(io.BytesIO(encoded))
+    image_folder.check_pixels(image)
     mode = _MODES.get(channels, image.mode)
     image = image if image.mode == mode else image.convert(mode)
     if size is not None:
@@ -297,7 +298,7 @@ def _open_split(tfds: Any, builder: Any, folder: Path, split: str, raw: bool) ->
         if len(records):
             return records
     except NotImplementedError:
-        about = json.loads((folder / "dataset_info.json").read_text())
+        about = files.json_of(files.read_bytes(folder / "dataset_info.json"))
         file_format = about.get("fileFormat", "tfrecord")
         problem = f"{folder} has the file format {file_format}, which cannot be read here"
         raise UserError(_how_to_prepare(builder.name, "ANOTHER_FOLDER", problem)) from None

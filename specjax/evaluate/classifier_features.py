@@ -20,6 +20,7 @@ from specjax import files
 from specjax._core.checks import UserError
 from specjax._core.extras import import_extra
 from specjax.evaluate.feature_spaces import finite_float32
+from specjax.files.schema import check_fields
 
 KIND, VERSION = "features", 2
 FILE = "features.npz"
@@ -170,9 +171,10 @@ def save_features(path: str | os.PathLike[str], features: ClassifierFeatures) ->
       UserError: if it cannot be written.
     """
     path = features_path(path)
-    path.parent.mkdir(exist_ok=True)
+    files.check_not_owned(path)
     header = {"architecture": asdict(features.architecture), "source": features.source}
-    return files.write(path, KIND, VERSION, header, features.parameters)
+    with files.new_folder(path.parent):
+        return files.write(path, KIND, VERSION, header, features.parameters)
 
 
 def features_path(path: str | os.PathLike[str]) -> Path:
@@ -185,12 +187,12 @@ def features_path(path: str | os.PathLike[str]) -> Path:
     """
     given = Path(path)
     if given.suffix.lower() == ".npz" and not given.is_dir():
-        return files.check_folder(given)
+        return files.check_output(given)
     if given.is_file():
         raise UserError(f"out = {str(path)!r} is a file: give a folder, or a name ending in .npz")
     if given.is_dir():
-        return files.check_folder(given / FILE)
-    return files.check_folder(given) / FILE
+        return files.check_output(given / FILE)
+    return files.check_output(given) / FILE
 
 
 def open_features(path: str | os.PathLike[str]) -> ClassifierFeatures:
@@ -203,8 +205,12 @@ def open_features(path: str | os.PathLike[str]) -> ClassifierFeatures:
     import_extra("flax.nnx", "evaluate", "the features of a classifier")
     from specjax.evaluate.classifier import restore
 
-    document = files.read(Path(path) / FILE if Path(path).is_dir() else path, {KIND: VERSION})
-    fields = document.header["architecture"]
-    architecture = Architecture(**{**fields, "shape": tuple(fields["shape"])})
-    restore(architecture, document.arrays)
-    return ClassifierFeatures(architecture, document.arrays, document.header["source"])
+    path = Path(path) / FILE if Path(path).is_dir() else Path(path)
+    document = files.read(path, {KIND: VERSION})
+    with files.decoding(path, KIND):
+        fields = document.header["architecture"]
+        check_fields(Architecture, fields)
+        check_fields(ClassifierFeatures, document.header, ("source",))
+        architecture = Architecture(**{**fields, "shape": tuple(fields["shape"])})
+        restore(architecture, document.arrays)
+        return ClassifierFeatures(architecture, document.arrays, document.header["source"])

@@ -34,6 +34,7 @@ LAYER = "2048"
 
 _BATCH = 64
 _MESSAGE_LENGTH = 160
+_WEIGHTS_BYTES = 2**30  # that the file may hold; Inception's has 96 million
 """Characters of torch's error message that are shown: it may list a thousand names."""
 
 
@@ -113,7 +114,7 @@ def open_inception(weights: str | os.PathLike[str], *, device: str | None = None
         is not installed.
     """
     path = Path(weights)
-    content = files.read_bytes(path)
+    content = files.read_bytes(path, _WEIGHTS_BYTES)
     torch = import_extra("torch", "evaluate", "the FID")
     fidelity = import_extra("torch_fidelity.feature_extractor_inceptionv3", "evaluate", "the FID")
     buffer = io.BytesIO()

@@ -11,42 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from specjax._core.checks import UserError
+from specjax.files.outputs import check_output, target_of
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # only writing fails with these
-
-
-def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Return the bytes of a file, or raise a UserError that says why not."""
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def check_folder(path: str | os.PathLike[str], suffix: str = "") -> Path:
-    """Return the path if its folder exists and can be written to, and it ends in the suffix."""
-    path = Path(path)
-    if not path.name.lower().endswith(suffix):
-        raise UserError(f"cannot write {path}: give a name that ends in {suffix}")
-    if not path.parent.is_dir():
-        raise UserError(f"cannot write {path}: the folder {path.parent} does not exist; create it")
-    if path.is_dir():
-        raise UserError(f"cannot write {path}: it is a folder; give a file name")
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"cannot write {path}: the folder {path.parent} is not writable")
-    return path
-
-
-def check_apart(**paths: str | os.PathLike[str] | None) -> None:
-    """Refuse outputs that would overwrite each other or an input; paths are given by name."""
-    seen: dict[Path, str] = {}
-    for name, path in paths.items():
-        if path is None:
-            continue
-        whole = Path(path).resolve()
-        if whole in seen:
-            raise UserError(f"{name} = {str(path)!r} would overwrite {seen[whole]}: rename it")
-        seen[whole] = f"the {name}"
 
 
 @contextlib.contextmanager
@@ -63,21 +30,19 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` that takes its place if the block succeeds.
+    """Give a temporary path that takes the place of ``path`` if the block succeeds.
 
-    A new file gets the mode that the process's umask leaves, an existing one keeps its mode. An
-    OSError of the block is reported as one of writing only if the disk is full or if it names the
-    temporary file: the block may read other files, too.
+    It lies beside the file, or beside the file that a symbolic link leads to. A new file gets the
+    mode that the process's umask leaves, an existing one keeps its mode. An OSError of the block is
+    reported as one of writing only if the disk is full or if it names the temporary file: the block
+    may read other files, too.
 
     Raises:
-      UserError: if the folder is missing or not writable, or the disk is full.
+      UserError: as :func:`specjax.files.check_output`, and if the disk is full.
     """
-    path = check_folder(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    target = target_of(check_output(path))
     with writing(path):
-        # The kernel applies the umask here. os.umask cannot be read without changing it for all
-        # threads, and tempfile.mkstemp ignores it.
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        temporary = _new_file(target.parent)
     try:
         try:
             yield temporary
@@ -87,10 +52,21 @@ def atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
                     raise
             raise
         with writing(path):
-            _replace(temporary, path)
+            _replace(temporary, target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _new_file(folder: Path) -> Path:
+    """Make an empty file of a name that no other process or thread has, short for any disk."""
+    while True:
+        path = folder / f".specjax-{secrets.token_hex(8)}"
+        with contextlib.suppress(FileExistsError):
+            # The kernel applies the umask here. os.umask cannot be read without changing it for
+            # all threads, and tempfile.mkstemp ignores it.
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            return path
 
 
 def _replace(temporary: Path, path: Path) -> None:
@@ -102,7 +78,25 @@ def _replace(temporary: Path, path: Path) -> None:
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> Path:
-    """Write bytes so that the file is whole or untouched."""
+    """Write bytes so that the file is whole or untouched; errors as of :func:`atomically`."""
     with atomically(path) as temporary, writing(path):
         temporary.write_bytes(content)
     return Path(path)
+
+
+@contextlib.contextmanager
+def new_folder(path: str | os.PathLike[str], *, parents: bool = False) -> Iterator[Path]:
+    """Make a folder, if it is not there, and remove it again if the block fails with it empty."""
+    path = Path(path)
+    if str(path) == "-" or (os.path.lexists(path) and not path.is_dir()):
+        raise UserError(f"cannot write into {path}: it is no folder; give another name")
+    made = [one for one in (path, *path.parents) if not one.exists()]
+    with writing(path):
+        path.mkdir(parents=parents, exist_ok=True)
+    try:
+        yield path
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for one in made:
+                one.rmdir()
+        raise

@@ -17,8 +17,8 @@ import io
 import json
 import os
 import platform
-import zipfile
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 
 from specjax._core.checks import UserError
-from specjax.files.atomic import read_bytes, write_atomically
+from specjax.files.atomic import write_atomically
+from specjax.files.inputs import json_of, naming, open_archive, open_input, read_bytes
 
 _PACKAGES = ("specjax", "jax", "jaxlib", "optax", "numpy")
 _PREFIX = "specjax."
@@ -119,9 +120,10 @@ def read(path: str | os.PathLike[str], kinds: Mapping[str, int]) -> Document:
       UserError: if the file is missing, truncated, corrupted, newer than this specjax, of another
         kind, or no file of specjax.
     """
-    content = read_bytes(path)
     try:
-        header, arrays = _parsed(content)
+        header, arrays = _parsed(path)
+    except UserError:
+        raise
     except Exception as error:  # a damaged file can fail anywhere in its parser
         raise UserError(f"{path} is not a file of specjax, or is truncated: {error}") from error
     kind = _kind(header)
@@ -132,39 +134,71 @@ def read(path: str | os.PathLike[str], kinds: Mapping[str, int]) -> Document:
     check_version(path, header.get("format_version"), kinds[kind])
     if header.get("checksum") != checksum(header, arrays):
         raise UserError(f"{path} is corrupted: its checksum does not match; make the file again")
-    try:
+    with decoding(path, kind):
         for name, (dtype, shape) in header.pop("arrays", {}).items():
             parent, last = _parent(header, name)
-            arrays[name] = np.array(parent.pop(last), dtype).reshape(shape)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} lacks an array that its header names: {error}") from error
+            arrays[name] = np.array(parent.pop(last), _plain_dtype(dtype)).reshape(shape)
     return Document(kind, header["format_version"], header, arrays)
 
 
-def _parsed(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+@contextlib.contextmanager
+def decoding(path: str | os.PathLike[str], kind: str) -> Iterator[None]:
+    """Report whatever the block raises as a fault in what a file holds, with the file's name.
+
+    What is in a file may come from anywhere and be anything, whatever its checksum.
+    """
+    try:
+        with (
+            naming(path), np.errstate(all="ignore"), warnings.catch_warnings(action="ignore")
+        ):  # fmt: skip
+            yield
+    except UserError:
+        raise
+    except KeyError as error:
+        raise UserError(f"{path} lacks a field of a {kind} file: {error}") from error
+    except Exception as error:
+        what = str(error) or type(error).__name__
+        raise UserError(f"{path} holds what a {kind} file does not: {what}") from error
+
+
+def _plain_dtype(name: Any) -> np.dtype:
+    """Return the type of numbers, truth values, or texts as long as they are; refuse others."""
+    dtype = np.dtype(str(name))
+    if dtype.kind == "U":
+        return np.dtype(str)  # NumPy takes the length of the longest
+    if dtype.kind not in "biufc":
+        raise ValueError(f"an array has the type {name}")
+    return dtype
+
+
+def _parsed(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return the header and the arrays; those of JSON are still in the header."""
-    if content[:2] != b"PK":
-        return dict(json.loads(content)), {}
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
-    return dict(json.loads(arrays.pop("header").tobytes())), arrays
+    with open_input(path) as file:
+        if file.peek(2)[:2] == b"PK":  # type: ignore[attr-defined]
+            with open_archive(file) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            for array in arrays.values():
+                _plain_dtype(array.dtype)
+            return dict(json_of(arrays.pop("header").tobytes())), arrays
+    return dict(json_of(read_bytes(path))), {}
 
 
 def kind_of(path: str | os.PathLike[str]) -> str | None:
     """Return the kind of a file of specjax, unchecked; None if it is missing or not one."""
     try:
-        if zipfile.is_zipfile(path):
-            with np.load(path, allow_pickle=False) as archive:
-                return _kind(json.loads(archive["header"].tobytes()))
-        with open(path, "rb") as file:
-            return _kind(json.load(file)) if file.peek(1)[:1] == b"{" else None
+        with open_input(path) as file:
+            start = file.peek(2)[:2]  # type: ignore[attr-defined]
+            if start == b"PK":
+                with open_archive(file, "header") as archive:
+                    return _kind(json_of(archive["header"].tobytes()))
+        return _kind(json_of(read_bytes(path))) if start[:1] == b"{" else None
     except Exception:  # whatever is wrong with it, it is no file of specjax that can be read
         return None
 
 
 def check_version(path: Any, given: Any, known: int) -> None:
     """Refuse a format version that is none, or newer than what is known here."""
-    if not isinstance(given, int) or given < 1:
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
         raise UserError(f"{path} has no valid format version: make the file again")
     if given > known:
         raise UserError(

@@ -12,6 +12,7 @@ import numpy as np
 
 from specjax._core import checks
 from specjax._core.checks import UserError
+from specjax.files.inputs import read_array
 from specjax.files.kinds import load
 from specjax.noise.bases import BASES
 from specjax.noise.families import NOISES, check_family, noise_spectrum
@@ -173,10 +174,7 @@ class ForwardNoise:
         return given | shared
 
     def _weights(self) -> np.ndarray:
-        try:
-            weights = np.load(self.noise, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise UserError(f"cannot read noise = {self.noise}: {error}") from error
+        weights = read_array(self.noise)
         if not np.issubdtype(weights.dtype, np.floating):
             raise UserError(f"{self.noise} holds {weights.dtype}: give weights as floats")
         if not self.noise_as_is:

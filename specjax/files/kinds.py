@@ -16,14 +16,17 @@ import numpy as np
 
 from specjax._core.checks import UserError
 from specjax.files import codec
+from specjax.files.outputs import check_not_owned
+from specjax.files.schema import check_fields, finite
 from specjax.fitting.learned import LearnedResult, in_float64
 from specjax.gaussian.modes import Modes
-from specjax.gaussian.probe import MEASURED, Probe
+from specjax.gaussian.probe import MEASURED, Probe, check_options
 from specjax.noise.families import noise_of_document
 from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic
 from specjax.sampling.corrections import Corrections
 from specjax.sampling.samplers import SAMPLERS
 from specjax.sampling.step import SamplerPlan
+from specjax.schedules.grids import TrainingGrid
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.basis import DenseBasis, FourierBasis
 from specjax.spectra.bootstrap import Intervals
@@ -55,11 +58,13 @@ class Kind:
 def save(path: str | os.PathLike[str], value: Saved) -> Path:
     """Write a learned result, a schedule or a noise (JSON), a spectrum or a probe (npz).
 
-    The file is whole or not there at all. Arrays in JSON are read by ``json`` and NumPy alone.
+    The file is whole or not there at all. A regular file that is there is replaced and keeps its
+    mode; a symbolic link is followed. Arrays in JSON are read by ``json`` and NumPy alone.
 
     Raises:
-      UserError: if the folder does not exist or cannot be written to, or the disk is full; for a
-        plan of numbers that are not finite; for a spectrum with more than data in it.
+      UserError: if the folder does not exist, cannot be written to or is that of a run or a sweep;
+        if a device, a pipe or a read-only file has the name; if the disk is full; for a plan of
+        numbers that are not finite; for a spectrum with more than data in it.
 
     Example:
       >>> import tempfile
@@ -69,6 +74,7 @@ def save(path: str | os.PathLike[str], value: Saved) -> Path:
     """
     for name, kind in KINDS.items():
         if isinstance(value, kind.of):
+            check_not_owned(path)
             header, arrays = kind.encode(value)
             return codec.write(path, name, kind.version, header, arrays, container=kind.container)
     raise UserError(
@@ -85,18 +91,34 @@ def load(path: str | os.PathLike[str]) -> Saved:
         or not one of its files.
     """
     document = codec.read(path, {name: kind.version for name, kind in KINDS.items()})
-    try:
+    with codec.decoding(path, document.kind):
         value: Saved = KINDS[document.kind].decode(document.header, document.arrays)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} lacks a field of a {document.kind} file: {error}") from error
-    except ValueError as error:
-        raise UserError(f"{path}: {error}") from error
     return value
 
 
 def is_spectrum(path: str | os.PathLike[str]) -> bool:
     """Tell whether there is a spectrum file of that name; its numbers are not checked."""
     return codec.kind_of(path) == "spectrum"
+
+
+@dataclass(frozen=True)
+class _Provenance:
+    """What reports read in the source of a spectrum or a result; the rest of it is free."""
+
+    samples: int
+    dimension: int
+    method: str
+    shrinkage: float | str
+    rank: int | None
+    shape: tuple[int, ...]
+    data_range: tuple[float, float] | None
+
+
+def _source(source: Any) -> Mapping[str, Any]:
+    """Return a source whose known fields have their types."""
+    known = [one.name for one in dataclasses.fields(_Provenance)]
+    check_fields(_Provenance, source, [name for name in known if name in source])
+    return dict(source)
 
 
 # Schedules and learned results
@@ -114,11 +136,17 @@ def _encode_schedule(schedule: NoiseSchedule) -> tuple[Header, Mapping[str, Any]
 
 
 def _decode_schedule(header: Header, arrays: Arrays) -> NoiseSchedule:
-    return NoiseSchedule(arrays["logsnr"])
+    schedule = NoiseSchedule(arrays["logsnr"])
+    for name in ("alpha_bar", "sigmas"):  # for other programs; they must mean the same
+        own, given = np.asarray(getattr(schedule, name), np.float64), arrays[name]
+        if own.shape != given.shape or not np.allclose(given, own, rtol=_SAME_ROWS, atol=0):
+            raise ValueError(f"its {name} are not those of its logsnr")
+    return schedule
 
 
 _ELSEWHERE = {
     "schedule", "corrections", "process", "history", "nodes", "source", "noise", "custom_sampler",
+    "grid",
 }  # fmt: skip
 _LEARNED = tuple(
     one.name for one in dataclasses.fields(LearnedResult) if one.name not in _ELSEWHERE
@@ -142,6 +170,7 @@ def _encode_learned(result: LearnedResult) -> tuple[Header, Mapping[str, Any]]:
         },
         "learned": {name: getattr(result, name) for name in _LEARNED},
         "data": result.source,
+        **_grid_field(result.grid),
         **noise_field(result.noise),
     }
     return header, {
@@ -154,6 +183,8 @@ def _encode_learned(result: LearnedResult) -> tuple[Header, Mapping[str, Any]]:
 
 
 def _decode_learned(header: Header, arrays: Arrays) -> LearnedResult:
+    check_fields(LearnedResult, header["learned"], _LEARNED)
+    check_fields(LearnedResult, header, ("process",))
     learned = dict(header["learned"])
     for name in ("value", "train_value", "node_value"):
         learned[name] = _or_nan(learned[name])
@@ -162,19 +193,40 @@ def _decode_learned(header: Header, arrays: Arrays) -> LearnedResult:
     for name in ("groups", "alpha_bar_range"):
         learned[name] = tuple(learned[name])
     corrections, nodes = _inside("corrections", arrays), _inside("nodes", arrays)
+    for name, array in corrections.items():
+        finite(name, array)
     result = LearnedResult(
         schedule=_decode_schedule(header, arrays),
         corrections=Corrections(**corrections) if corrections else None,
         process=header["process"],
         history=arrays["history"],
         nodes=_nodes_from(nodes) if nodes else None,
-        source=header["data"],
+        source=_source(header["data"]),
         noise=noise_in(header),
+        grid=_grid_in(header),
         **learned,
     )
     if result.corrections is not None or result.sampler in SAMPLERS:
         _check_rows(result.plan, _inside("plan", arrays), header["plan"])
     return result  # of a sampler of somebody's own the levels are known, and its rows in the file
+
+
+def _grid_field(grid: TrainingGrid | None) -> Header:
+    """Return the field ``grid`` of a header: a configuration of diffusers, or levels."""
+    if grid is None:
+        return {}
+    known = {"config": dict(grid.config)} if grid.config else {"logsnr": grid.logsnr.tolist()}
+    return {"grid": {"name": grid.name, **known}}
+
+
+def _grid_in(header: Header) -> TrainingGrid | None:
+    """Return the grid of a header; None where levels could be anywhere."""
+    if "grid" not in header:
+        return None
+    name, config = header["grid"]["name"], header["grid"].get("config")
+    if config is None:
+        return TrainingGrid(name, header["grid"]["logsnr"])
+    return TrainingGrid.from_config(name, config)
 
 
 def _or_nan(value: float | None) -> float:
@@ -272,8 +324,9 @@ def _decode_spectrum(header: Header, arrays: Arrays) -> Spectrum:
         )
     if "intervals" in header:
         ends: dict[str, Any] = _inside("intervals", arrays)
+        check_fields(Intervals, header["intervals"], ("level", "replicates", "seed", "method"))
         columns["intervals"] = Intervals(**ends, **header["intervals"])
-    return Spectrum(**columns, source=header["source"])
+    return Spectrum(**columns, source=_source(header["source"]))
 
 
 def _encode_probe(probe: Probe) -> tuple[Header, Mapping[str, Any]]:
@@ -296,10 +349,14 @@ def _decode_probe(header: Header, arrays: Arrays) -> Probe:
     columns: dict[str, Any] = _inside("spectrum", arrays)
     if "whitening/variance" in arrays:
         columns["whitening"] = Whitening(noise_in(header), arrays["whitening/variance"])
-    spectrum = Spectrum(**columns, source=header["spectrum_source"])
-    measured = {name: arrays[name] for name in ("logsnr", *MEASURED)}
-    errors = _inside("standard_errors", arrays)
-    return Probe(spectrum, **measured, standard_errors=errors, source=header["source"])
+    check_fields(Probe, header, ("source",))
+    spectrum = Spectrum(**columns, source=_source(header["spectrum_source"]))
+    logsnr, inside = check_options(arrays["logsnr"], n=3), _inside("standard_errors", arrays)
+    shape = (*logsnr.shape, spectrum.dimension)
+    measured = {name: finite(name, arrays[name], shape) for name in MEASURED}
+    errors = {name: finite(f"standard_errors/{name}", inside[name], shape) for name in MEASURED}
+    about = header["source"]
+    return Probe(spectrum, logsnr=logsnr, **measured, standard_errors=errors, source=about)
 
 
 _RESPONSE = tuple(one.name for one in dataclasses.fields(Measured))

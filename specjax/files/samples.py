@@ -19,7 +19,8 @@ import numpy as np
 
 from specjax._core.checks import UserError
 from specjax.files import codec
-from specjax.files.atomic import check_folder, write_atomically, writing
+from specjax.files.atomic import write_atomically, writing
+from specjax.files.outputs import check_not_owned, check_output, target_of
 
 _TILE = 64
 """Small samples are enlarged to this many pixels a side, at least, by whole factors."""
@@ -100,7 +101,7 @@ def check_target(
     if kind not in ("", ".png", ".npz", ".npy", ".wav"):
         raise UserError(f"out = {str(path)!r} ends in {kind!r}: give {ALLOWED}")
     if kind:
-        check_folder(path)
+        check_output(path)
     else:
         _check_new_folder(path)
     if kind == ".wav" and n is not None and n > 1:
@@ -124,9 +125,10 @@ def _check_kind(path: Path, shape: tuple[int, ...], source: Mapping[str, Any]) -
 
 
 def _check_new_folder(path: Path) -> None:
-    check_folder(path / "..." if path.is_dir() else path)
-    if path.is_dir() and any(path.iterdir()):
-        raise UserError(f"cannot write into {path}: the folder holds files; give a new one")
+    check_output(path / "..." if path.is_dir() else path)
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        what = "is a file" if path.is_file() else "holds files"
+        raise UserError(f"cannot write into {path}: it {what}; give a new folder, or {ALLOWED}")
 
 
 def write_samples(
@@ -156,6 +158,7 @@ def write_samples(
     """
     samples, source = np.asarray(samples, np.float32), source or {}
     path = check_target(path, len(samples), samples.shape[1:], source)
+    check_not_owned(path)
     kind = path.suffix.lower()
     if kind == ".png":
         return write_atomically(path, _png(grid(samples)))
@@ -203,14 +206,14 @@ def _npy(samples: np.ndarray) -> bytes:
 
 def _write_folder(path: Path, contents: list[bytes], suffix: str) -> Path:
     """Write numbered files into a folder that appears with all of them."""
-    digits = max(4, len(str(len(contents) - 1)))
+    digits, target = max(4, len(str(len(contents) - 1))), target_of(path)
     with (
         writing(path),
-        tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as temporary,
+        tempfile.TemporaryDirectory(dir=target.parent, prefix=".specjax-") as temporary,
     ):
-        whole = Path(temporary, path.name)
+        whole = Path(temporary, "whole")
         whole.mkdir()
         for i, content in enumerate(contents):
             (whole / f"{i:0{digits}}{suffix}").write_bytes(content)
-        os.replace(whole, path)
+        os.replace(whole, target)
     return path

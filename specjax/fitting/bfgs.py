@@ -19,6 +19,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from specjax._core.arrays import namespace
 
 Function = Callable[[jax.Array], jax.Array]
 """Parameters [n] to a value []."""
@@ -41,7 +44,7 @@ class Method(NamedTuple):
       together: whether a batch advances as one.
     """
 
-    begin: Callable[[Function, jax.Array, jax.Array, int], Any]
+    begin: Callable[[Function, Any, Any, int], Any]
     advance: Callable[[Function, Any], Any]
     wants_more: Callable[[Any, Any, Any], jax.Array]
     together: bool
@@ -84,13 +87,18 @@ def descend(
 
     # One after another: in a batch, each line search of Optax would wait for the longest and
     # compute both of its branches.
-    def follow(given: tuple[Any, Any, jax.Array]) -> Any:
+    def alone(given: tuple[Any, Any, jax.Array]) -> Any:
         problem, state, until = given
-        return jax.lax.while_loop(
-            lambda s: wants_more(s, until), partial(method.advance, function_of(problem)), state
-        )
+        return follow(method, function_of(problem), state, tolerance, until)
 
-    return jax.lax.map(follow, (problems, states, most))
+    return jax.lax.map(alone, (problems, states, most))
+
+
+def follow(method: Method, function: Function, state: Any, tolerance: Any, most: Any) -> Any:
+    """Iterate the state of one problem until it wants no more; arguments as in :func:`descend`."""
+    return jax.lax.while_loop(
+        lambda s: method.wants_more(s, tolerance, most), partial(method.advance, function), state
+    )
 
 
 class State(NamedTuple):
@@ -105,7 +113,7 @@ class State(NamedTuple):
       trials: how many points this line search has tried.
       iteration: how many evaluations there were.
       stalled: how many accepted steps in a row gained nothing above rounding.
-      history: [m], the best value after each of the first m evaluations.
+      history: [m], the best value after each of the last m evaluations, in turn.
     """
 
     theta: jax.Array
@@ -125,21 +133,23 @@ class State(NamedTuple):
     @property
     def slope(self) -> jax.Array:
         """The largest entry of the gradient."""
-        return jnp.abs(self.gradient).max(axis=-1, initial=0.0)
+        return abs(self.gradient).max(axis=-1, initial=0.0)
 
 
-def _begin(function: Function, theta: jax.Array, scale: jax.Array, history: int) -> State:
+def _begin(function: Function, theta: Any, scale: Any, history: int) -> State:
     """Return a state whose first iteration evaluates the start.
 
     Its trial has no length and its value is infinite, so that the start is always accepted, and
-    ``function`` is compiled once, in ``advance``.
+    ``function`` is compiled once, in ``advance``. Of NumPy's arrays it is made on the host.
     """
-    zero, count = jnp.zeros((), theta.dtype), jnp.zeros((), jnp.int32)
-    still = jnp.zeros_like(theta)
+    xp: Any = namespace(theta, scale)
+    dtype = theta.dtype
+    zero, endless = xp.asarray(0, dtype), xp.asarray(np.inf, dtype)
+    count, still = xp.asarray(0, np.int32), xp.zeros_like(theta)
     return State(
-        theta, zero + jnp.inf, still, scale, jnp.diag(scale), still, step=zero, low=zero,
-        high=zero + jnp.inf, trials=count, iteration=count, stalled=count,
-        history=jnp.full(history, jnp.nan, theta.dtype),
+        theta, endless, still, scale, xp.diag(scale), still, step=zero, low=zero,
+        high=endless, trials=count, iteration=count, stalled=count,
+        history=xp.full(history, np.nan, dtype),
     )  # fmt: skip
 
 
@@ -200,8 +210,14 @@ def _advance(function: Function, s: State) -> State:
         trials=trials,
         iteration=s.iteration + 1,
         stalled=jnp.where(accepted, jnp.where(gained, 0, s.stalled + 1), s.stalled),
-        history=s.history.at[s.iteration].set(best) if s.history.size else s.history,
+        history=remembered(s.history, s.iteration, best),
     )
+
+
+def remembered(history: jax.Array, iteration: jax.Array, value: jax.Array) -> jax.Array:
+    """Put the value of an iteration into a history [m], in turn."""
+    size = history.size
+    return history.at[iteration % size].set(value) if size else history
 
 
 def _first_step(direction: jax.Array, scale: jax.Array) -> jax.Array:

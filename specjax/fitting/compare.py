@@ -17,6 +17,7 @@ from specjax.gaussian.task import GaussianTask, TaskOptions
 from specjax.gaussian.transfer import transfer
 from specjax.sampling.step import SamplerPlan
 from specjax.schedules.families import SCHEDULES, Family, family
+from specjax.schedules.grids import LevelRange
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.spectrum import Spectrum
 
@@ -112,7 +113,8 @@ def compare(
     Args:
       spectrum: d eigenvalues, or a task.
       steps: S, the number of steps.
-      schedules: more to compare, by name: schedules, taken as they are, or families.
+      schedules: more to compare, by name: schedules, taken as they are (clipped to the task's
+        grid), or families.
       learned: a fit of the same task to reuse.
       progress: see :data:`specjax.fitting.fit.Progress`.
       options: any of :func:`fit`'s other keywords.
@@ -142,17 +144,18 @@ def compare(
     families = heuristics(resolved)
     for name, one in given.items():
         if isinstance(one, Family):
-            families[name] = partial(family, one, alpha_bar_range=resolved.alpha_bar_range)
+            families[name] = _within(
+                resolved.levels, partial(family, one, alpha_bar_range=resolved.alpha_bar_range)
+            )
     rows = [ComparedSchedule("learned", learned.schedule, learned.value, steps)]
     for name, make in families.items():
         schedule = make(steps)
         needed = _steps_needed(resolved, make, learned.node_value)
         rows.append(ComparedSchedule(name, schedule, float(resolved.value(schedule)), needed))
-    rows += [
-        ComparedSchedule(name, one, float(resolved.value(one)))
-        for name, one in given.items()
-        if not isinstance(one, Family)
-    ]
+    for name, one in given.items():
+        if not isinstance(one, Family):
+            clipped = resolved.levels.clip(one)
+            rows.append(ComparedSchedule(name, clipped, float(resolved.value(clipped))))
     return Comparison(learned, tuple(sorted(rows, key=_rank)), resolved)
 
 
@@ -165,6 +168,7 @@ def _check_same(learned: LearnedResult, task: GaussianTask, steps: int) -> None:
         "loss": (learned.loss, task.loss.name),
         "process": (learned.process, task.process),
         "alpha_bar_range": (tuple(learned.alpha_bar_range), task.alpha_bar_range),
+        "grid": (learned.grid and learned.grid.name, task.levels.grid and task.levels.grid.name),
         "spectrum": (learned.source.get("fingerprint"), task.fingerprint),
     }
     for name, (own, wanted) in asked.items():
@@ -181,19 +185,25 @@ def heuristics(task: GaussianTask) -> dict[str, Callable[[int], NoiseSchedule]]:
     """Return every family, pinned, and the closed form of the spectrum: functions of the steps."""
     ends = task.alpha_bar_range
     closed = partial(spectral, task.nodes, loss=task.loss, alpha_bar_range=ends)
-    return {"spectral": closed, **pinned_families(ends)}
+    return {"spectral": _within(task.levels, closed), **pinned_families(task.levels)}
 
 
-def pinned_families(
-    alpha_bar_range: tuple[float, float],
-) -> dict[str, Callable[[int], NoiseSchedule]]:
+def pinned_families(levels: LevelRange) -> dict[str, Callable[[int], NoiseSchedule]]:
     """Return every family that has a level within the range, pinned to it."""
     pinned: dict[str, Callable[[int], NoiseSchedule]] = {}
     for name in SCHEDULES:
         with contextlib.suppress(UserError):
-            family(name, 1, alpha_bar_range=alpha_bar_range)
-            pinned[name] = partial(family, name, alpha_bar_range=alpha_bar_range)
+            family(name, 1, alpha_bar_range=levels.alpha_bar_range)
+            make = partial(family, name, alpha_bar_range=levels.alpha_bar_range)
+            pinned[name] = _within(levels, make)
     return pinned
+
+
+def _within(
+    levels: LevelRange, make: Callable[[int], NoiseSchedule]
+) -> Callable[[int], NoiseSchedule]:
+    """Clip what a family makes to the network's grid."""
+    return lambda steps: levels.clip(make(steps))
 
 
 def losses_over_steps(

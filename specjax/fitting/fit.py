@@ -2,12 +2,12 @@
 
 The log of the loss is minimised over the parameters of :mod:`specjax.fitting.levels` on the
 quadrature nodes of the task, from the best of several starts. :func:`follow_starts` is the loop of
-every fit: it iterates all starts in a compiled program and returns to Python between chunks.
+every fit: it iterates a start in a compiled program and returns to Python between chunks. That
+program is the only one: starts and values are computed by NumPy.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 import time
 from collections.abc import Callable
@@ -18,12 +18,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from specjax._core import checks
-from specjax._core.arrays import Array, follows_the_rule, shared_size
-from specjax.fitting.bfgs import BFGS, Function, Method, descend
+from specjax._core.arrays import Array, namespace
+from specjax._core.programs import program
+from specjax.fitting.bfgs import BFGS, Function, Method, follow
 from specjax.fitting.learned import LearnedResult
 from specjax.fitting.levels import levels_of
 from specjax.fitting.optax_method import with_optax
-from specjax.fitting.problem import FitInputs, FitShape, closed_form, curvature, log_loss, starts
+from specjax.fitting.problem import (
+    FitShape,
+    curvature,
+    inputs_of,
+    log_loss,
+    padded_parameters,
+    starts,
+)
 from specjax.gaussian.modes import Modes
 from specjax.gaussian.task import GaussianTask, TaskOptions
 from specjax.sampling.samplers import is_of_package
@@ -50,13 +58,11 @@ class Descent(NamedTuple):
         like; one of a module, so that its identity stands for it.
       shape: of the fit.
       method: of descent.
-      max_iterations: the most iterations of each start.
     """
 
     function_of: Callable[[FitShape, Any], Function]
     shape: FitShape
     method: Method
-    max_iterations: int
 
 
 def fit(
@@ -88,7 +94,7 @@ def fit(
         converged; by default 1e-6 in float64 and 2e-3 in float32.
       seed: of the random starts.
       progress: see :data:`Progress`.
-      task: sampler, loss, process, alpha_bar_range, noise, denoiser, denoiser_error, see
+      task: sampler, loss, process, alpha_bar_range, grid, noise, denoiser, denoiser_error, see
         :class:`specjax.gaussian.task.TaskOptions`.
 
     Returns:
@@ -111,33 +117,36 @@ def fit(
     if nodes != 40:
         few = None if nodes is None else checks.whole_number("nodes", nodes)
         small = resolved.modes if few is None else resolved.modes.quadrature(few)
-    descent = Descent(
-        log_loss,
-        FitShape(
-            resolved.objective, shared_size(steps), ends_clean=resolved.alpha_bar_range[1] == 1
-        ),
-        BFGS if optimizer is None else with_optax(optimizer),
-        checks.whole_number("max_iterations", max_iterations),
-    )
+    most = checks.whole_number("max_iterations", max_iterations)
     restarts, seed = restarts_for(resolved.modes, restarts), checks.seed(seed)
     checks.fits_in_memory("steps", steps, 3 * 8 * restarts * steps**2)  # BFGS's matrices
     if tolerance is not None:
         checks.positive("tolerance", tolerance)
-    idle = descent.shape.steps - steps
-    inputs = FitInputs(small, resolved.logsnr_range, np.asarray(idle))
-    start = functools.partial(_start, descent, restarts=restarts, seed=seed)
-    best = follow_starts(descent, inputs, start, tolerance, progress)
-    schedule = NoiseSchedule(best.levels[idle:])
+    objective, ends = resolved.objective, resolved.logsnr_range
+    shape = FitShape.of(objective, steps, ends_clean=resolved.levels.last_is_free)
+    descent = Descent(log_loss, shape, BFGS if optimizer is None else with_optax(optimizer))
+    on_host = jax.tree.map(np.asarray, small)
+    thetas = starts(objective, on_host, ends, steps, restarts, seed)
+    inputs = inputs_of(shape, objective.loss, small, ends, steps)
+    idle = shape.steps - steps
+    best = follow_starts(
+        descent, inputs, padded_parameters(thetas, idle),
+        padded_parameters(curvature(steps, thetas), idle, 1.0),
+        most=most, tolerance=tolerance, progress=progress,
+    )  # fmt: skip
+    learned = best.theta[idle:]
+    levels = levels_of(learned, ends, ends_clean=shape.ends_clean)
+    schedule = NoiseSchedule(namespace(small.eigenvalues).asarray(levels))
     value = float(resolved.value(schedule))
     finite = bool(np.isfinite(value))
     return LearnedResult(
         schedule=schedule,
         value=value,
-        converged=finite and bool(best.converged),
+        converged=finite and best.converged,
         finite=finite,
-        history=np.asarray(best.history, np.float64),
+        history=best.history,
         nodes=small,
-        node_value=float(best.value),
+        node_value=best.value,
         seed=seed,
         seconds=time.perf_counter() - clock,
         **about_task(resolved),
@@ -154,6 +163,7 @@ def about_task(task: GaussianTask) -> dict[str, Any]:
         "loss": task.loss.name,
         "process": task.process,
         "alpha_bar_range": task.alpha_bar_range,
+        "grid": task.levels.grid,
         "source": task.source,
         "noise": task.noise,
     }
@@ -181,29 +191,23 @@ class BestStart(NamedTuple):
     """The end of the best of several starts.
 
     Attributes:
-      levels: logsnr [S + 1], with idle ones in front.
       theta: [n], the parameters.
-      value: [], the loss.
-      converged: [], whether the gradient of log(loss) is within the tolerance.
+      value: the loss.
+      converged: whether the gradient of log(loss) is within the tolerance.
       history: the loss at each iteration.
     """
 
-    levels: Array
-    theta: Array
-    value: Array
-    converged: Array
-    history: Array
+    theta: np.ndarray
+    value: float
+    converged: bool
+    history: np.ndarray
 
 
-@follows_the_rule
 def follow_starts(
-    descent: Descent,
-    inputs: Any,
-    start: Callable[[Any], Any],
-    tolerance: float | None,
-    progress: Progress | None,
-) -> BestStart:
-    """Iterate all starts to their ends, and return the best.
+    descent: Descent, inputs: Any, thetas: np.ndarray, scales: np.ndarray, *,
+    most: int, tolerance: float | None, progress: Progress | None,
+) -> BestStart:  # fmt: skip
+    """Iterate every start to its end, one after another, and return the best.
 
     The loop returns to Python every _CHUNK iterations, so that progress is reported and Ctrl-C
     works.
@@ -211,54 +215,67 @@ def follow_starts(
     Args:
       descent: what is static.
       inputs: of the fit.
-      start: inputs to the states [restarts] at the starts.
+      thetas: [restarts, n], parameters to start from.
+      scales: [restarts, n], the expected inverse curvature in each.
+      most: the most iterations of each start.
       tolerance: of the gradient, None for that of the dtype.
-      progress: see :data:`Progress`.
+      progress: see :data:`Progress`; it counts the iterations of all starts.
     """
-    tolerance = tolerance_for(inputs.nodes.eigenvalues.dtype, tolerance)
-    state, running = start(inputs), True
+    tolerance = tolerance_for(thetas.dtype, tolerance)
+    ends: list[BestStart] = []
+    for k, (theta, scale) in enumerate(zip(thetas, scales, strict=True)):
+
+        def report(done: int, value: float, before: int = k) -> None:
+            if progress:
+                least = min([value, *(end.value for end in ends)])
+                progress(before * most + done, len(thetas) * most, least)
+
+        ends.append(_follow_start(descent, inputs, theta, scale, most, tolerance, report))
+    return min(ends, key=lambda end: end.value)
+
+
+def _follow_start(
+    descent: Descent, inputs: Any, theta: np.ndarray, scale: np.ndarray, most: int,
+    tolerance: float, report: Callable[[int, float], None],
+) -> BestStart:  # fmt: skip
+    state = _begin(descent, inputs, theta, scale)
+    history: list[float] = []
+    running = True
     while running:
-        state, running = _run(descent, inputs, state, tolerance * OVERSHOOT)
-        values = np.asarray(state.value)
-        values = np.where(np.isnan(values), np.inf, values)
-        if progress:
-            done = int(np.asarray(state.iteration).max())
-            progress(done, descent.max_iterations, math.exp(values.min()))
-    k = int(np.argmin(values))
-    history = np.exp(np.asarray(state.history[k])[: int(state.iteration[k])])
-    levels = _levels(descent.shape, inputs, state.theta[k])
-    converged = np.asarray(state.slope[k]) <= tolerance
-    return BestStart(levels, state.theta[k], np.exp(values[k]), converged, history)
+        state, running = _run(descent, inputs, state, tolerance * OVERSHOOT, np.int32(most))
+        done, value = int(state.iteration), float(state.value)
+        recent = np.asarray(state.history)[np.arange(len(history), done) % _CHUNK]
+        history += np.exp(np.asarray(recent, np.float64)).tolist()
+        report(done, math.inf if math.isnan(value) else math.exp(value))
+    value = math.inf if math.isnan(value) else math.exp(value)
+    converged = bool(np.asarray(state.slope) <= tolerance)
+    return BestStart(np.asarray(state.theta), value, converged, np.array(history))
+
+
+def _begin(descent: Descent, inputs: Any, theta: np.ndarray, scale: np.ndarray) -> Any:
+    """Make the state of a start; that of BFGS needs no program."""
+    if descent.method is BFGS:
+        return BFGS.begin(descent.function_of(descent.shape, inputs), theta, scale, _CHUNK)
+    return _begin_compiled(descent, inputs, theta, scale)
+
+
+@program(static=("descent",))
+def _begin_compiled(descent: Descent, inputs: Any, theta: jax.Array, scale: jax.Array) -> Any:
+    function = descent.function_of(descent.shape, inputs)
+    return descent.method.begin(function, theta, scale, _CHUNK)
+
+
+@program(static=("descent",))
+def _run(
+    descent: Descent, inputs: Any, state: Any, tolerance: Array, most: Array
+) -> tuple[Any, jax.Array]:
+    """Make at most _CHUNK more iterations of a start, and say whether it wants to go on."""
+    until = jnp.minimum(state.iteration + _CHUNK, most)
+    function = descent.function_of(descent.shape, inputs)
+    state = follow(descent.method, function, state, tolerance, until)
+    return state, descent.method.wants_more(state, tolerance, most)
 
 
 def tolerance_for(dtype: Any, given: float | None) -> float:
     """Return the given tolerance of the gradient, or the one of a dtype."""
     return _TOLERANCE[np.dtype(dtype)] if given is None else given
-
-
-@functools.partial(jax.jit, static_argnames="descent")
-def _run(descent: Descent, inputs: Any, state: Any, tolerance: Array) -> tuple[Any, jax.Array]:
-    """Make at most _CHUNK more iterations of every start, and say whether any wants to go on."""
-    method, restarts = descent.method, len(state.value)
-    each = jax.tree.map(lambda x: jnp.broadcast_to(x, (restarts, *jnp.shape(x))), inputs)
-    most = jnp.minimum(state.iteration + _CHUNK, descent.max_iterations)
-    function_of = functools.partial(descent.function_of, descent.shape)
-    state = descend(method, function_of, each, state, tolerance, most)
-    more = jax.vmap(lambda s: method.wants_more(s, tolerance, descent.max_iterations))(state)
-    return state, more.any()
-
-
-@functools.partial(jax.jit, static_argnames="shape")
-def _levels(shape: FitShape, inputs: Any, theta: jax.Array) -> jax.Array:
-    """Compute the levels of parameters [n + p], of which the first n are those of the levels."""
-    levels = theta[: shape.steps - shape.ends_clean]
-    return levels_of(levels, inputs.ends, ends_clean=shape.ends_clean, idle=inputs.idle)
-
-
-@functools.partial(jax.jit, static_argnames=("descent", "restarts"))
-def _start(descent: Descent, inputs: FitInputs, restarts: int, seed: Array) -> Any:
-    """Evaluate the starts, and return the states [restarts] of the best."""
-    closed = closed_form(descent.shape, inputs)
-    theta = starts(descent.shape, inputs, closed, restarts, seed)
-    begin = functools.partial(descent.method.begin, descent.function_of(descent.shape, inputs))
-    return jax.vmap(lambda x: begin(x, curvature(inputs, x), descent.max_iterations))(theta)

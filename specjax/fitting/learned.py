@@ -18,6 +18,7 @@ from specjax.sampling.samplers import plan as plan_of_sampler
 from specjax.sampling.samplers import sampler_of
 from specjax.sampling.scaled import SamplerLike, level_steps
 from specjax.sampling.step import SamplerPlan
+from specjax.schedules.grids import TrainingGrid
 from specjax.schedules.schedule import NoiseSchedule, check_process
 
 
@@ -35,6 +36,7 @@ class LearnedResult:
       sampler, sampler_options, process: of what was learned for, or started from.
       loss: a name in LOSSES. For a plan it is the loss of the objective's term "transfer".
       alpha_bar_range: the two ends (noisy, clean) that were asked for.
+      grid: the training grid that the levels were kept within; None where they could be anywhere.
       value: the loss on the full spectrum; for a plan its objective on noise that
         neither learned nor chose.
       converged: whether the gradient of log(loss) vanished to the tolerance of the dtype.
@@ -74,6 +76,7 @@ class LearnedResult:
     loss: str = "w2"
     process: str
     alpha_bar_range: tuple[float, float] = DEFAULT_ALPHA_BAR_RANGE
+    grid: TrainingGrid | None = None
     value: float
     converged: bool = True
     finite: bool = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
 import time
@@ -10,21 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Unpack
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from specjax._core import checks
-from specjax._core.arrays import Array, follows_the_rule, shared_size
 from specjax._core.checks import UserError
 from specjax.fitting.bfgs import BFGS
 from specjax.fitting.fit import Descent, Progress, about_task, fit, follow_starts
 from specjax.fitting.learned import LearnedResult
-from specjax.fitting.levels import padded
+from specjax.fitting.levels import levels_of
 from specjax.fitting.noise_problem import (
-    JointInputs,
     NoiseParameters,
-    joint_curvature,
     joint_inputs,
     joint_loss,
     joint_starts,
@@ -110,29 +104,32 @@ def fit_noise(
     if tolerance is not None:
         checks.positive("tolerance", tolerance)
     restarts, seed = checks.whole_number("restarts", restarts), checks.seed(seed)
-    ends_clean = resolved.alpha_bar_range[1] == 1
-    shape = FitShape(resolved.objective, shared_size(steps), ends_clean, form)
+    objective, ends = resolved.objective, np.asarray(resolved.logsnr_range, np.float64)
+    shape = FitShape.of(objective, steps, ends_clean=resolved.levels.last_is_free)
+    shape = shape._replace(noise=form)
     most = checks.whole_number("max_iterations", max_iterations)
     white = fit(resolved, steps, tolerance=tolerance, seed=seed)
     idle = shape.steps - steps
-    joint = joint_inputs(spectrum, basis, np.asarray(resolved.logsnr_range, np.float64), idle)
-    levels = padded(np.asarray(white.schedule.logsnr, np.float64), idle)
+    joint = joint_inputs(spectrum, basis, ends, idle, shape.losses.index(objective.loss))
+    levels = np.asarray(white.schedule.logsnr, np.float64)
     phi = form.starts(parameters, restarts, seed)
-    descent = Descent(joint_loss, shape, BFGS, most)
-    begin = functools.partial(_start, descent, levels=levels, phi=phi, seed=seed)
-    best = follow_starts(descent, joint, begin, tolerance, progress)
-    learned = jax.tree.map(np.asarray, _family_parameters(form, split(shape, best.theta)[1]))
+    thetas, scales = joint_starts(shape, joint, objective, levels, phi)
+    best = follow_starts(
+        Descent(joint_loss, shape, BFGS), joint, thetas, scales,
+        most=most, tolerance=tolerance, progress=progress,
+    )  # fmt: skip
+    theta, learned_phi = split(shape, best.theta)
+    learned = {name: np.asarray(x) for name, x in form.parameters(learned_phi).items()}
     task["noise"] = _noise(spectrum, form, basis, learned)
     under = GaussianTask.resolve(spectrum, **task)
-    schedule = NoiseSchedule(np.asarray(best.levels)[idle:])
+    schedule = NoiseSchedule(levels_of(theta[idle:], ends, ends_clean=shape.ends_clean))
     value = float(under.value(schedule))
     result = white
     if np.isfinite(value) and value < white.value:
         result = replace(
             white, schedule=schedule, value=value, nodes=under.nodes,
             node_value=float(under.objective.value(under.nodes, schedule)),
-            converged=bool(best.converged),
-            history=np.asarray(best.history, np.float64), **about_task(under),
+            converged=best.converged, history=best.history, **about_task(under),
         )  # fmt: skip
     baselines = {ISOTROPIC: white.value}
     return replace(result, baselines=baselines, seconds=time.perf_counter() - clock)
@@ -197,18 +194,3 @@ def _noise(
         options = {"spatial": own.spatial}
     plain = {k: np.asarray(v, np.float64).tolist() for k, v in parameters.items()}
     return noise_spectrum(form.family, shape, basis=basis, **options, **plain)
-
-
-@functools.partial(jax.jit, static_argnames="descent")
-def _start(descent: Descent, joint: JointInputs, levels: Array, phi: Array, seed: Array) -> Any:
-    """Evaluate the starts [restarts]; the first one has the levels of isotropic noise."""
-    shape = descent.shape
-    theta = joint_starts(shape, joint, jnp.asarray(levels), jnp.asarray(phi), seed)
-    scale = jax.vmap(lambda x: joint_curvature(shape, joint, x))(theta)
-    begin = functools.partial(descent.method.begin, descent.function_of(shape, joint))
-    return jax.vmap(lambda x, s: begin(x, s, descent.max_iterations))(theta, scale)
-
-
-@follows_the_rule
-def _family_parameters(form: NoiseParameters, phi: Array) -> dict[str, Array]:
-    return {name: jnp.asarray(x) for name, x in form.parameters(jnp.asarray(phi)).items()}

@@ -13,17 +13,25 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from specjax._core import checks
-from specjax._core.arrays import Array
+from specjax._core.arrays import Array, namespace
 from specjax._core.checks import UserError
-from specjax.fitting.levels import theta_of
-from specjax.fitting.problem import FitInputs, FitShape, closed_form, curvature, log_loss, starts
+from specjax.fitting.levels import theta_of, up_to_bound
+from specjax.fitting.problem import (
+    FitInputs,
+    FitShape,
+    curvature,
+    log_loss,
+    padded_parameters,
+    starts,
+)
 from specjax.gaussian.modes import Modes
+from specjax.gaussian.task import Objective
 from specjax.noise.bases import radius
 from specjax.noise.families import NOISES
+from specjax.schedules.schedule import sigmoid
 from specjax.spectra.basis import FourierBasis
 from specjax.spectra.quadrature import nodes_of
 from specjax.spectra.spectrum import Spectrum
@@ -46,11 +54,11 @@ class BoundedParameter(NamedTuple):
     high: float
     log: bool = False
 
-    def value(self, phi: jax.Array) -> jax.Array:
+    def value(self, phi: Array) -> Array:
         """Compute the parameter [] of an unconstrained number []."""
         low, high = (math.log(x) if self.log else x for x in (self.low, self.high))
-        bounded = low + (high - low) * jax.nn.sigmoid(phi)
-        return jnp.exp(bounded) if self.log else bounded
+        bounded = low + (high - low) * sigmoid(phi)
+        return namespace(phi).exp(bounded) if self.log else bounded
 
     def unconstrained(self, value: float) -> float:
         """Invert :meth:`value`."""
@@ -66,11 +74,12 @@ class NoiseParameters(NamedTuple):
     bounded: tuple[BoundedParameter, ...]
     fixed: tuple[tuple[str, Any], ...]
 
-    def parameters(self, phi: jax.Array) -> dict[str, Any]:
+    def parameters(self, phi: Array) -> dict[str, Any]:
         """Compute the family's parameters of unconstrained numbers [p]."""
         learned = {one.name: one.value(x) for one, x in zip(self.bounded, phi, strict=True)}
         if "gains" in learned:  # only their ratio is free: the mean variance is 1
-            learned["gains"] = jnp.exp(jnp.stack([learned["gains"], -learned["gains"]]) / 2)
+            xp, ratio = namespace(phi), learned["gains"]
+            learned["gains"] = xp.exp(xp.stack([ratio, -ratio]) / 2)
         return {**dict(self.fixed), **learned}
 
     def pack(self, parameters: Mapping[str, Any]) -> np.ndarray:
@@ -136,6 +145,7 @@ class JointInputs(NamedTuple):
       share: [u], the part of all directions that each has.
       ends: [2], logsnr at both ends.
       idle: [], the number of idle steps.
+      loss: [], the index of the loss.
     """
 
     nodes: Modes
@@ -144,24 +154,31 @@ class JointInputs(NamedTuple):
     share: Array
     ends: Array
     idle: Array
+    loss: Array
 
-    def under(self, shape: FitShape, phi: jax.Array) -> FitInputs:
+    def under(self, shape: FitShape, phi: Array) -> FitInputs:
         """Make the inputs of a fit of the levels under the noise of unconstrained numbers [p]."""
-        form = shape.noise
+        form, xp = shape.noise, namespace(phi)
         weights = NOISES[form.family].weights(self.radii, **form.parameters(phi))
         nu = (weights**2 / (self.share @ weights**2))[self.frequency]
-        scale = nu if shape.objective.loss.in_data_units else 1.0
+        in_data_units = np.array([loss.in_data_units for loss in shape.losses])
+        scale = xp.where(xp.asarray(in_data_units)[self.loss], nu, 1.0)
         modes = Modes(
             self.nodes.eigenvalues / nu,
-            self.nodes.mean / jnp.sqrt(nu),
+            self.nodes.mean / xp.sqrt(nu),
             self.nodes.weights * scale,
             self.nodes.mean_weights * scale,
         )
-        return FitInputs(modes, self.ends, self.idle)
+        return FitInputs(modes, self.ends, self.idle, self.loss)
 
 
-def joint_inputs(spectrum: Spectrum, basis: str, ends: np.ndarray, idle: int) -> JointInputs:
-    """Make the inputs of a spectrum that shares the basis with the noise."""
+def joint_inputs(
+    spectrum: Spectrum, basis: str, ends: np.ndarray, idle: int, loss: int
+) -> JointInputs:
+    """Make the inputs of a spectrum that shares the basis with the noise.
+
+    The last two arguments are those of :class:`JointInputs`.
+    """
     own = spectrum.basis
     if basis == "data":
         r = radius("data", (spectrum.dimension,))
@@ -175,7 +192,9 @@ def joint_inputs(spectrum: Spectrum, basis: str, ends: np.ndarray, idle: int) ->
         parts = [_quadrature(part) for part in parts]
     of_nodes = np.repeat(np.arange(len(radii)), [part.shape[1] for part in parts])
     nodes = Modes(*np.concatenate(parts, 1))
-    return JointInputs(nodes, of_nodes, radii, counts / r.size, ends, np.asarray(idle))
+    return JointInputs(
+        nodes, of_nodes, radii, counts / r.size, ends, np.asarray(idle), np.asarray(loss)
+    )
 
 
 def _quadrature(part: np.ndarray) -> np.ndarray:
@@ -202,30 +221,24 @@ def joint_loss(shape: FitShape, joint: JointInputs) -> Callable[[jax.Array], jax
 
 
 def joint_starts(
-    shape: FitShape, joint: JointInputs, levels: jax.Array, phi: jax.Array, seed: Array
-) -> jax.Array:
-    """Compute parameters [restarts, n + p] to start from.
+    shape: FitShape, joint: JointInputs, objective: Objective, levels: np.ndarray, phi: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute parameters [restarts, n + p] to start from, and their inverse curvatures.
 
     Args:
       shape: what is static.
       joint: the inputs.
-      levels: [S + 1], of the first start, idle ones among them.
+      objective: sampler, loss and process.
+      levels: [S + 1], of the first start.
       phi: [restarts, p], unconstrained numbers of the noise; all but the first start with the best
         simple levels under that noise.
-      seed: of random levels.
     """
-
-    def simple(phi: jax.Array) -> jax.Array:
-        inputs = joint.under(shape, phi)
-        return starts(shape, inputs, closed_form(shape, inputs), 1, seed)[0]
-
-    theta = jax.vmap(simple)(phi)
-    first = theta_of(levels, ends_clean=shape.ends_clean, idle=joint.idle)
-    return jnp.concatenate([theta.at[0].set(first), phi], 1)
-
-
-def joint_curvature(shape: FitShape, joint: JointInputs, theta: jax.Array) -> jax.Array:
-    """Estimate the inverse curvature of log(loss) in each parameter [n + p]."""
-    levels, phi = split(shape, theta)
-    of_levels = curvature(joint.under(shape, phi), levels)
-    return jnp.concatenate([of_levels, jnp.full_like(phi, _INVERSE_CURVATURE)])
+    steps, ends, idle = len(levels) - 1, np.asarray(joint.ends), int(joint.idle)
+    thetas = [theta_of(up_to_bound(levels, ends), ends_clean=shape.ends_clean)]
+    thetas += [
+        starts(objective, joint.under(shape, one).nodes, ends, steps, 1, 0)[0] for one in phi[1:]
+    ]
+    theta = np.stack(thetas)
+    whole = padded_parameters(np.concatenate([theta, phi], 1), idle)
+    scale = np.concatenate([curvature(steps, theta), np.full(phi.shape, _INVERSE_CURVATURE)], 1)
+    return whole, padded_parameters(scale, idle, 1.0)

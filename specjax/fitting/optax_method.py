@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax.fitting.bfgs import PATIENCE, Function, Method
+from specjax.fitting.bfgs import PATIENCE, Function, Method, remembered
 
 if TYPE_CHECKING:
     import optax
@@ -25,7 +25,7 @@ class OptaxState(NamedTuple):
       iteration: how many updates there were.
       stalled: how many updates in a row gained nothing above rounding.
       value, theta, slope: the best value, its point [n] and the largest entry of its gradient.
-      history: the value after each update.
+      history: the value after each update, in turn.
     """
 
     at: jax.Array
@@ -142,5 +142,5 @@ def _advance(optimizer: Any, function: Function, s: OptaxState) -> OptaxState:
         value=jnp.where(better, value, s.value),
         theta=jnp.where(better, s.at, s.theta),
         slope=jnp.where(better, slope, s.slope),
-        history=s.history.at[s.iteration].set(value),
+        history=remembered(s.history, s.iteration, value),
     )

@@ -1,9 +1,11 @@
 """One fit as a function of plain numbers, so that one compilation serves many of them.
 
 A program is compiled for a :class:`FitShape` and computes with :class:`FitInputs`. Fits of several
-S share a shape: idle steps in front pad S to :func:`specjax._core.arrays.shared_size`. They change
-neither loss nor gradient (:func:`specjax.sampling.scaled.plan_of_levels`), so that the many S of a
-sweep or of a search take few compilations, each of which costs more than the fits themselves.
+S, spectra and losses share a shape: idle steps in front pad S to one of few (:func:`bucket`), nodes
+of no weight a small spectrum, and which loss is meant is a number. Idle steps change neither loss
+nor gradient (:func:`specjax.sampling.scaled.plan_of_levels`).
+
+What runs once, the starts and their losses, is computed by NumPy: compiling it takes longer.
 """
 
 from __future__ import annotations
@@ -13,40 +15,95 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from specjax._core.arrays import Array
+from specjax._core.arrays import Array, namespace, shared_size
 from specjax.fitting.levels import levels_of, stretch, theta_of
-from specjax.fitting.spectral import spectral_levels
+from specjax.fitting.spectral import levels_in_closed_form
+from specjax.gaussian.losses import LOSSES, Loss, evaluate_one_of
 from specjax.gaussian.modes import Modes
 from specjax.gaussian.task import Objective
+from specjax.gaussian.transfer import transfer_modes
+from specjax.sampling.scaled import SamplerLike, scaled_plan
 
 SIMPLE_STARTS = 3
 """The number of starts that are not random: the closed form, equal gaps in logsnr, a cosine."""
+
+_LEAST_STEPS, _LEAST_NODES = 16, 64
 
 
 class FitShape(NamedTuple):
     """The static part of a compiled fit.
 
     Attributes:
-      objective: sampler, loss and process.
+      sampler, process: as in :class:`specjax.gaussian.task.Objective`.
+      losses: what ``FitInputs.loss`` chooses from: those of the package, or one of somebody's own.
       steps: S, with idle steps.
       ends_clean: whether the last step ends without noise.
       noise: the parameters of a noise that is learned, too
         (:class:`specjax.fitting.noise_problem.NoiseParameters`).
     """
 
-    objective: Objective
+    sampler: SamplerLike
+    process: str
+    losses: tuple[Loss, ...]
     steps: int
     ends_clean: bool
     noise: Any = None
 
+    @classmethod
+    def of(cls, objective: Objective, steps: int, *, ends_clean: bool) -> FitShape:
+        """Return the shape that serves S steps of an objective."""
+        known = tuple(LOSSES.values())
+        losses = known if objective.loss in known else (objective.loss,)
+        return cls(objective.sampler, objective.process, losses, bucket(steps), ends_clean)
+
 
 class FitInputs(NamedTuple):
-    """The numbers of a fit: modes, logsnr at both ends [2], the number of idle steps []."""
+    """The numbers of a fit: modes, logsnr at both ends [2], and two numbers [].
+
+    Attributes:
+      nodes: the modes.
+      ends: logsnr at both ends [2], or [3] with a bound (:mod:`specjax.fitting.levels`).
+      idle: how many steps in front are idle.
+      loss: the index of the loss in ``FitShape.losses``.
+    """
 
     nodes: Modes
     ends: Array
     idle: Array
+    loss: Array
+
+
+def bucket(steps: int) -> int:
+    """Round up to 16, 64, 256, ...: the numbers of steps that programs are compiled for."""
+    size = _LEAST_STEPS
+    while size < steps:
+        size *= 4
+    return size
+
+
+def inputs_of(shape: FitShape, loss: Loss, modes: Modes, ends: Array, steps: int) -> FitInputs:
+    """Pad a fit of S steps to its shape."""
+    idle, which = shape.steps - steps, shape.losses.index(loss)
+    return FitInputs(padded_modes(modes), ends, np.asarray(idle), np.asarray(which))
+
+
+def padded_modes(modes: Modes) -> Modes:
+    """Append modes of no weight, which repeat the largest, up to one of few numbers.
+
+    A measured denoiser has a response to each mode, and they stay as they are.
+    """
+    count = max(_LEAST_NODES, shared_size(modes.dimension))
+    extra = count - modes.dimension
+    if extra == 0 or modes.response is not None:
+        return modes
+    xp: Any = namespace(modes.eigenvalues)
+    mean, weights, mean_weights = (
+        xp.pad(x, (0, extra)) for x in (modes.mean, modes.weights, modes.mean_weights)
+    )
+    lam = xp.pad(modes.eigenvalues, (0, extra), mode="maximum")
+    return Modes(lam, mean, weights, mean_weights, denoiser_error=modes.denoiser_error)
 
 
 def log_loss(shape: FitShape, inputs: FitInputs) -> Callable[[jax.Array], jax.Array]:
@@ -54,56 +111,75 @@ def log_loss(shape: FitShape, inputs: FitInputs) -> Callable[[jax.Array], jax.Ar
 
     def evaluate(theta: jax.Array) -> jax.Array:
         levels = levels_of(theta, inputs.ends, ends_clean=shape.ends_clean, idle=inputs.idle)
-        value = shape.objective.of_levels(inputs.nodes, levels, inputs.idle)
+        value = loss_of_levels(shape, inputs, levels)
         return jnp.log(jnp.maximum(value, jnp.finfo(value.dtype).tiny))
 
     return evaluate
 
 
-def _time(shape: FitShape, inputs: FitInputs) -> jax.Array:
-    """Return times [S + 1] from 0 (noisy) to 1 (clean); 0 where a step is idle."""
-    steps = shape.steps - inputs.idle
-    order = jnp.maximum(jnp.arange(shape.steps + 1) - inputs.idle, 0)
-    return (order / steps).astype(inputs.ends.dtype)
-
-
-def closed_form(shape: FitShape, inputs: FitInputs) -> jax.Array:
-    """Compute the levels [S + 1] of :func:`specjax.spectral`."""
-    return spectral_levels(inputs.nodes, shape.objective.loss, _time(shape, inputs), *inputs.ends)
+def loss_of_levels(shape: FitShape, inputs: FitInputs, levels: Array) -> jax.Array:
+    """Compute the loss [] of levels [S + 1], idle ones among them; traceable."""
+    plan = scaled_plan(shape.sampler, levels, shape.process, inputs.idle)
+    moments = transfer_modes(plan, inputs.nodes)
+    return evaluate_one_of(shape.losses, inputs.loss, moments, inputs.nodes)
 
 
 def starts(
-    shape: FitShape, inputs: FitInputs, closed: jax.Array, count: int, seed: Array
-) -> jax.Array:
-    """Compute parameters [count, n] to start from; ``closed`` [S + 1] is the closed form.
+    objective: Objective, modes: Modes, ends: np.ndarray, steps: int, count: int, seed: int
+) -> np.ndarray:
+    """Compute parameters [count, n] of S steps to start from, on the host."""
+    closed = levels_in_closed_form(modes, objective.loss, steps, *ends[:2])
+    levels = simple_levels(np.asarray(closed, ends.dtype), ends)
+    values = [float(objective.of_levels(modes, one, 0)) for one in to_the_end(levels, ends)]
+    return ordered_starts(levels, np.array(values), count, seed)
 
-    First the simple ones (:data:`SIMPLE_STARTS`), the best of them first; then random ones around
-    it, far enough away to end in other minima.
+
+def simple_levels(closed: np.ndarray, ends: Any) -> np.ndarray:
+    """Return levels [SIMPLE_STARTS, S + 1] that are not random, up to the bound if there is one.
+
+    The closed form is the first.
     """
-    ends, time = inputs.ends, _time(shape, inputs)
-    last = -2 if shape.ends_clean else -1
-    uniform = ends[0] + time * (closed[last] - ends[0]) / time[last]
-    far, near = jnp.arctan(jnp.exp(-ends[0] / 2)), jnp.arctan(jnp.exp(-ends[1] / 2))
-    cosine = -2 * jnp.log(jnp.tan(far + time * (near - far)))
-    simple = jnp.stack(
-        [
-            theta_of(levels, ends_clean=shape.ends_clean, idle=inputs.idle)
-            for levels in (closed, uniform, cosine)
-        ]
-    )
-    value = jax.vmap(log_loss(shape, inputs))(simple)
-    simple = simple[jnp.argsort(jnp.where(jnp.isfinite(value), value, jnp.inf))]
-    drawn = (max(count - SIMPLE_STARTS, 0), simple.shape[1])
-    random = simple[0] + jax.random.normal(jax.random.key(seed), drawn, simple.dtype)
-    return jnp.concatenate([simple, random])[:count]
+    steps = len(closed) - 1
+    time = np.arange(steps + 1) / steps
+    last = -2 if np.isinf(ends[1]) and steps > 1 else -1
+    far, near = np.arctan(np.exp(-ends[:2] / 2))
+    with np.errstate(divide="ignore", invalid="ignore"):  # at a clean end, which is known
+        uniform = ends[0] + time * (closed[last] - ends[0]) / time[last]
+        cosine = -2 * np.log(np.tan(far + time * (near - far)))
+    levels = np.stack([closed, uniform, cosine])
+    levels[:, -1] = ends[1]
+    return levels
 
 
-def curvature(inputs: FitInputs, theta: jax.Array) -> jax.Array:
-    """Estimate the inverse curvature of log(loss) in each parameter [n].
+def to_the_end(levels: np.ndarray, ends: Any) -> np.ndarray:
+    """Put the last of the ends in place of the last of levels [..., S + 1]."""
+    return np.concatenate([levels[..., :-1], np.full_like(levels[..., :1], ends[-1])], -1)
+
+
+def ordered_starts(levels: np.ndarray, values: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Compute parameters [count, n] of :func:`simple_levels` and their losses.
+
+    The best is the first; random ones around it, far enough away to end in other minima, follow.
+    """
+    order = np.argsort(np.where(np.isfinite(values), values, np.inf), kind="stable")
+    ends_clean = bool(np.isinf(levels[0, -1]))
+    best_first = np.stack([theta_of(one, ends_clean=ends_clean) for one in levels[order]])
+    drawn = (max(count - SIMPLE_STARTS, 0), best_first.shape[1])
+    random = best_first[0] + np.random.default_rng(seed).normal(size=drawn)
+    return np.concatenate([best_first, random]).astype(levels.dtype)[:count]
+
+
+def padded_parameters(theta: Any, idle: int, filling: float = 0.0) -> np.ndarray:
+    """Put parameters of idle steps, which do nothing, in front of those [..., n] of others."""
+    width = [(0, 0)] * (theta.ndim - 1) + [(idle, 0)]
+    return np.pad(theta, width, constant_values=filling)
+
+
+def curvature(steps: int, theta: Array) -> Array:
+    """Estimate the inverse curvature of log(loss) in each parameter [..., n] of S steps.
 
     At the closed-form optimum of DDIM the Hessian of log(loss) in the logarithms of the S gaps is
     ``8 / S`` times the identity plus a matrix of low rank, because each step has the same part of
     the error there. Because of the second term S / 5 is a better start than S / 8.
     """
-    steps = jnp.asarray(theta.size + 1 - inputs.idle, theta.dtype)
     return steps / 5 * stretch(theta) ** 2

@@ -10,17 +10,14 @@ of equally spaced angles, the exact optimum.
 
 from __future__ import annotations
 
-from functools import partial
-
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from specjax._core import checks
-from specjax._core.arrays import Array, follows_the_rule
+from specjax._core.arrays import Array, namespace, repeated
 from specjax.gaussian.losses import Loss, loss_of
 from specjax.gaussian.modes import Modes, modes_of
-from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr
+from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr, sigmoid
 from specjax.spectra.spectrum import Spectrum
 
 _CELLS = 48
@@ -30,62 +27,66 @@ _NEWTON = 3
 _TAIL = 12.0  # in log s below the smallest eigenvalue: from there on the density is ~ s
 
 
-@partial(jax.jit, static_argnames="loss")
 def spectral_levels(
-    modes: Modes, loss: Loss, times: Array, noisy: Array, clean: Array
-) -> jax.Array:
+    eigenvalues: Array, weights: Array, quadratic: Array | bool,
+    times: Array, noisy: Array, clean: Array,
+) -> Array:  # fmt: skip
     """Compute logsnr [n] at times [n] from 0 (``noisy``) to 1 (``clean``, may be +inf); traceable.
+
+    ``weights`` [d] are those of small errors (:attr:`specjax.gaussian.losses.Loss.importance`),
+    ``quadratic`` [] says whether these count quadratically.
 
     Time, the integral of the density over falling u, is computed by a Gauss rule in each cell of a
     grid and inverted by Newton's method within the cell. Below the grid the density is
     proportional to ``s``, whose integral over u is ``s``.
     """
-    lam = jnp.asarray(modes.eigenvalues)
-    points, weights = jnp.asarray(_POINTS, lam.dtype), jnp.asarray(_WEIGHTS, lam.dtype)
+    xp = namespace(eigenvalues, weights, noisy, clean)
+    lam = xp.asarray(eigenvalues)
+    points, rule = xp.asarray(_POINTS, lam.dtype), xp.asarray(_WEIGHTS, lam.dtype)
     positive = lam > 0
-    log_lam = jnp.log(jnp.where(positive, lam, 1))
-    importance = jnp.asarray(modes.weights) * loss.importance(lam) * positive
-    u_noisy, u_end = -jnp.asarray(noisy, lam.dtype) / 2, -jnp.asarray(clean, lam.dtype) / 2
-    least = jnp.minimum(jnp.where(positive, log_lam, jnp.inf).min() / 2, u_noisy)
-    u_clean = jnp.maximum(u_end, least - _TAIL)
-    edges = jnp.linspace(u_noisy, u_clean, _CELLS + 1)
+    log_lam = xp.log(xp.where(positive, lam, 1))
+    importance = weights * positive
+    u_noisy, u_end = -xp.asarray(noisy, lam.dtype) / 2, -xp.asarray(clean, lam.dtype) / 2
+    least = xp.minimum(xp.where(positive, log_lam, xp.inf).min() / 2, u_noisy)
+    u_clean = xp.maximum(u_end, least - _TAIL)
+    edges = xp.linspace(u_noisy, u_clean, _CELLS + 1)
     width = (u_noisy - u_clean) / _CELLS
 
-    def spread(u: jax.Array) -> jax.Array:
+    def spread(u: Array) -> Array:
         x = log_lam - 2 * u[..., None]
-        return jax.nn.sigmoid(x) * jax.nn.sigmoid(-x)  # [..., d]
+        return sigmoid(x) * sigmoid(-x)  # [..., d]
 
-    def density(q: jax.Array, energy: jax.Array) -> jax.Array:
-        return jnp.sqrt(q @ (importance * energy)) + jnp.finfo(lam.dtype).tiny
+    def density(q: Array, energy: Array) -> Array:
+        return xp.sqrt(q @ (importance * energy)) + xp.finfo(lam.dtype).tiny
 
     q, q_below = spread(edges[:-1, None] - width * points), spread(u_clean)
-    endless = jnp.isinf(u_end)
+    endless = xp.isinf(u_end)
+    flat = q.reshape(-1, q.shape[-1])
 
-    def improve(_: int, energy: jax.Array) -> jax.Array:
+    def improve(_: int, energy: Array) -> Array:
         g, below = density(q, energy), density(q_below, energy)
-        total = width * (g @ weights).sum() + jnp.where(endless, below, 0)
-        spent = width * jnp.einsum("cp,cpd->d", weights / g, q)
-        return jnp.sqrt(energy * total * (spent + jnp.where(endless, q_below / below, 0)))
+        total = width * (g @ rule).sum() + xp.where(endless, below, 0)
+        spent = width * ((rule / g).reshape(-1) @ flat)
+        return xp.sqrt(energy * total * (spent + xp.where(endless, q_below / below, 0)))
 
-    energy = jnp.ones_like(lam)
-    if loss.quadratic:
-        energy = jax.lax.fori_loop(0, _ITERATIONS, improve, energy)
-    passing = width * density(q, energy) @ weights
-    time = jnp.concatenate([jnp.zeros(1, lam.dtype), jnp.cumsum(passing)])
+    energy = repeated(xp, _ITERATIONS, improve, xp.ones_like(lam))
+    energy = xp.where(quadratic, energy, 1.0)
+    passing = width * density(q, energy) @ rule
+    time = xp.concatenate([xp.zeros(1, lam.dtype), xp.cumsum(passing)])
     below = density(q_below, energy)
-    whole = time[-1] + jnp.where(endless, below, 0)
-    wanted = jnp.asarray(times, lam.dtype) * whole
-    cell = jnp.clip(jnp.searchsorted(time, wanted, side="right") - 1, 0, _CELLS - 1)
+    whole = time[-1] + xp.where(endless, below, 0)
+    wanted = xp.asarray(times, lam.dtype) * whole
+    cell = xp.clip(xp.searchsorted(time, wanted, side="right") - 1, 0, _CELLS - 1)
     top = edges[cell]
 
-    def newton(_: int, u: jax.Array) -> jax.Array:
+    def newton(_: int, u: Array) -> Array:
         g = density(spread(top[:, None] - (top - u)[:, None] * points), energy)
-        late = time[cell] + (top - u) * (g @ weights) - wanted
-        return jnp.clip(u + late / density(spread(u), energy), edges[cell + 1], top)
+        late = time[cell] + (top - u) * (g @ rule) - wanted
+        return xp.clip(u + late / density(spread(u), energy), edges[cell + 1], top)
 
-    u = jax.lax.fori_loop(0, _NEWTON, newton, jnp.interp(wanted, time, edges))
-    u = jnp.where(wanted > time[-1], u_clean + jnp.log((whole - wanted) / below), u)
-    return jnp.where(times == 0, noisy, jnp.where(times == 1, clean, -2 * u))
+    u = repeated(xp, _NEWTON, newton, xp.interp(wanted, time, edges))
+    u = xp.where(wanted > time[-1], u_clean + xp.log((whole - wanted) / below), u)
+    return xp.where(times == 0, noisy, xp.where(times == 1, clean, -2 * u))
 
 
 def spectral(
@@ -117,12 +118,23 @@ def spectral(
     steps = checks.whole_number("steps", steps)
     noisy, clean = alpha_bar_to_logsnr(checks.alpha_bar_range(alpha_bar_range))
     nodes = modes_of(spectrum, in_data_units=chosen.in_data_units).quadrature(40)
-    levels = follows_the_rule(padded_levels)(nodes, chosen, steps, noisy, clean)
-    return NoiseSchedule(levels[: steps + 1])
+    return NoiseSchedule(levels_in_closed_form(nodes, chosen, steps, noisy, clean))
 
 
-def padded_levels(modes: Modes, loss: Loss, steps: int, noisy: Array, clean: Array) -> Array:
-    """Compute logsnr [steps + 1], repeating the clean end so that most S share a compilation."""
-    times = np.ones(max(128, 2 ** steps.bit_length()))
-    times[:steps] = np.arange(steps) / steps
-    return spectral_levels(modes, loss, times, noisy, clean)
+def levels_in_closed_form(
+    modes: Modes, loss: Loss, steps: int, noisy: Array, clean: Array
+) -> Array:
+    """Compute logsnr [steps + 1] at equally spaced times, on the host or compiled."""
+    lam, times = modes.eigenvalues, np.arange(steps + 1) / steps
+    weights = modes.weights * loss.importance(lam)
+    if namespace(*jax.tree.leaves(modes)) is np:
+        weights = np.asarray(weights)
+        with np.errstate(all="ignore"):
+            return spectral_levels(lam, weights, loss.quadratic, times, noisy, clean)
+    # The clean end is repeated, so that most numbers of steps share a compilation.
+    padded = np.pad(times, (0, max(128, 2 ** steps.bit_length()) - steps), constant_values=1.0)
+    found = _compiled_levels(lam, weights, loss.quadratic, padded, noisy, clean)
+    return found[: steps + 1]
+
+
+_compiled_levels = jax.jit(spectral_levels)

@@ -11,13 +11,15 @@ a name; to add one to the package, add it to LOSSES.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from specjax._core import checks
-from specjax._core.arrays import Array, concrete
+from specjax._core.arrays import Array, concrete, namespace
 from specjax._core.checks import UserError
 from specjax.gaussian.modes import Modes
 from specjax.gaussian.transfer import Transfer
@@ -60,28 +62,41 @@ def _log_excess(a: Array, b: Array) -> Array:
     Near b, with x = (a - b) / b and y = x / (2 + x), it sums the series of log1p x = 2 atanh y. Far
     from it, it uses logarithms, whose gradients do not square b.
     """
-    small = jnp.abs(a - b) < 0.1 * b
-    near_b = jnp.where(small, b, 1.0)
-    x = (jnp.where(small, a, 1.0) - near_b) / near_b
+    xp: Any = namespace(a, b)
+    small = xp.abs(a - b) < 0.1 * b
+    near_b = xp.where(small, b, 1.0)
+    x = (xp.where(small, a, 1.0) - near_b) / near_b
     y = x / (2 + x)
-    series = sum(y ** (2 * n) / (2 * n + 3) for n in range(6))
-    far = jnp.log(jnp.where(small, 1.0, a)) - jnp.log(jnp.where(small, 1.0, b))
-    return jnp.where(small, x * y - 2 * y**3 * series, jnp.expm1(far) - far)
+    series = 0 * y
+    for n in reversed(range(6)):
+        series = series * y**2 + 1 / (2 * n + 3)
+    far = xp.log(xp.where(small, 1.0, a)) - xp.log(xp.where(small, 1.0, b))
+    return xp.where(small, x * y - 2 * y**3 * series, xp.expm1(far) - far)
 
 
 def _root(x: Array) -> Array:
+    xp: Any = namespace(x)
     positive = x > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
+    return xp.where(positive, xp.sqrt(xp.where(positive, x, 1)), 0)
+
+
+def _distance(lam: Array, m: Transfer) -> Array:
+    xp: Any = namespace(lam, m.variance)
+    return xp.abs(lam - m.variance)
 
 
 def _ones(lam: Array) -> Array:
     return 0 * lam + 1
 
 
+def _zeros(lam: Array, m: Transfer) -> Array:
+    return 0 * lam
+
+
 W2 = Loss(
     "w2",
     spread=lambda lam, m: (_root(lam) - m.std) ** 2,
-    shift=lambda lam, m: jnp.ones_like(lam),
+    shift=lambda lam, m: _ones(lam),
     importance=lambda lam: lam,
     summary="squared 2-Wasserstein distance",
     in_data_units=True,
@@ -104,8 +119,8 @@ KL_REVERSE = Loss(
 )
 L1 = Loss(
     "l1",
-    spread=lambda lam, m: jnp.abs(lam - m.variance),
-    shift=lambda lam, m: jnp.zeros_like(lam),
+    spread=_distance,
+    shift=_zeros,
     importance=lambda lam: 2 * lam,
     summary="sum of |lambda - V|",
     quadratic=False,
@@ -115,7 +130,7 @@ L1 = Loss(
 RELATIVE = Loss(
     "relative",
     spread=lambda lam, m: (1 - m.std / _root(lam)) ** 2,
-    shift=lambda lam, m: jnp.zeros_like(lam),
+    shift=_zeros,
     importance=_ones,
     summary="squared relative error of the standard deviation",
     needs_positive=True,
@@ -158,13 +173,38 @@ def check_finite(loss: Loss, eigenvalues: Array) -> None:
 
 def evaluate(loss: Loss, moments: Transfer, modes: Modes) -> Array:
     """Evaluate a loss [] of the transfer to K modes, in units of the data."""
-    lam = jnp.asarray(modes.eigenvalues)
-    spread = jnp.asarray(modes.weights) * loss.spread(lam, moments)
+    return _by_direction(loss, modes.eigenvalues, moments, modes).sum()
+
+
+def evaluate_one_of(
+    losses: Sequence[Loss], which: Array, moments: Transfer, modes: Modes
+) -> jax.Array:
+    """Evaluate one of several losses [], of which it is not known which one; traceable.
+
+    One program so serves all of them. Those that are not asked for see a unit variance, where they
+    and their gradients are finite.
+    """
+    value = jnp.zeros_like(modes.eigenvalues)
+    for k, loss in enumerate(losses):
+        asked = which == k
+
+        def seen(x: Array, asked: Array = asked) -> jax.Array:
+            return jnp.where(asked, x, 1.0)
+
+        alike = replace(moments, std=seen(moments.std), variance=seen(moments.variance))
+        found = _by_direction(loss, seen(modes.eigenvalues), alike, modes)
+        value = value + jnp.where(asked, found, 0.0)
+    return value.sum()
+
+
+def _by_direction(loss: Loss, lam: Array, moments: Transfer, modes: Modes) -> Array:
+    """Compute what each direction adds to a loss [K]; ``lam`` is its eigenvalue."""
+    missed = moments.mean_error
+    missed = 1 - moments.mean_gain if missed is None else missed
     if moments.drift is None:
-        gap = jnp.asarray(modes.mean_power) * (1 - moments.mean_gain) ** 2
+        gap = modes.mean_power * missed**2
     else:
-        error = (1 - moments.mean_gain) * jnp.asarray(modes.mean) - moments.drift
-        gap = jnp.asarray(modes.mean_weights) * error**2
+        gap = modes.mean_weights * (missed * modes.mean - moments.drift) ** 2
     if moments.error is not None:
-        gap = gap + jnp.asarray(modes.weights) * moments.error
-    return (spread + gap * loss.shift(lam, moments)).sum()
+        gap = gap + modes.weights * moments.error
+    return modes.weights * loss.spread(lam, moments) + gap * loss.shift(lam, moments)

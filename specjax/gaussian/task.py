@@ -15,18 +15,19 @@ import jax
 import numpy as np
 
 from specjax._core import checks
-from specjax._core.arrays import Array, follows_the_rule
+from specjax._core.arrays import Array, follows_the_rule, namespace
 from specjax._core.checks import UserError
 from specjax.gaussian.losses import LOSSES, Loss, check_finite, evaluate, loss_of
 from specjax.gaussian.modes import Modes, modes_of
 from specjax.gaussian.probe import Probe
-from specjax.gaussian.transfer import transfer_modes
+from specjax.gaussian.transfer import Transfer, transfer_modes
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.noise.whitening import effective
 from specjax.sampling.samplers import options_of, plan, sampler_of
-from specjax.sampling.scaled import SamplerLike, plan_of_levels
-from specjax.sampling.step import SamplerPlan, pad_to_share
-from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr, check_process
+from specjax.sampling.scaled import SamplerLike, scaled_plan
+from specjax.sampling.step import SamplerPlan
+from specjax.schedules.grids import GridLike, LevelRange
+from specjax.schedules.schedule import NoiseSchedule, check_process
 from specjax.spectra.response import Measured
 from specjax.spectra.spectrum import Spectrum
 
@@ -41,6 +42,9 @@ class TaskOptions(TypedDict, total=False):
       process: "vp" (the default) or "ve".
       alpha_bar_range: the two ends (noisy, clean). With ``clean = 1.0``, the default, the last
         step returns the denoised estimate and the last noisy level is learned, too.
+      grid: the training grid of the network that will be called: a name in GRIDS, a
+        :class:`TrainingGrid`, or ``pipe.scheduler.config``. All noisy levels stay within it, and
+        both ends are cut to it. By default levels may be anywhere.
       noise: of the forward process, isotropic by default; the spectrum is then that of the data.
       denoiser: a :class:`Probe` of this spectrum, in place of the ideal denoiser.
       denoiser_error: the part of the posterior variance ``lambda s^2 / (lambda + s^2)`` by which
@@ -54,6 +58,7 @@ class TaskOptions(TypedDict, total=False):
     loss: str | Loss
     process: str
     alpha_bar_range: tuple[float, float]
+    grid: GridLike | None
     noise: NoiseSpectrum | None
     denoiser: Probe | Measured | None
     denoiser_error: float
@@ -72,13 +77,11 @@ class Objective(NamedTuple):
 
     def value(self, modes: Modes, schedule: NoiseSchedule) -> Array:
         """Compute the loss [] of a schedule; traceable in the schedule and the modes."""
-        return loss_of_plan(self.plan(schedule), modes, self.loss)
+        return self.of_levels(modes, schedule.logsnr, 0)
 
     def of_levels(self, modes: Modes, logsnr: Array, idle: Array | int) -> Array:
         """Compute the loss [] of levels whose first ``idle`` steps do nothing."""
-        return loss_of_plan(
-            plan_of_levels(self.sampler, logsnr, self.process, idle), modes, self.loss
-        )
+        return loss_of_plan(scaled_plan(self.sampler, logsnr, self.process, idle), modes, self.loss)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +90,7 @@ class GaussianTask:
 
     Attributes:
       objective: sampler, loss and process.
-      alpha_bar_range: the two ends (noisy, clean) of schedules.
+      levels: the two ends of schedules, and the grid that they stay within.
       modes: the directions of the data in units of the noise, weighed as the loss counts them.
       noise: of the forward process; None is isotropic.
       origin: where spectrum and denoiser come from.
@@ -95,7 +98,7 @@ class GaussianTask:
     """
 
     objective: Objective
-    alpha_bar_range: tuple[float, float]
+    levels: LevelRange
     modes: Modes
     noise: NoiseSpectrum | None
     origin: Mapping[str, Any]
@@ -157,7 +160,8 @@ class GaussianTask:
             source["denoiser"] = denoiser.about
         ends = options.get("alpha_bar_range", checks.DEFAULT_ALPHA_BAR_RANGE)
         kept = spectrum if isinstance(spectrum, Spectrum) else None
-        return cls(objective, checks.alpha_bar_range(ends), modes, noise, source, kept)
+        levels = LevelRange.resolve(ends, options.get("grid"))
+        return cls(objective, levels, modes, noise, source, kept)
 
     @property
     def sampler(self) -> str:
@@ -179,6 +183,11 @@ class GaussianTask:
         """The process, "vp" or "ve"."""
         return self.objective.process
 
+    @property
+    def alpha_bar_range(self) -> tuple[float, float]:
+        """The two ends (noisy, clean) of schedules."""
+        return self.levels.alpha_bar_range
+
     @functools.cached_property
     def fingerprint(self) -> str:
         """The SHA-256 of the numbers of spectrum, noise and denoiser, in hexadecimal."""
@@ -194,8 +203,8 @@ class GaussianTask:
 
     @property
     def logsnr_range(self) -> np.ndarray:
-        """The two ends [2] as logsnr, in the dtype of the modes."""
-        return alpha_bar_to_logsnr(self.alpha_bar_range).astype(self.modes.eigenvalues.dtype)
+        """The ends as logsnr, see :attr:`LevelRange.ends`, in the dtype of the modes."""
+        return self.levels.ends.astype(self.modes.eigenvalues.dtype)
 
     @functools.cached_property
     def nodes(self) -> Modes:
@@ -212,14 +221,23 @@ class GaussianTask:
 
 
 def loss_of_plan(plan: SamplerPlan, modes: Modes, loss: Loss) -> Array:
-    """Compute the loss [] of a plan on modes."""
-    return _loss_of_plan(pad_to_share(plan), modes, loss)
+    """Compute the loss [] of a plan on modes, at once on the host or compiled."""
+    if namespace(*jax.tree.leaves((plan, modes))) is np:
+        return _on_host(loss, transfer_modes(plan, modes), modes)
+    return _compiled_loss(plan, modes, loss)
 
 
-@follows_the_rule
 @functools.partial(jax.jit, static_argnames="loss")
-def _loss_of_plan(plan: SamplerPlan, modes: Modes, loss: Loss) -> Array:
+def _compiled_loss(plan: SamplerPlan, modes: Modes, loss: Loss) -> Array:
     return evaluate(loss, transfer_modes(plan, modes), modes)
+
+
+def _on_host(loss: Loss, moments: Transfer, modes: Modes) -> Array:
+    """Evaluate a loss in NumPy; one that is written in JAX takes and returns NumPy's arrays."""
+    if loss.name in LOSSES and LOSSES[loss.name] is loss:
+        with np.errstate(all="ignore"):
+            return evaluate(loss, moments, modes)
+    return follows_the_rule(evaluate)(loss, moments, modes)
 
 
 def loss(

@@ -2,38 +2,47 @@
 
 That is Wiener's gain, or one that was measured (:mod:`specjax.spectra.response`).
 
-In the eigenbasis of the data a row is an affine map per eigenvalue. Its matrix is read off by
-pushing unit registers, the mean and the noise through :func:`advance`. The maps of all rows are
-composed in pairs: composition is associative, and a tree of depth log2 K is shorter, to run and to
-differentiate, than a scan over K tiny steps. Where the maps of all rows would not fit in the cache
-the tree is that of a block of rows, and a scan goes over the blocks.
+In the eigenbasis of the data row k of a plan is an affine map per eigenvalue: it takes registers
+r [H] to ``M_k r + pull_k (offset_k mu + bias_k) + push_k z_k``, with ``M_k`` read off
+:func:`advance`. What a row adds arrives at the end of the plan times ``u_k`` [H], which follows the
+plan backwards::
 
-The errors of a denoiser are noise that enters with its answers: they are pushed through like the
-noise of the steps, and kept apart from it.
+    u_(k-1) = M_k^T u_k,    u_K = (1, 0, ..., 0).
+
+So one recursion of H numbers a direction, and sums over k, give gain, mean, variance, bias and the
+errors of the denoiser. Its derivative is such a recursion again.
+
+Of the mean the error is followed where a plan keeps means, as those of samplers do: a denoiser that
+answers mu for the mean of a level has ``alpha gain + offset = 1``, so that ``D2 = m - alpha_0 g``
+with g the gain of a unit start and m the end where every answer is 1. That keeps the digits of
+``1 - D2`` where it is tiny, and ``mu^2 / V`` multiplies it by 1e40.
 """
 
 from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from specjax._core.arrays import Array, follows_the_rule, value
+from specjax._core.arrays import Array, namespace, value
 from specjax.gaussian.modes import Modes, modes_of
 from specjax.gaussian.probe import Probe
-from specjax.sampling.step import Row, SamplerPlan, advance, pad_to_share
+from specjax.sampling.step import Row, SamplerPlan, advance
 from specjax.spectra.response import Measured, posterior_variance, wiener_gain
 from specjax.spectra.spectrum import Spectrum
 
-_BLOCK_ELEMENTS = 2**16  # what is composed at once stays in the cache
+_BLOCK_ELEMENTS = 2**15  # of an array on the host: what the caches hold
+_EVERY = slice(None)
+_ROUNDING = 64  # times the precision: what the ends of a plan that keeps means differ by
 
 
-@value(data=["gain", "mean_gain", "std", "variance", "drift", "error"])
+@value(data=["gain", "mean_gain", "std", "variance", "drift", "error", "mean_error"])
 @dataclass(frozen=True, eq=False)
 class Transfer:
     """The generated distribution per eigenvalue, [d] each.
@@ -46,6 +55,8 @@ class Transfer:
       drift: what the denoiser's bias adds up to, None for the ideal denoiser.
       error: the variance that the denoiser's errors add up to, which is no part of ``variance``;
         None without ``denoiser_error``.
+      mean_error: ``1 - mean_gain``, without the rounding of ``mean_gain`` where the plan keeps
+        means; None stands for the difference.
     """
 
     gain: Array
@@ -54,16 +65,7 @@ class Transfer:
     variance: Array
     drift: Array | None = None
     error: Array | None = None
-
-
-class _Affine(NamedTuple):
-    """The map r -> matrix r + shift mu + drift + N(0, cov + error), per eigenvalue [d]."""
-
-    matrix: Array  # [..., H, H, d]
-    shift: Array  # [..., H, d]
-    drift: Array | None  # [..., H, d], None with the ideal denoiser
-    cov: Array | None  # [..., H, H, d], None without noise
-    error: Array | None  # [..., H, H, d], None without errors of the denoiser
+    mean_error: Array | None = None
 
 
 def transfer(
@@ -93,121 +95,141 @@ def transfer(
       array([0.503])
     """
     modes = modes_of(spectrum, denoiser=denoiser, denoiser_error=denoiser_error)
-    return transfer_modes(pad_to_share(plan), modes)
+    return transfer_modes(plan, modes)
 
 
-@follows_the_rule
-@jax.jit
 def transfer_modes(plan: SamplerPlan, modes: Modes) -> Transfer:
-    """Compute the transfer of a plan for modes; what :func:`transfer` compiles."""
-    dtype = jnp.result_type(plan.keep, modes.eigenvalues)
-    rows = Row(*(jnp.asarray(x, dtype) for x in plan.rows))
-    lam = jnp.asarray(modes.eigenvalues, dtype)
-    acting = (modes.response, modes.denoiser_error)
-    denoiser, wrong = jax.tree.map(lambda x: jnp.asarray(x, dtype), acting)
-
-    def map_of(row: Row) -> _Affine:
-        return _step_map(row, lam, denoiser, wrong, plan.stochastic)
-
-    total = _compose_rows(map_of, rows, lam.shape[0])
-    gain, shift = total.matrix[0, 0] * plan.start, total.shift[0]
-    drift = None if total.drift is None else total.drift[0]
-    error = None if total.error is None else total.error[0, 0]
-    if total.cov is None:
-        return Transfer(gain, shift, jnp.abs(gain), gain**2, drift, error)
-    variance = gain**2 + total.cov[0, 0]
-    positive = variance > 0
-    std = jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1)), 0)
-    return Transfer(gain, shift, std, variance, drift, error)
+    """Compute the transfer of a plan for modes: at once where all is NumPy's, else compiled."""
+    on_host = namespace(*jax.tree.leaves((plan, modes))) is np
+    return _transfer(plan, modes) if on_host else _compiled(plan, modes)
 
 
-def _step_map(
-    row: Row,
-    eigenvalues: Array,
-    denoiser: Measured | None,
-    wrong: Array | None,
-    stochastic: bool,
-) -> _Affine:
-    """Read the affine map of one row off :func:`advance`, which is linear."""
-    h, d = row.pull.shape[0], eigenvalues.shape[0]
-    columns = h + 2 if stochastic else h + 1  # unit registers, the mean, the noise
-    bias = None
-    if denoiser is None:
-        attenuation, offset = wiener_gain(eigenvalues, row.alpha, row.sigma)
-    else:
-        attenuation, offset, bias = denoiser.affine(row.alpha, row.sigma)
-    unit = jnp.eye(h, columns, dtype=eigenvalues.dtype)
-    inputs = jnp.broadcast_to(unit[:, :, None], (h, columns, d))
-    mean, noise = jnp.eye(2, columns, h, dtype=eigenvalues.dtype)[:, :, None]
-    estimate = inputs[0] * attenuation + mean * offset
-    out = advance(inputs, row, estimate, noise if stochastic else None)
-    cov = out[:, None, h + 1] * out[None, :, h + 1] if stochastic else None
-    nothing = jnp.zeros((h, d), eigenvalues.dtype)
-    drift = None if bias is None else advance(nothing, row, bias, None)
-    error = None
-    if wrong is not None:
-        answer = advance(nothing, row, jnp.ones_like(eigenvalues), None)
-        variance = wrong * posterior_variance(eigenvalues, row.alpha, row.sigma)
-        error = answer[:, None] * answer[None, :] * variance
-    return _Affine(out[:, :h], out[:, h], drift, cov, error)
+class _Answers(NamedTuple):
+    """The denoiser's answers at K levels, ``gain x + offset mu + bias``, and their errors.
 
-
-def _compose(later: _Affine, earlier: _Affine) -> _Affine:
-    """Compose two maps, of which ``earlier`` is applied first.
-
-    Products are written out: H is 1 to 5, and sums of terms vectorise over eigenvalues where
-    reductions of length H do not.
+    All are [K, d + 1]; the last direction has the eigenvalue 0.
     """
-    f = later.matrix
 
-    def times(m: Array) -> Array:
-        return sum_over(lambda j: f[..., :, j, None, :] * m[..., j, None, :, :])
-
-    def sum_over(term: Callable[[int], Array]) -> Array:
-        return functools.reduce(operator.add, (term(j) for j in range(f.shape[-2])))
-
-    def moved(x: Array) -> Array:
-        return sum_over(lambda j: f[..., :, j, :] * x[..., j, None, :])
-
-    matrix, shift = times(earlier.matrix), moved(earlier.shift) + later.shift
-
-    def spread(after: Array | None, before: Array | None) -> Array | None:
-        if after is None or before is None:
-            return None
-        return times(jnp.swapaxes(times(before), -3, -2)) + after
-
-    drift = None
-    if later.drift is not None and earlier.drift is not None:
-        drift = moved(earlier.drift) + later.drift
-    cov, error = spread(later.cov, earlier.cov), spread(later.error, earlier.error)
-    return _Affine(matrix, shift, drift, cov, error)
+    gain: Array
+    offset: Array
+    bias: Array | None
+    error: Array | None
 
 
-def _compose_pairs(maps: _Affine) -> _Affine:
-    """Compose maps [K, ...] into one [1, ...]: neighbours first, an odd one waits at the end."""
-    while (count := len(maps.matrix)) > 1:
-        even = count - count % 2
-        pairs = [jax.tree.map(lambda x, i=i, n=even: x[i:n:2], maps) for i in (0, 1)]
-        composed = _compose(pairs[1], pairs[0])
-        if even < count:
-            last = jax.tree.map(lambda x: x[-1:], maps)
-            composed = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), composed, last)
-        maps = composed
-    return maps
+class _Sums(NamedTuple):
+    """What the rows add up to at the end, [d + 1]; None where nothing is added.
+
+    Where means are kept ``mean`` is that of the last direction alone, [1].
+    """
+
+    mean: Array
+    variance: Array | None
+    drift: Array | None
+    error: Array | None
 
 
-def _compose_rows(map_of: Callable[[Row], _Affine], rows: Row, dimension: int) -> _Affine:
-    """Compose the maps of all K rows, block by block."""
-    calls, h = rows.pull.shape
-    fits = _BLOCK_ELEMENTS // (h * (h + 2) * dimension)
-    block = min(calls, max(fits, 1))
+def _transfer(plan: SamplerPlan, modes: Modes) -> Transfer:
+    xp = namespace(*jax.tree.leaves((plan, modes)))
+    dtype = xp.result_type(plan.keep, modes.eigenvalues)
+    plan, modes = jax.tree.map(lambda x: xp.asarray(x, dtype), (plan, modes))
+    calls, h, columns = plan.calls, plan.registers, modes.dimension + 1
+    block = max(_BLOCK_ELEMENTS // (h * h * columns), 1) if xp is np else calls
+    u, parts = xp.broadcast_to(xp.eye(h, 1, dtype=dtype), (h, columns)), list[_Sums]()
+    for end in range(calls, 0, -block):
+        rows = Row(*(x[max(end - block, 0) : end] for x in plan.rows))
+        part = replace(plan, **rows._asdict())
+        u, added = _follow_back(xp, part, _answers(xp, rows, modes), u)
+        parts.append(added)
+    mean: Any
+    variance: Any
+    mean, variance, drift, error = (
+        None if x[0] is None else functools.reduce(operator.add, x)
+        for x in zip(*parts, strict=True)
+    )
+    gain = u[0, :-1] * plan.start
+    if plan.keeps_means:
+        missing = 1 - (mean[-1] + plan.alpha[0] * u[0, -1])
+        rounded = abs(missing) < _ROUNDING * jnp.finfo(dtype).eps
+        mean_error = xp.where(rounded, 0, missing) + plan.alpha[0] * u[0, :-1]
+    else:
+        mean_error = 1 - mean[:-1]
+    total = gain**2 if variance is None else gain**2 + variance[:-1]
+    std = abs(gain) if variance is None else _root(xp, total)
+    drift, error = (None if x is None else x[:-1] for x in (drift, error))
+    return Transfer(gain, 1 - mean_error, std, total, drift, error, mean_error)
 
-    def compose_block(block_rows: Row) -> _Affine:
-        return jax.tree.map(lambda x: x[0], _compose_pairs(jax.vmap(map_of)(block_rows)))
 
-    head = calls % block or block  # the rows that whole blocks leave over come first
-    total = compose_block(Row(*(x[:head] for x in rows)))
-    if calls == head:
-        return total
-    rest = Row(*(x[head:].reshape(-1, block, *x.shape[1:]) for x in rows))
-    return jax.lax.scan(lambda m, r: (_compose(compose_block(r), m), None), total, rest)[0]
+_compiled = jax.jit(_transfer)
+
+
+def _root(xp: ModuleType, x: Array) -> Array:
+    positive = x > 0
+    return xp.where(positive, xp.sqrt(xp.where(positive, x, 1)), 0)
+
+
+def _answers(xp: ModuleType, rows: Row, modes: Modes) -> _Answers:
+    """Compute the answers [K, d + 1] at the levels of K rows."""
+    alpha, sigma = rows.alpha[:, None], rows.sigma[:, None]
+    lam = xp.append(modes.eigenvalues, xp.zeros(1, modes.eigenvalues.dtype))
+    error = None
+    if modes.denoiser_error is not None:
+        error = modes.denoiser_error * posterior_variance(lam, alpha, sigma)
+    if modes.response is None:
+        return _Answers(*wiener_gain(lam, alpha, sigma), None, error)
+    gain, offset, bias = (
+        xp.pad(x, ((0, 0), (0, 1)), constant_values=last)
+        for x, last in zip(modes.response.affine(rows.alpha, rows.sigma), (0, 1, 0), strict=True)
+    )
+    return _Answers(gain, offset, bias, error)
+
+
+def _follow_back(
+    xp: ModuleType, plan: SamplerPlan, answers: _Answers, u: Array
+) -> tuple[Array, _Sums]:
+    """Follow ``u`` [H, d + 1] back over the rows of a plan, and sum up what they add."""
+    calls, h = plan.pull.shape
+    unit = xp.eye(h, dtype=u.dtype)[:, None, :, None]
+    inputs = xp.broadcast_to(unit, (h, calls, h, u.shape[1]))  # registers, rows, columns, d + 1
+    behind = Row(*(xp.moveaxis(x, 0, -1) for x in plan.rows))
+    maps = advance(inputs, behind, inputs[0] * answers.gain[:, None], None)
+    first, reached = _recursion(xp, xp.moveaxis(maps, 1, 0), u)  # reached: [K, H, d + 1]
+
+    def added(by: Array, some: slice = _EVERY) -> Array:
+        return _over_registers(by[:, :, None], reached[..., some], 1)
+
+    noise = (added(plan.push) ** 2).sum(0) if plan.stochastic else None
+    if plan.keeps_means and answers.bias is None and answers.error is None:
+        return first, _Sums(added(plan.pull, slice(-1, None)).sum(0), noise, None, None)
+    pulled = added(plan.pull)
+    return first, _Sums(
+        (pulled * answers.offset).sum(0),
+        noise,
+        None if answers.bias is None else (pulled * answers.bias).sum(0),
+        None if answers.error is None else (pulled**2 * answers.error).sum(0),
+    )
+
+
+def _over_registers(a: Array, b: Array, axis: int) -> Array:
+    """Sum ``a b`` over the axis of the H registers, written out.
+
+    H is 1 to 5: sums of terms vectorise over eigenvalues where reductions of length H do not.
+    """
+    index: list[tuple[slice | int, ...]] = [
+        (slice(None),) * axis + (i,) for i in range(b.shape[axis])
+    ]
+    return functools.reduce(operator.add, (a[i] * b[i] for i in index))
+
+
+def _recursion(xp: ModuleType, maps: Array, u: Array) -> tuple[Array, Array]:
+    """Apply transposed maps [K, H, H, d], the last first; also return what each one was given."""
+
+    def back(u: Array, matrix: Any) -> tuple[Array, Array]:
+        return _over_registers(matrix, u[:, None], 0), u
+
+    if xp is jnp:
+        first, reached = jax.lax.scan(back, u, maps, reverse=True)
+        return first, reached
+    reached = np.empty((len(maps), *u.shape), u.dtype)
+    for k in range(len(maps) - 1, -1, -1):
+        u, reached[k] = back(u, maps[k])
+    return u, reached

@@ -2,34 +2,46 @@
 
 The scheduler works on the VP sample that diffusers' networks see, and calls them at timesteps
 that are interpolated on their training grid. It takes ``pip install 'specjax[interop]'``.
+
+diffusers imports no module because a saved pipeline names it: import this one before
+``DiffusionPipeline.from_pretrained`` of a pipeline that was saved with a plan.
 """
 
 from __future__ import annotations
 
-import inspect
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.pipelines.pipeline_loading_utils import LOADABLE_CLASSES
 from diffusers.schedulers.scheduling_ddpm import DDPMSchedulerOutput
-from diffusers.schedulers.scheduling_utils import SchedulerMixin
+from diffusers.schedulers.scheduling_utils import KarrasDiffusionSchedulers, SchedulerMixin
 from diffusers.utils.torch_utils import randn_tensor
 
 from specjax._core import checks
 from specjax._core.checks import UserError
+from specjax.files.codec import kind_of
 from specjax.fitting.learned import LearnedResult
+from specjax.interop.on_grid import within
 from specjax.interop.stepping import advance, as_lists, as_result, check_colored, is_noisy
 from specjax.noise.noise_spectrum import anisotropic
 from specjax.sampling.corrections import LEARNABLE
+from specjax.schedules.configurations import ANSWERS, LEVELS, PREDICTIONS, check_betas
 from specjax.schedules.grids import TrainingGrid
-from specjax.schedules.schedule import alpha_sigma
+from specjax.schedules.schedule import alpha_sigma, sigmoid
 
-PREDICTIONS = ("epsilon", "v_prediction", "sample")
+# What a pipeline from the Hub may name; this module has the base class that is asked for.
+LOADABLE_CLASSES.setdefault(__name__, LOADABLE_CLASSES["diffusers"])
+
+_WITH_VARIANCE = ("learned", "learned_range")
+
+
+class MissingError(UserError, AttributeError):
+    """A mistake that is an attribute which the scheduler of a plan does not have."""
 
 
 class PlanScheduler(SchedulerMixin, ConfigMixin):
@@ -42,14 +54,18 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
       plan: rows in VP, see :data:`specjax.interop.stepping.Rows`, with ``steps``, the ``sampler``
         and the ``process`` that it was made from, and ``past_is_estimates``, whether all
         registers behind the sample are past estimates.
-      num_train_timesteps, beta_start, beta_end, beta_schedule, trained_betas: the training grid
-        of the network. prediction_type: what it answers: "epsilon", "v_prediction" or "sample".
+      num_train_timesteps, beta_start, beta_end, beta_schedule, trained_betas, snr_shift_scale,
+        rescale_betas_zero_snr: the training grid of the network.
+      prediction_type: what it answers: "epsilon", "v_prediction" or "sample".
+      variance_type: "learned" and "learned_range" say that as many channels behind the answer are
+        variances. They are cut off: how much noise a step adds is the plan's own.
 
     Raises:
       UserError: without a plan, and for a grid or prediction that does not exist.
     """
 
     order = 1
+    _compatibles = [one.name for one in KarrasDiffusionSchedulers]  # noqa: RUF012
 
     @register_to_config
     def __init__(
@@ -61,6 +77,9 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         beta_schedule: str = "linear",
         trained_betas: Any = None,
         prediction_type: str = "epsilon",
+        snr_shift_scale: float | None = None,
+        rescale_betas_zero_snr: bool = False,
+        variance_type: str | None = None,
     ) -> None:
         if plan is None:
             raise UserError("plan = None: make the scheduler by PlanScheduler.from_file(path)")
@@ -68,18 +87,16 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         self._step_index: int | None = None
         self._begin_index: int | None = None
         self._past: list[torch.Tensor] = []
-        self._grid = TrainingGrid.from_config(
-            "of the network",
-            {
-                "num_train_timesteps": num_train_timesteps,
-                "beta_start": beta_start,
-                "beta_end": beta_end,
-                "beta_schedule": beta_schedule,
-                "trained_betas": trained_betas,
-            },
-        )
+        self._grid = TrainingGrid.from_config("of the network", self.config)
         self._rows, self._prediction = plan, prediction_type
         self.set_timesteps()
+
+    @classmethod
+    def from_pretrained(cls, path: str | os.PathLike[str], *args: Any, **options: Any) -> Any:
+        """Load what ``save_pretrained`` wrote; a plan file is taken as by :meth:`from_file`."""
+        if os.path.isfile(path) and kind_of(path) is not None:
+            return cls.from_file(path, *args, **options)
+        return super().from_pretrained(path, *args, **options)
 
     @classmethod
     def from_file(
@@ -102,35 +119,63 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     ) -> PlanScheduler:
         """Make the scheduler of a plan.
 
-        Levels outside the network's range are clipped to it, with a warning: the network would
-        see a clamped timestep there.
+        The network knows the levels of its training grid only. Where levels lie outside, those of
+        :func:`specjax.fit` are learned again within it, with a warning, and plans with learned
+        coefficients are refused: learn them with ``grid``.
 
         Args:
           plan: what :func:`specjax.learn` or :func:`specjax.fit` returned.
-          config: ``pipe.scheduler.config``, of which the training grid and the kind of prediction
-            are taken.
+          config: ``pipe.scheduler.config``: the training grid and the kind of prediction are
+            honoured, what else changes the meaning of a level or an answer is refused by name.
           colored: for a plan that was learned for noise with a spectrum: says that the pipeline
             will be given ``latents``, ``plan.noise.color(white noise)`` with channels first.
-          options: these by name, see the class; they go before config. By default those of
-            ``DDPMScheduler``.
+          options: these by name, see the class; they go before config. By default those of the
+            grid that was learned for, or else of ``DDPMScheduler``.
 
         Raises:
-          UserError: for an unknown option, a config without a training grid (flow matching), a
-            plan whose levels are all outside of it, one with noise that is not white.
+          UserError: for an unknown option, a config without a training grid of betas (flow
+            matching, EDM) or with more to it, a plan with levels outside of the grid that cannot
+            be learned again, one with noise that is not white.
         """
         plan = as_result(plan)
         _check_noise(plan, colored)
-        settings = _settings(cls, config, options)
+        if config is None and plan.grid is not None:
+            config = plan.grid.config
+        settings = _settings(config, options)
         grid = TrainingGrid.from_config("of the network", settings)
-        clipped, remarks = grid.clip(plan.schedule)
-        if remarks:
-            warnings.warn(f"PlanScheduler: {'; '.join(remarks)}", stacklevel=2)
-            plan = replace(plan, schedule=clipped)
-        settings.pop("rescale_betas_zero_snr", None)
-        return cls(plan=_rows_in_config(plan), **{**settings, "num_train_timesteps": grid.size})
+        plan, remarks = within(plan, grid)
+        for remark in remarks:
+            warnings.warn(f"PlanScheduler: {remark}", stacklevel=2)
+        made = cls(plan=_rows_in_config(plan), **settings)
+        # What else the configuration says goes back to a scheduler that is made from this one.
+        kept = {k: x for k, x in (config or {}).items() if k not in settings and k[0] != "_"}
+        made.register_to_config(**kept)
+        return made
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            raise MissingError(
+                f"PlanScheduler has no {name!r}: a plan has its own rows in place of a sampler's "
+                "steps; use a pipeline that calls set_timesteps() and step() alone, or sample by "
+                "specjax"
+            ) from None
 
     def __len__(self) -> int:
-        return self._grid.size
+        return int(self.config.num_train_timesteps)
+
+    @property
+    def alphas_cumprod(self) -> torch.Tensor:
+        """The signal's share of the variance [T] at the timesteps of the training grid."""
+        alpha_bar = sigmoid(self._grid.logsnr)
+        return torch.from_numpy(np.pad(alpha_bar, (0, len(self) - alpha_bar.size))).float()
+
+    @property
+    def betas(self) -> torch.Tensor:
+        """``1 - alpha_bar_t / alpha_bar_(t-1)`` [T] of the training grid."""
+        alpha_bar = self.alphas_cumprod.double()
+        return (1 - alpha_bar / torch.cat([torch.ones(1), alpha_bar[:-1]])).float()
 
     @property
     def init_noise_sigma(self) -> float:
@@ -152,16 +197,22 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         self._begin_index = begin_index
 
     def set_timesteps(
-        self, num_inference_steps: int | None = None, device: str | torch.device | None = None
+        self,
+        num_inference_steps: int | None = None,
+        device: str | torch.device | None = None,
+        **others: Any,
     ) -> None:
         """Prepare for a new sample.
 
         Args:
-          num_inference_steps: S of the plan, or None. device: that of ``timesteps``.
+          num_inference_steps: S of the plan, or None.
+          device: that of ``timesteps``.
+          others: what other schedulers take; refused if it asks for anything.
 
         Raises:
-          UserError: for another number of steps than the plan's.
+          UserError: for another number of steps than the plan's, or other levels.
         """
+        _refuse(others, "the plan has its own levels")
         steps = self._rows["steps"]
         if num_inference_steps not in (None, steps):
             raise UserError(
@@ -188,6 +239,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         sample: torch.Tensor,
         generator: Any = None,
         return_dict: bool = True,
+        **others: Any,
     ) -> DDPMSchedulerOutput | tuple[torch.Tensor, torch.Tensor]:
         """Apply one row of the plan after a call of the network.
 
@@ -195,11 +247,14 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
           model_output: the network's answer to ``sample`` [n, ...] at ``timestep``, which only
             matters in the first call, to find where to begin.
           generator: draws the noise of a plan with noise. return_dict: False for a tuple.
+          others: what other schedulers take, such as ``eta``; refused if it asks for anything.
 
         Raises:
-          UserError: behind the last call; for a timestep that the plan does not have; for a
-            start in the middle of a plan whose past is not estimates.
+          UserError: for an answer of another shape; behind the last call; for a timestep that the
+            plan does not have; for a start in the middle of a plan whose past is not estimates.
         """
+        _refuse(others, "how the plan steps is learned")
+        model_output = self._prediction_in(model_output, sample)
         k = self._call_index(timestep)
         x = sample if sample.dtype == torch.float64 else sample.to(torch.float32)
         d = self._estimate(k, x, model_output.to(x.dtype))
@@ -218,14 +273,39 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         self, original_samples: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
     ) -> torch.Tensor:
         """Return ``alpha x0 + sigma eps`` in VP, at timesteps [n] of the training grid."""
+        alpha, sigma = self._scales_at(timesteps, original_samples)
+        return alpha * original_samples + sigma * noise
+
+    def get_velocity(
+        self, sample: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
+    ) -> torch.Tensor:
+        """Return ``alpha eps - sigma x0``, what a network of v predicts, at timesteps [n]."""
+        alpha, sigma = self._scales_at(timesteps, sample)
+        return alpha * noise - sigma * sample
+
+    def _scales_at(self, timesteps: torch.Tensor, like: torch.Tensor) -> tuple[torch.Tensor, ...]:
         logsnr = self._grid.logsnr_at(timesteps.detach().cpu().numpy().astype(np.float64))
-        alpha, sigma = (
+        return tuple(
             torch.from_numpy(np.asarray(scale))
-            .to(original_samples.device, original_samples.dtype)
-            .reshape(-1, *[1] * (original_samples.ndim - 1))
+            .to(like.device, like.dtype)
+            .reshape(-1, *[1] * (like.ndim - 1))
             for scale in alpha_sigma(logsnr, "vp")
         )
-        return alpha * original_samples + sigma * noise
+
+    def _prediction_in(self, answer: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
+        """Return the prediction of an answer, of the sample's shape: learned variances are cut off.
+
+        What has another shape might be broadcast, and make a sample of nothing.
+        """
+        channels = sample.shape[1] if sample.ndim > 1 else 0
+        if self.config.variance_type in _WITH_VARIANCE and answer.shape[1:2] == (2 * channels,):
+            answer = answer[:, :channels]
+        if answer.shape != sample.shape:
+            raise UserError(
+                f"model_output has shape {tuple(answer.shape)}, the sample {tuple(sample.shape)}: "
+                "give the prediction alone (variance_type = 'learned_range' cuts off variances)"
+            )
+        return answer
 
     def _estimate(self, k: int, x: torch.Tensor, answer: torch.Tensor) -> torch.Tensor:
         """Estimate x0 from the network's answer (2006.11239, eq. 15; 2202.00512, appendix D)."""
@@ -277,22 +357,24 @@ def _check_noise(plan: LearnedResult, colored: bool) -> None:
     check_colored(plan, colored, "the pipeline latents")
 
 
-def _settings(
-    cls: type[PlanScheduler], config: Mapping[str, Any] | None, options: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Collect the arguments of the class apart from the plan."""
-    known = [name for name in inspect.signature(cls.__init__).parameters if name != "self"][1:]
+def _settings(config: Mapping[str, Any] | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Collect the arguments of the class apart from the plan: options go before config."""
     for name in options:
-        checks.one_of("option", name, known)
-    config = dict(config or {})
-    if config and not {"beta_schedule", "trained_betas"} & {*config, *options}:
-        raise UserError(
-            f"config of {config.get('_class_name', 'a scheduler')} has no beta_schedule (flow "
-            "matching or EDM): plans run here on networks of a training grid of betas"
-        )
-    kept = (*known, "rescale_betas_zero_snr")
-    found = {name: config[name] for name in kept if config.get(name) is not None}
-    return {**found, **options}
+        checks.one_of("option", name, (*LEVELS, *ANSWERS))
+    given = {**(config or {}), **options}
+    if config:
+        check_betas("config", given)
+    found = {name: given[name] for name in (*LEVELS, *ANSWERS) if given.get(name) is not None}
+    if "trained_betas" in found:
+        found["num_train_timesteps"] = len(found["trained_betas"])
+    return {"beta_schedule": "linear", **found}
+
+
+def _refuse(given: Mapping[str, Any], why: str) -> None:
+    """Refuse keywords of other schedulers that ask for something."""
+    for name, value in given.items():
+        if not (value is None or (isinstance(value, bool | int | float) and not value)):
+            raise UserError(f"{name} = {value!r}: {why}; leave it out")
 
 
 def _rows_in_config(plan: LearnedResult) -> dict[str, Any]:

@@ -33,6 +33,7 @@ def sample_plan(
     Args:
       model: ``(x, sigma, **extra_args) -> denoised``, sigma a vector [n].
       x: [n, ...], noise times the plan's first sigma: a torch tensor, or an array of NumPy or JAX.
+        The model sees its dtype; between calls half precision is kept in float32.
       plan: what :func:`specjax.learn` or :func:`specjax.fit` returned, or the path of its file.
       callback: called after every call of the model with its number "i", "x", "sigma",
         "sigma_hat" (the same) and "denoised".
@@ -58,18 +59,32 @@ def sample_plan(
             "noise_sampler(sigma, sigma_next) -> plan.noise.color(white)"
         )
     draw = noise_sampler or _noise_like(x, rows)
-    r = [x, *([0 * x] * (len(rows["pull"][0]) - 1))]
+    wide = _in_single(x)
+    r = [wide, *([0 * wide] * (len(rows["pull"][0]) - 1))]
     with _without_gradients(x):
         for k in _counted(len(sigmas) - 1, disable):
-            level = _vector(x, sigmas[k])
-            d = model(r[0], level, **(extra_args or {}))
+            level, seen = _vector(x, sigmas[k]), _in_dtype_of(x, r[0])
+            d = model(seen, level, **(extra_args or {}))
             if callback is not None:
                 callback({
-                    "x": r[0], "i": k, "sigma": level[0], "sigma_hat": level[0], "denoised": d,
+                    "x": seen, "i": k, "sigma": level[0], "sigma_hat": level[0], "denoised": d,
                 })  # fmt: skip
             z = draw(level[0], _vector(x, sigmas[k + 1])[0]) if is_noisy(rows, k) else None
             r = advance(r, rows, k, d, z)
-    return r[0]
+    return _in_dtype_of(x, r[0])
+
+
+def _in_single(x: Any) -> Any:
+    """Return x in float32 if it is of half precision."""
+    if x.dtype.itemsize >= 4:
+        return x
+    return x.float() if hasattr(x, "float") else x.astype("float32")
+
+
+def _in_dtype_of(x: Any, wide: Any) -> Any:
+    if wide.dtype == x.dtype:
+        return wide
+    return wide.to(x.dtype) if hasattr(wide, "to") else wide.astype(x.dtype)
 
 
 def _vector(x: Any, sigma: float) -> Any:

@@ -19,6 +19,7 @@ from specjax.sampling.corrections import LEARNABLE, Corrections, corrected_plan,
 from specjax.sampling.samplers import sampler_of
 from specjax.sampling.scaled import SamplerLike, level_steps, plan_of_levels
 from specjax.sampling.step import SamplerPlan
+from specjax.schedules.grids import LevelRange
 from specjax.schedules.schedule import NoiseSchedule, alpha_bar_range_of
 
 AMPLIFIED = 4.0
@@ -46,13 +47,15 @@ class Heuristic(NamedTuple):
 
 
 def heuristics(
-    prior: Prior, steps: int, samplers: Sequence[SamplerLike], ends: tuple[float, float],
+    prior: Prior, steps: int, samplers: Sequence[SamplerLike], levels: LevelRange,
     loss: str | Loss,
 ) -> dict[str, Heuristic]:  # fmt: skip
     """Return every sampler along every family in S steps, and along the closed form for a loss."""
-    makers = pinned_families(ends)
+    makers = pinned_families(levels)
     if prior.spectrum is not None:
-        task = GaussianTask.resolve(prior.spectrum, loss=loss, alpha_bar_range=ends)
+        task = GaussianTask.resolve(
+            prior.spectrum, loss=loss, alpha_bar_range=levels.alpha_bar_range, grid=levels.grid
+        )
         makers = schedules_of(task)
     return {
         f"{sampler.name} {name}": Heuristic(sampler, make(steps))
@@ -73,9 +76,9 @@ def rivals(result: LearnedResult, prior: Prior) -> dict[str, Heuristic]:
         result.method if name == result.sampler else sampler_of(name)
         for name in dict.fromkeys(name.split()[0] for name in names)
     ]
-    ends = alpha_bar_range_of(result.schedule)
+    levels = LevelRange(alpha_bar_range_of(result.schedule), result.grid)
     loss = closed_form_for(result.objective, result.loss)
-    known = heuristics(prior, result.steps, samplers, ends, loss)
+    known = heuristics(prior, result.steps, samplers, levels, loss)
     return {name: known[name] for name in names}
 
 

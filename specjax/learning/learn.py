@@ -31,7 +31,8 @@ from specjax.learning.warm_start import warm_start
 from specjax.priors.prior import Prior, prior_noise
 from specjax.sampling.samplers import is_of_package, options_of
 from specjax.sampling.step import SamplerPlan
-from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr
+from specjax.schedules.grids import LevelRange
+from specjax.schedules.schedule import NoiseSchedule
 
 LEARNED = "learned"
 
@@ -55,8 +56,8 @@ def learn(
       start: plans learned before, of other steps or on another prior, to start from if they are
         better than all heuristics.
       progress: see :data:`Progress`. teacher_progress: see :data:`TeacherProgress`.
-      options: sampler, groups, memory, objective, loss, data, noise, process, alpha_bar_range, n,
-        batch, mesh, optimizer, max_iterations, teacher_tolerance, cache, seed: see
+      options: sampler, groups, memory, objective, loss, data, noise, process, alpha_bar_range,
+        grid, n, batch, mesh, optimizer, max_iterations, teacher_tolerance, cache, seed: see
         :class:`specjax.learning.settings.LearnOptions`.
 
     Returns:
@@ -94,10 +95,10 @@ def learn_with(
             raise UserError(f"start of type {type(one).__name__}: give plans that learn returned")
     settings = settings.for_prior(prior)
     objectives = objectives_of(prior, settings, teacher_progress)
-    ends = alpha_bar_to_logsnr(settings.alpha_bar_range)
+    ends = settings.levels.ends
     with objectives.precision():
         rivals, fall_back = _best_heuristic(prior, steps, settings, by_sampler, objectives)
-        first = _warm_starts(starts, fall_back, by_sampler, objectives, ends)
+        first = _warm_starts(starts, fall_back, by_sampler, objectives, settings.levels)
         found = optimise(
             first.parameters, first.theta, ends, objectives, settings.method,
             settings.max_iterations, progress,
@@ -135,7 +136,7 @@ def _best_heuristic(
     """
     samplers = [one.sampler for one in by_sampler.values()]
     closed = closed_form_for(dict(settings.objective), settings.loss)
-    known = heuristics(prior, steps, samplers, settings.alpha_bar_range, closed)
+    known = heuristics(prior, steps, samplers, settings.levels, closed)
     memory = max(one.memory for one in by_sampler.values())
     plans = {name: one.plan(settings.process, memory) for name, one in known.items()}
     values = {name: value_of_plan(objectives.held_out, plan) for name, plan in plans.items()}
@@ -152,20 +153,25 @@ def _best_heuristic(
     parameters = by_sampler[known[best].sampler.name]
     # Levels keep the least distance of the dtype that they are learned in.
     logsnr = np.asarray(known[best].schedule.logsnr, objectives.dtype)
-    return plans, _Start(best, parameters, np.asarray(pack(parameters, logsnr, None)), values[best])
+    return plans, _Start(
+        best,
+        parameters,
+        np.asarray(pack(parameters, logsnr, None, settings.levels.ends)),
+        values[best],
+    )
 
 
 def _warm_starts(
     starts: Sequence[LearnedResult], fall_back: _Start, by_sampler: Mapping[str, PlanParameters],
-    objectives: Objectives, ends: np.ndarray,
+    objectives: Objectives, levels: LevelRange,
 ) -> _Start:  # fmt: skip
     """Return the best of the starts on what is held out."""
     found = [fall_back]
     for one in starts:
         parameters = by_sampler.get(one.sampler, fall_back.parameters)
-        theta = warm_start(one, parameters, objectives.dtype)
+        theta = warm_start(one, parameters, objectives.dtype, levels)
         if theta is not None:
-            value = value_of_plan(objectives.held_out, plan_of(parameters, theta, ends))
+            value = value_of_plan(objectives.held_out, plan_of(parameters, theta, levels.ends))
             found.append(_Start(f"{one.prior}, {one.steps} steps", parameters, theta, value))
     return min((one for one in found if math.isfinite(one.value)), key=lambda one: one.value)
 
@@ -197,5 +203,5 @@ def _about(prior: Prior, settings: LearnSettings, objectives: Objectives) -> dic
         "prior": prior.kind, "source": {**(prior.source or {}), **source},
         "noise": prior_noise(prior), "objective": dict(settings.objective),
         "loss": settings.loss.name, "process": settings.process,
-        "alpha_bar_range": settings.alpha_bar_range, "seed": settings.seed,
+        "alpha_bar_range": settings.alpha_bar_range, "grid": settings.grid, "seed": settings.seed,
     }  # fmt: skip

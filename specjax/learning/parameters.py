@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from specjax._core import checks
-from specjax._core.arrays import Array, follows_the_rule
+from specjax._core.arrays import Array, namespace
 from specjax._core.checks import UserError
-from specjax.fitting.levels import levels_of, theta_of
+from specjax.fitting.levels import levels_of, theta_of, up_to_bound
 from specjax.sampling.corrections import (
     MOST_MEMORY,
     Corrections,
@@ -73,10 +73,10 @@ class PlanParameters(NamedTuple):
         free = [np.full(n, name in self.groups) for name, n in self.sizes.items()]
         return np.flatnonzero(np.concatenate(free))
 
-    def by_group(self, theta: Array) -> dict[str, jax.Array]:
+    def by_group(self, theta: Array) -> dict[str, Array]:
         """Split parameters [n] into those of each group."""
         edges = np.cumsum(list(self.sizes.values()))[:-1]
-        return dict(zip(self.sizes, jnp.split(theta, edges), strict=True))
+        return dict(zip(self.sizes, namespace(theta).split(theta, edges), strict=True))
 
     def levels(self, theta: Array, ends: Array) -> Array:
         """Compute logsnr [S + 1]."""
@@ -86,7 +86,7 @@ class PlanParameters(NamedTuple):
         """Compute the corrections along levels [S + 1]."""
         own, added = self.of_sampler(logsnr), self.by_group(theta)
         weights = own.weights + added["weights"].reshape(self.steps, self.memory)
-        noise = None if own.noise is None else own.noise * jnp.exp(added["noise"])
+        noise = None if own.noise is None else own.noise * namespace(theta).exp(added["noise"])
         return Corrections(own.ratio + added["ratios"], weights, noise)
 
     def of_sampler(self, logsnr: Array) -> Corrections:
@@ -156,26 +156,25 @@ def _memory(given: int | None, sampler: str, own: int, learned: bool) -> int:
     return given
 
 
-@follows_the_rule
-@functools.partial(jax.jit, static_argnames="parameters")
-def pack(parameters: PlanParameters, logsnr: Array, by: Corrections | None) -> Array:
+def pack(
+    parameters: PlanParameters, logsnr: Array, by: Corrections | None, ends: Array
+) -> np.ndarray:
     """Compute the parameters [n] of levels [S + 1] and corrections (None: the sampler's own)."""
-    logsnr = jnp.asarray(logsnr)
-    levels = theta_of(logsnr, ends_clean=parameters.ends_clean)
+    logsnr = np.asarray(logsnr)
+    levels = theta_of(up_to_bound(logsnr, ends), ends_clean=parameters.ends_clean)
     if not parameters.corrects:
-        return levels
+        return np.asarray(levels)
     own = parameters.of_sampler(logsnr)
     by = own if by is None else by.remembering(parameters.memory)
     parts = [levels, by.ratio - own.ratio, (by.weights - own.weights).reshape(-1)]
     if own.noise is not None:
         noise = own.noise if by.noise is None else by.noise
         positive = (own.noise > 0) & (noise > 0)  # a step to s = 0 has none, and no logarithm
-        ratio = jnp.where(positive, noise, 1) / jnp.where(positive, own.noise, 1)
-        parts.append(jnp.log(ratio))
-    return jnp.concatenate(parts)
+        ratio = np.where(positive, noise, 1) / np.where(positive, own.noise, 1)
+        parts.append(np.log(ratio))
+    return np.concatenate(parts)
 
 
-@functools.partial(jax.jit, static_argnames="parameters")
 def unpack(
     parameters: PlanParameters, theta: Array, ends: Array
 ) -> tuple[Array, Corrections | None]:
@@ -184,7 +183,12 @@ def unpack(
     return logsnr, parameters.corrections(theta, logsnr) if parameters.corrects else None
 
 
-@functools.partial(jax.jit, static_argnames="parameters")
 def plan_of(parameters: PlanParameters, theta: Array, ends: Array) -> SamplerPlan:
-    """Compute the plan of parameters [n], compiled."""
+    """Compute the plan of parameters [n]: at once on the host, else compiled."""
+    on_host = namespace(theta, ends) is np
+    return parameters.plan(theta, ends) if on_host else _compiled_plan(parameters, theta, ends)
+
+
+@functools.partial(jax.jit, static_argnames="parameters")
+def _compiled_plan(parameters: PlanParameters, theta: Array, ends: Array) -> SamplerPlan:
     return parameters.plan(theta, ends)

@@ -24,6 +24,7 @@ from specjax.priors import Colored, Gaussian, Network
 from specjax.priors.prior import Prior, prior_noise
 from specjax.sampling.samplers import sampler_of
 from specjax.sampling.scaled import SamplerLike
+from specjax.schedules.grids import GridLike, LevelRange, TrainingGrid
 from specjax.schedules.schedule import check_process
 from specjax.spectra.spectrum import Spectrum
 
@@ -54,6 +55,8 @@ class LearnOptions(TypedDict, total=False):
         spectrum by :func:`specjax.effective` has its own; another is refused.
       process: "vp" (the default) or "ve".
       alpha_bar_range: the two ends (noisy, clean).
+      grid: the training grid of the network that will be called, within which all noisy levels
+        stay, see :class:`specjax.gaussian.task.TaskOptions`.
       n: noises learned on, as many to choose by and to judge by; 512, or 256 for a network.
       batch: noises in one call; all by default.
       mesh: of devices over which the noises are cut.
@@ -74,6 +77,7 @@ class LearnOptions(TypedDict, total=False):
     noise: NoiseSpectrum | None
     process: str
     alpha_bar_range: tuple[float, float]
+    grid: GridLike | None
     n: int | None
     batch: int | None
     mesh: Mesh | None
@@ -102,6 +106,7 @@ class LearnSettings:
     noise: NoiseSpectrum | None = None
     process: str = "vp"
     alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE
+    grid: TrainingGrid | Any = None  # Any: resolved, it is a grid or None
     n: int | Any = None  # Any: as above
     batch: int | None = None
     mesh: Mesh | None = None
@@ -120,6 +125,7 @@ class LearnSettings:
             folder that does not exist.
         """
         given: Any = cls(**options)  # type: ignore[arg-type]
+        levels = LevelRange.resolve(given.alpha_bar_range, given.grid)
         settings: LearnSettings = replace(
             given,
             sampler=_unless_none(sampler_of, given.sampler),
@@ -128,7 +134,8 @@ class LearnSettings:
             loss=loss_of(given.loss),
             data=_unless_none(np.asarray, given.data),
             process=check_process(given.process),
-            alpha_bar_range=checks.alpha_bar_range(given.alpha_bar_range),
+            alpha_bar_range=levels.alpha_bar_range,
+            grid=levels.grid,
             n=_unless_none(lambda n: checks.whole_number("n", n, 2), given.n),
             batch=_unless_none(lambda n: checks.whole_number("batch", n), given.batch),
             max_iterations=checks.whole_number("max_iterations", given.max_iterations),
@@ -144,6 +151,11 @@ class LearnSettings:
         """How the objective is minimised."""
         return BFGS if self.optimizer is None else with_optax(self.optimizer)
 
+    @property
+    def levels(self) -> LevelRange:
+        """Where the levels lie."""
+        return LevelRange(self.alpha_bar_range, self.grid)
+
     def parameters(self, steps: int) -> dict[str, PlanParameters]:
         """Return the parameters of S steps from each sampler that can be the start.
 
@@ -153,12 +165,12 @@ class LearnSettings:
           UserError: if none fits, see :func:`specjax.learning.parameters.parameters_of`.
         """
         found, errors = {}, []
-        clean = self.alpha_bar_range[1] == 1
+        free = self.levels.last_is_free
         for name in DETERMINISTIC if self.sampler is None else (self.sampler,):
             sampler = sampler_of(name)
             try:
                 found[sampler.name] = parameters_of(
-                    steps, sampler, self.memory, self.groups, clean, self.process
+                    steps, sampler, self.memory, self.groups, free, self.process
                 )
             except UserError as error:
                 errors.append(error)
@@ -205,7 +217,7 @@ def _unless_none(function: Callable[[Any], Any], given: Any) -> Any:
 
 
 def _writable(folder: str | Path) -> Path:
-    return files.check_folder(Path(folder) / "teacher.npz").parent
+    return files.check_output(Path(folder) / "teacher.npz").parent
 
 
 def prior_from(given: Any, noise: NoiseSpectrum | None = None) -> Prior:

@@ -26,6 +26,7 @@ from specjax.priors.prior import Prior
 from specjax.sampling.samplers import plan as plan_of
 from specjax.sampling.step import SamplerPlan
 from specjax.schedules.families import family
+from specjax.schedules.grids import LevelRange
 from specjax.schedules.schedule import NoiseSchedule
 
 FEWEST, MOST = 32, 512
@@ -132,7 +133,7 @@ def _converged(
 def _solve(
     prior: Prior, objective: PlanObjective, settings: LearnSettings, steps: int
 ) -> np.ndarray:
-    plan = fine_plan(prior, steps, settings.alpha_bar_range, settings.process)
+    plan = fine_plan(prior, steps, settings.levels, settings.process)
     samples = np.asarray(objective.samples(plan))
     if not np.isfinite(samples).all():
         check_answers(objective, plan)
@@ -140,14 +141,14 @@ def _solve(
     return samples
 
 
-def fine_plan(
-    prior: Prior, steps: int, ends: tuple[float, float], process: str = "vp"
-) -> SamplerPlan:
+def fine_plan(prior: Prior, steps: int, within: LevelRange, process: str = "vp") -> SamplerPlan:
     """Make the teacher's plan: of the levels of :data:`MOST` steps those at equal distances."""
+    ends = within.alpha_bar_range
     if prior.spectrum is None:
         levels = family("uniform_logsnr", MOST, alpha_bar_range=ends)
     else:
         levels = spectral(prior.spectrum, MOST, alpha_bar_range=ends)
+    levels = within.clip(levels)
     return plan_of("dpmpp_2m", NoiseSchedule(levels.logsnr[:: MOST // steps]), process)
 
 
@@ -168,7 +169,7 @@ def _key(prior: Prior, objective: PlanObjective, settings: LearnSettings) -> str
     known = (
         prior.fingerprint,
         "" if prior.spectrum is None else prior.spectrum.fingerprint,
-        settings.process, settings.alpha_bar_range, settings.teacher_tolerance, FEWEST, MOST,
+        settings.process, settings.levels.ends.tolist(), settings.teacher_tolerance, FEWEST, MOST,
     )  # fmt: skip
     digest = hashlib.sha256(repr(known).encode())
     digest.update(np.ascontiguousarray(np.asarray(objective.noise)).tobytes())

@@ -8,11 +8,15 @@ import numpy as np
 
 from specjax.fitting.learned import PlanResult
 from specjax.learning.parameters import PlanParameters, pack
+from specjax.schedules.grids import LevelRange
+from specjax.schedules.schedule import NoiseSchedule
 
 _GAP = 8.0  # of logsnr in a whole plan, where a plan of one step tells nothing of it
 
 
-def warm_start(start: PlanResult, parameters: PlanParameters, dtype: Any) -> np.ndarray | None:
+def warm_start(
+    start: PlanResult, parameters: PlanParameters, dtype: Any, within: LevelRange
+) -> np.ndarray | None:
     """Compute parameters [n] of S steps from a plan of S' steps, in the dtype they are used in.
 
     Levels, and what is corrected beyond the sampler, are interpolated over the time k / S; the
@@ -20,16 +24,18 @@ def warm_start(start: PlanResult, parameters: PlanParameters, dtype: Any) -> np.
     another kind: other ends, with noise or without.
     """
     by, before = start.corrections, parameters._replace(steps=start.steps)
-    if start.schedule.ends_clean != parameters.ends_clean:
+    clean = within.alpha_bar_range[1] == 1
+    if start.schedule.ends_clean != clean:
         return None
     if by is not None and parameters.corrects and (by.noise is not None) != parameters.stochastic:
         return None
-    levels = np.asarray(start.schedule.logsnr, dtype)
-    old = pack(before, levels, by)
+    ends = within.ends.astype(dtype)
+    levels = np.asarray(within.clip(start.schedule).logsnr, dtype)
+    old = pack(before, levels, by, ends)
     if parameters.steps == start.steps:
         return old
-    resampled = _resampled_levels(levels, parameters.steps, parameters.ends_clean)
-    new = pack(parameters, resampled.astype(dtype), None)
+    resampled = NoiseSchedule(_resampled_levels(levels, parameters.steps, clean))
+    new = pack(parameters, np.asarray(within.clip(resampled).logsnr, dtype), None, ends)
     groups = {name: np.asarray(x) for name, x in before.by_group(old).items() if name != "levels"}
     added = [_resampled(x, start.steps, parameters.steps) for x in groups.values()]
     return new + np.concatenate([np.zeros(parameters.sizes["levels"]), *added])

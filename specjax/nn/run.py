@@ -7,6 +7,7 @@ are beside them (:mod:`specjax.nn.checkpoints`).
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import numpy as np
 
 from specjax import files
 from specjax._core.checks import UserError
+from specjax.files.schema import check_fields
 from specjax.nn.checkpoints import open_checkpoints
 from specjax.nn.config import TrainConfig
 from specjax.nn.denoiser import Labelled, NetworkDenoiser, untrained
@@ -30,6 +32,9 @@ from specjax.spectra.spectrum import Spectrum
 RUN = "run.json"
 SPECTRUM = "spectrum.npz"
 VERSION = 3
+
+_PLAIN = ("content", "shape", "class_names", "source", "sigma_data", "versions")
+"""Fields of a run that are plain values in its file."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -164,20 +169,19 @@ def read_run(folder: Path) -> RunInfo:
     spectrum = files.load(folder / SPECTRUM)
     if not isinstance(spectrum, Spectrum):
         raise UserError(f"{folder / SPECTRUM} is not a spectrum")
-    try:
+    with files.decoding(path, "run"):
+        check_fields(RunInfo, header, _PLAIN)
+        shape = tuple(header["shape"])
+        if spectrum.dimension != math.prod(shape):
+            raise ValueError(f"shape is {shape}, its spectrum has {spectrum.dimension:,} numbers")
         return RunInfo(
             config=TrainConfig.from_dict(header["config"]),
-            content=header["content"],
-            shape=tuple(header["shape"]),
+            shape=shape,
             class_names=tuple(header["class_names"]),
             spectrum=spectrum,
-            source=header["source"],
-            sigma_data=header["sigma_data"],
-            versions=header["versions"],
             noise=_noise(header["noise"], spectrum),
+            **{name: header[name] for name in ("content", "source", "sigma_data", "versions")},
         )
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path} lacks a field of a run: {error}") from error
 
 
 def _noise(document: Mapping[str, Any] | None, spectrum: Spectrum) -> NoiseSpectrum | None:

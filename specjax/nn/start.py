@@ -37,12 +37,14 @@ _FINGERPRINTED = 1024
 """Samples whose numbers are part of the fingerprint."""
 
 
-def make_folder(folder: Path) -> Path:
-    """Make the folder of a run if it does not exist.
+@contextlib.contextmanager
+def folder_of_run(folder: Path) -> Iterator[Path]:
+    """Make the folder of a run if it does not exist; one that stays empty is removed again.
 
     Raises:
-      UserError: if it holds other files, or cannot be made.
+      UserError: if it holds other files, lies in another run's or cannot be made.
     """
+    files.check_not_owned(folder)
     if folder.is_dir() and not is_run(folder):
         # Files of another process that starts the same run, and what a kill has left, do not count.
         present = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
@@ -52,11 +54,8 @@ def make_folder(folder: Path) -> Path:
                 f"out = {str(folder)!r} holds other files ({min(others)}): give an empty folder, "
                 "or that of a run"
             )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make the folder {folder}: {error.strerror or error}") from error
-    return folder
+    with files.new_folder(folder, parents=True):
+        yield folder
 
 
 @contextlib.contextmanager

@@ -36,7 +36,7 @@ from specjax.nn.sharding import (
     over_samples,
     replicated,
 )  # fmt: skip
-from specjax.nn.start import CACHE, check_data, locked, make_folder, start_or_resume
+from specjax.nn.start import CACHE, check_data, folder_of_run, locked, start_or_resume
 from specjax.nn.train_step import Batch, Task, TrainState, on_cpu
 from specjax.spectra.spectrum import Spectrum
 
@@ -87,8 +87,9 @@ def train(
     check_data(config, data, spectrum)
     if jax.process_index():  # the first process starts the run, the others read what it wrote
         distributed.wait_for(lambda: is_run(folder))
-    collected = collect(data, cache=make_folder(folder) / CACHE)
-    run = start_or_resume(folder, config, data, collected, spectrum)
+    with folder_of_run(folder):
+        collected = collect(data, cache=folder / CACHE)
+        run = start_or_resume(folder, config, data, collected, spectrum)
     trainer = _Trainer(folder, run, mesh, progress)
     training, held_out = _split(run, collected, data.data_range)
     with locked(folder), open_checkpoints(folder) as checkpoints, deferred_signals() as interrupt:

@@ -20,6 +20,8 @@ from specjax.noise.bases import BASES, grid_of, radius
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_weights
 from specjax.spectra.basis import Basis, FourierBasis
 
+_MOST_NUMBERS = 2**26
+
 Band = Sequence[float]
 
 
@@ -189,6 +191,12 @@ def noise_of_document(document: Mapping[str, Any], own: Basis | None = None) -> 
     Raises:
       UserError: if its numbers are not those that were written.
     """
+    numbers = math.prod(checks.whole_number("shape", side) for side in document["shape"])
+    if numbers > _MOST_NUMBERS:
+        raise UserError(
+            f"shape = {document['shape']} has {numbers:,} numbers: noise in a file is on at most "
+            f"{_MOST_NUMBERS:,}"
+        )
     options = {"basis": document["basis"], "spatial": document["spatial"], "own": own}
     if "family" in document:
         options |= {k: document[k] for k in ("omit", "offset", "normalise")}

@@ -83,6 +83,7 @@ def comparison_json(comparison: Comparison, noise: dict[str, Any] | None = None)
     error, ratio = fit.nodes.denoiser_error, comparison.amplification
     return {
         **{name: plain(getattr(fit, name)) for name in _FACTS},
+        "grid": fit.grid and fit.grid.name,
         "data": {k: v for k, v in fit.source.items() if isinstance(v, str | int | float | None)},
         "denoiser": plain(fit.source.get("denoiser")),
         "amplification": plain(ratio),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from specjax.files.forward_noise import ISOTROPIC
+from specjax.report.table import report_console
 
 if TYPE_CHECKING:
     from specjax.evaluate.classifier_features import ClassifierFeatures
@@ -35,14 +36,16 @@ def training_facts(run: Run, folder: str, config: TrainConfig) -> dict[str, Any]
 def print_training(facts: Mapping[str, Any]) -> None:
     """Print what :func:`training_facts` gives."""
     under = "" if facts["noise"] == ISOTROPIC else f" under {facts['noise']} noise"
-    print(
+    report_console().print(
         f"trained {facts['steps']:,} steps{under}, best at step {facts['best_step']:,} "
         f"(validation loss {_known(facts['validation_loss'], '.4g')}): {facts['run']}"
     )
     if facts["terms"]:
         shares = {name: term["share_of_step_time"] for name, term in facts["terms"].items()}
         shown = (f"{name} {_known(share, '.2%')}" for name, share in shares.items())
-        print(f"share of a step's time that each loss term took: {', '.join(shown)}")
+        report_console().print(
+            f"share of a step's time that each loss term took: {', '.join(shown)}"
+        )
 
 
 def _known(value: float | None, form: str) -> str:
@@ -52,11 +55,11 @@ def _known(value: float | None, form: str) -> str:
 def print_features(features: ClassifierFeatures, written: str) -> None:
     """Print how well a classifier does on held-out samples, and its file."""
     source = features.source
-    print(
+    report_console().print(
         f"{source['accuracy']:.2%} of {source['held_out']:,} held-out samples are classified "
         f"correctly ({len(features.classes)} classes, learned from {source['learned_from']:,})"
     )
-    print(f"wrote {written}, which gives the {features.distance_name}")
+    report_console().print(f"wrote {written}, which gives the {features.distance_name}")
 
 
 def print_samples(facts: Mapping[str, Any], seconds: float, written: str) -> None:
@@ -64,7 +67,7 @@ def print_samples(facts: Mapping[str, Any], seconds: float, written: str) -> Non
     options = ", ".join(f"{k} = {v}" for k, v in facts["sampler_options"].items())
     noise, rate = facts["noise"], facts["n"] / max(seconds, 1e-9)
     digits = max(0, 1 - math.floor(math.log10(rate)))
-    print(
+    report_console().print(
         f"{facts['n']:,} samples of {facts['run']} at step {facts['step']:,}: "
         f"{facts['sampler']}{f' ({options})' if options else ''}"
         f"{' corrected' if facts.get('corrections') else ''}, {facts['process']}, "
@@ -72,4 +75,4 @@ def print_samples(facts: Mapping[str, Any], seconds: float, written: str) -> Non
         f"{noise['name'] + ' noise, ' if noise else ''}seed {facts['seed']}; "
         f"{seconds:.1f} s, {rate:,.{digits}f} samples a second with compilation"
     )
-    print(f"wrote {written}")
+    report_console().print(f"wrote {written}")

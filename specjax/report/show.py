@@ -78,7 +78,8 @@ def _origin(shown: LearnedResult) -> dict[str, str]:
     )
     specific = _plan_facts(shown) if shown.nodes is None else _fit_facts(shown)  # fits have nodes
     noise = "isotropic" if shown.noise is None else shown.noise.name
-    return {"data": data, "noise": noise, **specific}
+    within = {} if shown.grid is None else {"levels": f"within grid {shown.grid.name}"}
+    return {"data": data, "noise": noise, **specific, **within}
 
 
 def _fit_facts(fit: LearnedResult) -> dict[str, str]:

@@ -16,6 +16,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from specjax.files import plain
+from specjax.report.words import shown
 
 _LOG_WIDTH = 140  # of tables where there is no terminal to be wider than
 
@@ -38,14 +39,14 @@ class Column:
     align: Literal["left", "right"] = "left"
 
     def text(self, value: Any) -> str:
-        """Format a value of this column."""
+        """Format a value of this column; names from outside may be in it."""
         if callable(self.format):
-            return self.format(value)
+            return shown(self.format(value))
         if value is None:
             return ""
         if isinstance(value, float) and math.isnan(value):
             return "-"
-        return value if isinstance(value, str) else self.format.format(value)
+        return shown(value if isinstance(value, str) else self.format.format(value))
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Table:
         console = console or report_console()
         console.print(self._rendered(), soft_wrap=True)
         for note in self.notes:
-            console.print(note, markup=False, soft_wrap=True)
+            console.print(note, soft_wrap=True)
 
     def to_json(self) -> dict[str, Any]:
         """Give title, rows (by the names of their columns) and notes; values are not rounded.
@@ -96,7 +97,7 @@ class Table:
         columns = self._columns()
         head = [column.name for column in columns]
         lines = [
-            *([f"**{self.title}**", ""] if self.title else []),
+            *([f"**{shown(self.title)}**", ""] if self.title else []),
             _markdown_row(head),
             "|" + "".join("---:|" if one.align == "right" else "---|" for one in columns),
         ]
@@ -104,7 +105,7 @@ class Table:
             bold = [self.styles.get((i, j), self.styles.get(i)) == "bold" for j in range(len(head))]
             cells = zip(texts, bold, strict=True)
             lines.append(_markdown_row([f"**{x}**" if x and b else x for x, b in cells]))
-        return "\n".join([*lines, *(["", *self.notes] if self.notes else [])])
+        return "\n".join([*lines, *(["", *map(shown, self.notes)] if self.notes else [])])
 
     def _columns(self) -> list[Column]:
         return [Column(one) if isinstance(one, str) else one for one in self.columns]
@@ -119,7 +120,7 @@ class Table:
     def _rendered(self) -> RichTable:
         """Make rich's table: numbers are never broken, headings and names only between words."""
         columns, texts = self._columns(), self._texts()
-        title = Text(self.title) if self.title else None
+        title = Text(shown(self.title)) if self.title else None
         headed = any(column.name for column in columns)
         rendered = RichTable(title=title, title_justify="left", show_header=headed)
         for j, column in enumerate(columns):
@@ -135,9 +136,21 @@ class Table:
         return rendered
 
 
+class ReportConsole(Console):
+    """A console for text with names from outside, which are no markup and shown as they are."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print texts, escaped, and tables."""
+        super().print(*(shown(x) if isinstance(x, str) else x for x in objects), **options)
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command that whoever read is gone; rich would end it with code 1."""
+        raise BrokenPipeError
+
+
 def report_console() -> Console:
     """Open standard output for a report: plain text, long lines left to the terminal to wrap."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = ReportConsole(highlight=False, markup=False, emoji=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = max(console.width, _LOG_WIDTH)
     return console

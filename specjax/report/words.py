@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from specjax.fitting.compare import AMPLIFIED
 from specjax.gaussian.losses import Loss
+
+
+def shown(text: str) -> str:
+    """Escape what a terminal, a table or a picture would not show as a character of its own.
+
+    Names come from outside: of files, classes, arrays. Control characters, also those that turn
+    the direction of writing, and bytes that are no text are written as Python writes them; ends of
+    lines and all that can be read stay.
+
+    Example:
+      >>> shown("a[b]\\x1b[31m$x$")
+      'a[b]\\\\x1b[31m$x$'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() or one == "\n" or unicodedata.category(one) == "Zs"
+        else one.encode("unicode_escape").decode()
+        for one in text
+    )  # fmt: skip
 
 
 def count(number: int, one: str, several: str | None = None) -> str:

@@ -7,8 +7,13 @@ the registers that hold samples to the process asked for.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Hashable
+from dataclasses import replace
 from types import ModuleType
 from typing import NamedTuple, Protocol
+
+import numpy as np
 
 from specjax._core.arrays import Array, namespace
 from specjax.sampling.step import SamplerPlan
@@ -63,7 +68,7 @@ class ScaledRows(NamedTuple):
     stochastic: bool = False
 
 
-class SamplerLike(Protocol):
+class SamplerLike(Hashable, Protocol):
     """The protocol of a sampler; it must be hashable, because programs are compiled for it.
 
     ``options`` (a tuple of name and value pairs) is written to files, if there are any.
@@ -95,6 +100,24 @@ def level_steps(logsnr: Array, process: str, idle: Array | int = 0) -> LevelStep
     )  # fmt: skip
 
 
+@functools.lru_cache(maxsize=256)
+def keeps_means(sampler: SamplerLike) -> bool:
+    """Tell whether a sampler's path is 1 at each call, in scaled coordinates, if all answers are.
+
+    Those of the package are: what a step takes of the sample and of answers adds up to 1.
+    """
+    rows = sampler.rows(
+        level_steps(np.array([-9.0, -4.0, -3.0, -1.0, 0.0, 2.0, 5.0, np.inf]), "vp")
+    )
+    pull, keep = np.asarray(rows.pull), np.asarray(rows.keep)
+    r = np.eye(1, pull.shape[1])[0]
+    path = [r[0]]
+    for k in range(len(pull)):
+        r = keep[k] @ r + pull[k]
+        path.append(r[0])
+    return bool(np.allclose(path, 1, rtol=0, atol=1e-9))
+
+
 def plan_of_levels(
     sampler: SamplerLike, logsnr: Array, process: str, idle: Array | int = 0
 ) -> SamplerPlan:
@@ -104,11 +127,36 @@ def plan_of_levels(
     idle steps may be anything that rises. Idle rows keep the registers and use no answer.
     """
     steps = level_steps(logsnr, process, idle)
-    return plan_of_rows(sampler.rows(steps), steps, process, idle)
+    return plan_of_rows(sampler.rows(steps), steps, process, idle, keeps_means(sampler))
+
+
+def scaled_plan(
+    sampler: SamplerLike, logsnr: Array, process: str, idle: Array | int = 0
+) -> SamplerPlan:
+    """Compute the plan along levels [S + 1] that calls the denoiser in scaled coordinates.
+
+    Only its start and its end are those of the process, so it says the same of a Gaussian as
+    :func:`plan_of_levels` does, in a shorter program.
+    """
+    steps = level_steps(logsnr, process, idle)
+    plan = plan_of_rows(sampler.rows(steps), steps, "ve", idle, keeps_means(sampler))
+    if process == "ve":
+        return plan
+    xp = steps.xp
+    end = xp.where(steps.last[-1], 1.0, alpha_sigma(logsnr[-1], process)[0])
+    ending = xp.ones_like(plan.pull)
+    ending = xp.concatenate([ending[:-1], xp.where(xp.arange(plan.registers) == 0, end, 1.0)[None]])
+    return replace(
+        plan,
+        keep=plan.keep * ending[:, :, None],
+        pull=plan.pull * ending,
+        push=plan.push * ending,
+        start=xp.sqrt(1 + plan.start**2),
+    )
 
 
 def plan_of_rows(
-    rows: ScaledRows, t: LevelSteps, process: str, idle: Array | int = 0
+    rows: ScaledRows, t: LevelSteps, process: str, idle: Array | int = 0, keeps_means: bool = True
 ) -> SamplerPlan:
     """Compute the plan of a process from rows in scaled coordinates."""
     xp = t.xp
@@ -127,4 +175,4 @@ def plan_of_rows(
         keep = xp.where(busy[:, None, None], keep, xp.eye(keep.shape[-1], dtype=keep.dtype))
         pull, push = (xp.where(busy[:, None], x, 0.0) for x in (pull, push))
     start = xp.ones_like(t.s[0]) if process == "vp" else t.s[idle]
-    return SamplerPlan(alpha, sigma, keep, pull, push, start, rows.stochastic)
+    return SamplerPlan(alpha, sigma, keep, pull, push, start, rows.stochastic, keeps_means)

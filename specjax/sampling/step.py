@@ -30,7 +30,9 @@ class Row(NamedTuple):
     push: Array  # [H]
 
 
-@value(data=["alpha", "sigma", "keep", "pull", "push", "start"], static=["stochastic"])
+@value(
+    data=["alpha", "sigma", "keep", "pull", "push", "start"], static=["stochastic", "keeps_means"]
+)
 @dataclass(frozen=True, eq=False)
 class SamplerPlan:
     """The K denoiser calls of a sampler and what is done with their answers.
@@ -40,6 +42,8 @@ class SamplerPlan:
       keep, pull, push: [K, H, H], [K, H] and [K, H], the coefficients of the step.
       start: standard deviation of the noise that ``r[0]`` starts from; other registers are 0.
       stochastic: whether any ``push`` is not zero.
+      keeps_means: whether ``r[0]`` is ``alpha_k mu`` at each call if it was at the first one and
+        all answers are mu. Plans of samplers do so.
     """
 
     alpha: Array
@@ -49,6 +53,7 @@ class SamplerPlan:
     push: Array
     start: Array
     stochastic: bool
+    keeps_means: bool = False
 
     @property
     def rows(self) -> Row:
@@ -71,7 +76,8 @@ def advance(r: Array, row: Row, d: Array, z: Array | None) -> Array:
 
     Args:
       r: registers [H, ...].
-      row: the coefficients.
+      row: the coefficients. Those of K rows at once have an axis [K] behind those of the
+        registers, which is the first axis of the samples then.
       d: the estimate [...].
       z: unit noise [...], or None without noise.
 
@@ -80,23 +86,12 @@ def advance(r: Array, row: Row, d: Array, z: Array | None) -> Array:
     """
 
     def over_samples(c: Array) -> Array:
-        return c.reshape(c.shape + (1,) * d.ndim).astype(r.dtype)
+        return c.reshape(c.shape + (1,) * (d.ndim + 1 - row.pull.ndim)).astype(r.dtype)
 
     keep, out = over_samples(row.keep), over_samples(row.pull) * d
     for j in range(r.shape[0]):
         out = out + keep[:, j] * r[j]
     return out if z is None else out + over_samples(row.push) * z
-
-
-def pad_to_share(plan: SamplerPlan) -> SamplerPlan:
-    """Pad a plan of known numbers to a power of four of calls, at least 16.
-
-    Plans of any number of steps so share few compilations on the host.
-    """
-    if concrete(plan.keep) is None:
-        return plan
-    exponent = max(4, (plan.calls - 1).bit_length())
-    return pad(plan, 1 << (exponent + exponent % 2))
 
 
 def pad(plan: SamplerPlan, calls: int) -> SamplerPlan:

@@ -17,7 +17,8 @@ import numpy as np
 from specjax._core import checks
 from specjax._core.arrays import Array, namespace
 from specjax._core.checks import UserError
-from specjax.schedules.schedule import NoiseSchedule
+from specjax.schedules.configurations import LEVELS, check_betas
+from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr, sigmoid
 
 _ROUNDING = 1e-4  # in logsnr: a level that clipping moves by less is not worth a remark
 
@@ -80,19 +81,33 @@ class TrainingGrid:
 
     @classmethod
     def from_config(cls, name: str, config: Mapping[str, Any]) -> TrainingGrid:
-        """Make a grid of a diffusers scheduler configuration (``pipe.scheduler.config``)."""
-        config = dict(config)
-        if config.get("rescale_betas_zero_snr"):
-            raise UserError(f"grid {name!r}: rescale_betas_zero_snr puts its end at pure noise")
-        kept = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "trained_betas")
-        known = {key: config[key] for key in kept if config.get(key) is not None}
+        """Make a grid of a diffusers scheduler configuration (``pipe.scheduler.config``).
+
+        One with zero terminal SNR (2305.08891) has all levels but the last, which is pure noise.
+
+        Raises:
+          UserError: for a network that is not called at timesteps of such a grid, see
+            :mod:`specjax.schedules.configurations`.
+        """
+        check_betas(f"grid {name!r}", config)
+        known = {key: config[key] for key in LEVELS if config.get(key) is not None}
         if "trained_betas" in known:
-            known["trained_betas"] = np.asarray(known["trained_betas"], np.float64).tolist()
-            return cls.from_betas(name, known["trained_betas"], known)
-        kind = checks.one_of("beta_schedule", known.get("beta_schedule", "linear"), BETAS)
-        steps = checks.whole_number("num_train_timesteps", known.get("num_train_timesteps", 1000))
-        start, end = known.get("beta_start", 1e-4), known.get("beta_end", 0.02)
-        return cls.from_betas(name, BETAS[kind](steps, start, end), known)
+            betas = np.asarray(known["trained_betas"], np.float64)
+            known = {k: x for k, x in known.items() if not k.startswith("beta_")}
+            known |= {"trained_betas": betas.tolist(), "num_train_timesteps": betas.size}
+        else:
+            kind = checks.one_of("beta_schedule", known["beta_schedule"], BETAS)
+            steps = checks.whole_number(
+                "num_train_timesteps", known.get("num_train_timesteps", 1000)
+            )
+            betas = BETAS[kind](steps, known.get("beta_start", 1e-4), known.get("beta_end", 0.02))
+        shift = checks.positive("snr_shift_scale", known.get("snr_shift_scale", 1.0))
+        logsnr = cls.from_betas(name, betas).logsnr - np.log(shift)
+        if known.get("rescale_betas_zero_snr"):
+            alpha = np.sqrt(sigmoid(logsnr))
+            alpha = (alpha - alpha[-1]) * alpha[0] / (alpha[0] - alpha[-1])
+            logsnr = alpha_bar_to_logsnr(alpha[:-1] ** 2)
+        return cls(name, logsnr, known)
 
     @property
     def size(self) -> int:
@@ -175,6 +190,65 @@ GRIDS = {
 """Grids by name: DDPM's linear betas, Stable Diffusion's, and the capped cosine's."""
 
 
-def check_grid(grid: str | TrainingGrid) -> TrainingGrid:
-    """Return the grid of a name, or a grid of one's own as it is."""
-    return grid if isinstance(grid, TrainingGrid) else GRIDS[checks.one_of("grid", grid, GRIDS)]
+GridLike = str | Mapping[str, Any] | TrainingGrid
+"""A grid by name, as a configuration (``pipe.scheduler.config``), or itself."""
+
+
+def check_grid(grid: GridLike) -> TrainingGrid:
+    """Return the grid of a name or a configuration, or a grid of one's own as it is."""
+    if isinstance(grid, TrainingGrid):
+        return grid
+    if isinstance(grid, Mapping):
+        return TrainingGrid.from_config("of the configuration", grid)
+    return GRIDS[checks.one_of("grid", grid, GRIDS)]
+
+
+@dataclass(frozen=True)
+class LevelRange:
+    """Where the levels of a schedule lie: between two ends, and within what a network knows.
+
+    Attributes:
+      alpha_bar_range: the two ends (noisy, clean).
+      grid: the training grid of the network; None for one that knows every level.
+    """
+
+    alpha_bar_range: tuple[float, float]
+    grid: TrainingGrid | None = None
+
+    @classmethod
+    def resolve(cls, alpha_bar_range: Any, grid: GridLike | None = None) -> LevelRange:
+        """Check both, and cut the ends to the grid; a noise-free end stays.
+
+        Raises:
+          UserError: for ends that are reversed or outside (0, 1], an unknown grid, and ends without
+            a level of the grid between them.
+        """
+        noisy, clean = given = checks.alpha_bar_range(alpha_bar_range)
+        if grid is None:
+            return cls(given)
+        grid = check_grid(grid)
+        least, most = sigmoid(grid.logsnr[[-1, 0]]).tolist()
+        noisy, clean = max(noisy, least), clean if clean == 1 else min(clean, most)
+        if not noisy < min(clean, most):
+            raise UserError(
+                f"alpha_bar_range = {given}: nothing of it is within grid {grid.name!r}, "
+                f"({least:.4g}, {most:.4g})"
+            )
+        return cls((noisy, clean), grid)
+
+    @property
+    def last_is_free(self) -> bool:
+        """Tell whether the last noisy level may be anywhere."""
+        return self.grid is None and self.alpha_bar_range[1] == 1
+
+    @property
+    def ends(self) -> np.ndarray:
+        """Both ends as logsnr [2]; [3] with what bounds the noisy levels before the last end."""
+        noisy, clean = alpha_bar_to_logsnr(self.alpha_bar_range)
+        if self.grid is None or np.isfinite(clean):
+            return np.array([noisy, clean])
+        return np.array([noisy, self.grid.logsnr[0], clean])
+
+    def clip(self, schedule: NoiseSchedule) -> NoiseSchedule:
+        """Move a schedule into the range of the grid, see :meth:`TrainingGrid.clip`."""
+        return schedule if self.grid is None else self.grid.clip(schedule)[0]

@@ -146,10 +146,12 @@ def batches(x: Any) -> tuple[Iterator[np.ndarray], int | None]:
         if not x.shape:
             raise UserError("samples have shape (): give [N, ...], one row a sample")
         rows = _rows(x.shape[1:])
+        x = checks.unmasked("samples", x)
         return (np.asarray(x[i : i + rows]) for i in range(0, len(x), rows)), len(x)
     if not isinstance(x, Iterable):
         raise UserError(f"samples of type {type(x).__name__}: give an array [N, ...] or batches")
-    return (np.asarray(batch) for batch in x), getattr(x, "expected_samples", None)
+    read = (np.asarray(checks.unmasked("a batch", batch)) for batch in x)
+    return read, getattr(x, "expected_samples", None)
 
 
 def _rows(shape: tuple[int, ...]) -> int:

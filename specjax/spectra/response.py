@@ -22,29 +22,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import jax.numpy as jnp
 import numpy as np
 
-from specjax._core.arrays import Array, value
+from specjax._core.arrays import Array, namespace, value
 
 
 def wiener_gain(eigenvalues: Array, alpha: Array, sigma: Array) -> tuple[Array, Array]:
-    """Return the coefficients of ``E[x0 | x] = gain x + offset mu`` per eigenvalue [d].
+    """Return the coefficients of ``E[x0 | x] = gain x + offset mu`` per eigenvalue [..., d].
 
     ``gain = alpha lambda / (alpha^2 lambda + sigma^2)`` and
     ``offset = sigma^2 / (alpha^2 lambda + sigma^2)`` (2502.00180, eq. 10). Where both variances
     vanish the estimate is the mean.
     """
     total = alpha**2 * eigenvalues + sigma**2
-    known = total > 0
-    safe = jnp.where(known, total, 1)
-    return alpha * eigenvalues / safe, jnp.where(known, sigma**2 / safe, 1)
+    xp, known = namespace(total), total > 0
+    safe = xp.where(known, total, 1)
+    return alpha * eigenvalues / safe, xp.where(known, sigma**2 / safe, 1)
 
 
 def posterior_variance(eigenvalues: Array, alpha: Array, sigma: Array) -> Array:
-    """Compute Wiener's error ``Var[x0 | x] = lambda sigma^2 / (alpha^2 lambda + sigma^2)`` [d]."""
+    """Compute Wiener's error ``Var[x0 | x] = lambda sigma^2 / (alpha^2 lambda + sigma^2)``."""
     total = alpha**2 * eigenvalues + sigma**2
-    return eigenvalues * sigma**2 / jnp.where(total > 0, total, 1)
+    return eigenvalues * sigma**2 / namespace(total).where(total > 0, total, 1)
 
 
 @value(data=["eigenvalues", "scale", "logsnr", "values", "slopes"])
@@ -91,28 +90,35 @@ class Measured:
         return cls(eigenvalues, scale, logsnr, values, np.asarray(spline(logsnr, 1)))
 
     def affine(self, alpha: Array, sigma: Array) -> tuple[Array, Array, Array]:
-        """Return ``gain``, ``offset`` and ``bias`` [d]; traceable, and smooth in the level."""
-        wiener, offset = wiener_gain(self.eigenvalues, alpha, sigma)
-        excess, bias = self._at(alpha, sigma)
-        total = sigma**2 + (alpha * self.scale) ** 2
-        safe = jnp.where(total > 0, total, 1)
-        added = sigma * self.scale / safe * excess
-        return wiener + added, offset - alpha * added, sigma * self.scale / jnp.sqrt(safe) * bias
+        """Return ``gain``, ``offset`` and ``bias`` [..., d] of levels [...].
 
-    def _at(self, alpha: Array, sigma: Array) -> Array:
-        """Interpolate ``excess`` and ``bias_F`` [2, d] by cubic Hermite polynomials."""
-        knots = jnp.asarray(self.logsnr)
+        Traceable, and smooth in the level.
+        """
+        excess, bias = self._at(alpha, sigma)
+        alpha, sigma = alpha[..., None], sigma[..., None]
+        wiener, offset = wiener_gain(self.eigenvalues, alpha, sigma)
+        total = sigma**2 + (alpha * self.scale) ** 2
+        xp = namespace(total)
+        safe = xp.where(total > 0, total, 1)
+        added = sigma * self.scale / safe * excess
+        return wiener + added, offset - alpha * added, sigma * self.scale / xp.sqrt(safe) * bias
+
+    def _at(self, alpha: Array, sigma: Array) -> tuple[Array, Array]:
+        """Interpolate ``excess`` and ``bias_F`` [..., d] by cubic Hermite polynomials."""
+        xp = namespace(alpha, self.values)
+        knots = xp.asarray(self.logsnr)
         noisy = (sigma > 0) & (alpha > 0)
-        ratio = jnp.where(noisy, alpha, 1) / jnp.where(noisy, sigma, 1)
-        end = jnp.where(sigma > 0, knots[0], knots[-1])  # logsnr = -inf or inf
-        level = jnp.clip(jnp.where(noisy, 2 * jnp.log(ratio), end), knots[0], knots[-1])
-        left = jnp.clip(jnp.searchsorted(knots, level, side="right") - 1, 0, len(knots) - 2)
-        width = knots[left + 1] - knots[left]
-        t = (level - knots[left]) / width
-        v, m = jnp.asarray(self.values), jnp.asarray(self.slopes)
+        ratio = xp.where(noisy, alpha, 1) / xp.where(noisy, sigma, 1)
+        end = xp.where(sigma > 0, knots[0], knots[-1])  # logsnr = -inf or inf
+        level = xp.clip(xp.where(noisy, 2 * xp.log(ratio), end), knots[0], knots[-1])
+        left = xp.clip(xp.searchsorted(knots, level, side="right") - 1, 0, len(knots) - 2)
+        width = (knots[left + 1] - knots[left])[..., None, None]
+        t = (level - knots[left])[..., None, None] / width
+        v, m = xp.asarray(self.values), xp.asarray(self.slopes)
         rise = t**2 * (3 - 2 * t)
         ends = (1 - rise) * v[left] + rise * v[left + 1]
-        return ends + width * t * (1 - t) * ((1 - t) * m[left] - t * m[left + 1])
+        both = ends + width * t * (1 - t) * ((1 - t) * m[left] - t * m[left + 1])
+        return both[..., 0, :], both[..., 1, :]
 
     def combined(self, eigenvalues: Array, gains: Array, biases: Array) -> Measured:
         """Return the response of K nodes: averages of gains and sums of biases, by [K, d]."""

@@ -22,6 +22,7 @@ from specjax.noise.whitening import effective
 from specjax.sampling.samplers import options_of, sampler_of
 from specjax.sampling.scaled import SamplerLike
 from specjax.schedules.families import SCHEDULES, family_of
+from specjax.schedules.grids import LevelRange, check_grid
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.spectrum import Spectrum
 from specjax.sweep.noises import noises_of, option_product
@@ -69,6 +70,7 @@ class Sweep:
         an axis.
       restarts, nodes, max_iterations, tolerance: as in :func:`fit`.
       denoiser_error: as in :func:`fit`, of all spectra or of some by name.
+      grid: that all levels stay within, as in :func:`fit`. No axis.
       families: what each fit is judged beside: names in SCHEDULES, or families. No axis.
 
     Samplers, losses and families of your own are in the table by their names.
@@ -92,6 +94,7 @@ class Sweep:
     noises: Sequence[Any] = (None,)
     denoiser_error: Any = 0.0
     families: Sequence[Any] = tuple(SCHEDULES)
+    grid: Any = None  # as in TaskOptions; resolved, it is a grid or None
 
     def __post_init__(self) -> None:
         for name in (*_AXES, "families"):
@@ -102,12 +105,15 @@ class Sweep:
             if not isinstance(spectrum, Spectrum):
                 raise UserError(f"spectra has {spectrum!r} as {name!r}: give a Spectrum")
         whole = checks.whole_number
+        object.__setattr__(self, "grid", self.grid and check_grid(self.grid))
         resolved: dict[str, list[Any]] = {
             "steps": [whole("steps", s) for s in self.steps],
             "samplers": [s for entry in self.samplers for s in samplers_of(entry)],
             "losses": [loss_of(x) for x in self.losses],
             "processes": list(self.processes),
-            "alpha_bar_ranges": [checks.alpha_bar_range(x) for x in self.alpha_bar_ranges],
+            "alpha_bar_ranges": [
+                LevelRange.resolve(x, self.grid).alpha_bar_range for x in self.alpha_bar_ranges
+            ],
             "seeds": [checks.seed(s, "seeds") for s in self.seeds],
             "noises": [n for entry in self.noises for n in noises_of(entry)],
             "families": [family_of(x, {}) for x in self.families],
@@ -188,6 +194,8 @@ class Sweep:
         plainly = ("steps", "processes", "alpha_bar_ranges", "seeds", "restarts", "nodes",
                    "max_iterations", "tolerance", "denoiser_error")  # fmt: skip
         document = {**described, **{name: getattr(self, name) for name in plainly}}
+        if self.grid is not None:
+            document["grid"] = [self.grid.name, self.grid.logsnr]
         same: dict[str, Any] = json.loads(json.dumps(plain(document), default=str))
         return same
 

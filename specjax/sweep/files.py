@@ -10,6 +10,7 @@
     losses = ["w2", "kl"]
     floor = 1e-6
     denoiser_error = 0.1
+    grid = "sd"
 
 ``floor`` and ``denoiser_error`` are of all spectra; one that has its own in its table has that.
 """
@@ -17,7 +18,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -26,6 +26,7 @@ from typing import Any
 from specjax import data, files
 from specjax._core import checks
 from specjax._core.checks import UserError
+from specjax.interop.on_grid import read_grid
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.spectra.spectrum import Spectrum
 from specjax.sweep.axes import Sweep
@@ -35,29 +36,39 @@ _ESTIMATING = ["method", "shrinkage", "spatial", "rank"]
 _OF_ALL_OR_ONE = ("floor", "denoiser_error")
 
 
-def read_sweep(path: str | os.PathLike[str], note: Callable[[str], None] | None = None) -> Sweep:
+def read_sweep(
+    path: str | os.PathLike[str],
+    note: Callable[[str], None] | None = None,
+    **options: Any,
+) -> Sweep:
     """Read a sweep from a file; relative names in it are relative to the file.
+
+    ``options`` are keywords of :class:`Sweep` that go before those of the file.
 
     Raises:
       UserError: for a file that is missing or no TOML, an unknown key (with the nearest valid
         one), data that cannot be read, and all that :class:`Sweep` refuses.
     """
     path = Path(path)
-    try:
-        document = tomllib.loads(files.read_bytes(path).decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a TOML file: {error}") from error
+    document = files.read_toml(path)
+    with files.naming(path):
+        return _sweep_of({**document, **options}, path, note)
+
+
+def _sweep_of(document: dict[str, Any], path: Path, note: Callable[[str], None] | None) -> Sweep:
     axes = [field.name for field in fields(Sweep)]
     for key in document:
-        checks.one_of(f"{path}: key", key, [*axes, *_OF_ALL_OR_ONE])
+        checks.one_of("key", key, [*axes, *_OF_ALL_OR_ONE])
     for key in ("spectra", "steps"):
         if key not in document:
-            raise UserError(f"{path} has no {key}: a sweep needs spectra and steps")
+            raise UserError(f"it has no {key}: a sweep needs spectra and steps")
     of_all = {key: document.pop(key) for key in _OF_ALL_OR_ONE if key in document}
     if not isinstance(document["spectra"], list):
-        raise UserError(f"{path}: spectra = {document['spectra']!r}: give a list")
+        raise UserError(f"spectra = {document['spectra']!r}: give a list")
     if isinstance(document.get("noises"), list):
         document["noises"] = [_noise(one, path.parent) for one in document["noises"]]
+    if str(document.get("grid", "")).endswith(".json"):
+        document["grid"] = read_grid(_located(document["grid"], path.parent))
     spectra: dict[str, Spectrum] = {}
     errors: dict[str, float] = {}
     for entry in document.pop("spectra"):
@@ -70,7 +81,7 @@ def read_sweep(path: str | os.PathLike[str], note: Callable[[str], None] | None 
         erring: Any = table.pop("denoiser_error", 0.0)
         for name, spectrum in _spectra(table, path.parent, note):
             if name in spectra:
-                raise UserError(f"{path}: spectra has {name!r} twice: give one of them a name")
+                raise UserError(f"spectra has {name!r} twice: give one of them a name")
             spectra[name], errors[name] = spectrum, erring
     return Sweep(spectra, denoiser_error=errors, **document)
 

@@ -9,7 +9,6 @@ error, until a resumed sweep has tried again.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from specjax import files
 from specjax._core import checks
 from specjax._core.checks import UserError
-from specjax.files.atomic import writing
 from specjax.sweep.axes import Sweep
 from specjax.sweep.groups import Block
 from specjax.sweep.lock import Watch, sign_of_life, wait_for
@@ -25,7 +23,7 @@ from specjax.sweep.lock import Watch, sign_of_life, wait_for
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMAT = 3
+FORMAT = 4
 
 
 class ResultsFolder:
@@ -57,9 +55,8 @@ class ResultsFolder:
             raise UserError(
                 f"out = {str(self.path)!r} exists and is no folder of a sweep: give a new one"
             )
-        with writing(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-        with sign_of_life(own, exclusive=True):
+        files.check_not_owned(self.path)
+        with files.new_folder(self.path, parents=True), sign_of_life(own, exclusive=True):
             if self.manifest.exists():
                 rows = self._resume(sweep)
             else:
@@ -74,26 +71,20 @@ class ResultsFolder:
 
     def _describe(self, sweep: Sweep, rows: int) -> None:
         document = {
-            "format": "specjax.sweep",
-            "format_version": FORMAT,
             "fingerprint": sweep.fingerprint,
             "fits": sweep.size,
             "block_rows": rows,
             "sweep": sweep.document(),
             "sources": {name: dict(s.source or {}) for name, s in sweep.spectra.items()},
-            "versions": files.versions(),
         }
-        text = json.dumps(files.plain(document), indent=1)
-        files.write_atomically(self.manifest, (text + "\n").encode())
+        files.write(self.manifest, "sweep", FORMAT, document, {}, container="json")
 
     def _resume(self, sweep: Sweep) -> int:
         """Return the rows of a block, if the folder is of this sweep."""
-        try:
-            document = json.loads(files.read_bytes(self.manifest))
+        document = files.read(self.manifest, {"sweep": FORMAT}).header
+        with files.decoding(self.manifest, "sweep"):
             known, fingerprint = dict(document["sweep"]), document["fingerprint"]
             rows = checks.whole_number("block_rows", document["block_rows"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{self.manifest} is damaged: {error}; give another folder") from error
         if fingerprint != sweep.fingerprint:
             raise UserError(
                 f"out = {str(self.path)!r} holds another sweep ({_difference(known, sweep)}): "

@@ -1,8 +1,8 @@
 """Fits that share a compiled program, and what they look up while they are solved.
 
-Fits of one sampler, loss, process and number of starts differ in numbers only, once their steps are
-padded to a common S by idle steps in front, and their spectra to a common number of nodes by
-nodes of no weight.
+Fits of one sampler and process differ in numbers only, once their steps are padded to a common S by
+idle steps in front, and their spectra to a common number of nodes by nodes of no weight. A group
+has one loss and number of starts, too; consecutive groups of one shape are solved together.
 """
 
 from __future__ import annotations
@@ -21,22 +21,24 @@ from specjax._core.checks import UserError
 from specjax.fitting.fit import restarts_for, tolerance_for
 from specjax.fitting.levels import padded
 from specjax.fitting.problem import FitShape
+from specjax.gaussian.losses import LOSSES
 from specjax.gaussian.modes import Modes, modes_of
 from specjax.gaussian.task import Objective
 from specjax.schedules.families import Family, family
+from specjax.schedules.grids import LevelRange
 from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr
 from specjax.sweep.axes import Sweep
 from specjax.sweep.solve import FitIndices, SharedInputs, SolverOptions
 
-_STEP_SECONDS, _COMPILE_SECONDS = 3e-5, 5.0  # of a fit on a CPU core; only their ratio counts
+_STEP_SECONDS, _COMPILE_SECONDS = 2e-5, 2.0  # of a fit on a CPU core; only their ratio counts
 _FAMILY_BYTES = 2**26  # of the families' levels, which all fits of a group share
 
 
 class Discretization(NamedTuple):
-    """S, and the two ends of its levels."""
+    """S, and where its levels lie."""
 
     steps: int
-    alpha_bar_range: tuple[float, float]
+    levels: LevelRange
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,14 @@ class FitGroup:
     """The product of some spectra, discretizations and seeds, in this order: fits of one program.
 
     Attributes:
-      options: what the program is compiled for. spectra: indices into the sweep's effective
-        spectra. discretizations, seeds: the other factors. families: what fits are judged beside.
+      shape: what the program is compiled for. objective: sampler, loss and process. options: of
+        its descents. spectra: indices into the sweep's effective spectra. discretizations, seeds:
+        the other factors. families: what fits are judged beside.
       error: why none of them can be fitted, else None.
     """
 
+    shape: FitShape
+    objective: Objective
     options: SolverOptions
     spectra: tuple[int, ...]
     discretizations: tuple[Discretization, ...]
@@ -57,27 +62,22 @@ class FitGroup:
     error: str | None
 
     @property
-    def objective(self) -> Objective:
-        """The sampler, loss and process of its fits."""
-        return self.options.shape.objective
-
-    @property
     def size(self) -> int:
         """The number of fits."""
         return len(self.spectra) * len(self.discretizations) * len(self.seeds)
 
-    def indices(self, fits: np.ndarray) -> FitIndices:
-        """Say which spectrum, discretization and seed each of some fits has."""
+    def indices(self, fits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Say which of the sweep's spectra, discretization and seed each of some fits has."""
         factors = (len(self.spectra), len(self.discretizations), len(self.seeds))
         spectrum, discretization, seed = np.unravel_index(fits, factors)
-        return FitIndices(spectrum, discretization, np.asarray(self.seeds)[seed])
+        return np.asarray(self.spectra)[spectrum], discretization, np.asarray(self.seeds)[seed]
 
     @functools.cached_property
     def calls(self) -> np.ndarray:
         """The calls of the denoiser of each discretization: Heun makes two a step."""
         counted = []
-        for steps, ends in self.discretizations:
-            noisy, clean = alpha_bar_to_logsnr(ends)
+        for steps, within in self.discretizations:
+            noisy, clean = alpha_bar_to_logsnr(within.alpha_bar_range)
             levels = np.append(np.linspace(noisy, min(clean, noisy + 9), steps + 1)[:-1], clean)
             counted.append(self.objective.plan(NoiseSchedule(levels)).calls)
         return np.array(counted)
@@ -90,20 +90,24 @@ def groups(sweep: Sweep) -> Iterator[FitGroup]:
     else, are made once for the groups that follow each other (:func:`_family_levels`).
     """
     objectives = [
-        Objective(*choice)
-        for choice in itertools.product(sweep.samplers, sweep.losses, sweep.processes)
+        Objective(sampler, loss, process)
+        for sampler, process, loss in itertools.product(
+            sweep.samplers, sweep.processes, sweep.losses
+        )
     ]
+    known = tuple(LOSSES.values())
+    losses = known if set(sweep.losses) <= set(known) else tuple(sweep.losses)
     tolerance = tolerance_for(np.float64, sweep.tolerance)
     alike = {objective: _alike(sweep, objective) for objective in objectives}
     for steps, discretizations in _padded_alike(sweep, len(objectives)):
-        ends_clean = discretizations[0].alpha_bar_range[1] == 1
+        ends_clean = discretizations[0].levels.last_is_free
         for objective in objectives:
-            shape = FitShape(objective, steps, ends_clean)
+            shape = FitShape(objective.sampler, objective.process, losses, steps, ends_clean)
             for (restarts, error), spectra in alike[objective].items():
-                options = SolverOptions(shape, restarts, sweep.max_iterations, tolerance)
+                options = SolverOptions(restarts, sweep.max_iterations, tolerance)
                 yield FitGroup(
-                    options, tuple(spectra), tuple(discretizations), tuple(sweep.seeds),
-                    tuple(sweep.families), error,
+                    shape, objective, options, tuple(spectra), tuple(discretizations),
+                    tuple(sweep.seeds), tuple(sweep.families), error,
                 )  # fmt: skip
 
 
@@ -134,9 +138,9 @@ def _padded_alike(sweep: Sweep, objectives: int) -> Iterator[tuple[int, list[Dis
             current = shared_size(steps)
         padded_to[steps] = current
     sharing: dict[tuple[int, bool], list[Discretization]] = {}
-    for one in sorted(itertools.product(sweep.steps, sweep.alpha_bar_ranges)):
-        made = Discretization(*one)
-        key = padded_to[made.steps], made.alpha_bar_range[1] == 1
+    for own, ends in sorted(itertools.product(sweep.steps, sweep.alpha_bar_ranges)):
+        made = Discretization(own, LevelRange(ends, sweep.grid))
+        key = padded_to[own], ends[1] == 1
         sharing.setdefault(key, []).append(made)
     for (steps, _), discretizations in sharing.items():
         most = max(1, _FAMILY_BYTES // (8 * len(sweep.families) * (steps + 1)))
@@ -172,16 +176,48 @@ def _padded_nodes(modes: Modes, count: int, errs: bool) -> Modes:
     return Modes(lam, *rest, denoiser_error=error)  # type: ignore[misc]
 
 
-def shared_inputs(group: FitGroup, nodes: Quadratures) -> SharedInputs:
-    """Build the tables that the fits of a group look up."""
-    steps, unit = group.options.shape.steps, group.objective.loss.in_data_units
-    grids = group.discretizations
-    return SharedInputs(
-        nodes=jax.tree.map(lambda *x: np.stack(x), *(nodes[i, unit] for i in group.spectra)),
-        ends=np.stack([alpha_bar_to_logsnr(one.alpha_bar_range) for one in grids]),
-        idle=np.array([steps - one.steps for one in grids]),
-        families=_family_levels(group.families, grids, steps),
+class Pool(NamedTuple):
+    """Fits that are solved together: of groups of one shape with the same discretizations.
+
+    Attributes:
+      shape, options: of all of them.
+      shared, fits: what the solver takes.
+    """
+
+    shape: FitShape
+    options: SolverOptions
+    shared: SharedInputs
+    fits: FitIndices
+
+
+def pool(wanted: Sequence[tuple[FitGroup, np.ndarray]], nodes: Quadratures) -> Pool:
+    """Build the tables that some fits of groups of one shape look up, and their indices."""
+    first = wanted[0][0]
+    row_of: dict[tuple[int, bool], int] = {}
+    columns = []
+    for group, fits in wanted:
+        spectrum, discretization, seed = group.indices(fits)
+        unit = group.objective.loss.in_data_units
+        rows = {i: row_of.setdefault((i, unit), len(row_of)) for i in np.unique(spectrum).tolist()}
+        loss = group.shape.losses.index(group.objective.loss)
+        columns.append(
+            FitIndices(
+                np.array([rows[i] for i in spectrum.tolist()]),
+                discretization,
+                np.full(len(fits), loss),
+                seed,
+                np.full(len(fits), group.options.restarts),
+            )
+        )
+    grids = first.discretizations
+    shared = SharedInputs(
+        nodes=jax.tree.map(lambda *x: np.stack(x), *(nodes[key] for key in row_of)),
+        ends=np.stack([one.levels.ends for one in grids]),
+        idle=np.array([first.shape.steps - one.steps for one in grids]),
+        families=_family_levels(first.families, grids, first.shape.steps),
     )
+    together = FitIndices(*(np.concatenate(x) for x in zip(*columns, strict=True)))
+    return Pool(first.shape, first.options, shared, together)
 
 
 @functools.lru_cache(maxsize=1)  # at most _FAMILY_BYTES
@@ -190,9 +226,10 @@ def _family_levels(
 ) -> np.ndarray:
     """Make the padded levels [c, F, S + 1]; NaN where a family has no level within the ends."""
 
-    def levels(one: Family, own: int, ends: tuple[float, float]) -> np.ndarray:
+    def levels(one: Family, own: int, within: LevelRange) -> np.ndarray:
         try:
-            made = np.asarray(family(one, own, alpha_bar_range=ends).logsnr)
+            pinned = family(one, own, alpha_bar_range=within.alpha_bar_range)
+            made = np.asarray(within.clip(pinned).logsnr)
         except UserError:
             made = np.full(own + 1, np.nan)
         return padded(made, steps - own)

@@ -55,7 +55,12 @@ def sign_of_life(path: Path, *, exclusive: bool = False) -> Iterator[None]:
     while True:
         try:
             with writing(path), open(path, "x" if exclusive else "w") as new:
-                json.dump(holder, new)
+                try:
+                    json.dump(holder, new)
+                    new.flush()
+                except OSError:  # a full disk: nothing of it stays
+                    path.unlink(missing_ok=True)
+                    raise
             break
         except UserError as error:
             if not isinstance(error.__cause__, FileExistsError):

@@ -17,6 +17,7 @@ from specjax.gaussian.losses import Loss
 from specjax.gaussian.task import GaussianTask
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.noise.whitening import effective
+from specjax.schedules.grids import GridLike
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.spectrum import Spectrum
 from specjax.sweep.axes import options_json, samplers_of
@@ -66,6 +67,7 @@ def recommend(
     samplers: Sequence[Any] = SAMPLERS,
     process: str = "vp",
     alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE,
+    grid: GridLike | None = None,
     noise: NoiseSpectrum | None = None,
     denoiser_error: float = 0.0,
     most_steps: int = 64,
@@ -79,8 +81,8 @@ def recommend(
 
     Args:
       spectrum: d eigenvalues. target_loss: above 0. loss: a name in LOSSES, or a loss.
-      samplers: as in :class:`Sweep`. process, alpha_bar_range, noise, denoiser_error: as in
-        :func:`fit`.
+      samplers: as in :class:`Sweep`. process, alpha_bar_range, grid, noise, denoiser_error: as
+        in :func:`fit`.
       most_steps: where to stop. options: more of :class:`Sweep`, such as ``restarts``.
 
     Returns:
@@ -101,7 +103,7 @@ def recommend(
     tasks = {
         (one.name, options_json(one)): GaussianTask.resolve(
             spectrum, sampler=one, loss=loss, process=process, alpha_bar_range=alpha_bar_range,
-            denoiser_error=denoiser_error,
+            grid=grid, denoiser_error=denoiser_error,
         )
         for entry in samplers for one in samplers_of(entry)
     }  # fmt: skip
@@ -118,7 +120,7 @@ def recommend(
         result = sweep(
             {"spectrum": spectrum}, window, losses=[loss], processes=[process],
             samplers=[task.objective.sampler for task in waiting.values()],
-            alpha_bar_ranges=[alpha_bar_range], denoiser_error=denoiser_error, **options,
+            alpha_bar_ranges=[alpha_bar_range], grid=grid, denoiser_error=denoiser_error, **options,
         )  # fmt: skip
         assert result is not None  # which only other processes of a sweep with a folder return
         for row in result.table.to_pylist():
@@ -143,7 +145,7 @@ def _recommendation(
     task: GaussianTask, row: Mapping[str, Any], denoiser_error: float
 ) -> Recommendation:
     schedule = NoiseSchedule(np.asarray(row["logsnr"], np.float64))
-    others = [make(row["steps"]) for make in pinned_families(task.alpha_bar_range).values()]
+    others = [make(row["steps"]) for make in pinned_families(task.levels).values()]
     same = ("sampler", "reached", "steps", "calls", "value", "converged", "best_heuristic",
             "best_heuristic_value")  # fmt: skip
     return Recommendation(

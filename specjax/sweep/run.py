@@ -5,7 +5,10 @@ from __future__ import annotations
 import functools
 import itertools
 import os
+import queue
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +21,8 @@ from specjax._core.checks import UserError
 from specjax._core.extras import import_extra
 from specjax.sweep.axes import Sweep
 from specjax.sweep.folder import ResultsFolder
-from specjax.sweep.groups import Block, Quadratures, blocks, quadratures, shared_inputs
-from specjax.sweep.solve import local_mesh, solve
+from specjax.sweep.groups import Block, Quadratures, blocks, pool, quadratures
+from specjax.sweep.solve import FitOutputs, Solver, local_mesh
 from specjax.sweep.table import FittedBlock, block_table, spectrum_columns
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ Progress = Callable[[int, int], None]
 
 _BLOCK_ROWS = {"cpu": 4096}
 _BLOCK_ROWS_ELSEWHERE = 2**17  # on an accelerator, several batches
+_WORKERS = 2  # threads that compile and run
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,37 +162,83 @@ def _fit_blocks(
 
     report(0)
     nodes, spectra = quadratures(wanted), spectrum_columns(wanted)
-    for _, own in itertools.groupby(todo, key=lambda block: id(block.group)):
-        for fitted in _fit_group(list(own), nodes, mesh, report):
-            yield fitted, block_table(fitted, spectra, wanted.nodes)
+    together = [
+        list(own)
+        for _, own in itertools.groupby(
+            todo, key=lambda block: (block.group.shape, block.group.discretizations)
+        )
+    ]
+    # One pool of fits is compiled while another one runs.
+    news: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    stop = threading.Event()
+
+    def work(own: list[Block]) -> None:
+        try:
+            for fitted in _solve_together(own, nodes, mesh, news.put):
+                news.put(fitted)
+                if stop.is_set():
+                    break
+            news.put(None)
+        except BaseException as error:  # for the thread that waits
+            news.put(error)
+
+    workers = ThreadPoolExecutor(_WORKERS)
+    try:
+        working = len([workers.submit(work, own) for own in together])
+        while working:
+            new = news.get()
+            if isinstance(new, BaseException):
+                raise new
+            if isinstance(new, int):
+                report(new)
+            elif new is None:
+                working -= 1
+            else:
+                yield new, block_table(new, spectra, wanted.nodes)
+    finally:
+        stop.set()
+        workers.shutdown(wait=True, cancel_futures=True)
 
 
-def _fit_group(
+def _solve_together(
     todo: list[Block], nodes: Quadratures, mesh: Mesh, report: Callable[[int], None]
 ) -> Iterator[FittedBlock]:
-    """Fit blocks of one group; what raises (no memory, a broken device) is an error of its rows."""
-    group = todo[0].group
+    """Solve blocks of one shape, and yield each as soon as it is finished.
+
+    What raises (no memory, a broken device) is an error of the rows that are not finished.
+    """
     unfinished = {block.number: FittedBlock(block) for block in todo}
-    fits = np.concatenate([block.fits for block in todo])
-    block_of = np.repeat([block.number for block in todo], [block.size for block in todo])
-    error = group.error
-    if error is None:
-        try:
-            with jax.enable_x64(True):
-                shared = shared_inputs(group, nodes)
-                solved = solve(group.options, shared, group.indices(fits), mesh)
-                for done, outputs, seconds in solved:
-                    for number in np.unique(block_of[done]):
-                        mine = block_of[done] == number
-                        some = jax.tree.map(lambda x, mine=mine: x[mine], outputs)
-                        unfinished[number].add(fits[done[mine]], some, seconds / done.size)
-                        if not unfinished[number].missing:
-                            yield unfinished.pop(number)
-                    report(done.size)
-        except (jax.errors.JaxRuntimeError, MemoryError) as problem:
-            error = " ".join(str(problem).split())[:500] or type(problem).__name__
+    able = [block for block in todo if block.group.error is None]
+    error = ""
+    try:
+        with jax.enable_x64(True):
+            for block, rows, outputs, seconds in _solve_blocks(able, nodes, mesh, report):
+                unfinished[block.number].add(rows, outputs, seconds)
+                if not unfinished[block.number].missing:
+                    yield unfinished.pop(block.number)
+    except (jax.errors.JaxRuntimeError, MemoryError) as problem:
+        error = " ".join(str(problem).split())[:500] or type(problem).__name__
     for left in unfinished.values():
         failed = FittedBlock(left.block)  # without the fits that had come in
-        failed.error = error
+        failed.error = left.block.group.error or error
         yield failed
         report(left.missing)
+
+
+def _solve_blocks(
+    blocks: list[Block], nodes: Quadratures, mesh: Mesh, report: Callable[[int], None]
+) -> Iterator[tuple[Block, np.ndarray, FitOutputs, np.ndarray]]:
+    """Yield parts of blocks: which fits of the group, their outputs and seconds."""
+    if not blocks:
+        return
+    shape, options, shared, fits = pool([(block.group, block.fits) for block in blocks], nodes)
+    solver = Solver(shape, options, shared, fits, mesh)
+    solver.prepare()
+    block_of = np.repeat(np.arange(len(blocks)), [block.size for block in blocks])
+    number = np.concatenate([block.fits for block in blocks])
+    for done, outputs, seconds in solver.solve():
+        for k in np.unique(block_of[done]):
+            mine = block_of[done] == k
+            some = jax.tree.map(lambda x, mine=mine: x[mine], outputs)
+            yield blocks[k], number[done[mine]], some, seconds[mine]
+        report(done.size)

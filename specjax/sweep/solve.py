@@ -1,20 +1,22 @@
-"""The batched solver: many fits by one compiled program on all devices of a process.
+"""The batched solver: many fits by few compiled programs on all devices of a process.
 
-Fits of one program (:class:`SolverOptions`) differ in a few indices into tables that every device
-holds (:class:`SharedInputs`). Three things need care:
+Descents of one program (:class:`specjax.fitting.problem.FitShape`) differ in a few indices into
+tables that every device holds (:class:`SharedInputs`). Four things need care:
 
-- **Sharding.** A batch lies along the mesh axis ``fits``. Under ``shard_map`` each device runs a
-  loop of its own over its part, without talking to the others: under ``jit`` alone every iteration
-  would wait for a collective that asks whether any fit on any device goes on.
-- **Stragglers.** A batch iterates as long as its slowest fit, and most fits need far fewer
-  iterations than a few do. So a batch stops after :data:`_FIRST_ITERATIONS`; the fits that are not
-  done by then are put aside with their states, until there are enough of them for a batch.
-- **Padding.** Programs are compiled for few sizes: a batch that is not full repeats its fits,
-  tables repeat their last rows up to a power of two. What is repeated is dropped from the outputs.
+- **Sharding.** Lanes lie along the mesh axis ``fits``. Under ``shard_map`` each device runs a loop
+  of its own over its part, without talking to the others: under ``jit`` alone every iteration
+  would wait for a collective that asks whether any lane on any device goes on.
+- **Stragglers.** Most descents need far fewer iterations than a few do. So a program returns after
+  a few iterations, and a lane that is done takes the next descent.
+- **Compiling.** A program is compiled in another thread while those before it run (:meth:`Solver.
+  prepare`); which loss is meant, and how many steps are idle, are numbers.
+- **Padding.** Programs are compiled for few sizes: tables repeat their last rows up to a power of
+  two, and lanes without a descent do nothing.
 """
 
 from __future__ import annotations
 
+import collections
 import functools
 import time
 from collections.abc import Callable, Iterator
@@ -27,26 +29,42 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from specjax._core.arrays import Array
+from specjax._core.programs import quick_options
 from specjax.fitting.bfgs import BFGS, descend
 from specjax.fitting.fit import OVERSHOOT
-from specjax.fitting.levels import levels_of
-from specjax.fitting.problem import FitInputs, FitShape, closed_form, curvature, log_loss, starts
+from specjax.fitting.levels import levels_of, padded
+from specjax.fitting.problem import (
+    SIMPLE_STARTS,
+    FitInputs,
+    FitShape,
+    curvature,
+    log_loss,
+    loss_of_levels,
+    ordered_starts,
+    padded_parameters,
+    simple_levels,
+    to_the_end,
+)
+from specjax.fitting.spectral import spectral_levels
 from specjax.gaussian.modes import Modes
+from specjax.sampling.samplers import plan
 from specjax.schedules.schedule import NoiseSchedule
 
 AXIS = "fits"
 
-_FIRST_ITERATIONS = 40  # nearly all fits of DDIM and DDPM are done by then
-_PATIENCE_SECONDS = 60.0  # after which stragglers go on in a batch that is not full
-_CACHE_BYTES = 3 * 2**18  # of one array of a batch on a CPU: what the caches hold
+_CHUNK = 8  # iterations between two looks at which lanes are done
+_CACHE_BYTES = 3 * 2**18  # of one array of all lanes on a CPU: what the caches hold
 _MEMORY_SHARE = 0.2  # of an accelerator's memory
-_ARRAYS = 24  # of the size fits x steps x nodes that a gradient keeps
+_WAVES = 4  # times that lanes are filled, at least: the last ones wait for the slowest descent
+_ARRAYS = 24  # of the size lanes x steps x nodes that a gradient keeps
 
 
 class SolverOptions(NamedTuple):
-    """The static choices that a program is compiled for."""
+    """What descents go by: the starts of a fit, iterations of each, the tolerance of the gradient.
 
-    shape: FitShape
+    The number of starts is that of each fit of a group.
+    """
+
     restarts: int
     max_iterations: int
     tolerance: float
@@ -56,8 +74,10 @@ class SharedInputs(NamedTuple):
     """Tables that fits look up by the indices of :class:`FitIndices`.
 
     Attributes:
-      nodes: [n, K], by ``spectrum``; the others by ``discretization``. ends: [c, 2], logsnr. idle:
-        [c], steps in front that do nothing. families: [c, F, S + 1], the levels of heuristics.
+      nodes: [n, K], by ``spectrum``; the others by ``discretization``.
+      ends: [c, 2], logsnr, or [c, 3] with a bound (:mod:`specjax.fitting.levels`).
+      idle: [c], steps in front that do nothing.
+      families: [c, F, S + 1], the levels of heuristics.
     """
 
     nodes: Modes
@@ -65,18 +85,20 @@ class SharedInputs(NamedTuple):
     idle: Array
     families: Array
 
-    def of(self, spectrum: Any, discretization: Any) -> FitInputs:
+    def of(self, spectrum: Any, discretization: Any, loss: Any) -> FitInputs:
         """Look up the inputs of one fit."""
         nodes = jax.tree.map(lambda x: x[spectrum], self.nodes)
-        return FitInputs(nodes, self.ends[discretization], self.idle[discretization])
+        return FitInputs(nodes, self.ends[discretization], self.idle[discretization], loss)
 
 
 class FitIndices(NamedTuple):
-    """The rows of fits in the tables, and their seeds, [N] each."""
+    """What N fits are of, [N] each: rows of the tables, a loss of the shape, seed and starts."""
 
     spectrum: np.ndarray
     discretization: np.ndarray
+    loss: np.ndarray
     seed: np.ndarray
+    restarts: np.ndarray
 
 
 class FitOutputs(NamedTuple):
@@ -85,7 +107,7 @@ class FitOutputs(NamedTuple):
     Attributes:
       levels: [N, S + 1], logsnr with the idle levels in front. value: the learned loss.
       heuristics: [N, 1 + F], losses of the closed form and of the families. slope: the largest
-        entry of the gradient. iterations: of the best start. done: whether no start wants more.
+        entry of the gradient. iterations: of the best start.
     """
 
     levels: Any
@@ -93,14 +115,35 @@ class FitOutputs(NamedTuple):
     heuristics: Any
     slope: Any
     iterations: Any
-    done: Any
 
 
-class DescentStates(NamedTuple):
-    """Fits on their way: levels of the closed form [N, S + 1], states of BFGS [N, restarts]."""
+class Lanes(NamedTuple):
+    """What B lanes work on, [B, ...].
 
-    closed: Any
-    states: Any
+    Attributes:
+      spectrum, discretization, loss: as in :class:`FitIndices`.
+      fresh: whether a lane begins a descent, at ``theta`` [B, n] with the inverse curvature
+        ``scale`` [B, n].
+      most: the most iterations, 0 for a lane that is free.
+    """
+
+    spectrum: Any
+    discretization: Any
+    loss: Any
+    fresh: Any
+    theta: Any
+    scale: Any
+    most: Any
+
+
+class LaneResults(NamedTuple):
+    """Where B descents are, and whether they want to go on."""
+
+    theta: Any
+    value: Any
+    slope: Any
+    iteration: Any
+    more: Any
 
 
 def local_mesh() -> Mesh:
@@ -109,188 +152,315 @@ def local_mesh() -> Mesh:
     return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
 
 
-def _start(options: SolverOptions, shared: SharedInputs, fits: FitIndices) -> DescentStates:
-    def start(spectrum: jax.Array, discretization: jax.Array, seed: jax.Array) -> DescentStates:
-        inputs = shared.of(spectrum, discretization)
-        closed = closed_form(options.shape, inputs)
-        theta = starts(options.shape, inputs, closed, options.restarts, seed)
-        loss = log_loss(options.shape, inputs)
-        states = jax.vmap(lambda x: BFGS.begin(loss, x, curvature(inputs, x), 0))(theta)
-        return DescentStates(closed, states)
+def _sharded(function: Callable[..., Any], mesh: Mesh, split: tuple[bool, ...]) -> Any:
+    """Compile a function for a mesh; arguments that are not ``split`` are whole on each device.
 
-    return jax.vmap(start)(*fits)  # type: ignore[arg-type]
-
-
-def _outputs(
-    options: SolverOptions, shared: SharedInputs, fits: FitIndices, descents: DescentStates,
-    tolerance: jax.Array,
-) -> FitOutputs:  # fmt: skip
-    """Take the best start of each fit, and evaluate the heuristics beside it."""
-    shape = options.shape
-
-    def output(spectrum: Any, discretization: Any, closed: jax.Array, state: Any) -> FitOutputs:
-        inputs = shared.of(spectrum, discretization)
-        best = jnp.argmin(jnp.where(jnp.isnan(state.value), jnp.inf, state.value))
-        judged = jnp.concatenate([closed[None], shared.families[discretization]])
-        more = jax.vmap(lambda s: BFGS.wants_more(s, tolerance, options.max_iterations))(state)
-        return FitOutputs(
-            levels=levels_of(
-                state.theta[best], inputs.ends, ends_clean=shape.ends_clean, idle=inputs.idle
-            ),
-            value=jnp.exp(state.value[best]),
-            heuristics=jax.vmap(lambda x: shape.objective.of_levels(inputs.nodes, x, inputs.idle))(
-                judged
-            ),
-            slope=state.slope[best],
-            iterations=state.iteration[best],
-            done=~more.any(),
-        )
-
-    return jax.vmap(output)(fits.spectrum, fits.discretization, *descents)
+    Nothing is exchanged, so there is nothing for check_vma to check (it does not know while loops
+    whose lengths differ from device to device).
+    """
+    options = quick_options() if mesh.devices.flat[0].platform == "cpu" else None
+    specs = tuple(P(AXIS) if one else P() for one in split)
+    mapped = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=P(AXIS), check_vma=False)
+    return jax.jit(mapped, compiler_options=options)
 
 
 @functools.lru_cache(maxsize=64)
-def program(options: SolverOptions, mesh: Mesh) -> Callable[..., tuple[FitOutputs, DescentStates]]:
-    """Make the program ``(shared, fits, descents, most) -> (outputs, descents)`` on a mesh.
+def descent_program(shape: FitShape, mesh: Mesh) -> Any:
+    """Make the program ``(shared, tolerance, lanes, states) -> (states, results)`` on a mesh.
 
-    It goes on from ``descents``, or from the starts where they are None, until each fit is done or
-    has made ``most`` iterations. It is kept, so that another sweep compiles nothing.
+    It makes at most _CHUNK iterations in each lane. It is kept, so that another sweep compiles
+    nothing.
     """
 
-    def solve(
-        shared: SharedInputs, fits: FitIndices, descents: DescentStates | None, most: jax.Array
-    ) -> tuple[FitOutputs, DescentStates]:
-        tolerance = jnp.asarray(options.tolerance * OVERSHOOT, shared.ends.dtype)
-        closed, states = _start(options, shared, fits) if descents is None else descents
-        # One axis of all starts of all fits: the loop is one, not one in another.
-        count, restarts = states.iteration.shape
-        flat = jax.tree.map(lambda x: x.reshape(count * restarts, *x.shape[2:]), states)
-        repeated = jax.tree.map(lambda x: jnp.repeat(x, restarts, axis=0), fits)
-
-        def loss_of_fit(fit: Any) -> Any:
-            return log_loss(options.shape, shared.of(fit.spectrum, fit.discretization))
-
-        flat = descend(BFGS, loss_of_fit, repeated, flat, tolerance, most)
-        states = jax.tree.map(lambda x: x.reshape(count, restarts, *x.shape[1:]), flat)
-        descents = DescentStates(closed, states)
-        return _outputs(options, shared, fits, descents, tolerance), descents
-
-    # Every device has the whole tables, its part of the fits, and a loop of its own. Nothing is
-    # exchanged, so there is nothing for check_vma to check (it does not know while loops whose
-    # lengths differ from device to device).
-    split = P(AXIS)
-    return jax.jit(
-        jax.shard_map(
-            solve, mesh=mesh, in_specs=(P(), split, split, P()), out_specs=(split, split),
-            check_vma=False,
+    def go_on(
+        shared: SharedInputs, tolerance: jax.Array, lanes: Lanes, states: Any
+    ) -> tuple[Any, LaneResults]:
+        begun = jax.vmap(lambda x, scale: BFGS.begin(jnp.sum, x, scale, 0))(
+            lanes.theta, lanes.scale
         )
-    )  # fmt: skip
+
+        def chosen(new: jax.Array, old: jax.Array) -> jax.Array:
+            return jnp.where(lanes.fresh.reshape(-1, *(1,) * (old.ndim - 1)), new, old)
+
+        states = jax.tree.map(chosen, begun, states)
+        problems = (lanes.spectrum, lanes.discretization, lanes.loss)
+
+        def loss_of_fit(problem: tuple[Any, Any, Any]) -> Any:
+            return log_loss(shape, shared.of(*problem))
+
+        until = jnp.minimum(states.iteration + _CHUNK, lanes.most)
+        states = descend(BFGS, loss_of_fit, problems, states, tolerance, until)
+        more = jax.vmap(lambda s, most: BFGS.wants_more(s, tolerance, most))(states, lanes.most)
+        return states, LaneResults(
+            states.theta, jnp.exp(states.value), states.slope, states.iteration, more
+        )
+
+    return _sharded(go_on, mesh, (False, False, True, True))
 
 
-def batch_size(options: SolverOptions, shared: SharedInputs, mesh: Mesh, count: int) -> int:
-    """Choose the fits of a batch on all devices: what a cache or a part of the memory holds.
+@functools.lru_cache(maxsize=64)
+def values_program(shape: FitShape, mesh: Mesh) -> Any:
+    """Make the program ``(shared, spectrum, discretization, loss, levels) -> [B] losses``."""
 
-    A power of two for each device, and no more than ``count`` fits need.
+    def value(shared: SharedInputs, *fits: Any) -> jax.Array:
+        def one(spectrum: Any, discretization: Any, loss: Any, levels: jax.Array) -> jax.Array:
+            return loss_of_levels(shape, shared.of(spectrum, discretization, loss), levels)
+
+        return jax.vmap(one)(*fits)
+
+    return _sharded(value, mesh, (False, True, True, True, True))
+
+
+@functools.lru_cache(maxsize=8)
+def closed_form_program(mesh: Mesh) -> Any:
+    """Make the program of :func:`spectral_levels` for B fits."""
+    return _sharded(jax.vmap(spectral_levels), mesh, (True,) * 6)
+
+
+def batch_size(shape: FitShape, restarts: int, nodes: int, mesh: Mesh, count: int) -> int:
+    """Choose the lanes on all devices: what a cache or a part of the memory holds.
+
+    A power of two for each device, and fewer for ``count`` fits that would not fill them often.
     """
     two_steps = NoiseSchedule(np.array([-1.0, 0.0, 1.0]))
-    calls = options.shape.steps * options.shape.objective.plan(two_steps).calls / 2
-    one = 8 * calls * options.restarts * shared.nodes.eigenvalues.shape[-1]
+    calls = shape.steps * plan(shape.sampler, two_steps).calls / 2
+    one = 8 * calls * nodes
     device = mesh.devices.flat[0]
     if device.platform == "cpu":
         each = int(_CACHE_BYTES / one)
     else:
         memory = (device.memory_stats() or {}).get("bytes_limit", 8 * 2**30)
-        state = 8 * 3 * options.restarts * options.shape.steps**2  # BFGS matrices
-        each = int(_MEMORY_SHARE * memory / (_ARRAYS * one + state))
+        each = int(_MEMORY_SHARE * memory / (_ARRAYS * one + 24 * shape.steps**2))  # BFGS matrices
     each = 2 ** max(each.bit_length() - 1, 0)
-    needed = -(-count // mesh.size)
+    needed = -(-count * restarts // (_WAVES * mesh.size))
     return mesh.size * min(each, 2 ** (needed - 1).bit_length())
 
 
-def solve(
-    options: SolverOptions, shared: SharedInputs, fits: FitIndices, mesh: Mesh
-) -> Iterator[tuple[np.ndarray, FitOutputs, float]]:
-    """Yield the numbers of finished fits, their outputs on the host, and the seconds they took.
+class _Best(NamedTuple):
+    """The best end of the starts of a fit so far."""
 
-    In no particular order. The outputs of a fit do not depend on those it is solved with.
+    value: float
+    theta: np.ndarray
+    slope: float
+    iterations: int
+
+
+class Solver:
+    """Solves fits of one shape in lanes, whose number is halved where the memory is too small.
+
+    Args:
+      shape: of the fits.
+      options: of all descents; the number of starts is that of each fit.
+      shared: the tables.
+      fits: what is fitted.
+      mesh: the devices.
     """
-    solver = _Solver(options, shared, fits, mesh)
-    count, size, most = len(fits.seed), solver.size, options.max_iterations
-    for first in range(0, count, size):
-        numbers = np.arange(first, min(first + size, count))
-        yield from solver.run(numbers, None, min(_FIRST_ITERATIONS, most))
-        while len(solver.stragglers) >= solver.size or solver.overdue:
-            yield from solver.finish_stragglers()
-    while solver.stragglers:
-        yield from solver.finish_stragglers()
-
-
-class _Solver:
-    """Runs batches of one size, which is halved where the memory does not hold it."""
 
     def __init__(
-        self, options: SolverOptions, shared: SharedInputs, fits: FitIndices, mesh: Mesh
-    ) -> None:
-        self.options, self.fits, self.mesh = options, fits, mesh
-        self.size = batch_size(options, shared, mesh, len(fits.seed))
-        # To all devices once, not with every batch.
+        self, shape: FitShape, options: SolverOptions, shared: SharedInputs, fits: FitIndices,
+        mesh: Mesh,
+    ) -> None:  # fmt: skip
+        self.shape, self.options, self.fits, self.mesh = shape, options, fits, mesh
+        nodes, restarts = shared.nodes.eigenvalues.shape[-1], int(fits.restarts.max(initial=1))
+        self.size = batch_size(shape, restarts, nodes, mesh, len(fits.seed))
+        self.tables = shared  # on the host
+        # To all devices once, not with every call.
         self.shared = jax.device_put(_padded_tables(shared), NamedSharding(mesh, P()))
-        self.program = program(options, mesh)
-        self.stragglers: list[tuple[int, DescentStates]] = []  # on the host
-        self.last_finished = time.monotonic()
+        self.parameters = shape.steps - shape.ends_clean
+        self.tolerance = np.float64(options.tolerance * OVERSHOOT)
 
-    def run(
-        self, numbers: np.ndarray, descents: list[DescentStates] | None, most: int
-    ) -> Iterator[tuple[np.ndarray, FitOutputs, float]]:
-        """Solve fits from their starts, or from where they are; put aside those not done."""
-        while len(numbers):
-            started = time.perf_counter()
-            some = numbers[: self.size]
+    def prepare(self) -> None:
+        """Compile all programs, by running them on nothing."""
+        some = np.zeros(0, np.int64)
+        while True:
             try:
-                outputs, reached = self._batch(some, descents and descents[: self.size], most)
+                self._descend(*self._free_lanes()[:2])
+                self._values(some, some, some, np.zeros((0, self.shape.steps + 1)))
+                self._closed_form(FitIndices(*(some,) * 5))
+                return
             except jax.errors.JaxRuntimeError as error:
-                if "RESOURCE_EXHAUSTED" not in str(error) or self.size == self.mesh.size:
-                    raise
-                self.size = max(self.size // 2, self.mesh.size)
+                self._halve(error)
+
+    def _halve(self, error: jax.errors.JaxRuntimeError) -> None:
+        """Take half the lanes after an error for want of memory; others are raised again."""
+        if "RESOURCE_EXHAUSTED" not in str(error) or self.size == self.mesh.size:
+            raise error
+        self.size = max(self.size // 2, self.mesh.size)
+
+    def solve(self) -> Iterator[tuple[np.ndarray, FitOutputs, np.ndarray]]:
+        """Yield the numbers of finished fits, their outputs on the host, and their seconds.
+
+        In no particular order. The outputs of a fit do not depend on those it is solved with.
+        """
+        count = len(self.fits.seed)
+        self.best: dict[int, _Best] = {}
+        self.left, self.seconds = self.fits.restarts.copy(), np.zeros(count)
+        self.heuristics: dict[int, np.ndarray] = {}
+        waiting: collections.deque[tuple[int, np.ndarray]] = collections.deque()
+        lanes, states, task = self._free_lanes()
+        following = 0  # the first fit whose starts are not made yet
+        while following < count or waiting or (task >= 0).any():
+            try:
+                while following < count and len(waiting) < self.size:
+                    some = np.arange(following, min(following + self.size, count))
+                    waiting.extend(self._starts(some))
+                    following += len(some)
+                self._fill(lanes, task, waiting)
+                started = time.perf_counter()
+                states, found = self._descend(lanes, states)
+            except jax.errors.JaxRuntimeError as error:
+                self._halve(error)
+                for lane in np.flatnonzero(task >= 0):  # they begin again
+                    idle = self._idle(task[lane])
+                    waiting.append((int(task[lane]), lanes.theta[lane, idle:].copy()))
+                lanes, states, task = self._free_lanes()
                 continue
-            done = outputs.done[: len(some)]
-            if not done.all():
-                reached = jax.tree.map(np.asarray, reached)
-                self.stragglers += [
-                    (int(some[i]), jax.tree.map(lambda x, i=i: x[i].copy(), reached))
-                    for i in np.flatnonzero(~done)
-                ]
-            finished = np.flatnonzero(done)
-            seconds = time.perf_counter() - started
-            yield some[finished], jax.tree.map(lambda x, f=finished: x[f], outputs), seconds
-            numbers, descents = numbers[len(some) :], descents and descents[len(some) :]
+            busy = task >= 0
+            np.add.at(self.seconds, task[busy], (time.perf_counter() - started) / busy.sum())
+            lanes.fresh[:] = False
+            finished = self._collect(np.flatnonzero(busy & ~found.more), lanes, task, found)
+            if finished:
+                yield self._outputs(np.array(finished))
 
-    def _batch(
-        self, numbers: np.ndarray, descents: list[DescentStates] | None, most: int
-    ) -> tuple[FitOutputs, DescentStates]:
-        """Solve one batch, padded to its size by fits of its own."""
-        stacked = None
-        if descents is not None:
-            padding = descents[:1] * (self.size - len(descents))
-            stacked = jax.tree.map(lambda *x: np.stack(x), *descents, *padding)
-            numbers = np.append(numbers, np.full(len(padding), numbers[0]))
-        rows = np.resize(numbers, self.size)
-        fits = FitIndices(*(x[rows] for x in self.fits))
-        outputs, reached = self.program(self.shared, fits, stacked, np.int32(most))
-        return jax.tree.map(np.asarray, outputs), reached
+    def _free_lanes(self) -> tuple[Lanes, Any, np.ndarray]:
+        """Make lanes that do nothing, their states, and the fits that they work on (-1: none)."""
+        index, numbers = np.zeros(self.size, np.int64), np.zeros((self.size, self.parameters))
+        free = Lanes(
+            index, index.copy(), index.copy(), np.zeros(self.size, bool), numbers, numbers + 1,
+            np.zeros(self.size, np.int32),
+        )  # fmt: skip
+        one = BFGS.begin(jnp.sum, numbers[0], numbers[0] + 1, 0)
+        states = jax.tree.map(lambda x: np.broadcast_to(x, (self.size, *x.shape)), one)
+        states = jax.device_put(states, NamedSharding(self.mesh, P(AXIS)))
+        return free, states, np.full(self.size, -1)
 
-    @property
-    def overdue(self) -> bool:
-        """Tell whether stragglers have waited for long, and hold up their blocks."""
-        waited = time.monotonic() - self.last_finished
-        return bool(self.stragglers) and waited > _PATIENCE_SECONDS
+    def _descend(self, lanes: Lanes, states: Any) -> tuple[Any, LaneResults]:
+        """Go on in all lanes; states stay on the devices."""
+        go_on = descent_program(self.shape, self.mesh)
+        states, found = go_on(self.shared, self.tolerance, lanes, states)
+        return states, jax.tree.map(np.asarray, found)
 
-    def finish_stragglers(self) -> Iterator[tuple[np.ndarray, FitOutputs, float]]:
-        """Solve a batch of stragglers to their end."""
-        self.last_finished = time.monotonic()
-        some, self.stragglers = self.stragglers[: self.size], self.stragglers[self.size :]
-        numbers = np.array([number for number, _ in some])
-        yield from self.run(numbers, [state for _, state in some], self.options.max_iterations)
+    def _idle(self, fit: int) -> int:
+        return int(self.tables.idle[self.fits.discretization[fit]])
+
+    def _fill(self, lanes: Lanes, task: np.ndarray, waiting: Any) -> None:
+        """Give free lanes the next descents."""
+        for lane in np.flatnonzero(task < 0)[: len(waiting)]:
+            fit, theta = waiting.popleft()
+            task[lane] = fit
+            idle = self._idle(fit)
+            lanes.spectrum[lane] = self.fits.spectrum[fit]
+            lanes.discretization[lane] = self.fits.discretization[fit]
+            lanes.loss[lane] = self.fits.loss[fit]
+            lanes.theta[lane] = padded_parameters(theta, idle)
+            lanes.scale[lane] = padded_parameters(
+                curvature(self.shape.steps - idle, theta), idle, 1.0
+            )
+            lanes.fresh[lane], lanes.most[lane] = True, self.options.max_iterations
+
+    def _collect(
+        self, done: np.ndarray, lanes: Lanes, task: np.ndarray, found: LaneResults
+    ) -> list[int]:
+        """Take the ends of descents from their lanes, and return the fits that are finished."""
+        finished = []
+        for lane in done:
+            fit, value = int(task[lane]), float(found.value[lane])
+            known = self.best.get(fit)
+            rank = np.inf if np.isnan(value) else value
+            if known is None or rank < (np.inf if np.isnan(known.value) else known.value):
+                self.best[fit] = _Best(
+                    value, found.theta[lane].copy(), found.slope[lane], found.iteration[lane]
+                )
+            self.left[fit] -= 1
+            if not self.left[fit]:
+                finished.append(fit)
+            task[lane], lanes.most[lane] = -1, 0
+        return finished
+
+    def _outputs(self, finished: np.ndarray) -> tuple[np.ndarray, FitOutputs, np.ndarray]:
+        best = [self.best.pop(fit) for fit in finished]
+        at = self.fits.discretization[finished]
+        levels = [
+            levels_of(
+                one.theta, self.tables.ends[d], ends_clean=self.shape.ends_clean,
+                idle=self.tables.idle[d],
+            )
+            for one, d in zip(best, at, strict=True)
+        ]  # fmt: skip
+        outputs = FitOutputs(
+            np.array(levels),
+            np.array([one.value for one in best]),
+            np.array([self.heuristics.pop(fit) for fit in finished]),
+            np.array([one.slope for one in best]),
+            np.array([one.iterations for one in best]),
+        )
+        return finished, outputs, self.seconds[finished]
+
+    def _starts(self, numbers: np.ndarray) -> list[tuple[int, np.ndarray]]:
+        """Make the starts of some fits, and evaluate the heuristics beside them."""
+        fits = FitIndices(*(x[numbers] for x in self.fits))
+        # Fits that differ in their seed alone share all that is computed here.
+        keys = np.stack([fits.spectrum, fits.discretization, fits.loss], 1)
+        _, first, same = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+        alike = FitIndices(*(x[first] for x in fits))
+        closed = self._closed_form(alike)
+        at = alike.discretization
+        simple = [
+            simple_levels(levels[idle:], self.tables.ends[d])
+            for levels, d, idle in zip(closed, at, self.tables.idle[at], strict=True)
+        ]
+        padded_simple = np.stack(
+            [
+                [padded(one, int(idle)) for one in to_the_end(levels, self.tables.ends[d])]
+                for levels, d, idle in zip(simple, at, self.tables.idle[at], strict=True)
+            ]
+        )
+        every = np.concatenate([padded_simple, self.tables.families[at]], 1)  # [u, 3 + F, S + 1]
+        each = every.shape[1]
+        values = self._values(
+            *(np.repeat(x, each) for x in (alike.spectrum, at, alike.loss)),
+            every.reshape(-1, every.shape[-1]),
+        ).reshape(-1, each)
+        made = []
+        for fit, k, seed, restarts in zip(
+            numbers, same.ravel(), fits.seed, fits.restarts, strict=True
+        ):
+            self.heuristics[int(fit)] = np.delete(values[k], np.arange(1, SIMPLE_STARTS))
+            thetas = ordered_starts(simple[k], values[k, :SIMPLE_STARTS], int(restarts), int(seed))
+            made += [(int(fit), theta) for theta in thetas]
+        return made
+
+    def _closed_form(self, fits: FitIndices) -> np.ndarray:
+        """Compute the levels [N, S + 1] of the closed form, with idle ones in front."""
+        nodes = jax.tree.map(lambda x: np.asarray(x)[fits.spectrum], self.tables.nodes)
+        weights, quadratic = np.zeros_like(nodes.weights), np.zeros(len(fits.seed), bool)
+        for k in np.unique(fits.loss):
+            loss, some = self.shape.losses[k], fits.loss == k
+            weights[some] = nodes.weights[some] * np.asarray(
+                loss.importance(nodes.eigenvalues[some])
+            )
+            quadratic[some] = loss.quadratic
+        idle = self.tables.idle[fits.discretization][:, None]
+        order = np.maximum(np.arange(self.shape.steps + 1) - idle, 0)
+        noisy, clean = self.tables.ends[fits.discretization, :2].T
+        return self._in_batches(
+            closed_form_program(self.mesh),
+            nodes.eigenvalues, weights, quadratic, order / (self.shape.steps - idle), noisy, clean,
+        )  # fmt: skip
+
+    def _values(self, *fits: np.ndarray) -> np.ndarray:
+        """Compute the losses [N] of levels [N, S + 1], the last of ``fits``."""
+        run = functools.partial(values_program(self.shape, self.mesh), self.shared)
+        return self._in_batches(run, *fits)
+
+    def _in_batches(self, run: Callable[..., Any], *args: np.ndarray) -> np.ndarray:
+        """Run a program on rows [N, ...], so many at a time, padded by rows of its own."""
+        made = []
+        for first in range(0, max(len(args[0]), 1), self.size):
+            rows = [x[first : first + self.size] for x in args]
+            filled = [np.resize(x, (self.size, *x.shape[1:])) for x in rows]  # zeros for none
+            made.append(np.asarray(run(*filled))[: len(rows[0])])
+        return np.concatenate(made)
 
 
 def _padded_tables(shared: SharedInputs) -> SharedInputs:

@@ -34,7 +34,7 @@ class FittedBlock:
         self.outputs: Any = None
         self.error: str | None = None
 
-    def add(self, fits: np.ndarray, outputs: FitOutputs, seconds: float) -> None:
+    def add(self, fits: np.ndarray, outputs: FitOutputs, seconds: np.ndarray) -> None:
         """Put the outputs of some fits of the group into their rows."""
         rows = fits - self.block.first
         if self.outputs is None:
@@ -74,10 +74,10 @@ def block_table(fitted: FittedBlock, spectra: dict[str, np.ndarray], nodes: int)
     import pyarrow as pa
 
     block, group = fitted.block, fitted.block.group
-    fits = group.indices(block.fits)
-    row = np.asarray(group.spectra)[fits.spectrum]
-    steps = np.array([one.steps for one in group.discretizations])[fits.discretization]
-    ends = np.array([one.alpha_bar_range for one in group.discretizations])[fits.discretization]
+    row, discretization, seed = group.indices(block.fits)
+    steps = np.array([one.steps for one in group.discretizations])[discretization]
+    every = np.array([one.levels.alpha_bar_range for one in group.discretizations])
+    ends = every[discretization]
     sampler, loss, process = group.objective
 
     def same(value: Any) -> np.ndarray:
@@ -92,10 +92,10 @@ def block_table(fitted: FittedBlock, spectra: dict[str, np.ndarray], nodes: int)
         "process": same(process),
         "alpha_bar_noisy": ends[:, 0],
         "alpha_bar_clean": ends[:, 1],
-        "seed": fits.seed,
+        "seed": seed,
         "restarts": same(group.options.restarts),
         "nodes": same(nodes),
-        "calls": group.calls[fits.discretization],
+        "calls": group.calls[discretization],
         **_losses(fitted),
         "seconds": fitted.seconds,
         "error": pa.array([fitted.error] * block.size, pa.string()),

@@ -6,16 +6,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from specjax._core import checks
+from specjax._core.checks import UserError
 from specjax.fitting.learned import LearnedResult
 from specjax.interop.export import diffusers, plain, sigma_lists
 from specjax.interop.export.target import ExportTarget, Target
-from specjax.schedules.grids import TrainingGrid, check_grid
+from specjax.schedules.grids import GridLike, check_grid
 from specjax.schedules.schedule import NoiseSchedule
 
 __all__ = ["TARGETS", "Export", "ExportTarget", "export"]
+
+AS_LEARNED = "as learned"
+"""The grid that a result was learned for, or else DDPM's."""
 
 _TARGETS = (
     Target("diffusers", "sigmas, timesteps and flow sigmas", ".json", diffusers.write),
@@ -51,8 +57,9 @@ def export(
     result: LearnedResult | NoiseSchedule,
     to: str | ExportTarget,
     *,
-    grid: str | TrainingGrid | None = "ddpm",
-    shift: float = 1.0,
+    grid: GridLike | None = AS_LEARNED,
+    shift: float | None = None,
+    config: Mapping[str, Any] | None = None,
 ) -> Export:
     """Write a schedule or a plan in the form of another program.
 
@@ -62,19 +69,21 @@ def export(
         "npz", "json").
       to: a name in :data:`TARGETS`, or an :class:`ExportTarget` of one's own.
       grid: the noise levels that the network was trained on: a name in
-        :data:`specjax.schedules.grids.GRIDS`, one's own, or None for a network of continuous level.
-        Sigmas outside its range are clipped (a network's timestep stops at its ends), and a
-        remark says so; plain forms keep the levels.
-      shift: the flow-matching shift that the other program applies ("diffusers").
+        :data:`specjax.schedules.grids.GRIDS`, one's own, or None for a network of continuous level;
+        by default that which the result was learned for, or else "ddpm". A network's timestep stops
+        at its ends: where levels lie outside, what was learned is learned again within it, and
+        sigmas of your own are clipped; a remark says so. Plain forms keep the levels.
+      shift: the flow-matching shift that the other program applies ("diffusers"); 1 by default.
+      config: ``pipe.scheduler.config``, which says grid or shift in their place.
 
     Returns:
       An :class:`Export`. Lists have S + 1 levels ("steps" counts intervals) unless the target
       adds the noise-free end itself.
 
     Raises:
-      UserError: for an unknown target or grid, a schedule outside the grid, for "diffusers"
-        one of more steps than the grid has levels, or a plan with corrections where their target
-        takes levels alone.
+      UserError: for an unknown target or grid, a config of neither grid nor shift or beside one of
+        them, a schedule outside the grid, for "diffusers" one of more steps than the grid has
+        levels, or a plan with corrections where their target takes levels alone.
 
     Example:
       >>> export(NoiseSchedule.from_sigmas([14.6, 1.0, 0.001, 0.0]), "comfyui", grid=None).content
@@ -83,6 +92,21 @@ def export(
     target = TARGETS[checks.one_of("to", to, TARGETS)] if isinstance(to, str) else to
     if isinstance(result, NoiseSchedule):
         result = LearnedResult.from_schedule(result)
+    if config is not None:
+        if grid != AS_LEARNED or shift is not None:
+            raise UserError("config: it says grid and shift; leave these out")
+        grid, shift = _of_config(config)
+    if grid == AS_LEARNED:
+        grid = result.grid or "ddpm"
     levels = None if grid is None else check_grid(grid)
-    content, notes = target.write(result, levels, checks.positive("shift", shift))
+    shift = checks.positive("shift", 1.0 if shift is None else shift)
+    content, notes = target.write(result, levels, shift)
     return Export(target.name, content, target.suffix, tuple(notes))
+
+
+def _of_config(config: Mapping[str, Any]) -> tuple[GridLike | None, float]:
+    """Return the grid of a network's betas, or None and the shift of one of flow matching."""
+    flow = config.get("use_flow_sigmas") or "beta_schedule" not in config
+    if flow and (config.get("use_flow_sigmas") or "shift" in config):
+        return None, config.get("shift", 1.0)
+    return config, 1.0

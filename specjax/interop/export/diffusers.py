@@ -1,12 +1,19 @@
 """The document for diffusers (checked against 0.42.1): one JSON document with three lists.
 
+``scheduler`` and ``flow_scheduler`` say which class takes which list. A scheduler made by
+``CLASS.from_config(pipe.scheduler.config, **arguments)`` has what the pipeline's says of its
+network, and none of what would alter a list on its way (Karras' sigmas, a shift, ...).
+
 - ``sigmas`` [S + 1], falling, 0.0 behind them where the schedule ends clean: for
   ``EulerDiscreteScheduler.set_timesteps(sigmas=...)``, which is DDIM (eta = 0) and interpolates
   the timestep. Without the 0.0 it would drop a step.
 - ``timesteps`` [S], strictly falling whole numbers: for DDPM, DPMSolverMultistep, Heun and LCM,
   which add the noise-free end themselves. Re-optimised on the grid, with the losses.
 - ``flow_sigmas`` [S] in (0, 1], *without* the end: for ``FlowMatchEulerDiscreteScheduler``, which
-  adds it. Its shift is applied again to any list, so it is undone here.
+  adds it. Its shift is applied again to any list, so it is undone here; ``shift_terminal`` and
+  dynamic shifting cannot be undone by a list, and are switched off by the arguments. Levels are as
+  learned, not kept within a grid of betas: flow networks know them all. With ``invert_sigmas``
+  (Mochi) the network counts time the other way; the list is the same.
 
 Where a sample starts: pipelines multiply unit noise by ``scheduler.init_noise_sigma``. Euler and
 Heun work on ``x / alpha`` and take the first sigma of the list with ``timestep_spacing``
@@ -17,26 +24,20 @@ so ``arguments`` sets it by the process. DDPM and DPM-Solver++ work on the VP sa
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from specjax._core.checks import UserError
 from specjax.fitting.learned import LearnedResult
-from specjax.gaussian.modes import Modes
-from specjax.gaussian.task import GaussianTask, Objective
 from specjax.interop.export.target import (
     SAMPLING_NOTE,
     SCALE_NOTE,
     Content,
     about,
     check_levels,
-    clipped,
     end_note,
     eta_of,
     floats,
@@ -44,10 +45,11 @@ from specjax.interop.export.target import (
     sampler_note,
     start_std,
 )
+from specjax.interop.on_grid import losses_of, within
 from specjax.noise.noise_spectrum import anisotropic
 from specjax.schedules.grids import TrainingGrid
 from specjax.schedules.schedule import NoiseSchedule
-from specjax.schedules.timesteps import Assignment, LossOf, assign
+from specjax.schedules.timesteps import Assignment, assign
 
 VERSION = 1
 
@@ -67,13 +69,16 @@ class Scheduler(NamedTuple):
     draws_noise: bool = False
 
 
-_EULER = Scheduler("EulerDiscreteScheduler", {}, takes="sigmas", spacing_sets_start=True)
+_AS_GIVEN = dict.fromkeys(("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"), False)
+_EULER = Scheduler("EulerDiscreteScheduler", _AS_GIVEN, takes="sigmas", spacing_sets_start=True)
 _DDPM = Scheduler(
     "DDPMScheduler",
     {"clip_sample": False, "thresholding": False, "variance_type": "fixed_small"},
     draws_noise=True,
 )
-_HEUN = Scheduler("HeunDiscreteScheduler", {"clip_sample": False}, spacing_sets_start=True)
+_HEUN = Scheduler(
+    "HeunDiscreteScheduler", {"clip_sample": False, **_AS_GIVEN}, spacing_sets_start=True
+)
 _DPMPP = Scheduler(
     "DPMSolverMultistepScheduler",
     {
@@ -82,11 +87,19 @@ _DPMPP = Scheduler(
         "solver_type": "midpoint",
         "final_sigmas_type": "zero",
         "thresholding": False,
+        "use_lu_lambdas": False,
+        **_AS_GIVEN,
     },
 )
 _DPMPP_SDE = _DPMPP._replace(
     arguments={**_DPMPP.arguments, "algorithm_type": "sde-dpmsolver++"}, draws_noise=True
 )
+_FLOW = {
+    "use_dynamic_shifting": False,
+    "shift_terminal": None,
+    "stochastic_sampling": False,
+    **_AS_GIVEN,
+}
 
 CLIENTS = {
     ("ddim", 0.0): _EULER,
@@ -109,21 +122,30 @@ def write(result: LearnedResult, grid: TrainingGrid | None, shift: float) -> Con
       UserError: for a schedule of noise that is not white, where the scheduler draws its own.
     """
     check_levels(result, "diffusers")
-    within, notes = clipped(result, grid)
-    scheduler, more = _scheduler(result)
+    kept, notes = (result, []) if grid is None else within(result, grid)
+    scheduler, more = _scheduler(result, grid)
     notes = [*notes, *end_note(result.schedule), *more, *_noise_notes(result, scheduler)]
     document: dict[str, Any] = {"format": "specjax-diffusers", "version": VERSION}
-    document |= {**about(result), "sigmas": floats(within.sigmas)}
+    document |= {**about(kept), "sigmas": floats(kept.schedule.sigmas)}
+    losses = losses_of(result)
     if grid is None:
-        notes.append("no grid: no timesteps, and sigmas are not clipped to the network's range")
+        notes.append("no grid: no timesteps, and sigmas are not kept within the network's range")
         scheduler = scheduler if scheduler and scheduler.takes == "sigmas" else None
     else:
-        assigned = assign(grid, result.schedule, _losses_of(result))
+        assigned = assign(grid, kept.schedule, losses)
         document |= _on_grid(grid, assigned)
         notes += _grid_notes(result.schedule, assigned)
     document["scheduler"] = scheduler and _use(scheduler, result.process, grid, document)
     document["flow_sigmas"] = floats(undo_shift(result.schedule.flow_time[:-1], shift))
-    document["flow_shift"] = shift
+    document["flow_scheduler"] = {
+        "class": "FlowMatchEulerDiscreteScheduler",
+        "arguments": {"shift": shift, **_FLOW},
+        "set_timesteps": "sigmas",
+        "list": "flow_sigmas",
+    }
+    if losses is not None:
+        levels = np.append(np.asarray(result.schedule.logsnr, np.float64)[:-1], np.inf)
+        document.setdefault("losses", {})["flow_sigmas"] = float(losses(levels[None])[0])
     notes += [_flow_note(result.schedule), SAMPLING_NOTE, SCALE_NOTE]
     document["notes"] = notes
     return json.dumps(document, indent=2, allow_nan=False) + "\n", notes
@@ -135,8 +157,15 @@ def undo_shift(flow_time: Any, shift: float) -> np.ndarray:
     return s / (shift - (shift - 1) * s)
 
 
-def _scheduler(result: LearnedResult) -> tuple[Scheduler | None, list[str]]:
+def _scheduler(
+    result: LearnedResult, grid: TrainingGrid | None
+) -> tuple[Scheduler | None, list[str]]:
     """Return the matching scheduler with its arguments, or None, and remarks."""
+    if grid is not None and grid.config.get("snr_shift_scale", 1.0) != 1:
+        return None, [
+            "no scheduler of diffusers that takes a list knows snr_shift_scale: take PlanScheduler "
+            "(specjax.interop.diffusers)"
+        ]
     notes, options = sampler_note(result), result.sampler_options
     scheduler = CLIENTS.get((result.sampler, eta_of(result)))
     if scheduler is None:
@@ -185,17 +214,22 @@ def _use(
         start = start_std(first, process)
     return {
         "class": scheduler.name,
-        "arguments": {**(grid.config if grid else {}), **scheduler.arguments},
+        "arguments": dict(scheduler.arguments),
         "set_timesteps": scheduler.takes,
+        "list": scheduler.takes,
         "init_noise_sigma": start,
     }
 
 
 def _on_grid(grid: TrainingGrid, assigned: Assignment) -> dict[str, Any]:
     """Say what the timesteps are and what they cost."""
-    size, sigma_range = grid.size, floats(grid.sigma_range)
     return {
-        "grid": {"name": grid.name, "timesteps": size, "sigma_range": sigma_range},
+        "grid": {
+            "name": grid.name,
+            "timesteps": grid.size,
+            "sigma_range": floats(grid.sigma_range),
+            "config": dict(grid.config),
+        },
         "timesteps": np.asarray(assigned.timesteps).tolist(),
         "timesteps_rounded": np.asarray(assigned.rounded).tolist(),
         "losses": {
@@ -224,27 +258,5 @@ def _flow_note(schedule: NoiseSchedule) -> str:
     first = float(np.asarray(schedule.flow_time)[0])
     return (
         f"flow_sigmas start at {first:.6g}: FlowMatchEulerDiscreteScheduler takes unit noise for "
-        "the sample there; they are not clipped, flow networks know every level"
+        "the sample there; they are as learned, flow networks know every level"
     )
-
-
-@functools.partial(jax.jit, static_argnames="chosen")
-def _values(chosen: Objective, nodes: Modes, levels: jax.Array) -> jax.Array:
-    """Return the losses [B] of levels [B, S + 1]."""
-    return jax.vmap(lambda one: jnp.asarray(chosen.value(nodes, NoiseSchedule(one))))(levels)
-
-
-def _losses_of(result: LearnedResult) -> LossOf | None:
-    """Return a function for the losses of many schedules on the result's nodes, in float64."""
-    if result.nodes is None:
-        return None
-    nodes = result.nodes
-    chosen = GaussianTask.resolve(
-        nodes, sampler=result.method, loss=result.loss, process=result.process
-    ).objective
-
-    def evaluate(levels: np.ndarray) -> np.ndarray:
-        with jax.enable_x64(True):
-            return np.asarray(_values(chosen, nodes, jnp.asarray(levels, jnp.float64)))
-
-    return evaluate

@@ -18,7 +18,7 @@ import numpy as np
 from specjax.files.codec import numbers
 from specjax.files.kinds import ROWS, noise_field, rows_of
 from specjax.fitting.learned import LearnedResult, in_float64
-from specjax.interop.export.target import SAMPLING_NOTE, Content, about, clipped, noise_note
+from specjax.interop.export.target import SAMPLING_NOTE, Content, about, noise_note
 from specjax.schedules.grids import TrainingGrid
 
 VERSION = 1
@@ -85,8 +85,9 @@ def _table_of_levels(result: LearnedResult, grid: TrainingGrid | None) -> _Table
         "sigma_ve": schedule.sigmas,
         "flow_time": schedule.flow_time,
     }
-    _, outside = clipped(result, grid)
+    outside: list[str] = []
     if grid is not None:
+        outside = grid.clip(schedule)[1]
         timestep = np.asarray(grid.timestep(np.asarray(schedule.logsnr, np.float64)))
         columns["timestep"] = np.where(np.isinf(np.asarray(schedule.logsnr)), np.nan, timestep)
         if outside:

@@ -15,7 +15,6 @@ from specjax.interop.export.target import (
     Content,
     about,
     check_levels,
-    clipped,
     end_note,
     eta_of,
     floats,
@@ -23,6 +22,7 @@ from specjax.interop.export.target import (
     sampler_note,
     start_std,
 )
+from specjax.interop.on_grid import within
 from specjax.noise.noise_spectrum import anisotropic
 from specjax.schedules.grids import TrainingGrid
 
@@ -42,11 +42,11 @@ def write_k_diffusion(result: LearnedResult, grid: TrainingGrid | None, shift: f
     ``start_std`` is what unit noise has to be multiplied by before the first step.
     """
     check_levels(result, "k-diffusion")
-    schedule, notes = clipped(result, grid)
+    result, notes = (result, []) if grid is None else within(result, grid)
     function, more = _function(result)
     notes = [*notes, *end_note(result.schedule), *more, *_noise_notes(result, function)]
     notes.append(SAMPLING_NOTE)
-    sigmas = floats(schedule.sigmas)
+    sigmas = floats(result.schedule.sigmas)
     document = {
         "format": "specjax-k-diffusion",
         "version": VERSION,
@@ -75,7 +75,7 @@ def write_comfyui(result: LearnedResult, grid: TrainingGrid | None, shift: float
             f"to = 'comfyui': the schedule was learned for {noise.name} noise, and "
             "ComfyUI draws white noise: give k-diffusion, csv, npz or json"
         )
-    schedule, notes = clipped(result, grid)
+    result, notes = (result, []) if grid is None else within(result, grid)
     function, more = _function(result)
     notes = [*notes, *end_note(result.schedule), *more]
     if function is not None:
@@ -84,7 +84,7 @@ def write_comfyui(result: LearnedResult, grid: TrainingGrid | None, shift: float
     notes.append("ComfyUI calls the network at the nearest timestep and integrates the exact sigma")
     decimals = [
         np.format_float_positional(s, unique=True, trim="0")
-        for s in np.asarray(schedule.sigmas, np.float32)
+        for s in np.asarray(result.schedule.sigmas, np.float32)
     ]
     return ", ".join(decimals) + "\n", [*notes, SAMPLING_NOTE]
 

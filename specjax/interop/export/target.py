@@ -72,11 +72,6 @@ def eta_of(result: LearnedResult) -> float:
     return float(result.sampler_options.get("eta", 0.0 if result.sampler == "ddim" else 1.0))
 
 
-def clipped(result: LearnedResult, grid: TrainingGrid | None) -> tuple[NoiseSchedule, list[str]]:
-    """Clip the levels to the grid's range; also remarks on what was moved."""
-    return grid.clip(result.schedule) if grid else (result.schedule, [])
-
-
 def about(result: LearnedResult) -> dict[str, Any]:
     """Describe the origin of levels for a file: the sampler is part of a schedule."""
     known: dict[str, Any] = {"steps": result.steps, "process": result.process}

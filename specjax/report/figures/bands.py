@@ -9,7 +9,7 @@ import numpy as np
 
 from specjax._core.checks import UserError
 from specjax.evaluate import Evaluation
-from specjax.report.figures.panels import legend_below, log_ticks, new_figure, styled
+from specjax.report.figures.panels import label_of, legend_below, log_ticks, new_figure, styled
 from specjax.report.figures.style import GUIDE, INK, learned_style, muted_style
 
 if TYPE_CHECKING:
@@ -53,11 +53,11 @@ def bands_figure(rows: Sequence[Evaluation], *, data: str = "data") -> Figure:
     shifts = np.linspace(-_SPREAD, _SPREAD, len(drawn)) if len(drawn) > 1 else np.zeros(1)
     for i, ((name, bands), shift) in enumerate(zip(drawn.items(), shifts, strict=True)):
         style = muted_style(i) if len(drawn) > 1 else {**learned_style(), "linewidth": 2.0}
-        style |= {"zorder": 4, "label": name}
+        style |= {"zorder": 4, "label": label_of(name)}
         power.plot(at, bands.generated, marker="o", markersize=3.5, **style)
         ratio.errorbar(
             at + shift, bands.decibel, np.nan_to_num(bands.error), fmt="o", markersize=4.5,
-            color=style["color"], elinewidth=1.4, capsize=2.5, zorder=4, label=name,
+            color=style["color"], elinewidth=1.4, capsize=2.5, zorder=4, label=label_of(name),
         )  # fmt: skip
     power.set_yscale("log")
     log_ticks(power.yaxis)

@@ -13,6 +13,7 @@ from specjax._core import checks
 from specjax.gaussian.task import GaussianTask, TaskOptions
 from specjax.gaussian.transfer import transfer
 from specjax.report.figures import panels
+from specjax.report.figures.panels import label_of
 from specjax.report.figures.style import INK, LEARNED, learned_style, muted_style
 from specjax.report.words import count, loss_title, with_options
 from specjax.schedules.schedule import NoiseSchedule
@@ -90,8 +91,8 @@ def fit_figure(
     power, levels, ratio, losses = figure.subplots(2, 2).ravel()
     marked = [_with_dots(one, learned, steps) for one in lines]
     for one, style in zip(lines, marked, strict=True):
-        power.plot(range(len(one.logsnr)), expit(one.logsnr), label=one.name, **style)
-    power.set(ylabel=r"$\bar\alpha$  (1 = clean)", ylim=(-0.03, 1.03))
+        power.plot(range(len(one.logsnr)), expit(one.logsnr), label=label_of(one.name), **style)
+    power.set(ylabel="ᾱ  (1 = clean)", ylim=(-0.03, 1.03))
     power.set_title("Signal power")
     panels.whole_numbers(power, "level (noisy → clean)")
     panels.draw_levels(
@@ -120,7 +121,7 @@ def _draw_ratios(axes: Axes, lines: Sequence[_Line], task: GaussianTask) -> None
     shown = shown_eigenvalues(lam)
     axes.set_xscale("log")
     for one in lines:
-        axes.plot(lam[shown], one.std_ratio[shown], label=one.name, **one.style)
+        axes.plot(lam[shown], one.std_ratio[shown], label=label_of(one.name), **one.style)
     axes.axhline(1.0, color=INK, linewidth=1.0, zorder=2, gid="true")
     every = np.concatenate([one.std_ratio[shown] for one in lines])
     if every.max(initial=0.0) > 2 and every.min(initial=1.0) > 0:
@@ -159,9 +160,9 @@ def _draw_losses(
         curve = over_steps.get(one.name, {})
         curve = {s: x for s, x in curve.items() if np.isfinite(x) and x > 0}
         if curve:
-            axes.plot(list(curve), list(curve.values()), label=one.name, **one.style)
+            axes.plot(list(curve), list(curve.values()), label=label_of(one.name), **one.style)
         elif one.loss > 0:
-            axes.plot([steps], [one.loss], "o", label=one.name, color=one.style["color"])
+            axes.plot([steps], [one.loss], "o", label=label_of(one.name), color=one.style["color"])
     if lines[0].loss > 0:
         axes.plot(
             [steps], [lines[0].loss], marker="*", markersize=17, color=LEARNED, zorder=7,

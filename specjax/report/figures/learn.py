@@ -132,7 +132,7 @@ def _draw_corrections(axes: Axes, result: LearnedResult) -> None:
         at, np.asarray(by.ratio), width=0.6, color=LEARNED, alpha=0.45, zorder=3,
         label="c, of the ratio",
     )  # fmt: skip
-    series = {f"$w_{j + 1}$": np.asarray(by.weights)[:, j] for j in range(by.memory)}
+    series = {f"w_{j + 1}": np.asarray(by.weights)[:, j] for j in range(by.memory)}
     if by.noise is not None:
         series["g, noise"] = np.asarray(by.noise)
     for (name, y), colour, marker in zip(series.items(), STRONG[1:], "osD", strict=False):
@@ -186,7 +186,9 @@ def _draw_values(axes: Axes, result: LearnedResult, limit: float | None) -> None
             [value], [y], color=LEARNED if name == "learned" else GUIDE, markersize=8, zorder=5,
             marker="^" if name == _LIMIT else "o", linestyle="none", label=name,
         )  # fmt: skip
-    axes.set_yticks(range(len(ranking)), [shortened(name, 24) for name, _ in ranking])
+    axes.set_yticks(
+        range(len(ranking)), [shortened(name, 24).replace("$", r"\$") for name, _ in ranking]
+    )
     axes.get_yticklabels()[list(dict(ranking)).index("learned")].set_fontweight("bold")
     axes.set_ylim(len(values) - 0.5, -0.5)
     axes.margins(x=0.1)

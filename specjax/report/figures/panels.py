@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 import numpy as np
 
 from specjax.report.figures.style import INK, RC
-from specjax.report.words import spread
+from specjax.report.words import shown, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,16 +24,43 @@ _MOST_MARKERS = 40  # dots on a line, as long as they can be told apart
 
 
 def styled(draw: Callable[_Given, Figure]) -> Callable[_Given, Figure]:
-    """Draw in the style of all figures, and restore matplotlib's settings afterwards."""
+    """Draw in the style of all figures, and restore matplotlib's settings afterwards.
+
+    No text of the figures is a formula (numbers at the axes are), and names in it come from
+    outside: they are shown as they are.
+    """
 
     @functools.wraps(draw)
     def in_style(*args: _Given.args, **kwargs: _Given.kwargs) -> Figure:
         import matplotlib
 
         with matplotlib.rc_context(RC):
-            return draw(*args, **kwargs)
+            figure = draw(*args, **kwargs)
+            _show_names(figure)
+            return figure
 
     return in_style
+
+
+def _show_names(figure: Figure) -> None:
+    """Escape control characters, and take no name for a formula, in all but the axes' numbers."""
+    from matplotlib.axis import Axis
+    from matplotlib.text import Text
+
+    numbers = {
+        id(text)
+        for axis in figure.findobj(Axis)
+        for text in (*axis.get_ticklabels(which="both"), axis.get_offset_text())
+    }
+    for text in figure.findobj(Text):
+        if id(text) not in numbers:
+            text.set_parse_math(False)
+            text.set_text(shown(text.get_text()))
+
+
+def label_of(name: str) -> str:
+    """Return a name as the label of a line: matplotlib would hide one that begins with ``_``."""
+    return f"\N{THIN SPACE}{name}" if name.startswith("_") else name
 
 
 def new_figure(width: float, height: float, title: str) -> Figure:
@@ -59,7 +86,7 @@ def draw_levels(axes: Axes, lines: Mapping[str, tuple[np.ndarray, dict[str, Any]
     axes.set_ylim(least - room / 3, most + room)
     for name, (logsnr, style) in lines.items():
         levels = finite[name]
-        axes.plot(range(len(levels)), levels, label=name, **style)
+        axes.plot(range(len(levels)), levels, label=label_of(name), **style)
         if len(levels) < len(logsnr):
             axes.plot(
                 [len(levels) - 1, len(levels)], [levels[-1], most + room], color=style["color"],
@@ -71,7 +98,7 @@ def draw_levels(axes: Axes, lines: Mapping[str, tuple[np.ndarray, dict[str, Any]
             ha="right", va="bottom", fontsize=8.5, color=INK,
         )  # fmt: skip
     axes.set_title("Noise levels")
-    axes.set_ylabel(r"logsnr $= \log(\alpha^2 / \sigma^2)$")
+    axes.set_ylabel("logsnr = log(α² / σ²)")
     whole_numbers(axes, "level (noisy → clean)")
 
 

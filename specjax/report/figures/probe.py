@@ -84,7 +84,7 @@ def _draw_map(axes: Axes, probe: Probe) -> None:
         ratio.clip(1 / _MOST, _MOST).T, cmap="RdBu_r", norm=LogNorm(1 / _MOST, _MOST),
         rasterized=True,
     )  # fmt: skip
-    axes.plot(-np.log(lam[order]), rank, color=INK, linewidth=1.4, label="$s^2 = \\lambda$")
+    axes.plot(-np.log(lam[order]), rank, color=INK, linewidth=1.4, label="s² = λ")
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(lambda rank, _: f"{rank:,.0f}")
     axes.set_ylim(len(order) + 0.5, 0.5)

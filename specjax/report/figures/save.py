@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from specjax._core.checks import UserError
-from specjax.files import check_folder, write_atomically
+from specjax.files import check_output, write_atomically
 from specjax.report.figures.style import RC
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def check_path(path: str | os.PathLike[str]) -> Path:
     if suffix.lower().lstrip(".") not in _METADATA:
         known = ", ".join(f".{one}" for one in _METADATA)
         raise UserError(f"figure {str(path)!r} has the suffix {suffix!r}: give {known}")
-    return check_folder(path)
+    return check_output(path)
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
@@ -43,6 +44,10 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     path = check_path(path)
     kind = path.suffix.lower().lstrip(".")
     content = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": RC["svg.hashsalt"]}):
+    with (
+        matplotlib.rc_context({"svg.hashsalt": RC["svg.hashsalt"]}),
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # of a name: shown as a box
         figure.savefig(content, format=kind, dpi=150, metadata=_METADATA[kind])
     return write_atomically(path, content.getvalue())

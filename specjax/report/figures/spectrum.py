@@ -102,8 +102,8 @@ def _draw_eigenvalues(axes: Axes, spectrum: Spectrum) -> None:
         ends = rank[[0, -1]]
         axes.plot(
             ends, law.at(ends), color=LEARNED, linewidth=1.6, linestyle=(0, (5, 2)), zorder=5,
-            label=f"$\\propto$ rank$^{{-{law.exponent:.2f}}}$  (± {law.standard_error:.2f}, "
-            f"$R^2$ = {law.r_squared:.3f})",
+            label=f"∝ rank^(-{law.exponent:.2f})  (± {law.standard_error:.2f}, "
+            f"R² = {law.r_squared:.3f})",
         )  # fmt: skip
     source = spectrum.source or {}
     if source.get("rank") is not None:

@@ -193,7 +193,8 @@ def _draw_all_levels(figure: Any, chosen: Selection) -> None:
         finite = np.isfinite(levels[name])
         exponent = chosen.exponents[name]
         axes.plot(
-            np.linspace(0, 1, finite.size)[finite], levels[name][finite], label=name, zorder=4,
+            np.linspace(0, 1, finite.size)[finite], levels[name][finite],
+            label=panels.label_of(name), zorder=4,
             color=colours.to_rgba(exponent) if math.isfinite(exponent) else GUIDE,
             marker="" if many or finite.size > 40 else marker, markersize=5,
             markeredgecolor="white", markeredgewidth=0.6, linewidth=1.1 if many else 2.0,
@@ -203,7 +204,7 @@ def _draw_all_levels(figure: Any, chosen: Selection) -> None:
     jump = any(np.isinf(y[-1]) for y in levels.values())
     not_drawn = "; the last step, to no noise (∞), is not drawn" if jump else ""
     axes.set_xlabel(f"fraction of the steps (noisy → clean{not_drawn})")
-    axes.set_ylabel(r"logsnr $= \log(\alpha^2 / \sigma^2)$")
+    axes.set_ylabel("logsnr = log(α² / σ²)")
     by = "spectrum and noise" if chosen.data[-1].endswith(" noises") else "spectrum"
     label = row_label(sampler, options)
     axes.set_title(f"Learned levels by {by}: S = {steps}, {label}, {loss}")

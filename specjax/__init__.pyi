@@ -1,0 +1,120 @@
+from . import data, evaluate, nn, priors
+from ._core.cache import enable_cache
+from ._core.checks import UserError
+from .files import load, save
+from .fitting import limits
+from .fitting.compare import Comparison, compare
+from .fitting.fit import fit
+from .fitting.learned import FitResult, LearnedResult, PlanResult
+from .fitting.noise_fit import fit_noise
+from .fitting.spectral import spectral
+from .gaussian.losses import LOSSES, Loss
+from .gaussian.probe import Probe, probe
+from .gaussian.task import GaussianTask, loss
+from .gaussian.transfer import Transfer, transfer
+from .interop.export import export
+from .learning import learn, learn_all, verdicts
+from .noise.families import NOISES, noise_spectrum
+from .noise.noise_spectrum import NoiseSpectrum
+from .noise.whitening import effective
+from .sampling.corrections import Corrections
+from .sampling.denoisers import from_edm, from_eps, from_v, linearised, wiener
+from .sampling.generate import generate
+from .sampling.sample import sample
+from .sampling.samplers import (
+    SAMPLERS,
+    Sampler,
+    ddim,
+    ddpm,
+    dpmpp_2m,
+    dpmpp_2m_sde,
+    euler_ancestral,
+    heun,
+    lms,
+    plan,
+)
+from .sampling.step import SamplerPlan, advance
+from .schedules.families import SCHEDULES, Family, family
+from .schedules.grids import GRIDS, TrainingGrid
+from .schedules.schedule import NoiseSchedule
+from .spectra.bootstrap import Intervals, bootstrap
+from .spectra.estimate import check_units
+from .spectra.moments import Moments
+from .spectra.power_law import PowerLaw, power_law_fit
+from .spectra.spectrum import Spectrum
+from .sweep import Recommendation, Sweep, SweepResult, recommend, sweep
+
+__version__: str
+__all__ = [
+    "GRIDS",
+    "LOSSES",
+    "NOISES",
+    "SAMPLERS",
+    "SCHEDULES",
+    "Comparison",
+    "Corrections",
+    "Family",
+    "FitResult",
+    "GaussianTask",
+    "Intervals",
+    "LearnedResult",
+    "Loss",
+    "Moments",
+    "NoiseSchedule",
+    "NoiseSpectrum",
+    "PlanResult",
+    "PowerLaw",
+    "Probe",
+    "Recommendation",
+    "Sampler",
+    "SamplerPlan",
+    "Spectrum",
+    "Sweep",
+    "SweepResult",
+    "TrainingGrid",
+    "Transfer",
+    "UserError",
+    "advance",
+    "bootstrap",
+    "check_units",
+    "compare",
+    "data",
+    "ddim",
+    "ddpm",
+    "dpmpp_2m",
+    "dpmpp_2m_sde",
+    "effective",
+    "enable_cache",
+    "euler_ancestral",
+    "evaluate",
+    "export",
+    "family",
+    "fit",
+    "fit_noise",
+    "from_edm",
+    "from_eps",
+    "from_v",
+    "generate",
+    "heun",
+    "learn",
+    "learn_all",
+    "limits",
+    "linearised",
+    "lms",
+    "load",
+    "loss",
+    "nn",
+    "noise_spectrum",
+    "plan",
+    "power_law_fit",
+    "priors",
+    "probe",
+    "recommend",
+    "sample",
+    "save",
+    "spectral",
+    "sweep",
+    "transfer",
+    "verdicts",
+    "wiener",
+]
