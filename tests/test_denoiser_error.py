@@ -251,7 +251,7 @@ def test_a_sweep_file_says_it_of_all_spectra_or_of_one(tmp_path):
     )
     assert read_sweep(tmp_path / "both.toml").denoiser_error == {"power law 1.0": 0.1}
     (tmp_path / "bad.toml").write_text('spectra = ["digits"]\nsteps = [2]\ndenoiser_error = -1\n')
-    with pytest.raises(ValueError, match="denoiser_error = -1: give a finite number"):
+    with pytest.raises(ValueError, match="denoiser_error = -1"):
         read_sweep(tmp_path / "bad.toml")
 
 
