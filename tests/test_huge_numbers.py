@@ -49,6 +49,7 @@ HUGE = {
         ("digits --out t --batch N", "batch"),
         ("digits --out t --batch N --accumulate N", "batch"),
         ("digits --out t --width N", "width"),
+        ("digits --out t --width 16384", "width = 16384 needs"),
         ("digits --out t --multipliers N", "multipliers"),
         ("digits --out t --blocks N", "blocks"),
         ("digits --out t --head N", "head"),
