@@ -133,9 +133,9 @@ class Fit(Writing):
         self.goal.check([self.steps], self.data.seed)
         self.noise.check()
         picture = picture_of(self.plot, self.out)
+        self.check_outputs({"out": self.out, "plot": picture})
         if picture is not None:
             check_path(picture)
-        self.check_outputs({"out": self.out, "plot": picture})
         probe, opened = self.goal.probe(), self.data.open()
         self.data.noise(opened, self.noise)
         spectrum = under(self.noise, self.data.spectrum(opened))

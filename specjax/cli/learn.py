@@ -155,11 +155,11 @@ class LearnCommand(Writing):
             raise UserError("steps = (): give at least one whole number")
         for steps in self.steps:
             checks.whole_number("steps", steps)
-        if self._picture is not None:
-            check_path(self._picture)
         replace(self, force=True).check_outputs(self._outputs(set(self.steps)))
         plans = {s for s in self.steps if files.kind_of(self._path(s)) == "learned"}
         self.check_outputs(self._outputs(set(self.steps) - plans))  # those may be kept
+        if self._picture is not None:
+            check_path(self._picture)
         self.through.check()
 
     def _outputs(self, steps: set[int]) -> dict[str, Any]:
