@@ -20,7 +20,7 @@ from specjax._core.checks import UserError
 from specjax.fitting.bfgs import BFGS
 from specjax.fitting.fit import Descent, Progress, about_task, fit, follow_starts
 from specjax.fitting.learned import LearnedResult
-from specjax.fitting.levels import padded, up_to_bound
+from specjax.fitting.levels import padded
 from specjax.fitting.noise_problem import (
     JointInputs,
     NoiseParameters,
@@ -115,8 +115,7 @@ def fit_noise(
     white = fit(resolved, steps, tolerance=tolerance, seed=seed)
     idle = shape.steps - steps
     joint = joint_inputs(spectrum, basis, np.asarray(resolved.logsnr_range, np.float64), idle)
-    levels = up_to_bound(np.asarray(white.schedule.logsnr, np.float64), joint.ends)
-    levels = padded(np.asarray(levels), idle)
+    levels = padded(np.asarray(white.schedule.logsnr, np.float64), idle)
     phi = form.starts(parameters, restarts, seed)
     descent = Descent(joint_loss, shape, BFGS, most)
     begin = functools.partial(_start, descent, levels=levels, phi=phi, seed=seed)

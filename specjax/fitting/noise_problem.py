@@ -220,7 +220,7 @@ def joint_starts(
         return starts(shape, inputs, closed_form(shape, inputs), 1, seed)[0]
 
     theta = jax.vmap(simple)(phi)
-    first = theta_of(levels, ends_clean=shape.ends_clean, idle=joint.idle)
+    first = theta_of(levels, joint.ends, ends_clean=shape.ends_clean, idle=joint.idle)
     return jnp.concatenate([theta.at[0].set(first), phi], 1)
 
 

@@ -89,7 +89,7 @@ def starts(
     cosine = -2 * jnp.log(jnp.tan(far + time * (near - far)))
     simple = jnp.stack(
         [
-            theta_of(levels, ends_clean=shape.ends_clean, idle=inputs.idle)
+            theta_of(levels, ends, ends_clean=shape.ends_clean, idle=inputs.idle)
             for levels in (closed, uniform, cosine)
         ]
     )
@@ -108,4 +108,4 @@ def curvature(inputs: FitInputs, theta: jax.Array) -> jax.Array:
     the error there. Because of the second term S / 5 is a better start than S / 8.
     """
     steps = jnp.asarray(theta.size + 1 - inputs.idle, theta.dtype)
-    return steps / 5 * stretch(theta) ** 2
+    return steps / 5 * stretch(theta, inputs.ends) ** 2
