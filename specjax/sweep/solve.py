@@ -353,9 +353,9 @@ class Solver:
             lanes.discretization[lane] = self.fits.discretization[fit]
             lanes.loss[lane] = self.fits.loss[fit]
             lanes.theta[lane] = padded_parameters(theta, idle)
-            lanes.scale[lane] = padded_parameters(
-                curvature(self.shape.steps - idle, theta), idle, 1.0
-            )
+            ends = self.tables.ends[self.fits.discretization[fit]]
+            scale = curvature(self.shape.steps - idle, theta, ends)
+            lanes.scale[lane] = padded_parameters(scale, idle, 1.0)
             lanes.fresh[lane], lanes.most[lane] = True, self.options.max_iterations
 
     def _collect(
@@ -426,7 +426,10 @@ class Solver:
             numbers, same.ravel(), fits.seed, fits.restarts, strict=True
         ):
             self.heuristics[int(fit)] = np.delete(values[k], np.arange(1, SIMPLE_STARTS))
-            thetas = ordered_starts(simple[k], values[k, :SIMPLE_STARTS], int(restarts), int(seed))
+            thetas = ordered_starts(
+                simple[k], self.tables.ends[at[k]], values[k, :SIMPLE_STARTS],
+                int(restarts), int(seed),
+            )  # fmt: skip
             made += [(int(fit), theta) for theta in thetas]
         return made
 
