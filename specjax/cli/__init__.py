@@ -23,8 +23,9 @@ from typing import Any
 
 import tyro
 
+from specjax._core.cache import enable_cache
 from specjax._core.checks import UserError
-from specjax.cli.console import drop_output, keep_compilations, open_streams, remark
+from specjax.cli.console import drop_output, open_streams, remark
 from specjax.cli.evaluate import EvaluateCommand
 from specjax.cli.fit import Compare, Fit
 from specjax.cli.learn import LearnCommand
@@ -91,7 +92,7 @@ def main(argv: list[str] | None = None) -> None:
             args=arguments,
             config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
         )
-        keep_compilations()
+        enable_cache()
         command.run()
         sys.stdout.flush()
     except UserError as error:
