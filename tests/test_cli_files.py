@@ -380,6 +380,45 @@ def test_a_small_file_that_asks_for_much_is_refused(run, folder):
     assert grown * 1024 < 400 * 2**20  # of which a text of 64 MiB is read, and decoded
 
 
+def test_a_changed_run_is_refused(tmp_path):
+    pytest.importorskip("flax")
+    from specjax.nn.config import TrainConfig
+    from specjax.nn.run import RunInfo, read_run, write_run
+
+    facts = {"content": "c", "shape": (3,), "class_names": (), "source": {}, "versions": {}}
+    run = RunInfo(config=TrainConfig(), spectrum=SPECTRUM, sigma_data=1.0, **facts)
+    write_run(tmp_path, run)
+    assert read_run(tmp_path).shape == (3,)
+    path = tmp_path / "run.json"
+    whole = json.loads(path.read_text())
+    changes = [
+        ("shape", [2]), ("shape", "abc"), ("shape", None), ("class_names", "ab"), ("source", []),
+        ("sigma_data", "1"), ("content", 3), ("config", []), ("config", {}), ("noise", 3),
+        ("versions", None), ("noise", {"shape": [10**6, 10**6]}),
+    ]  # fmt: skip
+    for name, value in changes:
+        document = {**whole, name: value}
+        document.pop("checksum")
+        path.write_text(json.dumps({**document, "checksum": files.checksum(document)}))
+        with pytest.raises(sx.UserError, match=r"run\.json"):
+            read_run(tmp_path)
+
+
+def test_a_changed_description_of_a_sweep_is_refused(tmp_path):
+    pytest.importorskip("pyarrow")
+    from specjax.sweep import Sweep
+    from specjax.sweep.folder import ResultsFolder
+
+    wanted, folder = Sweep({"law": SPECTRUM}, [2, 3]), ResultsFolder(tmp_path / "results")
+    with folder.open(wanted, 4):
+        pass
+    with folder.open(wanted, 9) as rows:
+        assert rows == 4
+    folder.manifest.write_text(folder.manifest.read_text().replace('rows": 4', 'rows": 1'))
+    with pytest.raises(sx.UserError, match=r"sweep\.json"), folder.open(wanted, 4):
+        pass
+
+
 # Names from outside
 
 ODD = ["[bold]a[x]", "$x$", "$", "a\\b", "_a", "a\x1b[31m", "日本", "a\u202eb", "line\nend"]

@@ -365,3 +365,37 @@ def test_values_that_are_no_samples():
     assert "outside data_range" in one_line(data.open(uint8_images(), data_range=(0, 9)).spectrum)
     assert "one sample" in one_line(data.open(np.ones((1, 3))).spectrum)
     assert "constant" in one_line(data.open(np.ones((5, 3))).spectrum)
+
+
+MASKED = {
+    "data": (lambda x: data.open(x), (9, 3)),
+    "batches of data": (lambda x: data.open([x, x]), (9, 3)),
+    "samples": (lambda x: sx.Spectrum.from_samples(x), (9, 3)),
+    "batches": (lambda x: sx.Spectrum.from_samples([x, x]), (9, 3)),
+    "shift-invariant": (lambda x: sx.Spectrum.from_samples(x, method="shift-invariant"), (9, 4)),
+    "covariance": (lambda x: sx.Spectrum.from_covariance(x), (3, 3)),
+    "eigenvalues": (lambda x: sx.Spectrum(x), (3,)),
+    "mean": (lambda x: sx.Spectrum(np.ones(3), x), (3,)),
+    "levels": (lambda x: sx.NoiseSchedule(x), (3,)),
+    "alpha_bar": (lambda x: sx.NoiseSchedule.from_alpha_bar(x), (3,)),
+    "sigmas": (lambda x: sx.NoiseSchedule.from_sigmas(x), (3,)),
+    "noise": (lambda x: sx.NoiseSpectrum(x, (3,)), (3,)),
+    "rescaled": (lambda x: data.rescaled(x, None), (9, 3)),
+    "evaluate": (lambda x: sx.evaluate.energy_distance(x, np.eye(3)), (9, 3)),
+}
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_a_mask_is_not_dropped(name):
+    function, shape = MASKED[name]
+    array = np.ma.masked_array(np.full(shape, 0.5), np.zeros(shape, bool))
+    array[(0,) * len(shape)] = np.ma.masked
+    assert "masked" in one_line(function, array)
+
+
+def test_a_mask_that_hides_nothing_is_no_mistake():
+    x = np.random.default_rng(0).normal(size=(9, 3))
+    want = sx.Spectrum.from_samples(x).eigenvalues
+    found = sx.Spectrum.from_samples(np.ma.masked_array(x)).eigenvalues
+    np.testing.assert_array_equal(found, want)
+    assert type(data.open(np.ma.masked_array(x)).samples) is np.ndarray

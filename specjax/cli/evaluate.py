@@ -124,7 +124,7 @@ class EvaluateCommand(Writing):
             check_path(self.plot)
             if "spectrum" not in measures:
                 raise UserError("plot draws the spectrum: name it among the measures")
-        self.check_outputs(out=self.out, plot=self.plot)
+        self.check_outputs({"out": self.out, "plot": self.plot})
         return measures
 
     def _source(self) -> RunSource | SampleFile:

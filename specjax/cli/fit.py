@@ -134,7 +134,7 @@ class Fit(Writing):
         picture = picture_of(self.plot, self.out)
         if picture is not None:
             check_path(picture)
-        self.check_outputs(out=self.out, plot=picture)
+        self.check_outputs({"out": self.out, "plot": picture})
         probe, opened = self.goal.probe(), self.data.open()
         self.data.noise(opened, self.noise)
         spectrum = under(self.noise, self.data.spectrum(opened))

@@ -114,7 +114,7 @@ class LearnCommand(Writing):
         last = curriculum.last
         request = self._request(curriculum, settings.for_prior(last))
         known = self._known(request)
-        self.check_outputs(**self._outputs(set(self.steps) - set(known)))
+        self.check_outputs(self._outputs(set(self.steps) - set(known)))
         if last.kind == NETWORK:
             options |= {"cache": cache_folder("teachers"), "mesh": curriculum.mesh}
 
@@ -156,9 +156,9 @@ class LearnCommand(Writing):
             checks.whole_number("steps", steps)
         if self._picture is not None:
             check_path(self._picture)
-        replace(self, force=True).check_outputs(**self._outputs(set(self.steps)))
+        replace(self, force=True).check_outputs(self._outputs(set(self.steps)))
         plans = {s for s in self.steps if files.kind_of(self._path(s)) == "learned"}
-        self.check_outputs(**self._outputs(set(self.steps) - plans))  # those may be kept
+        self.check_outputs(self._outputs(set(self.steps) - plans))  # those may be kept
         self.through.check()
 
     def _outputs(self, steps: set[int]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -28,15 +28,15 @@ class Writing:
     """replace files that exist"""
 
     def check_outputs(
-        self, *, folders: bool = False, **outputs: str | os.PathLike[str] | None
+        self, outputs: Mapping[str, str | os.PathLike[str] | None], *, folders: bool = False
     ) -> None:
         """Refuse what :func:`specjax.files.check_outputs` refuses, before anything is read.
 
         Every text among the other options may be the name of an input, and counts as one.
 
         Args:
-          folders: whether they may be folders.
           outputs: by the names of their options; None is not written.
+          folders: whether they may be folders.
         """
         given = {one.name: getattr(self, one.name) for one in fields(self)}
         others = [value for name, value in given.items() if name not in outputs]

@@ -62,7 +62,7 @@ class ProbeCommand(Writing):
         written = [files.check_output(self.out, ".npz")]
         if self.plot:
             written.append(written[0].with_suffix(".png"))
-        self.check_outputs(**dict(zip(("out", "out (picture)"), written, strict=False)))
+        self.check_outputs(dict(zip(("out", "out (picture)"), written, strict=False)))
         run = open_run(self.run_folder, self.step)
         opened = data_of_run(run, self.run_folder, self.against, self.reading)
         probe = self._probe(run, opened, levels)

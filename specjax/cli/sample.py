@@ -45,7 +45,7 @@ class Sample(Writing):
         from specjax.sampling.generate import generate
 
         check_target(self.out, self.n)
-        self.check_outputs(out=self.out, folders=True)
+        self.check_outputs({"out": self.out}, folders=True)
         run = self.sampling.open(self.run_folder)
         check_target(self.out, self.n, run.shape, run.source)
         result = self.sampling.schedule_on(run, self.run_folder, self.schedule, self.steps)

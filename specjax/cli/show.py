@@ -63,7 +63,7 @@ class Export(Writing):
         from specjax.interop.export import AS_LEARNED, export
         from specjax.interop.on_grid import read_config, read_grid
 
-        self.check_outputs(out=self.out)
+        self.check_outputs({"out": self.out})
         grid = (
             None
             if self.grid == "none"
@@ -79,7 +79,7 @@ class Export(Writing):
         path: Path | None = None
         if self.out is not None or isinstance(content, bytes):
             path = Path(self.out or Path(self.file).stem + exported.suffix)
-            self.check_outputs(out=path)
+            self.check_outputs({"out": path})
             raw = content if isinstance(content, bytes) else content.encode()
             files.write_atomically(path, raw)
         for note in exported.notes:

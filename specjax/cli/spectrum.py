@@ -78,7 +78,7 @@ class SpectrumCommand(Writing):
             out = files.check_output(self.out or "spectrum.npz", ".npz")
             picture = out.with_suffix(".png")
         drawn = picture if self.plot else None
-        self.check_outputs(**{"out": out, "out (picture)": drawn})
+        self.check_outputs({"out": out, "out (picture)": drawn})
         return out, drawn
 
 

@@ -106,7 +106,7 @@ class Recommend(Writing):
         from specjax.sampling.samplers import sampler_of
         from specjax.sweep import recommend
 
-        self.check_outputs(out=self.out)
+        self.check_outputs({"out": self.out})
         opened = self.data.open()
         self.data.noise(opened, self.noise)
         grid = self.grid and read_grid(self.grid)

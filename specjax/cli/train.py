@@ -131,7 +131,8 @@ class TrainFeatures(Writing):
         from specjax.report.runs import print_features
 
         out = features_path(self.out)
-        self.check_outputs(out=out if out.parent.is_dir() else out.parent, cache=self._new_cache())
+        out = out if out.parent.is_dir() else out.parent
+        self.check_outputs({"out": out, "cache": self._new_cache()})
         opened = self.reading.open(self.data)
         check_labelled(opened)
         self.training.check(tuple(opened.source["shape"]))

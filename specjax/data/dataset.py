@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from specjax._core import checks
-from specjax._core.checks import UserError, unmasked
+from specjax._core.checks import UserError
 from specjax.data.labels import encode_labels
 from specjax.data.options import Options, shard_slice
 from specjax.spectra import estimate
@@ -163,7 +163,7 @@ def dataset_of_array(
     Args:
       label: what errors call the array. labels: [N] of any kind. known: as in :func:`describe`.
     """
-    samples = unmasked(label, samples)
+    samples = checks.unmasked(label, samples)
     shape = tuple(int(n) for n in samples.shape)
     if len(shape) < 2:
         raise UserError(f"{label} has shape {shape}: give [N, ...], one row a sample")

@@ -68,7 +68,9 @@ def rescaled(samples: Any, data_range: tuple[float, float] | None) -> np.ndarray
       >>> rescaled(np.array([[0, 255]], np.uint8), (0, 255))
       array([[-1.,  1.]], dtype=float32)
     """
-    return estimate.in_units(np.asarray(samples), data_range).astype(np.float32)
+    return estimate.in_units(np.asarray(checks.unmasked("samples", samples)), data_range).astype(
+        np.float32
+    )
 
 
 def drawn(

@@ -51,7 +51,8 @@ def read(
     source = {"file": path.name, **keys}
     if path.stat().st_size <= _MAX_HASHED_BYTES:
         with files.open_input(path) as file:
-            source["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
+        source["sha256"] = digest.hexdigest()
     return samples, numbers, source
 
 

@@ -53,7 +53,7 @@ def finite_float32(samples: Any) -> np.ndarray:
     Raises:
       UserError: for integers, which have other units, and for NaN or infinite values.
     """
-    array = np.asarray(samples)
+    array = np.asarray(checks.unmasked("samples", samples))
     if not np.issubdtype(array.dtype, np.floating):
         raise UserError(f"samples have dtype {array.dtype}: give floats in [-1, 1]")
     with np.errstate(over="ignore"):  # what exceeds float32 becomes infinite, and is refused

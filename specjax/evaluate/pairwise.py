@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from specjax._core.checks import UserError
+from specjax._core.checks import UserError, unmasked
 
 BLOCK = 2048
 """Rows of a block."""
@@ -36,7 +36,7 @@ def as_vectors(name: str, x: Any, least: int = 2) -> np.ndarray:
       UserError: for fewer than ``least`` samples, NaN or infinite values
         (:class:`NotFiniteError`), other than numbers.
     """
-    x = np.asarray(x)
+    x = np.asarray(unmasked(name, x))
     if x.ndim < 1 or x.dtype.kind not in "fiub":
         raise UserError(f"{name} has shape {x.shape} and dtype {x.dtype}: give numbers [n, ...]")
     if len(x) < least:
@@ -58,7 +58,7 @@ def as_vector_pair(a: Any, b: Any, least: int = 2) -> tuple[np.ndarray, np.ndarr
     Raises:
       UserError: for what :func:`as_vectors` refuses, and for samples of different shapes.
     """
-    a, b = np.asarray(a), np.asarray(b)
+    a, b = np.asanyarray(a), np.asanyarray(b)  # with their masks, which are refused
     if a.shape[1:] != b.shape[1:]:
         raise UserError(
             f"a has samples of shape {a.shape[1:]}, b of shape {b.shape[1:]}: give the same shape"

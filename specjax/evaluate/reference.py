@@ -95,7 +95,7 @@ class Reference:
         Raises:
           UserError: for an unknown measure, too few data, NaN, too many components.
         """
-        data = np.asarray(data)
+        data = np.asarray(checks.unmasked("data", data))
         as_vectors("data", data)
         measures = check_options(
             data.shape[1:], n=n, measures=measures, features=features, pca=pca, splits=splits,
@@ -143,7 +143,7 @@ class Reference:
         Raises:
           UserError: for another shape, NaN, fewer than n.
         """
-        samples = np.asarray(samples)
+        samples = np.asarray(checks.unmasked("samples", samples))
         if samples.shape[1:] != self.shape:
             raise UserError(
                 f"samples are of shape {samples.shape[1:]}, the data of shape {self.shape}: give "

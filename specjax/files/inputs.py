@@ -179,10 +179,11 @@ def open_archive(file: BinaryIO, only: str | None = None) -> Iterator[Any]:
         holds or than the machine's memory, or with an array of another size than it says.
     """
     with np.lib.npyio.NpzFile(file, allow_pickle=False, max_header_size=10_000) as archive:
-        members = archive.zip.infolist()
+        zipped: zipfile.ZipFile = archive.zip  # type: ignore[assignment]
+        members = zipped.infolist()
         _check_unpacked(members, os.fstat(file.fileno()).st_size)
-        for member in members if only is None else [archive.zip.getinfo(f"{only}.npy")]:
-            with archive.zip.open(member) as opened:
+        for member in members if only is None else [zipped.getinfo(f"{only}.npy")]:
+            with zipped.open(member) as opened:
                 check_array(opened, member.file_size, member.filename)  # type: ignore[arg-type]
         yield archive
 

@@ -252,6 +252,7 @@ def _checked_samples(samples: Any, spectrum: Spectrum) -> Any:
     basis = spectrum.basis
     shape = (spectrum.dimension,) if basis is None else tuple(basis.shape)
     samples = samples if hasattr(samples, "shape") else np.asarray(samples)
+    samples = checks.unmasked("samples", samples)
     if tuple(samples.shape[1:]) != shape or len(samples) < _FEWEST:
         which = " (it has no basis)" if basis is None else ""
         raise UserError(

@@ -98,7 +98,7 @@ class NoiseSchedule:
 
         Only the last may be 1.
         """
-        levels = np.asarray(alpha_bar, np.float64)
+        levels = np.asarray(checks.unmasked("alpha_bar", alpha_bar), np.float64)
         if not np.all((levels > 0) & (levels <= 1)):
             raise UserError("alpha_bar has values outside (0, 1]: give cumulative products")
         return cls(alpha_bar_to_logsnr(levels))
@@ -110,7 +110,7 @@ class NoiseSchedule:
         S + 1 sigmas make S steps: a list that stops at the smallest level a network knows needs
         a 0.0 behind it to return the denoised estimate.
         """
-        levels = np.asarray(sigmas, np.float64)
+        levels = np.asarray(checks.unmasked("sigmas", sigmas), np.float64)
         if not np.all(levels >= 0):
             raise UserError("sigmas has values that are negative or not numbers: give VE sigmas")
         with np.errstate(divide="ignore"):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from specjax._core import checks
-from specjax._core.checks import UserError, unmasked
+from specjax._core.checks import UserError
 
 Progress = Callable[[int, int | None], None]
 """Called with the samples read so far and their total, None while it is unknown."""
@@ -146,11 +146,11 @@ def batches(x: Any) -> tuple[Iterator[np.ndarray], int | None]:
         if not x.shape:
             raise UserError("samples have shape (): give [N, ...], one row a sample")
         rows = _rows(x.shape[1:])
-        x = unmasked("samples", x)
+        x = checks.unmasked("samples", x)
         return (np.asarray(x[i : i + rows]) for i in range(0, len(x), rows)), len(x)
     if not isinstance(x, Iterable):
         raise UserError(f"samples of type {type(x).__name__}: give an array [N, ...] or batches")
-    read = (np.asarray(unmasked("a batch", batch)) for batch in x)
+    read = (np.asarray(checks.unmasked("a batch", batch)) for batch in x)
     return read, getattr(x, "expected_samples", None)
 
 

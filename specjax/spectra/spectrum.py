@@ -201,6 +201,7 @@ class Spectrum:
     @classmethod
     def from_covariance(cls, covariance: Any, mean: Any = None) -> Spectrum:
         """Diagonalise a covariance [d, d], with a mean [d] in the data's own space."""
+        covariance = checks.unmasked("covariance", covariance)
         covariance = np.array(covariance, np.float64, order="C")
         if covariance.ndim != 2 or covariance.shape[0] != covariance.shape[1]:
             raise UserError(f"the covariance has shape {covariance.shape}: give a square matrix")

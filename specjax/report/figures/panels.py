@@ -50,12 +50,12 @@ def _show_names(figure: Figure) -> None:
     numbers = {
         id(text)
         for axis in figure.findobj(Axis)
-        for text in (*axis.get_ticklabels(which="both"), axis.get_offset_text())  # type: ignore[attr-defined]
+        for text in (*axis.get_ticklabels(which="both"), axis.get_offset_text())
     }
     for text in figure.findobj(Text):
         if id(text) not in numbers:
-            text.set_parse_math(False)  # type: ignore[attr-defined]
-            text.set_text(shown(text.get_text()))  # type: ignore[attr-defined]
+            text.set_parse_math(False)
+            text.set_text(shown(text.get_text()))
 
 
 def label_of(name: str) -> str:
