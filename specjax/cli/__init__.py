@@ -21,12 +21,12 @@ import dataclasses
 import errno
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any
 
 import tyro
 
-import specjax
 from specjax._core.cache import enable_cache
 from specjax._core.checks import UserError
 from specjax.cli.console import drop_output, open_streams, remark
@@ -88,7 +88,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         open_streams()
         if arguments == ["--version"]:
-            print(f"specjax {specjax.__version__}", flush=True)
+            print(f"specjax {version('specjax')}", flush=True)
             return
         if {"-h", "--help"} & set(arguments) and arguments[0] in COMMANDS:
             join_help_lines(COMMANDS[arguments[0]])

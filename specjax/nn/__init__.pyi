@@ -29,19 +29,19 @@ from .unet import (
 )
 
 __all__ = [
+    "FREQUENCY_LOSSES",
+    "NOISE_LEVELS",
+    "TARGETS",
+    "WEIGHTINGS",
     "KeepingConfig",
     "LossConfig",
     "ModelConfig",
+    "NetworkDenoiser",
     "NoiseConfig",
     "OptimiserConfig",
-    "TrainConfig",
-    "TARGETS",
-    "NetworkDenoiser",
-    "FREQUENCY_LOSSES",
-    "WEIGHTINGS",
-    "NOISE_LEVELS",
     "Run",
+    "TrainConfig",
+    "UNet",
     "open_run",
     "train",
-    "UNet",
 ]
