@@ -226,7 +226,6 @@ ALTERING = {
 }
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm", "heun", "dpmpp_2m", "dpmpp_2m_sde"])
 def test_a_list_arrives_unaltered_whatever_the_pipelines_scheduler_does(sampler, monkeypatch):
     document = exported(replace(fitted(12, sampler=sampler), nodes=None))

@@ -158,7 +158,9 @@ def _memory(given: int | None, sampler: str, own: int, learned: bool) -> int:
 
 @follows_the_rule
 @functools.partial(jax.jit, static_argnames="parameters")
-def pack(parameters: PlanParameters, logsnr: Array, by: Corrections | None, ends: Array) -> Array:
+def pack(
+    parameters: PlanParameters, logsnr: Array, by: Corrections | None, ends: Array | None = None
+) -> Array:
     """Compute the parameters [n] of levels [S + 1] and corrections (None: the sampler's own)."""
     logsnr = jnp.asarray(logsnr)
     levels = theta_of(logsnr, ends, ends_clean=parameters.ends_clean)
