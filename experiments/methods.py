@@ -13,6 +13,7 @@ import numpy as np
 
 import specjax as sx
 from specjax.learning.teacher import fine_plan as _fine_plan
+from specjax.schedules.grids import LevelRange
 
 ENDS = (4.0358e-5, 1.0)
 HEURISTICS = ("cosine", "linear", "sigmoid", "karras", "uniform_logsnr", "align_your_steps")
@@ -37,7 +38,7 @@ def fit(
 
 def fine_plan(prior: Any, steps: int) -> sx.SamplerPlan:
     """Make the fine solution that judges: DPM-Solver++(2M) along the spectral schedule."""
-    return _fine_plan(prior, steps, ENDS)
+    return _fine_plan(prior, steps, LevelRange(ENDS))
 
 
 def learned_plan(result: sx.PlanResult) -> sx.SamplerPlan:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import specjax as sx
+from specjax.schedules.grids import LevelRange
 
 pytestmark = pytest.mark.usefixtures("beside_the_package")
 
@@ -47,7 +48,9 @@ def _is_the_closed_form(document):
     from specjax.learning.teacher import fine_plan
 
     prior, n = sx.priors.Gaussian(spectrum()), document["config"]["n"]
-    fine = sx.transfer(fine_plan(prior, document["config"]["fine"], ENDS), spectrum()).gain
+    fine = sx.transfer(
+        fine_plan(prior, document["config"]["fine"], LevelRange(ENDS)), spectrum()
+    ).gain
     plan = sx.plan("ddim", sx.family("cosine", 4, alpha_bar_range=ENDS))
     gap = (sx.transfer(plan, spectrum()).gain - fine) ** 2
     error = math.sqrt(2 * (gap**2).sum() / n)

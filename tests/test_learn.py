@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from checks import by_default
 from plan_oracles import objectives, transfer_loss
+from scipy.special import expit
 
 import specjax as sx
 from specjax.fitting import limits
@@ -18,6 +19,7 @@ from specjax.learning.terms import MEDIAN
 from specjax.learning.warm_start import warm_start
 from specjax.priors import Empirical, Gaussian, Mixture, Network, ScaleMixture
 from specjax.sampling.corrections import Corrections
+from specjax.schedules.grids import LevelRange
 
 pytestmark = pytest.mark.thorough
 
@@ -270,7 +272,8 @@ def test_a_start_of_fewer_steps_is_stretched_in_time(clean):
         kept=LEARNED,
         history=np.zeros((0, 2)),
     )
-    theta = warm_start(few, by_steps[5], np.float64)
+    within = LevelRange((float(expit(-10.0)), clean))
+    theta = warm_start(few, by_steps[5], np.float64, within)
     ends = np.array([-10.0, last])
     logsnr, found = unpack_in_float64(by_steps[5], theta, ends)
     finite = logsnr[np.isfinite(logsnr)]
@@ -278,12 +281,12 @@ def test_a_start_of_fewer_steps_is_stretched_in_time(clean):
     np.testing.assert_allclose(found.ratio, 0.1 * 3 / 5, rtol=1e-6)
     np.testing.assert_allclose(found.weights, -0.2 * 3 / 5, rtol=1e-6)
     # Of as many steps it is the plan itself; with other ends, or with noise, it is of no use.
-    theta = warm_start(few, by_steps[3], np.float64)
+    theta = warm_start(few, by_steps[3], np.float64, within)
     np.testing.assert_allclose(unpack_in_float64(by_steps[3], theta, ends)[1].ratio, by.ratio)
-    other = parameters_of(5, sx.ddim, 1, GROUPS, clean < 1, "vp")
+    other = LevelRange((within.alpha_bar_range[0], 0.99 if clean == 1 else 1.0))
     noisy = parameters_of(5, sx.ddpm, 1, GROUPS, clean == 1, "vp")
-    assert warm_start(few, other, np.float64) is None
-    assert warm_start(few, noisy, np.float64) is None
+    assert warm_start(few, by_steps[5], np.float64, other) is None
+    assert warm_start(few, noisy, np.float64, within) is None
 
 
 def unpack_in_float64(parameters, theta, ends):

@@ -11,6 +11,7 @@ import specjax as sx
 from specjax.learning.heuristics import AMPLIFIED, amplification, heuristics
 from specjax.learning.settings import prior_from
 from specjax.report import learn as report_learn
+from specjax.schedules.grids import LevelRange
 
 LAM = 4.0 * np.arange(1, 9.0) ** -2.0
 ENDS = (4e-5, 1.0)
@@ -40,7 +41,7 @@ def learned():
 @pytest.mark.parametrize("process", ["vp", "ve"])
 def test_it_is_what_errors_add_up_to_over_the_least_of_the_heuristics(learned, process):
     prior = prior_from(sx.Spectrum(LAM))
-    known = heuristics(prior, 4, (sx.ddim, sx.dpmpp_2m), ENDS, "w2")
+    known = heuristics(prior, 4, (sx.ddim, sx.dpmpp_2m), LevelRange(ENDS), "w2")
     assert known.keys() == learned.baselines.keys()
     least = min(let_through(sx.plan(x.sampler, x.schedule)) for x in known.values())
     wanted = let_through(learned.plan) / least
@@ -57,7 +58,7 @@ def test_of_a_heuristic_it_is_one_or_more(learned):
             dataclasses.replace(learned, schedule=one.schedule, corrections=one.corrections("vp")),
             prior,
         )
-        for one in heuristics(prior, 4, (sx.ddim, sx.dpmpp_2m), ENDS, "w2").values()
+        for one in heuristics(prior, 4, (sx.ddim, sx.dpmpp_2m), LevelRange(ENDS), "w2").values()
     ]
     assert min(found) == pytest.approx(1)
 
@@ -111,6 +112,6 @@ def test_under_a_noise_it_is_in_units_of_the_data():
         found = sx.transfer(plan, under, denoiser_error=1.0)
         return (variance * found.error).sum()
 
-    known = heuristics(prior, 3, (sx.ddim, sx.dpmpp_2m), ENDS, "w2").values()
+    known = heuristics(prior, 3, (sx.ddim, sx.dpmpp_2m), LevelRange(ENDS), "w2").values()
     least = min(errors(sx.plan(x.sampler, x.schedule)) for x in known)
     assert amplification(result, prior) == pytest.approx(errors(result.plan) / least, rel=1e-6)

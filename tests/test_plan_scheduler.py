@@ -303,6 +303,19 @@ def test_levels_outside_the_networks_range_are_not_run():
     np.testing.assert_allclose(sigmas[[0, -1]], grid.sigma_range[::-1], rtol=1e-12)
 
 
+@pytest.mark.thorough
+def test_a_fit_that_exceeds_the_grid_is_learned_again_and_remembers_a_grid():
+    spectrum = sx.Spectrum.power_law(400, 2.0, 40.0)
+    with pytest.warns(UserWarning, match="learned again within"):
+        again = PlanScheduler.from_plan(sx.fit(spectrum, 4), SD)
+    wanted = sx.fit(spectrum, 4, grid=SD)
+    remembered = PlanScheduler.from_plan(wanted)
+    assert remembered.config.beta_end == SD["beta_end"]
+    for scheduler in (again, remembered):
+        sigmas = np.array(scheduler.config.plan["sigma"]) / scheduler.config.plan["alpha"]
+        np.testing.assert_allclose(sigmas, wanted.schedule.sigmas[:-1], rtol=1e-4)
+
+
 def test_learned_variances_are_cut_off_and_nothing_is_broadcast():
     x, answer = unit(0, (2, 3, 4, 4)), unit(1, (2, 6, 4, 4))
     plain, with_variance = (

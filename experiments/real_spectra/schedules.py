@@ -11,6 +11,7 @@ import specjax as sx
 from experiments import methods
 from experiments.real_spectra.spectra import SpectraOf, half_error
 from specjax.fitting.compare import pinned_families
+from specjax.schedules.grids import LevelRange
 
 OTHER_UNITS: dict[str, tuple[str, dict[str, Any]]] = {
     "digits": ("0 to 16, as they are stored", {}),
@@ -40,7 +41,7 @@ def _lifted(spectrum: sx.Spectrum, regime: Any, floor: float) -> sx.Spectrum:
 @functools.cache
 def families(steps: int) -> dict[str, np.ndarray]:
     """Give the levels [S + 1] of every heuristic, pinned to the ends."""
-    made = pinned_families(methods.ENDS)
+    made = pinned_families(LevelRange(methods.ENDS))
     return {name: np.asarray(make(steps).logsnr) for name, make in made.items()}
 
 

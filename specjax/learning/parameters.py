@@ -157,7 +157,7 @@ def _memory(given: int | None, sampler: str, own: int, learned: bool) -> int:
 
 
 def pack(
-    parameters: PlanParameters, logsnr: Array, by: Corrections | None, ends: Array
+    parameters: PlanParameters, logsnr: Array, by: Corrections | None, ends: Array | None = None
 ) -> np.ndarray:
     """Compute the parameters [n] of levels [S + 1] and corrections (None: the sampler's own)."""
     logsnr = np.asarray(logsnr)
