@@ -1,0 +1,3 @@
+from . import limits
+
+__all__ = ["limits"]
