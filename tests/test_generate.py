@@ -389,14 +389,14 @@ def test_eight_devices_give_what_one_gives():
 def test_the_default_batch(monkeypatch):
     cpu = jax.devices("cpu")[0]
     size = core.batch_size
-    monkeypatch.setattr(core, "_memory", lambda device: 2**40)
+    monkeypatch.setattr(core, "device_memory", lambda device: 2**40)
     # 4 batches of at most 256, and few sizes: 4, 5 or 6 times a power of two
     assert {size(n, (8, 8), 1, None, 1, cpu) for n in range(960, 1025)} == {256}
     assert len({size(n, (8, 8), 1, None, 1, cpu) for n in range(1, 2000)}) < 30
     assert size(10, (8, 8), 1, None, 8, cpu) == 16
     assert size(10, (8, 8), 1, 64, 1, cpu) == 10
     # 2,000 images of 3 MB each and a quarter of 128 GB: 5 at a time
-    monkeypatch.setattr(core, "_memory", lambda device: 128 * 2**30)
+    monkeypatch.setattr(core, "device_memory", lambda device: 128 * 2**30)
     assert size(1000, (512, 512, 3), 1, None, 1, cpu) == 5
 
 

@@ -49,6 +49,7 @@ HUGE = {
         ("digits --out t --batch N", "batch"),
         ("digits --out t --batch N --accumulate N", "batch"),
         ("digits --out t --width N", "width"),
+        ("digits --out t --width 16384", "width = 16384 needs"),
         ("digits --out t --multipliers N", "multipliers"),
         ("digits --out t --blocks N", "blocks"),
         ("digits --out t --head N", "head"),
@@ -122,6 +123,25 @@ WILD = {
     "export": [("list.txt --to csv --shift 1e308", "shift")],
 }
 
+# A line of a sweep file, or what replaces one of SWEEP, and what the message names.
+SWEEP = {"spectra": "[{ power_law = [1.0], dimension = 9 }]", "steps": "[2]"}
+SWEEPS = [
+    ({"steps": "[99999999999999999999]"}, "64 bits"),
+    ({"steps": "[1000000001]"}, "steps"),
+    ({"spectra": "[{ power_law = [1.0], dimension = 99999999999 }]"}, "dimension"),
+    ({"spectra": "[{ power_law = [-1e308], dimension = 9 }]"}, "eigenvalues"),
+    ({"restarts": "100000000"}, "restarts"),
+    ({"nodes": "9999999999999"}, "nodes"),
+    ({"max_iterations": "99999999999"}, "max_iterations"),
+    ({"tolerance": "1e-320"}, "tolerance"),
+    ({"samplers": '[{ name = "lms", order = 1000000 }]'}, "order"),
+    ({"samplers": '[{ name = "ddim", eta = [1e308] }]'}, "eta"),
+    ({"restarts": "4", "seeds": "[99999999999999]"}, "seeds"),
+    ({"alpha_bar_ranges": "[[1e-320, 1.0]]"}, "alpha_bar_range"),
+    ({"floor": "1e308"}, "floor"),
+    ({"denoiser_error": "1e308"}, "denoiser_error"),
+]
+
 
 @pytest.fixture
 def wild(folder):  # noqa: F811
@@ -157,6 +177,13 @@ def test_a_huge_count_is_one_line_at_once(run, wild, command):
 def test_a_wild_float_is_one_line_at_once(run, wild, command):
     for args, named in WILD[command]:
         check(run, wild, command, args, named)
+
+
+def test_a_sweep_of_huge_numbers_is_one_line_at_once(run, wild):
+    for lines, named in SWEEPS:
+        text = "".join(f"{name} = {value}\n" for name, value in {**SWEEP, **lines}.items())
+        (wild / "s.toml").write_text(text)
+        check(run, wild, "sweep", "s.toml", named)
 
 
 SPECTRUM = sx.Spectrum([4.0, 1.0, 0.25])

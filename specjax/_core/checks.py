@@ -40,7 +40,7 @@ MOST_LOGSNR = 690.0
 MOST = {
     "attention": 2**14,
     "bands": 10_000,
-    "blocks": 64,
+    "blocks": 16,
     "components": 10_000,
     "degree": 8,
     "devices": 1024,
@@ -49,7 +49,7 @@ MOST = {
     "levels": 1000,
     "max_iterations": 10**6,
     "most_steps": 1000,
-    "multipliers": 64,
+    "multipliers": 16,
     "order": 12,
     "power_iterations": 1000,
     "processes": 2**20,
@@ -95,9 +95,9 @@ def machine_memory() -> int:
         return 16 * 2**30
 
 
-def fits_in_memory(name: str, given: Any, nbytes: float) -> None:
-    """Refuse a size whose arrays would not fit into the machine's memory."""
-    memory = machine_memory()
+def fits_in_memory(name: str, given: Any, nbytes: float, memory: int | None = None) -> None:
+    """Refuse a size whose arrays would not fit into the memory, by default the machine's."""
+    memory = machine_memory() if memory is None else memory
     if nbytes > memory:
         raise UserError(
             f"{name} = {_short(given)} needs {nbytes / 2**30:,.3g} GB, and this machine has "

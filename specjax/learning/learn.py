@@ -110,10 +110,11 @@ def learn_with(
             found = found._replace(theta=fall_back.theta, held_out=fall_back.value)
         baselines = {name: judge(objectives.judging, plan)[0] for name, plan in rivals.items()}
         about = _about(prior, settings, objectives)
+        plan = _plan_fields(parameters, found, ends, objectives)
+        plan["value"] = baselines.get(kept, plan["value"])  # that of the plan itself, not rounded
         return LearnedResult(
-            **about, **_plan_fields(parameters, found, ends, objectives), kept=kept,
-            baselines=baselines, seconds=time.perf_counter() - began,
-        )  # fmt: skip
+            **about, **plan, kept=kept, baselines=baselines, seconds=time.perf_counter() - began
+        )
 
 
 class _Start(NamedTuple):

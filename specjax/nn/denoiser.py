@@ -25,6 +25,7 @@ from specjax.sampling.denoisers import (
 )
 
 if TYPE_CHECKING:
+    from specjax.nn.config import TrainConfig
     from specjax.nn.run import RunInfo
     from specjax.nn.unet import UNet
 
@@ -133,7 +134,7 @@ def untrained(run: RunInfo) -> NetworkDenoiser:
     """Return the denoiser of a run with shapes and dtypes in place of parameters."""
     from flax import nnx
 
-    graph, params = nnx.split(nnx.eval_shape(lambda: _unet(run)))
+    graph, params = nnx.split(nnx.eval_shape(lambda: _unet(run.config, run.shape, run.classes)))
     shape = network_shape(run.shape, run.config.model.spatial)
     return NetworkDenoiser(params, graph, run.config.model.target, run.sigma_data, shape)
 
@@ -142,23 +143,31 @@ def initial_params(run: RunInfo) -> Any:
     """Return the parameters that the training of a run starts from."""
     from flax import nnx
 
-    return nnx.split(_unet(run))[1]
+    return nnx.split(_unet(run.config, run.shape, run.classes))[1]
+
+
+def parameter_bytes(config: TrainConfig, shape: tuple[int, ...]) -> int:
+    """Return the memory that the parameters of an unconditional network on samples take."""
+    from flax import nnx
+
+    unet = nnx.eval_shape(lambda: _unet(config, shape, 0))
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(nnx.split(unet)[1]))
 
 
 _PARAMETERS = 2**32 - 3
 """The key of the initial parameters; the others are in :mod:`specjax.nn.train_step`."""
 
 
-def _unet(run: RunInfo) -> UNet:
+def _unet(config: TrainConfig, shape: tuple[int, ...], classes: int) -> UNet:
     from flax import nnx
 
     from specjax.nn.unet import UNet
 
-    model = run.config.model
-    key = jax.random.fold_in(jax.random.key(run.config.seed), _PARAMETERS)
-    half = run.config.optimiser.precision == "bfloat16"
+    model = config.model
+    key = jax.random.fold_in(jax.random.key(config.seed), _PARAMETERS)
+    half = config.optimiser.precision == "bfloat16"
     return UNet(
-        network_shape(run.shape, model.spatial), width=model.width, multipliers=model.multipliers,
+        network_shape(shape, model.spatial), width=model.width, multipliers=model.multipliers,
         blocks=model.blocks, attention=model.attention, head=model.head, dropout=model.dropout,
-        classes=run.classes, dtype=jnp.bfloat16 if half else jnp.float32, rngs=nnx.Rngs(key),
+        classes=classes, dtype=jnp.bfloat16 if half else jnp.float32, rngs=nnx.Rngs(key),
     )  # fmt: skip

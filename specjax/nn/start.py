@@ -19,12 +19,13 @@ from specjax._core.checks import UserError
 from specjax.data import Dataset
 from specjax.data.in_memory import Collected
 from specjax.nn.config import ModelConfig, TrainConfig, differences
-from specjax.nn.denoiser import network_shape
+from specjax.nn.denoiser import network_shape, parameter_bytes
 from specjax.nn.noise_levels import noise_levels
 from specjax.nn.run import SPECTRUM, RunInfo, is_run, read_run, write_run
 from specjax.nn.unet import sides_of_levels
 from specjax.nn.wavelets import check_scales
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise
+from specjax.sampling.generate import device_memory
 from specjax.spectra.basis import DenseBasis
 from specjax.spectra.spectrum import Spectrum, Whitening
 
@@ -32,6 +33,9 @@ CACHE = "data.npy"
 
 _EXACT = 4096
 """Dimensions up to which a run's spectrum is the exact one."""
+
+_COPIES = 5
+"""Arrays of the size of the parameters: their average, AdamW's two moments, the gradient."""
 
 _FINGERPRINTED = 1024
 """Samples whose numbers are part of the fingerprint."""
@@ -96,6 +100,7 @@ def check_data(config: TrainConfig, data: Dataset, spectrum: Spectrum | None = N
     shape = tuple(data.source["shape"])
     *sides, _ = network_shape(shape, config.model.spatial)
     _check_attention(config.model, max(sides))
+    _check_memory(config, shape)
     if "wavelet" in config.loss.weights:
         check_scales(config.loss.wavelet_scales, sides)
     options = checks.named_values("noise_options", config.noise.noise_options)
@@ -137,6 +142,15 @@ def _check_basis(noise: NoiseSpectrum | None, d: int, spectrum: Spectrum | None)
             f"noise_basis = {noise.basis!r} needs the exact spectrum of the data, which samples of "
             f"{d:,} numbers do not have by default (up to {_EXACT:,}): give {remedy}"
         )
+
+
+def _check_memory(config: TrainConfig, shape: tuple[int, ...]) -> None:
+    """Refuse a network whose training the devices cannot hold."""
+    devices = jax.devices()
+    shared = devices[0].platform == "cpu"  # its devices have one memory
+    memory = device_memory(devices[0]) * (1 if shared else len(devices))
+    needed = _COPIES * parameter_bytes(config, shape)
+    checks.fits_in_memory("width", config.model.width, needed, memory)
 
 
 def _check_attention(model: ModelConfig, longest: int) -> None:

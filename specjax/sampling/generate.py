@@ -227,7 +227,7 @@ def batch_size(
         )
     if batch is None:
         sample = 4 * int(np.prod(shape))
-        fits = _memory(device) // 4 // (sample * (_ACTIVATIONS + registers))
+        fits = device_memory(device) // 4 // (sample * (_ACTIVATIONS + registers))
         on_cpu = device.platform == "cpu"  # whose devices share the memory
         most = max(1, min(_MOST_ON_CPU if on_cpu else _MOST_ELSEWHERE, fits))
         most *= 1 if on_cpu else ways
@@ -237,7 +237,7 @@ def batch_size(
     return ways * -(-batch // ways)
 
 
-def _memory(device: Any) -> int:
+def device_memory(device: Any) -> int:
     """Return the bytes of an accelerator or, for a CPU, of the machine; 16 GB where unknown."""
     stats = device.memory_stats() if device.platform != "cpu" else None
     return int((stats or {}).get("bytes_limit", checks.machine_memory()))
