@@ -18,7 +18,8 @@ from specjax._core.distributed import use_all_cores
 from specjax.fitting.problem import log_loss
 from specjax.gaussian.losses import loss_of
 from specjax.sweep.groups import groups, pool, quadratures
-from specjax.sweep.solve import batch_size, local_mesh
+from specjax.sweep.programs import local_mesh
+from specjax.sweep.solve import batch_size
 
 SAMPLERS, LOSSES, NOISY = ("ddim", "ddpm"), ("w2", "kl"), 4.0358e-5
 

@@ -131,7 +131,7 @@ def test_a_full_disk_keeps_the_old_files(run, samples, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(files.atomic.os, "fsync", full)
-    code, out, err = run("fit", "x.npy", "--steps", 3, "--seed", 1)
+    code, out, err = run("fit", "x.npy", "--steps", 3, "--seed", 1, "--force")
     assert (code, out) == (2, "")
     assert "No space left on device" in err
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

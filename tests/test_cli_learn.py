@@ -79,8 +79,8 @@ def test_the_table_and_the_picture(run, tmp_path):
     code, out, _ = run("learn", "digits", "--steps", 2, "--prior", "gaussian", "-o", "g.json")
     assert code == 0
     assert "learned on gaussian" in out
-    assert "wrote g.json, plan.png" in out
-    assert (tmp_path / "plan.png").read_bytes()[:4] == b"\x89PNG"
+    assert "wrote g.json, g.png" in out
+    assert (tmp_path / "g.png").read_bytes()[:4] == b"\x89PNG"
     result = sx.load(tmp_path / "g.json")
     noisy = float(result.schedule.alpha_bar[0])
     held_out = sx.priors.prior_of("gaussian", sx.data.open("digits")).held_out.spectrum

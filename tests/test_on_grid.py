@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from checks import one_line
@@ -10,6 +12,7 @@ from scipy.optimize import minimize
 from test_plan_file import learned
 
 import specjax as sx
+from specjax.fitting.levels import levels_of, padded, theta_of
 from specjax.interop.on_grid import read_grid, within
 from specjax.schedules.grids import GRIDS, LevelRange
 
@@ -127,6 +130,20 @@ def test_the_ends_are_cut_to_the_grid(given, ends):
     np.testing.assert_allclose(found.ends, ends, atol=1e-9)
     assert not found.last_is_free
     assert LevelRange.resolve(given).last_is_free == (given[1] == 1)
+
+
+@pytest.mark.parametrize("last", [6.0, 6.9, CLEAN])
+@pytest.mark.parametrize("idle", [0, 2])
+def test_levels_below_a_bound_come_back_from_their_parameters(last, idle):
+    ends = np.array([NOISY, CLEAN, np.inf])
+    levels = padded(np.array([NOISY, -1.0, 2.0, last, np.inf]), idle)
+    with jax.enable_x64(True):
+        theta = theta_of(jnp.asarray(levels), ends, ends_clean=False, idle=idle)
+        found = levels_of(theta, ends, ends_clean=False, idle=idle)
+        np.testing.assert_allclose(found, levels, atol=2e-4)  # a level at the bound moves away
+        at_bound = levels_of(theta.at[-1].set(0), ends, ends_clean=False, idle=idle)
+    assert at_bound[-2] == pytest.approx(CLEAN, abs=1e-12)
+    assert (np.diff(at_bound) > 0).all()
 
 
 def test_mistakes_name_the_argument(tmp_path):

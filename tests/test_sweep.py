@@ -214,7 +214,7 @@ def test_lanes_and_how_long_they_run_change_nothing(w2, monkeypatch):
     )
     assert_same(swept().table, w2.table)
     assert max(sizes) < 12  # lanes take several fits
-    monkeypatch.setattr(solver, "_CHUNK", 3)
+    monkeypatch.setattr(sys.modules["specjax.sweep.programs"], "_CHUNK", 3)
     solver.descent_program.cache_clear()
     assert_same(swept().table, w2.table)
     solver.descent_program.cache_clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from pathlib import Path
 
 from specjax._core import checks
@@ -48,7 +49,7 @@ def enable_cache(
     """
     import jax
 
-    checks.whole_number("max_bytes", max_bytes)
+    checks.whole_number("max_bytes", max_bytes, most=sys.maxsize)
     given = getattr(jax.config, "jax_compilation_cache_dir", None)
     if given:
         return Path(given)

@@ -7,14 +7,15 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from specjax._core import checks
 from specjax._core.checks import UserError
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
 
 
 def join(
@@ -32,6 +33,8 @@ def join(
     Raises:
       UserError: if only some are given, or JAX finds none or cannot connect.
     """
+    import jax
+
     given = (coordinator, processes, process)
     if any(x is None for x in given) and any(x is not None for x in given):
         raise UserError(
@@ -57,6 +60,8 @@ def use_all_cores(devices: int | None = None) -> None:
 
     A number that the user has set in XLA_FLAGS or JAX_NUM_CPU_DEVICES stays.
     """
+    import jax
+
     forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if devices is None and (forced or "JAX_NUM_CPU_DEVICES" in os.environ):
         return
@@ -72,6 +77,9 @@ def local_mesh(devices: int | None = None, axis: str = "samples") -> Mesh:
     Raises:
       UserError: if there are not so many.
     """
+    import jax
+    from jax.sharding import Mesh
+
     own = jax.local_devices()
     if devices is not None and not 0 < devices <= len(own):
         raise UserError(f"devices = {devices}: give a number from 1 to {len(own)}")
@@ -97,6 +105,10 @@ def meet() -> None:
     One device of each process takes part. The sum is waited for, so that the libraries have printed
     what they print while standard output is still redirected.
     """
+    import jax
+    import jax.numpy as jnp
+    from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
     if jax.process_count() == 1:
         return
     first = {device.process_index: device for device in reversed(jax.devices())}

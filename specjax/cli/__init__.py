@@ -10,6 +10,9 @@ commands share are groups: DATA (:mod:`specjax.cli.data`), schedules (:mod:`spec
 runs (:mod:`specjax.cli.runs`) and processes (:mod:`specjax.cli.processes`). Checks belong to the
 functions that a command calls; one that must come before long work is the same function, called
 early.
+
+Help, the version and mistakes that the parser sees are answered without JAX: these modules, and the
+options that they take from the packages, import what takes time inside the functions that use it.
 """
 
 from __future__ import annotations
@@ -18,13 +21,15 @@ import dataclasses
 import errno
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any
 
 import tyro
 
+from specjax._core.cache import enable_cache
 from specjax._core.checks import UserError
-from specjax.cli.console import drop_output, keep_compilations, open_streams, remark
+from specjax.cli.console import drop_output, open_streams, remark
 from specjax.cli.evaluate import EvaluateCommand
 from specjax.cli.fit import Compare, Fit
 from specjax.cli.learn import LearnCommand
@@ -57,7 +62,8 @@ _FAULT = (
     "Please report it with the lines above and the command."
 )
 _DESCRIPTION = (
-    "Few-step diffusion sampling, learned from the spectrum of data; networks to prove it."
+    "Few-step diffusion sampling, learned from the spectrum of data; networks to prove it. "
+    "--version tells the version."
 )
 
 
@@ -79,11 +85,13 @@ def join_help_lines(options: Any) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Run the command that the arguments name; exit with 2 after a mistake of the user's."""
     arguments = sys.argv[1:] if argv is None else argv
-    if {"-h", "--help"} & set(arguments):
-        for options in COMMANDS.values():
-            join_help_lines(options)
     try:
         open_streams()
+        if arguments == ["--version"]:
+            print(f"specjax {version('specjax')}", flush=True)
+            return
+        if {"-h", "--help"} & set(arguments) and arguments[0] in COMMANDS:
+            join_help_lines(COMMANDS[arguments[0]])
         command = tyro.extras.subcommand_cli_from_dict(
             COMMANDS,
             prog="specjax",
@@ -91,7 +99,7 @@ def main(argv: list[str] | None = None) -> None:
             args=arguments,
             config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
         )
-        keep_compilations()
+        enable_cache()
         command.run()
         sys.stdout.flush()
     except UserError as error:

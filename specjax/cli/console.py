@@ -1,4 +1,4 @@
-"""What every command prints while it works, and the folder of kept compilations."""
+"""What every command prints while it works."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specjax._core.checks import UserError
@@ -56,27 +55,6 @@ def open_streams() -> None:
 def drop_output() -> None:
     """Send what is left of standard output nowhere: whoever read it is gone, or the disk full."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def keep_compilations() -> None:
-    """Keep compiled programs between runs, so that the second start is quick."""
-    import jax
-
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
-        return
-    cache = cache_folder()
-    if cache is not None:
-        jax.config.update("jax_compilation_cache_dir", str(cache))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-
-
-def cache_folder(name: str = "") -> Path | None:
-    """Return the folder that is kept between runs; None if it cannot be written to."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "specjax" / name
-    with contextlib.suppress(OSError):
-        cache.mkdir(parents=True, exist_ok=True)
-        return cache if os.access(cache, os.W_OK) else None
-    return None
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import tyro
@@ -16,9 +16,10 @@ from specjax._core import distributed
 from specjax._core.checks import UserError
 from specjax.cli.console import progress, remark, status
 from specjax.files.forward_noise import ForwardNoise
-from specjax.noise.noise_spectrum import NoiseSpectrum
-from specjax.noise.whitening import check_dense, effective
-from specjax.spectra.spectrum import Spectrum
+
+if TYPE_CHECKING:
+    from specjax.noise.noise_spectrum import NoiseSpectrum
+    from specjax.spectra.spectrum import Spectrum
 
 _MOST_FILES = 2  # bad files that a remark names; the others are counted
 
@@ -91,6 +92,8 @@ class Data:
           UserError: for what :func:`specjax.data.open` and :func:`specjax.load` refuse, a floor
             that is not positive, and options of reading beside a spectrum file.
         """
+        from specjax.spectra.spectrum import Spectrum
+
         if self.estimating.floor is not None:
             Spectrum(np.ones(1)).floor(self.estimating.floor)  # refused before the data are read
         if not files.is_spectrum(self.data):
@@ -112,6 +115,9 @@ class Data:
         It serves checks: noise that the data's spectrum cannot take is refused before it is
         estimated.
         """
+        from specjax.noise.whitening import check_dense, effective
+        from specjax.spectra.spectrum import Spectrum
+
         if isinstance(opened, Spectrum):
             return choice.on(opened)
         shape, method = tuple(opened.source["shape"]), self.estimating.method or "exact"
@@ -144,6 +150,8 @@ GivenData = Annotated[Data, tyro.conf.arg(name="")]
 
 def under(noise: ForwardNoise, spectrum: Spectrum) -> Spectrum:
     """Return the spectrum of the data under the noise that is asked for."""
+    from specjax.noise.whitening import effective
+
     if noise.white:
         return spectrum
     with status("solving for the spectrum under the noise"):

@@ -14,13 +14,13 @@ from specjax._core import checks, distributed
 from specjax._core.checks import UserError
 from specjax.cli.console import progress, status
 from specjax.cli.runs import RunSampling, plan_facts, run_facts
-from specjax.cli.schedules import ANY_STEPS, SPECTRAL
+from specjax.cli.schedules import SPECTRAL, any_steps
 from specjax.files.samples import SAMPLES_VERSION
-from specjax.fitting.learned import LearnedResult
 from specjax.spectra.estimate import check_same_data
 
 if TYPE_CHECKING:
     from specjax.evaluate import Evaluation, Reference
+    from specjax.fitting.learned import LearnedResult
     from specjax.nn.run import Run
 
 
@@ -42,7 +42,7 @@ class Schedules(RunSampling):
         Beside plans, the sampler and its options are for the other schedules.
         """
         texts = self.schedule or (SPECTRAL,)
-        flexible = {text for text in texts if text in ANY_STEPS}
+        flexible = {text for text in texts if text in any_steps()}
         asked = dict.fromkeys(
             (text, steps)
             for text in texts

@@ -17,7 +17,6 @@ from specjax.cli.data import Data, GivenData, under
 from specjax.cli.outputs import BESIDE, Writing, picture_of
 from specjax.cli.schedules import read_schedule
 from specjax.files.forward_noise import ForwardNoise
-from specjax.noise.noise_spectrum import check_noise
 from specjax.spectra.estimate import check_units
 
 if TYPE_CHECKING:
@@ -133,9 +132,9 @@ class Fit(Writing):
         self.goal.check([self.steps], self.data.seed)
         self.noise.check()
         picture = picture_of(self.plot, self.out)
+        self.check_outputs({"out": self.out, "plot": picture})
         if picture is not None:
             check_path(picture)
-        self.check_outputs({"out": self.out, "plot": picture})
         probe, opened = self.goal.probe(), self.data.open()
         self.data.noise(opened, self.noise)
         spectrum = under(self.noise, self.data.spectrum(opened))
@@ -191,6 +190,8 @@ class Compare:
 
     def _check_schedules(self, given: dict[str, LearnedResult], opened: Spectrum | Dataset) -> None:
         """Refuse schedules for other units or another noise; say that a plan's levels are taken."""
+        from specjax.noise.noise_spectrum import check_noise
+
         noise = self.data.noise(opened, self.noise)
         for name, result in given.items():
             check_units(result.source, opened.source, schedule=name, data=self.data.data)

@@ -12,17 +12,16 @@ import tyro
 
 from specjax import files
 from specjax._core import checks
+from specjax._core.cache import cache_folder
 from specjax._core.checks import UserError
-from specjax.cli.console import cache_folder, print_json, progress, remark, status
+from specjax.cli.console import print_json, progress, remark, status
 from specjax.cli.learn_priors import NETWORK, Curriculum, PriorOptions, curriculum_of
 from specjax.cli.outputs import BESIDE, Writing, picture_of
-from specjax.fitting.learned import LearnedResult
-from specjax.schedules.grids import LevelRange
-from specjax.schedules.schedule import alpha_bar_range_of
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from specjax.fitting.learned import LearnedResult
     from specjax.learning.heuristics import Heuristic
     from specjax.learning.settings import LearnSettings
 
@@ -155,11 +154,11 @@ class LearnCommand(Writing):
             raise UserError("steps = (): give at least one whole number")
         for steps in self.steps:
             checks.whole_number("steps", steps)
-        if self._picture is not None:
-            check_path(self._picture)
         replace(self, force=True).check_outputs(self._outputs(set(self.steps)))
         plans = {s for s in self.steps if files.kind_of(self._path(s)) == "learned"}
         self.check_outputs(self._outputs(set(self.steps) - plans))  # those may be kept
+        if self._picture is not None:
+            check_path(self._picture)
         self.through.check()
 
     def _outputs(self, steps: set[int]) -> dict[str, Any]:
@@ -180,6 +179,8 @@ class LearnCommand(Writing):
 
     def _start(self, path: str) -> LearnedResult:
         """Load a plan to start from."""
+        from specjax.fitting.learned import LearnedResult
+
         loaded = files.load(path)
         if not isinstance(loaded, LearnedResult):
             raise UserError(f"{path} is no plan: give files by 'specjax learn' or 'specjax fit'")
@@ -199,6 +200,8 @@ class LearnCommand(Writing):
 
     def _known(self, request: Mapping[str, Any]) -> dict[int, LearnedResult]:
         """Load the plans that were learned in the same way before."""
+        from specjax.fitting.learned import LearnedResult
+
         found: dict[int, LearnedResult] = {}
         for steps in set(self.steps):
             path = self._path(steps)
@@ -249,6 +252,8 @@ def _samples(
     """Draw samples of one noise by the plan, the best heuristic and a fine solution."""
     from specjax.learning.teacher import fine_plan
     from specjax.sampling.generate import generate
+    from specjax.schedules.grids import LevelRange
+    from specjax.schedules.schedule import alpha_bar_range_of
 
     run = curriculum.run
     assert run is not None

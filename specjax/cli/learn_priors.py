@@ -16,13 +16,12 @@ from specjax.cli.data import Reading, changed, remark_on_skipped
 from specjax.cli.runs import data_of_run, open_run
 from specjax.cli.runs import is_run as is_run_folder
 from specjax.files.forward_noise import ForwardNoise
-from specjax.noise.noise_spectrum import NoiseSpectrum
-from specjax.spectra.spectrum import Spectrum
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
 
     from specjax.nn.run import Run
+    from specjax.noise.noise_spectrum import NoiseSpectrum
     from specjax.priors import Prior
 
 NETWORK = "network"
@@ -127,6 +126,7 @@ def curriculum_of(options: PriorOptions) -> Curriculum:
 
 def _of_spectrum(options: PriorOptions) -> Curriculum:
     from specjax.learning.settings import prior_from
+    from specjax.spectra.spectrum import Spectrum
 
     unread = ("held_out", "kernel_width")
     beside = [one for one in changed(options) if one[2:].replace("-", "_") in unread]

@@ -16,13 +16,12 @@ from specjax._core.extras import import_extra
 from specjax.cli.console import status
 from specjax.cli.data import Reading
 from specjax.cli.schedules import SPECTRAL, schedule_for
-from specjax.fitting.learned import LearnedResult
-from specjax.noise.noise_spectrum import check_noise
 from specjax.spectra.estimate import check_same_data, check_units
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
 
+    from specjax.fitting.learned import LearnedResult
     from specjax.nn.run import Run
 
 _KEPT = ("data_range", "limit", "shard", "seed")
@@ -119,6 +118,8 @@ class RunSampling:
         Args:
           name: what errors call the run. schedule, steps: see :func:`schedule_for`.
         """
+        from specjax.noise.noise_spectrum import check_noise
+
         result = schedule_for(schedule, steps, lambda: run.effective)
         if result.kept != "given":  # levels alone are for no noise and no data
             check_units(result.source, run.source, schedule=str(schedule), data=name)

@@ -5,21 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from specjax import files
 from specjax._core import checks
 from specjax._core.checks import UserError
-from specjax.fitting.learned import LearnedResult
-from specjax.fitting.spectral import spectral
-from specjax.schedules.families import SCHEDULES, family
-from specjax.schedules.schedule import NoiseSchedule
-from specjax.spectra.spectrum import Spectrum
+
+if TYPE_CHECKING:
+    from specjax.fitting.learned import LearnedResult
+    from specjax.spectra.spectrum import Spectrum
 
 SPECTRAL = "spectral"
 """The closed-form schedule of a spectrum, among the names of families."""
-
-ANY_STEPS = (SPECTRAL, *SCHEDULES)
-"""Names of schedules that can have any number of steps."""
 
 DEFAULT_STEPS = 50
 
@@ -29,6 +26,13 @@ _NUMBER = r"[\s\d.eE+,;-]|nan|inf"
 _LIST = re.compile(rf"({_NUMBER})*[,;\s]({_NUMBER})*", re.IGNORECASE)
 
 
+def any_steps() -> tuple[str, ...]:
+    """Return the names of schedules that can have any number of steps."""
+    from specjax.schedules.families import SCHEDULES
+
+    return (SPECTRAL, *SCHEDULES)
+
+
 def read_schedule(text: str) -> LearnedResult:
     """Read a schedule or plan file, or a list of sigmas: a text file, or the numbers themselves.
 
@@ -36,6 +40,9 @@ def read_schedule(text: str) -> LearnedResult:
       UserError: for a file that cannot be read or holds something else, and sigmas that are no
         schedule.
     """
+    from specjax.fitting.learned import LearnedResult
+    from specjax.schedules.schedule import NoiseSchedule
+
     content = text
     if not _LIST.fullmatch(text):
         raw = files.read_bytes(text)
@@ -56,6 +63,9 @@ def read_schedule(text: str) -> LearnedResult:
 
 
 def _loaded(path: str) -> LearnedResult:
+    from specjax.fitting.learned import LearnedResult
+    from specjax.schedules.schedule import NoiseSchedule
+
     value = files.load(path)
     if isinstance(value, NoiseSchedule):
         return LearnedResult.from_schedule(value)
@@ -77,13 +87,17 @@ def schedule_for(
       UserError: for steps that differ from those of the given levels, a name that is neither a
         family nor a file, and whatever :func:`read_schedule` refuses.
     """
-    if text is None or text in ANY_STEPS:
+    from specjax.fitting.learned import LearnedResult
+    from specjax.fitting.spectral import spectral
+    from specjax.schedules.families import family
+
+    if text is None or text in any_steps():
         steps = DEFAULT_STEPS if steps is None else steps
         closed_form = text in (None, SPECTRAL)
         made = spectral(spectrum(), steps) if closed_form else family(str(text), steps)
         return LearnedResult.from_schedule(made)
     if re.fullmatch(r"[a-z_]+", text) and not Path(text).exists():
-        checks.one_of("schedule", text, ANY_STEPS)
+        checks.one_of("schedule", text, any_steps())
     result = read_schedule(text)
     if steps not in (None, result.steps):
         raise UserError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -14,8 +14,10 @@ from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Data, GivenData
 from specjax.cli.outputs import Writing
-from specjax.data import Dataset
-from specjax.spectra.spectrum import Spectrum
+
+if TYPE_CHECKING:
+    from specjax.data import Dataset
+    from specjax.spectra.spectrum import Spectrum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,7 @@ class SpectrumCommand(Writing):
 
     def run(self) -> None:
         """Estimate the spectrum and its intervals; write the files; print the tables."""
+        from specjax.data import Dataset
         from specjax.report import spectrum as report
         from specjax.report.figures import save_figure, spectrum_figure
 
@@ -58,6 +61,8 @@ class SpectrumCommand(Writing):
 
     def _check_bootstrap(self, opened: Spectrum | Dataset) -> None:
         """Refuse what has no intervals before all data are read."""
+        from specjax.spectra.spectrum import Spectrum
+
         checks.whole_number("bootstrap", self.bootstrap, 2)
         if isinstance(opened, Spectrum) or self.data.estimating.method == "low-rank":
             raise UserError(

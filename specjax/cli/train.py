@@ -15,7 +15,7 @@ from specjax.cli.console import print_json, progress
 from specjax.cli.data import Reading, remark_on_skipped
 from specjax.cli.outputs import Writing
 from specjax.cli.processes import Processes
-from specjax.evaluate.classifier_training import TrainOptions
+from specjax.evaluate.classifier_options import TrainOptions
 from specjax.files.forward_noise import ForwardNoise
 from specjax.nn.config import (
     KeepingConfig,

@@ -12,23 +12,6 @@ are memory-mapped, folders and TFDS sets are read batch by batch. The readers: :
 :mod:`.iterables`.
 """
 
-from specjax.data.band_noise import corrupted
-from specjax.data.builtin import BUILTIN
-from specjax.data.dataset import Dataset
-from specjax.data.in_memory import Collected, Drawn, collect, drawn, is_cache, rescaled
-from specjax.data.open_dataset import open
-from specjax.data.options import Options
+import lazy_loader
 
-__all__ = [
-    "BUILTIN",
-    "Collected",
-    "Dataset",
-    "Drawn",
-    "Options",
-    "collect",
-    "corrupted",
-    "drawn",
-    "is_cache",
-    "open",
-    "rescaled",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,24 +1,24 @@
 """The forward noise by the options of a command or a training run: a family, or a file.
 
 It stands among the files because a noise may come from one: the noise itself, or a learned result.
+What makes a noise is imported by the methods, so that the command line shows the options at once.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.files.inputs import read_array
-from specjax.files.kinds import load
-from specjax.noise.bases import BASES
-from specjax.noise.families import NOISES, check_family, noise_spectrum
-from specjax.noise.noise_spectrum import NoiseSpectrum, check_weights
-from specjax.spectra.basis import Basis, FourierBasis
-from specjax.spectra.spectrum import Spectrum
+
+if TYPE_CHECKING:
+    from specjax.noise.noise_spectrum import NoiseSpectrum
+    from specjax.spectra.basis import Basis
+    from specjax.spectra.spectrum import Spectrum
 
 ISOTROPIC = "isotropic"
 
@@ -71,6 +71,9 @@ class ForwardNoise:
           UserError: for a family or basis that does not exist, options of another family, and
             parameters that :func:`noise_spectrum` refuses.
         """
+        from specjax.noise.bases import BASES
+        from specjax.noise.families import check_family
+
         checks.one_of("noise_basis", self.noise_basis, BASES)
         self._check_family()
         if self._in_specjax_file:
@@ -90,6 +93,9 @@ class ForwardNoise:
           UserError: as :class:`NoiseSpectrum` does, and for a file that cannot be read, or of
             noise on other samples.
         """
+        from specjax.noise.families import noise_spectrum
+        from specjax.noise.noise_spectrum import NoiseSpectrum
+
         if self.white:
             return None
         if self._in_specjax_file:
@@ -109,6 +115,8 @@ class ForwardNoise:
         Raises:
           UserError: as :meth:`spectrum` does.
         """
+        from specjax.spectra.basis import FourierBasis
+
         basis = spectrum.basis
         shape = (spectrum.dimension,) if basis is None else tuple(basis.shape)
         spatial = basis.spatial if isinstance(basis, FourierBasis) else None
@@ -124,6 +132,9 @@ class ForwardNoise:
 
     def _loaded(self) -> NoiseSpectrum:
         """Load the noise of a file by specjax, which has its basis and scale."""
+        from specjax.files.kinds import load
+        from specjax.noise.noise_spectrum import NoiseSpectrum
+
         loaded = load(self.noise)
         noise = loaded if isinstance(loaded, NoiseSpectrum) else getattr(loaded, "noise", None)
         if noise is None:
@@ -148,6 +159,8 @@ class ForwardNoise:
         return self.noise.replace("-", "_")
 
     def _check_family(self) -> None:
+        from specjax.noise.families import NOISES
+
         if not self._in_file and self._family not in NOISES:
             checks.one_of("noise", self.noise, [name.replace("_", "-") for name in NOISES])
         for name, (parameter, family) in _FAMILY_OPTIONS.items():
@@ -174,6 +187,8 @@ class ForwardNoise:
         return given | shared
 
     def _weights(self) -> np.ndarray:
+        from specjax.noise.noise_spectrum import check_weights
+
         weights = read_array(self.noise)
         if not np.issubdtype(weights.dtype, np.floating):
             raise UserError(f"{self.noise} holds {weights.dtype}: give weights as floats")

@@ -131,7 +131,7 @@ def fit(
     idle = shape.steps - steps
     best = follow_starts(
         descent, inputs, padded_parameters(thetas, idle),
-        padded_parameters(curvature(steps, thetas), idle, 1.0),
+        padded_parameters(curvature(steps, thetas, ends), idle, 1.0),
         most=most, tolerance=tolerance, progress=progress,
     )  # fmt: skip
     learned = best.theta[idle:]

@@ -18,7 +18,7 @@ import numpy as np
 from specjax._core import checks
 from specjax._core.arrays import Array, namespace
 from specjax._core.checks import UserError
-from specjax.fitting.levels import theta_of, up_to_bound
+from specjax.fitting.levels import theta_of
 from specjax.fitting.problem import (
     FitInputs,
     FitShape,
@@ -234,11 +234,13 @@ def joint_starts(
         simple levels under that noise.
     """
     steps, ends, idle = len(levels) - 1, np.asarray(joint.ends), int(joint.idle)
-    thetas = [theta_of(up_to_bound(levels, ends), ends_clean=shape.ends_clean)]
+    thetas = [theta_of(levels, ends, ends_clean=shape.ends_clean)]
     thetas += [
         starts(objective, joint.under(shape, one).nodes, ends, steps, 1, 0)[0] for one in phi[1:]
     ]
     theta = np.stack(thetas)
     whole = padded_parameters(np.concatenate([theta, phi], 1), idle)
-    scale = np.concatenate([curvature(steps, theta), np.full(phi.shape, _INVERSE_CURVATURE)], 1)
+    scale = np.concatenate(
+        [curvature(steps, theta, ends), np.full(phi.shape, _INVERSE_CURVATURE)], 1
+    )
     return whole, padded_parameters(scale, idle, 1.0)

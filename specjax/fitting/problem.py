@@ -131,7 +131,7 @@ def starts(
     closed = levels_in_closed_form(modes, objective.loss, steps, *ends[:2])
     levels = simple_levels(np.asarray(closed, ends.dtype), ends)
     values = [float(objective.of_levels(modes, one, 0)) for one in to_the_end(levels, ends)]
-    return ordered_starts(levels, np.array(values), count, seed)
+    return ordered_starts(levels, ends, np.array(values), count, seed)
 
 
 def simple_levels(closed: np.ndarray, ends: Any) -> np.ndarray:
@@ -156,14 +156,16 @@ def to_the_end(levels: np.ndarray, ends: Any) -> np.ndarray:
     return np.concatenate([levels[..., :-1], np.full_like(levels[..., :1], ends[-1])], -1)
 
 
-def ordered_starts(levels: np.ndarray, values: np.ndarray, count: int, seed: int) -> np.ndarray:
+def ordered_starts(
+    levels: np.ndarray, ends: Any, values: np.ndarray, count: int, seed: int
+) -> np.ndarray:
     """Compute parameters [count, n] of :func:`simple_levels` and their losses.
 
     The best is the first; random ones around it, far enough away to end in other minima, follow.
     """
     order = np.argsort(np.where(np.isfinite(values), values, np.inf), kind="stable")
     ends_clean = bool(np.isinf(levels[0, -1]))
-    best_first = np.stack([theta_of(one, ends_clean=ends_clean) for one in levels[order]])
+    best_first = np.stack([theta_of(one, ends, ends_clean=ends_clean) for one in levels[order]])
     drawn = (max(count - SIMPLE_STARTS, 0), best_first.shape[1])
     random = best_first[0] + np.random.default_rng(seed).normal(size=drawn)
     return np.concatenate([best_first, random]).astype(levels.dtype)[:count]
@@ -175,11 +177,11 @@ def padded_parameters(theta: Any, idle: int, filling: float = 0.0) -> np.ndarray
     return np.pad(theta, width, constant_values=filling)
 
 
-def curvature(steps: int, theta: Array) -> Array:
+def curvature(steps: int, theta: Array, ends: Array) -> Array:
     """Estimate the inverse curvature of log(loss) in each parameter [..., n] of S steps.
 
     At the closed-form optimum of DDIM the Hessian of log(loss) in the logarithms of the S gaps is
     ``8 / S`` times the identity plus a matrix of low rank, because each step has the same part of
     the error there. Because of the second term S / 5 is a better start than S / 8.
     """
-    return steps / 5 * stretch(theta) ** 2
+    return steps / 5 * stretch(theta, ends) ** 2

@@ -19,7 +19,7 @@ import numpy as np
 from specjax._core import checks
 from specjax._core.arrays import Array, namespace
 from specjax._core.checks import UserError
-from specjax.fitting.levels import levels_of, theta_of, up_to_bound
+from specjax.fitting.levels import levels_of, theta_of
 from specjax.sampling.corrections import (
     MOST_MEMORY,
     Corrections,
@@ -161,7 +161,7 @@ def pack(
 ) -> np.ndarray:
     """Compute the parameters [n] of levels [S + 1] and corrections (None: the sampler's own)."""
     logsnr = np.asarray(logsnr)
-    levels = theta_of(up_to_bound(logsnr, ends), ends_clean=parameters.ends_clean)
+    levels = theta_of(logsnr, ends, ends_clean=parameters.ends_clean)
     if not parameters.corrects:
         return np.asarray(levels)
     own = parameters.of_sampler(logsnr)

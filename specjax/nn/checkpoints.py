@@ -27,6 +27,7 @@ import orbax.checkpoint as ocp
 from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
+from specjax import files
 from specjax._core.checks import UserError
 from specjax.nn.train_step import TrainState
 
@@ -203,9 +204,9 @@ def _write_checksums(folder: Path) -> None:
 def _check_whole(path: Path, item: str = "") -> None:
     """Refuse a checkpoint, or one of its items, with files that are missing, cut or changed."""
     try:
-        expected = json.loads((path / CHECKSUMS).read_text())
+        expected = files.json_of(files.read_bytes(path / CHECKSUMS))
         bad = [k for k, crc in expected.items() if k.startswith(item) and _crc(path / k) != crc]
-    except (FileNotFoundError, ValueError, AttributeError) as error:
+    except (ValueError, AttributeError) as error:
         raise UserError(_damaged(path, str(error))) from error
     if bad:
         raise UserError(_damaged(path, f"{bad[0]} does not match its checksum"))
@@ -217,7 +218,7 @@ def _damaged(path: Path, reason: str) -> str:
 
 def _crc(path: Path) -> int:
     """The CRC-32 of a file."""
-    with path.open("rb") as file:
+    with files.open_input(path) as file:
         parts = iter(lambda: file.read(2**24), b"")
         return functools.reduce(lambda crc, part: zlib.crc32(part, crc), parts, 0)
 

@@ -1,7 +1,8 @@
 """The configuration of a training: network, noise levels, forward noise, loss, optimiser, output.
 
 Each group of options is a frozen dataclass, whose fields are options of ``specjax train`` and whose
-``check`` refuses what can be refused without the data.
+``check`` refuses what can be refused without the data. JAX is imported by the checks alone, so
+that the command line shows the options at once.
 """
 
 from __future__ import annotations
@@ -14,9 +15,6 @@ from typing import Any
 from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.files.forward_noise import ForwardNoise
-from specjax.nn.denoiser import TARGETS
-from specjax.nn.losses import FREQUENCY_LOSSES, TERM_LEVELS, WEIGHTINGS
-from specjax.nn.wavelets import check_wavelet
 
 PRECISIONS = ("float32", "bfloat16")
 DECAYS = ("constant", "cosine")
@@ -47,6 +45,8 @@ class ModelConfig:
 
     def check(self) -> None:
         """Refuse values that are not allowed (``UserError``)."""
+        from specjax.nn.denoiser import TARGETS
+
         for name in ("width", "blocks", "head"):
             checks.whole_number(name, getattr(self, name))
         if not self.multipliers:
@@ -74,6 +74,8 @@ class NoiseConfig:
 
     def check(self) -> None:
         """Refuse an unknown weighting (``UserError``); the distribution checks its own options."""
+        from specjax.nn.losses import WEIGHTINGS
+
         checks.one_of("weighting", self.weighting, WEIGHTINGS)
 
 
@@ -105,6 +107,9 @@ class LossConfig:
 
     def check(self) -> None:
         """Refuse values that are not allowed (``UserError``)."""
+        from specjax.nn.losses import FREQUENCY_LOSSES, TERM_LEVELS
+        from specjax.nn.wavelets import check_wavelet
+
         given = checks.named_values("terms", self.terms)
         if len(given) < len(self.terms):
             raise UserError(f"terms = {' '.join(self.terms)}: give each term once")

@@ -71,7 +71,7 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """Read all whole lines of a run's metrics; the line that a kill has cut is left out."""
     path = folder / METRICS
     lines = []
-    for line in path.read_text().splitlines() if path.exists() else ():
+    for line in files.check_input(path).read_text().splitlines() if path.exists() else ():
         try:
             lines.append(json.loads(line))
         except json.JSONDecodeError:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from specjax.fitting.compare import AMPLIFIED
-from specjax.gaussian.losses import Loss
+if TYPE_CHECKING:
+    from specjax.gaussian.losses import Loss
 
 
 def shown(text: str) -> str:
@@ -94,6 +94,8 @@ def amplification_warning(ratio: float, loss: Loss, denoiser_error: Any) -> list
       ratio: the amplification, see :class:`specjax.fitting.compare.Comparison`.
       denoiser_error: what the fit counted of the denoiser's error, or None.
     """
+    from specjax.fitting.compare import AMPLIFIED
+
     if not ratio > AMPLIFIED:
         return []
     remedy = "; --denoiser-error 0.1 counts them in the fit"

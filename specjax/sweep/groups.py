@@ -28,7 +28,8 @@ from specjax.schedules.families import Family, family
 from specjax.schedules.grids import LevelRange
 from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr
 from specjax.sweep.axes import Sweep
-from specjax.sweep.solve import FitIndices, SharedInputs, SolverOptions
+from specjax.sweep.programs import FitIndices, SharedInputs
+from specjax.sweep.solve import SolverOptions
 
 _STEP_SECONDS, _COMPILE_SECONDS = 2e-5, 2.0  # of a fit on a CPU core; only their ratio counts
 _FAMILY_BYTES = 2**26  # of the families' levels, which all fits of a group share

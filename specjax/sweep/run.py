@@ -22,7 +22,8 @@ from specjax._core.extras import import_extra
 from specjax.sweep.axes import Sweep
 from specjax.sweep.folder import ResultsFolder
 from specjax.sweep.groups import Block, Quadratures, blocks, pool, quadratures
-from specjax.sweep.solve import FitOutputs, Solver, local_mesh
+from specjax.sweep.programs import local_mesh
+from specjax.sweep.solve import FitOutputs, Solver
 from specjax.sweep.table import FittedBlock, block_table, spectrum_columns
 
 if TYPE_CHECKING:
