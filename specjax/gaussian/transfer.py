@@ -13,9 +13,10 @@ So one recursion of H numbers a direction, and sums over k, give gain, mean, var
 errors of the denoiser. Its derivative is such a recursion again.
 
 Of the mean the error is followed where a plan keeps means, as those of samplers do: a denoiser that
-answers mu for the mean of a level has ``alpha gain + offset = 1``, so that ``D2 = m - alpha_0 g``
-with g the gain of a unit start and m the end where every answer is 1. That keeps the digits of
-``1 - D2`` where it is tiny, and ``mu^2 / V`` multiplies it by 1e40.
+answers mu for the mean of a level has ``alpha gain + offset = 1``, so that the error of a mean at
+the start is multiplied by the gain g of a unit start, and ``1 - D2 = (1 - alpha_end) + alpha_0 g``
+(:attr:`SamplerPlan.shortfall` is the first term). That keeps the digits of ``1 - D2`` where it is
+tiny, and ``mu^2 / V`` multiplies it by 1e40.
 """
 
 from __future__ import annotations
@@ -38,8 +39,6 @@ from specjax.spectra.response import Measured, posterior_variance, wiener_gain
 from specjax.spectra.spectrum import Spectrum
 
 _BLOCK_ELEMENTS = 2**15  # of an array on the host: what the caches hold
-_EVERY = slice(None)
-_ROUNDING = 64  # times the precision: what the ends of a plan that keeps means differ by
 
 
 @value(data=["gain", "mean_gain", "std", "variance", "drift", "error", "mean_error"])
@@ -105,10 +104,7 @@ def transfer_modes(plan: SamplerPlan, modes: Modes) -> Transfer:
 
 
 class _Answers(NamedTuple):
-    """The denoiser's answers at K levels, ``gain x + offset mu + bias``, and their errors.
-
-    All are [K, d + 1]; the last direction has the eigenvalue 0.
-    """
+    """The answers at K levels, ``gain x + offset mu + bias``, and their errors, [K, d] each."""
 
     gain: Array
     offset: Array
@@ -117,12 +113,12 @@ class _Answers(NamedTuple):
 
 
 class _Sums(NamedTuple):
-    """What the rows add up to at the end, [d + 1]; None where nothing is added.
+    """What the rows add up to at the end, [d]; None where nothing is added.
 
-    Where means are kept ``mean`` is that of the last direction alone, [1].
+    Of the mean it is None where the plan keeps means, too.
     """
 
-    mean: Array
+    mean: Array | None
     variance: Array | None
     drift: Array | None
     error: Array | None
@@ -132,7 +128,7 @@ def _transfer(plan: SamplerPlan, modes: Modes) -> Transfer:
     xp = namespace(*jax.tree.leaves((plan, modes)))
     dtype = xp.result_type(plan.keep, modes.eigenvalues)
     plan, modes = jax.tree.map(lambda x: xp.asarray(x, dtype), (plan, modes))
-    calls, h, columns = plan.calls, plan.registers, modes.dimension + 1
+    calls, h, columns = plan.calls, plan.registers, modes.dimension
     block = max(_BLOCK_ELEMENTS // (h * h * columns), 1) if xp is np else calls
     u, parts = xp.broadcast_to(xp.eye(h, 1, dtype=dtype), (h, columns)), list[_Sums]()
     for end in range(calls, 0, -block):
@@ -146,16 +142,10 @@ def _transfer(plan: SamplerPlan, modes: Modes) -> Transfer:
         None if x[0] is None else functools.reduce(operator.add, x)
         for x in zip(*parts, strict=True)
     )
-    gain = u[0, :-1] * plan.start
-    if plan.keeps_means:
-        missing = 1 - (mean[-1] + plan.alpha[0] * u[0, -1])
-        rounded = abs(missing) < _ROUNDING * jnp.finfo(dtype).eps
-        mean_error = xp.where(rounded, 0, missing) + plan.alpha[0] * u[0, :-1]
-    else:
-        mean_error = 1 - mean[:-1]
-    total = gain**2 if variance is None else gain**2 + variance[:-1]
+    gain = u[0] * plan.start
+    mean_error = 1 - mean if plan.shortfall is None else plan.shortfall + plan.alpha[0] * u[0]
+    total = gain**2 if variance is None else gain**2 + variance
     std = abs(gain) if variance is None else _root(xp, total)
-    drift, error = (None if x is None else x[:-1] for x in (drift, error))
     return Transfer(gain, 1 - mean_error, std, total, drift, error, mean_error)
 
 
@@ -168,41 +158,36 @@ def _root(xp: ModuleType, x: Array) -> Array:
 
 
 def _answers(xp: ModuleType, rows: Row, modes: Modes) -> _Answers:
-    """Compute the answers [K, d + 1] at the levels of K rows."""
-    alpha, sigma = rows.alpha[:, None], rows.sigma[:, None]
-    lam = xp.append(modes.eigenvalues, xp.zeros(1, modes.eigenvalues.dtype))
+    """Compute the answers [K, d] at the levels of K rows."""
+    alpha, sigma, lam = rows.alpha[:, None], rows.sigma[:, None], modes.eigenvalues
     error = None
     if modes.denoiser_error is not None:
         error = modes.denoiser_error * posterior_variance(lam, alpha, sigma)
     if modes.response is None:
         return _Answers(*wiener_gain(lam, alpha, sigma), None, error)
-    gain, offset, bias = (
-        xp.pad(x, ((0, 0), (0, 1)), constant_values=last)
-        for x, last in zip(modes.response.affine(rows.alpha, rows.sigma), (0, 1, 0), strict=True)
-    )
-    return _Answers(gain, offset, bias, error)
+    return _Answers(*modes.response.affine(rows.alpha, rows.sigma), error)
 
 
 def _follow_back(
     xp: ModuleType, plan: SamplerPlan, answers: _Answers, u: Array
 ) -> tuple[Array, _Sums]:
-    """Follow ``u`` [H, d + 1] back over the rows of a plan, and sum up what they add."""
+    """Follow ``u`` [H, d] back over the rows of a plan, and sum up what they add."""
     calls, h = plan.pull.shape
     unit = xp.eye(h, dtype=u.dtype)[:, None, :, None]
-    inputs = xp.broadcast_to(unit, (h, calls, h, u.shape[1]))  # registers, rows, columns, d + 1
+    inputs = xp.broadcast_to(unit, (h, calls, h, u.shape[1]))  # registers, rows, columns, d
     behind = Row(*(xp.moveaxis(x, 0, -1) for x in plan.rows))
     maps = advance(inputs, behind, inputs[0] * answers.gain[:, None], None)
-    first, reached = _recursion(xp, xp.moveaxis(maps, 1, 0), u)  # reached: [K, H, d + 1]
+    first, reached = _recursion(xp, xp.moveaxis(maps, 1, 0), u)  # reached: [K, H, d]
 
-    def added(by: Array, some: slice = _EVERY) -> Array:
-        return _over_registers(by[:, :, None], reached[..., some], 1)
+    def added(by: Array) -> Array:
+        return _over_registers(by[:, :, None], reached, 1)
 
     noise = (added(plan.push) ** 2).sum(0) if plan.stochastic else None
-    if plan.keeps_means and answers.bias is None and answers.error is None:
-        return first, _Sums(added(plan.pull, slice(-1, None)).sum(0), noise, None, None)
+    if plan.shortfall is not None and answers.bias is None and answers.error is None:
+        return first, _Sums(None, noise, None, None)
     pulled = added(plan.pull)
     return first, _Sums(
-        (pulled * answers.offset).sum(0),
+        (pulled * answers.offset).sum(0) if plan.shortfall is None else None,
         noise,
         None if answers.bias is None else (pulled * answers.bias).sum(0),
         None if answers.error is None else (pulled**2 * answers.error).sum(0),

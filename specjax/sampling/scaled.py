@@ -17,7 +17,7 @@ import numpy as np
 
 from specjax._core.arrays import Array, namespace
 from specjax.sampling.step import SamplerPlan
-from specjax.schedules.schedule import alpha_sigma
+from specjax.schedules.schedule import alpha_sigma, sigmoid
 
 
 class LevelSteps(NamedTuple):
@@ -144,6 +144,7 @@ def scaled_plan(
         return plan
     xp = steps.xp
     end = xp.where(steps.last[-1], 1.0, alpha_sigma(logsnr[-1], process)[0])
+    left = sigmoid(-logsnr[-1]) / (1 + end)
     ending = xp.ones_like(plan.pull)
     ending = xp.concatenate([ending[:-1], xp.where(xp.arange(plan.registers) == 0, end, 1.0)[None]])
     return replace(
@@ -152,6 +153,7 @@ def scaled_plan(
         pull=plan.pull * ending,
         push=plan.push * ending,
         start=xp.sqrt(1 + plan.start**2),
+        shortfall=None if plan.shortfall is None else left,
     )
 
 
@@ -175,4 +177,9 @@ def plan_of_rows(
         keep = xp.where(busy[:, None, None], keep, xp.eye(keep.shape[-1], dtype=keep.dtype))
         pull, push = (xp.where(busy[:, None], x, 0.0) for x in (pull, push))
     start = xp.ones_like(t.s[0]) if process == "vp" else t.s[idle]
-    return SamplerPlan(alpha, sigma, keep, pull, push, start, rows.stochastic, keeps_means)
+    shortfall = None
+    if keeps_means:
+        end = t.after[-1]
+        short = sigmoid(-end) / (1 + xp.sqrt(sigmoid(end)))  # 1 - alpha without rounding
+        shortfall = short if process == "vp" else xp.zeros_like(short)
+    return SamplerPlan(alpha, sigma, keep, pull, push, start, rows.stochastic, shortfall)

@@ -30,9 +30,7 @@ class Row(NamedTuple):
     push: Array  # [H]
 
 
-@value(
-    data=["alpha", "sigma", "keep", "pull", "push", "start"], static=["stochastic", "keeps_means"]
-)
+@value(data=["alpha", "sigma", "keep", "pull", "push", "start", "shortfall"], static=["stochastic"])
 @dataclass(frozen=True, eq=False)
 class SamplerPlan:
     """The K denoiser calls of a sampler and what is done with their answers.
@@ -42,8 +40,9 @@ class SamplerPlan:
       keep, pull, push: [K, H, H], [K, H] and [K, H], the coefficients of the step.
       start: standard deviation of the noise that ``r[0]`` starts from; other registers are 0.
       stochastic: whether any ``push`` is not zero.
-      keeps_means: whether ``r[0]`` is ``alpha_k mu`` at each call if it was at the first one and
-        all answers are mu. Plans of samplers do so.
+      shortfall: 1 - alpha at the end where the plan keeps means: ``r[0]`` is ``alpha_k mu`` at each
+        call, and ``(1 - shortfall) mu`` at the end, if it was at the first call and all answers
+        are mu. Plans of samplers do so; None for others.
     """
 
     alpha: Array
@@ -53,7 +52,7 @@ class SamplerPlan:
     push: Array
     start: Array
     stochastic: bool
-    keeps_means: bool = False
+    shortfall: Array | None = None
 
     @property
     def rows(self) -> Row:
