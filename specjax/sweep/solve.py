@@ -50,7 +50,10 @@ from specjax.sweep.programs import (
     values_program,
 )
 
-_CACHE_BYTES = 3 * 2**18  # of one array of all lanes on a CPU: what the caches hold
+_CACHE_BYTES = (
+    2**17
+)  # of one array of all lanes on a CPU: few, as the last ones wait for the slowest
+_CLOSED_FORMS = 8  # that a device computes at once
 _MEMORY_SHARE = 0.2  # of an accelerator's memory
 _WAVES = 4  # times that lanes are filled, at least: the last ones wait for the slowest descent
 _ARRAYS = 24  # of the size lanes x steps x nodes that a gradient keeps
@@ -313,21 +316,21 @@ class Solver:
         order = np.maximum(np.arange(self.shape.steps + 1) - idle, 0)
         noisy, clean = self.tables.ends[fits.discretization, :2].T
         return self._in_batches(
-            closed_form_program(self.mesh),
+            closed_form_program(self.mesh), _CLOSED_FORMS * self.mesh.size,
             nodes.eigenvalues, weights, quadratic, order / (self.shape.steps - idle), noisy, clean,
         )  # fmt: skip
 
     def _values(self, *fits: np.ndarray) -> np.ndarray:
         """Compute the losses [N] of levels [N, S + 1], the last of ``fits``."""
         run = functools.partial(values_program(self.shape, self.mesh), self.shared)
-        return self._in_batches(run, *fits)
+        return self._in_batches(run, self.size, *fits)
 
-    def _in_batches(self, run: Callable[..., Any], *args: np.ndarray) -> np.ndarray:
+    def _in_batches(self, run: Callable[..., Any], size: int, *args: np.ndarray) -> np.ndarray:
         """Run a program on rows [N, ...], so many at a time, padded by rows of its own."""
         made = []
-        for first in range(0, max(len(args[0]), 1), self.size):
-            rows = [x[first : first + self.size] for x in args]
-            filled = [np.resize(x, (self.size, *x.shape[1:])) for x in rows]  # zeros for none
+        for first in range(0, max(len(args[0]), 1), size):
+            rows = [x[first : first + size] for x in args]
+            filled = [np.resize(x, (size, *x.shape[1:])) for x in rows]  # zeros for none
             made.append(np.asarray(run(*filled))[: len(rows[0])])
         return np.concatenate(made)
 
