@@ -23,7 +23,7 @@ from specjax._core.arrays import Array, namespace
 from specjax.schedules.schedule import sigmoid
 
 _OFF_BOUND = 1e-4  # of logsnr
-_IDLE_WIDTH = 0.01  # wide enough to divide by, narrow enough for many to stay in range
+IDLE_WIDTH = 0.01  # wide enough to divide by, narrow enough for many to stay in range
 
 
 def floor(dtype: Any) -> float:
@@ -39,43 +39,49 @@ def _softplus(x: Array) -> Array:
 
 
 def levels_of(theta: Array, ends: Array, *, ends_clean: bool, idle: Array | int = 0) -> Array:
-    """Compute logsnr [S + 1] of [S] parameters between fixed ends, or [S - 1] with a clean end."""
+    """Compute logsnr [..., S + 1] of parameters between ends [..., 2] or [..., 3].
+
+    Parameters are [..., S] between fixed ends, [..., S - 1] with a clean end.
+    """
     xp = namespace(theta, ends)
-    noisy, clean, *last = xp.asarray(ends, theta.dtype)
-    counts = xp.arange(theta.size) >= idle
+    ends = xp.asarray(ends, theta.dtype)
+    noisy, clean, last = ends[..., :1], ends[..., 1:2], ends[..., -1:]
+    counts = xp.arange(theta.shape[-1]) >= idle
     gaps = _softplus(theta) + floor(theta.dtype)
-    if last:
-        gaps = xp.append(gaps[:-1], theta[-1] ** 2)
-    total = xp.cumsum(xp.where(counts, gaps, 0))
+    if ends.shape[-1] == 3:
+        gaps = xp.concatenate([gaps[..., :-1], theta[..., -1:] ** 2], -1)
+    total = xp.cumsum(xp.where(counts, gaps, 0), -1)
     if not ends_clean:
-        total = total[:-1] / total[-1] * (clean - noisy)
-    levels = xp.concatenate([noisy[None], noisy + total, (last or [clean])[0][None]])
-    return levels - _IDLE_WIDTH * xp.maximum(idle - xp.arange(levels.size), 0)
+        total = total[..., :-1] / total[..., -1:] * (clean - noisy)
+    shape = (*total.shape[:-1], 1)
+    noisy, last = xp.broadcast_to(noisy, shape), xp.broadcast_to(last, shape)
+    levels = xp.concatenate([noisy, noisy + total, last], -1)
+    return levels - IDLE_WIDTH * xp.maximum(idle - xp.arange(levels.shape[-1]), 0)
 
 
 def padded(levels: np.ndarray, idle: int) -> np.ndarray:
     """Put idle levels in front of known ones [S + 1], as :func:`levels_of` makes them."""
-    return np.concatenate([levels[0] - _IDLE_WIDTH * np.arange(idle, 0, -1), levels])
+    return np.concatenate([levels[0] - IDLE_WIDTH * np.arange(idle, 0, -1), levels])
 
 
-def theta_of(
-    levels: Array, ends: Array | None = None, *, ends_clean: bool, idle: Array | int = 0
-) -> Array:
+def theta_of(levels: Array, ends: Any = None, *, ends_clean: bool, idle: Array | int = 0) -> Array:
     """Invert :func:`levels_of`; parameters of idle steps are 0. Ends are needed if there are three.
 
     A last noisy level at the bound is moved away by :data:`_OFF_BOUND`: a square has no slope at 0.
     """
     xp = namespace(levels)
-    bound = None if ends is None or len(ends) == 2 else ends[1]
-    if bound is not None:
-        levels = xp.append(levels[:-1], bound)
-    gaps = xp.diff(levels[:-1] if ends_clean else levels)
+    bounded = ends is not None and ends.shape[-1] == 3
+    if bounded:
+        bound = xp.broadcast_to(ends[..., 1:2], (*levels.shape[:-1], 1))
+        levels = xp.concatenate([levels[..., :-1], bound], -1)
+    gaps = xp.diff(levels[..., :-1] if ends_clean else levels)
     least = floor(levels.dtype)
     rest = xp.maximum(gaps - least, least)
     theta = rest + xp.log(-xp.expm1(-rest))
-    if bound is not None:
-        theta = xp.append(theta[:-1], xp.sqrt(xp.maximum(gaps[-1], _OFF_BOUND)))
-    return xp.where(xp.arange(gaps.size) >= idle, theta, 0)
+    if bounded:
+        root = xp.sqrt(xp.maximum(gaps[..., -1:], _OFF_BOUND))
+        theta = xp.concatenate([theta[..., :-1], root], -1)
+    return xp.where(xp.arange(gaps.shape[-1]) >= idle, theta, 0)
 
 
 def stretch(theta: Array, ends: Array) -> Array:
@@ -85,6 +91,6 @@ def stretch(theta: Array, ends: Array) -> Array:
     """
     xp = namespace(theta)
     of_gaps = _softplus(theta) / sigmoid(theta)
-    if len(ends) == 2:
+    if ends.shape[-1] == 2:
         return of_gaps
     return xp.concatenate([of_gaps[..., :-1], xp.full_like(of_gaps[..., -1:], 0.5)], -1)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from specjax._core.arrays import Array, namespace, shared_size
-from specjax.fitting.levels import levels_of, stretch, theta_of
+from specjax.fitting.levels import IDLE_WIDTH, levels_of, stretch, theta_of
 from specjax.fitting.spectral import levels_in_closed_form
 from specjax.gaussian.losses import LOSSES, Loss, evaluate_one_of
 from specjax.gaussian.modes import Modes
@@ -131,44 +131,60 @@ def starts(
     closed = levels_in_closed_form(modes, objective.loss, steps, *ends[:2])
     levels = simple_levels(np.asarray(closed, ends.dtype), ends)
     values = [float(objective.of_levels(modes, one, 0)) for one in to_the_end(levels, ends)]
-    return ordered_starts(levels, ends, np.array(values), count, seed)
+    return more_starts(ordered_starts(levels, ends, np.array(values)), count, seed)
 
 
-def simple_levels(closed: np.ndarray, ends: Any) -> np.ndarray:
-    """Return levels [SIMPLE_STARTS, S + 1] that are not random, up to the bound if there is one.
+def simple_levels(closed: np.ndarray, ends: np.ndarray, idle: Any = 0) -> np.ndarray:
+    """Return levels [..., SIMPLE_STARTS, S + 1] that are not random, up to a bound if there is one.
 
-    The closed form is the first.
+    Args:
+      closed: [..., S + 1], the closed form, which is the first of them.
+      ends: [..., 2] or [..., 3].
+      idle: [..., 1], the steps in front that are idle.
     """
-    steps = len(closed) - 1
-    time = np.arange(steps + 1) / steps
-    last = -2 if np.isinf(ends[1]) and steps > 1 else -1
-    far, near = np.arctan(np.exp(-ends[:2] / 2))
+    steps = closed.shape[-1] - 1
+    after = np.arange(steps + 1) - idle
+    time = np.maximum(after, 0) / (steps - idle)
+    first, bound = ends[..., :1], ends[..., 1:2]
+    far, near = np.arctan(np.exp(-first / 2)), np.arctan(np.exp(-bound / 2))
     with np.errstate(divide="ignore", invalid="ignore"):  # at a clean end, which is known
-        uniform = ends[0] + time * (closed[last] - ends[0]) / time[last]
+        last = np.where(np.isinf(bound) & (time[..., -2:-1] > 0), -2, -1) + steps + 1
+        at, level = (np.take_along_axis(x + 0 * closed, last, -1) for x in (time, closed))
+        uniform = first + time * (level - first) / at
         cosine = -2 * np.log(np.tan(far + time * (near - far)))
-    levels = np.stack([closed, uniform, cosine])
-    levels[:, -1] = ends[1]
-    return levels
+    levels = np.stack([closed, uniform, cosine], -2)
+    levels[..., -1] = bound
+    levels = np.where((after > 0)[..., None, :], levels, first[..., None])
+    return levels - IDLE_WIDTH * np.maximum(-after, 0)[..., None, :]
 
 
-def to_the_end(levels: np.ndarray, ends: Any) -> np.ndarray:
-    """Put the last of the ends in place of the last of levels [..., S + 1]."""
-    return np.concatenate([levels[..., :-1], np.full_like(levels[..., :1], ends[-1])], -1)
+def to_the_end(levels: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Put the last of the ends [..., 2] in place of the last of levels [..., k, S + 1]."""
+    last = np.broadcast_to(ends[..., None, -1:], (*levels.shape[:-1], 1))
+    return np.concatenate([levels[..., :-1], last], -1)
 
 
 def ordered_starts(
-    levels: np.ndarray, ends: Any, values: np.ndarray, count: int, seed: int
+    levels: np.ndarray, ends: np.ndarray, values: np.ndarray, idle: Any = 0
 ) -> np.ndarray:
-    """Compute parameters [count, n] of :func:`simple_levels` and their losses.
+    """Compute the parameters [..., SIMPLE_STARTS, n] of :func:`simple_levels`, the best first."""
+    order = np.argsort(np.where(np.isfinite(values), values, np.inf), -1, kind="stable")
+    best_first = np.take_along_axis(levels, order[..., None], -2)
+    ends_clean = bool(np.isinf(ends[..., 1]).all())
+    return np.asarray(
+        theta_of(best_first, ends[..., None, :], ends_clean=ends_clean, idle=idle), levels.dtype
+    )
 
-    The best is the first; random ones around it, far enough away to end in other minima, follow.
+
+def more_starts(simple: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Compute parameters [count, n]: of the simple starts [SIMPLE_STARTS, n], and random ones.
+
+    Those are around the best, far enough away to end in other minima.
     """
-    order = np.argsort(np.where(np.isfinite(values), values, np.inf), kind="stable")
-    ends_clean = bool(np.isinf(levels[0, -1]))
-    best_first = np.stack([theta_of(one, ends, ends_clean=ends_clean) for one in levels[order]])
-    drawn = (max(count - SIMPLE_STARTS, 0), best_first.shape[1])
-    random = best_first[0] + np.random.default_rng(seed).normal(size=drawn)
-    return np.concatenate([best_first, random]).astype(levels.dtype)[:count]
+    if count <= SIMPLE_STARTS:
+        return simple[:count]
+    drawn = np.random.default_rng(seed).normal(size=(count - SIMPLE_STARTS, simple.shape[-1]))
+    return np.concatenate([simple, simple[0] + drawn]).astype(simple.dtype)
 
 
 def padded_parameters(theta: Any, idle: int, filling: float = 0.0) -> np.ndarray:
@@ -177,7 +193,7 @@ def padded_parameters(theta: Any, idle: int, filling: float = 0.0) -> np.ndarray
     return np.pad(theta, width, constant_values=filling)
 
 
-def curvature(steps: int, theta: Array, ends: Array) -> Array:
+def curvature(steps: Any, theta: Array, ends: Array) -> Array:
     """Estimate the inverse curvature of log(loss) in each parameter [..., n] of S steps.
 
     At the closed-form optimum of DDIM the Hessian of log(loss) in the logarithms of the S gaps is

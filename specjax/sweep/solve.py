@@ -13,7 +13,6 @@ tables that every device holds (:class:`SharedInputs`). Three things need care:
 
 from __future__ import annotations
 
-import collections
 import functools
 import time
 from collections.abc import Callable, Iterator
@@ -27,11 +26,12 @@ from jax.sharding import PartitionSpec as P
 
 from specjax.fitting.bfgs import BFGS
 from specjax.fitting.fit import OVERSHOOT
-from specjax.fitting.levels import levels_of, padded
+from specjax.fitting.levels import levels_of
 from specjax.fitting.problem import (
     SIMPLE_STARTS,
     FitShape,
     curvature,
+    more_starts,
     ordered_starts,
     padded_parameters,
     simple_levels,
@@ -50,12 +50,11 @@ from specjax.sweep.programs import (
     values_program,
 )
 
-_CACHE_BYTES = (
-    2**17
-)  # of one array of all lanes on a CPU: few, as the last ones wait for the slowest
+_CACHE_BYTES = 2**19  # of one array of all lanes on a CPU: what the caches hold
+_STARTS = 16  # times the lanes, of fits whose starts are made at once
 _CLOSED_FORMS = 8  # that a device computes at once
 _MEMORY_SHARE = 0.2  # of an accelerator's memory
-_WAVES = 4  # times that lanes are filled, at least: the last ones wait for the slowest descent
+_WAVES = 16  # times that lanes are filled, at least: the last ones wait for the slowest descent
 _ARRAYS = 24  # of the size lanes x steps x nodes that a gradient keeps
 
 
@@ -103,6 +102,18 @@ def batch_size(shape: FitShape, restarts: int, nodes: int, mesh: Mesh, count: in
     each = 2 ** max(each.bit_length() - 1, 0)
     needed = -(-count * restarts // (_WAVES * mesh.size))
     return mesh.size * min(each, 2 ** (needed - 1).bit_length())
+
+
+class _Waiting(NamedTuple):
+    """Descents that wait for a lane: fits [q], starts [q, n] and inverse curvatures [q, n]."""
+
+    fit: np.ndarray
+    theta: np.ndarray
+    scale: np.ndarray
+
+    def and_then(self, more: _Waiting) -> _Waiting:
+        """Return these, followed by others."""
+        return _Waiting(*(np.concatenate(pair) for pair in zip(self, more, strict=True)))
 
 
 class _Best(NamedTuple):
@@ -165,23 +176,23 @@ class Solver:
         self.best: dict[int, _Best] = {}
         self.left, self.seconds = self.fits.restarts.copy(), np.zeros(count)
         self.heuristics: dict[int, np.ndarray] = {}
-        waiting: collections.deque[tuple[int, np.ndarray]] = collections.deque()
+        waiting = _Waiting(np.zeros(0, np.int64), *(np.zeros((2, 0, self.parameters))))
         lanes, states, task = self._free_lanes()
         following = 0  # the first fit whose starts are not made yet
-        while following < count or waiting or (task >= 0).any():
+        while following < count or len(waiting.fit) or (task >= 0).any():
             try:
-                while following < count and len(waiting) < self.size:
-                    some = np.arange(following, min(following + self.size, count))
-                    waiting.extend(self._starts(some))
+                while following < count and len(waiting.fit) < self.size:
+                    some = np.arange(following, min(following + _STARTS * self.size, count))
+                    waiting = waiting.and_then(self._starts(some))
                     following += len(some)
-                self._fill(lanes, task, waiting)
+                waiting = self._fill(lanes, task, waiting)
                 started = time.perf_counter()
                 states, found = self._descend(lanes, states)
             except jax.errors.JaxRuntimeError as error:
                 self._halve(error)
-                for lane in np.flatnonzero(task >= 0):  # they begin again
-                    idle = self._idle(task[lane])
-                    waiting.append((int(task[lane]), lanes.theta[lane, idle:].copy()))
+                left = np.flatnonzero(task >= 0)  # they begin again
+                again = _Waiting(task[left], lanes.theta[left], lanes.scale[left])
+                waiting = waiting.and_then(again)
                 lanes, states, task = self._free_lanes()
                 continue
             busy = task >= 0
@@ -209,23 +220,19 @@ class Solver:
         states, found = go_on(self.shared, self.tolerance, lanes, states)
         return states, jax.tree.map(np.asarray, found)
 
-    def _idle(self, fit: int) -> int:
-        return int(self.tables.idle[self.fits.discretization[fit]])
-
-    def _fill(self, lanes: Lanes, task: np.ndarray, waiting: Any) -> None:
-        """Give free lanes the next descents."""
-        for lane in np.flatnonzero(task < 0)[: len(waiting)]:
-            fit, theta = waiting.popleft()
-            task[lane] = fit
-            idle = self._idle(fit)
-            lanes.spectrum[lane] = self.fits.spectrum[fit]
-            lanes.discretization[lane] = self.fits.discretization[fit]
-            lanes.loss[lane] = self.fits.loss[fit]
-            lanes.theta[lane] = padded_parameters(theta, idle)
-            ends = self.tables.ends[self.fits.discretization[fit]]
-            scale = curvature(self.shape.steps - idle, theta, ends)
-            lanes.scale[lane] = padded_parameters(scale, idle, 1.0)
-            lanes.fresh[lane], lanes.most[lane] = True, self.options.max_iterations
+    def _fill(self, lanes: Lanes, task: np.ndarray, waiting: _Waiting) -> _Waiting:
+        """Give free lanes the next descents, and return those that still wait."""
+        free = np.flatnonzero(task < 0)[: len(waiting.fit)]
+        taken = _Waiting(*(x[: len(free)] for x in waiting))
+        for own, given in zip(lanes, self.fits[:3], strict=False):
+            own[free] = given[taken.fit]
+        lanes.theta[free], lanes.scale[free] = taken.theta, taken.scale
+        lanes.fresh[free], lanes.most[free], task[free] = (
+            True,
+            self.options.max_iterations,
+            taken.fit,
+        )
+        return _Waiting(*(x[len(free) :] for x in waiting))
 
     def _collect(
         self, done: np.ndarray, lanes: Lanes, task: np.ndarray, found: LaneResults
@@ -249,15 +256,12 @@ class Solver:
     def _outputs(self, finished: np.ndarray) -> tuple[np.ndarray, FitOutputs, np.ndarray]:
         best = [self.best.pop(fit) for fit in finished]
         at = self.fits.discretization[finished]
-        levels = [
-            levels_of(
-                one.theta, self.tables.ends[d], ends_clean=self.shape.ends_clean,
-                idle=self.tables.idle[d],
-            )
-            for one, d in zip(best, at, strict=True)
-        ]  # fmt: skip
+        levels = levels_of(
+            np.stack([one.theta for one in best]), self.tables.ends[at],
+            ends_clean=self.shape.ends_clean, idle=self.tables.idle[at][:, None],
+        )  # fmt: skip
         outputs = FitOutputs(
-            np.array(levels),
+            levels,
             np.array([one.value for one in best]),
             np.array([self.heuristics.pop(fit) for fit in finished]),
             np.array([one.slope for one in best]),
@@ -265,42 +269,41 @@ class Solver:
         )
         return finished, outputs, self.seconds[finished]
 
-    def _starts(self, numbers: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    def _starts(self, numbers: np.ndarray) -> _Waiting:
         """Make the starts of some fits, and evaluate the heuristics beside them."""
         fits = FitIndices(*(x[numbers] for x in self.fits))
         # Fits that differ in their seed alone share all that is computed here.
         keys = np.stack([fits.spectrum, fits.discretization, fits.loss], 1)
         _, first, same = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-        alike = FitIndices(*(x[first] for x in fits))
-        closed = self._closed_form(alike)
+        same, alike = same.ravel(), FitIndices(*(x[first] for x in fits))
         at = alike.discretization
-        simple = [
-            simple_levels(levels[idle:], self.tables.ends[d])
-            for levels, d, idle in zip(closed, at, self.tables.idle[at], strict=True)
-        ]
-        padded_simple = np.stack(
-            [
-                [padded(one, int(idle)) for one in to_the_end(levels, self.tables.ends[d])]
-                for levels, d, idle in zip(simple, at, self.tables.idle[at], strict=True)
-            ]
-        )
-        every = np.concatenate([padded_simple, self.tables.families[at]], 1)  # [u, 3 + F, S + 1]
+        ends, idle = np.asarray(self.tables.ends)[at], np.asarray(self.tables.idle)[at][:, None]
+        simple = simple_levels(self._closed_form(alike), ends, idle)  # [u, 3, S + 1]
+        every = np.concatenate([to_the_end(simple, ends), self.tables.families[at]], 1)
         each = every.shape[1]
         values = self._values(
             *(np.repeat(x, each) for x in (alike.spectrum, at, alike.loss)),
             every.reshape(-1, every.shape[-1]),
         ).reshape(-1, each)
-        made = []
-        for fit, k, seed, restarts in zip(
-            numbers, same.ravel(), fits.seed, fits.restarts, strict=True
-        ):
-            self.heuristics[int(fit)] = np.delete(values[k], np.arange(1, SIMPLE_STARTS))
-            thetas = ordered_starts(
-                simple[k], self.tables.ends[at[k]], values[k, :SIMPLE_STARTS],
-                int(restarts), int(seed),
-            )  # fmt: skip
-            made += [(int(fit), theta) for theta in thetas]
-        return made
+        judged = np.delete(values, np.arange(1, SIMPLE_STARTS), 1)
+        self.heuristics.update(zip(numbers.tolist(), judged[same], strict=True))
+        theta = ordered_starts(simple, ends, values[:, :SIMPLE_STARTS], idle[..., None])
+        if (fits.restarts == 1).all():
+            made, fit = theta[same, 0], numbers
+        else:
+            own = zip(theta[same], idle[same, 0], fits.restarts, fits.seed, strict=True)
+            made = np.concatenate(
+                [
+                    padded_parameters(more_starts(simple[:, n:], int(count), int(seed)), int(n))
+                    for simple, n, count, seed in own
+                ]
+            )
+            fit = np.repeat(numbers, fits.restarts)
+        at = self.fits.discretization[fit]
+        idle = np.asarray(self.tables.idle)[at][:, None]
+        counts = np.arange(self.parameters) >= idle
+        scale = curvature(self.shape.steps - idle, made, np.asarray(self.tables.ends)[at])
+        return _Waiting(fit, np.where(counts, made, 0.0), np.where(counts, scale, 1.0))
 
     def _closed_form(self, fits: FitIndices) -> np.ndarray:
         """Compute the levels [N, S + 1] of the closed form, with idle ones in front."""
