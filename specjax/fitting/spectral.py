@@ -17,7 +17,7 @@ from specjax._core import checks
 from specjax._core.arrays import Array, namespace, repeated
 from specjax.gaussian.losses import Loss, loss_of
 from specjax.gaussian.modes import Modes, modes_of
-from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr, sigmoid
+from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr
 from specjax.spectra.spectrum import Spectrum
 
 _CELLS = 48
@@ -53,8 +53,8 @@ def spectral_levels(
     width = (u_noisy - u_clean) / _CELLS
 
     def spread(u: Array) -> Array:
-        x = log_lam - 2 * u[..., None]
-        return sigmoid(x) * sigmoid(-x)  # [..., d]
+        ratio = xp.exp(-abs(log_lam - 2 * u[..., None]))
+        return ratio / (1 + ratio) ** 2  # [..., d]
 
     def density(q: Array, energy: Array) -> Array:
         return xp.sqrt(q @ (importance * energy)) + xp.finfo(lam.dtype).tiny

@@ -35,7 +35,7 @@ from specjax._core.arrays import Array, namespace, value
 from specjax.gaussian.modes import Modes, modes_of
 from specjax.gaussian.probe import Probe
 from specjax.sampling.step import Row, SamplerPlan, advance
-from specjax.spectra.response import Measured, posterior_variance, wiener_gain
+from specjax.spectra.response import Measured, posterior_variance, wiener_gain, wiener_slope
 from specjax.spectra.spectrum import Spectrum
 
 _BLOCK_ELEMENTS = 2**15  # of an array on the host: what the caches hold
@@ -107,7 +107,7 @@ class _Answers(NamedTuple):
     """The answers at K levels, ``gain x + offset mu + bias``, and their errors, [K, d] each."""
 
     gain: Array
-    offset: Array
+    offset: Array | None  # which nothing asks for where means are kept
     bias: Array | None
     error: Array | None
 
@@ -134,7 +134,7 @@ def _transfer(plan: SamplerPlan, modes: Modes) -> Transfer:
     for end in range(calls, 0, -block):
         rows = Row(*(x[max(end - block, 0) : end] for x in plan.rows))
         part = replace(plan, **rows._asdict())
-        u, added = _follow_back(xp, part, _answers(xp, rows, modes), u)
+        u, added = _follow_back(xp, part, _answers(rows, modes, plan.shortfall is not None), u)
         parts.append(added)
     mean: Any
     variance: Any
@@ -157,12 +157,14 @@ def _root(xp: ModuleType, x: Array) -> Array:
     return xp.where(positive, xp.sqrt(xp.where(positive, x, 1)), 0)
 
 
-def _answers(xp: ModuleType, rows: Row, modes: Modes) -> _Answers:
+def _answers(rows: Row, modes: Modes, means_are_kept: bool) -> _Answers:
     """Compute the answers [K, d] at the levels of K rows."""
     alpha, sigma, lam = rows.alpha[:, None], rows.sigma[:, None], modes.eigenvalues
     error = None
     if modes.denoiser_error is not None:
         error = modes.denoiser_error * posterior_variance(lam, alpha, sigma)
+    if modes.response is None and means_are_kept:
+        return _Answers(wiener_slope(lam, alpha, sigma), None, None, error)
     if modes.response is None:
         return _Answers(*wiener_gain(lam, alpha, sigma), None, error)
     return _Answers(*modes.response.affine(rows.alpha, rows.sigma), error)
@@ -187,7 +189,7 @@ def _follow_back(
         return first, _Sums(None, noise, None, None)
     pulled = added(plan.pull)
     return first, _Sums(
-        (pulled * answers.offset).sum(0) if plan.shortfall is None else None,
+        None if answers.offset is None else (pulled * answers.offset).sum(0),
         noise,
         None if answers.bias is None else (pulled * answers.bias).sum(0),
         None if answers.error is None else (pulled**2 * answers.error).sum(0),

@@ -11,6 +11,9 @@ A denoiser that was measured direction by direction is no smooth function of the
 
 from __future__ import annotations
 
+import hashlib
+import threading
+from collections import OrderedDict
 from typing import NamedTuple
 
 import numpy as np
@@ -69,7 +72,27 @@ def _lanczos(x: np.ndarray, start: np.ndarray, size: int) -> tuple[np.ndarray, n
     return np.array(diagonal), np.array(off_diagonal)
 
 
+_RULES: OrderedDict[tuple[bytes, int], np.ndarray] = OrderedDict()
+_MOST_RULES = 64
+_LOCK = threading.Lock()
+
+
 def nodes_of(columns: np.ndarray, count: int) -> np.ndarray:
+    """Return :func:`compute_nodes` of columns; the latest are remembered by their numbers."""
+    key = (hashlib.blake2b(columns.tobytes()).digest(), count)
+    with _LOCK:
+        known = _RULES.get(key)
+    if known is None:
+        known = np.array(compute_nodes(columns, count))
+        known.flags.writeable = False
+        with _LOCK:
+            _RULES[key] = known
+            if len(_RULES) > _MOST_RULES:
+                _RULES.popitem(last=False)
+    return known
+
+
+def compute_nodes(columns: np.ndarray, count: int) -> np.ndarray:
     """Replace d eigenvalues by about ``count`` nodes on which smooth losses are the same.
 
     One Gauss rule in log lambda serves the weights, one of half as many nodes the weighted squared

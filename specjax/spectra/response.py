@@ -27,6 +27,12 @@ import numpy as np
 from specjax._core.arrays import Array, namespace, value
 
 
+def wiener_slope(eigenvalues: Array, alpha: Array, sigma: Array) -> Array:
+    """Return the gain of :func:`wiener_gain` [..., d] alone."""
+    total = alpha**2 * eigenvalues + sigma**2
+    return alpha * eigenvalues / namespace(total).where(total > 0, total, 1)
+
+
 def wiener_gain(eigenvalues: Array, alpha: Array, sigma: Array) -> tuple[Array, Array]:
     """Return the coefficients of ``E[x0 | x] = gain x + offset mu`` per eigenvalue [..., d].
 
@@ -36,8 +42,8 @@ def wiener_gain(eigenvalues: Array, alpha: Array, sigma: Array) -> tuple[Array, 
     """
     total = alpha**2 * eigenvalues + sigma**2
     xp, known = namespace(total), total > 0
-    safe = xp.where(known, total, 1)
-    return alpha * eigenvalues / safe, xp.where(known, sigma**2 / safe, 1)
+    offset = xp.where(known, sigma**2 / xp.where(known, total, 1), 1)
+    return wiener_slope(eigenvalues, alpha, sigma), offset
 
 
 def posterior_variance(eigenvalues: Array, alpha: Array, sigma: Array) -> Array:
