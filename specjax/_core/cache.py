@@ -34,7 +34,7 @@ def enable_cache(
     first program is compiled; the command line does so itself.
 
     Args:
-      folder: where; by default ``specjax`` in the user's cache folder.
+      folder: where; by default ``specjax/compiled`` in the user's cache folder.
       max_bytes: how much is kept, 1 GiB by default.
 
     Returns:
@@ -45,7 +45,7 @@ def enable_cache(
 
     Example:
       >>> sx.enable_cache()  # doctest: +SKIP
-      PosixPath('/home/me/.cache/specjax')
+      PosixPath('/home/me/.cache/specjax/compiled')
     """
     import jax
 
@@ -54,7 +54,7 @@ def enable_cache(
     if given:
         return Path(given)
     if folder is None:
-        found = cache_folder()
+        found = cache_folder("compiled")
         if found is None:
             return None
     else:
