@@ -135,7 +135,7 @@ def test_through_the_network_of_a_run(run, tmp_path, monkeypatch, exponent):
     assert result.value < min(result.baselines.values())
     assert len(list((tmp_path / "cache" / "specjax" / "teachers").iterdir())) == 3
     assert same_noise(result.noise, noise)
-    code, out, err = run("learn", "r", "--steps", 2, "--noise", "power-law")
+    code, out, err = run("learn", "r", "--steps", 2, "--noise", "power-law", "-o", "other.json")
     assert (code, err.count("\n")) == (2, 1)
     assert "noise: r is a run" in err
 

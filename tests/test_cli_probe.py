@@ -71,7 +71,7 @@ def test_fit_takes_the_probe(run, trained, tmp_path):
     np.testing.assert_allclose(result.baselines["cosine"], wanted, rtol=1e-9)
     code, out, _ = run("show", "schedule.json")
     assert "denoiser: probed, runs/d at step 7" in out
-    code, _, err = run("fit", "digits", "--limit", 500, "--plot", "None", *options)
+    code, _, err = run("fit", "digits", "--limit", 500, "-o", "few.json", *options)
     assert (code, err.count("\n")) == (2, 1)
     assert "probed on digits" in err
 

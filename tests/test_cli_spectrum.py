@@ -139,7 +139,7 @@ def test_two_samples_and_one_dimension_have_a_table(run, tmp_path):
 def test_a_spectrum_file_stands_for_its_data(run, command):
     run("spectrum", "digits")
     options = ("--steps", 3, "--json", "--floor", 1e-4)
-    plot = ("--plot", "None") if command == "fit" else ()
+    plot = ("--plot", "None", "--force") if command == "fit" else ()
     outputs = [
         json.loads(run(command, data, *options, *plot)[1]) for data in ("digits", "spectrum.npz")
     ]

@@ -79,5 +79,5 @@ jax.jit(lambda x: jnp.sin(x) + 1)(1.0).block_until_ready()
         [sys.executable, "-c", code],
         capture_output=True, text=True, check=True, env={**known, "XDG_CACHE_HOME": str(tmp_path)},
     )  # fmt: skip
-    assert done.stdout.strip() == str(tmp_path / "specjax")
-    assert any((tmp_path / "specjax").iterdir())
+    assert done.stdout.strip() == str(tmp_path / "specjax" / "compiled")
+    assert any((tmp_path / "specjax" / "compiled").iterdir())
