@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from specjax._core import checks
 from specjax._core.checks import UserError
 
 TEXT_BYTES = 64 * 2**20
@@ -194,20 +195,12 @@ def _check_unpacked(members: list[zipfile.ZipInfo], held: int) -> None:
     if any(one.compress_type not in _STORED or one.flag_bits & 1 for one in members):
         raise ValueError("it is packed in a way that NumPy does not write")
     size = sum(one.file_size for one in members)
-    most = min(max(_UNPACKED_BYTES, _RATIO * held), memory_bytes())
+    most = min(max(_UNPACKED_BYTES, _RATIO * held), checks.machine_memory())
     if size > most:
         raise ValueError(
             f"it would unpack to {size:,} bytes, more than {most:,}, the most for its "
             f"{held:,} bytes on this machine: store it without compression, as .npy"
         )
-
-
-def memory_bytes() -> int:
-    """Return the machine's memory; where that is not known, more than any has."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return 2**62
 
 
 def check_array(file: BinaryIO, size: int, name: str) -> None:

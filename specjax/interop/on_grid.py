@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 
 from specjax import files
 from specjax._core.checks import UserError
+from specjax.files import inputs
 from specjax.fitting.fit import fit
 from specjax.fitting.learned import LearnedResult
 from specjax.gaussian.modes import Modes
@@ -30,7 +30,7 @@ def read_config(path: str, name: str) -> dict[str, Any]:
       UserError: for a file that cannot be read or is no JSON object.
     """
     try:
-        config = json.loads(files.read_bytes(path))
+        config = inputs.json_of(files.read_bytes(path))
     except ValueError as error:
         raise UserError(f"{name} = {path}: no JSON: {error}") from error
     if not isinstance(config, dict):
