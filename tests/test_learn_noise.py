@@ -117,8 +117,8 @@ def test_what_starts_and_what_is_pushed_is_of_the_noise(colored):
 
 @pytest.mark.thorough
 def test_the_teacher_is_the_sampler_with_the_noise(colored, learned):
-    """Held-out value, from nothing but the plan: sx.sample, the data's own space."""
-    white = np.asarray(NOISE.whiten(np.asarray(objectives(colored, n=N).held_out.noise)))
+    """The judged value, from nothing but the plan: sx.sample, the data's own space."""
+    white = np.asarray(NOISE.whiten(np.asarray(objectives(colored, n=N).judging.noise)))
     key = jax.random.key(0)
     fine = sx.plan("dpmpp_2m", sx.spectral(colored.held_out.spectrum, 256))
     ends = [

@@ -46,7 +46,7 @@ def test_fit_where_the_noise_has_the_spectrum_of_the_data(run, tmp_path, files):
     code, out, _ = run("show", "schedule.json")
     assert code == 0
     assert "noise: weights of its own in the data basis" in out
-    code, out, _ = run(*args, "--plot", "None", "--loss", "kl", "--json")
+    code, out, _ = run(*args, "--plot", "None", "--loss", "kl", "--json", "--force")
     row = json.loads(out)["schedules"][0]
     assert row["value"] == pytest.approx(
         3 / 2 * (gain(4) ** -2 - 1 + 2 * np.log(gain(4))), rel=1e-7
@@ -85,7 +85,7 @@ def test_omitted_directions_and_the_metric_are_said(run, tmp_path, files, method
     assert (code, err) == (0, "")
     assert "3 of 8 directions" in out
     assert ("no less than the squared Wasserstein distance" in out) == apart
-    code, out, _ = run(*args, "--json", "--loss", "kl")
+    code, out, _ = run(*args, "--json", "--loss", "kl", "--force")
     noise = json.loads(out)["noise"]
     assert (noise["omitted"], noise["dimension"], noise["omit"]) == (3, 8, [0.7, 1.0])
     assert (noise["metric"] is not None) == apart

@@ -38,7 +38,7 @@ def test_float32_gives_the_tan_schedule():
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("steps", [1, 200_000])
+@pytest.mark.parametrize("steps", [1, 10_000])
 @pytest.mark.parametrize("loss", ["w2", "l1"])
 def test_any_number_of_steps(steps, loss):
     # Over nine decades, with zeros; a schedule that is not monotone would be refused.
