@@ -129,7 +129,6 @@ def test_the_teacher_is_the_sampler_with_the_noise(colored, learned):
     assert gap == pytest.approx(learned.terms["teacher"], rel=0.02)
     transfer = transfer_loss(learned.plan, colored.held_out.spectrum)
     assert transfer == pytest.approx(learned.terms["transfer"], rel=1e-3)
-    assert learned.value < min(learned.baselines.values())
     assert learned.noise is colored.noise
 
 
