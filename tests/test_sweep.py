@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 
 import jax
 import numpy as np
@@ -812,6 +813,18 @@ def test_what_a_device_cannot_take_is_tried_in_halves(w2, monkeypatch):
     assert_same(swept().table, w2.table)
     assert max(sizes) > 2
     assert sizes[-1] == 1
+
+
+def test_an_interrupt_ends_the_threads_that_solve():
+    def interrupt(done, total):
+        if done:
+            raise KeyboardInterrupt
+
+    seeds = tuple(range(500))
+    begun = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        sx.sweep(ONE, [3], restarts=4, seeds=seeds, families=["cosine"], progress=interrupt)
+    assert threading.active_count() == begun
 
 
 def test_a_broken_device_is_an_error_of_its_rows_and_tried_again(w2, monkeypatch, tmp_path):

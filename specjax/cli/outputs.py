@@ -22,7 +22,7 @@ def picture_of(plot: str | None, out: str) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Writing:
-    """What the commands that write files share."""
+    """The options and checks that commands which write files share."""
 
     force: bool = False
     """replace files that exist"""

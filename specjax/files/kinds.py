@@ -103,7 +103,7 @@ def is_spectrum(path: str | os.PathLike[str]) -> bool:
 
 @dataclass(frozen=True)
 class _Provenance:
-    """What reports read in the source of a spectrum or a result; the rest of it is free."""
+    """The entries that reports read in the source of a spectrum or result; others are free."""
 
     samples: int
     dimension: int

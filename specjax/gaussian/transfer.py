@@ -113,7 +113,7 @@ class _Answers(NamedTuple):
 
 
 class _Sums(NamedTuple):
-    """What the rows add up to at the end, [d]; None where nothing is added.
+    """The sums over rows of what arrives at the end, [d]; None where nothing is added.
 
     Of the mean it is None where the plan keeps means, too.
     """

@@ -153,7 +153,7 @@ class LearnSettings:
 
     @property
     def levels(self) -> LevelRange:
-        """Where the levels lie."""
+        """The range in which the levels lie."""
         return LevelRange(self.alpha_bar_range, self.grid)
 
     def parameters(self, steps: int) -> dict[str, PlanParameters]:

@@ -205,7 +205,7 @@ def check_grid(grid: GridLike) -> TrainingGrid:
 
 @dataclass(frozen=True)
 class LevelRange:
-    """Where the levels of a schedule lie: between two ends, and within what a network knows.
+    """The range of the levels of a schedule: between two ends, within what a network knows.
 
     Attributes:
       alpha_bar_range: the two ends (noisy, clean).

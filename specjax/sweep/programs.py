@@ -50,7 +50,7 @@ class SharedInputs(NamedTuple):
 
 
 class FitIndices(NamedTuple):
-    """What N fits are of, [N] each: rows of the tables, a loss of the shape, seed and starts."""
+    """The choices of N fits, [N] each: rows of the tables, a loss of the shape, seed and starts."""
 
     spectrum: np.ndarray
     discretization: np.ndarray
@@ -60,7 +60,7 @@ class FitIndices(NamedTuple):
 
 
 class Lanes(NamedTuple):
-    """What B lanes work on, [B, ...].
+    """The descents that B lanes work on, [B, ...].
 
     Attributes:
       spectrum, discretization, loss: as in :class:`FitIndices`.
@@ -79,7 +79,7 @@ class Lanes(NamedTuple):
 
 
 class LaneResults(NamedTuple):
-    """Where B descents are, and whether they want to go on."""
+    """The points that B descents have reached, and whether they want to go on."""
 
     theta: Any
     value: Any

@@ -173,13 +173,16 @@ def _fit_blocks(
     news: queue.SimpleQueue[Any] = queue.SimpleQueue()
     stop = threading.Event()
 
+    def tell(new: Any) -> None:
+        if stop.is_set():  # after Ctrl-C, say: ends this thread, however large its block is
+            raise InterruptedError
+        news.put(new)
+
     def work(own: list[Block]) -> None:
         try:
-            for fitted in _solve_together(own, nodes, mesh, news.put):
-                news.put(fitted)
-                if stop.is_set():
-                    break
-            news.put(None)
+            for fitted in _solve_together(own, nodes, mesh, tell):
+                tell(fitted)
+            tell(None)
         except BaseException as error:  # for the thread that waits
             news.put(error)
 

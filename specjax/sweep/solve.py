@@ -59,7 +59,7 @@ _ARRAYS = 24  # of the size lanes x steps x nodes that a gradient keeps
 
 
 class SolverOptions(NamedTuple):
-    """What descents go by: the starts of a fit, iterations of each, the tolerance of the gradient.
+    """The options of descents: starts of a fit, iterations of each, tolerance of the gradient.
 
     The number of starts is that of each fit of a group.
     """
