@@ -17,6 +17,7 @@ from .learning import learn, learn_all, verdicts
 from .noise.families import NOISES, noise_spectrum
 from .noise.noise_spectrum import NoiseSpectrum
 from .noise.whitening import effective
+from .sampling.black_box import BlackBox
 from .sampling.corrections import Corrections
 from .sampling.denoisers import from_edm, from_eps, from_v, linearised, wiener
 from .sampling.generate import generate
@@ -51,6 +52,7 @@ __all__ = [
     "NOISES",
     "SAMPLERS",
     "SCHEDULES",
+    "BlackBox",
     "Comparison",
     "Corrections",
     "Family",
