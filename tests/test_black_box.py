@@ -185,3 +185,128 @@ def test_it_is_never_traced(traced):
 )
 def test_what_is_no_box_is_refused(args, what):
     assert what in one_line(sx.BlackBox, *args)
+
+
+SCHEDULE = sx.NoiseSchedule([-8.0, -3.0, -1.0, 0.5, 3.0, np.inf])
+# Some roundings of samples of order 1; a schedule from alpha = 0.02 enlarges those at its start.
+RTOL, ATOL = 1e-4, 1e-4
+
+
+def coloured(omit):
+    weights = np.array([1.5, 0.5, 0.5])  # of a real signal of 3: one constant, one pair
+    return sx.NoiseSpectrum(weights * [not omit, 1, 1], SHAPE)
+
+
+def shifted(x, alpha, sigma, told=None):
+    """The Wiener estimate, moved by labels or conditions."""
+    moved = 0 if told is None else sum(leaf.reshape(len(x), -1) for leaf in jax.tree.leaves(told))
+    return WIENER(x - moved, alpha, sigma) + moved
+
+
+SAMPLED = {
+    "ddim": ("ddim", {}),
+    "two registers": ("dpmpp_2m", {}),
+    "two calls a step": ("heun", {}),
+    "stochastic": ("ddpm", {}),
+    "stochastic, two registers": ("dpmpp_2m_sde", {}),
+    "labels": ("ddpm", {"labels": np.arange(11.0)}),
+    "conditions": ("ddim", {"conditions": {"a": np.ones((11, 3)), "b": jnp.arange(11.0)}}),
+    "noise with a spectrum": ("ddpm", {"noise": coloured(omit=False)}),
+    "noise that omits": ("ddpm", {"noise": coloured(omit=True)}),
+}
+
+
+@pytest.mark.parametrize("process", ["vp", "ve"])
+@pytest.mark.parametrize("name", SAMPLED)
+def test_samples_are_those_of_the_same_function_in_jax(name, process):
+    sampler, options = SAMPLED[name]
+    plan = sx.plan(sampler, SCHEDULE, process)
+    box = boxed(shifted, batch=3)
+    got = sx.generate(plan, box, 11, SHAPE, seed=5, batch=8, **options)
+    assert (box.answers, got.dtype) == (11 * plan.calls, np.dtype("f4"))  # none for nothing
+    want = sx.generate(plan, shifted, 11, SHAPE, seed=5, **options)
+    np.testing.assert_allclose(got, want, RTOL, ATOL)
+
+
+def test_sample_is_that_of_generate():
+    for sampler in ("dpmpp_2m", "ddpm"):
+        plan, box = sx.plan(sampler, SCHEDULE), boxed()
+        key = jax.random.fold_in(jax.random.key(3), 2)
+        one = sx.sample(plan, box, key, SHAPE)
+        np.testing.assert_allclose(one, sx.generate(plan, box, 3, SHAPE, seed=3)[2], RTOL, ATOL)
+        many = sx.sample(plan, box, key, (4, *SHAPE))
+        np.testing.assert_allclose(many, sx.sample(plan, WIENER, key, (4, *SHAPE)), RTOL, ATOL)
+
+
+def test_sample_inside_jit_says_that_a_box_cannot_be_traced():
+    plan = sx.plan("ddim", SCHEDULE)
+    draw = jax.jit(lambda key: sx.sample(plan, boxed(), key, (4, *SHAPE)))
+    assert "BlackBox" in one_line(draw, jax.random.key(0))
+
+
+@pytest.mark.parametrize("told", [None, "labels", "conditions"])
+def test_a_probe_is_that_of_the_same_function_in_jax(told):
+    x = rng().normal(size=(30, 3)) * np.sqrt(SPECTRUM.eigenvalues)
+    options = {} if told is None else {told: np.linspace(0, 0.1, 30)}
+    levels, box = [-3.0, 0.0, 3.0], boxed(shifted, batch=7)
+    got = sx.probe(box, x, SPECTRUM, levels=levels, batch=16, **options)
+    assert box.answers == 2 * 30 * 3
+    want = sx.probe(shifted, x, SPECTRUM, levels=levels, **options)
+    for name in ("gain", "bias", "error", "residual"):
+        np.testing.assert_allclose(getattr(got, name), getattr(want, name), RTOL, ATOL)
+
+
+def test_evaluate_draws_from_a_box_and_keeps_going_where_a_plan_overflows():
+    data = rng().normal(size=(200, 3)) * np.sqrt(SPECTRUM.eigenvalues) + SPECTRUM.mean
+    reference = sx.evaluate.Reference.of(data, measures=["frechet"])
+    plan = sx.plan("ddim", SCHEDULE)
+    wild = sx.SamplerPlan(
+        plan.alpha, plan.sigma, plan.keep * 1e30, plan.pull, plan.push, plan.start, stochastic=False
+    )
+    plans = {"plan": plan, "wild": wild}
+    got, broken = sx.evaluate.evaluate_schedules(plans, boxed(), reference, seeds=1)
+    want, _ = sx.evaluate.evaluate_schedules(plans, WIENER, reference, seeds=1)
+    assert got.values["frechet"].value == pytest.approx(want.values["frechet"].value, rel=1e-3)
+    assert np.isnan(broken.values["frechet"].value)
+
+
+def test_progress_is_told_within_a_batch():
+    seen = []
+    plan = sx.plan("ddim", SCHEDULE)
+    sx.generate(plan, boxed(), 8, SHAPE, progress=lambda *step: seen.append(step))
+    assert seen == sorted(seen)
+    assert len(seen) > plan.calls
+    assert seen[-1] == (8, 8)
+
+
+def test_what_a_box_raises_ends_sampling_as_it_is():
+    calls = []
+
+    def denoise(x, alpha, sigma):
+        calls.append(alpha)
+        if len(calls) == 3:
+            raise CustomError("gone")
+        return x
+
+    with pytest.raises(CustomError, match="gone"):
+        sx.generate(sx.plan("ddim", SCHEDULE), boxed(denoise), 4, SHAPE)
+    assert len(calls) == 3
+
+
+BAD_SAMPLING = {
+    "another shape": ({"shape": (4,)}, "shape"),
+    "a mesh": ({"mesh": jax.make_mesh((1,), ("x",))}, "mesh"),
+    "labels of another number": ({"labels": np.zeros(3)}, "labels"),
+    "labels of two axes": ({"labels": np.zeros((4, 1))}, "labels"),
+    "conditions of another number": ({"conditions": {"a": np.zeros((3, 2))}}, "conditions"),
+    "a number as condition": ({"conditions": 3.0}, "conditions"),
+    "labels and conditions": ({"labels": np.zeros(4), "conditions": np.zeros(4)}, "labels"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_SAMPLING)
+def test_bad_sampling_is_refused(name):
+    options, what = BAD_SAMPLING[name]
+    options = {"shape": SHAPE, **options}
+    plan = sx.plan("ddim", SCHEDULE)
+    assert what in one_line(sx.generate, plan, boxed(), 4, options.pop("shape"), **options)

@@ -6,6 +6,7 @@ each sample of x.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -46,6 +47,13 @@ def checked(labels: Any, conditions: Any, n: int) -> Any:
 
 def _array(x: Any) -> Any:
     return x if isinstance(x, jax.Array) else np.asarray(x)
+
+
+def telling(denoise: Callable[..., Any], conditions: Any) -> Callable[..., Any]:
+    """Return a denoiser that is told the conditions; the given one without any."""
+    if conditions is None:
+        return denoise
+    return lambda x, alpha, sigma: denoise(x, alpha, sigma, conditions)
 
 
 def at(conditions: Any, rows: Any) -> Any:
