@@ -171,6 +171,23 @@ def check_finite(loss: Loss, eigenvalues: Array) -> None:
     )
 
 
+def residuals(loss: Loss, moments: Transfer, modes: Modes) -> Any:
+    """Compute numbers [2 K] or [3 K], smooth in a plan, whose squares sum to a quadratic loss.
+
+    They are signed roots of what each direction adds by its variance, mean and random errors.
+    """
+    lam = modes.eigenvalues
+    xp: Any = namespace(lam, moments.variance)
+    spread, shift = loss.spread(lam, moments), loss.shift(lam, moments)
+    parts = [xp.sign(moments.variance - lam) * xp.sqrt(modes.weights * spread)]
+    missed = 1 - moments.mean_gain if moments.mean_error is None else moments.mean_error
+    drift = 0.0 if moments.drift is None else moments.drift
+    parts.append((missed * modes.mean - drift) * xp.sqrt(modes.mean_weights * shift))
+    if moments.error is not None:
+        parts.append(xp.sqrt(modes.weights * moments.error * shift))
+    return xp.concatenate(parts)
+
+
 def evaluate(loss: Loss, moments: Transfer, modes: Modes) -> Array:
     """Evaluate a loss [] of the transfer to K modes, in units of the data."""
     return _by_direction(loss, modes.eigenvalues, moments, modes).sum()

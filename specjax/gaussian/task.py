@@ -17,7 +17,7 @@ import numpy as np
 from specjax._core import checks
 from specjax._core.arrays import Array, follows_the_rule, namespace
 from specjax._core.checks import UserError
-from specjax.gaussian.losses import LOSSES, Loss, check_finite, evaluate, loss_of
+from specjax.gaussian.losses import LOSSES, Loss, check_finite, evaluate, loss_of, residuals
 from specjax.gaussian.modes import Modes, modes_of
 from specjax.gaussian.probe import Probe
 from specjax.gaussian.transfer import Transfer, transfer_modes
@@ -238,6 +238,15 @@ def _on_host(loss: Loss, moments: Transfer, modes: Modes) -> Array:
         with np.errstate(all="ignore"):
             return evaluate(loss, moments, modes)
     return follows_the_rule(evaluate)(loss, moments, modes)
+
+
+def residuals_of_plan(plan: SamplerPlan, modes: Modes, loss: Loss) -> np.ndarray:
+    """Compute numbers, smooth in a plan of NumPy's, whose squares sum to a quadratic loss."""
+    moments = transfer_modes(plan, modes)
+    if loss.name in LOSSES and LOSSES[loss.name] is loss:
+        with np.errstate(all="ignore"):
+            return residuals(loss, moments, modes)
+    return np.asarray(follows_the_rule(residuals)(loss, moments, modes))
 
 
 def loss(

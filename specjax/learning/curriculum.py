@@ -10,11 +10,10 @@ from specjax._core.checks import UserError
 from specjax.fitting.learned import LearnedResult
 from specjax.learning.heuristics import rivals
 from specjax.learning.learn import learn_with
-from specjax.learning.objective import judge
 from specjax.learning.objectives import TeacherProgress, objectives_of
 from specjax.learning.optimise import Progress
 from specjax.learning.settings import LearnOptions, LearnSettings, prior_from
-from specjax.learning.terms import MEDIAN
+from specjax.learning.terms import weighted_sum
 from specjax.noise.noise_spectrum import check_noise
 from specjax.priors.prior import Prior, prior_noise
 
@@ -23,8 +22,8 @@ class Verdict(NamedTuple):
     """The value of a plan through some prior, on noise that neither learned nor chose.
 
     ``plan`` is the kind of prior that it was learned on, or the name of a heuristic plan; ``on``
-    the prior that judges, by ``objective`` (the weights of its terms). ``median`` is that of the
-    squared distances to the teacher, whose mean a few samples can carry; None without a teacher.
+    the prior that judges, by ``objective`` (the weights of its terms). ``terms`` are these, and
+    beside the teacher's other means of the squared distances.
     """
 
     steps: int
@@ -32,7 +31,7 @@ class Verdict(NamedTuple):
     on: str
     value: float
     objective: Mapping[str, float]
-    median: float | None = None
+    terms: Mapping[str, float]
 
 
 def learn_all(
@@ -120,9 +119,9 @@ def verdicts(
                     memory = 0 if one.corrections is None else one.corrections.memory
                     plans.append((one.steps, name, best.plan(settings.process, memory)))
             for steps, name, plan in plans:
-                value, terms = judge(objectives.judging, plan)
-                median = terms.get(MEDIAN)
-                judged.append(Verdict(steps, name, prior.kind, value, weights, median))
+                terms = objectives.judging.report(plan)
+                value = weighted_sum(objectives.judging.weights, terms)
+                judged.append(Verdict(steps, name, prior.kind, value, weights, terms))
     return judged
 
 

@@ -1,10 +1,12 @@
 """Learning a plan through one prior: :func:`learn`, to be read from top to bottom.
 
-The objective is a weighted sum of logarithms of the terms of :mod:`specjax.learning.terms`. It is
-minimised by BFGS over the parameters of :mod:`specjax.learning.parameters`, on noise that stays the
-same, from the best heuristic plan or from one that was learned before. Other noise, and data that
-were kept aside, decide which of the plans on the way is kept, and when to end. Noise that had no
-part in either then judges it and the heuristics.
+The objective is a weighted sum of logarithms of the terms of :mod:`specjax.learning.terms`. Where
+they are sums of squares it is minimised by Levenberg-Marquardt with the answers of any denoiser
+(:mod:`specjax.learning.least_squares`), else by gradients through all calls (BFGS), over the
+parameters of :mod:`specjax.learning.parameters`, on noise that stays the same, from the best
+heuristic plan or from one that was learned before. Other noise, and data that were kept aside,
+decide which of the plans on the way is kept, and when to end. Noise that had no part in either then
+judges it and the heuristics.
 """
 
 from __future__ import annotations
@@ -19,22 +21,31 @@ import numpy as np
 
 from specjax._core import checks
 from specjax._core.checks import UserError
+from specjax.fitting import limits
 from specjax.fitting.learned import LearnedResult
 from specjax.learning.heuristics import closed_form_for, heuristics
-from specjax.learning.objective import judge, value_of_plan
-from specjax.learning.objectives import Objectives, TeacherProgress, objectives_of
+from specjax.learning.objectives import (
+    HELD_OUT,
+    Objectives,
+    TeacherProgress,
+    noises_of,
+    objectives_of,
+)
 from specjax.learning.optimise import Optimised, Progress, optimise
 from specjax.learning.parameters import PlanParameters, pack, plan_of, unpack
 from specjax.learning.settings import LearnOptions, LearnSettings, prior_from
-from specjax.learning.teacher import check_answers
+from specjax.learning.solve import solve
+from specjax.learning.teacher import FEW, check_answers
+from specjax.learning.terms import weighted_sum
 from specjax.learning.warm_start import warm_start
 from specjax.priors.prior import Prior, prior_noise
+from specjax.sampling.corrections import Corrections
 from specjax.sampling.samplers import is_of_package, options_of
 from specjax.sampling.step import SamplerPlan
-from specjax.schedules.grids import LevelRange
 from specjax.schedules.schedule import NoiseSchedule
 
 LEARNED = "learned"
+_FEW_NOISES, _SHORTLISTED = 32, 4  # on which a network's heuristics are ranked, and those kept
 
 
 def learn(
@@ -51,14 +62,16 @@ def learn(
     Args:
       prior: what is known of the data: a :class:`Spectrum`, a prior of :mod:`specjax.priors` (a
         Gaussian with a probed denoiser among them), any object of the protocol
-        :class:`specjax.priors.Prior`, or a trained network (:func:`specjax.nn.open_run`).
+        :class:`specjax.priors.Prior`, a trained network (:func:`specjax.nn.open_run`), or any
+        denoiser: ``specjax.priors.Network(denoise, shape)`` of a JAX function, a
+        :class:`specjax.BlackBox` of any other.
       steps: S.
       start: plans learned before, of other steps or on another prior, to start from if they are
         better than all heuristics.
       progress: see :data:`Progress`. teacher_progress: see :data:`TeacherProgress`.
       options: sampler, groups, memory, objective, loss, data, noise, process, alpha_bar_range,
-        grid, n, batch, mesh, optimizer, max_iterations, teacher_tolerance, cache, seed: see
-        :class:`specjax.learning.settings.LearnOptions`.
+        grid, n, batch, labels, conditions, mesh, optimizer, max_iterations, max_calls,
+        teacher_tolerance, cache, seed: see :class:`specjax.learning.settings.LearnOptions`.
 
     Returns:
       A :class:`LearnedResult`. Its plan is chosen by held-out noise, where it is never worse than
@@ -86,35 +99,50 @@ def learn_with(
 ) -> LearnedResult:  # fmt: skip
     """Learn with resolved settings, see :func:`learn`."""
     began = time.perf_counter()
-    by_sampler = settings.parameters(checks.whole_number("steps", steps))
+    steps, settings = checks.whole_number("steps", steps), settings.for_prior(prior)
+    by_sampler = settings.parameters(steps)
     numbers = max(one.learned.size for one in by_sampler.values())
     checks.fits_in_memory("steps", steps, 3 * 8 * numbers**2)  # BFGS's matrices
+    sampled = settings.n * math.prod(prior.shape) if settings.is_sampled else 0
+    checks.fits_in_memory("n", settings.n, 3 * 4 * numbers * sampled)  # derivatives
     starts = [start] if isinstance(start, LearnedResult) else list(start)
     for one in starts:
         if not isinstance(one, LearnedResult):
             raise UserError(f"start of type {type(one).__name__}: give plans that learn returned")
-    settings = settings.for_prior(prior)
     objectives = objectives_of(prior, settings, teacher_progress)
+    calls = {"teacher": objectives.calls}
     ends = settings.levels.ends
     with objectives.precision():
         rivals, fall_back = _best_heuristic(prior, steps, settings, by_sampler, objectives)
-        first = _warm_starts(starts, fall_back, by_sampler, objectives, settings.levels)
-        found = optimise(
-            first.parameters, first.theta, ends, objectives, settings.method,
-            settings.max_iterations, progress,
-        )  # fmt: skip
+        first = _best_start(starts, fall_back, by_sampler, objectives, settings, prior)
+        calls["heuristics"] = objectives.calls - sum(calls.values())
+        found = _minimised(first, objectives, settings, progress)
+        calls["learning"] = objectives.calls - sum(calls.values())
         kept, parameters = LEARNED, first.parameters
         moved = not np.array_equal(found.theta, fall_back.theta.astype(objectives.dtype))
         if not (moved and found.held_out < fall_back.value):
             kept, parameters = fall_back.name, fall_back.parameters
             found = found._replace(theta=fall_back.theta, held_out=fall_back.value)
-        baselines = {name: judge(objectives.judging, plan)[0] for name, plan in rivals.items()}
-        about = _about(prior, settings, objectives)
+        baselines = {name: objectives.judging.worth(plan) for name, plan in rivals.items()}
+        about = _about(prior, settings, objectives, calls)
         plan = _plan_fields(parameters, found, ends, objectives)
         plan["value"] = baselines.get(kept, plan["value"])  # that of the plan itself, not rounded
         return LearnedResult(
             **about, **plan, kept=kept, baselines=baselines, seconds=time.perf_counter() - began
         )
+
+
+def _minimised(
+    first: _Start, objectives: Objectives, settings: LearnSettings, progress: Progress | None
+) -> Optimised:
+    """Minimise the objective by the method that it has derivatives for."""
+    ends = settings.levels.ends
+    if objectives.squares:
+        return solve(first.parameters, first.theta, ends, objectives, settings, progress)
+    return optimise(
+        first.parameters, first.theta, ends, objectives, settings.method,
+        settings.max_iterations, progress,
+    )  # fmt: skip
 
 
 class _Start(NamedTuple):
@@ -140,11 +168,12 @@ def _best_heuristic(
     known = heuristics(prior, steps, samplers, settings.levels, closed)
     memory = max(one.memory for one in by_sampler.values())
     plans = {name: one.plan(settings.process, memory) for name, one in known.items()}
-    values = {name: value_of_plan(objectives.held_out, plan) for name, plan in plans.items()}
+    plans, values = _shortlist(plans, prior, objectives)
     finite = {name: x for name, x in values.items() if math.isfinite(x)}
-    for name in values.keys() - finite.keys():
-        if not objectives.exact:
-            check_answers(objectives.held_out, known[name].plan(settings.process, 0))
+    if len(finite) < len(values) and objectives.answers:
+        noises = noises_of(prior.held_out or prior, settings, HELD_OUT).first(FEW)
+        for name in values.keys() - finite.keys():
+            check_answers(objectives.answers[-1], known[name].plan(settings.process, 0), noises)
     if not finite:
         raise UserError(
             "objective: no heuristic plan has a finite one; try another objective, or other ends "
@@ -162,19 +191,55 @@ def _best_heuristic(
     )
 
 
-def _warm_starts(
+def _shortlist(
+    plans: dict[str, SamplerPlan], prior: Prior, objectives: Objectives
+) -> tuple[dict[str, SamplerPlan], dict[str, float]]:
+    """Return plans with their held-out values: through a network, those best on a few noises."""
+    aside = objectives.held_out
+    if prior.kind == "network" and objectives.squares:
+        first = aside.first(_FEW_NOISES)
+        few = {name: first.worth(plan) for name, plan in plans.items()}
+        if all(math.isfinite(x) for x in few.values()):
+            plans = {name: plans[name] for name in sorted(few, key=few.__getitem__)[:_SHORTLISTED]}
+    return plans, {name: aside.worth(plan) for name, plan in plans.items()}
+
+
+def _best_start(
     starts: Sequence[LearnedResult], fall_back: _Start, by_sampler: Mapping[str, PlanParameters],
-    objectives: Objectives, levels: LevelRange,
+    objectives: Objectives, settings: LearnSettings, prior: Prior,
 ) -> _Start:  # fmt: skip
-    """Return the best of the starts on what is held out."""
-    found = [fall_back]
-    for one in starts:
-        parameters = by_sampler.get(one.sampler, fall_back.parameters)
-        theta = warm_start(one, parameters, objectives.dtype, levels)
-        if theta is not None:
-            value = value_of_plan(objectives.held_out, plan_of(parameters, theta, levels.ends))
-            found.append(_Start(f"{one.prior}, {one.steps} steps", parameters, theta, value))
+    """Return the best on what is held out: a heuristic, a given start, a Gaussian's limit."""
+    found, ends = [fall_back], settings.levels.ends
+    packed = [
+        (f"{one.prior}, {one.steps} steps", parameters, theta)
+        for one in starts
+        for parameters in [by_sampler.get(one.sampler, fall_back.parameters)]
+        if (theta := warm_start(one, parameters, objectives.dtype, settings.levels)) is not None
+    ]
+    if objectives.exact and (limit := _at_limit(fall_back.parameters, settings, prior)) is not None:
+        packed.append(("limit", fall_back.parameters, limit))
+    for name, parameters, theta in packed:
+        value = objectives.held_out.worth(plan_of(parameters, theta, ends))
+        found.append(_Start(name, parameters, theta, value))
     return min((one for one in found if math.isfinite(one.value)), key=lambda one: one.value)
+
+
+def _at_limit(
+    parameters: PlanParameters, settings: LearnSettings, prior: Prior
+) -> np.ndarray | None:
+    """Compute the parameters [n] of the best gain of so many calls; None where no plan has it."""
+    bounded = len(settings.levels.ends) == 3
+    linear = prior.kind == "gaussian" and getattr(prior, "response", None) is None
+    free = {"levels", "ratios"} <= set(parameters.groups) and parameters.ends_clean
+    if not (linear and free) or bounded or parameters.stochastic or prior.spectrum is None:
+        return None
+    gain = limits.best(
+        prior.spectrum, parameters.steps, settings.loss,
+        noisy=float(settings.alpha_bar_range[0]), process=settings.process,
+    )  # fmt: skip
+    logsnr, ratio = limits.plan_numbers(gain)
+    by = Corrections(ratio, np.zeros((parameters.steps, parameters.memory)))
+    return pack(parameters, logsnr, by, settings.levels.ends)
 
 
 def _plan_fields(
@@ -185,7 +250,8 @@ def _plan_fields(
     levels, by = jax.tree.map(
         lambda x: np.asarray(x, np.float64), unpack(parameters, theta, ends)
     )  # fmt: skip
-    value, terms = judge(objectives.judging, plan_of(parameters, theta, ends))
+    terms = objectives.judging.report(plan_of(parameters, theta, ends))
+    value = weighted_sum(objectives.judging.weights, terms)
     sampler = parameters.sampler
     return {
         "schedule": NoiseSchedule(levels), "corrections": by, "groups": parameters.groups,
@@ -195,10 +261,13 @@ def _plan_fields(
     }  # fmt: skip
 
 
-def _about(prior: Prior, settings: LearnSettings, objectives: Objectives) -> dict[str, Any]:
+def _about(
+    prior: Prior, settings: LearnSettings, objectives: Objectives, calls: Mapping[str, int]
+) -> dict[str, Any]:
     """Return the fields of a result that say what it was learned for and by."""
     source = {
-        "fingerprint": prior.fingerprint, "noises": settings.n, "teacher": objectives.teacher
+        "fingerprint": prior.fingerprint, "noises": settings.n, "teacher": objectives.teacher,
+        "calls": dict(calls), **_conditions(settings, prior),
     }  # fmt: skip
     return {
         "prior": prior.kind, "source": {**(prior.source or {}), **source},
@@ -206,3 +275,13 @@ def _about(prior: Prior, settings: LearnSettings, objectives: Objectives) -> dic
         "loss": settings.loss.name, "process": settings.process,
         "alpha_bar_range": settings.alpha_bar_range, "grid": settings.grid, "seed": settings.seed,
     }  # fmt: skip
+
+
+def _conditions(settings: LearnSettings, prior: Prior) -> dict[str, Any]:
+    """Say what denoisers were told: classes by number, of anything else how many there are."""
+    given = settings.given_conditions(prior)
+    if given is None:
+        return {}
+    if isinstance(given, np.ndarray) and given.ndim == 1 and given.dtype.kind in "iu":
+        return {"labels": np.unique(given).tolist()}
+    return {"conditions": len(jax.tree.leaves(given)[0])}

@@ -21,13 +21,7 @@ from specjax.gaussian.losses import Loss
 from specjax.gaussian.modes import Modes
 from specjax.gaussian.task import loss_of_plan
 from specjax.learning.energy_distance import biased_energy_distance
-from specjax.learning.terms import (
-    MEDIAN,
-    Weights,
-    mean_squared_distance,
-    median_squared_distance,
-    weighted_logarithms,
-)
+from specjax.learning.terms import TAUGHT, Distances, Weights, weighted_logarithms, weighted_sum
 from specjax.noise.noise_spectrum import NoiseSpectrum, colored
 from specjax.sampling.denoisers import Denoiser
 from specjax.sampling.programs import program_of
@@ -36,7 +30,17 @@ from specjax.sampling.step import Row, SamplerPlan
 
 
 @value(
-    data=["denoise", "noise", "keys", "target", "data", "data_spread", "modes", "forward"],
+    data=[
+        "denoise",
+        "noise",
+        "keys",
+        "target",
+        "target_error",
+        "data",
+        "data_spread",
+        "modes",
+        "forward",
+    ],
     static=["weights", "loss", "batch", "call_by_call"],
 )
 @dataclass(frozen=True, eq=False)
@@ -47,7 +51,8 @@ class PlanObjective:
       denoise: ``(x, alpha, sigma) -> x0``; None where the transfer is all that counts.
       noise: [n, *shape], noise to start from, of the forward process. keys: [n], of the noise of
         the steps.
-      target: [n, *shape], the fine solution from the same noise, or None.
+      target: [n, *shape], the fine solution from the same noise, or None. target_error: [], its
+        own squared error.
       data: [m, *shape], what samples should be distributed as, or None. data_spread: [], the mean
         distance of its pairs, by :func:`mean_pairwise_distance`.
       modes: for the closed-form transfer, or None.
@@ -62,6 +67,7 @@ class PlanObjective:
     noise: Array
     keys: Array
     target: Array | None
+    target_error: Array | float
     data: Array | None
     data_spread: Array | None
     modes: Modes | None
@@ -76,27 +82,26 @@ class PlanObjective:
         return weighted_logarithms(self.weights, self.terms(plan))
 
     def terms(self, plan: SamplerPlan) -> dict[str, jax.Array]:
-        """Compute the terms [] of a plan by name, positive."""
-        return self._terms(plan)
-
-    def report(self, plan: SamplerPlan) -> dict[str, jax.Array]:
-        """Compute the terms [], and beside the teacher's mean the median over samples."""
-        return self._terms(plan, medians=True)
-
-    def _terms(self, plan: SamplerPlan, medians: bool = False) -> dict[str, jax.Array]:
-        terms = {}
+        """Compute the terms [] of a plan by name, positive, and what else is told of distances."""
+        terms: dict[str, Any] = {}
         names = dict(self.weights)
         if self.modes is not None and "transfer" in names:
             terms["transfer"] = jnp.asarray(loss_of_plan(plan, self.modes, self.loss))
-        if {"teacher", "energy"} & set(names):
+        if {*TAUGHT, "energy"} & set(names):
             samples = self.samples(plan)
-            if self.target is not None and "teacher" in names:
-                terms["teacher"] = mean_squared_distance(samples, self.target)
-                if medians:
-                    terms[MEDIAN] = median_squared_distance(samples, self.target)
+            if self.target is not None and set(TAUGHT) & set(names):
+                terms |= Distances.between(samples, self.target, self.target_error).report
             if self.data is not None and self.data_spread is not None and "energy" in names:
                 terms["energy"] = biased_energy_distance(samples, self.data, self.data_spread)
         return terms
+
+    def report(self, plan: SamplerPlan) -> dict[str, float]:
+        """Compute :meth:`terms` of a plan of known numbers, compiled."""
+        return {name: float(x) for name, x in terms_of(self, plan).items()}
+
+    def worth(self, plan: SamplerPlan) -> float:
+        """Compute the objective of a plan of known numbers."""
+        return weighted_sum(self.weights, self.report(plan))
 
     def samples(self, plan: SamplerPlan) -> jax.Array:
         """Make samples [n, *shape] by a plan, differentiable in it."""
@@ -169,18 +174,6 @@ def terms_of(objective: PlanObjective, plan: SamplerPlan) -> dict[str, jax.Array
     """Compute the terms [] of a plan, compiled."""
     found: dict[str, jax.Array] = compiled(PlanObjective.terms, objective, plan)
     return found
-
-
-def judge(objective: PlanObjective, plan: SamplerPlan) -> tuple[float, dict[str, float]]:
-    """Compute the objective of a plan of known numbers, and what :meth:`report` says of it."""
-    found = compiled(PlanObjective.report, objective, plan)
-    value = float(weighted_logarithms(objective.weights, found))
-    return value, {name: float(x) for name, x in found.items()}
-
-
-def value_of_plan(objective: PlanObjective, plan: SamplerPlan) -> float:
-    """Compute the objective of a plan of known numbers."""
-    return float(weighted_logarithms(objective.weights, terms_of(objective, plan)))
 
 
 def _rows(plan: SamplerPlan, dtype: Any) -> Row:

@@ -18,10 +18,14 @@ from specjax._core.arrays import Array
 from specjax._core.checks import UserError
 from specjax.gaussian.modes import Modes
 from specjax.gaussian.task import GaussianTask
+from specjax.learning.answers import Answers
 from specjax.learning.energy_distance import mean_pairwise_distance
 from specjax.learning.objective import PlanObjective
 from specjax.learning.settings import LearnSettings
-from specjax.learning.teacher import teacher_solutions
+from specjax.learning.sums_of_squares import Taught, Terms
+from specjax.learning.teacher import TeacherSolutions, teacher_solutions
+from specjax.learning.terms import TAUGHT
+from specjax.learning.trajectories import Noises
 from specjax.noise.noise_spectrum import colored
 from specjax.priors.prior import Prior, as_denoiser, prior_noise
 
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
     from jax.sharding import Mesh
 
 TeacherProgress = Callable[[str], Callable[[int, int], None]]
-"""Given what is solved, returns what is called with the teacher's steps (done, of all)."""
+"""Given what is solved, returns what is called with the teacher's calls (done, of all)."""
 
 TRAINING, HELD_OUT, JUDGING = "training noise", "held-out noise", "judging noise"
 _STREAMS = (
@@ -41,28 +45,44 @@ _STREAMS = (
 class Objectives(NamedTuple):
     """The objective that a plan is learned on, the one that chooses, and the one that judges.
 
+    All three have ``report(plan)``, the terms by name, and ``worth(plan)``, the weighted sum of
+    their logarithms.
+
     Attributes:
       training: on training noise.
       held_out: on other noise (and data), which decides which plan is kept.
       judging: on noise that has had no part in either; the one held out where all is in closed
         form. Data are those held out.
       teacher: steps and accuracy of each teacher's solutions.
+      answers: of the denoisers of training and of the others, which may be one; none where all is
+        in closed form.
     """
 
-    training: PlanObjective
-    held_out: PlanObjective
-    judging: PlanObjective
+    training: Terms | PlanObjective | Any
+    held_out: Terms | PlanObjective | Any
+    judging: Terms | PlanObjective | Any
     teacher: dict[str, Any]
+    answers: tuple[Answers, ...]
+
+    @property
+    def squares(self) -> bool:
+        """Tell whether the objective is a sum of squares, for Levenberg-Marquardt."""
+        return isinstance(self.training, Terms)
 
     @property
     def exact(self) -> bool:
         """Tell whether all is in closed form, in float64."""
-        return self.training.denoise is None
+        return not self.answers
 
     @property
     def dtype(self) -> Any:
         """The dtype of parameters and levels."""
-        return np.float64 if self.exact else np.float32
+        return np.float64 if self.squares or self.exact else np.float32
+
+    @property
+    def calls(self) -> int:
+        """How many samples were denoised so far, apart from gradients."""
+        return sum(one.calls for one in set(self.answers))
 
     def precision(self) -> contextlib.AbstractContextManager[Any]:
         """Compute in float64 where all is in closed form."""
@@ -78,16 +98,51 @@ def objectives_of(
       settings: those for this prior.
 
     Raises:
-      UserError: if a term cannot be computed, or the teacher has not converged.
+      UserError: if a term cannot be computed, the teacher has not converged, or a black box is to
+        be differentiated.
     """
-    aside, about = prior.held_out or prior, dict[str, Any]()
+    aside = prior.held_out or prior
+    sampled, squares = settings.is_sampled, settings.is_sum_of_squares
     modes, data = [_modes(one, settings) for one in (prior, aside)], _halves(settings, prior, aside)
-    training = _objective(prior, modes[0], data[0], settings, TRAINING, about, progress)
-    held_out = _objective(aside, modes[1], data[1], settings, HELD_OUT, about, progress)
-    judging = held_out
-    if training.denoise is not None:
-        judging = _objective(aside, modes[1], data[1], settings, JUDGING, about, progress)
-    return Objectives(training, held_out, judging, about)
+    answers: list[Answers | Any] = [None, None]
+    if sampled:
+        answers = [_answers(one, settings) for one in (prior, aside)[: 1 + (aside is not prior)]]
+        answers = [answers[0], answers[-1]]
+        if answers[0].is_black_box and not squares:
+            raise UserError(
+                "a BlackBox has no gradients: learn a plan without noise in its steps from "
+                "'teacher', 'teacher_mean' or 'transfer', without an optimizer"
+            )
+    about: dict[str, Any] = {}
+    make = _terms if squares else _objective
+    made = [
+        make(one, its, of, its_data, settings, name, about, progress)
+        for one, its, of, its_data, name in (
+            (prior, modes[0], answers[0], data[0], TRAINING),
+            (aside, modes[1], answers[1], data[1], HELD_OUT),
+            (aside, modes[1], answers[1], data[1], JUDGING),
+        )[: 3 if sampled else 2]
+    ]
+    known = tuple(dict.fromkeys(answers)) if sampled else ()
+    return Objectives(made[0], made[1], made[-1], about, known)
+
+
+def _answers(prior: Prior, settings: LearnSettings) -> Answers:
+    """Make the denoiser of a prior a function of NumPy arrays, on all devices."""
+    network = prior.kind == "network"
+    denoise = _on_every_device(prior, settings)
+    return Answers(denoise, network=network, batch=settings.batch, mesh=settings.mesh)
+
+
+def _on_every_device(prior: Prior, settings: LearnSettings) -> Any:
+    """Return the denoiser of a prior with its arrays on all devices of the mesh."""
+    place = _placement(settings.mesh)
+
+    def placed(x: Any) -> Any:
+        return place(x, whole=True) if isinstance(x, jax.Array | np.ndarray) else x
+
+    # An object that is no pytree is one leaf, and has to stay the same object.
+    return jax.tree.map(placed, prior if jax.tree_util.all_leaves([prior]) else as_denoiser(prior))
 
 
 def _modes(prior: Prior, settings: LearnSettings) -> Modes | None:
@@ -131,25 +186,34 @@ def _projected(prior: Prior, data: np.ndarray) -> np.ndarray:
     return own
 
 
+def _terms(
+    prior: Prior, modes: Modes | None, answers: Answers | None, data: Array | None,
+    settings: LearnSettings, name: str, about: dict[str, Any], progress: TeacherProgress | None,
+) -> Terms:  # fmt: skip
+    """Make the terms of a sum of squares."""
+    terms = Terms(settings.objective, settings.loss, answers, None, modes)
+    if answers is None:
+        return terms
+    noises = noises_of(prior, settings, name)
+    found = _solved(prior, noises, answers, settings, name, about, progress)
+    return replace(terms, taught=Taught(noises, found.samples, found.error))
+
+
 def _objective(
-    prior: Prior, modes: Modes | None, data: Array | None, settings: LearnSettings, name: str,
-    about: dict[str, Any], progress: TeacherProgress | None,
+    prior: Prior, modes: Modes | None, answers: Answers | None, data: Array | None,
+    settings: LearnSettings, name: str, about: dict[str, Any], progress: TeacherProgress | None,
 ) -> PlanObjective:  # fmt: skip
-    names = dict(settings.objective)
-    samples = bool({"teacher", "energy"} & names.keys())
-    place = _placement(settings.mesh)
+    """Make an objective that gradients go through."""
+    names, samples, place = dict(settings.objective), answers is not None, _placement(settings.mesh)
     keys = jax.random.split(_key(settings, name, 1), settings.n if samples else 0)
-
-    def on_every_device(x: Any) -> Any:
-        return place(x, whole=True) if isinstance(x, jax.Array | np.ndarray) else x
-
-    # An object that is no pytree is one leaf of the objective, and has to stay the same object.
-    denoise = prior if jax.tree_util.all_leaves([prior]) else as_denoiser(prior)
+    noises = noises_of(prior, settings, name) if samples else Noises(np.zeros((0, 1), np.float32))
+    noise = prior_noise(prior) if samples else None
     objective = PlanObjective(
-        denoise=jax.tree.map(on_every_device, denoise) if samples else None,
-        noise=place(_noise(prior, settings, name)) if samples else np.zeros((0, 1), np.float32),
+        denoise=_on_every_device(prior, settings) if samples else None,
+        noise=place(noises.start),
         keys=place(keys),
         target=None,
+        target_error=0.0,
         data=None,
         data_spread=None,
         modes=modes,
@@ -157,25 +221,35 @@ def _objective(
         loss=settings.loss,
         batch=settings.batch,
         call_by_call=samples and prior.kind == "network" and jax.default_backend() == "cpu",
-        forward=jax.tree.map(on_every_device, prior_noise(prior)) if samples else None,
+        forward=None if noise is None else jax.tree.map(lambda x: place(x, whole=True), noise),
     )
 
-    def solved(objective: PlanObjective, name: str) -> np.ndarray:
-        update = progress(f"fine solutions, {name}") if progress else None
-        found = teacher_solutions(prior, objective, settings, update)
-        about[name] = {"steps": found.steps, "change": found.change}
-        return found.samples
+    def solved(noises: Noises, name: str) -> TeacherSolutions:
+        return _solved(prior, noises, answers, settings, name, about, progress)
 
-    if "teacher" in names:
-        objective = replace(objective, target=place(solved(objective, name)))
+    if set(TAUGHT) & names.keys():
+        found = solved(noises, name)
+        objective = replace(
+            objective, target=place(found.samples), target_error=np.float32(found.error)
+        )
     if "energy" in names:
         if data is None:
             name = f"other {name}"
-            other = replace(objective, noise=place(_noise(prior, settings, name)))
-            data = solved(other, name)
+            data = solved(noises_of(prior, settings, name), name).samples
         data = place(data, whole=True)
         objective = replace(objective, data=data, data_spread=mean_pairwise_distance(data))
     return objective
+
+
+def _solved(
+    prior: Prior, noises: Noises, answers: Answers | Any, settings: LearnSettings, name: str,
+    about: dict[str, Any], progress: TeacherProgress | None,
+) -> TeacherSolutions:  # fmt: skip
+    """Make the teacher's solutions, and note their accuracy."""
+    update = progress(f"fine solutions, {name}") if progress else None
+    found = teacher_solutions(prior, noises, answers, settings, update)
+    about[name] = {"steps": found.steps, "change": found.change, "error": found.error}
+    return found
 
 
 def _key(settings: LearnSettings, name: str, what: int) -> jax.Array:
@@ -184,10 +258,12 @@ def _key(settings: LearnSettings, name: str, what: int) -> jax.Array:
     return jax.random.key(np.uint32(seed.generate_state(1)[0]))
 
 
-def _noise(prior: Prior, settings: LearnSettings, name: str) -> jax.Array:
+def noises_of(prior: Prior, settings: LearnSettings, name: str) -> Noises:
+    """Draw the noises of a stream, and share the conditions out among them."""
     shape = (settings.n, *prior.shape)
     white = jax.random.normal(_key(settings, name, 0), shape, jnp.float32)
-    return colored(prior_noise(prior), white)
+    start = np.asarray(colored(prior_noise(prior), white))
+    return Noises(start, settings.conditions_of(prior))
 
 
 def _placement(mesh: Mesh | None) -> Callable[..., Any]:

@@ -12,12 +12,12 @@ import numpy as np
 
 from specjax._core.arrays import Array
 from specjax.fitting.bfgs import Method
-from specjax.learning.objective import PlanObjective, compiled, value_of_plan
+from specjax.learning.objective import PlanObjective, compiled
 from specjax.learning.objectives import Objectives
 from specjax.learning.parameters import PlanParameters, plan_of
 
 Progress = Callable[[int, int, float], None]
-"""Called with (evaluations done, most, the best held-out value so far)."""
+"""Called with (calls, or evaluations, done; of how many; the gain of the held-out value so far)."""
 
 _TOLERANCE = {np.dtype("float64"): 1e-6, np.dtype("float32"): 1e-3}  # of the gradient, at most
 
@@ -76,7 +76,7 @@ def optimise(
     training, stopping = objectives.training, _stopping(objectives)
 
     def held_out(theta: np.ndarray) -> float:
-        return value_of_plan(objectives.held_out, plan_of(parameters, theta, ends))
+        return float(objectives.held_out.worth(plan_of(parameters, theta, ends)))
 
     state = compiled(_begin, training, program, theta, ends, static="program")
     best = Optimised(theta, float(state.value), held_out(theta), np.zeros((0, 2)))
@@ -94,7 +94,7 @@ def optimise(
         if looks[-1][1] < best.held_out:
             best = Optimised(now, *looks[-1], best.history)
         if progress:
-            progress(int(state.iteration), max_iterations, best.held_out)
+            progress(int(state.iteration), max_iterations, best.held_out - looks[0][1])
     return best._replace(history=np.array(looks))
 
 

@@ -21,7 +21,6 @@ from specjax._core.arrays import Array, namespace
 from specjax._core.checks import UserError
 from specjax.fitting.levels import levels_of, theta_of
 from specjax.sampling.corrections import (
-    MOST_MEMORY,
     Corrections,
     check_learnable,
     corrected_plan,
@@ -115,11 +114,12 @@ def parameters_of(
     """Check that names and numbers fit together.
 
     Args:
-      memory: None is the sampler's own, or 1 where weights are learned. groups: of :data:`GROUPS`.
+      memory: None is the sampler's own, or 1 where weights are learned; more than the estimates
+        that there are before the last step is as many. groups: of :data:`GROUPS`.
 
     Raises:
       UserError: for an unknown group, none or some without a parameter, a sampler whose levels
-        alone can be learned, a memory above two, below the sampler's or beside frozen weights.
+        alone can be learned, a memory below the sampler's, or above it beside frozen weights.
     """
     for name in groups:
         checks.one_of("groups", name, GROUPS)
@@ -135,7 +135,8 @@ def parameters_of(
         return found
     check_learnable(sampler)
     own = corrections_of(sampler, t).memory
-    found = found._replace(memory=_memory(memory, sampler.name, own, "weights" in chosen))
+    memory = _memory(memory, sampler.name, own, "weights" in chosen)
+    found = found._replace(memory=min(memory, max(steps - 1, own, 1)))
     if not any(found.sizes[name] for name in chosen):
         raise UserError(
             f"groups = {chosen}: {sampler.name} in {steps} steps has none of these; learn others "
@@ -147,12 +148,9 @@ def parameters_of(
 def _memory(given: int | None, sampler: str, own: int, learned: bool) -> int:
     if given is None:
         return max(own, 1) if learned else own
-    most = MOST_MEMORY if learned else own
-    if not own <= checks.whole_number("memory", given, 0) <= most:
-        free = "" if learned else " with frozen weights"
-        raise UserError(
-            f"memory = {given}: {sampler}{free} remembers {own} to {most} past estimates"
-        )
+    if checks.whole_number("memory", given, 0) < own or (given > own and not learned):
+        few = f"at least {own}" if learned else f"{own} with frozen weights"
+        raise UserError(f"memory = {given}: {sampler} remembers {few} past estimates")
     return given
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
+import jax
 import numpy as np
 
 from specjax import files
@@ -17,11 +18,13 @@ from specjax.fitting.bfgs import BFGS, Method
 from specjax.fitting.optax_method import with_optax
 from specjax.gaussian.losses import LOSSES, Loss, loss_of
 from specjax.learning.parameters import DETERMINISTIC, GROUPS, PlanParameters, parameters_of
-from specjax.learning.terms import Weights, check_weights, default_weights
+from specjax.learning.terms import TAUGHT, Weights, check_weights, default_weights
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise
 from specjax.noise.whitening import effective
 from specjax.priors import Colored, Gaussian, Network
 from specjax.priors.prior import Prior, prior_noise
+from specjax.sampling import conditions
+from specjax.sampling.black_box import BlackBox
 from specjax.sampling.samplers import sampler_of
 from specjax.sampling.scaled import SamplerLike
 from specjax.schedules.grids import GridLike, LevelRange, TrainingGrid
@@ -32,7 +35,8 @@ if TYPE_CHECKING:
     import optax
     from jax.sharding import Mesh
 
-_NOISES, _NOISES_OF_NETWORK = 512, 256
+_NOISES, _NOISES_OF_NETWORK = 512, 128
+_MEMORY_OF_NETWORK = 2
 _ARRAYS = 4  # noises and the teacher's solutions, to learn on and held out
 
 
@@ -44,7 +48,8 @@ class LearnOptions(TypedDict, total=False):
         default, tries DDIM and DPM-Solver++(2M).
       groups: what is learned, of "levels", "ratios", "weights" and "noise"; all by default. Levels
         alone, which any sampler has, are what :func:`fit` learns.
-      memory: past estimates that a step leans on, up to 2; None is the sampler's own, or 1.
+      memory: past estimates that a step leans on, up to all; None is 2 for a network, else the
+        sampler's own, or 1.
       objective: weights of "transfer", "teacher" and "energy", see :data:`TERMS`. By default the
         transfer loss for a Gaussian, the distance to the teacher for others, with a tenth of the
         transfer loss for the exact ones of this package, and the energy distance for a sampler with
@@ -57,11 +62,19 @@ class LearnOptions(TypedDict, total=False):
       alpha_bar_range: the two ends (noisy, clean).
       grid: the training grid of the network that will be called, within which all noisy levels
         stay, see :class:`specjax.gaussian.task.TaskOptions`.
-      n: noises learned on, as many to choose by and to judge by; 512, or 256 for a network.
-      batch: noises in one call; all by default.
+      n: noises learned on, as many to choose by and to judge by; 512, or 128 for a network.
+      batch: noises in one call of the denoiser; by default 128, of a network 32 on a CPU and 256
+        elsewhere; all where gradients are needed.
+      labels: [m], classes that the noises share, as the denoiser's fourth argument.
+      conditions: in place of labels, a tree of arrays [m, ...] (embeddings, masks).
       mesh: of devices over which the noises are cut.
-      optimizer: any optax transformation; BFGS by default.
-      max_iterations: evaluations at most; 300 by default.
+      optimizer: any optax transformation, with gradients through all calls. By default
+        Levenberg-Marquardt where the objective is a sum of squares (no noise in the steps, no
+        "energy", a quadratic loss), else BFGS.
+      max_iterations: at most, of Levenberg-Marquardt, or evaluations with gradients; 300 by
+        default.
+      max_calls: samples that may be denoised while a plan is learned, apart from the teacher's and
+        the heuristics'; then the best plan so far is returned. No bound by default.
       teacher_tolerance: how much doubling the teacher's steps may change its solutions, as a part
         of their standard deviation; 0.01 by default.
       cache: a folder that keeps them.
@@ -80,9 +93,12 @@ class LearnOptions(TypedDict, total=False):
     grid: GridLike | None
     n: int | None
     batch: int | None
+    labels: Any
+    conditions: Any
     mesh: Mesh | None
     optimizer: optax.GradientTransformation | None
     max_iterations: int
+    max_calls: int | None
     teacher_tolerance: float
     cache: str | Path | None
     seed: int
@@ -109,9 +125,12 @@ class LearnSettings:
     grid: TrainingGrid | Any = None  # Any: resolved, it is a grid or None
     n: int | Any = None  # Any: as above
     batch: int | None = None
+    labels: Any = None
+    conditions: Any = None
     mesh: Mesh | None = None
     optimizer: optax.GradientTransformation | None = None
     max_iterations: int = 300
+    max_calls: int | None = None
     teacher_tolerance: float = 0.01
     cache: Path | None = None
     seed: int = 0
@@ -138,7 +157,10 @@ class LearnSettings:
             grid=levels.grid,
             n=_unless_none(lambda n: checks.whole_number("n", n, 2), given.n),
             batch=_unless_none(lambda n: checks.whole_number("batch", n), given.batch),
+            labels=None,
+            conditions=_conditions(given.labels, given.conditions),
             max_iterations=checks.whole_number("max_iterations", given.max_iterations),
+            max_calls=_unless_none(lambda n: checks.whole_number("max_calls", n), given.max_calls),
             teacher_tolerance=checks.positive("teacher_tolerance", given.teacher_tolerance),
             cache=_unless_none(_writable, given.cache),
             seed=checks.seed(given.seed),
@@ -190,26 +212,70 @@ class LearnSettings:
         if stochastic is None:
             stochastic = any(one.stochastic for one in self.parameters(steps=2).values())
         objective = self.objective or default_weights(prior, stochastic)
-        if stochastic and "teacher" in dict(objective):
+        if stochastic and set(TAUGHT) & dict(objective).keys():
             raise UserError(
                 "objective 'teacher' compares samples of the same noise: for a sampler with noise "
                 "take 'transfer' or 'energy'"
             )
-        n = self.n or (_NOISES_OF_NETWORK if prior.kind == "network" else _NOISES)
-        if self.batch is not None and n % self.batch:
-            raise UserError(f"n = {n} is no multiple of batch = {self.batch}: give one")
-        ways = 1 if self.mesh is None else self.mesh.shape[self.mesh.axis_names[0]]
-        if (self.batch or n) % ways:
-            raise UserError(
-                f"{self.batch or n} noises at once do not divide over {ways} devices: give n, or a "
-                f"batch, that is a multiple of {ways}"
-            )
+        network = prior.kind == "network"
+        n = self.n or (_NOISES_OF_NETWORK if network else _NOISES)
+        memory = self.memory
+        if network and memory is None and "weights" in self.groups:
+            memory = _MEMORY_OF_NETWORK
+        chosen: LearnSettings = replace(self, objective=objective, n=n, memory=memory)
+        if not chosen.is_sum_of_squares:
+            chosen._check_batches()
         checks.fits_in_memory("n", n, _ARRAYS * 8 * n * math.prod(prior.shape))
-        return replace(self, objective=objective, n=n)
+        return chosen
+
+    def _check_batches(self) -> None:
+        """Refuse noises that cannot be cut into batches and devices."""
+        if self.batch is not None and self.n % self.batch:
+            raise UserError(f"n = {self.n} is no multiple of batch = {self.batch}: give one")
+        ways = 1 if self.mesh is None else self.mesh.shape[self.mesh.axis_names[0]]
+        if (self.batch or self.n) % ways:
+            raise UserError(
+                f"{self.batch or self.n} noises at once do not divide over {ways} devices: give n, "
+                f"or a batch, that is a multiple of {ways}"
+            )
+
+    @property
+    def is_sum_of_squares(self) -> bool:
+        """Tell whether the objective, which is known, is minimised by Levenberg-Marquardt."""
+        names = dict(self.objective)
+        if self.optimizer is not None or "energy" in names:
+            return False
+        return "transfer" not in names or self.loss.quadratic
+
+    def conditions_of(self, prior: Prior) -> Any:
+        """Share the conditions, given here or by the prior, out among the n noises."""
+        rows = np.arange(self.n)
+        return jax.tree.map(lambda x: np.asarray(x)[rows % len(x)], self.given_conditions(prior))
+
+    def given_conditions(self, prior: Prior) -> Any:
+        """Return the conditions given here, or by the prior; None without any."""
+        return getattr(prior, "conditions", None) if self.conditions is None else self.conditions
+
+    @property
+    def is_sampled(self) -> bool:
+        """Tell whether the objective, which is known, needs samples."""
+        return bool({*TAUGHT, "energy"} & dict(self.objective).keys())
 
     def below(self) -> LearnSettings:
         """Return the settings of a prior before the last of a curriculum."""
-        return replace(self, objective=None, data=None, n=None, batch=None, mesh=None, cache=None)
+        return replace(
+            self, objective=None, data=None, n=None, batch=None, mesh=None, cache=None,
+            conditions=None, max_calls=None,
+        )  # fmt: skip
+
+
+def _conditions(labels: Any, given: Any) -> Any:
+    """Check the rows that noises share: labels [m], or a tree of arrays [m, ...]."""
+    if labels is not None:
+        labels = np.atleast_1d(np.asarray(labels))
+    leaves = jax.tree.leaves(labels if given is None else given)
+    rows = np.shape(leaves[0])[0] if leaves and np.ndim(leaves[0]) else 0
+    return conditions.checked(labels, given, rows)
 
 
 def _unless_none(function: Callable[[Any], Any], given: Any) -> Any:
@@ -251,6 +317,8 @@ def _prior_from(given: Any) -> Prior:
         noise = getattr(given, "noise", None)
         spectrum = given.spectrum if noise is None else given.effective
         return Network(given.denoiser(), given.shape, spectrum, source=given.source, noise=noise)
+    if isinstance(given, BlackBox):
+        return Network(given, given.shape)
     raise UserError(
         f"prior of type {type(given).__name__}: give a spectrum, a prior of specjax.priors (a "
         "denoiser of yours as priors.Network(denoise, shape)), an object of the protocol "

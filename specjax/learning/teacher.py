@@ -1,9 +1,11 @@
 """The teacher: what a prior makes of a noise in many steps.
 
-DPM-Solver++(2M) along the closed-form schedule of the prior's spectrum (equal steps of logsnr
-where it has none). Its steps are doubled until that changes the solutions by little. Solutions are
-remembered, and kept in a folder; they are recognised by the numbers of prior and noise, and by what
-the denoiser makes of the noise in a few steps: a function has no numbers that could be compared.
+The exponential Adams-Bashforth method of third order along the closed-form schedule of the prior's
+spectrum (equal steps of logsnr where it has none). On a few noises its steps are doubled until that
+changes the solutions by little; the steps before the last doubling then serve all noises, and
+their error is what it changed. Solutions are remembered, and kept in a folder; they are recognised
+by the numbers of prior and noise, and by what the denoiser makes of a few noises in a few steps: a
+function has no numbers that could be compared.
 """
 
 from __future__ import annotations
@@ -11,35 +13,39 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from specjax import files
 from specjax._core.checks import UserError
 from specjax.fitting.spectral import spectral
-from specjax.learning.objective import PlanObjective
+from specjax.learning.answers import Answers
 from specjax.learning.settings import LearnSettings
+from specjax.learning.trajectories import Noises, end_of, follow
 from specjax.priors.prior import Prior
-from specjax.sampling.samplers import plan as plan_of
+from specjax.sampling.corrections import corrected_plan, exponential_adams
 from specjax.sampling.step import SamplerPlan
 from specjax.schedules.families import family
 from specjax.schedules.grids import LevelRange
-from specjax.schedules.schedule import NoiseSchedule
 
-FEWEST, MOST = 32, 512
+FEWEST, MOST = 16, 512
 """Steps that are doubled to begin with, and those beyond which it is given up."""
+
+FEW = 16
+"""Noises on which the steps are doubled."""
 
 COARSE = 4
 """Steps by whose outcome a denoiser is recognised."""
 
 Progress = Callable[[int, int], None]
-"""Called with (steps done, of all of this doubling)."""
+"""Called with (calls done, of all of this solution)."""
 
+_ORDER = 3
 _ROUNDING = 1e-3  # of that outcome: what machines and batches may differ by
-_VERSION = 1
+_VERSION = 2
 _MOST_BYTES = 256 * 2**20
 _MEMORY: OrderedDict[str, TeacherSolutions] = OrderedDict()
 """The latest, by key."""
@@ -48,14 +54,15 @@ _MEMORY: OrderedDict[str, TeacherSolutions] = OrderedDict()
 class TeacherSolutions(NamedTuple):
     """Solutions [n, *shape] in ``steps`` steps, and their accuracy.
 
-    ``change`` is the root mean square of what doubling the steps changed, as a part of the
-    solutions' standard deviation. DPM-Solver++(2M) is of second order: the error that is left is
-    about a third of it. ``coarse`` [n, *shape] is what few steps make.
+    ``change`` is the root mean square of what doubling the steps changes, as a part of the
+    solutions' standard deviation; ``error`` the median over samples of its square, summed over a
+    sample. ``coarse`` [few, *shape] is what few steps make of the first noises.
     """
 
     samples: np.ndarray
     steps: int
     change: float
+    error: float
     coarse: np.ndarray
 
     @property
@@ -65,27 +72,76 @@ class TeacherSolutions(NamedTuple):
 
 
 def teacher_solutions(
-    prior: Prior, objective: PlanObjective, settings: LearnSettings,
+    prior: Prior, noises: Noises, answers: Answers, settings: LearnSettings,
     progress: Progress | None = None,
 ) -> TeacherSolutions:  # fmt: skip
-    """Solve from the noise of an objective, or find what was solved before.
+    """Solve from noises, or find what was solved before.
 
     Raises:
       UserError: if the solutions have not converged in :data:`MOST` steps, or the denoiser returns
         what is not finite.
     """
-    objective = replace(objective, call_by_call=True)  # one program serves any number of steps
-    coarse, key = _solve(prior, objective, settings, COARSE), _key(prior, objective, settings)
+    solve = _Solver(prior, noises, answers, settings, progress)
+    coarse, key = solve(COARSE, FEW), _key(prior, noises, settings)
     path = None if settings.cache is None else settings.cache / f"teacher-{key[:16]}.npz"
     found = _if_same(_MEMORY.pop(key, None), coarse) or _if_same(_read(path, key), coarse)
     if found is None:
-        found = _converged(prior, objective, settings, coarse, progress)
+        found = _converged(solve, settings.teacher_tolerance)._replace(coarse=coarse)
         if path is not None:
-            header = {"key": key, "steps": found.steps, "change": found.change}
+            header = {"key": key, **{x: getattr(found, x) for x in ("steps", "change", "error")}}
             arrays = {"samples": found.samples, "coarse": found.coarse}
             files.write(path, "teacher", _VERSION, header, arrays)
     _remember(key, found)
     return found
+
+
+class _Solver(NamedTuple):
+    """``(steps, n) -> solutions [n, *shape]`` from the first n noises."""
+
+    prior: Prior
+    noises: Noises
+    answers: Answers
+    settings: LearnSettings
+    progress: Progress | None
+
+    def __call__(self, steps: int, n: int | None = None) -> np.ndarray:
+        noises = self.noises.first(n or len(self.noises.start))
+        plan = fine_plan(self.prior, steps, self.settings.levels, self.settings.process)
+        begun, most = self.answers.calls, steps * len(noises.start)
+        told = self.answers.told
+        if self.progress is not None:
+            update = self.progress
+            self.answers.told = lambda: update(self.answers.calls - begun, most)
+        try:
+            samples = end_of(plan, self.answers, noises)
+        finally:
+            self.answers.told = told
+        if not np.isfinite(samples).all():
+            check_answers(self.answers, plan, noises)
+            raise UserError(f"the teacher's solutions in {steps} steps are not finite")
+        return samples
+
+
+def _converged(solve: _Solver, tolerance: float) -> TeacherSolutions:
+    """Double the steps on a few noises until that changes little, and solve from all."""
+    before, steps = solve(FEWEST, FEW), FEWEST
+    while True:
+        now = solve(2 * steps, FEW)
+        gap = (now - before).reshape(len(now), -1).astype(np.float64)
+        spread = np.sqrt(np.mean((now - now.mean(0)) ** 2))
+        change = float(np.sqrt(np.mean(gap**2)) / max(spread, np.finfo(float).tiny))
+        if change <= tolerance:
+            error = float(np.median((gap**2).sum(1)))
+            return TeacherSolutions(solve(steps), steps, change, error, before)
+        steps *= 2
+        if 2 * steps > MOST:
+            raise UserError(
+                f"the teacher has not converged: from {steps // 2} to {steps} steps its solutions "
+                f"change by {100 * change:.2g} % of their standard deviation; allow for that by "
+                f"teacher_tolerance (now {tolerance:g}), or end at a clean level below 1 "
+                "(alpha_bar_range)"
+            )
+        before = now
 
 
 def _remember(key: str, found: TeacherSolutions) -> None:
@@ -103,44 +159,6 @@ def _if_same(kept: TeacherSolutions | None, coarse: np.ndarray) -> TeacherSoluti
     return kept if gap <= _ROUNDING * np.abs(coarse).max() else None
 
 
-def _converged(
-    prior: Prior, objective: PlanObjective, settings: LearnSettings, coarse: np.ndarray,
-    progress: Progress | None,
-) -> TeacherSolutions:  # fmt: skip
-    """Double the steps until that changes the solutions by no more than the tolerance."""
-    before, steps = _solve(prior, objective, settings, FEWEST), FEWEST
-    while True:
-        steps *= 2
-        if progress:
-            progress(steps // 2, steps)
-        now = _solve(prior, objective, settings, steps)
-        spread = np.sqrt(np.mean((now - now.mean(0)) ** 2))
-        change = float(np.sqrt(np.mean((now - before) ** 2)) / max(spread, np.finfo(float).tiny))
-        if progress:
-            progress(steps, steps)
-        if change <= settings.teacher_tolerance:
-            return TeacherSolutions(now, steps, change, coarse)
-        if steps >= MOST:
-            raise UserError(
-                f"the teacher has not converged: from {steps // 2} to {steps} steps its solutions "
-                f"change by {100 * change:.2g} % of their standard deviation; allow for that by "
-                f"teacher_tolerance (now {settings.teacher_tolerance:g}), or end at a clean level "
-                "below 1 (alpha_bar_range)"
-            )
-        before = now
-
-
-def _solve(
-    prior: Prior, objective: PlanObjective, settings: LearnSettings, steps: int
-) -> np.ndarray:
-    plan = fine_plan(prior, steps, settings.levels, settings.process)
-    samples = np.asarray(objective.samples(plan))
-    if not np.isfinite(samples).all():
-        check_answers(objective, plan)
-        raise UserError(f"the teacher's solutions in {steps} steps are not finite")
-    return samples
-
-
 def fine_plan(prior: Prior, steps: int, within: LevelRange, process: str = "vp") -> SamplerPlan:
     """Make the teacher's plan: of the levels of :data:`MOST` steps those at equal distances."""
     ends = within.alpha_bar_range
@@ -148,31 +166,33 @@ def fine_plan(prior: Prior, steps: int, within: LevelRange, process: str = "vp")
         levels = family("uniform_logsnr", MOST, alpha_bar_range=ends)
     else:
         levels = spectral(prior.spectrum, MOST, alpha_bar_range=ends)
-    levels = within.clip(levels)
-    return plan_of("dpmpp_2m", NoiseSchedule(levels.logsnr[:: MOST // steps]), process)
+    logsnr = np.asarray(within.clip(levels).logsnr, np.float64)[:: MOST // steps]
+    return corrected_plan(logsnr, exponential_adams(logsnr, _ORDER), process)
 
 
-def check_answers(objective: PlanObjective, plan: SamplerPlan) -> None:
+def check_answers(answers: Answers, plan: SamplerPlan, noises: Noises) -> None:
     """Refuse a denoiser whose answers are not finite, by the first level where they are not."""
-    for batch in objective.registers_by_call(plan):
-        for k, registers in enumerate(batch):
-            if not np.isfinite(np.asarray(registers)).all():
-                s = float(plan.sigma[k] / plan.alpha[k])
-                raise UserError(
-                    f"the denoiser's answers are not finite at sigma = {s:.4g} (logsnr "
-                    f"{-2 * np.log(s):.4g}), call {k + 1} of {plan.calls}: check it there, or "
-                    "leave that level out by alpha_bar_range"
-                )
+    with np.errstate(all="ignore"):
+        answered = follow(plan, answers, noises).answers
+    for k, answer in enumerate(answered):
+        if not np.isfinite(answer).all():
+            s = float(plan.sigma[k] / plan.alpha[k])
+            raise UserError(
+                f"the denoiser's answers are not finite at sigma = {s:.4g} (logsnr "
+                f"{-2 * np.log(s):.4g}), call {k + 1} of {plan.calls}: check it there, or "
+                "leave that level out by alpha_bar_range"
+            )
 
 
-def _key(prior: Prior, objective: PlanObjective, settings: LearnSettings) -> str:
+def _key(prior: Prior, noises: Noises, settings: LearnSettings) -> str:
     known = (
         prior.fingerprint,
         "" if prior.spectrum is None else prior.spectrum.fingerprint,
         settings.process, settings.levels.ends.tolist(), settings.teacher_tolerance, FEWEST, MOST,
     )  # fmt: skip
     digest = hashlib.sha256(repr(known).encode())
-    digest.update(np.ascontiguousarray(np.asarray(objective.noise)).tobytes())
+    for array in jax.tree.leaves(tuple(noises)):
+        digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
 
@@ -182,9 +202,10 @@ def _read(path: Path | None, key: str) -> TeacherSolutions | None:
         return None
     try:
         kept = files.read(path, {"teacher": _VERSION})
-        if kept.header["key"] != key:
+        known = kept.header
+        if known["key"] != key:
             return None
-        steps, change = int(kept.header["steps"]), float(kept.header["change"])
-        return TeacherSolutions(kept.arrays["samples"], steps, change, kept.arrays["coarse"])
+        accuracy = int(known["steps"]), float(known["change"]), float(known["error"])
+        return TeacherSolutions(kept.arrays["samples"], *accuracy, kept.arrays["coarse"])
     except (UserError, KeyError):  # damaged, or of another version: it is computed anew
         return None

@@ -19,7 +19,11 @@ from specjax.sampling.denoisers import Within, within
 from specjax.spectra.spectrum import Spectrum
 
 
-@value(data=["denoise", "spectrum", "held_out", "noise"], static=["shape"], provenance=["source"])
+@value(
+    data=["denoise", "spectrum", "held_out", "noise", "conditions"],
+    static=["shape"],
+    provenance=["source"],
+)
 @dataclass(frozen=True, eq=False)
 class Network:
     """Any denoiser as a prior, on samples [n, *shape] in the data's own space.
@@ -33,6 +37,8 @@ class Network:
       source: provenance.
       noise: of the forward process that it was trained on, white by default; the spectrum becomes
         the effective one, and directions without noise are left as they are.
+      conditions: what the denoiser gets as its fourth argument: labels [m] or a tree of arrays
+        [m, ...], which the noises of learning share.
 
     Example:
       >>> prior = Network(sx.wiener(sx.Spectrum([3.0, 1.0])), (2,))
@@ -47,6 +53,7 @@ class Network:
     held_out: Prior | None = None
     source: Mapping[str, Any] | None = None
     noise: NoiseSpectrum | None = None
+    conditions: Any = None
 
     def __post_init__(self) -> None:
         if not callable(self.denoise):
@@ -76,9 +83,9 @@ class Network:
         noise = f" {self.noise.fingerprint}" if self.noise is not None else ""
         return fingerprint_of(f"{self.kind} {function} {self.shape}{noise}", arrays)
 
-    def __call__(self, x: Array, alpha: Array, sigma: Array) -> Array:
-        """Return the network's estimate of ``E[x0 | x]`` of x [n, *shape]."""
-        return self.denoise(x, alpha, sigma)
+    def __call__(self, x: Array, alpha: Array, sigma: Array, *more: Any) -> Array:
+        """Return the network's estimate of ``E[x0 | x]`` of x [n, *shape], with its conditions."""
+        return self.denoise(x, alpha, sigma, *more)
 
     def project(self, x: Array) -> Array:
         """Return samples as they are, but 0 in directions without noise."""

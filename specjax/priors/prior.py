@@ -91,9 +91,9 @@ def prior_noise(prior: Any) -> NoiseSpectrum | None:
 
 
 def as_denoiser(prior: Any) -> Any:
-    """Return a prior without what denoising does not use: provenance and the held-out prior.
+    """Return a prior without what denoising does not use: provenance, conditions, what is held out.
 
-    Both belong to the structure of a pytree. Without them the priors of the two parts of a dataset
+    They belong to the structure of a pytree. Without them the priors of the two parts of a dataset
     share one compilation.
     """
     if not dataclasses.is_dataclass(prior):
@@ -101,7 +101,7 @@ def as_denoiser(prior: Any) -> Any:
     bare = copy.copy(prior)
     for field in dataclasses.fields(prior):
         given = getattr(prior, field.name)
-        if field.name in ("held_out", "source"):
+        if field.name in ("held_out", "source", "conditions"):
             object.__setattr__(bare, field.name, None)
         elif field.name == "inner" or isinstance(given, Spectrum):
             object.__setattr__(bare, field.name, as_denoiser(given))

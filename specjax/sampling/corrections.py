@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from specjax._core.arrays import Array, namespace, value
 from specjax._core.checks import UserError
 from specjax.sampling.scaled import (
@@ -25,9 +27,6 @@ from specjax.sampling.scaled import (
     plan_of_rows,
 )
 from specjax.sampling.step import SamplerPlan
-
-MOST_MEMORY = 2
-"""The most past estimates that a learned plan uses."""
 
 
 @value(data=["ratio", "weights", "noise"])
@@ -69,6 +68,28 @@ def corrections_of(sampler: SamplerLike, t: LevelSteps) -> Corrections:
 def _gain(t: LevelSteps, rows: ScaledRows) -> Array:
     unit = t.s_next * t.xp.sqrt(-t.xp.expm1(-t.h))
     return t.xp.where(t.last, 0.0, rows.push[:, 0] / t.xp.where(t.last, 1.0, unit))
+
+
+def exponential_adams(logsnr: np.ndarray, order: int) -> Corrections:
+    """Return the corrections of the exponential Adams-Bashforth method along levels [S + 1].
+
+    The polynomial through the last ``order`` estimates over log s is integrated exactly; order 1
+    is DDIM, order 2 DPM-Solver++(2M) up to how it weighs a step. A last step to s = 0 returns its
+    estimate.
+    """
+    levels = np.asarray(logsnr, np.float64) / 2  # -log s
+    weights = np.zeros((len(levels) - 1, order - 1))
+    for k, h in enumerate(np.diff(levels)):
+        if not np.isfinite(h):
+            continue
+        known = min(order, k + 1)
+        moments = [-np.expm1(-h)]  # the integrals of e^(u - h) u^i from 0 to h
+        for i in range(1, known):
+            moments.append(h**i - i * moments[-1])
+        before = levels[k - np.arange(known)] - levels[k]
+        found = np.linalg.solve(np.vander(before, known, increasing=True).T, moments)
+        weights[k, : known - 1] = found[1:] / moments[0]
+    return Corrections(np.zeros(len(weights)), weights)
 
 
 def corrected_rows(t: LevelSteps, by: Corrections) -> ScaledRows:
