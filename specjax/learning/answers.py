@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from jax.sharding import Mesh
 
 _BATCH_OF_NETWORK, _BATCH = {"cpu": 32}, 128
+_BEYOND = 1e6  # of a sample, in units of its level
 _BATCH_ELSEWHERE = 256  # of a network on an accelerator
 
 
@@ -56,7 +57,13 @@ class Answers:
         return float(np.finfo(np.float32).eps) if given is None else float(given)
 
     def __call__(self, x: np.ndarray, alpha: float, sigma: float, conditions: Any) -> np.ndarray:
-        """Return the estimates [n, *shape] of the clean data."""
+        """Return the estimates [n, *shape] of the clean data.
+
+        Where samples are beyond all bounds, as along a step of learning that went too far, the
+        denoiser is not asked, and the answers are NaN.
+        """
+        if not np.abs(x).max(initial=0) < _BEYOND * np.hypot(alpha, sigma):
+            return np.full_like(x, np.nan)
         found = np.empty_like(x)
         for part in range(0, len(x), self._size):
             if self.allows is not None and not self.allows():

@@ -45,6 +45,7 @@ from specjax.sampling.step import SamplerPlan
 from specjax.schedules.schedule import NoiseSchedule
 
 LEARNED = "learned"
+_MOST_EVALUATIONS = 300  # with gradients
 _FEW_NOISES, _SHORTLISTED = 32, 4  # on which a network's heuristics are ranked, and those kept
 
 
@@ -141,7 +142,7 @@ def _minimised(
         return solve(first.parameters, first.theta, ends, objectives, settings, progress)
     return optimise(
         first.parameters, first.theta, ends, objectives, settings.method,
-        settings.max_iterations, progress,
+        settings.max_iterations or _MOST_EVALUATIONS, progress,
     )  # fmt: skip
 
 

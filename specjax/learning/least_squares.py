@@ -70,12 +70,13 @@ class Stopping(NamedTuple):
 
     The sample grows as the objective falls by less than ``grow``, or what is held out by less than
     ``gain``. With all noises it ends after ``patience`` iterations in a row without such a gain,
-    or where no step makes the objective fall.
+    where no step makes the objective fall, or below ``floor``, that of rounding.
     """
 
-    grow: float = 0.1
-    gain: float = 5e-3
-    patience: int = 2
+    grow: float
+    gain: float
+    patience: int
+    floor: float = -np.inf
 
 
 class Iterate(NamedTuple):
@@ -110,6 +111,8 @@ def begin(problem: Problem, theta: np.ndarray) -> Iterate:
 
 def iterate(problem: Problem, state: Iterate, stopping: Stopping) -> Iterate:
     """Differentiate once, and take as many steps as that is good for."""
+    if state.training < stopping.floor:
+        return state._replace(done=True)
     size = problem.sizes[state.size]
     before = problem.residuals(state.theta, size)
     theta, after, damping = _descend(problem, state.theta, before, state.damping, size)
@@ -124,7 +127,7 @@ def iterate(problem: Problem, state: Iterate, stopping: Stopping) -> Iterate:
     idle = state.idle + 1 if last and not gained else 0
     return Iterate(
         theta, damping, state.size + grows, *best, idle,
-        done=last and (idle >= stopping.patience or fall <= 0),
+        done=last and (idle >= stopping.patience or fall <= 0 or after.value < stopping.floor),
         history=np.concatenate([state.history, [[after.value, aside]]]),
     )  # fmt: skip
 

@@ -205,7 +205,8 @@ def _objective(
 ) -> PlanObjective:  # fmt: skip
     """Make an objective that gradients go through."""
     names, samples, place = dict(settings.objective), answers is not None, _placement(settings.mesh)
-    keys = jax.random.split(_key(settings, name, 1), settings.n if samples else 0)
+    key = jax.random.key(np.uint32(_seed(settings, name, 1).generate_state(1)[0]))
+    keys = jax.random.split(key, settings.n if samples else 0)
     noises = noises_of(prior, settings, name) if samples else Noises(np.zeros((0, 1), np.float32))
     noise = prior_noise(prior) if samples else None
     objective = PlanObjective(
@@ -252,16 +253,15 @@ def _solved(
     return found
 
 
-def _key(settings: LearnSettings, name: str, what: int) -> jax.Array:
-    """Make the key of the noise to start from (0), or of that of the steps (1)."""
-    seed = np.random.SeedSequence((settings.seed, _STREAMS.index(name), what))
-    return jax.random.key(np.uint32(seed.generate_state(1)[0]))
+def _seed(settings: LearnSettings, name: str, what: int) -> np.random.SeedSequence:
+    """Make the seed of the noise to start from (0), or of that of the steps (1)."""
+    return np.random.SeedSequence((settings.seed, _STREAMS.index(name), what))
 
 
 def noises_of(prior: Prior, settings: LearnSettings, name: str) -> Noises:
     """Draw the noises of a stream, and share the conditions out among them."""
     shape = (settings.n, *prior.shape)
-    white = jax.random.normal(_key(settings, name, 0), shape, jnp.float32)
+    white = np.random.default_rng(_seed(settings, name, 0)).standard_normal(shape, np.float32)
     start = np.asarray(colored(prior_noise(prior), white))
     return Noises(start, settings.conditions_of(prior))
 

@@ -71,8 +71,8 @@ class LearnOptions(TypedDict, total=False):
       optimizer: any optax transformation, with gradients through all calls. By default
         Levenberg-Marquardt where the objective is a sum of squares (no noise in the steps, no
         "energy", a quadratic loss), else BFGS.
-      max_iterations: at most, of Levenberg-Marquardt, or evaluations with gradients; 300 by
-        default.
+      max_iterations: at most; by default 100 of Levenberg-Marquardt, 300 evaluations with
+        gradients.
       max_calls: samples that may be denoised while a plan is learned, apart from the teacher's and
         the heuristics'; then the best plan so far is returned. No bound by default.
       teacher_tolerance: how much doubling the teacher's steps may change its solutions, as a part
@@ -97,7 +97,7 @@ class LearnOptions(TypedDict, total=False):
     conditions: Any
     mesh: Mesh | None
     optimizer: optax.GradientTransformation | None
-    max_iterations: int
+    max_iterations: int | None
     max_calls: int | None
     teacher_tolerance: float
     cache: str | Path | None
@@ -129,7 +129,7 @@ class LearnSettings:
     conditions: Any = None
     mesh: Mesh | None = None
     optimizer: optax.GradientTransformation | None = None
-    max_iterations: int = 300
+    max_iterations: int | None = None
     max_calls: int | None = None
     teacher_tolerance: float = 0.01
     cache: Path | None = None
@@ -159,7 +159,9 @@ class LearnSettings:
             batch=_unless_none(lambda n: checks.whole_number("batch", n), given.batch),
             labels=None,
             conditions=_conditions(given.labels, given.conditions),
-            max_iterations=checks.whole_number("max_iterations", given.max_iterations),
+            max_iterations=_unless_none(
+                lambda n: checks.whole_number("max_iterations", n), given.max_iterations
+            ),
             max_calls=_unless_none(lambda n: checks.whole_number("max_calls", n), given.max_calls),
             teacher_tolerance=checks.positive("teacher_tolerance", given.teacher_tolerance),
             cache=_unless_none(_writable, given.cache),

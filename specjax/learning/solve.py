@@ -33,7 +33,8 @@ _MOST_STATES = 8
 _STATES: OrderedDict[str, Iterate] = OrderedDict()
 """The latest unfinished ones, by key."""
 
-_SAMPLED, _CLOSED_FORM = Stopping(0.1, 0.01, 1), Stopping(0.0, 1e-7, 3)
+_SAMPLED, _CLOSED_FORM = Stopping(0.1, 0.01, 1), Stopping(0.0, 1e-5, 2)
+_MOST_ITERATIONS = 100
 _LEAST_TO_GROW = 32  # noises; fewer are learned on from the beginning
 _SHARE = 4  # of the noises, one part is learned on at first
 _EXPECTED, _TRIALS = 4, 4  # iterations on all noises, and plans tried in each, for the time left
@@ -50,15 +51,18 @@ def solve(
       progress: called with (calls done, expected, the held-out value's gain so far).
     """
     problem = _problem(parameters, np.asarray(start, np.float64), ends, objectives)
-    stopping = _CLOSED_FORM if objectives.exact else _SAMPLED
+    stopping = _SAMPLED
+    if objectives.exact:
+        stopping = _CLOSED_FORM._replace(floor=_rounding(objectives))
     key = _key(problem)
     path = None if settings.cache is None else settings.cache / f"learning-{key[:16]}.npz"
     state = _STATES.get(key) or _read(path, key)
+    most = settings.max_iterations or _MOST_ITERATIONS
     meter = _Meter(objectives, settings.max_calls, progress)
     with meter.running(), contextlib.suppress(OutOfCallsError):
         if state is None:
             state = begin(problem, problem.start[problem.learned])
-        while not state.done and len(state.history) <= settings.max_iterations:
+        while not state.done and len(state.history) <= most:
             meter.expect(problem, state)
             with _noting_what_is_kept(len(state.history) > 1):
                 state = iterate(problem, state, stopping)
@@ -66,7 +70,7 @@ def solve(
     if state is None:  # not even the start could be evaluated
         nan = float("nan")
         return Optimised(problem.start, nan, np.inf, np.zeros((0, 2)))
-    if state.done or len(state.history) > settings.max_iterations:
+    if state.done or len(state.history) > most:
         _forget(key, path)
     best = problem.whole(state.best)
     return Optimised(best, state.training, state.held_out, state.history)
@@ -87,6 +91,13 @@ def _problem(
         parameters, start, np.array(learned, int), ends, objectives.training,
         objectives.held_out, sizes,
     )  # fmt: skip
+
+
+def _rounding(objectives: Objectives) -> float:
+    """Return the objective of errors that are rounding's alone, of all of the transfer's loss."""
+    terms, modes = objectives.training, objectives.training.modes
+    power = modes.weights * modes.eigenvalues if terms.loss.in_data_units else modes.weights
+    return float(dict(terms.weights)["transfer"] * np.log(np.finfo(float).eps * power.sum()))
 
 
 class _Meter:
