@@ -34,6 +34,7 @@ from specjax.cli.evaluate import EvaluateCommand
 from specjax.cli.fit import Compare, Fit
 from specjax.cli.learn import LearnCommand
 from specjax.cli.probe import ProbeCommand
+from specjax.cli.record_spec import RecordSpecCommand
 from specjax.cli.sample import Sample
 from specjax.cli.show import Export, Show
 from specjax.cli.spectrum import SpectrumCommand
@@ -47,6 +48,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "sweep": Sweep,
     "recommend": Recommend,
     "learn": LearnCommand,
+    "record-spec": RecordSpecCommand,
     "train": Train,
     "train-features": TrainFeatures,
     "sample": Sample,

@@ -25,6 +25,8 @@ from specjax.learning.objective import judge, value_of_plan
 from specjax.learning.objectives import Objectives, TeacherProgress, objectives_of
 from specjax.learning.optimise import Optimised, Progress, optimise
 from specjax.learning.parameters import PlanParameters, pack, plan_of, unpack
+from specjax.learning.recorded_plans import learn_from_recording
+from specjax.learning.recording import Recording
 from specjax.learning.settings import LearnOptions, LearnSettings, prior_from
 from specjax.learning.teacher import check_answers
 from specjax.learning.warm_start import warm_start
@@ -51,7 +53,8 @@ def learn(
     Args:
       prior: what is known of the data: a :class:`Spectrum`, a prior of :mod:`specjax.priors` (a
         Gaussian with a probed denoiser among them), any object of the protocol
-        :class:`specjax.priors.Prior`, or a trained network (:func:`specjax.nn.open_run`).
+        :class:`specjax.priors.Prior`, a trained network (:func:`specjax.nn.open_run`), or a
+        :class:`specjax.Recording` of one, which takes ``memory`` and ``process`` alone.
       steps: S.
       start: plans learned before, of other steps or on another prior, to start from if they are
         better than all heuristics.
@@ -74,6 +77,8 @@ def learn(
       >>> result.value < min(result.baselines.values()) - 5  # a logarithm
       True
     """
+    if isinstance(prior, Recording):
+        return learn_from_recording(prior, steps, **options)
     settings = LearnSettings.resolve(**options)
     known = prior_from(prior, settings.noise)
     return learn_with(settings, known, steps, start, progress, teacher_progress)
