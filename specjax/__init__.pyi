@@ -18,6 +18,7 @@ from .learning.recording import Recording
 from .noise.families import NOISES, noise_spectrum
 from .noise.noise_spectrum import NoiseSpectrum
 from .noise.whitening import effective
+from .sampling.black_box import BlackBox
 from .sampling.corrections import Corrections
 from .sampling.denoisers import from_edm, from_eps, from_v, linearised, wiener
 from .sampling.generate import generate
@@ -52,6 +53,7 @@ __all__ = [
     "NOISES",
     "SAMPLERS",
     "SCHEDULES",
+    "BlackBox",
     "Comparison",
     "Corrections",
     "Family",

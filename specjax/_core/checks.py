@@ -141,6 +141,17 @@ def not_negative(name: str, given: Any) -> float:
     return number(name, given, 0, MOST_SCALE, f"a number from 0 to {MOST_SCALE:g}")
 
 
+def sample_shape(given: Any, name: str = "shape") -> tuple[int, ...]:
+    """Return the given shape of one sample if it is one, of at least one axis, as ints."""
+    try:
+        shape = tuple(given)
+    except TypeError:
+        shape = ()
+    if not shape or not all(isinstance(n, int | np.integer) and n > 0 for n in shape):
+        raise UserError(f"{name} = {given!r}: give that of one sample, such as (8, 8)")
+    return tuple(int(n) for n in shape)
+
+
 def are_within(numbers: np.ndarray, most: float) -> bool:
     """Tell whether no number of an array is NaN, infinite or beyond ``most``, up or down."""
     # As Python's floats: 1e150 in float32 is a warning.

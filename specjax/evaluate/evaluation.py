@@ -178,6 +178,7 @@ def evaluate_schedules(
     *,
     seeds: int = SEEDS,
     labels: Any = None,
+    conditions: Any = None,
     batch: int | None = None,
     mesh: Mesh | None = None,
     noise: NoiseSpectrum | None = None,
@@ -190,7 +191,7 @@ def evaluate_schedules(
 
     Args:
       plans: by name. denoise: as in :func:`specjax.sampling.generate.generate`, as are labels [n],
-        batch, mesh and noise.
+        conditions, batch, mesh and noise.
       reference: the data, with their floor and n. Its ``seed`` is that of the first set of
         samples, the next ones follow.
       seeds: how many sets of n samples; of one set the error bar is the jackknife's.
@@ -219,7 +220,7 @@ def evaluate_schedules(
         before = (number * seeds + seed) * reference.n
         return generate(
             plan, denoise, reference.n, reference.shape, seed=reference.seed + seed, labels=labels,
-            batch=batch, mesh=mesh, noise=noise,
+            conditions=conditions, batch=batch, mesh=mesh, noise=noise,
             progress=lambda done, _: progress(before + done, total) if progress else None,
         )  # fmt: skip
 

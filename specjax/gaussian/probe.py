@@ -40,8 +40,10 @@ from specjax._core import checks
 from specjax._core.arrays import Array
 from specjax._core.checks import UserError
 from specjax.noise.noise_spectrum import check_noise
+from specjax.sampling import conditions as told
+from specjax.sampling.black_box import is_black_box
 from specjax.sampling.denoisers import within
-from specjax.sampling.generate import batch_size, checked_labels
+from specjax.sampling.generate import batch_size
 from specjax.sampling.programs import program_of
 from specjax.sampling.step import Row
 from specjax.schedules.schedule import alpha_sigma
@@ -171,13 +173,15 @@ def probe(
     seed: int = 0,
     batch: int | None = None,
     labels: Any = None,
+    conditions: Any = None,
     progress: Progress | None = None,
     source: Mapping[str, Any] | None = None,
 ) -> Probe:
     """Measure what a denoiser does to each eigenvalue at each noise level, see the module.
 
     Args:
-      denoise: ``(x, alpha, sigma) -> x0`` on batches [m, *shape] (float32).
+      denoise: ``(x, alpha, sigma) -> x0`` on batches [m, *shape] (float32), or a
+        :class:`specjax.BlackBox`.
       samples: [N, *shape] in the network's units; best held out from its training.
       spectrum: with the basis in which to measure; without one samples are [N, d]. To probe under
         a noise, the spectrum of :func:`specjax.effective`.
@@ -186,13 +190,14 @@ def probe(
       seed: of the draw and of the noise.
       batch: answers in one call; by default as many as fit.
       labels: [N], the class of each sample, which the denoiser gets as a fourth argument.
+      conditions: in place of labels, a tree of arrays [N, ...], see :func:`specjax.generate`.
       progress: see :data:`Progress`.
       source: where the denoiser comes from, kept with the probe.
 
     Raises:
       UserError: for samples of another shape than the basis, fewer than three, a spectrum
-        without a basis, another number of labels, levels that do not increase, a denoiser that
-        returns another shape, NaN or infinite values of the samples or the denoiser.
+        without a basis, another number of labels or conditions, levels that do not increase, a
+        denoiser that returns another shape, NaN or infinite values of the samples or the denoiser.
 
     Example:
       >>> spectrum = sx.Spectrum([4.0, 1.0])
@@ -203,7 +208,7 @@ def probe(
     """
     levels = check_options(levels, n, seed, batch)
     x = _checked_samples(samples, spectrum)
-    labels = None if labels is None else checked_labels(labels, len(x))
+    conditions = told.checked(labels, conditions, len(x))
     n, rng = min(n, len(x)), np.random.default_rng(seed)  # a repeat would be no observation
     rows = np.sort(rng.permutation(len(x))[:n])
     x0 = np.asarray(x[rows], np.float32)
@@ -212,9 +217,9 @@ def probe(
     eps = rng.standard_normal(x0.shape, np.float32)
     if spectrum.noise is not None:
         eps = np.asarray(spectrum.noise.color(eps), np.float32)
-    classes = None if labels is None else np.tile(labels[rows], 2)
+    conditions = told.at(conditions, np.tile(rows, 2))
     pairs = _Pairs(spectrum, x0, eps)
-    answers = _Answers(within(denoise, spectrum.noise), x0, eps, classes, batch)
+    answers = _Answers(within(denoise, spectrum.noise), x0, eps, conditions, batch)
     at_levels = []
     for k, level in enumerate(levels):
         answer = answers.at(level, progress, (k * 2 * n, len(levels) * 2 * n))
@@ -270,18 +275,20 @@ class _Answers:
         denoise: Callable[..., Array],
         x0: np.ndarray,
         eps: np.ndarray,
-        labels: np.ndarray | None,
+        conditions: Any,
         batch: int | None,
     ) -> None:
-        self.x0, self.eps, self.labels = x0, eps, labels
+        self.x0, self.eps, self.conditions = x0, eps, conditions
         self.denoise = denoise  # kept here, because the program refers to it weakly
+        self.size = batch_size(2 * len(x0), x0.shape[1:], 1, batch, 1, jax.local_devices()[0])
+        self.boxed = is_black_box(denoise)
+        if self.boxed:
+            return
         self.program, self.arrays = program_of(denoise)
-        device = jax.local_devices()[0]
-        self.size = batch_size(2 * len(x0), x0.shape[1:], 1, batch, 1, device)
         x = jax.ShapeDtypeStruct((self.size, *x0.shape[1:]), np.float32)
         level = jax.ShapeDtypeStruct((), np.float32)
-        more = () if labels is None else (labels[: self.size],)
-        answer = jax.eval_shape(denoise, x, level, level, *more)
+        first = told.at(conditions, next(self._batches(2 * len(x0)))[1])
+        answer = jax.eval_shape(told.telling(denoise, first), x, level, level)
         if answer.shape != x.shape:
             raise UserError(
                 f"the denoiser returns {tuple(answer.shape)} for x of shape {x.shape}: give one "
@@ -295,12 +302,15 @@ class _Answers:
         x = np.concatenate([alpha * self.x0 + sign * sigma * self.eps for sign in (1, -1)])
         answers = np.empty_like(x)
         for part, index in self._batches(len(x)):
-            labels = None if self.labels is None else self.labels[index]
-            r = self.program.one_row(
-                self.arrays, labels, x[None, index], row, None, np.int32(0), None,
-                stochastic=False,
-            )  # fmt: skip
-            answers[part] = np.asarray(r[0])[: part.stop - part.start]
+            conditions = told.at(self.conditions, index)
+            if self.boxed:
+                answer = told.telling(self.denoise, conditions)(x[index], alpha, sigma)
+            else:
+                answer = self.program.one_row(
+                    self.arrays, conditions, x[None, index], row, None, np.int32(0), None,
+                    stochastic=False,
+                )[0]  # fmt: skip
+            answers[part] = np.asarray(answer)[: part.stop - part.start]
             if progress:
                 progress(done[0] + part.stop, done[1])
         return answers
@@ -308,11 +318,13 @@ class _Answers:
     def _batches(self, count: int) -> Iterator[tuple[slice, np.ndarray]]:
         """Cut rows into batches of one size, the last one filled up so that nothing compiles anew.
 
-        A batch is the slice of its answers and the indices of its rows.
+        A batch is the slice of its answers and the indices of its rows. A black box has nothing to
+        compile, and no answer to give for nothing.
         """
         for first in range(0, count, self.size):
             part = slice(first, min(first + self.size, count))
-            yield part, np.minimum(np.arange(first, first + self.size), count - 1)
+            end = part.stop if self.boxed else first + self.size
+            yield part, np.minimum(np.arange(first, end), count - 1)
 
 
 _ANSWER_ONLY = (((1, 1), 0), (1, 1), (1, 0))  # shape and value of keep, pull and push

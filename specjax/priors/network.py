@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
+from specjax._core import checks
 from specjax._core.arrays import Array, value
 from specjax._core.checks import UserError
 from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic
@@ -52,10 +53,7 @@ class Network:
             raise UserError(
                 f"denoise of type {type(self.denoise).__name__}: give (x, alpha, sigma) -> x0"
             )
-        shape = tuple(self.shape)
-        if not shape or not all(isinstance(n, int | np.integer) and n > 0 for n in shape):
-            raise UserError(f"shape = {self.shape!r}: give that of one sample, such as (8, 8)")
-        object.__setattr__(self, "shape", tuple(int(n) for n in shape))
+        object.__setattr__(self, "shape", checks.sample_shape(self.shape))
         object.__setattr__(self, "source", dict(self.source or {}))
         if self.noise is not None:
             self._color(anisotropic(self.noise))

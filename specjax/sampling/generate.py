@@ -22,9 +22,11 @@ from specjax._core import checks
 from specjax._core.arrays import shared_size
 from specjax._core.checks import UserError
 from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic, without_rounding
+from specjax.sampling import conditions as told
+from specjax.sampling.black_box import is_black_box
 from specjax.sampling.denoisers import within
 from specjax.sampling.programs import Program, drawn, program_of
-from specjax.sampling.sample import first_registers
+from specjax.sampling.sample import first_registers, host_rows
 from specjax.sampling.step import Row, SamplerPlan
 
 Progress = Callable[[int, int], None]
@@ -42,6 +44,7 @@ def generate(
     *,
     seed: int = 0,
     labels: Any = None,
+    conditions: Any = None,
     batch: int | None = None,
     mesh: Mesh | None = None,
     noise: NoiseSpectrum | None = None,
@@ -53,7 +56,9 @@ def generate(
     A denoiser that is a pytree with arrays (an Equinox or NNX module, ``jax.tree_util.Partial``,
     :func:`specjax.from_eps` of one of these) gives them to the compiled program as arguments: one
     program serves all its parameters. Any other callable is compiled as it is, with the
-    arrays that it holds then, and once as long as that object lives.
+    arrays that it holds then, and once as long as that object lives. A
+    :class:`specjax.BlackBox` is called as it is, and the plan is run around it in NumPy; its
+    samples differ from those of the same function in JAX by rounding.
 
     Args:
       plan: K rows of known numbers.
@@ -62,6 +67,8 @@ def generate(
       shape: of one sample.
       seed: below 2**32.
       labels: [n]; those of a batch [m] are the denoiser's fourth argument.
+      conditions: in place of labels, a tree of arrays [n, ...] (embeddings, masks, labels among
+        them); the rows of a batch [m, ...] are the denoiser's fourth argument.
       batch: samples in one call; by default as many as fit in a quarter of a device's memory, if a
         network's activations take 2,000 times a sample's; at most 256 on a CPU, 1,024 elsewhere.
       mesh: of this process's devices; a batch is cut along its first axis.
@@ -74,8 +81,9 @@ def generate(
       Samples [n, *shape], at the plan's last level.
 
     Raises:
-      UserError: if a number or a dtype is out of bounds, the labels are not n, the batch does
-        not divide over the mesh, or the mesh has devices of another process.
+      UserError: if a number or a dtype is out of bounds, the labels or conditions are not n, the
+        batch does not divide over the mesh, the mesh has devices of another process, or a black
+        box is given a mesh.
 
     Example:
       >>> plan = sx.plan("ddim", sx.NoiseSchedule.from_sigmas([50.0, 1.0, 0.0]))
@@ -87,20 +95,19 @@ def generate(
     n, dtype = checks.whole_number("n", n), _float(dtype)
     checks.fits_in_memory("n", n, n * math.prod(shape) * dtype.itemsize)
     key = jax.random.key(checks.seed(seed))
-    labels = None if labels is None else checked_labels(labels, n)
+    conditions = told.checked(labels, conditions, n)
     noise, denoise = _checked_noise(noise, tuple(shape)), within(denoise, noise)
     program, arrays = program_of(denoise)
-    placement = _Placement(_checked_mesh(mesh), arrays)
+    placement = _Placement(_checked_mesh(mesh, denoise), arrays)
     arrays = [placement.whole(x) for x in arrays]
     size = batch_size(n, shape, plan.registers, batch, placement.ways, placement.device)
     rows = Row(*(np.asarray(x, dtype) for x in plan.rows))
     run = _call_by_call if placement.device.platform == "cpu" else _one_scan
+    run, put = (_on_host, np.asarray) if is_black_box(denoise) else (run, placement.cut)
     samples = np.empty((n, *shape), dtype)
     for first in range(0, n, size):
         numbers = np.arange(first, first + size)  # the last batch is filled up and cut
-        batch_labels = None
-        if labels is not None:
-            batch_labels = placement.cut(labels[np.minimum(numbers, n - 1)])
+        batch_conditions = jax.tree.map(put, told.at(conditions, np.minimum(numbers, n - 1)))
         keys, r = _start(
             key, placement.cut(numbers.astype(np.uint32)), np.asarray(plan.start, dtype),
             tuple(shape), plan.registers, noise,
@@ -111,7 +118,9 @@ def generate(
             if progress:
                 progress(first + int(count * share), n)
 
-        task = _Batch(program, arrays, batch_labels, keys, rows, noise, plan.stochastic)
+        task = _Batch(
+            count, denoise, program, arrays, batch_conditions, keys, rows, noise, plan.stochastic
+        )
         r = run(task, r, report)
         samples[first : first + count] = np.asarray(without_rounding(r[0], noise))[:count]
         report(1.0)
@@ -121,9 +130,11 @@ def generate(
 class _Batch(NamedTuple):
     """A batch of m samples that is being drawn, apart from its registers."""
 
+    count: int  # of the m, what is asked for
+    denoise: Callable[..., Any]
     program: Program
     arrays: list[Any]  # of the denoiser
-    labels: Any  # [m] or None
+    conditions: Any  # a tree of arrays [m, ...] or None
     keys: jax.Array  # [m]
     rows: Row
     noise: NoiseSpectrum | None
@@ -147,7 +158,7 @@ def _call_by_call(batch: _Batch, r: jax.Array, report: Callable[[float], None]) 
             report(k / calls)
         row = Row(*(x[k] for x in batch.rows))
         r = batch.program.one_row(
-            batch.arrays, batch.labels, r, row, batch.keys, np.int32(k), batch.noise,
+            batch.arrays, batch.conditions, r, row, batch.keys, np.int32(k), batch.noise,
             stochastic=batch.stochastic,
         )  # fmt: skip
         jax.block_until_ready(r)
@@ -157,9 +168,28 @@ def _call_by_call(batch: _Batch, r: jax.Array, report: Callable[[float], None]) 
 def _one_scan(batch: _Batch, r: jax.Array, report: Callable[[float], None]) -> jax.Array:
     """Run all calls of a batch on an accelerator, without a dispatch between two of them."""
     return batch.program.all_rows(
-        batch.arrays, batch.labels, r, batch.rows, batch.keys, batch.noise,
+        batch.arrays, batch.conditions, r, batch.rows, batch.keys, batch.noise,
         stochastic=batch.stochastic,
     )  # fmt: skip
+
+
+def _on_host(batch: _Batch, r: jax.Array, report: Callable[[float], None]) -> np.ndarray:
+    """Run all calls of a batch of a black box, for what is asked for of it alone.
+
+    The noise is JAX's, and compiled for a full batch.
+    """
+    part, (_, _, *shape), calls = slice(batch.count), r.shape, len(batch.rows.alpha)
+
+    def of_row(k: int) -> jax.Array:
+        return _drawn(batch.keys, np.int32(k + 1), tuple(shape), r.dtype, batch.noise)[part]
+
+    return host_rows(
+        told.telling(batch.denoise, told.at(batch.conditions, part)), r[:, part], batch.rows,
+        of_row if batch.stochastic else None, lambda k: report(k / calls),
+    )  # fmt: skip
+
+
+_drawn = jax.jit(drawn, static_argnames=("shape", "dtype"))
 
 
 @functools.partial(jax.jit, static_argnames=("shape", "registers"))
@@ -243,8 +273,10 @@ def device_memory(device: Any) -> int:
     return int((stats or {}).get("bytes_limit", checks.machine_memory()))
 
 
-def _checked_mesh(mesh: Mesh | None) -> Mesh | None:
+def _checked_mesh(mesh: Mesh | None, denoise: Any) -> Mesh | None:
     own = jax.process_index()
+    if mesh is not None and is_black_box(denoise):
+        raise UserError("mesh: a BlackBox computes where its function does; leave it out")
     if mesh is not None and any(device.process_index != own for device in mesh.devices.flat):
         raise UserError(
             "mesh has devices of other processes: give one of jax.local_devices(), and each "
@@ -268,15 +300,3 @@ def _float(dtype: Any) -> Any:
     if dtype.itemsize > jnp.zeros(0).dtype.itemsize:
         raise UserError(f"dtype = {dtype} needs jax.config.update('jax_enable_x64', True)")
     return dtype
-
-
-def checked_labels(labels: Any, n: int) -> np.ndarray:
-    """Return one label for each of n samples.
-
-    Raises:
-      UserError: for another number of labels.
-    """
-    labels = np.asarray(labels)
-    if labels.shape != (n,):
-        raise UserError(f"labels has shape {labels.shape}: give one label for each of n = {n:,}")
-    return labels

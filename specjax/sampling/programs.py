@@ -19,6 +19,7 @@ import jax
 import numpy as np
 
 from specjax.noise.noise_spectrum import NoiseSpectrum, colored
+from specjax.sampling.conditions import telling
 from specjax.sampling.sample import call_row, scan_rows
 from specjax.sampling.step import Row
 
@@ -64,32 +65,26 @@ class Program:
 
     @property
     def one_row(self) -> Callable[..., jax.Array]:
-        """``(arrays, labels, r, row, keys, k, noise, stochastic) -> r``: one call."""
+        """``(arrays, conditions, r, row, keys, k, noise, stochastic) -> r``: one call."""
         return self.compiled(one_row, static_argnames="stochastic", donate_argnames="r")
 
     @property
     def all_rows(self) -> Callable[..., jax.Array]:
-        """``(arrays, labels, r, rows, keys, noise, stochastic) -> r``: all calls as one scan."""
+        """``(arrays, conditions, r, rows, keys, noise, stochastic) -> r``: all calls as a scan."""
         return self.compiled(all_rows, static_argnames="stochastic", donate_argnames="r")
 
 
-def _labelled(denoise: Callable[..., Any], labels: Any) -> Callable[..., Any]:
-    if labels is None:
-        return denoise
-    return lambda x, alpha, sigma: denoise(x, alpha, sigma, labels)
-
-
 def one_row(
-    denoise: Callable[..., Any], labels: Any, r: jax.Array, row: Row, keys: jax.Array, k: Any,
+    denoise: Callable[..., Any], conditions: Any, r: jax.Array, row: Row, keys: jax.Array, k: Any,
     noise: NoiseSpectrum | None, stochastic: bool,
 ) -> jax.Array:  # fmt: skip
     """Make one call of a plan, of a batch of seeded samples."""
     z = drawn(keys, k + 1, r.shape[2:], r.dtype, noise) if stochastic else None
-    return call_row(_labelled(denoise, labels), r, row, z)
+    return call_row(telling(denoise, conditions), r, row, z)
 
 
 def all_rows(
-    denoise: Callable[..., Any], labels: Any, r: jax.Array, rows: Row, keys: jax.Array,
+    denoise: Callable[..., Any], conditions: Any, r: jax.Array, rows: Row, keys: jax.Array,
     noise: NoiseSpectrum | None, stochastic: bool,
 ) -> jax.Array:  # fmt: skip
     """Make all calls of a plan as one scan, of a batch of seeded samples."""
@@ -97,7 +92,7 @@ def all_rows(
     def of_row(k: jax.Array) -> jax.Array:
         return drawn(keys, k + 1, r.shape[2:], r.dtype, noise)
 
-    return scan_rows(_labelled(denoise, labels), r, rows, of_row if stochastic else None)
+    return scan_rows(telling(denoise, conditions), r, rows, of_row if stochastic else None)
 
 
 def program_of(value: Any) -> tuple[Program, list[Any]]:

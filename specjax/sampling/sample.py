@@ -11,9 +11,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from specjax._core.arrays import Array
 from specjax._core.checks import UserError
 from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic, colored, without_rounding
+from specjax.sampling.black_box import is_black_box
 from specjax.sampling.denoisers import Denoiser, within
 from specjax.sampling.step import Row, SamplerPlan, advance
 
@@ -36,7 +39,8 @@ def sample(
 
     Args:
       plan: K rows.
-      denoise: ``(x, alpha, sigma) -> x0`` on arrays of ``shape``.
+      denoise: ``(x, alpha, sigma) -> x0`` on arrays of ``shape``; a :class:`specjax.BlackBox`
+        is called in NumPy, on samples [..., *its shape].
       key: a typed PRNG key, which decides all noise.
       shape: of the samples [...].
       start: white noise [...] to start from; drawn from the key by default.
@@ -71,7 +75,8 @@ def sample(
 
     first = jnp.asarray(plan.start, dtype) * colored(noise, jnp.asarray(start, dtype))
     filled = first_registers(first, plan.registers)
-    last = scan_rows(denoise, filled, rows, pushed if plan.stochastic else None)
+    run = host_rows if is_black_box(denoise) else scan_rows
+    last = run(denoise, filled, rows, pushed if plan.stochastic else None)
     return without_rounding(last[0], noise)
 
 
@@ -96,3 +101,21 @@ def scan_rows(
         return call_row(denoise, r, row, None if noise is None else noise(k)), None
 
     return jax.lax.scan(step, r, (rows, jnp.arange(len(rows.alpha))))[0]
+
+
+def host_rows(
+    denoise: Denoiser, r: Array, rows: Row, noise: Callable[[Any], Array] | None,
+    report: Callable[[int], None] = lambda k: None,
+) -> np.ndarray:  # fmt: skip
+    """Do as :func:`scan_rows` in NumPy, around a black box; ``report(k)`` is called before row k.
+
+    The box has the first word about a traced sample, so registers are converted after its call.
+    """
+    for k in range(len(rows.alpha)):
+        report(k)
+        d = denoise(r[0], rows.alpha[k], rows.sigma[k])
+        row = Row(*(np.asarray(x[k]) for x in rows))
+        z = None if noise is None else np.asarray(noise(k))
+        with np.errstate(over="ignore", invalid="ignore"):  # as in JAX: samples say it
+            r = advance(np.asarray(r), row, np.asarray(d), z)
+    return np.asarray(r)
