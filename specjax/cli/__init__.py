@@ -20,8 +20,11 @@ from __future__ import annotations
 import dataclasses
 import errno
 import sys
+import sysconfig
+import traceback
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -63,6 +66,7 @@ _FAULT = (
     "\nThis is a fault of specjax, or a machine without the memory or the disk that it needs.\n"
     "Please report it with the lines above and the command."
 )
+_OF_USER = "\nThis was raised in, or by, the Python code that the command names."
 _DESCRIPTION = (
     "Few-step diffusion sampling, learned from the spectrum of data; networks to prove it. "
     "--version tells the version."
@@ -117,5 +121,12 @@ def main(argv: list[str] | None = None) -> None:
             drop_output()
             remark("cannot write to standard output: the disk is full")
             sys.exit(2)
-        error.add_note(_FAULT)
+        error.add_note(_FAULT if _is_ours(error) else _OF_USER)
         raise
+
+
+def _is_ours(error: Exception) -> bool:
+    """Tell whether no frame of a traceback is of a file outside of the installed packages."""
+    installed = tuple({*sysconfig.get_paths().values(), str(Path(__file__).parents[1])})
+    frames = traceback.extract_tb(error.__traceback__)
+    return all(one.filename.startswith((*installed, "<")) for one in frames)

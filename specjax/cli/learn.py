@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import tyro
 
 from specjax import files
@@ -17,10 +18,9 @@ from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, remark, status
 from specjax.cli.learn_priors import NETWORK, Curriculum, PriorOptions, curriculum_of
 from specjax.cli.outputs import BESIDE, Writing, picture_of
+from specjax.cli.python_denoiser import PythonDenoiser
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from specjax.fitting.learned import LearnedResult
     from specjax.learning.heuristics import Heuristic
     from specjax.learning.settings import LearnSettings
@@ -60,6 +60,8 @@ class Learning:
     """noises in one call of the last prior; by default all"""
     max_iterations: int = 300
     """evaluations of each plan at most"""
+    max_calls: int | None = None
+    """answers of the network for each plan at most: learning then ends with the best so far"""
     teacher_tolerance: float = 0.01
     """how much doubling the teacher's steps may change its solutions, as a part of their standard
     deviation"""
@@ -78,6 +80,8 @@ class Learning:
             known["sampler"] = sampler_of(self.sampler, **options)
         known["grid"] = self.grid and read_grid(self.grid)
         known["objective"] = checks.named_values("objective", self.objective) or None
+        if self.max_calls is None:
+            del known["max_calls"]
         return known
 
 
@@ -107,10 +111,12 @@ class LearnCommand(Writing):
         from specjax.report import learn as report_learn
 
         options = {**self.learning.options, "seed": self.through.seed}
+        if self.through.labels:
+            options["labels"] = np.asarray(self.through.labels, np.int32)
         settings = LearnSettings.resolve(**options)
         self._check()
         starts = [self._start(path) for path in self.start]
-        curriculum = curriculum_of(self.through)
+        curriculum = curriculum_of(self.through, settings.levels)
         last = curriculum.last
         request = self._request(curriculum, settings.for_prior(last))
         known = self._known(request)
@@ -139,7 +145,7 @@ class LearnCommand(Writing):
         written = [str(self._path(one.steps)) for one in found]
         if self._picture is not None:
             with status("drawing"):
-                _draw(self._picture, found, curriculum, self.through.samples)
+                _draw(self._picture, found, curriculum, self.through)
             written.append(self._picture)
         if self.json:
             print_json({**report_learn.learned_json(found, judged, ratios), "files": written})
@@ -189,12 +195,16 @@ class LearnCommand(Writing):
     def _request(self, curriculum: Curriculum, settings: LearnSettings) -> dict[str, Any]:
         """Collect what a plan depends on, as a plan file keeps it."""
         asked = {one.name: getattr(self.learning, one.name) for one in fields(self.learning)}
+        run, labels = curriculum.run, self.through.labels
+        if isinstance(run, PythonDenoiser):
+            asked["answers"] = run.answers_digest(labels)
         return files.plain({
             **asked,
             "grid": settings.grid and files.checksum({"logsnr": settings.grid.logsnr.tolist()}),
             "objective": dict(settings.objective),
             "priors": [f"{one.kind} {one.fingerprint}" for one in curriculum.priors],
             "seed": self.through.seed,
+            "labels": list(labels),
             "start": [files.checksum({"file": files.read_bytes(x).decode()}) for x in self.start],
         })  # fmt: skip
 
@@ -213,8 +223,10 @@ class LearnCommand(Writing):
         return found
 
 
-def _draw(path: str, found: Sequence[LearnedResult], curriculum: Curriculum, n: int) -> None:
-    """Draw the plans, the best heuristic of each schedule, and n samples of a run's network."""
+def _draw(
+    path: str, found: Sequence[LearnedResult], curriculum: Curriculum, through: PriorOptions
+) -> None:
+    """Draw the plans, the best heuristic of each schedule, and samples of a network."""
     from specjax.learning.heuristics import rivals
     from specjax.report.figures import learn_figure, save_figure
 
@@ -227,7 +239,9 @@ def _draw(path: str, found: Sequence[LearnedResult], curriculum: Curriculum, n: 
         found,
         {name: one.schedule for name, one in beside.items()},
         {steps: x for steps, x in limits.items() if x is not None},
-        None if curriculum.run is None else _samples(found[-1], beside, curriculum, n),
+        None
+        if curriculum.run is None
+        else _samples(found[-1], beside, curriculum, through.samples, through.labels),
     )
     save_figure(figure, path)
 
@@ -247,8 +261,12 @@ def _limit(result: LearnedResult, curriculum: Curriculum) -> float | None:
 
 
 def _samples(
-    result: LearnedResult, beside: Mapping[str, Heuristic], curriculum: Curriculum, n: int
-) -> dict[str, np.ndarray]:
+    result: LearnedResult,
+    beside: Mapping[str, Heuristic],
+    curriculum: Curriculum,
+    n: int,
+    labels: tuple[int, ...],
+) -> dict[str, np.ndarray] | None:
     """Draw samples of one noise by the plan, the best heuristic and a fine solution."""
     from specjax.learning.teacher import fine_plan
     from specjax.sampling.generate import generate
@@ -265,7 +283,21 @@ def _samples(
         f"{name}, {result.steps} steps": heuristic.plan(result.process, 0),
         f"fine solution, {_FINE_CALLS} calls": fine,
     }
-    return {
-        name: generate(plan, run.denoiser(), n, run.shape, noise=run.noise)
+    told = np.resize(np.asarray(labels, np.int32), n) if labels else None
+    samples = {
+        name: generate(plan, run.denoiser(), n, run.shape, noise=run.noise, labels=told)
         for name, plan in plans.items()
     }
+    return _pictures(samples, run.shape)
+
+
+def _pictures(
+    samples: dict[str, np.ndarray], shape: tuple[int, ...]
+) -> dict[str, np.ndarray] | None:
+    """Return samples of a shape as images or sounds; None where they are neither."""
+    colours = (1, 3)
+    if len(shape) in (1, 2) or (len(shape) == 3 and shape[-1] in colours):
+        return samples
+    if len(shape) == 3 and shape[0] in colours:  # as torch has them
+        return {name: np.moveaxis(x, 1, -1) for name, x in samples.items()}
+    return None
