@@ -17,6 +17,7 @@ from specjax._core.cache import cache_folder
 from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, remark, status
 from specjax.cli.learn_priors import NETWORK, Curriculum, PriorOptions, curriculum_of
+from specjax.cli.learn_recording import is_recording, learn_recording
 from specjax.cli.outputs import BESIDE, Writing, picture_of
 from specjax.cli.python_denoiser import PythonDenoiser
 
@@ -115,19 +116,22 @@ class LearnCommand(Writing):
             options["labels"] = np.asarray(self.through.labels, np.int32)
         settings = LearnSettings.resolve(**options)
         self._check()
+        if is_recording(self.through.data):
+            learn_recording(self)
+            return
         starts = [self._start(path) for path in self.start]
         curriculum = curriculum_of(self.through, settings.levels)
         last = curriculum.last
         request = self._request(curriculum, settings.for_prior(last))
         known = self._known(request)
-        self.check_outputs(self._outputs(set(self.steps) - set(known)))
+        self.check_outputs(self.outputs(set(self.steps) - set(known)))
         if last.kind == NETWORK:
             options |= {"cache": cache_folder("teachers"), "mesh": curriculum.mesh}
 
         def learned(result: LearnedResult) -> None:
             if result.prior == last.kind:
                 source = {**result.source, "request": request}  # for those who ask again
-                files.save(self._path(result.steps), replace(result, source=source))
+                files.save(self.path_of(result.steps), replace(result, source=source))
 
         with progress("learning", "evaluations", long=True) as update:
             every = learn_all(
@@ -142,7 +146,7 @@ class LearnCommand(Writing):
         with status("judging every plan on every prior"):
             judged = verdicts(every, curriculum.priors, **options)
             ratios = [amplification(one, last) for one in found]
-        written = [str(self._path(one.steps)) for one in found]
+        written = [str(self.path_of(one.steps)) for one in found]
         if self._picture is not None:
             with status("drawing"):
                 _draw(self._picture, found, curriculum, self.through)
@@ -160,23 +164,23 @@ class LearnCommand(Writing):
             raise UserError("steps = (): give at least one whole number")
         for steps in self.steps:
             checks.whole_number("steps", steps)
-        replace(self, force=True).check_outputs(self._outputs(set(self.steps)))
-        plans = {s for s in self.steps if files.kind_of(self._path(s)) == "learned"}
-        self.check_outputs(self._outputs(set(self.steps) - plans))  # those may be kept
+        replace(self, force=True).check_outputs(self.outputs(set(self.steps)))
+        plans = {s for s in self.steps if files.kind_of(self.path_of(s)) == "learned"}
+        self.check_outputs(self.outputs(set(self.steps) - plans))  # those may be kept
         if self._picture is not None:
             check_path(self._picture)
         self.through.check()
 
-    def _outputs(self, steps: set[int]) -> dict[str, Any]:
+    def outputs(self, steps: set[int]) -> dict[str, Any]:
         """Return the picture and the plan of each S, by names for messages."""
         plans = {f"out of S = {s}" if len(set(self.steps)) > 1 else "out": s for s in sorted(steps)}
-        return {name: self._path(s) for name, s in plans.items()} | {"plot": self._picture}
+        return {name: self.path_of(s) for name, s in plans.items()} | {"plot": self._picture}
 
     @property
     def _picture(self) -> str | None:
         return picture_of(self.plot, self.out)
 
-    def _path(self, steps: int) -> Path:
+    def path_of(self, steps: int) -> Path:
         """Return the file of the plan of S steps."""
         path = Path(self.out)
         if len(set(self.steps)) == 1:
@@ -214,7 +218,7 @@ class LearnCommand(Writing):
 
         found: dict[int, LearnedResult] = {}
         for steps in set(self.steps):
-            path = self._path(steps)
+            path = self.path_of(steps)
             with contextlib.suppress(UserError):  # missing or damaged: it will be written anew
                 before = files.load(path)
                 if isinstance(before, LearnedResult) and before.source.get("request") == request:

@@ -41,8 +41,9 @@ class PriorOptions:
 
     data: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA|NETWORK")]] = tyro.MISSING
     """built-in set (digits, patches), tfds:NAME[/CONFIG][:SPLIT], .npy/.npz file of samples
-    [N, ...], folder of images or of sound, a spectrum file, a run folder by 'specjax train', or a
-    denoiser in Python: FILE.py:NAME or MODULE:NAME, (x, alpha, sigma) -> x0"""
+    [N, ...], folder of images or of sound, a spectrum file, a run folder by 'specjax train', a
+    denoiser in Python (FILE.py:NAME or MODULE:NAME, (x, alpha, sigma) -> x0), or a recording by
+    'specjax record-spec'"""
     shape: tuple[int, ...] = ()
     """of one sample of a denoiser that does not say it, such as 3 32 32"""
     labels: tuple[int, ...] = ()
