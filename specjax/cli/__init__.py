@@ -20,11 +20,9 @@ from __future__ import annotations
 import dataclasses
 import errno
 import sys
-import sysconfig
 import traceback
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -37,6 +35,7 @@ from specjax.cli.evaluate import EvaluateCommand
 from specjax.cli.fit import Compare, Fit
 from specjax.cli.learn import LearnCommand
 from specjax.cli.probe import ProbeCommand
+from specjax.cli.python_denoiser import is_in
 from specjax.cli.record_spec import RecordSpecCommand
 from specjax.cli.sample import Sample
 from specjax.cli.show import Export, Show
@@ -121,12 +120,6 @@ def main(argv: list[str] | None = None) -> None:
             drop_output()
             remark("cannot write to standard output: the disk is full")
             sys.exit(2)
-        error.add_note(_FAULT if _is_ours(error) else _OF_USER)
+        frames = [one.filename for one in traceback.extract_tb(error.__traceback__)]
+        error.add_note(_OF_USER if is_in(frames, arguments) else _FAULT)
         raise
-
-
-def _is_ours(error: Exception) -> bool:
-    """Tell whether no frame of a traceback is of a file outside of the installed packages."""
-    installed = tuple({*sysconfig.get_paths().values(), str(Path(__file__).parents[1])})
-    frames = traceback.extract_tb(error.__traceback__)
-    return all(one.filename.startswith((*installed, "<")) for one in frames)

@@ -111,11 +111,11 @@ class LearnCommand(Writing):
         from specjax.learning.settings import LearnSettings
         from specjax.report import learn as report_learn
 
+        self._check()
         options = {**self.learning.options, "seed": self.through.seed}
         if self.through.labels:
             options["labels"] = np.asarray(self.through.labels, np.int32)
         settings = LearnSettings.resolve(**options)
-        self._check()
         if is_recording(self.through.data):
             learn_recording(self)
             return

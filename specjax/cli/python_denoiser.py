@@ -13,7 +13,7 @@ import math
 import re
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -25,7 +25,6 @@ from specjax import files
 from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.cli.console import progress, remark
-from specjax.data.tfds import PREFIX as TFDS
 
 if TYPE_CHECKING:
     from specjax.data import Dataset
@@ -42,7 +41,16 @@ _SAMPLES, _FINE_CALLS = 128, 32
 
 def is_named(text: str) -> bool:
     """Tell the name of a denoiser in Python; a set of TFDS is none."""
-    return not text.startswith(TFDS) and _NAMED.fullmatch(text) is not None
+    return not text.startswith("tfds:") and _NAMED.fullmatch(text) is not None
+
+
+def is_in(frames: Iterable[str], arguments: Iterable[str]) -> bool:
+    """Tell whether one of the files of a traceback is that of a denoiser among arguments."""
+    named = [text.rpartition(":")[0] for text in arguments if is_named(text)]
+    places = [Path(where) for where in named if where.endswith(".py")]
+    modules = (sys.modules.get(where) for where in named)
+    places += [Path(str(module.__file__)) for module in modules if module is not None]
+    return any(Path(file).resolve() == place.resolve() for file in frames for place in places)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -82,10 +82,10 @@ def data_of_run(
     else:
         own = str(run.source.get("name"))
         if own not in datasets.BUILTIN:
-            raise UserError(
-                f"the data of {name} ({own}) are not built in: give them, or data like them, by "
-                "--against"
-            )
+            data = f"{own}, which is not built in: give it, or data like it,"
+            if isinstance(run, PythonDenoiser):
+                data = "data that are not known here: give them, or data like them,"
+            raise UserError(f"{name} was trained on {data} by --against")
         kept = {key: run.source[key] for key in _KEPT if run.source.get(key) is not None}
         opened = datasets.open(own, **kept)
         if "corruption" in run.source:
