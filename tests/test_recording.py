@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import re
 import struct
+from pathlib import Path
 
 import ml_dtypes
 import numpy as np
@@ -271,6 +273,17 @@ def test_specifications_stay_within_a_grid():
     low, high = grid.sigma_range
     np.testing.assert_allclose(spec.sigma[:-1], np.geomspace(high, low, 16))
     assert spec.sigma[-1] == 0
+
+
+def test_the_program_of_the_documentation(run, tmp_path, capsys):
+    text = (Path(__file__).parents[1] / "docs/plans.md").read_text()
+    first, second = re.findall(r"```python\n(.*?)```", text.split("## Recordings")[1], re.S)[:2]
+    assert run("record-spec", "--grid", "sd")[0] == 0
+    scope = {}
+    exec(compile(first, "docs/plans.md", "exec"), scope)
+    assert run("record-spec", "plan-5.json", "--force")[0] == 0
+    exec(compile(second, "docs/plans.md", "exec"), scope)
+    assert "predicted" in capsys.readouterr().out
 
 
 def test_the_command_line(run, tmp_path, arrays):

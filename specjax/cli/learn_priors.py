@@ -131,7 +131,8 @@ def curriculum_of(options: PriorOptions, levels: LevelRange) -> Curriculum:
     """Make the priors, with progress.
 
     Args:
-      options: the priors that are asked for. levels: the range of the levels of fine samples.
+      options: the priors that are asked for.
+      levels: the range of the levels of fine samples.
     """
     if is_run(options.data):
         return _of_run(options, levels)
@@ -203,9 +204,9 @@ def _of_name(
     from specjax.learning.settings import prior_from
     from specjax.priors import Gaussian, Network
 
-    if name == NETWORK and isinstance(run, PythonDenoiser):
-        return run.as_prior()
     if name == NETWORK:
+        if isinstance(run, PythonDenoiser):
+            return run.as_prior()
         about = {**run.source, "run": options.data, "step": int(run.step)}
         return Network(run.denoiser(), run.shape, run.effective, source=about, noise=run.noise)
     assert whole is not None

@@ -224,7 +224,8 @@ def with_spectrum_of(run: Any, data: Dataset) -> Any:
     """Return a denoiser in Python with the spectrum of data; a run, or one that has it, as it is.
 
     Args:
-      run: either of them. data: of the shape of its samples.
+      run: either of them.
+      data: of the shape of its samples.
     """
     if not isinstance(run, PythonDenoiser) or run.spectrum is not None:
         return run

@@ -45,7 +45,8 @@ def open_run(
     Args:
       folder: of a run; or FILE.py:NAME or MODULE:NAME.
       step: best, last or a number.
-      shape, labels: of a denoiser, see :func:`open_denoiser`.
+      shape: of one sample of a denoiser.
+      labels: classes that a denoiser is told.
 
     Raises:
       UserError: for an option that is none of a run's, or none of a denoiser's.

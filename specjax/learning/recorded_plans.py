@@ -46,7 +46,7 @@ _LEAST_RATIO = 1e-6
 
 
 def learn_from_recording(
-    recording: Recording, steps: int, *, memory: int = MOST_MEMORY, process: str | None = None,
+    recording: Recording, steps: int, *, memory: int | None = None, process: str | None = None,
     **others: Any,
 ) -> LearnedResult:  # fmt: skip
     """Make a plan of a recording, without one further call of the network.
@@ -54,7 +54,7 @@ def learn_from_recording(
     Args:
       recording: of fine trajectories.
       steps: S, fewer than the recorded calls.
-      memory: past estimates that a step leans on, up to 2.
+      memory: past estimates that a step leans on, up to 2; 2 by default.
       process: "vp" or "ve"; by default that of the recording.
       others: keywords of :func:`specjax.learn` that mean nothing here, all refused.
 
@@ -70,7 +70,9 @@ def learn_from_recording(
     for name in others:
         raise UserError(f"{name} does not apply to a recording: leave it out")
     checks.whole_number("steps", steps, most=recording.calls - 1)
-    checks.whole_number("memory", memory, 0, MOST_MEMORY)
+    memory = (
+        MOST_MEMORY if memory is None else checks.whole_number("memory", memory, 0, MOST_MEMORY)
+    )
     process = check_process(process or recording.process)
     training, held_out = recording.part(held_out=False), recording.part(held_out=True)
     response = response_of(training, recording.s)
@@ -276,7 +278,7 @@ def predicted_distances(
     r = np.stack([start, *[0 * start] * (plan.registers - 1)])
     for k, i in enumerate(path[:-1]):
         answer = part.d(i) + response.times(response.gains[i], r[0] - part.y(i))
-        r = advance(r, Row(*(x[k] for x in plan.rows)), answer, None)
+        r = np.asarray(advance(r, Row(*(x[k] for x in plan.rows)), answer, None))
     distances: np.ndarray = ((r[0] - part.y(path[-1])) ** 2).sum(1)
     return distances
 

@@ -37,7 +37,7 @@ _OF_CHANGE, _OF_SAMPLE = 0.02, 0.005
 """How far a recorded step may be off, as parts of the root mean square of what the step changes and
 of the sample: bfloat16 rounds by 0.002 of it."""
 
-_SAME_LEVEL = 1e-3  # in logsnr
+_SAME_LEVEL = 1e-3  # of sigma / alpha
 _SAME_START = 1e-2  # of the root mean square of the noise
 
 
@@ -257,7 +257,7 @@ class Recording:
         now = part.y(0)
         r = np.stack([now, *[0 * now] * (rows.registers - 1)])
         for k in range(self.calls):
-            r = advance(r, Row(*(x[k] for x in rows.rows)), part.d(k), None)
+            r = np.asarray(advance(r, Row(*(x[k] for x in rows.rows)), part.d(k), None))
             after = part.y(k + 1)
             change = after - rows.keep[k, 0, 0] * now
             off = _rms(r[0] - after)

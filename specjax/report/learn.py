@@ -83,7 +83,8 @@ def print_recorded(results: Sequence[LearnedResult], written: Sequence[str]) -> 
     """Print what a recording predicts of the plans that were made of it, a row each.
 
     Args:
-      results: plans of several S. written: the files.
+      results: plans of several S.
+      written: the files.
     """
     heads = ["S", "predicted", "median", "best heuristic", "predicted of it"]
     columns = [Column(name, "{:.4g}", "right") for name in heads]

@@ -11,7 +11,8 @@ def print_record_spec(spec: RecordSpec, path: str) -> None:
     """Print a row a call, with its step, and what the program has to write.
 
     Args:
-      spec: what is printed. path: the file that was written.
+      spec: what is printed.
+      path: the file that was written.
     """
     plan, console = spec.plan, report_console()
     columns = {"alpha": spec.alpha[:-1], "sigma": spec.sigma[:-1]}
