@@ -14,6 +14,7 @@ from .gaussian.task import GaussianTask, loss
 from .gaussian.transfer import Transfer, transfer
 from .interop.export import export
 from .learning import learn, learn_all, verdicts
+from .learning.recording import Recording
 from .noise.families import NOISES, noise_spectrum
 from .noise.noise_spectrum import NoiseSpectrum
 from .noise.whitening import effective
@@ -68,6 +69,7 @@ __all__ = [
     "PowerLaw",
     "Probe",
     "Recommendation",
+    "Recording",
     "Sampler",
     "SamplerPlan",
     "Spectrum",

@@ -20,6 +20,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import sys
+import traceback
 from collections.abc import Callable
 from importlib.metadata import version
 from types import MappingProxyType
@@ -34,6 +35,8 @@ from specjax.cli.evaluate import EvaluateCommand
 from specjax.cli.fit import Compare, Fit
 from specjax.cli.learn import LearnCommand
 from specjax.cli.probe import ProbeCommand
+from specjax.cli.python_denoiser import is_in
+from specjax.cli.record_spec import RecordSpecCommand
 from specjax.cli.sample import Sample
 from specjax.cli.show import Export, Show
 from specjax.cli.spectrum import SpectrumCommand
@@ -47,6 +50,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "sweep": Sweep,
     "recommend": Recommend,
     "learn": LearnCommand,
+    "record-spec": RecordSpecCommand,
     "train": Train,
     "train-features": TrainFeatures,
     "sample": Sample,
@@ -61,6 +65,7 @@ _FAULT = (
     "\nThis is a fault of specjax, or a machine without the memory or the disk that it needs.\n"
     "Please report it with the lines above and the command."
 )
+_OF_USER = "\nThis was raised in, or by, the Python code that the command names."
 _DESCRIPTION = (
     "Few-step diffusion sampling, learned from the spectrum of data; networks to prove it. "
     "--version tells the version."
@@ -115,5 +120,6 @@ def main(argv: list[str] | None = None) -> None:
             drop_output()
             remark("cannot write to standard output: the disk is full")
             sys.exit(2)
-        error.add_note(_FAULT)
+        frames = [one.filename for one in traceback.extract_tb(error.__traceback__)]
+        error.add_note(_OF_USER if is_in(frames, arguments) else _FAULT)
         raise

@@ -66,7 +66,8 @@ class EvaluateCommand(Writing):
     """How far samples are from data: distances with error bars, beside real against real."""
 
     samples: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="SAMPLES")]] = tyro.MISSING
-    """a run folder by 'specjax train', or samples: .npz by 'specjax sample', .npy, a folder"""
+    """a run folder by 'specjax train', a denoiser in Python (FILE.py:NAME or MODULE:NAME), or
+    samples: .npz by 'specjax sample', .npy, a folder"""
     against: str = tyro.MISSING
     """the data: built-in set (digits, patches), tfds:NAME[/CONFIG][:SPLIT], .npy/.npz file of
     samples [N, ...], or folder of images or of sound"""

@@ -13,6 +13,7 @@ from specjax import files
 from specjax._core import checks, distributed
 from specjax._core.checks import UserError
 from specjax.cli.console import progress, status
+from specjax.cli.python_denoiser import PythonDenoiser
 from specjax.cli.runs import RunSampling, plan_facts, run_facts
 from specjax.cli.schedules import SPECTRAL, any_steps
 from specjax.files.samples import SAMPLES_VERSION
@@ -36,7 +37,7 @@ class Schedules(RunSampling):
     seeds: int = 3
     """sets of n samples for each schedule; the error bars are over them"""
 
-    def results(self, run: Run, name: str) -> list[tuple[str, LearnedResult]]:
+    def results(self, run: Run | PythonDenoiser, name: str) -> list[tuple[str, LearnedResult]]:
         """Read or make every schedule with every number of steps that it can have, each once.
 
         Beside plans, the sampler and its options are for the other schedules.
@@ -63,7 +64,7 @@ class RunSource:
     """A run and its schedules, in order, with what they were asked for by."""
 
     path: str
-    run: Run
+    run: Run | PythonDenoiser
     schedules: Schedules
     results: list[tuple[str, LearnedResult]]
 
@@ -81,7 +82,7 @@ class RunSource:
     @property
     def spatial(self) -> int | None:
         """How many axes of a sample are sides, if the training says so."""
-        return self.run.config.model.spatial
+        return None if isinstance(self.run, PythonDenoiser) else self.run.config.model.spatial
 
     @property
     def facts(self) -> list[dict[str, Any]]:

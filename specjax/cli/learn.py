@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import tyro
 
 from specjax import files
@@ -16,11 +17,11 @@ from specjax._core.cache import cache_folder
 from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, remark, status
 from specjax.cli.learn_priors import NETWORK, Curriculum, PriorOptions, curriculum_of
+from specjax.cli.learn_recording import is_recording, learn_recording
 from specjax.cli.outputs import BESIDE, Writing, picture_of
+from specjax.cli.python_denoiser import PythonDenoiser
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from specjax.fitting.learned import LearnedResult
     from specjax.learning.heuristics import Heuristic
     from specjax.learning.settings import LearnSettings
@@ -60,6 +61,8 @@ class Learning:
     """noises in one call of the last prior; by default all"""
     max_iterations: int = 300
     """evaluations of each plan at most"""
+    max_calls: int | None = None
+    """answers of the network for each plan at most: learning then ends with the best so far"""
     teacher_tolerance: float = 0.01
     """how much doubling the teacher's steps may change its solutions, as a part of their standard
     deviation"""
@@ -78,6 +81,8 @@ class Learning:
             known["sampler"] = sampler_of(self.sampler, **options)
         known["grid"] = self.grid and read_grid(self.grid)
         known["objective"] = checks.named_values("objective", self.objective) or None
+        if self.max_calls is None:
+            del known["max_calls"]
         return known
 
 
@@ -106,22 +111,27 @@ class LearnCommand(Writing):
         from specjax.learning.settings import LearnSettings
         from specjax.report import learn as report_learn
 
-        options = {**self.learning.options, "seed": self.through.seed}
-        settings = LearnSettings.resolve(**options)
         self._check()
+        options = {**self.learning.options, "seed": self.through.seed}
+        if self.through.labels:
+            options["labels"] = np.asarray(self.through.labels, np.int32)
+        settings = LearnSettings.resolve(**options)
+        if is_recording(self.through.data):
+            learn_recording(self)
+            return
         starts = [self._start(path) for path in self.start]
-        curriculum = curriculum_of(self.through)
+        curriculum = curriculum_of(self.through, settings.levels)
         last = curriculum.last
         request = self._request(curriculum, settings.for_prior(last))
         known = self._known(request)
-        self.check_outputs(self._outputs(set(self.steps) - set(known)))
+        self.check_outputs(self.outputs(set(self.steps) - set(known)))
         if last.kind == NETWORK:
             options |= {"cache": cache_folder("teachers"), "mesh": curriculum.mesh}
 
         def learned(result: LearnedResult) -> None:
             if result.prior == last.kind:
                 source = {**result.source, "request": request}  # for those who ask again
-                files.save(self._path(result.steps), replace(result, source=source))
+                files.save(self.path_of(result.steps), replace(result, source=source))
 
         with progress("learning", "evaluations", long=True) as update:
             every = learn_all(
@@ -136,10 +146,10 @@ class LearnCommand(Writing):
         with status("judging every plan on every prior"):
             judged = verdicts(every, curriculum.priors, **options)
             ratios = [amplification(one, last) for one in found]
-        written = [str(self._path(one.steps)) for one in found]
+        written = [str(self.path_of(one.steps)) for one in found]
         if self._picture is not None:
             with status("drawing"):
-                _draw(self._picture, found, curriculum, self.through.samples)
+                _draw(self._picture, found, curriculum, self.through)
             written.append(self._picture)
         if self.json:
             print_json({**report_learn.learned_json(found, judged, ratios), "files": written})
@@ -154,23 +164,23 @@ class LearnCommand(Writing):
             raise UserError("steps = (): give at least one whole number")
         for steps in self.steps:
             checks.whole_number("steps", steps)
-        replace(self, force=True).check_outputs(self._outputs(set(self.steps)))
-        plans = {s for s in self.steps if files.kind_of(self._path(s)) == "learned"}
-        self.check_outputs(self._outputs(set(self.steps) - plans))  # those may be kept
+        replace(self, force=True).check_outputs(self.outputs(set(self.steps)))
+        plans = {s for s in self.steps if files.kind_of(self.path_of(s)) == "learned"}
+        self.check_outputs(self.outputs(set(self.steps) - plans))  # those may be kept
         if self._picture is not None:
             check_path(self._picture)
         self.through.check()
 
-    def _outputs(self, steps: set[int]) -> dict[str, Any]:
+    def outputs(self, steps: set[int]) -> dict[str, Any]:
         """Return the picture and the plan of each S, by names for messages."""
         plans = {f"out of S = {s}" if len(set(self.steps)) > 1 else "out": s for s in sorted(steps)}
-        return {name: self._path(s) for name, s in plans.items()} | {"plot": self._picture}
+        return {name: self.path_of(s) for name, s in plans.items()} | {"plot": self._picture}
 
     @property
     def _picture(self) -> str | None:
         return picture_of(self.plot, self.out)
 
-    def _path(self, steps: int) -> Path:
+    def path_of(self, steps: int) -> Path:
         """Return the file of the plan of S steps."""
         path = Path(self.out)
         if len(set(self.steps)) == 1:
@@ -189,12 +199,16 @@ class LearnCommand(Writing):
     def _request(self, curriculum: Curriculum, settings: LearnSettings) -> dict[str, Any]:
         """Collect what a plan depends on, as a plan file keeps it."""
         asked = {one.name: getattr(self.learning, one.name) for one in fields(self.learning)}
+        run, labels = curriculum.run, self.through.labels
+        if isinstance(run, PythonDenoiser):
+            asked["answers"] = run.answers_digest(labels)
         return files.plain({
             **asked,
             "grid": settings.grid and files.checksum({"logsnr": settings.grid.logsnr.tolist()}),
             "objective": dict(settings.objective),
             "priors": [f"{one.kind} {one.fingerprint}" for one in curriculum.priors],
             "seed": self.through.seed,
+            "labels": list(labels),
             "start": [files.checksum({"file": files.read_bytes(x).decode()}) for x in self.start],
         })  # fmt: skip
 
@@ -204,7 +218,7 @@ class LearnCommand(Writing):
 
         found: dict[int, LearnedResult] = {}
         for steps in set(self.steps):
-            path = self._path(steps)
+            path = self.path_of(steps)
             with contextlib.suppress(UserError):  # missing or damaged: it will be written anew
                 before = files.load(path)
                 if isinstance(before, LearnedResult) and before.source.get("request") == request:
@@ -213,8 +227,10 @@ class LearnCommand(Writing):
         return found
 
 
-def _draw(path: str, found: Sequence[LearnedResult], curriculum: Curriculum, n: int) -> None:
-    """Draw the plans, the best heuristic of each schedule, and n samples of a run's network."""
+def _draw(
+    path: str, found: Sequence[LearnedResult], curriculum: Curriculum, through: PriorOptions
+) -> None:
+    """Draw the plans, the best heuristic of each schedule, and samples of a network."""
     from specjax.learning.heuristics import rivals
     from specjax.report.figures import learn_figure, save_figure
 
@@ -227,7 +243,9 @@ def _draw(path: str, found: Sequence[LearnedResult], curriculum: Curriculum, n: 
         found,
         {name: one.schedule for name, one in beside.items()},
         {steps: x for steps, x in limits.items() if x is not None},
-        None if curriculum.run is None else _samples(found[-1], beside, curriculum, n),
+        None
+        if curriculum.run is None
+        else _samples(found[-1], beside, curriculum, through.samples, through.labels),
     )
     save_figure(figure, path)
 
@@ -247,8 +265,12 @@ def _limit(result: LearnedResult, curriculum: Curriculum) -> float | None:
 
 
 def _samples(
-    result: LearnedResult, beside: Mapping[str, Heuristic], curriculum: Curriculum, n: int
-) -> dict[str, np.ndarray]:
+    result: LearnedResult,
+    beside: Mapping[str, Heuristic],
+    curriculum: Curriculum,
+    n: int,
+    labels: tuple[int, ...],
+) -> dict[str, np.ndarray] | None:
     """Draw samples of one noise by the plan, the best heuristic and a fine solution."""
     from specjax.learning.teacher import fine_plan
     from specjax.sampling.generate import generate
@@ -265,7 +287,21 @@ def _samples(
         f"{name}, {result.steps} steps": heuristic.plan(result.process, 0),
         f"fine solution, {_FINE_CALLS} calls": fine,
     }
-    return {
-        name: generate(plan, run.denoiser(), n, run.shape, noise=run.noise)
+    told = np.resize(np.asarray(labels, np.int32), n) if labels else None
+    samples = {
+        name: generate(plan, run.denoiser(), n, run.shape, noise=run.noise, labels=told)
         for name, plan in plans.items()
     }
+    return _pictures(samples, run.shape)
+
+
+def _pictures(
+    samples: dict[str, np.ndarray], shape: tuple[int, ...]
+) -> dict[str, np.ndarray] | None:
+    """Return samples of a shape as images or sounds; None where they are neither."""
+    colours = (1, 3)
+    if len(shape) in (1, 2) or (len(shape) == 3 and shape[-1] in colours):
+        return samples
+    if len(shape) == 3 and shape[0] in colours:  # as torch has them
+        return {name: np.moveaxis(x, 1, -1) for name, x in samples.items()}
+    return None

@@ -1,4 +1,4 @@
-"""The priors of ``specjax learn``: of DATA, or of a RUN's data and its network."""
+"""The priors of ``specjax learn``: of DATA, or of a network (a RUN, a denoiser) and its data."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ from specjax._core import checks, distributed
 from specjax._core.checks import UserError
 from specjax.cli.console import progress, status
 from specjax.cli.data import Reading, changed, remark_on_skipped
+from specjax.cli.python_denoiser import (
+    PythonDenoiser,
+    fine_spectrum,
+    is_named,
+    with_spectrum_of,
+)
 from specjax.cli.runs import data_of_run, open_run
 from specjax.cli.runs import is_run as is_run_folder
 from specjax.files.forward_noise import ForwardNoise
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
     from specjax.nn.run import Run
     from specjax.noise.noise_spectrum import NoiseSpectrum
     from specjax.priors import Prior
+    from specjax.schedules.grids import LevelRange
 
 NETWORK = "network"
 _OF_RUN = ("probed", NETWORK)
@@ -32,17 +39,25 @@ _OF_RUN = ("probed", NETWORK)
 class PriorOptions:
     """The priors that plans are learned through."""
 
-    data: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA|RUN")]] = tyro.MISSING
+    data: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA|NETWORK")]] = tyro.MISSING
     """built-in set (digits, patches), tfds:NAME[/CONFIG][:SPLIT], .npy/.npz file of samples
-    [N, ...], folder of images or of sound, a spectrum file, or a run folder by 'specjax train'"""
+    [N, ...], folder of images or of sound, a spectrum file, a run folder by 'specjax train', a
+    denoiser in Python (FILE.py:NAME or MODULE:NAME, (x, alpha, sigma) -> x0), or a recording by
+    'specjax record-spec'"""
+    shape: tuple[int, ...] = ()
+    """of one sample of a denoiser that does not say it, such as 3 32 32"""
+    labels: tuple[int, ...] = ()
+    """of a network that is told classes, which ones; they are shared out among the noises"""
     reading: Reading = field(default_factory=Reading)
     forward: ForwardNoise = field(default_factory=ForwardNoise)
     prior: tuple[str, ...] = ()
     """one or several priors, from the least to the most that is known, of gaussian, scale_mixture,
     mixture, empirical and, of a run, probed (its network as 'specjax probe' sees it) and network;
-    plans of the last one are written; by default gaussian empirical, and network for a run"""
-    against: str | None = None
-    """the data of a run, as DATA; by default the built-in set that it was trained on"""
+    plans of the last one are written; by default gaussian empirical, and network for a run; the
+    network alone for a denoiser"""
+    against: Annotated[str | None, tyro.conf.arg(aliases=["--data"])] = None
+    """the data of a run, as DATA, by default the built-in set that it was trained on; or those of a
+    denoiser, whose spectrum is otherwise that of its fine samples"""
     held_out: float = 0.5
     """the part of the data by which plans are judged, and with which none is learned"""
     kernel_width: float | None = None
@@ -80,13 +95,18 @@ class PriorOptions:
                 )
             if NETWORK in self.prior[:-1]:
                 raise UserError(f"prior = {' '.join(self.prior)}: name the network last")
+            if set(self.prior) - {NETWORK} and is_named(self.data) and self.against is None:
+                raise UserError(
+                    f"prior = {' '.join(self.prior)}: the data of {self.data} are not known, give "
+                    "them by --data"
+                )
             return
         for name in _OF_RUN:
             if name in self.prior:
                 raise UserError(f"prior = {name}: {self.data} is no run folder by 'specjax train'")
-        for option in ("against", "devices", "step"):
+        for option in ("against", "devices", "labels", "shape", "step"):
             if f"--{option}" in changed(self):
-                raise UserError(f"{option} applies to a run, {self.data} is none: leave it out")
+                raise UserError(f"{option} applies to a network, {self.data} is none: leave it out")
 
 
 def is_run(name: str) -> bool:
@@ -98,7 +118,7 @@ class Curriculum(NamedTuple):
     """The priors, the run of the network, and the devices over which its noises are cut."""
 
     priors: list[Prior]
-    run: Run | None = None
+    run: Run | PythonDenoiser | None = None
     mesh: Mesh | None = None
 
     @property
@@ -107,10 +127,15 @@ class Curriculum(NamedTuple):
         return self.priors[-1]
 
 
-def curriculum_of(options: PriorOptions) -> Curriculum:
-    """Make the priors, with progress."""
+def curriculum_of(options: PriorOptions, levels: LevelRange) -> Curriculum:
+    """Make the priors, with progress.
+
+    Args:
+      options: the priors that are asked for.
+      levels: the range of the levels of fine samples.
+    """
     if is_run(options.data):
-        return _of_run(options)
+        return _of_run(options, levels)
     if files.is_spectrum(options.data):
         return _of_spectrum(options)
     opened = options.reading.open(options.data)
@@ -145,27 +170,43 @@ def _of_spectrum(options: PriorOptions) -> Curriculum:
     return Curriculum([prior_from(spectrum, options.forward.on(spectrum))])
 
 
-def _of_run(options: PriorOptions) -> Curriculum:
+def _of_run(options: PriorOptions, levels: LevelRange) -> Curriculum:
+    from specjax.noise.whitening import effective
+    from specjax.sampling.black_box import is_black_box
+
     if options.devices is not None:
         distributed.use_all_cores(options.devices)
-    run = open_run(options.data, options.step)
-    names = options.prior or ("gaussian", "empirical", NETWORK)
+    run = open_run(options.data, options.step, options.shape, options.labels)
+    python = isinstance(run, PythonDenoiser)
+    names = options.prior or ((NETWORK,) if python else ("gaussian", "empirical", NETWORK))
     whole = None
-    if names != (NETWORK,):
+    if names != (NETWORK,) or (python and options.against is not None):
         opened = data_of_run(run, options.data, options.against, options.reading)
         whole = _whole(options, opened)
+        run = with_spectrum_of(run, whole)
+    elif isinstance(run, PythonDenoiser) and run.spectrum is None and run.prior is None:
+        spectrum = fine_spectrum(run, levels, options.labels, options.seed)
+        run = replace(run, spectrum=effective(spectrum, run.noise))
     priors = [_of_name(options, name, whole, run) for name in names]
+    if isinstance(run, PythonDenoiser) and run.prior is not None:  # in coordinates of its own
+        return Curriculum(priors)
+    if is_black_box(run.denoiser()):  # one thread, no devices
+        return Curriculum(priors, run)
     mesh = distributed.local_mesh(options.devices)
     return Curriculum(priors, run, mesh if mesh.size > 1 else None)
 
 
-def _of_name(options: PriorOptions, name: str, whole: datasets.Dataset | None, run: Run) -> Prior:
+def _of_name(
+    options: PriorOptions, name: str, whole: datasets.Dataset | None, run: Run | PythonDenoiser
+) -> Prior:
     """Make a prior of a run."""
     from specjax.gaussian.probe import probe
     from specjax.learning.settings import prior_from
     from specjax.priors import Gaussian, Network
 
     if name == NETWORK:
+        if isinstance(run, PythonDenoiser):
+            return run.as_prior()
         about = {**run.source, "run": options.data, "step": int(run.step)}
         return Network(run.denoiser(), run.shape, run.effective, source=about, noise=run.noise)
     assert whole is not None

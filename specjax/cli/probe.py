@@ -15,6 +15,7 @@ from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, remark, status
 from specjax.cli.data import Reading, remark_on_skipped
 from specjax.cli.outputs import Writing
+from specjax.cli.python_denoiser import PythonDenoiser, with_spectrum_of
 from specjax.cli.runs import data_of_run, open_run
 
 if TYPE_CHECKING:
@@ -29,13 +30,16 @@ class ProbeCommand(Writing):
     """Measure a trained network on each eigenvalue: a table, a file for 'fit --denoiser'."""
 
     run_folder: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RUN")]] = tyro.MISSING
-    """a run folder by 'specjax train'"""
+    """a run folder by 'specjax train', or a denoiser in Python: FILE.py:NAME or MODULE:NAME"""
     against: str | None = None
     """the data to probe with, as DATA of 'fit' (best data that the network has not seen); by
     default the built-in set that it was trained on"""
     reading: Reading = field(default_factory=Reading)
     step: str = "best"
     """which checkpoint: best (the least validation loss), last, or the number of its step"""
+    shape: tuple[int, ...] = ()
+    """of one sample of a denoiser in Python that does not say it; its spectrum is that of the
+    data"""
     n: int = 512
     """samples drawn from the data, each used twice at each level"""
     levels: int = 33
@@ -63,8 +67,9 @@ class ProbeCommand(Writing):
         if self.plot:
             written.append(written[0].with_suffix(".png"))
         self.check_outputs(dict(zip(("out", "out (picture)"), written, strict=False)))
-        run = open_run(self.run_folder, self.step)
+        run = open_run(self.run_folder, self.step, self.shape)
         opened = data_of_run(run, self.run_folder, self.against, self.reading)
+        run = with_spectrum_of(run, opened)
         probe = self._probe(run, opened, levels)
         with status("writing"):
             files.save(written[0], probe)
@@ -76,7 +81,9 @@ class ProbeCommand(Writing):
         else:
             report.print_probe(probe, names)
 
-    def _probe(self, run: Run, opened: datasets.Dataset, levels: np.ndarray) -> Probe:
+    def _probe(
+        self, run: Run | PythonDenoiser, opened: datasets.Dataset, levels: np.ndarray
+    ) -> Probe:
         """Draw samples and measure the network on them, with progress."""
         from specjax.gaussian.probe import probe
 
@@ -86,7 +93,8 @@ class ProbeCommand(Writing):
         remark_on_skipped(opened, self.reading)
         if classes is not None and drawn.labels is not None:
             labels = classes[drawn.labels]
-        source = {"run": self.run_folder, "step": int(run.step), "data": opened.name,
+        step = None if run.step is None else int(run.step)
+        source = {"run": self.run_folder, "step": step, "data": opened.name,
                   "samples": drawn.total, "versions": files.versions()}  # fmt: skip
         if run.classes:
             source["classes"] = "untold" if labels is None else "told"
@@ -97,7 +105,7 @@ class ProbeCommand(Writing):
                 source=source,
             )  # fmt: skip
 
-    def _classes(self, run: Run, opened: datasets.Dataset) -> np.ndarray | None:
+    def _classes(self, run: Run | PythonDenoiser, opened: datasets.Dataset) -> np.ndarray | None:
         """Return the network's number of each class of the data; None without classes."""
         if not run.classes:
             return None

@@ -1,4 +1,7 @@
-"""Run folders by ``specjax train``: their data, and how samples are drawn from their networks."""
+"""Run folders by ``specjax train``, and denoisers in Python: their data, and how samples are drawn.
+
+A denoiser in Python (:mod:`specjax.cli.python_denoiser`) stands where a run does.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from specjax._core.checks import UserError
 from specjax._core.extras import import_extra
 from specjax.cli.console import status
 from specjax.cli.data import Reading
+from specjax.cli.python_denoiser import PythonDenoiser, is_named, open_denoiser
 from specjax.cli.schedules import SPECTRAL, schedule_for
 from specjax.spectra.estimate import check_same_data, check_units
 
@@ -29,12 +33,30 @@ _KEPT = ("data_range", "limit", "shard", "seed")
 
 
 def is_run(path: str) -> bool:
-    """Tell whether there is a run folder of that name."""
-    return (Path(path) / "run.json").is_file()
+    """Tell whether there is a run folder of that name, or it is that of a denoiser in Python."""
+    return is_named(path) or (Path(path) / "run.json").is_file()
 
 
-def open_run(folder: str, step: str) -> Run:
-    """Open a run at the checkpoint that ``--step`` names: best, last or a number."""
+def open_run(
+    folder: str, step: str, shape: tuple[int, ...] = (), labels: tuple[int, ...] = ()
+) -> Run | PythonDenoiser:
+    """Open a run at the checkpoint that ``--step`` names, or a denoiser in Python.
+
+    Args:
+      folder: of a run; or FILE.py:NAME or MODULE:NAME.
+      step: best, last or a number.
+      shape: of one sample of a denoiser.
+      labels: classes that a denoiser is told.
+
+    Raises:
+      UserError: for an option that is none of a run's, or none of a denoiser's.
+    """
+    if is_named(folder):
+        if step != "best":
+            raise UserError(f"step = {step}: {folder} is no run, it has no checkpoints")
+        return open_denoiser(folder, shape, labels)
+    if shape:
+        raise UserError(f"shape = {shape}: {folder} is a run, which knows its own: leave it out")
     import_extra("flax.nnx", "train", f"the network of {folder}")
     from specjax.nn import run
 
@@ -47,7 +69,9 @@ def step_of(text: str) -> str | int:
     return int(text) if text.isdecimal() else text
 
 
-def data_of_run(run: Run, name: str, against: str | None, reading: Reading) -> datasets.Dataset:
+def data_of_run(
+    run: Run | PythonDenoiser, name: str, against: str | None, reading: Reading
+) -> datasets.Dataset:
     """Open the given data, or those that the network was trained on if they are built in.
 
     Raises:
@@ -59,10 +83,10 @@ def data_of_run(run: Run, name: str, against: str | None, reading: Reading) -> d
     else:
         own = str(run.source.get("name"))
         if own not in datasets.BUILTIN:
-            raise UserError(
-                f"{name} was trained on {own}, which is not built in: give it, or data like it, by "
-                "--against"
-            )
+            data = f"{own}, which is not built in: give it, or data like it,"
+            if isinstance(run, PythonDenoiser):
+                data = "data that are not known here: give them, or data like them,"
+            raise UserError(f"{name} was trained on {data} by --against")
         kept = {key: run.source[key] for key in _KEPT if run.source.get(key) is not None}
         opened = datasets.open(own, **kept)
         if "corruption" in run.source:
@@ -90,28 +114,29 @@ class RunSampling:
     """how many devices are used, by default all (a CPU is cut into that many)"""
     step: str = "best"
     """which checkpoint: best (the least validation loss), last, or the number of its step"""
+    shape: tuple[int, ...] = ()
+    """of one sample of a denoiser in Python that does not say it, such as 3 32 32"""
 
-    def open(self, folder: str) -> Run:
+    def open(self, folder: str) -> Run | PythonDenoiser:
         """Open the run at its checkpoint, with the devices that are asked for."""
         if self.devices is not None:
             distributed.use_all_cores(self.devices)
-        return open_run(folder, self.step)
+        return open_run(folder, self.step, self.shape, self.labels)
 
     def mesh(self) -> Mesh | None:
         """Return a mesh of this process's devices; None for a single one."""
         mesh = distributed.local_mesh(self.devices)
         return mesh if mesh.size > 1 else None
 
-    def labels_for(self, run: Run, n: int) -> np.ndarray | None:
-        """Return the classes [n] of n samples; None for a run without classes."""
+    def labels_for(self, run: Run | PythonDenoiser, n: int) -> np.ndarray | None:
+        """Return the classes [n] of n samples; None without classes."""
         if self.labels:
             run.denoiser(np.asarray(self.labels))  # refuses labels that it has not learned
-        if not run.classes:
-            return None
-        return np.resize(np.asarray(self.labels or range(run.classes), np.int32), n)
+        classes = np.asarray(self.labels or range(run.classes), np.int32)
+        return np.resize(classes, n) if classes.size else None
 
     def schedule_on(
-        self, run: Run, name: str, schedule: str | None, steps: int | None
+        self, run: Run | PythonDenoiser, name: str, schedule: str | None, steps: int | None
     ) -> LearnedResult:
         """Read or make a schedule, and refuse one for other units or another noise than the run's.
 
@@ -149,11 +174,12 @@ class RunSampling:
         return replace(result, sampler=sampler, sampler_options=options, process=process)
 
 
-def run_facts(run: Run, folder: str) -> dict[str, Any]:
+def run_facts(run: Run | PythonDenoiser, folder: str) -> dict[str, Any]:
     """Return what is kept of a run beside its samples; the run itself has the rest."""
     noise = run.noise
     about = None if noise is None else {"name": noise.name, "fingerprint": noise.fingerprint}
-    return {"run": folder, "step": int(run.step), "data": files.plain(run.source), "noise": about}
+    step = None if run.step is None else int(run.step)
+    return {"run": folder, "step": step, "data": files.plain(run.source), "noise": about}
 
 
 def plan_facts(result: LearnedResult, schedule: str | None) -> dict[str, Any]:

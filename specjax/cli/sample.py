@@ -20,7 +20,7 @@ class Sample(Writing):
     """Samples of a trained network along any schedule: a picture, sounds or arrays."""
 
     run_folder: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RUN")]] = tyro.MISSING
-    """a run folder by 'specjax train'"""
+    """a run folder by 'specjax train', or a denoiser in Python: FILE.py:NAME or MODULE:NAME"""
     n: int = 64
     """how many samples"""
     schedule: str | None = None

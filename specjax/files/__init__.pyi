@@ -23,6 +23,7 @@ from .inputs import (
 )
 from .kinds import corrections_document, is_spectrum, load, noise_field, save
 from .outputs import check_not_owned, check_output, check_outputs
+from .tensors import read_tensors
 
 __all__ = [
     "Document",
@@ -49,6 +50,7 @@ __all__ = [
     "read",
     "read_array",
     "read_bytes",
+    "read_tensors",
     "read_toml",
     "save",
     "versions",

@@ -33,6 +33,8 @@ from specjax.learning.objectives import (
 )
 from specjax.learning.optimise import Optimised, Progress, optimise
 from specjax.learning.parameters import PlanParameters, pack, plan_of, unpack
+from specjax.learning.recorded_plans import learn_from_recording
+from specjax.learning.recording import Recording
 from specjax.learning.settings import LearnOptions, LearnSettings, prior_from
 from specjax.learning.solve import solve
 from specjax.learning.teacher import FEW, check_answers
@@ -63,9 +65,10 @@ def learn(
     Args:
       prior: what is known of the data: a :class:`Spectrum`, a prior of :mod:`specjax.priors` (a
         Gaussian with a probed denoiser among them), any object of the protocol
-        :class:`specjax.priors.Prior`, a trained network (:func:`specjax.nn.open_run`), or any
-        denoiser: ``specjax.priors.Network(denoise, shape)`` of a JAX function, a
-        :class:`specjax.BlackBox` of any other.
+        :class:`specjax.priors.Prior`, a trained network (:func:`specjax.nn.open_run`), any
+        denoiser (``specjax.priors.Network(denoise, shape)`` of a JAX function, a
+        :class:`specjax.BlackBox` of any other), or a :class:`specjax.Recording` of one, which takes
+        ``memory`` and ``process`` alone.
       steps: S.
       start: plans learned before, of other steps or on another prior, to start from if they are
         better than all heuristics.
@@ -88,6 +91,8 @@ def learn(
       >>> result.value < min(result.baselines.values()) - 5  # a logarithm
       True
     """
+    if isinstance(prior, Recording):
+        return learn_from_recording(prior, steps, **options)
     settings = LearnSettings.resolve(**options)
     known = prior_from(prior, settings.noise)
     return learn_with(settings, known, steps, start, progress, teacher_progress)

@@ -66,6 +66,44 @@ def print_learned(
         console.print(line)
 
 
+def recorded_json(results: Sequence[LearnedResult]) -> dict[str, Any]:
+    """Give plans that were made of a recording for machines."""
+    return {
+        "plans": [
+            {
+                **{name: plain(getattr(one, name)) for name in _FACTS},
+                "seconds": round(one.seconds, 3),
+            }
+            for one in results
+        ]
+    }
+
+
+def print_recorded(results: Sequence[LearnedResult], written: Sequence[str]) -> None:
+    """Print what a recording predicts of the plans that were made of it, a row each.
+
+    Args:
+      results: plans of several S.
+      written: the files.
+    """
+    heads = ["S", "predicted", "median", "best heuristic", "predicted of it"]
+    columns = [Column(name, "{:.4g}", "right") for name in heads]
+    rows = []
+    for one in results:
+        best = min(one.baselines, key=one.baselines.__getitem__, default="")
+        other = math.exp(one.baselines[best]) if best else None
+        rows.append([one.steps, one.terms["teacher"], one.terms[MEDIAN], best, other])
+    notes = [
+        "squared distance to the fine solution, on noises that were held out, by the linear "
+        "response of the recording; samples that end elsewhere are not foreseen: record along the "
+        "plan (specjax record-spec PLAN) and compare (sx.Recording.compare)"
+    ]
+    console = report_console()
+    Table("", columns, rows, notes).print(console)
+    for line in wrote(written):
+        console.print(line)
+
+
 def geometric_mean(value: Any, objective: Mapping[str, float]) -> Any:
     """Turn a value, or [n], of an objective into the weighted geometric mean of its terms.
 

@@ -67,8 +67,9 @@ def print_samples(facts: Mapping[str, Any], seconds: float, written: str) -> Non
     options = ", ".join(f"{k} = {v}" for k, v in facts["sampler_options"].items())
     noise, rate = facts["noise"], facts["n"] / max(seconds, 1e-9)
     digits = max(0, 1 - math.floor(math.log10(rate)))
+    step = "" if facts["step"] is None else f" at step {facts['step']:,}"
     report_console().print(
-        f"{facts['n']:,} samples of {facts['run']} at step {facts['step']:,}: "
+        f"{facts['n']:,} samples of {facts['run']}{step}: "
         f"{facts['sampler']}{f' ({options})' if options else ''}"
         f"{' corrected' if facts.get('corrections') else ''}, {facts['process']}, "
         f"{facts['calls']} calls along {facts['schedule']}, "
