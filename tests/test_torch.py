@@ -95,8 +95,14 @@ BETAS = np.linspace(1e-4, 0.02, 1000)
 
 @pytest.mark.parametrize(
     "grid",
-    ["ddpm", sx.GRIDS["ddpm"], {"beta_schedule": "linear", "prediction_type": "epsilon"}, "file"],
-    ids=["name", "grid", "config", "file"],
+    [
+        "ddpm",
+        sx.GRIDS["ddpm"],
+        {"beta_schedule": "linear", "prediction_type": "epsilon"},
+        SimpleNamespace(config={"beta_schedule": "linear"}),
+        "file",
+    ],
+    ids=["name", "grid", "config", "scheduler", "file"],
 )
 def test_timesteps_are_those_of_the_grid(grid, tmp_path):
     if grid == "file":
@@ -142,7 +148,7 @@ def test_a_module_is_called_in_its_dtype_without_gradients_and_in_evaluation_mod
     got = denoise(x, 0.6, 0.8)
     want = (x - 0.8 * x / 2) / 0.6
     np.testing.assert_allclose(got, want, RTOL[dtype], RTOL[dtype])
-    assert got.dtype == np.float32
+    assert (got.dtype, denoise.precision) == (np.float32, torch.finfo(kind).eps)
     seen = module.seen[0]
     assert (seen.x.dtype, seen.inference, seen.training) == (kind, True, [False, False])
     assert [part.training for part in module.modules()] == [True, False]  # as it was

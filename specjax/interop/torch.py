@@ -25,7 +25,7 @@ from specjax.sampling.black_box import BlackBox
 from specjax.sampling.denoisers import Denoiser, from_edm, from_eps, from_flow, from_v, from_x0
 from specjax.schedules.configurations import PREDICTIONS as OF_GRIDS
 from specjax.schedules.configurations import WITH_VARIANCE
-from specjax.schedules.grids import GridLike, check_grid
+from specjax.schedules.grids import GridLike, TrainingGrid, check_grid
 
 PREDICTIONS: dict[str, Callable[..., Denoiser]] = {
     "epsilon": from_eps,
@@ -43,7 +43,7 @@ def denoiser(
     *,
     shape: tuple[int, ...],
     batch: int = 32,
-    grid: GridLike | None = None,
+    grid: GridLike | Any = None,
     level: Callable[[Any], Any] | None = None,
     sigma_data: float = 0.5,
     kwargs: Mapping[str, Any] | Callable[[int], Mapping[str, Any]] | None = None,
@@ -64,11 +64,11 @@ def denoiser(
       shape: of one sample, channels first for most modules.
       batch: the most samples in one call.
       grid: the training grid of a network that is called at timesteps, for the first three
-        predictions: its name, a configuration (``pipe.scheduler.config``), the path of a
+        predictions: its name, a scheduler of diffusers or its configuration, the path of a
         ``scheduler_config.json``, or a :class:`specjax.TrainingGrid`.
       level: in place of a grid, what the network is conditioned on as a function of
         ``s = sigma / alpha``; whole numbers are given to the module as such. By default
-        ``t = s / (1 + s)`` for "flow" (SD3 takes 1,000 times that), ``log(s) / 4`` for "edm".
+        ``t = s / (1 + s)`` for "flow" (SD3's transformer takes 1,000 times that, Flux's that), ``log(s) / 4`` for "edm".
       sigma_data: standard deviation of the data, of "edm".
       kwargs: more keyword arguments of the module, or a function ``m -> keyword arguments``, for
         those with a row for each sample of a batch.
@@ -92,14 +92,14 @@ def denoiser(
     network, adapt = _resolve(
         module, prediction, grid, level, sigma_data, kwargs, labels, learned_variance
     )
-    return BlackBox(adapt(network), shape, batch)
+    return BlackBox(adapt(network), shape, batch, precision=torch.finfo(network.like.dtype).eps)
 
 
 def differentiable(
     module: torch.nn.Module,
     prediction: str | None = None,
     *,
-    grid: GridLike | None = None,
+    grid: GridLike | Any = None,
     level: Callable[[Any], Any] | None = None,
     sigma_data: float = 0.5,
     kwargs: Mapping[str, Any] | Callable[[int], Mapping[str, Any]] | None = None,
@@ -207,10 +207,10 @@ class _Network:
         """Return x, and its level as a float32 or whole number, on the module's device."""
         at = np.asarray(level)
         at = at.astype(np.float32) if np.issubdtype(at.dtype, np.floating) else at
-        return self._tensor(x), torch.tensor(at, device=self._like.device)
+        return self._tensor(x), torch.tensor(at, device=self.like.device)
 
     @property
-    def _like(self) -> torch.Tensor:
+    def like(self) -> torch.Tensor:
         """The first floating parameter or buffer, which has the module's device and dtype."""
         for tensors in (self.module.parameters(), self.module.buffers()):
             for one in tensors:
@@ -224,7 +224,7 @@ class _Network:
         It is a copy, since a module may write into what it gets.
         """
         passed = isinstance(x, jax.Array) or x.flags.writeable  # NumPy's DLPack wants it so
-        tensor, like = torch.from_dlpack(x if passed else x.copy()), self._like
+        tensor, like = torch.from_dlpack(x if passed else x.copy()), self.like
         dtype = like.dtype if tensor.is_floating_point() else tensor.dtype
         return tensor.to(like.device, dtype, copy=True)
 
@@ -256,6 +256,8 @@ def _resolve(
         raise UserError(f"module = {type(module).__name__}: give a torch.nn.Module")
     if isinstance(grid, str | Path) and str(grid).endswith(".json"):
         grid = read_config(str(grid), "grid")
+    if not isinstance(grid, TrainingGrid):
+        grid = getattr(grid, "config", grid)  # of a scheduler
     config = grid if isinstance(grid, Mapping) else {}
     said = config.get("prediction_type")
     prediction = checks.one_of("prediction", prediction or said or "epsilon", PREDICTIONS)
