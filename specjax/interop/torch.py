@@ -68,7 +68,8 @@ def denoiser(
         ``scheduler_config.json``, or a :class:`specjax.TrainingGrid`.
       level: in place of a grid, what the network is conditioned on as a function of
         ``s = sigma / alpha``; whole numbers are given to the module as such. By default
-        ``t = s / (1 + s)`` for "flow" (SD3's transformer takes 1,000 times that, Flux's that), ``log(s) / 4`` for "edm".
+        ``t = s / (1 + s)`` for "flow" (that of Flux; SD3's transformer takes 1,000 times that) and
+        ``log(s) / 4`` for "edm".
       sigma_data: standard deviation of the data, of "edm".
       kwargs: more keyword arguments of the module, or a function ``m -> keyword arguments``, for
         those with a row for each sample of a batch.
