@@ -236,6 +236,9 @@ def test_a_module_may_write_into_what_it_gets(make):
     x = jnp.asarray(samples())
     x_t, t = samples() / (1 + 4 / 3) / 0.6, 4 / 7
     np.testing.assert_allclose(denoise(x, 0.6, 0.8), x_t - t * 2 * x_t, rtol=1e-5, atol=1e-6)
+    if make == "differentiable":
+        got = jax.grad(lambda x: denoise(x, 0.6, 0.8).sum())(x)
+        np.testing.assert_allclose(got, (1 - 2 * t) / (1 + 4 / 3) / 0.6 + 0 * x, rtol=1e-5)
     np.testing.assert_array_equal(x, samples())
 
 
@@ -309,21 +312,21 @@ def test_gradients_are_those_of_the_same_function_in_jax():
     assert all(p.grad is None for p in module.parameters())
 
 
-def test_gradients_in_the_level_are_finite_differences():
-    denoise = interop.differentiable(Ideal("sample").double(), "sample", level=itself)
-    x, h = samples().astype(float), 1e-5
+@pytest.mark.parametrize("prediction", interop.PREDICTIONS)
+def test_gradients_are_finite_differences(prediction):
+    denoise = interop.differentiable(Ideal(prediction).double(), prediction, level=itself)
+    weights, move = np.linspace(0, 1, 6).reshape(SHAPE), samples(seed=1).astype(float)
 
-    def value(sigma):
-        return (denoise(x, 0.6, sigma) * np.linspace(0, 1, 6).reshape(SHAPE)).sum()
+    def value(t, sigma):
+        return (denoise(samples() + t * move, 0.6, sigma) * weights).sum()
 
     with jax.enable_x64(True):
-        got = jax.grad(value)(0.8)
-        # What crosses to torch and back is float32: differences are of the closed form.
-        mean = lambda sigma: (  # noqa: E731
-            posterior_mean(x, 0.6, sigma) * np.linspace(0, 1, 6).reshape(SHAPE)
-        ).sum()
-        want = (mean(0.8 + h) - mean(0.8 - h)) / (2 * h)
-    assert got == pytest.approx(want, rel=1e-4)
+        got, h = jax.grad(value, (0, 1))(0.0, 0.8), 1e-5
+        want = (
+            (value(h, 0.8) - value(-h, 0.8)) / (2 * h),
+            (value(0.0, 0.8 + h) - value(0.0, 0.8 - h)) / (2 * h),
+        )
+    np.testing.assert_allclose(got, want, rtol=1e-7)  # differences of second order in float64
 
 
 def test_labels_have_no_derivative_and_pass():

@@ -93,7 +93,8 @@ def denoiser(
     network, adapt = _resolve(
         module, prediction, grid, level, sigma_data, kwargs, labels, learned_variance
     )
-    return BlackBox(adapt(network), shape, batch, precision=torch.finfo(network.like.dtype).eps)
+    rounding = max(torch.finfo(network.like.dtype).eps, float(np.finfo(np.float32).eps))
+    return BlackBox(adapt(network), shape, batch, precision=rounding)
 
 
 def differentiable(
@@ -156,15 +157,15 @@ class _Network:
     learned_variance: bool
 
     def __call__(self, x: Any, level: Any, *more: Any) -> np.ndarray:
-        """Return the prediction in the dtype of x, or float32 for half precision."""
+        """Return the prediction in the dtype of x."""
         with torch.inference_mode():
             return _array(self._call(*self._inputs(x, level), more), x)
 
     def gradient(self, cotangent: Any, x: Any, level: Any, *more: Any) -> tuple[np.ndarray, ...]:
         """Return the derivatives of ``sum(cotangent * prediction)`` in x and in the level."""
         inputs = seen, at = self._inputs(x, level)
-        with torch.enable_grad():
-            answer = self._call(seen.requires_grad_(), at.requires_grad_(), more)
+        with torch.enable_grad():  # a leaf must not be written into, its clone may
+            answer = self._call(seen.requires_grad_().clone(), at.requires_grad_(), more)
         found = torch.autograd.grad(
             answer, inputs, self._tensor(cotangent), allow_unused=True, materialize_grads=True
         )
@@ -205,10 +206,10 @@ class _Network:
         return answer
 
     def _inputs(self, x: Any, level: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return x, and its level as a float32 or whole number, on the module's device."""
-        at = np.asarray(level)
-        at = at.astype(np.float32) if np.issubdtype(at.dtype, np.floating) else at
-        return self._tensor(x), torch.tensor(at, device=self.like.device)
+        """Return x, and its level, on the module's device; no level is of half precision."""
+        at = torch.tensor(np.asarray(level), device=self.like.device)
+        single = torch.promote_types(self.like.dtype, torch.float32)
+        return self._tensor(x), at.to(single) if at.is_floating_point() else at
 
     @property
     def like(self) -> torch.Tensor:
@@ -232,7 +233,8 @@ class _Network:
 
 def _array(x: torch.Tensor, like: Any) -> np.ndarray:
     """Return a tensor as an array in the dtype of another."""
-    return np.from_dlpack(x.detach().to("cpu", torch.float32)).astype(like.dtype, copy=False)
+    single = torch.promote_types(x.dtype, torch.float32)  # NumPy has no bfloat16
+    return np.from_dlpack(x.detach().to("cpu", single)).astype(like.dtype, copy=False)
 
 
 @contextlib.contextmanager

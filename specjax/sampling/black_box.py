@@ -60,7 +60,7 @@ class BlackBox:
         self._denoise, self._answers = denoise, 0
         self._shape, self._batch = checks.sample_shape(shape), checks.whole_number("batch", batch)
         say = "a unit roundoff, such as 2**-10 for float16"
-        self._precision = checks.number("precision", precision, 1e-16, 0.1, say)
+        self._precision = checks.number("precision", precision, 2.0**-24, 0.1, say)
 
     @property
     def shape(self) -> tuple[int, ...]:
