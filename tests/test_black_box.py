@@ -223,7 +223,7 @@ SAMPLED = {
 }
 
 
-@pytest.mark.parametrize("process", ["vp", "ve"])
+@pytest.mark.parametrize("process", ["vp", pytest.param("ve", marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("name", SAMPLED)
 def test_samples_are_those_of_the_same_function_in_jax(name, process):
     sampler, options = SAMPLED[name]
