@@ -20,7 +20,7 @@ from .noise.noise_spectrum import NoiseSpectrum
 from .noise.whitening import effective
 from .sampling.black_box import BlackBox
 from .sampling.corrections import Corrections
-from .sampling.denoisers import from_edm, from_eps, from_v, linearised, wiener
+from .sampling.denoisers import from_edm, from_eps, from_flow, from_v, from_x0, linearised, wiener
 from .sampling.generate import generate
 from .sampling.sample import sample
 from .sampling.samplers import (
@@ -97,7 +97,9 @@ __all__ = [
     "fit_noise",
     "from_edm",
     "from_eps",
+    "from_flow",
     "from_v",
+    "from_x0",
     "generate",
     "heun",
     "learn",

@@ -187,6 +187,13 @@ def test_what_is_no_box_is_refused(args, what):
     assert what in one_line(sx.BlackBox, *args)
 
 
+@pytest.mark.parametrize("precision", [0.0, 1.0, np.nan, "float16"])
+def test_a_precision_is_a_unit_roundoff(precision):
+    assert boxed().precision == 2.0**-23
+    assert boxed(precision=2**-10).precision == 2**-10
+    assert "precision" in one_line(boxed, precision=precision)
+
+
 SCHEDULE = sx.NoiseSchedule([-8.0, -3.0, -1.0, 0.5, 3.0, np.inf])
 # Some roundings of samples of order 1; a schedule from alpha = 0.02 enlarges those at its start.
 RTOL, ATOL = 1e-4, 1e-4
@@ -216,7 +223,7 @@ SAMPLED = {
 }
 
 
-@pytest.mark.parametrize("process", ["vp", "ve"])
+@pytest.mark.parametrize("process", ["vp", pytest.param("ve", marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("name", SAMPLED)
 def test_samples_are_those_of_the_same_function_in_jax(name, process):
     sampler, options = SAMPLED[name]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from oracles import scales
 
-from specjax import Spectrum, from_edm, from_eps, from_v, wiener
+from specjax import Spectrum, from_edm, from_eps, from_flow, from_v, from_x0, wiener
 
 # Solving with full covariances of condition 1e4 to 1e6.
 RTOL = {"float64": 1e-9, "float32": 1e-4}
@@ -88,10 +88,19 @@ def networks(covariance, mean):
         c_skip, c_out = 0.25 / (s**2 + 0.25), s * 0.5 / np.sqrt(s**2 + 0.25)
         return (x0 - c_skip * x) / c_out
 
-    return from_eps(eps), from_v(v), from_edm(edm, sigma_data=0.5)
+    def x0(x, logsnr):
+        return posterior_mean(covariance, mean, x, *scales(logsnr, "vp"))
+
+    def flow(x, t):  # 2210.02747: x = (1 - t) x0 + t eps, v = eps - x0
+        x0 = posterior_mean(covariance, mean, x, 1 - t, t)
+        return (x - (1 - t) * x0) / t - x0
+
+    return (
+        from_eps(eps), from_v(v), from_edm(edm, sigma_data=0.5), from_x0(x0), from_flow(flow),
+    )  # fmt: skip
 
 
-@pytest.mark.parametrize("form", [0, 1, 2], ids=["eps", "v", "edm"])
+@pytest.mark.parametrize("form", range(5), ids=["eps", "v", "edm", "x0", "flow"])
 def test_adapters_give_back_the_estimate(form):
     covariance, mean = gaussian(SPECTRA["dense"]())
     denoise = networks(covariance, mean)[form]
@@ -104,7 +113,7 @@ def test_adapters_give_back_the_estimate(form):
             np.testing.assert_allclose(got, want, atol=1e-9 * abs(want).max())
 
 
-@pytest.mark.parametrize("adapter", [from_eps, from_v])
+@pytest.mark.parametrize("adapter", [from_eps, from_v, from_x0])
 def test_networks_get_the_level_they_know(adapter):
     seen = {}
 

@@ -1,5 +1,6 @@
-"""Plans inside other programs' sampling loops.
+"""Other programs: plans inside their sampling loops, and their networks as denoisers.
 
 ``specjax.interop.k_diffusion`` has ``sample_plan(model, x, plan)``, ``specjax.interop.diffusers``
-a scheduler for pipelines (with ``pip install 'specjax[interop]'``); import what you use.
+a scheduler for pipelines and ``specjax.interop.torch`` denoisers of torch modules (with
+``pip install 'specjax[interop]'``); import what you use.
 """

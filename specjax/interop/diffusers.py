@@ -30,14 +30,18 @@ from specjax.interop.on_grid import within
 from specjax.interop.stepping import advance, as_lists, as_result, check_colored, is_noisy
 from specjax.noise.noise_spectrum import anisotropic
 from specjax.sampling.corrections import LEARNABLE
-from specjax.schedules.configurations import ANSWERS, LEVELS, PREDICTIONS, check_betas
+from specjax.schedules.configurations import (
+    ANSWERS,
+    LEVELS,
+    PREDICTIONS,
+    WITH_VARIANCE,
+    check_betas,
+)
 from specjax.schedules.grids import TrainingGrid
 from specjax.schedules.schedule import alpha_sigma, sigmoid
 
 # What a pipeline from the Hub may name; this module has the base class that is asked for.
 LOADABLE_CLASSES.setdefault(__name__, LOADABLE_CLASSES["diffusers"])
-
-_WITH_VARIANCE = ("learned", "learned_range")
 
 
 class MissingError(UserError, AttributeError):
@@ -298,7 +302,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         What has another shape might be broadcast, and make a sample of nothing.
         """
         channels = sample.shape[1] if sample.ndim > 1 else 0
-        if self.config.variance_type in _WITH_VARIANCE and answer.shape[1:2] == (2 * channels,):
+        if self.config.variance_type in WITH_VARIANCE and answer.shape[1:2] == (2 * channels,):
             answer = answer[:, :channels]
         if answer.shape != sample.shape:
             raise UserError(

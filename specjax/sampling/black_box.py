@@ -33,6 +33,8 @@ class BlackBox:
         Answers are NumPy or JAX arrays of floats (float16, bfloat16, float32 or float64).
       shape: of one sample.
       batch: the most samples in one call.
+      precision: the unit roundoff of answers, by which :func:`specjax.learn` chooses the step of
+        its finite differences; float32's by default, float16's is 2**-10, bfloat16's 2**-7.
 
     Raises:
       UserError: here, for a function that is none, a shape or a batch that is none. In calls, for
@@ -46,12 +48,19 @@ class BlackBox:
     """
 
     def __init__(
-        self, denoise: Callable[..., Any], shape: tuple[int, ...], batch: int = 32
+        self,
+        denoise: Callable[..., Any],
+        shape: tuple[int, ...],
+        batch: int = 32,
+        *,
+        precision: float = float(np.finfo(np.float32).eps),
     ) -> None:
         if not callable(denoise):
             raise UserError(f"denoise = {denoise!r}: give a function (x, alpha, sigma) -> x0")
         self._denoise, self._answers = denoise, 0
         self._shape, self._batch = checks.sample_shape(shape), checks.whole_number("batch", batch)
+        say = "a unit roundoff, such as 2**-10 for float16"
+        self._precision = checks.number("precision", precision, 2.0**-24, 0.1, say)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -62,6 +71,11 @@ class BlackBox:
     def batch(self) -> int:
         """The most samples in one call."""
         return self._batch
+
+    @property
+    def precision(self) -> float:
+        """The unit roundoff of answers."""
+        return self._precision
 
     @property
     def answers(self) -> int:

@@ -2,8 +2,9 @@
 
 A denoiser gets a sample ``x = alpha x0 + sigma eps`` [..., any shape] with scalar ``alpha`` and
 ``sigma`` and returns its estimate of the clean data. Networks know one process and one form of
-answer; the adapters here are the only place where VP/VE and eps/v/F meet. All of them compute with
-``x / alpha``, which is the same for both processes, and ``s = sigma / alpha``.
+answer; the adapters here are the only place where VP, VE and flow matching and eps, v, x0 and F
+meet. All of them compute with ``x / alpha``, which is the same for all processes, and
+``s = sigma / alpha``.
 """
 
 from __future__ import annotations
@@ -161,6 +162,43 @@ def _of_v(network: NetworkCall, x: Array, alpha: Array, sigma: Array, level: Any
     alpha_vp = 1 / namespace(s).sqrt(1 + s**2)
     x_vp = x / alpha * alpha_vp
     return alpha_vp * x_vp - s * alpha_vp * network(x_vp, level(s))
+
+
+def from_x0(network: NetworkCall, *, level: Callable[[Any], Any] = logsnr_level) -> Denoiser:
+    """Adapt a VP network that predicts the clean data, ``network(x_vp, level) -> x0``.
+
+    Arguments as in :func:`from_eps`.
+    """
+    return Adapted(network, _of_x0, (level,))
+
+
+def _of_x0(network: NetworkCall, x: Array, alpha: Array, sigma: Array, level: Any) -> Array:
+    s = sigma / alpha
+    return network(x / alpha / namespace(s).sqrt(1 + s**2), level(s))
+
+
+def flow_time(s: Array) -> Array:
+    """Compute the time of flow matching, ``t = s / (1 + s)``."""
+    return s / (1 + s)
+
+
+def from_flow(network: NetworkCall, *, level: Callable[[Any], Any] = flow_time) -> Denoiser:
+    """Adapt a network of flow matching: ``x0 = x_t - t v`` at ``x_t = (1 - t) x0 + t eps``.
+
+    2210.02747; in the direction of 2403.03206 (SD3).
+
+    Args:
+      network: ``(x_t, level) -> v``, with ``v = eps - x0``.
+      level: from ``s = sigma / alpha`` to what the network is conditioned on; by default the time
+        t itself.
+    """
+    return Adapted(network, _of_flow, (level,))
+
+
+def _of_flow(network: NetworkCall, x: Array, alpha: Array, sigma: Array, level: Any) -> Array:
+    s = sigma / alpha
+    x_t = x / alpha / (1 + s)
+    return x_t - flow_time(s) * network(x_t, level(s))
 
 
 def edm_level(s: Array) -> Array:

@@ -102,8 +102,9 @@ def generate(
     arrays = [placement.whole(x) for x in arrays]
     size = batch_size(n, shape, plan.registers, batch, placement.ways, placement.device)
     rows = Row(*(np.asarray(x, dtype) for x in plan.rows))
-    run = _call_by_call if placement.device.platform == "cpu" else _one_scan
-    run, put = (_on_host, np.asarray) if is_black_box(denoise) else (run, placement.cut)
+    on_cpu, boxed = placement.device.platform == "cpu", is_black_box(denoise)
+    run: _Loop = _on_host if boxed else _call_by_call if on_cpu else _one_scan
+    put = np.asarray if boxed else placement.cut
     samples = np.empty((n, *shape), dtype)
     for first in range(0, n, size):
         numbers = np.arange(first, first + size)  # the last batch is filled up and cut
@@ -130,7 +131,7 @@ def generate(
 class _Batch(NamedTuple):
     """A batch of m samples that is being drawn, apart from its registers."""
 
-    count: int  # of the m, what is asked for
+    asked: int  # of the m, those that are not filled up
     denoise: Callable[..., Any]
     program: Program
     arrays: list[Any]  # of the denoiser
@@ -141,8 +142,11 @@ class _Batch(NamedTuple):
     stochastic: bool
 
 
-# Both loops donate the registers: the buffers of a step are those of the one before, so that a
-# batch needs the memory of one.
+_Loop = Callable[[_Batch, jax.Array, Callable[[float], None]], jax.Array | np.ndarray]
+
+
+# Both loops in JAX donate the registers: the buffers of a step are those of the one before, so
+# that a batch needs the memory of one.
 
 
 def _call_by_call(batch: _Batch, r: jax.Array, report: Callable[[float], None]) -> jax.Array:
@@ -178,7 +182,7 @@ def _on_host(batch: _Batch, r: jax.Array, report: Callable[[float], None]) -> np
 
     The noise is JAX's, and compiled for a full batch.
     """
-    part, (_, _, *shape), calls = slice(batch.count), r.shape, len(batch.rows.alpha)
+    part, (_, _, *shape), calls = slice(batch.asked), r.shape, len(batch.rows.alpha)
 
     def of_row(k: int) -> jax.Array:
         return _drawn(batch.keys, np.int32(k + 1), tuple(shape), r.dtype, batch.noise)[part]

@@ -26,6 +26,9 @@ ANSWERS = ("prediction_type", "variance_type")
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 """The values of ``prediction_type`` that are an estimate of the clean data."""
 
+WITH_VARIANCE = ("learned", "learned_range")
+"""The values of ``variance_type`` that put as many channels of variances behind the prediction."""
+
 _EDM = "levels and answers are EDM's, not those of the betas"
 REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "timestep_type": (("discrete",), "the network is called at log sigma, not at timesteps"),
