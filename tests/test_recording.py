@@ -113,11 +113,11 @@ def test_what_is_predicted_of_a_gaussian_is_measured(steps):
     result = sx.learn(recording, steps)
     assert result.kept == "learned"
     assert (result.prior, result.steps) == ("recording", steps)
-    assert result.value == pytest.approx(np.log(result.terms["teacher"]))
+    assert result.value == pytest.approx(np.log(result.terms["teacher_mean"]))
     assert result.value < min(result.baselines.values()) - 2  # a logarithm
     second = sx.Recording(**recorded(gaussian, record_spec_of(result), noise_of(200, 4)))
     found = recording.compare(second)
-    assert found.predicted == pytest.approx(result.terms["teacher"], rel=1e-6)
+    assert found.predicted == pytest.approx(result.terms["teacher_mean"], rel=1e-6)
     assert found.predicted_median == pytest.approx(result.terms[MEDIAN], rel=1e-6)
     assert found.measured == pytest.approx(found.predicted, rel=0.3)
     fine, ends = arrays["x"][1::2, -1], second.x[1::2, -1]
@@ -300,7 +300,7 @@ def test_the_command_line(run, tmp_path, arrays):
     found = json.loads(out)
     assert found["files"] == ["plan-2.json", "plan-3.json"]
     expected = sx.learn(sx.Recording(**arrays), 3)
-    assert found["plans"][1]["terms"]["teacher"] == pytest.approx(expected.terms["teacher"])
+    assert found["plans"][1]["terms"]["teacher_mean"] == pytest.approx(expected.terms["teacher_mean"])
     code, out, _ = run("record-spec", "plan-3.json", "--grid", "ddpm")
     assert code == 0
     assert "3 calls" in out

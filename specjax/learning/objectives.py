@@ -113,10 +113,10 @@ def objectives_of(
                 "a BlackBox has no gradients: learn a plan without noise in its steps from "
                 "'teacher', 'teacher_mean' or 'transfer', without an optimizer"
             )
-    about: dict[str, Any] = {}
+    teacher = _Teacher(settings, progress, {}, [])
     make = _terms if squares else _objective
     made = [
-        make(one, its, of, its_data, settings, name, about, progress)
+        make(_Side(one, its, of, its_data, name), teacher)
         for one, its, of, its_data, name in (
             (prior, modes[0], answers[0], data[0], TRAINING),
             (aside, modes[1], answers[1], data[1], HELD_OUT),
@@ -124,7 +124,39 @@ def objectives_of(
         )[: 3 if sampled else 2]
     ]
     known = tuple(dict.fromkeys(answers)) if sampled else ()
-    return Objectives(made[0], made[1], made[-1], about, known)
+    return Objectives(made[0], made[1], made[-1], teacher.about, known)
+
+
+class _Side(NamedTuple):
+    """What an objective is of: training, held-out or judging."""
+
+    prior: Prior
+    modes: Modes | None
+    answers: Answers | Any
+    data: Array | None
+    name: str
+
+
+class _Teacher(NamedTuple):
+    """Solves from noises, and notes with what accuracy.
+
+    Attributes:
+      about: steps and accuracy by name. solved: the solutions of each prior.
+    """
+
+    settings: LearnSettings
+    progress: TeacherProgress | None
+    about: dict[str, Any]
+    solved: list[tuple[Prior, TeacherSolutions]]
+
+    def __call__(self, side: _Side, noises: Noises, name: str) -> TeacherSolutions:
+        """Solve from noises; a prior that was solved before needs as many steps."""
+        update = self.progress(f"fine solutions, {name}") if self.progress else None
+        alike = next((one for known, one in self.solved if known is side.prior), None)
+        found = teacher_solutions(side.prior, noises, side.answers, self.settings, update, alike)
+        self.solved.append((side.prior, found))
+        self.about[name] = {x: getattr(found, x) for x in ("steps", "change", "error")}
+        return found
 
 
 def _answers(prior: Prior, settings: LearnSettings) -> Answers:
@@ -186,71 +218,52 @@ def _projected(prior: Prior, data: np.ndarray) -> np.ndarray:
     return own
 
 
-def _terms(
-    prior: Prior, modes: Modes | None, answers: Answers | None, data: Array | None,
-    settings: LearnSettings, name: str, about: dict[str, Any], progress: TeacherProgress | None,
-) -> Terms:  # fmt: skip
+def _terms(side: _Side, teacher: _Teacher) -> Terms:
     """Make the terms of a sum of squares."""
-    terms = Terms(settings.objective, settings.loss, answers, None, modes)
-    if answers is None:
+    settings = teacher.settings
+    terms = Terms(settings.objective, settings.loss, side.answers, None, side.modes)
+    if side.answers is None:
         return terms
-    noises = noises_of(prior, settings, name)
-    found = _solved(prior, noises, answers, settings, name, about, progress)
+    noises = noises_of(side.prior, settings, side.name)
+    found = teacher(side, noises, side.name)
     return replace(terms, taught=Taught(noises, found.samples, found.error))
 
 
-def _objective(
-    prior: Prior, modes: Modes | None, answers: Answers | None, data: Array | None,
-    settings: LearnSettings, name: str, about: dict[str, Any], progress: TeacherProgress | None,
-) -> PlanObjective:  # fmt: skip
+def _objective(side: _Side, teacher: _Teacher) -> PlanObjective:
     """Make an objective that gradients go through."""
-    names, samples, place = dict(settings.objective), answers is not None, _placement(settings.mesh)
-    key = jax.random.key(np.uint32(_seed(settings, name, 1).generate_state(1)[0]))
-    keys = jax.random.split(key, settings.n if samples else 0)
-    noises = noises_of(prior, settings, name) if samples else Noises(np.zeros((0, 1), np.float32))
+    prior, settings, samples = side.prior, teacher.settings, side.answers is not None
+    names, place, data = dict(settings.objective), _placement(settings.mesh), side.data
+    key = jax.random.key(np.uint32(_seed(settings, side.name, 1).generate_state(1)[0]))
     noise = prior_noise(prior) if samples else None
+    noises = Noises(np.zeros((0, 1), np.float32))
+    if samples:
+        noises = noises_of(prior, settings, side.name)
     objective = PlanObjective(
         denoise=_on_every_device(prior, settings) if samples else None,
         noise=place(noises.start),
-        keys=place(keys),
+        keys=place(jax.random.split(key, settings.n if samples else 0)),
         target=None,
         target_error=0.0,
         data=None,
         data_spread=None,
-        modes=modes,
+        modes=side.modes,
         weights=settings.objective,
         loss=settings.loss,
         batch=settings.batch,
         call_by_call=samples and prior.kind == "network" and jax.default_backend() == "cpu",
         forward=None if noise is None else jax.tree.map(lambda x: place(x, whole=True), noise),
     )
-
-    def solved(noises: Noises, name: str) -> TeacherSolutions:
-        return _solved(prior, noises, answers, settings, name, about, progress)
-
     if set(TAUGHT) & names.keys():
-        found = solved(noises, name)
-        objective = replace(
-            objective, target=place(found.samples), target_error=np.float32(found.error)
-        )
+        found = teacher(side, noises, side.name)
+        error = np.float32(found.error)
+        objective = replace(objective, target=place(found.samples), target_error=error)
     if "energy" in names:
         if data is None:
-            name = f"other {name}"
-            data = solved(noises_of(prior, settings, name), name).samples
+            name = f"other {side.name}"
+            data = teacher(side, noises_of(prior, settings, name), name).samples
         data = place(data, whole=True)
         objective = replace(objective, data=data, data_spread=mean_pairwise_distance(data))
     return objective
-
-
-def _solved(
-    prior: Prior, noises: Noises, answers: Answers | Any, settings: LearnSettings, name: str,
-    about: dict[str, Any], progress: TeacherProgress | None,
-) -> TeacherSolutions:  # fmt: skip
-    """Make the teacher's solutions, and note their accuracy."""
-    update = progress(f"fine solutions, {name}") if progress else None
-    found = teacher_solutions(prior, noises, answers, settings, update)
-    about[name] = {"steps": found.steps, "change": found.change, "error": found.error}
-    return found
 
 
 def _seed(settings: LearnSettings, name: str, what: int) -> np.random.SeedSequence:

@@ -32,8 +32,8 @@ from specjax.fitting.compare import pinned_families
 from specjax.fitting.learned import LearnedResult
 from specjax.learning.parameters import DETERMINISTIC
 from specjax.learning.recording import Recording, ScaledPart
-from specjax.learning.terms import MEDIAN
-from specjax.sampling.corrections import MOST_MEMORY, Corrections, corrected_plan, corrections_of
+from specjax.learning.terms import Distances
+from specjax.sampling.corrections import Corrections, corrected_plan, corrections_of
 from specjax.sampling.samplers import sampler_of
 from specjax.sampling.scaled import level_steps
 from specjax.sampling.step import Row, SamplerPlan, advance
@@ -41,6 +41,7 @@ from specjax.schedules.grids import LevelRange
 from specjax.schedules.schedule import NoiseSchedule, alpha_bar_range_of, check_process
 
 _RANK = 64  # principal directions that have a response of their own
+_MEMORY = 2
 _RIDGE = 1e-9  # of the trace: past answers can be alike
 _LEAST_RATIO = 1e-6
 
@@ -54,12 +55,12 @@ def learn_from_recording(
     Args:
       recording: of fine trajectories.
       steps: S, fewer than the recorded calls.
-      memory: past estimates that a step leans on, up to 2; 2 by default.
+      memory: past estimates that a step leans on, up to all; 2 by default.
       process: "vp" or "ve"; by default that of the recording.
       others: keywords of :func:`specjax.learn` that mean nothing here, all refused.
 
     Returns:
-      A :class:`LearnedResult` whose ``terms["teacher"]`` is the squared distance that is predicted
+      A :class:`LearnedResult` whose ``terms["teacher_mean"]`` is the squared distance predicted
       on held-out noises, whose value is its logarithm, and whose baselines are predicted of
       heuristics on the nearest recorded levels.
 
@@ -70,9 +71,8 @@ def learn_from_recording(
     for name in others:
         raise UserError(f"{name} does not apply to a recording: leave it out")
     checks.whole_number("steps", steps, most=recording.calls - 1)
-    memory = (
-        MOST_MEMORY if memory is None else checks.whole_number("memory", memory, 0, MOST_MEMORY)
-    )
+    memory = _MEMORY if memory is None else checks.whole_number("memory", memory, 0)
+    memory = min(memory, max(steps - 1, 1))
     process = check_process(process or recording.process)
     training, held_out = recording.part(held_out=False), recording.part(held_out=True)
     response = response_of(training, recording.s)
@@ -98,8 +98,8 @@ def learn_from_recording(
         alpha_bar_range=alpha_bar_range_of(schedule), value=values[kept],
         train_value=math.log(max(distances(training, path, by).mean(), 1e-300)),
         history=np.zeros((0, 2)), groups=("levels", "ratios", "weights"), prior="recording",
-        objective={"teacher": 1.0}, kept=kept, source={**recording.source, **about},
-        terms={"teacher": float(judged[kept].mean()), MEDIAN: float(np.median(judged[kept]))},
+        objective={"teacher_mean": 1.0}, kept=kept, source={**recording.source, **about},
+        terms={name: float(x) for name, x in Distances(judged[kept], 0.0).report.items()},
         baselines={name: x for name, x in values.items() if name != "learned"},
         seconds=time.perf_counter() - began,
     )  # fmt: skip

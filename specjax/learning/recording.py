@@ -72,7 +72,7 @@ class Recording:
       ...     x.append(keep[0] * x[-1] + keep[1] * past + pull * answers[-1])
       ...     past = answers[-1]
       >>> recording = sx.Recording(np.stack(x, 1), np.stack(answers, 1), sigma**0, sigma)
-      >>> sx.learn(recording, 3).terms["teacher"] < 1e-2
+      >>> sx.learn(recording, 3).terms["teacher_mean"] < 1e-2
       True
     """
 

@@ -73,9 +73,12 @@ class TeacherSolutions(NamedTuple):
 
 def teacher_solutions(
     prior: Prior, noises: Noises, answers: Answers, settings: LearnSettings,
-    progress: Progress | None = None,
+    progress: Progress | None = None, alike: TeacherSolutions | None = None,
 ) -> TeacherSolutions:  # fmt: skip
     """Solve from noises, or find what was solved before.
+
+    Args:
+      alike: solutions of the same prior from other noises, whose steps are then enough.
 
     Raises:
       UserError: if the solutions have not converged in :data:`MOST` steps, or the denoiser returns
@@ -86,7 +89,11 @@ def teacher_solutions(
     path = None if settings.cache is None else settings.cache / f"teacher-{key[:16]}.npz"
     found = _if_same(_MEMORY.pop(key, None), coarse) or _if_same(_read(path, key), coarse)
     if found is None:
-        found = _converged(solve, settings.teacher_tolerance)._replace(coarse=coarse)
+        if alike is None:
+            found = _converged(solve, settings.teacher_tolerance)
+        else:
+            found = alike._replace(samples=solve(alike.steps))
+        found = found._replace(coarse=coarse)
         if path is not None:
             header = {"key": key, **{x: getattr(found, x) for x in ("steps", "change", "error")}}
             arrays = {"samples": found.samples, "coarse": found.coarse}

@@ -92,7 +92,7 @@ def print_recorded(results: Sequence[LearnedResult], written: Sequence[str]) -> 
     for one in results:
         best = min(one.baselines, key=one.baselines.__getitem__, default="")
         other = math.exp(one.baselines[best]) if best else None
-        rows.append([one.steps, one.terms["teacher"], one.terms[MEDIAN], best, other])
+        rows.append([one.steps, one.terms["teacher_mean"], one.terms[MEDIAN], best, other])
     notes = [
         "squared distance to the fine solution, on noises that were held out, by the linear "
         "response of the recording; samples that end elsewhere are not foreseen: record along the "
