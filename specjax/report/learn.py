@@ -116,7 +116,7 @@ def _table(
     result: LearnedResult, verdicts: Sequence[Verdict], priors: Sequence[str], amplification: float
 ) -> Table:
     values = {(one.plan, one.on): geometric_mean(one.value, one.objective) for one in verdicts}
-    medians = {one.plan: one.median for one in verdicts if one.on == priors[-1]}
+    medians = {one.plan: one.terms.get(MEDIAN) for one in verdicts if one.on == priors[-1]}
     rows = [
         [f"learned on {plan}" if plan in priors else plan, *(values.get((plan, x)) for x in priors)]
         for plan in dict.fromkeys(one.plan for one in verdicts)
