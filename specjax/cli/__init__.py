@@ -87,6 +87,11 @@ def join_help_lines(options: Any) -> None:
             one.metadata = MappingProxyType({"help": text})  # which tyro prefers
 
 
+def _notes(error: BaseException) -> list[str]:
+    """Return what was noted of an error on its way."""
+    return getattr(error, "__notes__", [])
+
+
 def main(argv: list[str] | None = None) -> None:
     """Run the command that the arguments name; exit with 2 after a mistake of the user's."""
     arguments = sys.argv[1:] if argv is None else argv
@@ -110,8 +115,8 @@ def main(argv: list[str] | None = None) -> None:
     except UserError as error:
         remark(" ".join(str(error).split()))
         sys.exit(2)
-    except KeyboardInterrupt:
-        remark("interrupted; no file is half-written")
+    except KeyboardInterrupt as error:
+        remark("; ".join(["interrupted", "no file is half-written", *_notes(error)]))
         sys.exit(130)
     except BrokenPipeError:
         drop_output()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import datetime
 import io
@@ -10,16 +11,13 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from specjax._core.checks import UserError
 from specjax.report.words import shown
 
-if TYPE_CHECKING:
-    from rich.progress import Task
-
 _LINE_SECONDS = 20.0  # between two lines of progress in a log
-_SPEED_SECONDS = 60.0  # over which a rate is averaged
+_SPEED_SECONDS = 30.0  # over which a rate is averaged
 
 
 def print_json(document: dict[str, Any]) -> None:
@@ -73,16 +71,15 @@ def progress(label: str, unit: str, *, long: bool = False) -> Iterator[Callable[
         TextColumn(unit), TimeElapsedColumn(), TextColumn("{task.fields[left]}"),
     )  # fmt: skip
     console = Console(stderr=True)
-    printed = time.monotonic()
+    printed, rate = time.monotonic(), _Rate()
     with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal,
-        speed_estimate_period=_SPEED_SECONDS,
-    ) as bar:  # fmt: skip
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
         task = bar.add_task(shown(label), total=None, left="")
 
         def update(done: int, total: int | None, note: str = "") -> None:
             nonlocal printed
-            left = _time_left(bar.tasks[0], unit) if long else ""
+            left = _time_left(rate.at(done), done, total, unit) if long else ""
             left += f", {note}" if note else ""
             bar.update(task, completed=done, total=total, left=left)
             due = time.monotonic() - printed > _LINE_SECONDS
@@ -94,13 +91,31 @@ def progress(label: str, unit: str, *, long: bool = False) -> Iterator[Callable[
         yield update
 
 
-def _time_left(task: Task, unit: str) -> str:
+class _Rate:
+    """How much is done in a second, over the last seconds of one piece of work."""
+
+    def __init__(self) -> None:
+        self._seen: collections.deque[tuple[float, int]] = collections.deque()
+
+    def at(self, done: int) -> float | None:
+        """Return the rate as so much is done, or None; what is done falls as new work begins."""
+        now = time.monotonic()
+        if self._seen and done < self._seen[-1][1]:
+            self._seen.clear()
+        self._seen.append((now, done))
+        while len(self._seen) > 2 and now - self._seen[0][0] > _SPEED_SECONDS:
+            self._seen.popleft()
+        (then, before) = self._seen[0]
+        return (done - before) / (now - then) if now > then and done > before else None
+
+
+def _time_left(rate: float | None, done: int, total: int | None, unit: str) -> str:
     """Return the rate and the time left as text; nothing while they are unknown."""
-    speed, seconds = task.speed, task.time_remaining
-    if not speed or seconds is None:
+    if rate is None or total is None:
         return ""
-    rate = f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"
-    return f", {rate} {unit}/s, {datetime.timedelta(seconds=round(seconds))} left"
+    shown_rate = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+    left = datetime.timedelta(seconds=round((total - done) / rate))
+    return f", {shown_rate} {unit}/s, {left} left"
 
 
 @contextlib.contextmanager

@@ -42,9 +42,11 @@ class Learning:
     groups: tuple[str, ...] = ("levels", "ratios", "weights", "noise")
     """what is learned, of levels, ratios, weights and noise; the others stay the sampler's"""
     memory: int | None = None
-    """past estimates that a step leans on, up to 2; by default the sampler's own, or 1"""
+    """past estimates that a step leans on, up to all; by default 2 for a network, else the
+    sampler's own, or 1"""
     objective: tuple[str, ...] = ()
-    """on the last prior: weights of the logarithms of transfer, teacher and energy, such as
+    """on the last prior: weights of the logarithms of transfer, teacher (a geometric mean over
+    samples), teacher_mean and energy, such as
     teacher=1 transfer=0.2; by default as docs/plans.md says of each prior"""
     loss: str = "w2"
     """of the transfer: w2, kl, kl_reverse, l1 or relative"""
@@ -56,13 +58,14 @@ class Learning:
     """the training grid of the network that will be called, within which levels stay: ddpm, sd,
     cosine, or a scheduler_config.json of diffusers; by default they may be anywhere"""
     n: int | None = None
-    """noises on the last prior, and as many held out; by default 512, or 256 for a network"""
+    """noises on the last prior, and as many held out; by default 512, or 128 for a network"""
     batch: int | None = None
-    """noises in one call of the last prior; by default all"""
-    max_iterations: int = 300
-    """evaluations of each plan at most"""
+    """noises in one call of the last prior; by default what suits the device"""
+    max_iterations: int | None = None
+    """of each plan at most; by default 100, or 300 evaluations where gradients are needed"""
     max_calls: int | None = None
-    """answers of the network for each plan at most: learning then ends with the best so far"""
+    """samples denoised while a plan is learned, apart from fine solutions and heuristics, at most:
+    learning then ends with the best so far"""
     teacher_tolerance: float = 0.01
     """how much doubling the teacher's steps may change its solutions, as a part of their standard
     deviation"""
@@ -133,12 +136,13 @@ class LearnCommand(Writing):
                 source = {**result.source, "request": request}  # for those who ask again
                 files.save(self.path_of(result.steps), replace(result, source=source))
 
-        with progress("learning", "evaluations", long=True) as update:
+        unit = "calls" if settings.for_prior(last).is_sum_of_squares else "evaluations"
+        with progress("learning", unit, long=True) as update:
             every = learn_all(
                 curriculum.priors, self.steps, start=starts, known=known, learned=learned,
-                progress=lambda done, most, value: update(done, most, f"held out {value:.4g}"),
+                progress=lambda done, most, gain: update(done, most, _gained(gain)),
                 teacher_progress=lambda what: lambda done, total: update(
-                    done, total, f"steps of {what}"
+                    done, total, f"calls for {what}"
                 ),
                 **options,
             )  # fmt: skip
@@ -225,6 +229,11 @@ class LearnCommand(Writing):
                     found[steps] = before
                     remark(f"{path} is there, learned in the same way: kept")
         return found
+
+
+def _gained(gain: float) -> str:
+    """Say how far the held-out objective, a sum of logarithms, has come."""
+    return "" if np.isnan(gain) else f"held out {np.exp(gain):.3g} of the start's"
 
 
 def _draw(

@@ -156,7 +156,7 @@ def _noting_what_is_kept(any_kept: bool) -> Iterator[None]:
         raise
     except BaseException as error:
         if any_kept:
-            error.add_note("The plan so far is kept: asked for again, learning goes on from there.")
+            error.add_note("the plan so far is kept: asked for again, learning goes on from there")
         raise
 
 
