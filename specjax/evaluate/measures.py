@@ -103,6 +103,7 @@ MEASURES: dict[str, Measure] = {
         least=6,
     ),
 }
+"""The measures by name."""
 
 DEFAULT = ("frechet", "spectrum", "sliced", "energy", "mmd", "precision_recall")
 
