@@ -35,7 +35,8 @@ class Collected(NamedTuple):
 
     Attributes:
       samples: [N, *shape] in the stored dtype and units; see :func:`rescaled`.
-      labels: int32 [N], and classes: the name of each; both None without classes.
+      labels: int32 [N]; None without classes.
+      classes: the name of each; None without classes.
     """
 
     samples: np.ndarray
@@ -48,7 +49,8 @@ class Drawn(NamedTuple):
 
     Attributes:
       samples: [n, *shape] in the network's units, float32.
-      labels: int32 [n]; None without classes. total: how many samples the dataset has.
+      labels: int32 [n]; None without classes.
+      total: how many samples the dataset has.
     """
 
     samples: np.ndarray

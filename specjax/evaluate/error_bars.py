@@ -38,7 +38,13 @@ def mean_and_error(
 
 
 class Estimate(NamedTuple):
-    """A number, its standard error, and the numbers that it is the mean of."""
+    """A number with its standard error.
+
+    Attributes:
+      value: the mean.
+      error: its standard error.
+      each: the numbers that it is the mean of.
+    """
 
     value: float
     error: float

@@ -1,0 +1,5 @@
+# %% [markdown]
+# # coloured_noise
+
+# %%
+print(1)

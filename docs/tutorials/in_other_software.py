@@ -1,0 +1,5 @@
+# %% [markdown]
+# # in_other_software
+
+# %%
+print(1)

@@ -1,0 +1,5 @@
+# %% [markdown]
+# # own_sampler_and_loss
+
+# %%
+print(1)

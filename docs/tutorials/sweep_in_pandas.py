@@ -1,0 +1,5 @@
+# %% [markdown]
+# # sweep_in_pandas
+
+# %%
+print(1)

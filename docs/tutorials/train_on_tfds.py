@@ -1,0 +1,5 @@
+# %% [markdown]
+# # train_on_tfds
+
+# %%
+print(1)
