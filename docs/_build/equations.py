@@ -13,6 +13,6 @@ def as_mathml(page: str) -> str:
     """Replace what pymdownx.arithmatex marked in a page's HTML."""
     page = _INLINE.sub(lambda found: convert(html.unescape(found[1])), page)
     return _DISPLAY.sub(
-        lambda found: f'<div class="equation">{convert(html.unescape(found[1]), "block")}</div>',
+        lambda found: f'<div class="equation">{convert(html.unescape(found[1]), display="block")}</div>',
         page,
     )

@@ -44,7 +44,7 @@ def _area(area: str, names: list[PublicName]) -> str:
     lines = [f"# {AREAS[area]}", ""]
     if syntax_tree()[area].docstring is not None:
         lines += [f"::: specjax.{area}"]
-        lines += ["    options: {members: false, show_root_heading: false}", ""]
+        lines += ["    options: {members: false, show_root_heading: false, show_root_toc_entry: false}", ""]
     return "\n".join([*lines, *(_entry(name) for name in names)])
 
 
