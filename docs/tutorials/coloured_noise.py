@@ -44,7 +44,9 @@ noise = sx.noise_spectrum("power_law", (8, 8), exponent=-0.06)
 under = sx.effective(spectrum, noise)
 white_fit = sx.fit(spectrum, steps=5)
 fit = sx.fit(spectrum, steps=5, noise=noise)
-print(f"white noise: {white_fit.value:.3f}   this noise: {fit.value:.3f}   (w2, in units of the data)")
+print(
+    f"white noise: {white_fit.value:.3f}   this noise: {fit.value:.3f}   (w2, in units of the data)"
+)
 
 # %% [markdown]
 # ## Learned with the schedule
@@ -77,8 +79,7 @@ for label, plan, seen in (("white", white_fit.plan, spectrum), ("exponent -0.06"
     ratio = sx.transfer(plan, seen).std / np.sqrt(seen.eigenvalues)
     axis.semilogx(seen.eigenvalues * unit, ratio, ".", label=label)
 axis.set(xlabel="eigenvalue of the data", ylabel="std, generated over true")
-axis.legend();
-
+axis.legend()
 # %% [markdown]
 # Files keep the noise that they are for, and one for another noise is refused:
 

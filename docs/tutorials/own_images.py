@@ -38,7 +38,9 @@ import specjax as sx
 
 pictures = sx.data.open(folder)
 spectrum = pictures.spectrum()
-print(f"d = {spectrum.dimension}, eigenvalues fall like rank^-{sx.power_law_fit(spectrum).exponent:.2f}")
+print(
+    f"d = {spectrum.dimension}, eigenvalues fall like rank^-{sx.power_law_fit(spectrum).exponent:.2f}"
+)
 
 # %% [markdown]
 # ## A schedule

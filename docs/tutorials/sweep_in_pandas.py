@@ -57,15 +57,16 @@ for axis, (name, group) in zip(axes, table.groupby("spectrum"), strict=True):
         axis.loglog(rows.calls, rows.value, "o-", label=sampler)
     axis.set(title=name, xlabel="denoiser calls")
 axes[0].set_ylabel("squared W2")
-axes[0].legend();
-
+axes[0].legend()
 # %% [markdown]
 # ## One schedule of the table
 #
 # Each row has the levels as logsnr, noisy to clean.
 
 # %%
-row = table[(table.spectrum == "slope 1.5") & (table.sampler == "ddim") & (table.steps == 8)].iloc[0]
+row = table[(table.spectrum == "slope 1.5") & (table.sampler == "ddim") & (table.steps == 8)].iloc[
+    0
+]
 schedule = sx.NoiseSchedule(row.logsnr)
 print(schedule.sigmas.round(3))
 print(float(sx.loss(spectra["slope 1.5"], schedule)), "on the full spectrum")
