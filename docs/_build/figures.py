@@ -111,12 +111,12 @@ def _noise(axes: Axes) -> None:
     under = sx.effective(spectrum, noise)
     nu = np.asarray(under.whitening.variance)
     effective = np.asarray(under.eigenvalues)
-    order = np.argsort(-effective * nu)
+    order = np.argsort(-nu)
     rank = np.arange(1, len(nu) + 1)
-    axes.semilogy(rank, (effective * nu)[order], label="data, $\\lambda$")
-    axes.semilogy(rank, nu[order], label="noise, $\\nu$")
-    axes.semilogy(rank, effective[order], label="effective, $\\lambda / \\nu$")
-    axes.set(xlabel="rank of the direction", ylabel="variance")
+    axes.semilogy(rank, (effective * nu)[order], "o", markersize=3, label="data, $\\lambda$")
+    axes.semilogy(rank, nu[order], "-", label="noise, $\\nu$")
+    axes.semilogy(rank, effective[order], "x", markersize=4, label="effective, $\\lambda / \\nu$")
+    axes.set(xlabel="directions, from low frequencies to high", ylabel="variance")
     axes.legend()
 
 
@@ -129,7 +129,7 @@ def _limits(axes: Axes) -> None:
     least = [sx.limits.gaussian(spectrum, int(s)) for s in steps[:5]]
     axes.semilogy(steps[:5], least, "k--" if axes.xaxis.label.get_color() == _INK[""] else "w--",
                   label="limit of any plan")  # fmt: skip
-    axes.set(xlabel="S, denoiser calls", ylabel="squared W2", ylim=(1e-8, None))
+    axes.set(xlabel="S, denoiser calls", ylabel="squared W2", ylim=(1e-7, None))
     axes.legend()
 
 

@@ -72,10 +72,15 @@ def _execute(notebook: nbformat.NotebookNode, kept: Path) -> None:
     NotebookClient(
         notebook, timeout=SECONDS, kernel_name="python3", resources={"metadata": {"path": folder}}
     ).execute()
+    for cell in notebook.cells:  # warnings of libraries, with paths of this machine
+        if cell.cell_type == "code":
+            cell.outputs = [x for x in cell.outputs if x.get("name") != "stderr"]
     nbformat.write(notebook, kept)
 
 
 def _named(body: str, stem: str) -> str:
-    """Refer to a notebook's pictures by names of their own, and drop colours of a terminal."""
+    """Name a notebook's pictures after it; let the theme draw tables; drop colours of a terminal."""
+    body = re.sub(r"<style scoped>.*?</style>", "", body, flags=re.DOTALL)
+    body = body.replace('<table border="1" class="dataframe">', "<table>")
     body = re.sub(r"!\[png\]\((output_\w+\.png)\)", rf"![Output]({stem}-\1)", body)
     return re.sub(r"\x1b\[[0-9;]*m", "", body)

@@ -9,14 +9,15 @@
 # # !pip install git+https://github.com/specjax/specjax
 
 # %%
-import jax
 import matplotlib.pyplot as plt
 import numpy as np
 
 import specjax as sx
 
 digits = sx.data.open("digits")
-spectrum = digits.spectrum(method="shift-invariant")  # in the Fourier basis, as the noise
+spectrum = digits.spectrum(
+    method="shift-invariant"
+)  # in the Fourier basis, as the noise
 
 # %% [markdown]
 # ## What it looks like
@@ -25,7 +26,10 @@ spectrum = digits.spectrum(method="shift-invariant")  # in the Fourier basis, as
 # have more power.
 
 # %%
-noises = {a: sx.noise_spectrum("power_law", (32, 32), exponent=a) for a in (0.3, 0.0, -0.3, -0.6)}
+noises = {
+    a: sx.noise_spectrum("power_law", (32, 32), exponent=a)
+    for a in (0.3, 0.0, -0.3, -0.6)
+}
 white = np.random.default_rng(0).normal(size=(32, 32))
 figure, axes = plt.subplots(1, 4, figsize=(9, 2.5))
 for axis, (exponent, noise) in zip(axes, noises.items(), strict=True):
@@ -68,18 +72,23 @@ print(found.noise.name, f"w2 = {found.value:.3f}")
 # `generate` draws the noise of the process where it is named. Wiener's filter stands for a network here.
 
 # %%
-samples = sx.generate(fit.plan, sx.wiener(under), 2000, (8, 8), noise=noise, seed=0)
+samples = sx.generate(
+    fit.plan, sx.wiener(under), 2000, (8, 8), noise=noise, seed=0
+)
 power = sx.evaluate.band_power(samples, sx.data.drawn(digits, 1797).samples)
 print("generated over real, dB:", np.round(power.decibel, 2))
 
 # %%
 figure, axis = plt.subplots(figsize=(6, 3))
-for label, plan, seen in (("white", white_fit.plan, spectrum), ("exponent -0.06", fit.plan, under)):
+for label, plan, seen in (
+    ("white", white_fit.plan, spectrum),
+    ("exponent -0.06", fit.plan, under),
+):
     unit = 1 if seen.whitening is None else seen.whitening.variance
     ratio = sx.transfer(plan, seen).std / np.sqrt(seen.eigenvalues)
     axis.semilogx(seen.eigenvalues * unit, ratio, ".", label=label)
 axis.set(xlabel="eigenvalue of the data", ylabel="std, generated over true")
-axis.legend()
+_ = axis.legend()
 # %% [markdown]
 # Files keep the noise that they are for, and one for another noise is refused:
 

@@ -25,7 +25,8 @@ from sklearn.datasets import load_digits
 folder = Path("pictures")
 folder.mkdir(exist_ok=True)
 for number, picture in enumerate(load_digits().images):
-    Image.fromarray((picture * 255 / 16).astype(np.uint8)).save(folder / f"{number:04}.png")
+    pixels = (picture * 255 / 16).astype(np.uint8)
+    Image.fromarray(pixels).save(folder / f"{number:04}.png")
 
 # %% [markdown]
 # `open` reads them batch by batch. Pictures of mixed sizes are brought to one by `size=32`, and bytes are
@@ -38,9 +39,8 @@ import specjax as sx
 
 pictures = sx.data.open(folder)
 spectrum = pictures.spectrum()
-print(
-    f"d = {spectrum.dimension}, eigenvalues fall like rank^-{sx.power_law_fit(spectrum).exponent:.2f}"
-)
+slope = sx.power_law_fit(spectrum).exponent
+print(f"d = {spectrum.dimension}, eigenvalues fall like rank^-{slope:.2f}")
 
 # %% [markdown]
 # ## A schedule
@@ -77,7 +77,9 @@ print(f"squared distance to the fine solution: {plan.terms['teacher']:.3f}")
 
 # %%
 sampler, name = best.split()[:2]
-levels = sx.spectral(spectrum, 4) if name == "spectral" else sx.family(name, 4)
+levels = (
+    sx.spectral(spectrum, 4) if name == "spectral" else sx.family(name, 4)
+)
 rows = {
     f"{best}, 4 calls": sx.plan(sampler, levels),
     "learned, 4 calls": plan.plan,
@@ -86,7 +88,9 @@ rows = {
 figure, axes = plt.subplots(len(rows), 12, figsize=(9, 3))
 for line, (label, one) in zip(axes, rows.items(), strict=True):
     drawn = sx.sample(one, prior, jax.random.key(0), (12, *prior.shape))
-    for axis, picture in zip(line, np.asarray(prior.lift(drawn)), strict=True):
+    for axis, picture in zip(
+        line, np.asarray(prior.lift(drawn)), strict=True
+    ):
         axis.imshow(picture.squeeze(), cmap="gray", vmin=-1, vmax=1)
         axis.axis("off")
     line[0].set_title(label, loc="left", fontsize=9)

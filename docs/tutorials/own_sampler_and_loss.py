@@ -42,12 +42,19 @@ class Momentum:
         """Return the rows of S steps; traced by JAX in fits."""
         xp = steps.xp  # numpy or jax.numpy
         ratio = xp.where(steps.last, 0.0, steps.s_next / steps.s)
-        m = xp.where(steps.last | (steps.age < 1), 0.0, self.momentum)  # no past at the first
+        m = xp.where(
+            steps.last | (steps.age < 1), 0.0, self.momentum
+        )  # no past at the first
         zero = 0 * ratio
-        sample = [ratio, -(1 - ratio) * m]  # what the sample takes of (sample, last answer)
+        sample = [
+            ratio,
+            -(1 - ratio) * m,
+        ]  # what the sample takes of (sample, last answer)
         memory = [zero, zero]  # the memory forgets both
         keep = xp.stack([xp.stack(sample, -1), xp.stack(memory, -1)], -2)
-        pull = xp.stack([(1 - ratio) * (1 + m), zero + 1], -1)  # and keeps the new answer
+        pull = xp.stack(
+            [(1 - ratio) * (1 + m), zero + 1], -1
+        )  # and keeps the new answer
         return ScaledRows(
             steps.now, steps.now, steps.after, keep, pull, 0 * pull, holds_sample=(True, False)
         )  # fmt: skip
@@ -64,7 +71,8 @@ cosine = sx.family("cosine", 8)
 for m in (0.0, 0.25, 0.5):
     print(m, float(sx.loss(spectrum, cosine, sampler=Momentum(m))))
 assert np.isclose(
-    sx.loss(spectrum, cosine, sampler=Momentum(0.0)), sx.loss(spectrum, cosine, sampler="ddim")
+    sx.loss(spectrum, cosine, sampler=Momentum(0.0)),
+    sx.loss(spectrum, cosine, sampler="ddim"),
 )
 
 # %% [markdown]
@@ -73,8 +81,12 @@ assert np.isclose(
 # %%
 plan = sx.plan(Momentum(0.5), cosine)
 predicted = np.asarray(sx.transfer(plan, spectrum).variance).sum()
-samples = sx.sample(plan, sx.wiener(spectrum), jax.random.key(0), (4000, 8, 8))
-print("variance, predicted and drawn:", predicted, float(samples.var(0).sum()))
+samples = sx.sample(
+    plan, sx.wiener(spectrum), jax.random.key(0), (4000, 8, 8)
+)
+print(
+    "variance, predicted and drawn:", predicted, float(samples.var(0).sum())
+)
 
 # %% [markdown]
 # ## Fit levels for it
@@ -104,7 +116,9 @@ print(f"momentum {careful.value:.4f}", np.round(careful.schedule.sigmas, 2))
 # %%
 def spread(lam, moments):
     """Compute 1 - sqrt(2 a b / (a^2 + b^2)) of the standard deviations."""
-    return 1 - jnp.sqrt(2 * jnp.sqrt(lam) * moments.std / (lam + moments.variance))
+    return 1 - jnp.sqrt(
+        2 * jnp.sqrt(lam) * moments.std / (lam + moments.variance)
+    )
 
 
 hellinger = sx.Loss(
@@ -119,7 +133,9 @@ lifted = spectrum.floor(1e-3)  # it is infinite where an eigenvalue is zero
 by_w2 = sx.fit(lifted, 8).schedule
 by_hellinger = sx.fit(lifted, 8, loss=hellinger)
 print("learned by Hellinger:", by_hellinger.value)
-print("learned by W2:       ", float(sx.loss(lifted, by_w2, loss=hellinger)))
+print(
+    "learned by W2:       ", float(sx.loss(lifted, by_w2, loss=hellinger))
+)
 
 # %% [markdown]
 # Hellinger's distance counts every direction alike, W2 those of large variance most, so the levels differ:

@@ -13,7 +13,10 @@ import matplotlib.pyplot as plt
 
 import specjax as sx
 
-spectra = {f"slope {a}": sx.Spectrum.power_law(1024, a).floor(1e-6) for a in (1.0, 1.5, 2.0)}
+spectra = {
+    f"slope {a}": sx.Spectrum.power_law(1024, a).floor(1e-6)
+    for a in (1.0, 1.5, 2.0)
+}
 result = sx.sweep(
     spectra,
     steps=[4, 6, 8, 12, 16],
@@ -22,7 +25,8 @@ result = sx.sweep(
 )
 table = result.table.to_pandas()
 print(len(table), "fits;", int(table.converged.sum()), "converged")
-table[["spectrum", "sampler", "steps", "value", "best_heuristic", "best_heuristic_value"]].head()
+columns = ["spectrum", "sampler", "steps", "value", "best_heuristic"]
+table[[*columns, "best_heuristic_value"]].head()
 
 # %% [markdown]
 # A fit that did not converge says so, and is left out below:
@@ -42,34 +46,46 @@ table = table[table.converged].copy()
 
 # %%
 table["gain"] = table.best_heuristic_value / table.value
-table.pivot_table(index=["sampler", "steps"], columns="spectrum", values="gain").round(2)
+table.pivot_table(
+    index=["sampler", "steps"], columns="spectrum", values="gain"
+).round(2)
 
 # %%
-table.groupby("sampler").best_heuristic.agg(lambda names: names.value_counts().head(2).to_dict())
+table.groupby("sampler").best_heuristic.agg(
+    lambda names: names.value_counts().head(2).to_dict()
+)
 
 # %% [markdown]
 # ## Loss over calls
 
 # %%
-figure, axes = plt.subplots(1, 3, figsize=(10, 3), sharey=True, layout="constrained")
-for axis, (name, group) in zip(axes, table.groupby("spectrum"), strict=True):
+figure, axes = plt.subplots(
+    1, 3, figsize=(10, 3), sharey=True, layout="constrained"
+)
+for axis, (name, group) in zip(
+    axes, table.groupby("spectrum"), strict=True
+):
     for sampler, rows in group.groupby("sampler"):
         axis.loglog(rows.calls, rows.value, "o-", label=sampler)
     axis.set(title=name, xlabel="denoiser calls")
 axes[0].set_ylabel("squared W2")
-axes[0].legend()
+_ = axes[0].legend()
 # %% [markdown]
 # ## One schedule of the table
 #
 # Each row has the levels as logsnr, noisy to clean.
 
 # %%
-row = table[(table.spectrum == "slope 1.5") & (table.sampler == "ddim") & (table.steps == 8)].iloc[
-    0
-]
+row = table[
+    (table.spectrum == "slope 1.5")
+    & (table.sampler == "ddim")
+    & (table.steps == 8)
+].iloc[0]
 schedule = sx.NoiseSchedule(row.logsnr)
 print(schedule.sigmas.round(3))
-print(float(sx.loss(spectra["slope 1.5"], schedule)), "on the full spectrum")
+print(
+    float(sx.loss(spectra["slope 1.5"], schedule)), "on the full spectrum"
+)
 
 # %% [markdown]
 # The same with a file, on all devices or machines: [sweeps](../sweeps.md),

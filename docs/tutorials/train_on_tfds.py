@@ -38,7 +38,9 @@ print(spectrum.dimension, "numbers a picture, in [-1, 1]")
 # %%
 config = TrainConfig(
     model=ModelConfig(width=8, multipliers=(1, 2), blocks=1),
-    optimiser=OptimiserConfig(steps=60, batch=32, warmup=10, learning_rate=2e-3),
+    optimiser=OptimiserConfig(
+        steps=60, batch=32, warmup=10, learning_rate=2e-3
+    ),
 )
 run = sx.nn.train(clothes, "runs/clothes", config)
 
@@ -67,9 +69,13 @@ for axis, picture in zip(axes.flat, np.asarray(samples), strict=True):
 
 # %%
 drawn = sx.generate(fit.plan, denoise, 100, run.shape, seed=1)
-found = sx.evaluate.evaluate(drawn, clothes, measures=("frechet", "spectrum"), n=100, pca=32)
+found = sx.evaluate.evaluate(
+    drawn, clothes, measures=("frechet", "spectrum"), n=100, pca=32
+)
 for name, value in found.values.items():
-    print(f"{name}: {value.value:.3f} ± {value.error:.3f}   floor {found.floor[name].value:.3f}")
+    print(
+        f"{name}: {value.value:.3f} ± {value.error:.3f}   floor {found.floor[name].value:.3f}"
+    )
 
 # %% [markdown]
 # ## For real
