@@ -15,6 +15,7 @@ import griffe
 sys.path.insert(0, str(Path(__file__).parent))
 
 import links  # noqa: E402
+import reference  # noqa: E402
 from public_names import public_names, syntax_tree  # noqa: E402
 
 _ROLE = re.compile(r":(?:func|class|meth|data|mod|attr):`~?\.?([^`]+)`")
@@ -41,7 +42,7 @@ class DocstringRoles(griffe.Extension):
 def _link(name: str, node: griffe.Object) -> str:
     """Return a link to a public name or a member of one, as seen from a docstring."""
     for path in (_resolved(name, node), *_by_name().get(name, ())):
-        if path in _paths() or _is_member(path):
+        if path in _paths() or path in _modules() or _is_member(path):
             return f"[`{name.removeprefix('specjax.')}`][{path}]"
     return f"`{name}`"
 
@@ -75,6 +76,13 @@ def _written() -> dict[str, str]:
 @cache
 def _paths() -> set[str]:
     return {name.path for name in public_names()}
+
+
+@cache
+def _modules() -> set[str]:
+    """The modules whose docstrings the reference has."""
+    modules = {path.rpartition(".")[0] for path in _paths()}
+    return {path for path in modules if path.count(".") > 1 and reference.says_more(path)}
 
 
 @cache

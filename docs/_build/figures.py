@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,7 +14,7 @@ from matplotlib.axes import Axes
 import specjax as sx
 
 _PICTURE = re.compile(r"!\[([^\]]*)\]\(((?:\.\./)*figures/\w+)\.svg\)")
-_INK = {"": "#202124", "-dark": "#e2e4e9"}
+_INK, _DARK_INK = "#202124", "#e2e4e9"
 
 
 def with_dark_ones(markdown: str) -> str:
@@ -26,27 +27,24 @@ def drawn(cache: Path) -> dict[str, bytes]:
     source = Path(__file__).read_bytes() + sx.__version__.encode()
     folder = cache / f"figures-{hashlib.sha256(source).hexdigest()[:16]}"
     if not folder.exists():
-        made = {
-            f"{name}{form}.svg": _svg(draw, ink)
-            for name, draw in FIGURES.items()
-            for form, ink in _INK.items()
-        }
+        made = {name: _svg(draw) for name, draw in FIGURES.items()}
         folder.mkdir(parents=True)
         for name, content in made.items():
-            (folder / name).write_bytes(content)
+            (folder / f"{name}.svg").write_text(content)
+            (folder / f"{name}-dark.svg").write_text(content.replace(_INK, _DARK_INK))
     return {f"figures/{path.name}": path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def _svg(draw: Callable[[Axes], None], ink: str) -> bytes:
+def _svg(draw: Callable[[Axes], None]) -> str:
     names = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
-    style = {name: ink for name in names} | {
+    style: dict[str, Any] = dict.fromkeys(names, _INK) | {
         "axes.spines.top": False, "axes.spines.right": False, "font.size": 11,
         "legend.frameon": False, "svg.hashsalt": "specjax", "axes.grid": True, "grid.alpha": 0.2,
     }  # fmt: skip
     with plt.rc_context(style):
         figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
         draw(axes)
-        file = io.BytesIO()
+        file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
         plt.close(figure)
     return file.getvalue()
@@ -88,8 +86,8 @@ def _plans(axes: Axes) -> None:
     number = np.arange(1, steps)
     axes.plot(number, 0 * h, "o-", label="DDIM: all zero")
     axes.plot(number[1:], -h[1:] / (2 * h[:-1]), "s-", label="DPM-Solver++(2M): $w_1$")
-    axes.plot(number, -h / 2, "^-", label="DDPM: $c$")
-    axes.set(xlabel="step", ylabel="correction", xticks=number)
+    axes.plot(number[1:], -h[1:] / 2, "^-", label="DDPM: $c$")
+    axes.set(xlabel="step", ylabel="correction", xticks=number, ylim=(-1.2, 0.2))
     axes.legend()
 
 
@@ -98,10 +96,11 @@ def _priors(axes: Axes) -> None:
     data = np.where(rng.random(400) < 0.5, -1.0, 1.0) + 0.3 * rng.normal(size=400)
     x = np.linspace(-2.5, 2.5, 400)[:, None]
     for kind in ("gaussian", "mixture", "empirical"):
-        options = {"components": 2} if kind == "mixture" else {}
-        prior = sx.priors.prior_of(kind, data[:, None].astype(np.float32), **options)
-        axes.plot(x[:, 0], np.asarray(prior(x.astype(np.float32), 1.0, 0.5))[:, 0], label=kind)
-    axes.set(xlabel="noisy x = x0 + 0.5 eps", ylabel="estimate of x0")
+        options = {"mixture": {"components": 2}, "empirical": {"kernel_width": 0.05}}.get(kind, {})
+        known = data[:40] if kind == "empirical" else data
+        prior = sx.priors.prior_of(kind, known[:, None].astype(np.float32), **options)
+        axes.plot(x[:, 0], np.asarray(prior(x.astype(np.float32), 1.0, 0.3))[:, 0], label=kind)
+    axes.set(xlabel="noisy x = x0 + 0.3 eps", ylabel="estimate of x0")
     axes.legend()
 
 
@@ -127,8 +126,7 @@ def _limits(axes: Axes) -> None:
         values = [sx.fit(spectrum, int(s), sampler=sampler).value for s in steps]
         axes.semilogy(steps, values, "o-", label=label)
     least = [sx.limits.gaussian(spectrum, int(s)) for s in steps[:5]]
-    axes.semilogy(steps[:5], least, "k--" if axes.xaxis.label.get_color() == _INK[""] else "w--",
-                  label="limit of any plan")  # fmt: skip
+    axes.semilogy(steps[:5], least, "--", color=_INK, label="limit of any plan")
     axes.set(xlabel="S, denoiser calls", ylabel="squared W2", ylim=(1e-7, None))
     axes.legend()
 

@@ -40,7 +40,9 @@ _ELSEWHERE = {"_core": "files"}
 _MORE = (
     "specjax.gaussian.task.TaskOptions",
     "specjax.sampling.denoisers.Denoiser",
-    "specjax.sampling.samplers.LevelSteps",
+    "specjax.learning.settings.LearnOptions",
+    "specjax.sampling.scaled.LevelSteps",
+    "specjax.sampling.scaled.SamplerLike",
     "specjax.sampling.scaled.ScaledRows",
     "specjax.nn.run.RunInfo",
     "specjax.fitting.compare.ComparedSchedule",
@@ -68,7 +70,10 @@ class PublicName(NamedTuple):
 
 def public_names() -> list[PublicName]:
     """List all public names, sorted as they are written."""
-    found = {name.path: name for name in _of_module(specjax, "specjax")}
+    found: dict[str, PublicName] = {}
+    for name in _of_module(specjax, "specjax"):  # of several names its own comes first
+        if name.path not in found or name.written.endswith(name.path.rpartition(".")[2]):
+            found[name.path] = name
     for path in _MORE:
         found.setdefault(path, PublicName(path, path))
     return sorted(found.values(), key=lambda name: name.written.lower())

@@ -45,7 +45,22 @@ def _area(area: str, names: list[PublicName]) -> str:
     if syntax_tree()[area].docstring is not None:
         lines += [f"::: specjax.{area}"]
         lines += ["    options: {members: false, show_root_heading: false, show_root_toc_entry: false}", ""]
-    return "\n".join([*lines, *(_entry(name) for name in names)])
+    modules = sorted({name.path.rpartition(".")[0] for name in names} - {f"specjax.{area}"})
+    told = [_module(path) for path in modules if says_more(path)]
+    head = ["## Conventions and equations\n"] if told else []
+    return "\n".join([*lines, *(_entry(name) for name in names), *head, *told])
+
+
+def says_more(module: str) -> bool:
+    """Tell whether a module's docstring has more than a summary."""
+    docstring = syntax_tree()[module.removeprefix("specjax.")].docstring
+    return docstring is not None and "\n\n" in docstring.value
+
+
+def _module(path: str) -> str:
+    """Write the docstring of a module, which names that are defined there refer to."""
+    options = f"members: false, heading_level: 3, heading: {path}, toc_label: {path[8:]}"
+    return f"::: {path}\n    options: {{{options}}}\n"
 
 
 def _entry(name: PublicName) -> str:
@@ -79,7 +94,7 @@ def _command_line() -> str:
 
 
 def _options(group: argparse._ArgumentGroup) -> list[str]:
-    actions = [a for a in group._group_actions if not isinstance(a, argparse._HelpAction)]
+    actions = [a for a in group._group_actions if "--help" not in a.option_strings]
     if not actions:
         return []
     titled = group.title not in (None, "options", "positional arguments")
@@ -87,6 +102,6 @@ def _options(group: argparse._ArgumentGroup) -> list[str]:
     for action in actions:
         shape = action.metavar if action.option_strings and action.nargs != 0 else None
         names = ", ".join(action.option_strings) or str(action.metavar)
-        text = (action.help or "").replace("|", "\\|").replace("*", "\\*").replace("[", "\\[")
+        text = (action.help or "").removesuffix(" (default: None)").replace("|", "\\|").replace("*", "\\*").replace("[", "\\[")
         lines += [f"`{names}{f' {shape}' if shape else ''}`", f":   {text}", ""]
     return lines

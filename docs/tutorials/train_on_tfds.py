@@ -61,7 +61,7 @@ for axis, picture in zip(axes.flat, np.asarray(samples), strict=True):
     axis.axis("off")
 
 # %% [markdown]
-# A network of 60 updates makes blobs; after some thousand they are clothes.
+# A network of 60 updates makes textures; after some thousand they are clothes.
 #
 # ## Measure
 #

@@ -84,7 +84,7 @@ class SamplerLike(Hashable, Protocol):
         """The name in tables and files."""
 
     def rows(self, steps: LevelSteps) -> ScaledRows:
-        """Return the coefficients of S steps in scaled coordinates; traceable."""
+        """Return the coefficients of S ``steps`` in scaled coordinates; traceable."""
 
 
 def level_steps(logsnr: Array, process: str, idle: Array | int = 0) -> LevelSteps:
