@@ -65,6 +65,8 @@ def test_every_public_name_is_documented(name):
 
 LEARNING = ("plans",)
 """Pages whose examples take a minute."""
+OF_THEIR_OWN = ("networks", "noise")
+"""Pages with tests of their own: test_networks_page.py, test_noise_files.py."""
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -97,7 +99,7 @@ def pipeline():
     [
         pytest.param(x, id=x.stem, marks=[pytest.mark.slow] * (x.stem in LEARNING))
         for x in PAGES
-        if blocks(x, "python")
+        if blocks(x, "python") and x.stem not in OF_THEIR_OWN
     ],
 )
 def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
