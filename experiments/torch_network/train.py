@@ -50,7 +50,7 @@ class Config:
     channels: tuple[int, ...] = (16, 32, 64)
     layers: int = 1
     groups: int = 8
-    updates: int = 3600
+    updates: int = 2400
     batch: int = 64
     learning_rate: float = 2e-3
     warmup: int = 100
