@@ -1,6 +1,6 @@
 """Train a small UNet2DModel of diffusers, as its users train one, and keep it as a pipeline.
 
-    python -m experiments.torch_network.train [--out FOLDER] [--updates N] [--prediction P] [--smallest]
+    python -m experiments.torch_network.train [--out FOLDER] [--updates N] [--prediction P]
 
 The network predicts eps (or v) on DDPM's linear grid of 1,000 timesteps (2006.11239). OUT becomes a
 ``DDPMPipeline`` (``from_pretrained(OUT)``), with ``training.json`` and a picture of its samples.
