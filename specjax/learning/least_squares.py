@@ -106,7 +106,8 @@ def begin(problem: Problem, theta: np.ndarray) -> Iterate:
     value = problem.residuals(theta, problem.sizes[0]).value
     aside = problem.held_out(theta)
     history = np.array([[value, aside]])
-    return Iterate(theta, _FIRST_DAMPING, 0, theta, value, aside, 0, False, history)
+    done = not theta.size  # as of one step to the clean end
+    return Iterate(theta, _FIRST_DAMPING, 0, theta, value, aside, 0, done, history)
 
 
 def iterate(problem: Problem, state: Iterate, stopping: Stopping) -> Iterate:

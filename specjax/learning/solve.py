@@ -43,7 +43,7 @@ class Unfinished(NamedTuple):
 _STATES: OrderedDict[str, Unfinished] = OrderedDict()
 """The latest, by key."""
 
-_SAMPLED, _CLOSED_FORM = Stopping(0.1, 0.01, 1), Stopping(0.0, 1e-5, 2)
+_SAMPLED, _CLOSED_FORM = Stopping(0.1, 0.01, 1), Stopping(0.0, 1e-9, 2)
 _MOST_ITERATIONS = 100
 _LEAST_TO_GROW = 32  # noises; fewer are learned on from the beginning
 _SHARE = 4  # of the noises, one part is learned on at first
@@ -70,7 +70,8 @@ def solve(
     state, spent = (None, 0) if kept is None else kept
     most = settings.max_iterations or _MOST_ITERATIONS
     meter = _Meter(objectives, settings.max_calls, progress, spent)
-    with meter.running(), contextlib.suppress(OutOfCallsError):
+    # A step that went too far has no finite objective.
+    with np.errstate(all="ignore"), meter.running(), contextlib.suppress(OutOfCallsError):
         if state is None:
             state = begin(problem, problem.start[problem.learned])
         while not state.done and len(state.history) <= most:
@@ -78,6 +79,7 @@ def solve(
             with _noting_what_is_kept(len(state.history) > 1):
                 state = iterate(problem, state, stopping)
             _keep(key, path, Unfinished(state, meter.calls))
+            meter.best = state.held_out
     _forget(key, path)
     if state is None:  # not even the start could be evaluated
         return Optimised(problem.start, np.nan, np.inf, np.zeros((0, 2)))
@@ -117,7 +119,7 @@ class _Meter:
     ) -> None:
         self._objectives, self._most, self._progress = objectives, most, progress
         self._begun, self._expected = objectives.calls - spent, 1
-        self._first = self._best = np.nan
+        self._first = self.best = np.nan  # held out
         self._whole = 0  # iterations on all noises
 
     @contextlib.contextmanager
@@ -145,11 +147,11 @@ class _Meter:
     def _tell(self) -> None:
         if self._progress is not None:
             done = self.calls
-            self._progress(done, max(self._expected, done), float(self._best - self._first))
+            self._progress(done, max(self._expected, done), float(self.best - self._first))
 
     def expect(self, problem: SumOfSquares, state: Iterate) -> None:
         """Estimate how many calls there will be, from what the last iteration took."""
-        self._first, self._best = state.history[0, 1], state.held_out
+        self._first, self.best = state.history[0, 1], state.held_out
         n, whole = max(problem.sizes[state.size], 1), max(problem.sizes[-1], 1)
         per_noise = problem.parameters.steps * (_TRIALS + len(problem.learned) / 2)
         self._whole += n == whole

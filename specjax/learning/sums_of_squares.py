@@ -111,8 +111,7 @@ class SumOfSquares:
 
     def plan(self, theta: np.ndarray) -> SamplerPlan:
         """Compute the plan."""
-        with np.errstate(all="ignore"):
-            return self.parameters.plan(self.whole(theta), self.ends)
+        return self.parameters.plan(self.whole(theta), self.ends)
 
     def held_out(self, theta: np.ndarray) -> float:
         """Compute the objective on what is held out."""
@@ -127,8 +126,7 @@ class SumOfSquares:
         if terms.modes is not None:
             transfer = residuals_of_plan(plan, terms.modes, terms.loss)
         if terms.taught is not None:
-            with np.errstate(all="ignore"):  # a step that went too far has no finite objective
-                trajectory = follow(plan, terms.answers, terms.taught.noises)
+            trajectory = follow(plan, terms.answers, terms.taught.noises)
         found = PlanResiduals(terms, transfer, trajectory)
         self._last = (theta.tobytes(), size, found)
         return found
