@@ -94,7 +94,8 @@ def objective_of(prior, weights, *, call_by_call=False, batch=None, dtype=np.flo
     return PlanObjective(
         jax.tree.map(on_device, as_denoiser(prior)),
         noise, jax.random.split(jax.random.key(1), N), target, np.asarray(ERROR, dtype), data,
-        mean_pairwise_distance(data), modes, check_weights(weights), LOSSES["w2"], batch, call_by_call,
+        mean_pairwise_distance(data), modes, check_weights(weights), LOSSES["w2"], batch,
+        call_by_call,
     )  # fmt: skip
 
 

@@ -62,10 +62,11 @@ def test_solutions_are_as_accurate_as_they_say(clean, process):
         found = solve(PRIOR, tolerance=tolerance, **options)
         gap = found.samples - expected
         assert found.change <= tolerance
-        # What twice the steps change, on 16 noises of 64, is 7 / 8 of the error of third order.
+        # What twice the steps change, on 16 noises of 64, is 7 / 8 of an error of third order, and
+        # half of one of first order: that of the last step to s = 0.
         error = np.sqrt(np.mean(gap**2)) / spread
         assert error / 2 < found.change < 2 * error
-        assert found.error == pytest.approx(np.median((gap**2).sum(1)), rel=0.7)
+        assert 0.2 < found.error / np.median((gap**2).sum(1)) < 2
         assert error < before
         before = error
     assert found.steps > teacher.FEWEST
