@@ -124,15 +124,12 @@ def learn_with(
         calls["heuristics"] = objectives.calls - sum(calls.values())
         found = _minimised(first, objectives, settings, progress)
         calls["learning"] = objectives.calls - sum(calls.values())
-        kept, parameters = LEARNED, first.parameters
-        moved = not np.array_equal(found.theta, fall_back.theta.astype(objectives.dtype))
-        if not (moved and found.held_out < fall_back.value):
-            kept, parameters = fall_back.name, fall_back.parameters
-            found = found._replace(theta=fall_back.theta, held_out=fall_back.value)
+        kept, parameters, found = _better(found, first, fall_back, objectives)
         baselines = {name: objectives.judging.worth(plan) for name, plan in rivals.items()}
-        about = _about(prior, settings, objectives, calls)
         plan = _plan_fields(parameters, found, ends, objectives)
         plan["value"] = baselines.get(kept, plan["value"])  # that of the plan itself, not rounded
+        calls["judging"] = objectives.calls - sum(calls.values())
+        about = _about(prior, settings, objectives, calls)
         return LearnedResult(
             **about, **plan, kept=kept, baselines=baselines, seconds=time.perf_counter() - began
         )
@@ -149,6 +146,17 @@ def _minimised(
         first.parameters, first.theta, ends, objectives, settings.method,
         settings.max_iterations or _MOST_EVALUATIONS, progress,
     )  # fmt: skip
+
+
+def _better(
+    found: Optimised, first: _Start, fall_back: _Start, objectives: Objectives
+) -> tuple[str, PlanParameters, Optimised]:
+    """Return what was learned, or the best heuristic where that is as good on what is held out."""
+    moved = not np.array_equal(found.theta, fall_back.theta.astype(objectives.dtype))
+    if moved and found.held_out < fall_back.value:
+        return LEARNED, first.parameters, found
+    found = found._replace(theta=fall_back.theta, held_out=fall_back.value)
+    return fall_back.name, fall_back.parameters, found
 
 
 class _Start(NamedTuple):

@@ -14,7 +14,7 @@ and when to end.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class Linear(Protocol):
     def equations(self) -> NormalEquations:
         """Sum up the normal equations."""
 
-    def updated(self, step: np.ndarray, residuals: Residuals) -> Self:
+    def updated(self, step: np.ndarray, residuals: Any) -> Self:
         """Update by Broyden's formula: the derivatives along a step [P] are what it changed."""
 
 
@@ -58,7 +58,7 @@ class Problem(Protocol):
     def residuals(self, theta: np.ndarray, size: int) -> Residuals:
         """Compute the residuals on the first noises."""
 
-    def linear(self, theta: np.ndarray, residuals: Residuals) -> Linear:
+    def linear(self, theta: np.ndarray, residuals: Any) -> Linear:
         """Differentiate the residuals at the parameters that they were computed at last."""
 
     def held_out(self, theta: np.ndarray) -> float:
@@ -106,7 +106,8 @@ def begin(problem: Problem, theta: np.ndarray) -> Iterate:
     value = problem.residuals(theta, problem.sizes[0]).value
     aside = problem.held_out(theta)
     history = np.array([[value, aside]])
-    return Iterate(theta, _FIRST_DAMPING, 0, theta, value, aside, 0, False, history)
+    done = not theta.size  # as of one step to the clean end
+    return Iterate(theta, _FIRST_DAMPING, 0, theta, value, aside, 0, done, history)
 
 
 def iterate(problem: Problem, state: Iterate, stopping: Stopping) -> Iterate:

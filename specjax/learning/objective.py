@@ -114,11 +114,6 @@ class PlanObjective:
             made = jax.lax.map(lambda part: self._samples_of(plan, *part), self._parts())
         return jnp.swapaxes(made, 0, 1).reshape(self.noise.shape)
 
-    def registers_by_call(self, plan: SamplerPlan) -> Iterator[Iterator[jax.Array]]:
-        """Yield for each batch the registers [H, batch, *shape] after each call of a plan."""
-        for part in zip(*self._parts(), strict=True):
-            yield self._by_calls(plan, *part)
-
     def _parts(self) -> tuple[jax.Array, jax.Array]:
         """Cut into noise [parts, batch, *shape] and keys [parts, batch].
 

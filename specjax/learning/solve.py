@@ -12,28 +12,38 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from specjax import files
 from specjax._core.checks import UserError
+from specjax.gaussian.modes import Modes
 from specjax.learning.answers import OutOfCallsError
 from specjax.learning.least_squares import Iterate, Stopping, begin, iterate
 from specjax.learning.objectives import Objectives
 from specjax.learning.optimise import Optimised, Progress
 from specjax.learning.parameters import PlanParameters
 from specjax.learning.settings import LearnSettings
-from specjax.learning.sums_of_squares import SumOfSquares
+from specjax.learning.sums_of_squares import SumOfSquares, Terms
 from specjax.learning.trajectories import RowDerivatives
 
 _VERSION = 1
 _MOST_STATES = 8
-_STATES: OrderedDict[str, Iterate] = OrderedDict()
-"""The latest unfinished ones, by key."""
 
-_SAMPLED, _CLOSED_FORM = Stopping(0.1, 0.01, 1), Stopping(0.0, 1e-5, 2)
+
+class Unfinished(NamedTuple):
+    """What is kept of learning between iterations: the state, and the calls that it took."""
+
+    state: Iterate
+    calls: int
+
+
+_STATES: OrderedDict[str, Unfinished] = OrderedDict()
+"""The latest, by key."""
+
+_SAMPLED, _CLOSED_FORM = Stopping(0.1, 0.01, 1), Stopping(0.0, 1e-9, 2)
 _MOST_ITERATIONS = 100
 _LEAST_TO_GROW = 32  # noises; fewer are learned on from the beginning
 _SHARE = 4  # of the noises, one part is learned on at first
@@ -56,22 +66,23 @@ def solve(
         stopping = _CLOSED_FORM._replace(floor=_rounding(objectives))
     key = _key(problem)
     path = None if settings.cache is None else settings.cache / f"learning-{key[:16]}.npz"
-    state = _STATES.get(key) or _read(path, key)
+    kept = _STATES.get(key) or _read(path, key)
+    state, spent = (None, 0) if kept is None else kept
     most = settings.max_iterations or _MOST_ITERATIONS
-    meter = _Meter(objectives, settings.max_calls, progress)
-    with meter.running(), contextlib.suppress(OutOfCallsError):
+    meter = _Meter(objectives, settings.max_calls, progress, spent)
+    # A step that went too far has no finite objective.
+    with np.errstate(all="ignore"), meter.running(), contextlib.suppress(OutOfCallsError):
         if state is None:
             state = begin(problem, problem.start[problem.learned])
         while not state.done and len(state.history) <= most:
             meter.expect(problem, state)
             with _noting_what_is_kept(len(state.history) > 1):
                 state = iterate(problem, state, stopping)
-            _keep(key, path, state)
+            _keep(key, path, Unfinished(state, meter.calls))
+            meter.best = state.held_out
+    _forget(key, path)
     if state is None:  # not even the start could be evaluated
-        nan = float("nan")
-        return Optimised(problem.start, nan, np.inf, np.zeros((0, 2)))
-    if state.done or len(state.history) > most:
-        _forget(key, path)
+        return Optimised(problem.start, np.nan, np.inf, np.zeros((0, 2)))
     best = problem.whole(state.best)
     return Optimised(best, state.training, state.held_out, state.history)
 
@@ -84,18 +95,18 @@ def _problem(
     learned = [
         j for j in parameters.learned if any(row is not None for row in changes.of_parameter(j))
     ]  # fmt: skip
-    taught = objectives.training.taught
-    n = 0 if taught is None else len(taught.target)
+    terms: Terms = objectives.training
+    n = 0 if terms.taught is None else len(terms.taught.target)
     sizes = (n,) if n < _LEAST_TO_GROW else (n // _SHARE, n)
     return SumOfSquares(
-        parameters, start, np.array(learned, int), ends, objectives.training,
-        objectives.held_out, sizes,
+        parameters, start, np.array(learned, int), ends, terms, objectives.held_out, sizes
     )  # fmt: skip
 
 
 def _rounding(objectives: Objectives) -> float:
     """Return the objective of errors that are rounding's alone, of all of the transfer's loss."""
-    terms, modes = objectives.training, objectives.training.modes
+    terms: Terms = objectives.training
+    modes: Modes = terms.modes
     power = modes.weights * modes.eigenvalues if terms.loss.in_data_units else modes.weights
     return float(dict(terms.weights)["transfer"] * np.log(np.finfo(float).eps * power.sum()))
 
@@ -103,10 +114,12 @@ def _rounding(objectives: Objectives) -> float:
 class _Meter:
     """Counts calls of all denoisers of a plan that is learned, bounds them and tells of them."""
 
-    def __init__(self, objectives: Objectives, most: int | None, progress: Progress | None) -> None:
+    def __init__(
+        self, objectives: Objectives, most: int | None, progress: Progress | None, spent: int
+    ) -> None:
         self._objectives, self._most, self._progress = objectives, most, progress
-        self._begun, self._expected = objectives.calls, 1
-        self._first = self._best = np.nan
+        self._begun, self._expected = objectives.calls - spent, 1
+        self._first = self.best = np.nan  # held out
         self._whole = 0  # iterations on all noises
 
     @contextlib.contextmanager
@@ -120,10 +133,12 @@ class _Meter:
         finally:
             for one in every:
                 one.told, one.allows = None, None
+        self._expected = 0
+        self._tell()
 
     @property
     def calls(self) -> int:
-        """The calls so far."""
+        """The calls so far, with those before an interruption."""
         return self._objectives.calls - self._begun
 
     def _allows(self) -> bool:
@@ -132,11 +147,11 @@ class _Meter:
     def _tell(self) -> None:
         if self._progress is not None:
             done = self.calls
-            self._progress(done, max(self._expected, done), self._best - self._first)
+            self._progress(done, max(self._expected, done), float(self.best - self._first))
 
     def expect(self, problem: SumOfSquares, state: Iterate) -> None:
         """Estimate how many calls there will be, from what the last iteration took."""
-        self._first, self._best = state.history[0, 1], state.held_out
+        self._first, self.best = state.history[0, 1], state.held_out
         n, whole = max(problem.sizes[state.size], 1), max(problem.sizes[-1], 1)
         per_noise = problem.parameters.steps * (_TRIALS + len(problem.learned) / 2)
         self._whole += n == whole
@@ -164,8 +179,7 @@ def _key(problem: SumOfSquares) -> str:
     """Hash what the iterations depend on; the teacher's solutions stand for the denoiser."""
     training, aside = problem.training, problem.aside
     text = (
-        problem.parameters._replace(sampler=repr(problem.parameters.sampler)),
-        training.weights, training.loss.name, problem.sizes,
+        problem.parameters, training.weights, training.loss.name, problem.sizes
     )  # fmt: skip
     digest = hashlib.sha256(repr(text).encode())
     arrays = [problem.start, problem.ends]
@@ -179,15 +193,16 @@ def _key(problem: SumOfSquares) -> str:
     return digest.hexdigest()
 
 
-def _keep(key: str, path: Path | None, state: Iterate) -> None:
+def _keep(key: str, path: Path | None, found: Unfinished) -> None:
     """Remember a state, and write it into the folder."""
-    _STATES[key] = state
+    _STATES[key] = found
     while len(_STATES) > _MOST_STATES:
         _STATES.popitem(last=False)
     if path is not None:
-        fields = state._asdict()
+        fields = found.state._asdict()
         arrays = {name: fields.pop(name) for name in ("theta", "best", "history")}
-        files.write(path, "learning", _VERSION, {"key": key, **fields}, arrays)
+        header = {"key": key, "calls": found.calls, **fields}
+        files.write(path, "learning", _VERSION, header, arrays)
 
 
 def _forget(key: str, path: Path | None) -> None:
@@ -196,7 +211,7 @@ def _forget(key: str, path: Path | None) -> None:
         path.unlink(missing_ok=True)
 
 
-def _read(path: Path | None, key: str) -> Iterate | None:
+def _read(path: Path | None, key: str) -> Unfinished | None:
     """Read a state; None where there is none, or not the whole of it."""
     if path is None or not path.exists():
         return None
@@ -205,7 +220,7 @@ def _read(path: Path | None, key: str) -> Iterate | None:
         header: dict[str, Any] = dict(kept.header)
         if header["key"] != key:
             return None
-        known = {name: header[name] for name in Iterate._fields if name in header}
-        return Iterate(**known, **kept.arrays)
+        fields = {name: header[name] for name in Iterate._fields if name in header}
+        return Unfinished(Iterate(**(fields | dict(kept.arrays))), int(header["calls"]))
     except (UserError, KeyError, TypeError):  # damaged: it is learned anew
         return None

@@ -56,7 +56,8 @@ class TeacherSolutions(NamedTuple):
 
     ``change`` is the root mean square of what doubling the steps changes, as a part of the
     solutions' standard deviation; ``error`` the median over samples of its square, summed over a
-    sample. ``coarse`` [few, *shape] is what few steps make of the first noises.
+    sample, or that of rounding if it is larger. ``coarse`` [few, *shape] is what few steps make of
+    the first noises.
     """
 
     samples: np.ndarray
@@ -138,7 +139,8 @@ def _converged(solve: _Solver, tolerance: float) -> TeacherSolutions:
         spread = np.sqrt(np.mean((now - now.mean(0)) ** 2))
         change = float(np.sqrt(np.mean(gap**2)) / max(spread, np.finfo(float).tiny))
         if change <= tolerance:
-            error = float(np.median((gap**2).sum(1)))
+            rounding = (solve.answers.precision * before.reshape(len(before), -1)) ** 2
+            error = float(max(np.median((gap**2).sum(1)), rounding.sum(1).mean()))
             return TeacherSolutions(solve(steps), steps, change, error, before)
         steps *= 2
         if 2 * steps > MOST:
