@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import base64
-import functools
-import json
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 import specjax as sx
 from experiments.data import AbsentError
-from experiments.experiment import HERE, Experiment, Part
-from experiments.published_networks.networks import ENDS, SHAPE, boxed, published
+from experiments.experiment import Experiment, Part
+from experiments.published_networks.learning import ROOT, Lesson, learn_apart, unpack_commit
+from experiments.published_networks.networks import ENDS, SHAPE, published
 from experiments.session import Session, read_all, say
 from specjax._core.checks import UserError
 from specjax.learning.heuristics import heuristics
@@ -33,6 +30,8 @@ STEPS = 5
 MEAN, ROBUST = "mean", "default"
 """Objectives: the mean of the squared distances to the teacher, and that of their logarithms."""
 
+BY_MEAN = {"teacher_mean": 1.0}
+
 PEER, SAMPLES = "peer", "samples"
 _JUDGING, _REFERENCE = 10_000, 50_000  # the first of the seeds of noise
 
@@ -45,7 +44,7 @@ class Config:
       seeds: of the noise that is learned on, and of that which judges.
       calls: S, and the answers of the denoiser that learning a plan of it may take.
       memory: past estimates that a step leans on, beside the default of a network, which is 2.
-      noises: that are learned on, None for the default.
+      noises, batch: that are learned on, and denoised in one call; None for the defaults.
       n, fine: noises that judge, and steps of their fine solutions.
       drawn, fine_drawn: samples of a seed for Fréchet distances, and steps of fine ones; the
         reference has twice as many. components: of the principal components they are taken in.
@@ -58,6 +57,7 @@ class Config:
     calls: tuple[tuple[int, int], ...] = ((3, 15_000), (4, 30_000), (5, 50_000), (8, 100_000))
     memory: tuple[int, ...] = (1, 4)
     noises: int | None = None
+    batch: int | None = None
     n: int = 256
     fine: int = 128
     drawn: int = 1000
@@ -69,41 +69,25 @@ class Config:
 
 
 SMALLEST = Config(
-    seeds=1, calls=((5, 600),), memory=(1,), noises=4, n=4, fine=16, drawn=8, fine_drawn=16,
-    components=4, pictured=2, peer_n=4,
+    seeds=1, calls=((5, 300),), memory=(1,), noises=4, batch=4, n=4, fine=16, drawn=8,
+    fine_drawn=16, components=4, pictured=2, peer_n=4,
 )  # fmt: skip
-
-
-class Lesson(NamedTuple):
-    """A plan to learn: through which network, in how many calls, with what options."""
-
-    network: str
-    steps: int
-    options: dict[str, Any]
-    box: bool = False
 
 
 def lessons(case: str, config: Config) -> dict[str, Lesson]:
     """Name the plans of a case."""
     bound = dict(config.calls)
 
-    def ztf(**options: Any) -> Lesson:
-        return Lesson("ztf", STEPS, {"max_calls": bound[STEPS], "n": config.noises, **options})
+    def of(network: str, steps: int, box: bool = False, **options: Any) -> Lesson:
+        shared = {"max_calls": bound[steps], "n": config.noises, "batch": config.batch}
+        return Lesson(network, steps, {**shared, **options}, box)
 
-    def hsc(steps: int, box: bool = False, **more: Any) -> Lesson:
-        options = {
-            "objective": {"teacher_mean": 1.0},
-            "max_calls": bound[steps],
-            "n": config.noises,
-            **more,
-        }
-        return Lesson("hsc", steps, options, box)
-
+    ztf, hsc = partial(of, "ztf"), partial(of, "hsc", objective=BY_MEAN)
     every = {
         "hsc": {str(steps): hsc(steps) for steps in bound},
         "memory": {str(memory): hsc(STEPS, memory=memory) for memory in config.memory},
-        "box": {"box": hsc(STEPS, True)},
-        "ztf": {ROBUST: ztf(), MEAN: ztf(objective={"teacher_mean": 1.0})},
+        "box": {"box": hsc(STEPS, box=True)},
+        "ztf": {ROBUST: ztf(STEPS), MEAN: ztf(STEPS, objective=BY_MEAN)},
     }
     return every[case]
 
@@ -145,12 +129,11 @@ def learn_and_judge(case: str, seed: int, session: Session) -> None:
     pieces = [("plans", name) for name in known] + [("heuristics", s) for s in sorted(steps)]
     document = session.document(f"{case}-{seed}", pieces, case=case, seed=seed)
     for what, name in list(document.missing):
+        judge = judge_of(next(iter(known.values())).network, seed, session.config)
         if what == "plans":
             result = learned(case, name, seed, session)
-            judge = judge_of(known[name].network, seed, session.config)
             found = {"learning": facts(result), "judged": judge(result.plan_in("vp"))}
         else:
-            judge = judge_of(next(iter(known.values())).network, seed, session.config)
             plans = heuristic_plans(judge.prior, int(name))
             found = {x: judge(plan) for x, plan in plans.items()}
         document.add((what, name), found)
@@ -161,16 +144,12 @@ def learned(case: str, name: str, seed: int, session: Session) -> sx.PlanResult:
     path = session.work / "plans" / f"{case}-{name}-{seed}.json"
     if path.exists():
         return sx.load(path)
-    one = lessons(case, session.config)[name]
-    through = boxed(one.network) if one.box else published(one.network)
-    result = sx.learn(through, one.steps, alpha_bar_range=ENDS, seed=seed, **one.options)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sx.save(path, result)
-    return result
+    lesson = lessons(case, session.config)[name]
+    return learn_apart(lesson._replace(options={**lesson.options, "seed": seed}), path)
 
 
 def facts(result: sx.PlanResult) -> dict[str, Any]:
-    """Give what is kept of a learning; a teacher that the process knew costs next to nothing."""
+    """Give what is kept of a learning."""
     return {
         "calls": result.source["calls"], "teacher": result.source["teacher"],
         "seconds": result.seconds, "iterations": result.iterations, "kept": result.kept,
@@ -199,7 +178,7 @@ class Judge:
         return sx.generate(plan, self.prior, self._n, SHAPE, seed=self._seed)
 
 
-judge_of = functools.cache(Judge)
+judge_of = cache(Judge)
 """The judge of a network and a seed, with its fine solutions."""
 
 
@@ -269,39 +248,15 @@ def unpacked(texts: list[str]) -> np.ndarray:
 
 
 def beside_peer(session: Session) -> dict[str, Any]:
-    """Learn in 5 calls by version 0.1 and by this one, each in a process of its own."""
-    config, root = session.config, HERE.parent
-    old = session.work / "peer"
-    old.mkdir(parents=True, exist_ok=True)
-    packed = subprocess.run(
-        ["git", "archive", config.peer, "specjax"], cwd=root, check=True, capture_output=True
-    )
-    subprocess.run(["tar", "-x", "-C", str(old)], input=packed.stdout, check=True)
-    options = lessons("hsc", config)[str(STEPS)].options
+    """Learn in 5 calls by version 0.1 and by this one."""
+    config, old = session.config, session.work / PEER
+    unpack_commit(config.peer, old)
+    now = lessons("hsc", config)[str(STEPS)]
     # The distance to the teacher was their mean then, and its name "teacher".
-    before = {"objective": {"teacher": 1.0}, "n": config.peer_n}
-    judge = judge_of("hsc", 0, config)
-    found = {}
-    for name, folder, given in (("0.1", old, before), ("now", root, options)):
-        path = (session.work / f"{PEER}-{name}.json").resolve()
-        fact = _in_process(folder, root, ["hsc", str(STEPS), json.dumps(given), str(path)])
-        found[name] = {"seconds": fact["seconds"], "judged": judge(sx.load(path).plan_in("vp"))}
-        say(f"{name}: {fact['seconds']:.0f} s")
+    before = Lesson("hsc", STEPS, {"objective": {"teacher": 1.0}, "n": config.peer_n})
+    judge, found = judge_of("hsc", 0, config), {}
+    for name, lesson, folder in (("0.1", before, old), ("now", now, ROOT)):
+        result = learn_apart(lesson, session.work / f"plans/{PEER}-{name}.json", folder)
+        found[name] = {"seconds": result.seconds, "judged": judge(result.plan_in("vp"))}
+        say(f"{name}: {result.seconds:.0f} s")
     return found
-
-
-def _in_process(folder: Path, root: Path, arguments: list[str]) -> dict[str, Any]:
-    """Run ``peer`` with the specjax of a folder, which a process finds before that of its path.
-
-    Nothing that was compiled before is used.
-    """
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
-    command = [sys.executable, "-m", "experiments.published_networks.peer", *arguments]
-    done = subprocess.run(
-        command, cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, text=True
-    )
-    fact: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    if not Path(fact["package"]).is_relative_to(folder.resolve()):
-        raise UserError(f"{fact['package']} was imported, not that of {folder}")
-    return fact

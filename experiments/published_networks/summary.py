@@ -154,7 +154,7 @@ def peer_table(results: Path) -> list[str]:
     rows = [
         [words[x], f"{known[x]['seconds']:.0f}", f"{known[x]['judged']['mean']:.2f}"] for x in words
     ]
-    head = ["specjax", "seconds, with compilation", "mean squared distance"]
+    head = ["specjax", "seconds", "mean squared distance"]
     return table(head, rows, f"{HSC}: {STEPS} calls, learned by version 0.1 and now", 3)
 
 
