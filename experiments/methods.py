@@ -39,7 +39,7 @@ def fit(
 def fine_plan(prior: Any, steps: int) -> sx.SamplerPlan:
     """Make the fine solution that judges, that of the teacher, which is of third order.
 
-    In version 0.1, by which the committed results were made, it was that of DPM-Solver++(2M).
+    When the committed results were made it was that of DPM-Solver++(2M).
     """
     return _fine_plan(prior, steps, LevelRange(ENDS))
 

@@ -16,8 +16,8 @@ GAUSSIAN_SHARE = 0.1
 
 TEACHER: dict[str, Any] = {"objective": {"teacher_mean": 1.0}}
 """The objective of the plain columns: sx.learn adds a share of the transfer loss by default, and
-averages logarithms of distances. The committed results are of version 0.1, whose name for the mean
-was "teacher"."""
+averages logarithms of distances. When the committed results were made the mean was
+called "teacher"."""
 
 _COMPILED: set[tuple[Any, ...]] = set()  # kinds of plans that this process has learned before
 

@@ -49,8 +49,8 @@ class Config:
       drawn, fine_drawn: samples of a seed for Fréchet distances, and steps of fine ones; the
         reference has twice as many. components: of the principal components they are taken in.
       pictured: samples in the picture, the first ones.
-      peer, peer_n: the commit of version 0.1 before plans were learned by least squares, and the
-        noises it learns on.
+      peer, peer_n: a commit from before plans were learned by least squares, and the noises it
+        learns on.
     """
 
     seeds: int = 3
@@ -101,7 +101,7 @@ EXPERIMENT = Experiment(
         Part("through a black box", ("box-0.json",), None, ("box",)),
         Part.of_seeds("galaxies of ZTF", ["ztf"], Config.seeds, None),
         Part("Fréchet distances and pictures", (f"{SAMPLES}.json",), None, (SAMPLES,)),
-        Part("beside version 0.1", (f"{PEER}.json",), None, (PEER,), quiet=True),
+        Part("beside BFGS and reverse mode", (f"{PEER}.json",), None, (PEER,), quiet=True),
     ),
     Config(),
     SMALLEST,
@@ -248,14 +248,14 @@ def unpacked(texts: list[str]) -> np.ndarray:
 
 
 def beside_peer(session: Session) -> dict[str, Any]:
-    """Learn in 5 calls by version 0.1 and by this one."""
+    """Learn in 5 calls as before, by BFGS and reverse mode, and by least squares."""
     config, old = session.config, session.work / PEER
     unpack_commit(config.peer, old)
     now = lessons("hsc", config)[str(STEPS)]
-    # The distance to the teacher was their mean then, and its name "teacher".
+    # The mean of the distances to the teacher was called "teacher" then.
     before = Lesson("hsc", STEPS, {"objective": {"teacher": 1.0}, "n": config.peer_n})
     judge, found = judge_of("hsc", 0, config), {}
-    for name, lesson, folder in (("0.1", before, old), ("now", now, ROOT)):
+    for name, lesson, folder in (("before", before, old), ("now", now, ROOT)):
         result = learn_apart(lesson, session.work / f"plans/{PEER}-{name}.json", folder)
         found[name] = {"seconds": result.seconds, "judged": judge(result.plan_in("vp"))}
         say(f"{name}: {result.seconds:.0f} s")
