@@ -81,7 +81,7 @@ def best_of(result):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("steps", by_default([3, 5], 0))
+@pytest.mark.parametrize("steps", by_default([3, 5, 8, 10], 0))
 def test_a_gaussian_reaches_what_so_many_calls_can(steps):
     result = sx.learn(SPECTRUM, steps)
     limit = limits.gaussian(SPECTRUM, steps, noisy=NOISY)
