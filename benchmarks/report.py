@@ -1,4 +1,4 @@
-"""The benchmarks' table, from their JSON: ``python benchmarks/report.py`` renews both READMEs."""
+"""The benchmarks' table, from their JSON: ``python benchmarks/report.py`` renews the README."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -214,6 +214,5 @@ def renew(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    for readme in (HERE / "README.md", HERE.parent / "README.md"):
-        renew(readme)
+    renew(HERE / "README.md")
     print(table())

@@ -27,7 +27,7 @@ SHOWN = {
     "beats",
     "anisotropic_noise": "1,797 digits, 8x8, dpmpp_2m, 64 steps: noise (r + 0.01)^-0.06 is better",
 }
-"""The claims in the project's README: how one of an experiment's claims begins."""
+"""The claims on the page of evidence: how one of an experiment's claims begins."""
 
 
 class Claim(NamedTuple):
@@ -100,7 +100,7 @@ def pages(chosen: Sequence[str], root: Path = HERE.parent) -> dict[Path, str]:
             rows = [[*x[:3], f"`{x.command}`"] for x in claims[name]]
             put(folder / "README.md", name, table(["claim", "holds", "measured", "command"], rows))
     put(folder / "README.md", "counts", counts(claims))
-    put(root / "README.md", "claims", shown(claims))
+    put(root / "docs/evidence.md", "claims", shown(claims))
     return texts
 
 
@@ -114,7 +114,7 @@ def counts(claims: dict[str, list[Claim]]) -> list[str]:
 
 
 def shown(claims: dict[str, list[Claim]]) -> list[str]:
-    """Make the short table of the project's README.
+    """Make the short table of the page of evidence.
 
     Raises:
       UserError: if a beginning in SHOWN is not that of one claim alone.

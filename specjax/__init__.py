@@ -5,8 +5,13 @@ names are those of ``__init__.pyi``, which type checkers read; each is imported 
 JAX with the first of them.
 """
 
+from importlib.metadata import PackageNotFoundError, version
+
 import lazy_loader
 
-__version__ = "0.1.0"
+try:
+    __version__ = version("specjax")
+except PackageNotFoundError:  # a source tree that is not installed
+    __version__ = "0.0.0"
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -80,8 +80,8 @@ def test_recommend_writes_the_schedule(run, tmp_path):
 
 @pytest.mark.thorough
 def test_the_recipe_for_several_processes(tmp_path):
-    """The commands of docs/sweeps.md, as they stand there but for the port."""
-    text = (Path(__file__).parents[1] / "docs" / "sweeps.md").read_text()
+    """The commands of docs/howto/many_machines.md, as they stand there but for the port."""
+    text = (Path(__file__).parents[1] / "docs" / "howto" / "many_machines.md").read_text()
     recipe = re.search(r"Several processes on one machine.*?```sh\n(.*?)```", text, re.DOTALL)[1]
     with socket.socket() as free:
         free.bind(("localhost", 0))

@@ -1,4 +1,4 @@
-"""The examples in docstrings and in the README run and print what they say."""
+"""The examples in docstrings and on pages run, and print what they say."""
 
 import doctest
 import importlib
@@ -63,9 +63,15 @@ def test_every_public_name_is_documented(name):
         assert documented.__doc__.count("\n") > 2 or name.startswith("from_")
 
 
-def readme_blocks(language):
-    text = (ROOT / "README.md").read_text()
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+LEARNING = ("plans",)
+"""Pages whose examples take a minute."""
+OF_THEIR_OWN = ("networks", "noise")
+"""Pages with tests of their own: test_networks_page.py, test_noise_files.py."""
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
 def pipeline():
@@ -74,36 +80,67 @@ def pipeline():
         from diffusers import PNDMScheduler
     except ModuleNotFoundError:
         return None
-    return SimpleNamespace(scheduler=PNDMScheduler(**sx.GRIDS["sd"].config))
+
+    class Pipeline:
+        scheduler = PNDMScheduler(**sx.GRIDS["sd"].config)
+
+        def __call__(self, num_inference_steps):
+            self.scheduler.set_timesteps(num_inference_steps)
+            return SimpleNamespace(images=[])
+
+    return Pipeline()
 
 
 # diffusers hands torch tensors to NumPy 2 in a way that both deprecate.
 @pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-def test_the_readme_examples_run(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(x, id=x.stem, marks=[pytest.mark.slow] * (x.stem in LEARNING))
+        for x in PAGES
+        if blocks(x, "python") and x.stem not in OF_THEIR_OWN
+    ],
+)
+def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
+    """In their order; those of diffusers and torch where these are installed."""
     monkeypatch.chdir(tmp_path)
     sx.save("schedule.json", sx.fit(sx.Spectrum.power_law(64, 1.5), 10))
     scope = {"pipe": pipeline()}
     ran = 0
-    for block in readme_blocks("python"):
+    for block in blocks(page, "python"):
         try:
-            exec(compile(block, "README.md", "exec"), scope)
+            exec(compile(block, page.name, "exec"), scope)
         except ModuleNotFoundError as missing:
             if missing.name not in ("diffusers", "torch"):
                 raise
             continue
         ran += 1
-    assert ran >= 2  # those that need neither diffusers nor torch
+    assert ran
 
 
 @pytest.mark.thorough
-def test_the_readme_names_every_command_and_its_options(capsys):
+def test_commands_of_the_pages_have_the_options_that_are_shown(capsys):
     from specjax.cli import main
 
-    for command in re.findall(r"^\s*specjax (\w+)", "\n".join(readme_blocks("sh")), re.MULTILINE):
+    shown = "\n".join(page.read_text() for page in PAGES).replace("\\\n", " ")
+    lines = re.findall(r"^\s*specjax ([a-z-]+) (.*)$", shown, re.MULTILINE)
+    for command in {command for command, _ in lines}:
         with pytest.raises(SystemExit):
             main([command, "--help"])
         helped = capsys.readouterr().out
-        for line in re.findall(rf"^\s*specjax {command}.*$", "\n".join(readme_blocks("sh")), re.M):
-            for option in re.findall(r"--[\w-]+", line):
-                assert option in helped, line
+        for line in (rest.partition(" #")[0] for name, rest in lines if name == command):
+            for option in re.findall(r"(?<= )--[\w-]+", line):
+                assert option in helped, (command, line)
+
+
+def test_the_readme_is_short_and_cites_what_the_citation_file_says():
+    readme = (ROOT / "README.md").read_text()
+    assert len(readme.split()) <= 900
+    citation = (ROOT / "CITATION.cff").read_text()
+    title = re.search(r'^title: "(.*)"', citation, re.MULTILINE)[1]
+    address = re.search(r'^repository-code: "(.*)"', citation, re.MULTILINE)[1]
+    assert f"title  = {{{title}}}" in readme
+    assert f"url    = {{{address}}}" in readme
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", readme)
+    assert all(picture.startswith("https://") for picture in pictures)  # as an index shows it

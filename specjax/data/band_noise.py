@@ -39,8 +39,9 @@ def corrupted(
       data: a :class:`Dataset`, or an array [N, ...] in the network's units.
       band: [low, high) of the radial frequency from 0 to 1, as of a noise spectrum.
       std: root mean square of what is added, over the numbers of a sample, in the network's units.
-      basis, spatial: as of :class:`specjax.noise.noise_spectrum.NoiseSpectrum`; "fourier" or
-        "cosine".
+      seed: of the noise.
+      basis: "fourier" or "cosine", as of :class:`specjax.NoiseSpectrum`.
+      spatial: the number of axes that have frequencies, as of the same.
 
     Returns:
       An array, for an array; for a dataset one that is read batch by batch, float32 in the

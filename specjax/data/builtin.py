@@ -75,3 +75,4 @@ BUILTIN = {
     "digits": Builtin(_digits, (0.0, 16.0), "1,797 handwritten digits, 8x8"),
     "patches": Builtin(_patches, (0.0, 255.0), "20,000 patches of two photographs, 32x32x3"),
 }
+"""The data that come with scikit-learn, by name."""

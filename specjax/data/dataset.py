@@ -112,7 +112,8 @@ class Dataset:
         """Estimate the spectrum of the samples.
 
         Args:
-          method, options: of :meth:`Spectrum.from_samples`: shrinkage, spatial, rank, progress, ...
+          method: "exact", "shift-invariant" or "low-rank", see :meth:`Spectrum.from_samples`.
+          options: others of :meth:`Spectrum.from_samples`: shrinkage, spatial, rank, progress, ...
 
         Raises:
           UserError: for values outside ``data_range``, NaN or infinite values, a constant
@@ -133,7 +134,8 @@ class Dataset:
     def moments(self, **options: Any) -> Moments:
         """Compute the moments of the samples, to be merged with those of other shards.
 
-        Arguments and errors are those of :meth:`Moments.from_samples`.
+        Args:
+          options: those of :meth:`Moments.from_samples`, whose errors it raises.
 
         Example:
           >>> shards = [sx.data.open("digits", shard=(i, 2)).moments() for i in range(2)]

@@ -35,7 +35,8 @@ class Collected(NamedTuple):
 
     Attributes:
       samples: [N, *shape] in the stored dtype and units; see :func:`rescaled`.
-      labels: int32 [N], and classes: the name of each; both None without classes.
+      labels: int32 [N]; None without classes.
+      classes: the name of each; None without classes.
     """
 
     samples: np.ndarray
@@ -48,7 +49,8 @@ class Drawn(NamedTuple):
 
     Attributes:
       samples: [n, *shape] in the network's units, float32.
-      labels: int32 [n]; None without classes. total: how many samples the dataset has.
+      labels: int32 [n]; None without classes.
+      total: how many samples the dataset has.
     """
 
     samples: np.ndarray
@@ -57,7 +59,7 @@ class Drawn(NamedTuple):
 
 
 def rescaled(samples: Any, data_range: tuple[float, float] | None) -> np.ndarray:
-    """Map samples to the network's units, float32: ``data_range`` becomes [-1, 1].
+    """Map samples [N, ...] to the network's units, float32: ``data_range`` becomes [-1, 1].
 
     The map is that of the spectrum (:func:`specjax.spectra.estimate.in_units`), rounded once.
 
@@ -83,7 +85,9 @@ def drawn(
     pass, of which a batch and at most 3 n samples are held.
 
     Args:
-      n: samples to draw. seed: of the choice, which is the same for an array and for batches.
+      dataset: from :func:`specjax.data.open`.
+      n: samples to draw.
+      seed: of the choice, which is the same for an array and for batches.
       progress: called with the samples read so far, and their number if it is known.
 
     Raises:
@@ -153,6 +157,7 @@ def collect(
     """Read all samples of a dataset, with their labels, for random access.
 
     Args:
+      dataset: from :func:`specjax.data.open`.
       cache: a ``.npy`` file for samples that exceed the memory limit; their labels and source go
         beside it (``.about.npz``). A whole cache of the same source (names, sizes and times of the
         files, options) is used instead of reading again.
@@ -196,7 +201,7 @@ def collect(
 
 
 def is_cache(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a file is a cache that :func:`collect` wrote, of whatever data."""
+    """Tell whether the file ``path`` is a cache that :func:`collect` wrote, of whatever data."""
     return Path(path).with_suffix(ABOUT_SUFFIX).is_file()
 
 

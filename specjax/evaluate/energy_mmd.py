@@ -26,7 +26,8 @@ def energy_distance(a: Any, b: Any) -> float:
     Zero in the mean if and only if the distributions are the same.
 
     Args:
-      a, b: [n, ...] and [m, ...], at least two samples each.
+      a: generated [n, ...], at least two samples.
+      b: data [m, ...], at least two samples.
 
     Returns:
       A distance in units of the samples. Costs 2 n m d + n^2 d + m^2 d, in blocks of 32 MiB.
@@ -56,10 +57,13 @@ def polynomial_mmd(
     which is this on Inception's features.
 
     Args:
-      a, b: [n, ...] and [m, ...], at least two samples each. degree: of the polynomial.
+      a: generated [n, ...], at least two samples.
+      b: data [m, ...], at least two samples.
+      degree: of the polynomial.
       subsets: None for all pairs, the estimate of the least variance; else the mean over so many
         random subsets of both, as the KID is usually computed.
-      subset_size: samples of a subset, at most. seed: of the subsets.
+      subset_size: samples of a subset, at most.
+      seed: of the subsets.
 
     Returns:
       A number without units. Costs 2 n m d + n^2 d + m^2 d, in blocks of 32 MiB.

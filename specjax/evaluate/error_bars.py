@@ -38,7 +38,13 @@ def mean_and_error(
 
 
 class Estimate(NamedTuple):
-    """A number, its standard error, and the numbers that it is the mean of."""
+    """A number with its standard error.
+
+    Attributes:
+      value: the mean.
+      error: its standard error.
+      each: the numbers that it is the mean of.
+    """
 
     value: float
     error: float
@@ -47,6 +53,10 @@ class Estimate(NamedTuple):
     @classmethod
     def of(cls, each: Sequence[float], halves: Sequence[float] | None = None) -> Estimate:
         """Average numbers, with the error bar of :func:`mean_and_error`.
+
+        Args:
+          each: the numbers.
+          halves: those of random halves of a single set; None for several sets.
 
         Example:
           >>> Estimate.of([1.0, 2.0, 3.0])[:2]
@@ -62,8 +72,11 @@ class Bands:
     """Power per band of frequencies: [bands] each, the constant first.
 
     Attributes:
-      frequency: cycles per sample. generated, real: mean power of a frequency of the band.
-      decibel, error: of generated over real: the mean over seeds with its error bar.
+      frequency: cycles per sample.
+      generated: mean power of a frequency of the band in generated samples.
+      real: the same in data.
+      decibel: generated over real, the mean over seeds.
+      error: its error bar.
       floor: root mean square of real over real in decibel, which is due to finite n alone.
     """
 
@@ -76,9 +89,11 @@ class Bands:
 
     @classmethod
     def of(cls, bands: np.ndarray, halves: np.ndarray | None, floors: np.ndarray) -> Bands:
-        """Average the bands [k, 4, bands] of sets, as in :func:`mean_and_error`.
+        """Average the bands of sets, as in :func:`mean_and_error`.
 
         Args:
+          bands: [k, 4, bands], of k sets.
+          halves: [k, 4, bands], of half of a single set; None for several sets.
           floors: [splits, 4, bands], of real against real.
         """
         (frequency, generated, real, decibel), error = mean_and_error(bands, halves)
@@ -98,7 +113,8 @@ class Evaluation:
       titles: of the columns, in words.
       bands: the power per band, if the spectrum was measured.
       n: samples on either side of each comparison.
-      seeds: sets of generated samples. splits: random splits of the data.
+      seeds: sets of generated samples.
+      splits: random splits of the data.
       space: the space in which vectors were compared, in words.
       error: what the error bars are taken over, in words.
       seed: of the splits, and of all else that is random in the measures.
@@ -117,7 +133,10 @@ class Evaluation:
     seed: int
 
     def over_floor(self, column: str) -> float:
-        """Return value over floor; NaN of unbiased measures, whose floor is 0 but for chance."""
+        """Return value over floor of a ``column``.
+
+        It is NaN for unbiased measures, whose floor is 0 but for chance.
+        """
         floor = self.floor[column].value
         if not floor or is_unbiased(column):
             return float("nan")

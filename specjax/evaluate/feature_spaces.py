@@ -110,7 +110,9 @@ def principal(x: Any, k: int, *, seed: int = 0) -> Principal:
     samples of more than 4,096 numbers, else exact.
 
     Args:
-      x: [n, ...]. k: how many. seed: of the randomised decomposition.
+      x: [n, ...].
+      k: how many.
+      seed: of the randomised decomposition.
 
     Raises:
       UserError: for more components than samples or numbers in a sample.

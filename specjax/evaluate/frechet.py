@@ -32,7 +32,8 @@ def frechet(a: Any, b: Any) -> float:
     """Compute the Fréchet distance (squared) of two sets of samples.
 
     Args:
-      a, b: [n, ...] and [m, ...], at least two samples each; n, m < d is fine.
+      a: generated [n, ...], at least two samples; n < d is fine.
+      b: data [m, ...], likewise.
 
     Returns:
       A distance in squared units of the samples, 0 or more. Costs 2 (n + m) d^2 for the covariances
@@ -57,7 +58,10 @@ def frechet_of_moments(mean1: Any, cov1: Any, mean2: Any, cov2: Any) -> float:
     """Compute the Fréchet distance (squared) of two Gaussians.
 
     Args:
-      mean1, mean2: [d]. cov1, cov2: symmetric [d, d], possibly singular.
+      mean1: [d], of the first Gaussian.
+      cov1: symmetric [d, d], possibly singular.
+      mean2: [d], of the second.
+      cov2: like ``cov1``.
 
     Raises:
       UserError: for covariances that are not finite, or have a negative eigenvalue.

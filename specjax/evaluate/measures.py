@@ -32,7 +32,8 @@ class Measure(NamedTuple):
     Attributes:
       summary: one line for help and tables.
       function: maps (generated, data, seed) to a number for each column, and maybe more.
-      columns: the names of its numbers. better: whether they should be "lower" or "higher".
+      columns: the names of its numbers.
+      better: whether they should be "lower" or "higher".
       grid: it needs samples in their own shape, not as vectors.
       features: it is also of use on features.
       least: samples that it needs.
@@ -103,6 +104,7 @@ MEASURES: dict[str, Measure] = {
         least=6,
     ),
 }
+"""The measures by name."""
 
 DEFAULT = ("frechet", "spectrum", "sliced", "energy", "mmd", "precision_recall")
 

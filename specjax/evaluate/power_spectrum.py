@@ -47,7 +47,9 @@ def band_power(a: Any, b: Any, *, bands: int = BANDS, spatial: int | None = None
     """Measure the power per band of generated samples ``a`` and data ``b``, and their ratio.
 
     Args:
-      a, b: [n, *shape], with a shape [L], [H, W] or [H, W, C]; with ``spatial=1`` also [L, C].
+      a: generated [n, *shape], with a shape [L], [H, W] or [H, W, C]; with ``spatial=1`` also
+        [L, C].
+      b: data of the same shape.
       bands: how many above the constant, evenly spaced over the logarithm of the frequency.
       spatial: number of axes of the grid, as in :func:`specjax.spectra.stationary.shift_invariant`.
 

@@ -45,7 +45,9 @@ def precision_recall(a: Any, b: Any, *, k: int = 3) -> PrecisionRecall:
     """Compute improved precision and recall (Kynkäänniemi et al. 2019, 1904.06991, eqs. 1 and 2).
 
     Args:
-      a, b: generated [n, ...] and data [m, ...]. k: neighbours.
+      a: generated [n, ...].
+      b: data [m, ...].
+      k: neighbours.
 
     Returns:
       Two shares from 0 to 1, which depend on n and m: compare them with their floor. Costs
@@ -74,7 +76,9 @@ def density_coverage(a: Any, b: Any, *, k: int = 5) -> DensityCoverage:
     Only the data have balls, so that a generated outlier does not spoil them.
 
     Args:
-      a, b: generated [n, ...] and data [m, ...]. k: neighbours.
+      a: generated [n, ...].
+      b: data [m, ...].
+      k: neighbours.
 
     Returns:
       Two numbers, density 0 or more, coverage from 0 to 1. Costs 2 n m d + m^2 d.

@@ -55,8 +55,13 @@ class Reference:
     """Data that are ready to be compared with; made by :meth:`of`.
 
     Attributes:
-      real: the rows of the data that any split has, by space. shape: of one sample.
-      splits, spaces, n, seed: see the module. measures: those taken, each in its space.
+      real: the rows of the data that any split has, by space.
+      shape: of one sample.
+      splits: random splits of the data.
+      measures: those taken, each in its space.
+      spaces: where samples are compared, by name.
+      n: samples on either side of a comparison.
+      seed: of the splits, and of the first set of samples.
       floors: the measured numbers of real against real, for each split.
     """
 
@@ -89,8 +94,13 @@ class Reference:
           data: [N, *shape], in the units of the samples to come.
           n: samples on either side of a comparison; half of the data and 10,000 are the most, and
             what is used by default.
-          measures, features, pca, splits, seed, spatial, progress: see
-            :func:`specjax.evaluate.evaluate`.
+          measures: names in :data:`MEASURES`.
+          features: maps of samples to features, see :func:`specjax.evaluate.evaluate`.
+          pca: compare vectors by so many principal components of the data.
+          splits: random splits of the data, two or more.
+          seed: of the splits and of random projections.
+          spatial: axes of a sample that are sides.
+          progress: called with (comparisons, their number).
 
         Raises:
           UserError: for an unknown measure, too few data, NaN, too many components.
@@ -158,7 +168,9 @@ class Reference:
         """Measure n of the mapped samples, drawn at random, beside the reference of a split.
 
         Args:
-          number: of the split, modulo their number. half: only a random half of the same samples.
+          mapped: samples in each space, from :meth:`mapped`.
+          number: of the split, modulo their number.
+          half: only a random half of the same samples.
         """
         most = len(next(iter(mapped.values())))
         count = self.n // 2 if half else self.n
@@ -171,8 +183,10 @@ class Reference:
         """Sum up what was measured.
 
         Args:
-          measured: for each seed's set; or for one set beside each split, and then ``halves`` are
-            those of half of it beside the same reference, see :mod:`specjax.evaluate.error_bars`.
+          name: of the schedule or the samples.
+          measured: for each seed's set, or for one set beside each split.
+          halves: of a single set: what half of it measures beside the same reference, see
+            :mod:`specjax.evaluate.error_bars`.
         """
 
         def entries(rows: Sequence[Measured] | None, column: str) -> Any:
@@ -197,7 +211,12 @@ class Reference:
         )
 
     def not_finite(self, name: str, seeds: int) -> Evaluation:
-        """Return the evaluation of sets of samples that are not finite: every number is NaN."""
+        """Return the evaluation of samples that are not finite: every number is NaN.
+
+        Args:
+          name: of the schedule or the samples.
+          seeds: the number of sets.
+        """
         nothing: dict[str, Any] = dict.fromkeys(self.floors[0], np.nan)
         if BANDS in nothing:
             nothing[BANDS] = self.floors[0][BANDS] * [[1], [np.nan], [1], [np.nan]]

@@ -27,7 +27,8 @@ def sliced_wasserstein(a: Any, b: Any, *, projections: int = PROJECTIONS, seed: 
     """Compute the squared sliced 2-Wasserstein distance of two sets of samples.
 
     Args:
-      a, b: [n, ...] and [m, ...]; n and m may differ, the quantile functions are exact steps.
+      a: generated [n, ...].
+      b: data [m, ...]; n and m may differ, the quantile functions are exact steps.
       projections: how many random lines. The result varies with them by about
         sqrt(2 / projections) of itself at most.
       seed: of the lines, which are the same for every pair of sets of one dimension.

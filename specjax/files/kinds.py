@@ -61,6 +61,10 @@ def save(path: str | os.PathLike[str], value: Saved) -> Path:
     The file is whole or not there at all. A regular file that is there is replaced and keeps its
     mode; a symbolic link is followed. Arrays in JSON are read by ``json`` and NumPy alone.
 
+    Args:
+      path: of the file.
+      value: what is written.
+
     Raises:
       UserError: if the folder does not exist, cannot be written to or is that of a run or a sweep;
         if a device, a pipe or a read-only file has the name; if the disk is full; for a plan of
@@ -84,7 +88,7 @@ def save(path: str | os.PathLike[str], value: Saved) -> Path:
 
 
 def load(path: str | os.PathLike[str]) -> Saved:
-    """Read what :func:`save` wrote.
+    """Read what :func:`save` wrote to ``path``.
 
     Raises:
       UserError: if the file is missing, truncated, corrupted, newer than this version of specjax,

@@ -48,7 +48,13 @@ class ComparedSchedule:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Schedules of S steps on one task, best first, the learned one among them."""
+    """Schedules of S steps on one task, best first, the learned one among them.
+
+    Attributes:
+      learned: the result of the fit.
+      rows: a :class:`ComparedSchedule` for each schedule.
+      task: what they were judged on.
+    """
 
     learned: LearnedResult
     rows: tuple[ComparedSchedule, ...]

@@ -33,7 +33,9 @@ class LearnedResult:
       schedule: S + 1 levels, noisy to clean.
       corrections: the learned coefficients of each step; None where only levels were learned and
         the sampler's own coefficients are used.
-      sampler, sampler_options, process: of what was learned for, or started from.
+      sampler: what was learned for, or started from.
+      sampler_options: those of the sampler.
+      process: "vp" or "ve".
       loss: a name in LOSSES. For a plan it is the loss of the objective's term "transfer".
       alpha_bar_range: the two ends (noisy, clean) that were asked for.
       grid: the training grid that the levels were kept within; None where they could be anywhere.
@@ -98,7 +100,7 @@ class LearnedResult:
 
     @classmethod
     def from_schedule(cls, schedule: NoiseSchedule) -> LearnedResult:
-        """Make a result of anybody's levels, for DDIM in VP; its value is not known."""
+        """Make a result of anybody's ``schedule``, for DDIM in VP; its value is not known."""
         unknown: dict[str, Any] = {"value": float("nan"), "history": np.zeros(0)}
         return cls(schedule=schedule, sampler="ddim", process="vp", kept="given", **unknown)
 
@@ -136,7 +138,7 @@ class LearnedResult:
         return self.plan_in(self.process)
 
     def plan_in(self, process: str) -> SamplerPlan:
-        """Return the plan in a process; its samples are those of the other up to rounding.
+        """Return the plan in a ``process``; its samples are those of the other up to rounding.
 
         They differ by the start alone: VP starts from unit noise, VE from noise of sigma.
         """

@@ -59,7 +59,12 @@ def gaussian(
 ) -> float:
     """Compute the loss that no plan of S calls without noise falls below.
 
-    Arguments and errors are those of :func:`best`.
+    Args:
+      spectrum: d eigenvalues.
+      steps: S, the number of calls.
+      loss: a name in LOSSES, or a loss of your own.
+      noisy: alpha_bar of the first level, see :func:`best`, whose errors it raises.
+      process: "vp" or "ve".
 
     Example:
       >>> spectrum = Spectrum([4.0, 1.0, 0.1])
@@ -119,7 +124,7 @@ def best(
 
 
 def plan_numbers(gain: Gain) -> tuple[np.ndarray, np.ndarray]:
-    """Return levels (logsnr) [S + 1] and corrections c [S] of the ratios of a plan with that gain.
+    """Return levels (logsnr) [S + 1] and corrections c [S] of the ratios of a plan with ``gain``.
 
     :func:`specjax.sampling.corrections.corrected_plan` has it, if ``scale`` is its start's: for a
     gain of :func:`best` with ``noisy``, in the same process.

@@ -212,11 +212,11 @@ class GaussianTask:
         return self.modes.quadrature(40)
 
     def plan(self, schedule: NoiseSchedule) -> SamplerPlan:
-        """Compute the sampler's plan along a schedule."""
+        """Compute the sampler's plan along a ``schedule``."""
         return self.objective.plan(schedule)
 
     def value(self, schedule: NoiseSchedule) -> Array:
-        """Compute the loss [] of a schedule on all modes."""
+        """Compute the loss [] of a ``schedule`` on all modes."""
         return self.objective.value(self.modes, schedule)
 
 

@@ -58,9 +58,14 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
       plan: rows in VP, see :data:`specjax.interop.stepping.Rows`, with ``steps``, the ``sampler``
         and the ``process`` that it was made from, and ``past_is_estimates``, whether all
         registers behind the sample are past estimates.
-      num_train_timesteps, beta_start, beta_end, beta_schedule, trained_betas, snr_shift_scale,
-        rescale_betas_zero_snr: the training grid of the network.
-      prediction_type: what it answers: "epsilon", "v_prediction" or "sample".
+      num_train_timesteps: T, the levels of the network's training grid.
+      beta_start: its first beta.
+      beta_end: its last beta.
+      beta_schedule: the betas between: "linear", "scaled_linear" or "squaredcos_cap_v2".
+      trained_betas: all T betas, in place of these.
+      prediction_type: what the network answers: "epsilon", "v_prediction" or "sample".
+      snr_shift_scale: the factor of the signal-to-noise ratio, as CogVideoX has it.
+      rescale_betas_zero_snr: whether the grid ends in pure noise.
       variance_type: "learned" and "learned_range" say that as many channels behind the answer are
         variances. They are cut off: how much noise a step adds is the plan's own.
 
@@ -97,7 +102,13 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike[str], *args: Any, **options: Any) -> Any:
-        """Load what ``save_pretrained`` wrote; a plan file is taken as by :meth:`from_file`."""
+        """Load what ``save_pretrained`` wrote; a plan file is taken as by :meth:`from_file`.
+
+        Args:
+          path: a folder, a name on the hub, or a plan file.
+          args: as of ``SchedulerMixin.from_pretrained``.
+          options: likewise.
+        """
         if os.path.isfile(path) and kind_of(path) is not None:
             return cls.from_file(path, *args, **options)
         return super().from_pretrained(path, *args, **options)
@@ -109,7 +120,13 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         config: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> PlanScheduler:
-        """Make the scheduler of a plan file; arguments as in :meth:`from_plan`."""
+        """Make the scheduler of a plan file.
+
+        Args:
+          path: what ``specjax learn`` or :func:`specjax.save` wrote.
+          config: ``pipe.scheduler.config``.
+          options: those of :meth:`from_plan`.
+        """
         return cls.from_plan(as_result(path), config, **options)
 
     @classmethod
@@ -197,7 +214,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         return self._begin_index
 
     def set_begin_index(self, begin_index: int = 0) -> None:
-        """Begin at a later call (image to image)."""
+        """Begin at a later call, number ``begin_index`` (image to image)."""
         self._begin_index = begin_index
 
     def set_timesteps(
@@ -233,7 +250,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     def scale_model_input(
         self, sample: torch.Tensor, timestep: float | torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Return the sample unchanged: in VP the network sees it as it is."""
+        """Return ``sample`` as it is, whatever the ``timestep``: in VP the network sees it so."""
         return sample
 
     def step(
@@ -248,9 +265,11 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         """Apply one row of the plan after a call of the network.
 
         Args:
-          model_output: the network's answer to ``sample`` [n, ...] at ``timestep``, which only
-            matters in the first call, to find where to begin.
-          generator: draws the noise of a plan with noise. return_dict: False for a tuple.
+          model_output: the network's answer to ``sample`` at ``timestep``.
+          timestep: that of the call; it matters in the first one alone, to find where to begin.
+          sample: [n, ...], what the network was called with.
+          generator: draws the noise of a plan with noise.
+          return_dict: False for a tuple.
           others: what other schedulers take, such as ``eta``; refused if it asks for anything.
 
         Raises:
@@ -276,14 +295,14 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     def add_noise(
         self, original_samples: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
     ) -> torch.Tensor:
-        """Return ``alpha x0 + sigma eps`` in VP, at timesteps [n] of the training grid."""
+        """Return ``alpha original_samples + sigma noise`` in VP, at timesteps [n] of the grid."""
         alpha, sigma = self._scales_at(timesteps, original_samples)
         return alpha * original_samples + sigma * noise
 
     def get_velocity(
         self, sample: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
     ) -> torch.Tensor:
-        """Return ``alpha eps - sigma x0``, what a network of v predicts, at timesteps [n]."""
+        """Return ``alpha noise - sigma sample``, what a network of v predicts, at timesteps [n]."""
         alpha, sigma = self._scales_at(timesteps, sample)
         return alpha * noise - sigma * sample
 

@@ -35,6 +35,7 @@ def sample_plan(
       x: [n, ...], noise times the plan's first sigma: a torch tensor, or an array of NumPy or JAX.
         The model sees its dtype; between calls half precision is kept in float32.
       plan: what :func:`specjax.learn` or :func:`specjax.fit` returned, or the path of its file.
+      extra_args: further arguments of the model.
       callback: called after every call of the model with its number "i", "x", "sigma",
         "sigma_hat" (the same) and "denoised".
       disable: the progress bar (None: where there is no terminal).

@@ -102,7 +102,7 @@ class LossConfig:
         return {name: float(w) for name, w in checks.named_values("terms", self.terms).items()}
 
     def only(self, term: str) -> LossConfig:
-        """Return the configuration with one of its terms alone."""
+        """Return the configuration with one ``term`` alone."""
         return replace(self, terms=(f"{term}={self.weights[term]!r}",))
 
     def check(self) -> None:
@@ -206,7 +206,17 @@ class KeepingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """The whole configuration of a training."""
+    """The whole configuration of a training.
+
+    Attributes:
+      model: the network.
+      noise: the levels that it learns at, and how much they count.
+      forward: the spectrum of the noise, isotropic by default.
+      loss: terms beside the squared error.
+      optimiser: updates, batches and precision.
+      keeping: files written on the way.
+      seed: of the parameters, the batches and the noise.
+    """
 
     model: ModelConfig = field(default_factory=ModelConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
@@ -232,7 +242,7 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, options: Mapping[str, Any]) -> TrainConfig:
-        """Rebuild a configuration from what :meth:`to_dict` returned.
+        """Rebuild a configuration from the ``options`` that :meth:`to_dict` returned.
 
         Raises:
           KeyError, TypeError: for the options of something else.

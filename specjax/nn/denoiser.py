@@ -45,6 +45,7 @@ TARGETS: Mapping[str, Target] = {
     "eps": Target(lambda network, _: from_eps(network), "the noise (2006.11239)"),
     "v": Target(lambda network, _: from_v(network), "alpha eps - sigma x0 (2202.00512)"),
 }
+"""What a network may predict, by name."""
 
 
 def network_shape(shape: tuple[int, ...], spatial: int | None = None) -> tuple[int, ...]:
@@ -76,8 +77,10 @@ class NetworkDenoiser:
     """A network as a denoiser: ``denoise(x, alpha, sigma, labels=None) -> x0``; a pytree.
 
     Attributes:
-      params: the network's parameters. graph: its static part, from ``nnx.split``.
-      target: a name in TARGETS. sigma_data: root mean square of the data.
+      params: the network's parameters.
+      graph: its static part, from ``nnx.split``.
+      target: a name in TARGETS.
+      sigma_data: root mean square of the data.
       shape: [*sides, channels] as the network sees samples.
     """
 
@@ -88,7 +91,7 @@ class NetworkDenoiser:
     shape: tuple[int, ...]
 
     def with_params(self, params: Any) -> NetworkDenoiser:
-        """Return the same network with other parameters."""
+        """Return the same network with other ``params``."""
         return replace(self, params=params)
 
     def __call__(

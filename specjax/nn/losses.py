@@ -192,6 +192,7 @@ FREQUENCY_LOSSES: Mapping[str, FrequencyLoss] = {
     "wavelet": FrequencyLoss(wavelet, "wavelet coefficients over scales and sub-bands, L1",
                              {"name": "wavelet", "scales": "wavelet_scales"}),
 }  # fmt: skip
+"""Losses that see frequencies, by name: pure functions of arrays [n, *sides, channels]."""
 
 
 def _fourier(x: jax.Array) -> jax.Array:

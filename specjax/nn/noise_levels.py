@@ -83,6 +83,7 @@ NOISE_LEVELS: Mapping[str, Distribution] = {
     "spectral": Distribution(_spectral, "density of the spectral schedule: loss, noisy, clean"),
     "schedule": Distribution(_schedule, "density of the levels in a schedule file: file"),
 }
+"""The distributions of training levels, by name."""
 
 
 def noise_levels(name: str, spectrum: Spectrum, options: Mapping[str, Any]) -> Quantile:

@@ -42,9 +42,13 @@ class RunInfo:
     """The facts of a run that its checkpoints share.
 
     Attributes:
-      config: that of the training. content: a fingerprint of the samples.
-      shape: that of one sample as the data have it. class_names: empty without labels.
-      spectrum, source: those of the data. sigma_data: their root mean square.
+      config: that of the training.
+      content: a fingerprint of the samples.
+      shape: that of one sample as the data have it.
+      class_names: empty without labels.
+      spectrum: that of the data.
+      source: where the data come from.
+      sigma_data: their root mean square.
       versions: those of the packages that trained it.
       noise: that of the forward process, which samples start from
         (``generate(..., noise=run.noise)``); None for white noise.
@@ -76,7 +80,8 @@ class Run(RunInfo):
     """A run with the parameters of one of its checkpoints; see :class:`RunInfo` for the rest.
 
     Attributes:
-      folder: the run's. step: the checkpoint's.
+      folder: the run's.
+      step: the checkpoint's.
       network: the denoiser; its parameters are an average over the training.
     """
 
@@ -112,8 +117,8 @@ def open_run(path: str | os.PathLike[str], step: int | str | None = None) -> Run
     """Open the folder of a run at one of its checkpoints.
 
     Args:
-      path: the folder given to ``specjax train``. step: "best" (the least validation loss, the
-        default), "last" or the number of a checkpoint.
+      path: the folder given to ``specjax train``.
+      step: "best" (the least validation loss, the default), "last" or the number of a checkpoint.
 
     Raises:
       UserError: for a folder that is no run, a checkpoint that does not exist, is damaged, or of

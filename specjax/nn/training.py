@@ -64,12 +64,14 @@ def train(
     On a CPU the parameters at the end are the same, bit for bit, as if it had never been ended.
 
     Args:
-      data: from :func:`specjax.data.open`. out: the folder of the run.
+      data: from :func:`specjax.data.open`.
+      out: the folder of the run.
       config: the configuration; all defaults without one.
       spectrum: that of the data, if it is known; by default the exact one up to 4,096 dimensions,
         the shift-invariant one beyond.
       mesh: of the axes "data" and "model" (:func:`specjax.nn.sharding.mesh_of`); all devices by
-        default. progress: see :data:`Progress`.
+        default.
+      progress: see :data:`Progress`.
 
     Returns:
       The run at its best checkpoint.

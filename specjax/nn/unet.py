@@ -30,11 +30,14 @@ class UNet(nnx.Module):
     Args:
       shape: [*sides, channels] of one sample: (32, 32, 3) for images, (400, 1) for sound; any
         sides, one or two of them.
-      width: channels at the first resolution. multipliers: channels at each resolution as
-        multiples of the width; each resolution halves the sides of the one before.
+      width: channels at the first resolution.
+      multipliers: channels at each resolution as multiples of the width; each resolution halves the
+        sides of the one before.
       blocks: residual blocks at each resolution on the way down (one more on the way up).
       attention: longest sides at which attention follows the blocks, such as (16, 8).
-      head: channels of an attention head. dropout: its rate, where a key is given.
+      head: channels of an attention head.
+      rngs: Flax's keys, of which the parameters are drawn.
+      dropout: its rate, where a key is given.
       classes: how many a conditional network has (0: unconditional).
       dtype: that of the computation; parameters are float32.
 

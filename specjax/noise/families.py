@@ -79,6 +79,7 @@ NOISES: Mapping[str, NoiseFamily] = {
         _two_band, "w = gains[0] in the band low, gains[1] in the band high, else 0", ("gains",)
     ),
 }  # fmt: skip
+"""The families of noise by name."""
 
 
 @np.errstate(all="ignore")  # weights that overflow are refused

@@ -129,7 +129,7 @@ class NoiseSpectrum:
         return (self.weights**2).mean()
 
     def per_direction(self, weights: Array | None = None) -> Array:
-        """Return the weights of all directions [d], in the order of a flattened sample."""
+        """Return the ``weights`` of all directions [d], in the order of a flattened sample."""
         w = self.weights if weights is None else weights
         if self.basis == "data":
             return w

@@ -120,11 +120,11 @@ class Colored:
         return (lifted if self._whitens else self.noise.color(lifted)).astype(x.dtype)
 
     def project(self, x: Array) -> Array:
-        """Return samples as they are, but 0 in directions without noise."""
+        """Return samples ``x`` as they are, but 0 in directions without noise."""
         return self.noise.supported(x) if self.omits else x
 
     def lift(self, c: Array) -> Array:
-        """Return samples as they are."""
+        """Return samples ``c`` as they are."""
         return c
 
 

@@ -41,9 +41,12 @@ class Empirical:
 
     Attributes:
       offsets: [N, D], flattened samples less ``centre`` [D], their mean.
-      half_squares: [N], ``|offsets|^2 / 2``. kernel_width: [], ``h``.
-      shape: of one sample. piece: the most of them that are taken at once.
-      held_out: the same of data kept aside. source: provenance.
+      half_squares: [N], ``|offsets|^2 / 2``.
+      kernel_width: [], ``h``.
+      shape: of one sample.
+      piece: the most of them that are taken at once.
+      held_out: the same of data kept aside.
+      source: provenance.
     """
 
     kind: ClassVar[str] = "empirical"
@@ -69,7 +72,8 @@ class Empirical:
         """Make the prior of a random part of the samples, and that of the rest.
 
         Args:
-          x: as ``data`` in :func:`prior_of`. split: its held_out, seed, data_range, source.
+          x: as ``data`` in :func:`prior_of`.
+          split: its held_out, seed, data_range, source.
           kernel_width: ``h``; None takes the one under which the held-out part is most likely (of
             halves where nothing is held out: then it is wide for the whole). Both parts get it.
           piece: samples that are taken at once: [n, piece] numbers are held.
@@ -143,7 +147,7 @@ class Empirical:
 
     @follows_the_rule
     def log_density(self, x: Array, s: Array = 0.0) -> Array:  # type: ignore[assignment]
-        """Return ``log p_s(x)`` [...] of x [..., *shape], with noise of standard deviation s.
+        """Return ``log p_s(x)`` [...] of x [..., *shape], with noise of standard deviation ``s``.
 
         There is no density where h and s are both 0.
         """
@@ -179,7 +183,7 @@ class Empirical:
         return average(y, precision, offsets, half_squares, self.piece)
 
     def project(self, x: Array) -> Array:
-        """Return samples as they are, as :meth:`lift` does."""
+        """Return samples ``x`` as they are, as :meth:`lift` does."""
         return x
 
     lift = project

@@ -69,7 +69,8 @@ class Gaussian:
         """Fit the Gaussian of a random part of the samples, and that of the rest.
 
         Args:
-          x: as ``data`` in :func:`prior_of`. split: its held_out, seed, data_range, source.
+          x: as ``data`` in :func:`prior_of`.
+          split: its held_out, seed, data_range, source.
           shrinkage: of the covariance, see :meth:`Spectrum.from_samples`.
 
         Raises:
@@ -121,9 +122,9 @@ class Gaussian:
         return -(jnp.log(total) + r**2 / total + LOG_TWO_PI).sum(-1) / 2
 
     def project(self, x: Array) -> Array:
-        """Map samples [..., *shape of the data] to coefficients [..., d]."""
+        """Map samples ``x`` [..., *shape of the data] to coefficients [..., d]."""
         return self.spectrum.project(x)
 
     def lift(self, c: Array) -> Array:
-        """Map coefficients [..., d] to samples."""
+        """Map coefficients ``c`` [..., d] to samples."""
         return self.spectrum.lift(c)

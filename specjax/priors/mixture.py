@@ -48,11 +48,15 @@ class Mixture:
     :meth:`from_covariances` in those in which it is given.
 
     Attributes:
-      weights: [K]. means: [K, d]. eigenvalues: [K, d], of each covariance.
+      weights: [K].
+      means: [K, d].
+      eigenvalues: [K, d], of each covariance.
       vectors: [K, d, d], eigenvectors as columns; None for diagonal covariances.
-      spectrum: of all components together. coordinates: the spectrum whose basis leads from the
-        data's own space to the coordinates; None if they are the same.
-      held_out: the same of data kept aside. source: provenance.
+      spectrum: of all components together.
+      coordinates: the spectrum whose basis leads from the data's own space to the coordinates; None
+        if they are the same.
+      held_out: the same of data kept aside.
+      source: provenance.
     """
 
     kind: ClassVar[str] = "mixture"
@@ -78,9 +82,11 @@ class Mixture:
         """Make a mixture of known components.
 
         Args:
-          weights: [K], with sum 1. means: [K, d].
+          weights: [K], with sum 1.
+          means: [K, d].
           covariances: [K, d, d], or [K, d] for diagonal ones.
           spectrum: of the whole; by default its covariance is decomposed.
+          source: provenance.
 
         Raises:
           UserError: for other shapes, weights that are no probabilities, and matrices that are
@@ -111,7 +117,8 @@ class Mixture:
         """Fit a mixture by scikit-learn's ``GaussianMixture``, in eigenbasis coordinates.
 
         Args:
-          x: as ``data`` in :func:`prior_of`. split: its held_out, data_range, source.
+          x: as ``data`` in :func:`prior_of`.
+          split: its held_out, data_range, source.
           components: K; None tries :data:`COMPONENTS` until the likelihood of the held-out part
             falls (of half of all where nothing is held out). Both parts get the same number.
           covariance: "full", or "diagonal" in the eigenbasis; by default full up to d = 256.
@@ -175,7 +182,7 @@ class Mixture:
 
     @follows_the_rule
     def log_density(self, x: Array, s: Array = 0.0) -> Array:  # type: ignore[assignment]
-        """Return ``log p_s(x)`` [...] of x [..., d], data with noise of standard deviation s.
+        """Return ``log p_s(x)`` [...] of x [..., d], data with noise of standard deviation ``s``.
 
         Directions in which a component has no variance are left out of its density.
         """
@@ -199,11 +206,11 @@ class Mixture:
         return jnp.einsum(subscripts, z, vectors, precision=jax.lax.Precision.HIGHEST)
 
     def project(self, x: Array) -> Array:
-        """Map samples [..., *shape of the data] to coordinates [..., d]."""
+        """Map samples ``x`` [..., *shape of the data] to coordinates [..., d]."""
         return x if self.coordinates is None else self.coordinates.project(x)
 
     def lift(self, c: Array) -> Array:
-        """Map coordinates [..., d] to samples."""
+        """Map coordinates ``c`` [..., d] to samples."""
         return c if self.coordinates is None else self.coordinates.lift(c)
 
 

@@ -32,8 +32,10 @@ class Network:
     network's) gives its arrays as leaves; any other callable is one leaf and no array.
 
     Args:
-      denoise: ``(x, alpha, sigma) -> x0``. shape: of one sample.
-      spectrum: of the data it was trained on. held_out: another prior that decides.
+      denoise: ``(x, alpha, sigma) -> x0``.
+      shape: of one sample.
+      spectrum: of the data it was trained on.
+      held_out: another prior that decides.
       source: provenance.
       noise: of the forward process that it was trained on, white by default; the spectrum becomes
         the effective one, and directions without noise are left as they are.
@@ -88,9 +90,9 @@ class Network:
         return self.denoise(x, alpha, sigma, *more)
 
     def project(self, x: Array) -> Array:
-        """Return samples as they are, but 0 in directions without noise."""
+        """Return samples ``x`` as they are, but 0 in directions without noise."""
         return x if self.noise is None or not self.noise.omitted else self.noise.supported(x)
 
     def lift(self, c: Array) -> Array:
-        """Return samples as they are."""
+        """Return samples ``c`` as they are."""
         return c

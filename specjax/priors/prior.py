@@ -79,10 +79,10 @@ class Prior(Protocol):
         """Return ``E[x0 | x]`` [n, *shape] of ``x = alpha x0 + sigma eps``; alpha, sigma are []."""
 
     def project(self, x: Array) -> Array:
-        """Map samples in the data's own space to the coordinates that the prior works in."""
+        """Map samples ``x`` in the data's own space to the prior's coordinates."""
 
     def lift(self, c: Array) -> Array:
-        """Invert :meth:`project`."""
+        """Invert :meth:`project`: map coordinates ``c`` to samples."""
 
 
 def prior_noise(prior: Any) -> NoiseSpectrum | None:

@@ -50,8 +50,11 @@ class ScaleMixture:
     ``E[x0 | y] = mu + (sum_j posterior_j v_j lambda / t_j) (y - mu)``.
 
     Args:
-      spectrum: of the data. scales: [J], ``v``. probabilities: [J], with sum 1.
-      held_out: the same of data kept aside. source: provenance.
+      spectrum: of the data.
+      scales: [J], ``v``.
+      probabilities: [J], with sum 1.
+      held_out: the same of data kept aside.
+      source: provenance.
 
     Raises:
       UserError: for scales that are not above zero, probabilities that do not sum to one.
@@ -96,7 +99,8 @@ class ScaleMixture:
         """Estimate the covariance, and scales by maximum likelihood with ``sum_j p_j v_j = 1``.
 
         Args:
-          x: as ``data`` in :func:`prior_of`. split: its held_out, seed, data_range, source.
+          x: as ``data`` in :func:`prior_of`.
+          split: its held_out, seed, data_range, source.
           components: J; None chooses among :data:`COMPONENTS` by the likelihood of the held-out
             part (of half of all where nothing is held out). Both parts get the same number.
 
@@ -141,7 +145,7 @@ class ScaleMixture:
 
     @follows_the_rule
     def log_density(self, x: Array, s: Array = 0.0) -> Array:  # type: ignore[assignment]
-        """Return ``log p_s(x)`` [...] of x [..., d], data with noise of standard deviation s.
+        """Return ``log p_s(x)`` [...] of x [..., d], data with noise of standard deviation ``s``.
 
         Directions without any variance are left out.
         """
@@ -158,11 +162,11 @@ class ScaleMixture:
         return signal * inverse, log_prior - (squares + volume) / 2
 
     def project(self, x: Array) -> Array:
-        """Map samples [..., *shape of the data] to coefficients [..., d]."""
+        """Map samples ``x`` [..., *shape of the data] to coefficients [..., d]."""
         return self.spectrum.project(x)
 
     def lift(self, c: Array) -> Array:
-        """Map coefficients [..., d] to samples."""
+        """Map coefficients ``c`` [..., d] to samples."""
         return self.spectrum.lift(c)
 
 

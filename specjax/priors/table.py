@@ -31,6 +31,7 @@ PRIORS: Mapping[str, PriorKind] = {
     "mixture": PriorKind(Mixture, "a Gaussian mixture"),
     "empirical": PriorKind(Empirical, "the finite dataset itself, each sample widened"),
 }
+"""The priors that are fitted to data, by name."""
 
 
 def prior_of(

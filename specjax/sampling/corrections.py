@@ -50,7 +50,7 @@ class Corrections:
         return int(self.weights.shape[-1])
 
     def remembering(self, memory: int) -> Corrections:
-        """Return the same steps with weights [S, memory]: cut, or with zeros added."""
+        """Return the same steps with weights [S, ``memory``]: cut, or with zeros added."""
         xp, steps = namespace(self.weights), self.weights.shape[0]
         extra = xp.zeros((steps, max(memory - self.memory, 0)), self.weights.dtype)
         return replace(self, weights=xp.concatenate([self.weights, extra], 1)[:, :memory])

@@ -90,7 +90,7 @@ class Sampler:
         return sampler
 
     def rows(self, steps: LevelSteps) -> ScaledRows:
-        """Return the coefficients of S steps in scaled coordinates; traceable."""
+        """Return the coefficients of S ``steps`` in scaled coordinates; traceable."""
         return self.function(steps, **dict(self.options))
 
     def __repr__(self) -> str:
@@ -275,14 +275,21 @@ def _lms(t: LevelSteps, *, order: int = 4) -> ScaledRows:
 
 
 ddim = Sampler("ddim", _ddim, 1, "DDIM; eta=0 is deterministic, eta=1 is DDPM")
+"""DDIM (2010.02502) with the option ``eta``: 0 is deterministic, 1 is DDPM."""
 ddpm = Sampler("ddpm", _ddpm, None, "DDPM; variance='posterior' or 'beta'")
+"""DDPM (2006.11239) with the option ``variance``: "posterior" or "beta"."""
 euler_ancestral = Sampler(
     "euler_ancestral", _euler_ancestral, None, "k-diffusion's ancestral Euler; eta=1"
 )
+"""k-diffusion's ancestral Euler with the option ``eta``."""
 heun = Sampler("heun", _heun, 2, "EDM's Heun: two calls a step")
+"""Heun's method on EDM's ODE (2206.00364, algorithm 1): two calls a step."""
 dpmpp_2m = Sampler("dpmpp_2m", _dpmpp_2m, 2, "DPM-Solver++(2M): one call a step, two estimates")
+"""DPM-Solver++(2M) (2211.01095): one call a step, which uses the last two estimates."""
 dpmpp_2m_sde = Sampler("dpmpp_2m_sde", _dpmpp_2m_sde, None, "its stochastic form; eta=1")
+"""The stochastic form of DPM-Solver++(2M) with the option ``eta``."""
 lms = Sampler("lms", _lms, 2, "Adams-Bashforth with variable steps; order=4")
+"""Adams-Bashforth on EDM's ODE with variable steps, and the option ``order``."""
 
 SAMPLERS = {
     sampler.name: sampler

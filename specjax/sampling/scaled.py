@@ -25,10 +25,12 @@ class LevelSteps(NamedTuple):
 
     Attributes:
       xp: the array library of the levels, ``numpy`` or ``jax.numpy``.
-      now, after: logsnr at both ends of a step; ``after`` is +inf where the step is ``last``.
+      now: logsnr at the noisy end of a step.
+      after: logsnr at its clean end, +inf where the step is ``last``.
       h: the width in logsnr, 1 where last.
       last: whether a step ends at s = 0.
-      s, s_next: the scaled noise levels at both ends.
+      s: the scaled noise level ``sigma / alpha`` at the noisy end.
+      s_next: that at the clean end, 0 where last.
       kernel_std: the standard deviation of the forward kernel from the next level to this one, in
         the scaled coordinate of the next level.
       age: how many steps lie behind each one, for samplers that remember; steps of negative age
@@ -51,8 +53,11 @@ class ScaledRows(NamedTuple):
 
     Attributes:
       called: [K], logsnr of each call.
-      entered, left: [K], logsnr of the registers which hold samples, before and after the row.
-      keep, pull, push: [K, H, H], [K, H] and [K, H], the coefficients of the step.
+      entered: [K], logsnr of the registers which hold samples, before the row.
+      left: [K], the same after it.
+      keep: [K, H, H], what is kept of the registers.
+      pull: [K, H], the coefficient of the denoiser's answer.
+      push: [K, H], that of new noise.
       holds_sample: [H], which registers hold samples; the others hold estimates or slopes, which
         are not scaled.
       stochastic: whether any ``push`` is not zero.
@@ -79,7 +84,7 @@ class SamplerLike(Hashable, Protocol):
         """The name in tables and files."""
 
     def rows(self, steps: LevelSteps) -> ScaledRows:
-        """Return the coefficients of S steps in scaled coordinates; traceable."""
+        """Return the coefficients of S ``steps`` in scaled coordinates; traceable."""
 
 
 def level_steps(logsnr: Array, process: str, idle: Array | int = 0) -> LevelSteps:

@@ -36,8 +36,11 @@ class SamplerPlan:
     """The K denoiser calls of a sampler and what is done with their answers.
 
     Attributes:
-      alpha, sigma: [K], the level of each call.
-      keep, pull, push: [K, H, H], [K, H] and [K, H], the coefficients of the step.
+      alpha: [K], the scale of the data at each call.
+      sigma: [K], the standard deviation of the noise at each call.
+      keep: [K, H, H], what is kept of the registers.
+      pull: [K, H], the coefficient of the denoiser's answer.
+      push: [K, H], that of new noise.
       start: standard deviation of the noise that ``r[0]`` starts from; other registers are 0.
       stochastic: whether any ``push`` is not zero.
       shortfall: 1 - alpha at the end where the plan keeps means: ``r[0]`` is ``alpha_k mu`` at each

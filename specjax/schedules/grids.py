@@ -72,7 +72,13 @@ class TrainingGrid:
     def from_betas(
         cls, name: str, betas: Any, config: Mapping[str, Any] | None = None
     ) -> TrainingGrid:
-        """Make a grid of ``betas`` [T] in (0, 1): ``alpha_bar = prod (1 - beta)`` (2006.11239)."""
+        """Make a grid of betas: ``alpha_bar = prod (1 - beta)`` (2006.11239).
+
+        Args:
+          name: of the grid, in files and messages.
+          betas: [T], in (0, 1).
+          config: the configuration that they are of, kept for exports.
+        """
         betas = np.asarray(betas, np.float64)
         if not np.all((betas > 0) & (betas < 1)):
             raise UserError(f"grid {name!r}: betas outside (0, 1)")
@@ -84,6 +90,10 @@ class TrainingGrid:
         """Make a grid of a diffusers scheduler configuration (``pipe.scheduler.config``).
 
         One with zero terminal SNR (2305.08891) has all levels but the last, which is pure noise.
+
+        Args:
+          name: of the grid, in files and messages.
+          config: ``pipe.scheduler.config``, or a part of it.
 
         Raises:
           UserError: for a network that is not called at timesteps of such a grid, see
@@ -120,27 +130,27 @@ class TrainingGrid:
         return np.exp(-self.logsnr[0] / 2), np.exp(-self.logsnr[-1] / 2)
 
     def timestep(self, logsnr: Array) -> Array:
-        """Interpolate the timesteps [...] of levels [...] linearly in log sigma; clamp outside."""
+        """Interpolate the timesteps [...] of ``logsnr`` [...] in log sigma; clamp outside."""
         xp = namespace(logsnr)
         x = xp.asarray(logsnr, getattr(logsnr, "dtype", np.float64))
         known = xp.asarray(self.logsnr[::-1], x.dtype)
         return xp.interp(x, known, xp.arange(self.size, dtype=x.dtype)[::-1])
 
     def timestep_of_sigma(self, s: Array) -> Array:
-        """Return the timesteps [...] of VE sigmas [...], the ``level`` of ``sx.from_eps``."""
+        """Return the timesteps [...] of VE sigmas ``s`` [...], the ``level`` of ``sx.from_eps``."""
         xp = namespace(s)
         with np.errstate(divide="ignore"):
             return self.timestep(-2 * xp.log(s))
 
     def logsnr_at(self, timestep: Array) -> Array:
-        """Return the levels [...] of timesteps [...], fractional ones too; clamp outside."""
+        """Return the levels of each ``timestep`` [...], fractional ones too; clamp outside."""
         xp = namespace(timestep)
         x = xp.asarray(timestep, getattr(timestep, "dtype", np.float64))
         x = x if np.issubdtype(x.dtype, np.floating) else x.astype(float)
         return xp.interp(x, xp.arange(self.size, dtype=x.dtype), xp.asarray(self.logsnr, x.dtype))
 
     def clip(self, schedule: NoiseSchedule) -> tuple[NoiseSchedule, list[str]]:
-        """Move a schedule into the grid's range; return it and remarks on what was moved.
+        """Move a ``schedule`` into the grid's range; return it and remarks on what was moved.
 
         A level outside goes to the end of the range. Where several would meet there, all but
         the outermost are spread evenly over the gap to the first level inside, so that levels

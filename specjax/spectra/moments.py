@@ -103,6 +103,9 @@ class Moments:
     def merge(self, other: Moments) -> Moments:
         """Return the moments of both sets of samples (Chan et al. 1979), exact for any means.
 
+        Args:
+          other: the moments of other samples of the same shape.
+
         Raises:
           UserError: if the samples have other shapes.
         """

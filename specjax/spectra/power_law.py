@@ -26,7 +26,7 @@ class PowerLaw(NamedTuple):
     r_squared: float
 
     def at(self, rank: np.ndarray) -> np.ndarray:
-        """Evaluate the law at ranks from 1 on."""
+        """Evaluate the law at each ``rank``, from 1 on."""
         return self.scale * np.asarray(rank, np.float64) ** -self.exponent
 
 

@@ -217,7 +217,7 @@ class Spectrum:
 
     @classmethod
     def power_law(cls, dimension: int, exponent: float, scale: float = 1.0) -> Spectrum:
-        """Make the spectrum ``lambda_k = scale k^-exponent``, k = 1..dimension."""
+        """Make the spectrum ``lambda_k = scale k^-exponent`` for ``k = 1..dimension``."""
         checks.whole_number("dimension", dimension)
         checks.fits_in_memory("dimension", dimension, 64 * dimension)
         checks.positive("scale", scale)
@@ -290,7 +290,7 @@ class Spectrum:
         return Spectrum(rule[0], rule[1], rule[2], rule[3], source=self.source)
 
     def project(self, x: Array) -> Array:
-        """Return the coefficients [..., d] of samples, which without a basis they are already."""
+        """Return the coefficients [..., d] of samples ``x``; without a basis they are ``x``."""
         return x if self.basis is None else self.basis.project(x)
 
     def lift(self, coefficients: Array) -> Array:

@@ -61,14 +61,21 @@ class Sweep:
     """The axes of a sweep; its fits are their product.
 
     Args:
-      spectra: by name. steps: S. samplers: names in SAMPLERS, samplers, or mappings with ``name``
-        and options, of which a list is an axis: ``{"name": "ddim", "eta": [0, 0.5, 1]}``.
-      losses: names in LOSSES, or losses. processes: "vp", "ve". alpha_bar_ranges: pairs (noisy,
-        clean). seeds: of the random starts.
+      spectra: by name.
+      steps: S.
+      samplers: names in SAMPLERS, samplers, or mappings with ``name`` and options, of which a list
+        is an axis: ``{"name": "ddim", "eta": [0, 0.5, 1]}``.
+      losses: names in LOSSES, or losses.
+      processes: "vp", "ve".
+      alpha_bar_ranges: pairs (noisy, clean).
+      seeds: of the random starts.
       noises: that each spectrum is put under, by default isotropic alone: None, noises on samples
         of their shape, names in NOISES, or mappings with ``family`` and options, of which a list is
         an axis.
-      restarts, nodes, max_iterations, tolerance: as in :func:`fit`.
+      restarts: as in :func:`fit`.
+      nodes: of the quadrature, as in :func:`fit`.
+      max_iterations: of each fit.
+      tolerance: as in :func:`fit`.
       denoiser_error: as in :func:`fit`, of all spectra or of some by name.
       grid: that all levels stay within, as in :func:`fit`. No axis.
       families: what each fit is judged beside: names in SCHEDULES, or families. No axis.

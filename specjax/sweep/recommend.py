@@ -37,10 +37,16 @@ class Recommendation:
     """How a sampler reaches a loss.
 
     Attributes:
-      sampler, sampler_options: which. reached: whether it does; else this is the best it can do.
-      steps: S, the fewest. calls: of the denoiser (Heun makes two a step).
-      schedule: the learned one. value: its loss. converged: as in a fit.
-      best_heuristic, best_heuristic_value: of the schedules that do not look at the data, at S.
+      sampler: its name.
+      sampler_options: those given to it.
+      reached: whether it does; else this is the best it can do.
+      steps: S, the fewest.
+      calls: of the denoiser (Heun makes two a step).
+      schedule: the learned one.
+      value: its loss.
+      converged: as in a fit.
+      best_heuristic: the best at S of the schedules that do not look at the data.
+      best_heuristic_value: its loss.
       amplification: as in a comparison; above 2 a network may not follow the schedule.
       denoiser_error: the part that was counted, or None.
     """
@@ -80,10 +86,18 @@ def recommend(
     trusts the loss to fall.
 
     Args:
-      spectrum: d eigenvalues. target_loss: above 0. loss: a name in LOSSES, or a loss.
-      samplers: as in :class:`Sweep`. process, alpha_bar_range, grid, noise, denoiser_error: as
-        in :func:`fit`.
-      most_steps: where to stop. options: more of :class:`Sweep`, such as ``restarts``.
+      spectrum: d eigenvalues.
+      target_loss: above 0.
+      loss: a name in LOSSES, or a loss.
+      samplers: as in :class:`Sweep`.
+      process: "vp" or "ve".
+      alpha_bar_range: the two ends, as in :func:`fit`.
+      grid: the training grid that levels stay within, as in :func:`fit`.
+      noise: of the forward process.
+      denoiser_error: as in :func:`fit`.
+      most_steps: where to stop.
+      progress: see :data:`Progress`.
+      options: more of :class:`Sweep`, such as ``restarts``.
 
     Returns:
       A row for each sampler: those that reach the loss first, by rising calls of the denoiser.

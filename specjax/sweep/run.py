@@ -43,7 +43,8 @@ class SweepResult:
     """A finished sweep.
 
     Attributes:
-      sweep: what was fitted. folder: where its files are, None without ``out``.
+      sweep: what was fitted.
+      folder: where its files are, None without ``out``.
       fits: how many this process made now; the others were there.
     """
 
@@ -84,7 +85,8 @@ def sweep(
 
     Args:
       spectra: a mapping of names to spectra, a list of them, or a :class:`Sweep`.
-      steps: S. axes: those of :class:`Sweep`, such as ``samplers=["ddim", "ddpm"]``.
+      steps: S.
+      axes: those of :class:`Sweep`, such as ``samplers=["ddim", "ddpm"]``.
       out: the results folder; one that holds the same sweep is gone on with. Without it nothing
         is written, and one process does it all.
       mesh: the devices of this process, one axis named "fits"; all of them by default.
