@@ -241,6 +241,7 @@ def test_a_warm_start_is_at_least_as_good_as_it_was(empirical, learned):
     assert from_below.value <= min(worth, *from_below.baselines.values()) + SAMPLED
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("clean", [1.0, 0.9999])
 def test_plans_of_fewer_steps_are_starts(clean):
     ends = (NOISY, clean)
