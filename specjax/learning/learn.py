@@ -48,6 +48,7 @@ from specjax.schedules.schedule import NoiseSchedule
 
 LEARNED = "learned"
 _MOST_EVALUATIONS = 300  # with gradients
+_STARTS = 2  # heuristics, and plans that were given, from which learning is tried
 _FEW_NOISES, _SHORTLISTED = 32, 4  # on which a network's heuristics are ranked, and those kept
 
 
@@ -119,10 +120,11 @@ def learn_with(
     calls = {"teacher": objectives.calls}
     ends = settings.levels.ends
     with objectives.precision():
-        rivals, fall_back = _best_heuristic(prior, steps, settings, by_sampler, objectives)
-        first = _best_start(starts, fall_back, by_sampler, objectives, settings, prior)
+        rivals, known = _best_heuristics(prior, steps, settings, by_sampler, objectives)
+        fall_back = known[0]
+        firsts = _best_starts(starts, known, by_sampler, objectives, settings, prior)
         calls["heuristics"] = objectives.calls - sum(calls.values())
-        found = _minimised(first, objectives, settings, progress)
+        first, found = _minimised(firsts, objectives, settings, progress)
         calls["learning"] = objectives.calls - sum(calls.values())
         kept, parameters, found = _better(found, first, fall_back, objectives)
         baselines = {name: objectives.judging.worth(plan) for name, plan in rivals.items()}
@@ -136,13 +138,17 @@ def learn_with(
 
 
 def _minimised(
-    first: _Start, objectives: Objectives, settings: LearnSettings, progress: Progress | None
-) -> Optimised:
-    """Minimise the objective by the method that it has derivatives for."""
+    starts: Sequence[_Start], objectives: Objectives, settings: LearnSettings,
+    progress: Progress | None,
+) -> tuple[_Start, Optimised]:  # fmt: skip
+    """Minimise the objective by the method that it has derivatives for, from the best start."""
     ends = settings.levels.ends
     if objectives.squares:
-        return solve(first.parameters, first.theta, ends, objectives, settings, progress)
-    return optimise(
+        several = [(one.parameters, one.theta) for one in starts]
+        number, found = solve(several, ends, objectives, settings, progress)
+        return starts[number], found
+    first = starts[0]
+    return first, optimise(
         first.parameters, first.theta, ends, objectives, settings.method,
         settings.max_iterations or _MOST_EVALUATIONS, progress,
     )  # fmt: skip
@@ -168,11 +174,11 @@ class _Start(NamedTuple):
     value: float
 
 
-def _best_heuristic(
+def _best_heuristics(
     prior: Prior, steps: int, settings: LearnSettings, by_sampler: Mapping[str, PlanParameters],
     objectives: Objectives,
-) -> tuple[dict[str, SamplerPlan], _Start]:  # fmt: skip
-    """Return all heuristic plans, and the best of them, which is kept if learning fails.
+) -> tuple[dict[str, SamplerPlan], list[_Start]]:  # fmt: skip
+    """Return all heuristic plans, and the best of them, the first of which is kept at least.
 
     Raises:
       UserError: if the denoiser's answers along some heuristic plan are not finite.
@@ -193,16 +199,14 @@ def _best_heuristic(
             "objective: no heuristic plan has a finite one; try another objective, or other ends "
             "(alpha_bar_range)"
         )
-    best = min(finite, key=finite.__getitem__)
-    parameters = by_sampler[known[best].sampler.name]
-    # Levels keep the least distance of the dtype that they are learned in.
-    logsnr = np.asarray(known[best].schedule.logsnr, objectives.dtype)
-    return plans, _Start(
-        best,
-        parameters,
-        np.asarray(pack(parameters, logsnr, None, settings.levels.ends)),
-        values[best],
-    )
+    ends, found = settings.levels.ends, []
+    for name in sorted(finite, key=finite.__getitem__)[:_STARTS]:
+        parameters = by_sampler[known[name].sampler.name]
+        # Levels keep the least distance of the dtype that they are learned in.
+        logsnr = np.asarray(known[name].schedule.logsnr, objectives.dtype)
+        theta = np.asarray(pack(parameters, logsnr, None, ends))
+        found.append(_Start(name, parameters, theta, finite[name]))
+    return plans, found
 
 
 def _shortlist(
@@ -218,15 +222,19 @@ def _shortlist(
     return plans, {name: aside.worth(plan) for name, plan in plans.items()}
 
 
-def _best_start(
-    starts: Sequence[LearnedResult], fall_back: _Start, by_sampler: Mapping[str, PlanParameters],
-    objectives: Objectives, settings: LearnSettings, prior: Prior,
-) -> _Start:  # fmt: skip
-    """Return the best on what is held out: a heuristic, a given start, a Gaussian's limit."""
-    found, ends = [fall_back], settings.levels.ends
+def _best_starts(
+    given: Sequence[LearnedResult], known: Sequence[_Start],
+    by_sampler: Mapping[str, PlanParameters], objectives: Objectives, settings: LearnSettings,
+    prior: Prior,
+) -> list[_Start]:  # fmt: skip
+    """Return the best on what is held out of given plans and of heuristics, or a Gaussian's limit.
+
+    Where derivatives come of few samples, several are tried; else the best alone is.
+    """
+    found, ends, fall_back = list[_Start](), settings.levels.ends, known[0]
     packed = [
         (f"{one.prior}, {one.steps} steps", parameters, theta)
-        for one in starts
+        for one in given
         for parameters in [by_sampler.get(one.sampler, fall_back.parameters)]
         if (theta := warm_start(one, parameters, objectives.dtype, settings.levels)) is not None
     ]
@@ -235,7 +243,10 @@ def _best_start(
     for name, parameters, theta in packed:
         value = objectives.held_out.worth(plan_of(parameters, theta, ends))
         found.append(_Start(name, parameters, theta, value))
-    return min((one for one in found if math.isfinite(one.value)), key=lambda one: one.value)
+    found = sorted((one for one in found if math.isfinite(one.value)), key=lambda one: one.value)
+    if objectives.exact or not objectives.squares:
+        return [min((*known, *found), key=lambda one: one.value)]
+    return sorted((*known, *found[:_STARTS]), key=lambda one: one.value)
 
 
 def _at_limit(

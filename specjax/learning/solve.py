@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,8 +34,9 @@ _MOST_STATES = 8
 
 
 class Unfinished(NamedTuple):
-    """What is kept of learning between iterations: the state, and the calls that it took."""
+    """What is kept of learning between iterations: start, state, and the calls that it took."""
 
+    start: int
     state: Iterate
     calls: int
 
@@ -45,46 +46,70 @@ _STATES: OrderedDict[str, Unfinished] = OrderedDict()
 
 _SAMPLED, _CLOSED_FORM = Stopping(0.1, 0.01, 1), Stopping(0.0, 1e-9, 2)
 _MOST_ITERATIONS = 100
+_TRIED = 2  # iterations from each of several starts
 _LEAST_TO_GROW = 32  # noises; fewer are learned on from the beginning
 _SHARE = 4  # of the noises, one part is learned on at first
 _EXPECTED, _TRIALS = 4, 4  # iterations on all noises, and plans tried in each, for the time left
 
 
 def solve(
-    parameters: PlanParameters, start: np.ndarray, ends: np.ndarray, objectives: Objectives,
+    starts: Sequence[tuple[PlanParameters, np.ndarray]], ends: np.ndarray, objectives: Objectives,
     settings: LearnSettings, progress: Progress | None = None,
-) -> Optimised:  # fmt: skip
-    """Minimise a sum of squares from parameters [n], and keep the best by what is held out.
+) -> tuple[int, Optimised]:  # fmt: skip
+    """Minimise a sum of squares, and keep the best parameters [n] by what is held out.
 
     Args:
+      starts: parameters [n], the best first; a few iterations on the smallest sample show from
+        which one goes on.
       ends: logsnr at both ends.
       progress: called with (calls done, expected, the held-out value's gain so far).
+
+    Returns:
+      The number of the start, and what was found.
     """
-    problem = _problem(parameters, np.asarray(start, np.float64), ends, objectives)
+    problems = [_problem(one, np.asarray(x, np.float64), ends, objectives) for one, x in starts]
     stopping = _SAMPLED
     if objectives.exact:
         stopping = _CLOSED_FORM._replace(floor=_rounding(objectives))
-    key = _key(problem)
+    key = _key(problems)
     path = None if settings.cache is None else settings.cache / f"learning-{key[:16]}.npz"
     kept = _STATES.get(key) or _read(path, key)
-    state, spent = (None, 0) if kept is None else kept
+    number, state, spent = (0, None, 0) if kept is None else kept
     most = settings.max_iterations or _MOST_ITERATIONS
     meter = _Meter(objectives, settings.max_calls, progress, spent)
     # A step that went too far has no finite objective.
     with np.errstate(all="ignore"), meter.running(), contextlib.suppress(OutOfCallsError):
         if state is None:
-            state = begin(problem, problem.start[problem.learned])
+            meter.expect(problems[0], None)
+            state = begin(problems[0], problems[0].start[problems[0].learned])
+            number, state = _most_promising(problems, state, stopping, most)
         while not state.done and len(state.history) <= most:
-            meter.expect(problem, state)
+            meter.expect(problems[number], state)
             with _noting_what_is_kept(len(state.history) > 1):
-                state = iterate(problem, state, stopping)
-            _keep(key, path, Unfinished(state, meter.calls))
+                state = iterate(problems[number], state, stopping)
+            _keep(key, path, Unfinished(number, state, meter.calls))
             meter.best = state.held_out
     _forget(key, path)
     if state is None:  # not even the start could be evaluated
-        return Optimised(problem.start, np.nan, np.inf, np.zeros((0, 2)))
-    best = problem.whole(state.best)
-    return Optimised(best, state.training, state.held_out, state.history)
+        return 0, Optimised(problems[0].start, np.nan, np.inf, np.zeros((0, 2)))
+    best = problems[number].whole(state.best)
+    return number, Optimised(best, state.training, state.held_out, state.history)
+
+
+def _most_promising(
+    problems: Sequence[SumOfSquares], first: Iterate, stopping: Stopping, most: int
+) -> tuple[int, Iterate]:
+    """Take a few iterations from each start, and return the best by what is held out."""
+    if len(problems) == 1 or most <= _TRIED:
+        return 0, first
+    tried = []
+    for problem in problems:
+        state = begin(problem, problem.start[problem.learned]) if tried else first
+        for _ in range(_TRIED):
+            state = iterate(problem, state, stopping._replace(grow=-np.inf, gain=-np.inf))
+        tried.append(state)
+    number = min(range(len(tried)), key=lambda k: tried[k].held_out)
+    return number, tried[number]
 
 
 def _problem(
@@ -149,10 +174,12 @@ class _Meter:
             done = self.calls
             self._progress(done, max(self._expected, done), float(self.best - self._first))
 
-    def expect(self, problem: SumOfSquares, state: Iterate) -> None:
-        """Estimate how many calls there will be, from what the last iteration took."""
-        self._first, self.best = state.history[0, 1], state.held_out
-        n, whole = max(problem.sizes[state.size], 1), max(problem.sizes[-1], 1)
+    def expect(self, problem: SumOfSquares, state: Iterate | None) -> None:
+        """Estimate how many calls there will be, from what an iteration takes."""
+        if state is not None:
+            self._first, self.best = state.history[0, 1], state.held_out
+        size = 0 if state is None else state.size
+        n, whole = max(problem.sizes[size], 1), max(problem.sizes[-1], 1)
         per_noise = problem.parameters.steps * (_TRIALS + len(problem.learned) / 2)
         self._whole += n == whole
         iterations = max(_EXPECTED - self._whole, 0) + n / whole * (1 if n == whole else 2)
@@ -175,14 +202,13 @@ def _noting_what_is_kept(any_kept: bool) -> Iterator[None]:
         raise
 
 
-def _key(problem: SumOfSquares) -> str:
+def _key(problems: Sequence[SumOfSquares]) -> str:
     """Hash what the iterations depend on; the teacher's solutions stand for the denoiser."""
-    training, aside = problem.training, problem.aside
-    text = (
-        problem.parameters, training.weights, training.loss.name, problem.sizes
-    )  # fmt: skip
+    training, aside = problems[0].training, problems[0].aside
+    parameters = tuple(one.parameters for one in problems)
+    text = (parameters, training.weights, training.loss.name, problems[0].sizes)
     digest = hashlib.sha256(repr(text).encode())
-    arrays = [problem.start, problem.ends]
+    arrays = [problems[0].ends, *(one.start for one in problems)]
     for terms in (training, aside):
         if terms.taught is not None:
             arrays += [terms.taught.target, *jax.tree.leaves(tuple(terms.taught.noises))]
@@ -201,7 +227,7 @@ def _keep(key: str, path: Path | None, found: Unfinished) -> None:
     if path is not None:
         fields = found.state._asdict()
         arrays = {name: fields.pop(name) for name in ("theta", "best", "history")}
-        header = {"key": key, "calls": found.calls, **fields}
+        header = {"key": key, "start": found.start, "calls": found.calls, **fields}
         files.write(path, "learning", _VERSION, header, arrays)
 
 
@@ -221,6 +247,7 @@ def _read(path: Path | None, key: str) -> Unfinished | None:
         if header["key"] != key:
             return None
         fields = {name: header[name] for name in Iterate._fields if name in header}
-        return Unfinished(Iterate(**(fields | dict(kept.arrays))), int(header["calls"]))
+        state = Iterate(**(fields | dict(kept.arrays)))
+        return Unfinished(int(header["start"]), state, int(header["calls"]))
     except (UserError, KeyError, TypeError):  # damaged: it is learned anew
         return None
