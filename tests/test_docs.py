@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import specjax as sx
+from specjax.cli import main
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted(
@@ -63,8 +64,11 @@ def test_every_public_name_is_documented(name):
         assert documented.__doc__.count("\n") > 2 or name.startswith("from_")
 
 
-LEARNING = ("plans",)
-"""Pages whose examples take a minute."""
+COMMANDS = {
+    '"trajectories.npz"': "record-spec --grid sd",
+    '"second.npz"': "record-spec plan-5.json --force",
+}
+"""What a page tells to type before the example that has these words."""
 OF_THEIR_OWN = ("networks", "noise")
 """Pages with tests of their own: test_networks_page.py, test_noise_files.py."""
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -97,7 +101,7 @@ def pipeline():
 @pytest.mark.parametrize(
     "page",
     [
-        pytest.param(x, id=x.stem, marks=[pytest.mark.slow] * (x.stem in LEARNING))
+        pytest.param(x, id=x.stem)
         for x in PAGES
         if blocks(x, "python") and x.stem not in OF_THEIR_OWN
     ],
@@ -109,6 +113,9 @@ def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
     scope = {"pipe": pipeline()}
     ran = 0
     for block in blocks(page, "python"):
+        for words, command in COMMANDS.items():
+            if words in block:
+                main(command.split())
         try:
             exec(compile(block, page.name, "exec"), scope)
         except ModuleNotFoundError as missing:
@@ -121,8 +128,6 @@ def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
 
 @pytest.mark.thorough
 def test_commands_of_the_pages_have_the_options_that_are_shown(capsys):
-    from specjax.cli import main
-
     shown = "\n".join(page.read_text() for page in PAGES).replace("\\\n", " ")
     lines = re.findall(r"^\s*specjax ([a-z-]+) (.*)$", shown, re.MULTILINE)
     for command in {command for command, _ in lines}:

@@ -81,7 +81,7 @@ def best_of(result):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("steps", by_default([3, 5], 0))
+@pytest.mark.parametrize("steps", by_default([3, 5, 8, 10], 0))
 def test_a_gaussian_reaches_what_so_many_calls_can(steps):
     result = sx.learn(SPECTRUM, steps)
     limit = limits.gaussian(SPECTRUM, steps, noisy=NOISY)
@@ -241,6 +241,7 @@ def test_a_warm_start_is_at_least_as_good_as_it_was(empirical, learned):
     assert from_below.value <= min(worth, *from_below.baselines.values()) + SAMPLED
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("clean", [1.0, 0.9999])
 def test_plans_of_fewer_steps_are_starts(clean):
     ends = (NOISY, clean)

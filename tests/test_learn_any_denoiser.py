@@ -120,8 +120,10 @@ def fall(error):
     return raise_it
 
 
-@pytest.mark.parametrize("error", [ConnectionError("the server is gone"), KeyboardInterrupt()])
-@pytest.mark.parametrize("cached", [False, True])
+@pytest.mark.parametrize(
+    ("error", "cached"),
+    [(ConnectionError("the server is gone"), False), (KeyboardInterrupt(), True)],
+)
 def test_what_was_interrupted_goes_on(error, cached, whole, tmp_path):
     first, last = batches_before_learning(whole)
     settings = {**SETTINGS, "cache": tmp_path} if cached else SETTINGS
@@ -178,6 +180,7 @@ def test_what_was_killed_goes_on(whole, tmp_path):
     assert not file.exists()
 
 
+@pytest.mark.thorough
 def test_a_damaged_state_is_learned_anew(whole, tmp_path):
     first, last = batches_before_learning(whole)
     spoilt = Spoilt((first + last) // 2 + 20, fall(KeyboardInterrupt()))
@@ -204,6 +207,7 @@ def test_so_many_calls_and_the_best_so_far(whole, part):
     assert (again.value, again.source["calls"]["learning"]) == (result.value, spent)
 
 
+@pytest.mark.thorough
 def test_a_bound_holds_over_an_interruption(whole):
     first, last = batches_before_learning(whole)
     most = whole.source["calls"]["learning"] - 100

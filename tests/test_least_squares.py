@@ -182,7 +182,7 @@ def test_the_equations_have_the_gradient_of_the_objective(weights):
 
 def minimise(problem, theta):
     state = begin(problem, theta)
-    stopping = Stopping(grow=0.1, gain=1e-10, patience=3)
+    stopping = Stopping(grow=0.1, gain=1e-6, patience=2)
     while not state.done and len(state.history) < 200:
         state = iterate(problem, state, stopping)
     return state
@@ -212,7 +212,7 @@ def test_the_geometric_mean_has_its_own_minimum():
 
 
 def test_the_sample_grows_and_what_is_held_out_decides():
-    problem, theta = problem_of({"teacher_mean": 1.0}, sizes=(4, N))
+    problem, theta = problem_of({"teacher_mean": 1.0}, "ddim", sizes=(4, N))
     found = minimise(problem, theta)
     assert found.size == 1
     assert found.held_out == found.history[:, 1].min()

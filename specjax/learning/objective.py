@@ -82,7 +82,7 @@ class PlanObjective:
         return weighted_logarithms(self.weights, self.terms(plan))
 
     def terms(self, plan: SamplerPlan) -> dict[str, jax.Array]:
-        """Compute the terms [] of a plan by name, positive, and what else is told of distances."""
+        """Compute the terms [] of a plan by name, positive, and what is reported beside them."""
         terms: dict[str, Any] = {}
         names = dict(self.weights)
         if self.modes is not None and "transfer" in names:

@@ -143,7 +143,7 @@ class _Meter:
         self, objectives: Objectives, most: int | None, progress: Progress | None, spent: int
     ) -> None:
         self._objectives, self._most, self._progress = objectives, most, progress
-        self._begun, self._expected = objectives.calls - spent, 1
+        self._before, self._expected = objectives.calls - spent, 1
         self._first = self.best = np.nan  # held out
         self._whole = 0  # iterations on all noises
 
@@ -152,21 +152,21 @@ class _Meter:
         """Bound and tell of the calls made inside."""
         every = set(self._objectives.answers)
         for one in every:
-            one.told, one.allows = self._tell, self._allows
+            one.after_batch, one.may_call = self._tell, self._may_call
         try:
             yield
         finally:
             for one in every:
-                one.told, one.allows = None, None
+                one.after_batch, one.may_call = None, None
         self._expected = 0
         self._tell()
 
     @property
     def calls(self) -> int:
         """The calls so far, with those before an interruption."""
-        return self._objectives.calls - self._begun
+        return self._objectives.calls - self._before
 
-    def _allows(self) -> bool:
+    def _may_call(self) -> bool:
         return self._most is None or self.calls < self._most
 
     def _tell(self) -> None:

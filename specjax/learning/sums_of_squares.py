@@ -68,7 +68,7 @@ class Terms:
         return self if self.taught is None else replace(self, taught=self.taught.first(n))
 
     def report(self, plan: SamplerPlan) -> dict[str, float]:
-        """Compute the terms of a plan, and what else is told of the distances to the teacher."""
+        """Compute the terms of a plan, and what is reported beside those of the teacher."""
         found: dict[str, Any] = {}
         if self.modes is not None:
             squares = residuals_of_plan(plan, self.modes, self.loss) ** 2

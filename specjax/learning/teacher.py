@@ -115,15 +115,15 @@ class _Solver(NamedTuple):
     def __call__(self, steps: int, n: int | None = None) -> np.ndarray:
         noises = self.noises.first(n or len(self.noises.start))
         plan = fine_plan(self.prior, steps, self.settings.levels, self.settings.process)
-        begun, most = self.answers.calls, steps * len(noises.start)
-        told = self.answers.told
+        calls, most = self.answers.calls, steps * len(noises.start)
+        before = self.answers.after_batch
         if self.progress is not None:
             update = self.progress
-            self.answers.told = lambda: update(self.answers.calls - begun, most)
+            self.answers.after_batch = lambda: update(self.answers.calls - calls, most)
         try:
             samples = end_of(plan, self.answers, noises)
         finally:
-            self.answers.told = told
+            self.answers.after_batch = before
         if not np.isfinite(samples).all():
             check_answers(self.answers, plan, noises)
             raise UserError(f"the teacher's solutions in {steps} steps are not finite")
