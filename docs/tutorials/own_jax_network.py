@@ -93,13 +93,13 @@ for s in (0.3, 1.0, 3.0):
 # ## Learn
 #
 # The network is called, nothing else: no gradient of it is needed, so `sx.BlackBox(function, shape)` of any other
-# function would do as well. 32 noises are few, for this page to be quick; the default is 128.
+# function would do as well. 64 noises are few, for this page to be quick; the default is 128.
 
 # %%
 learned = sx.learn(
     sx.priors.Network(denoise, shape),
     steps=4,
-    n=32,
+    n=64,
     alpha_bar_range=ends,
 )
 best = min(learned.baselines, key=learned.baselines.get)
@@ -131,7 +131,7 @@ drawn = {
     for label, plan in rows.items()
 }
 truth = drawn["fine, 128 calls"]
-figure, axes = plt.subplots(3, 10, figsize=(9, 3.4))
+figure, axes = plt.subplots(3, 10, figsize=(9, 3.4), layout="constrained")
 for line, (label, samples) in zip(axes, drawn.items(), strict=True):
     for axis, picture, true in zip(line, samples, truth, strict=True):
         axis.imshow(
