@@ -29,7 +29,7 @@ NAMES = {name: getattr(sx, name) for name in sx.__all__} | {
 COMPILING = (
     "specjax.evaluate.classifier", "specjax.evaluate.evaluation", "specjax.evaluate.feature_spaces",
     "specjax.evaluate.precision_recall", "specjax.fitting.compare", "specjax.fitting.fit",
-    "specjax.fitting.limits", "specjax.fitting.noise_fit",
+    "specjax.fitting.learned", "specjax.fitting.limits", "specjax.fitting.noise_fit",
     "specjax.learning.curriculum", "specjax.learning.learn",
     "specjax.nn.losses", "specjax.nn.unet", "specjax.nn.wavelets",
     "specjax.priors.empirical", "specjax.priors.mixture", "specjax.priors.scale_mixture",
