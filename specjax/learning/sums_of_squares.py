@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from specjax._core import checks
 from specjax.gaussian.losses import Loss
 from specjax.gaussian.modes import Modes
 from specjax.gaussian.task import residuals_of_plan
@@ -125,7 +126,8 @@ class SumOfSquares:
         transfer = trajectory = None
         if terms.modes is not None:
             transfer = residuals_of_plan(plan, terms.modes, terms.loss)
-            if not np.isfinite(self.parameters.levels(self.whole(theta), self.ends)[:-1]).all():
+            levels = self.parameters.levels(self.whole(theta), self.ends)[:-1]
+            if not checks.are_within(levels, checks.MOST_LOGSNR):
                 transfer = np.full_like(transfer, np.nan)  # no plan, whatever its limit is
         if terms.taught is not None:
             trajectory = follow(plan, terms.answers, terms.taught.noises)
