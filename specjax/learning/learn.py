@@ -73,7 +73,8 @@ def learn(
       steps: S.
       start: plans learned before, of other steps or on another prior, to start from if they are
         better than all heuristics.
-      progress: see :data:`Progress`. teacher_progress: see :data:`TeacherProgress`.
+      progress: see :data:`Progress`.
+      teacher_progress: see :data:`TeacherProgress`.
       options: sampler, groups, memory, objective, loss, data, noise, process, alpha_bar_range,
         grid, n, batch, labels, conditions, mesh, optimizer, max_iterations, max_calls,
         teacher_tolerance, cache, seed: see :class:`specjax.learning.settings.LearnOptions`.

@@ -125,6 +125,8 @@ class SumOfSquares:
         transfer = trajectory = None
         if terms.modes is not None:
             transfer = residuals_of_plan(plan, terms.modes, terms.loss)
+            if not np.isfinite(self.parameters.levels(self.whole(theta), self.ends)[:-1]).all():
+                transfer = np.full_like(transfer, np.nan)  # no plan, whatever its limit is
         if terms.taught is not None:
             trajectory = follow(plan, terms.answers, terms.taught.noises)
         found = PlanResiduals(terms, transfer, trajectory)
