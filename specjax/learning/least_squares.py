@@ -23,6 +23,9 @@ _DAMPING_DECREASE, _DAMPING_INCREASE = 0.2, 5.0
 _LEAST_GAIN_RATIO = 1e-4  # of the fall that the model predicts
 _GOOD_GAIN_RATIO = 0.5  # of it: the derivatives are good enough for another step
 _POOR_GAIN_RATIO = 0.1
+_LEAST_SCALE = 1e-3
+"""Of the largest entry of the diagonal: where the start is stationary in a parameter, as a closed
+form is in its levels, an entry of next to nothing would let it go anywhere."""
 _MOST_UPDATES = 4
 
 
@@ -113,7 +116,7 @@ def begin(problem: Problem, theta: np.ndarray) -> Iterate:
 
 def iterate(problem: Problem, state: Iterate, stopping: Stopping) -> Iterate:
     """Differentiate once, and take as many steps as that is good for."""
-    if state.training < stopping.floor:
+    if state.done or state.training < stopping.floor:
         return state._replace(done=True)
     size = problem.sizes[state.size]
     before = problem.residuals(state.theta, size)
@@ -166,7 +169,7 @@ def _damped(equations: NormalEquations, damping: float) -> tuple[np.ndarray, flo
     """Solve the damped equations for a step [P], and say by how much the objective falls."""
     matrix, vector = equations
     diagonal = np.diag(matrix)
-    scale = np.sqrt(np.maximum(diagonal, 1e-12 * max(diagonal.max(), 1e-300)))
+    scale = np.sqrt(np.maximum(diagonal, _LEAST_SCALE * max(diagonal.max(), 1e-300)))
     unit, right = matrix / np.outer(scale, scale), vector / scale
     step = -np.linalg.solve(unit + damping * np.eye(len(unit)), right)
     predicted = -(2 * right @ step + step @ unit @ step)

@@ -102,13 +102,15 @@ def _most_promising(
     """Take a few iterations from each start, and return the best by what is held out."""
     if len(problems) == 1 or most <= _TRIED:
         return 0, first
-    tried = []
-    for problem in problems:
-        state = begin(problem, problem.start[problem.learned]) if tried else first
-        for _ in range(_TRIED):
-            state = iterate(problem, state, stopping._replace(grow=-np.inf, gain=-np.inf))
-        tried.append(state)
-    number = min(range(len(tried)), key=lambda k: tried[k].held_out)
+    tried = {0: first}
+    quickly = stopping._replace(grow=-np.inf, gain=-np.inf)
+    with contextlib.suppress(OutOfCallsError):  # the best so far is the result
+        for number, problem in enumerate(problems):
+            if number:
+                tried[number] = begin(problem, problem.start[problem.learned])
+            for _ in range(_TRIED):
+                tried[number] = iterate(problem, tried[number], quickly)
+    number = min(tried, key=lambda k: tried[k].held_out)
     return number, tried[number]
 
 
