@@ -73,8 +73,9 @@ def _execute(notebook: nbformat.NotebookNode, kept: Path) -> None:
     folder = kept.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
     NotebookClient(
-        notebook, timeout=SECONDS, kernel_name="python3", resources={"metadata": {"path": folder}}
-    ).execute()
+        notebook, timeout=SECONDS, kernel_name="python3", coalesce_streams=True,
+        resources={"metadata": {"path": folder}},
+    ).execute()  # fmt: skip
     for cell in notebook.cells:  # warnings of libraries, with paths of this machine
         if cell.cell_type == "code":
             cell.outputs = [x for x in cell.outputs if x.get("name") != "stderr"]
