@@ -126,7 +126,7 @@ class SumOfSquares:
         transfer = trajectory = None
         if terms.modes is not None:
             transfer = residuals_of_plan(plan, terms.modes, terms.loss)
-            levels = self.parameters.levels(self.whole(theta), self.ends)[:-1]
+            levels = np.asarray(self.parameters.levels(self.whole(theta), self.ends)[:-1])
             if not checks.are_within(levels, checks.MOST_LOGSNR):
                 transfer = np.full_like(transfer, np.nan)  # no plan, whatever its limit is
         if terms.taught is not None:
