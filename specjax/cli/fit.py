@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from specjax.schedules.schedule import NoiseSchedule
     from specjax.spectra.spectrum import Spectrum
 
-_CURVE_STEPS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
@@ -127,6 +125,7 @@ class Fit(Writing):
     def run(self) -> None:
         """Estimate the spectrum, fit and compare; write the files; print the table."""
         from specjax.report import fit as report
+        from specjax.report.figures import comparison_figure, save_figure
         from specjax.report.figures.save import check_path
 
         self.goal.check([self.steps], self.data.seed)
@@ -145,7 +144,7 @@ class Fit(Writing):
         written = [self.out]
         if picture is not None:
             with status("drawing"):
-                _draw(picture, comparison)
+                save_figure(comparison_figure(comparison), picture)
             written.append(picture)
         if self.json:
             print_json({**report.comparison_json(comparison, noise), "files": written})
@@ -199,16 +198,3 @@ class Compare:
                 check_noise(result.noise, noise, what=name, where="the comparison")
             if result.corrections is not None:
                 remark(f"{name} is a plan: its levels are compared under {self.goal.sampler}")
-
-
-def _draw(path: str, comparison: Comparison) -> None:
-    from specjax.fitting.compare import heuristics, losses_over_steps
-    from specjax.report.figures import fit_figure, save_figure
-
-    task = comparison.task
-    curves = {
-        name: dict(zip(_CURVE_STEPS, losses_over_steps(task, make, _CURVE_STEPS), strict=True))
-        for name, make in heuristics(task).items()
-    }
-    schedules = {row.name: row.schedule for row in comparison.rows}
-    save_figure(fit_figure(task, schedules, learned="learned", over_steps=curves), path)
