@@ -34,6 +34,7 @@ from specjax.cli.console import drop_output, open_streams, remark
 from specjax.cli.evaluate import EvaluateCommand
 from specjax.cli.fit import Compare, Fit
 from specjax.cli.learn import LearnCommand
+from specjax.cli.outputs import ARGUMENTS
 from specjax.cli.probe import ProbeCommand
 from specjax.cli.python_denoiser import is_in
 from specjax.cli.record_spec import RecordSpecCommand
@@ -110,6 +111,7 @@ def main(argv: list[str] | None = None) -> None:
             config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
         )
         enable_cache()
+        ARGUMENTS.set(arguments)
         command.run()
         sys.stdout.flush()
     except UserError as error:

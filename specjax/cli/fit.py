@@ -14,7 +14,7 @@ from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, remark, status
 from specjax.cli.data import Data, GivenData, under
-from specjax.cli.outputs import BESIDE, Writing, picture_of
+from specjax.cli.outputs import BESIDE, Reporting, picture_of
 from specjax.cli.schedules import read_schedule
 from specjax.files.forward_noise import ForwardNoise
 from specjax.spectra.estimate import check_units
@@ -107,7 +107,7 @@ class Goal:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit(Writing):
+class Fit(Reporting):
     """Learn a schedule: a schedule file, a table beside the usual schedules, and a picture."""
 
     data: GivenData = field(default_factory=Data)
@@ -127,11 +127,12 @@ class Fit(Writing):
         from specjax.report import fit as report
         from specjax.report.figures import comparison_figure, save_figure
         from specjax.report.figures.save import check_path
+        from specjax.report.use import code_of
 
         self.goal.check([self.steps], self.data.seed)
         self.noise.check()
         picture = picture_of(self.plot, self.out)
-        self.check_outputs({"out": self.out, "plot": picture})
+        self.check_outputs({"out": self.out, "plot": picture, "html": self.html})
         if picture is not None:
             check_path(picture)
         probe, opened = self.goal.probe(), self.data.open()
@@ -142,10 +143,17 @@ class Fit(Writing):
         comparison = self.goal.compare(task, self.steps, self.data.seed, {})
         files.save(self.out, replace(comparison.learned, baselines=comparison.baselines))
         written = [self.out]
-        if picture is not None:
+        if picture is not None or self.html is not None:
             with status("drawing"):
-                save_figure(comparison_figure(comparison), picture)
-            written.append(picture)
+                figure = comparison_figure(comparison)
+                if picture is not None:
+                    save_figure(figure, picture)
+                    written.append(picture)
+                written += self.write_html(
+                    f"{self.steps} steps of {self.goal.sampler} on {self.data.data}",
+                    report.fit_blocks(comparison, spectrum, (), noise), [figure],
+                    code_of(comparison.learned, self.out),
+                )  # fmt: skip
         if self.json:
             print_json({**report.comparison_json(comparison, noise), "files": written})
         else:

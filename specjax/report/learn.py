@@ -13,7 +13,7 @@ from specjax.fitting.learned import LearnedResult
 from specjax.learning import TERMS, Verdict
 from specjax.learning.heuristics import AMPLIFIED
 from specjax.learning.terms import MEDIAN
-from specjax.report.table import Block, Column, Table, print_blocks, report_console
+from specjax.report.table import Block, Column, Table, print_blocks
 from specjax.report.words import wrote
 
 _HEURISTICS = 6  # heuristic plans in a table
@@ -90,7 +90,12 @@ def recorded_json(results: Sequence[LearnedResult]) -> dict[str, Any]:
 
 
 def print_recorded(results: Sequence[LearnedResult], written: Sequence[str]) -> None:
-    """Print what a recording predicts of the plans that were made of it, a row each.
+    """Print :func:`recorded_blocks`."""
+    print_blocks(recorded_blocks(results, written))
+
+
+def recorded_blocks(results: Sequence[LearnedResult], written: Sequence[str] = ()) -> list[Block]:
+    """Report what a recording predicts of the plans that were made of it, a row each.
 
     Args:
       results: plans of several S.
@@ -108,10 +113,7 @@ def print_recorded(results: Sequence[LearnedResult], written: Sequence[str]) -> 
         "response of the recording; samples that end elsewhere are not foreseen: record along the "
         "plan (specjax record-spec PLAN) and compare (sx.Recording.compare)"
     ]
-    console = report_console()
-    Table("", columns, rows, notes).print(console)
-    for line in wrote(written):
-        console.print(line)
+    return [Table("", columns, rows, notes), *wrote(written)]
 
 
 def geometric_mean(value: Any, objective: Mapping[str, float]) -> Any:

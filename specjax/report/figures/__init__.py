@@ -11,6 +11,7 @@ figure is drawn, not before::
     save_figure(bands_figure([evaluation]), "bands.png")
     save_figure(learn_figure([plan_result]), "plan.png")
     save_figure(probe_figure(probe), "probe.png")
+    save_figure(samples_figure({"learned": x, "cosine": y}), "samples.png")
 """
 
 from specjax.report.figures.bands import bands_figure
@@ -18,6 +19,7 @@ from specjax.report.figures.fit import comparison_figure, fit_figure
 from specjax.report.figures.learn import learn_figure
 from specjax.report.figures.levels import levels_figure
 from specjax.report.figures.probe import probe_figure
+from specjax.report.figures.samples import samples_figure
 from specjax.report.figures.save import save_figure
 from specjax.report.figures.spectrum import spectrum_figure
 from specjax.report.figures.sweep import sweep_figure
@@ -29,6 +31,7 @@ __all__ = [
     "learn_figure",
     "levels_figure",
     "probe_figure",
+    "samples_figure",
     "save_figure",
     "spectrum_figure",
     "sweep_figure",
