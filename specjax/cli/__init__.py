@@ -32,6 +32,7 @@ from specjax._core.cache import enable_cache
 from specjax._core.checks import UserError
 from specjax.cli.console import drop_output, open_streams, remark
 from specjax.cli.evaluate import EvaluateCommand
+from specjax.cli.explore import Explore
 from specjax.cli.fit import Compare, Fit
 from specjax.cli.learn import LearnCommand
 from specjax.cli.outputs import ARGUMENTS
@@ -57,6 +58,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "sample": Sample,
     "probe": ProbeCommand,
     "evaluate": EvaluateCommand,
+    "explore": Explore,
     "show": Show,
     "export": Export,
 }

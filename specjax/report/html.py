@@ -39,6 +39,7 @@ h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin-top
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .5rem 0; }
 caption { text-align: left; font-weight: 600; padding: .25rem 0; }
 th, td { padding: .2rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+td[style*=right] { white-space: nowrap; }
 .wide { overflow-x: auto; }
 pre { overflow-x: auto; background: var(--soft); padding: .8rem; border-radius: .4rem;
   font-size: .875rem; }
@@ -47,7 +48,7 @@ figure { margin: 1rem 0; } figcaption { font-weight: 600; }
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); }
 .panels figure { margin: 0; } .panels figcaption { font-size: .875rem; }
 .panels img { width: 100%; height: auto; background: #fff; border-radius: .3rem; }
-.panels .whole { grid-column: 1 / -1; }
+.panels .whole { grid-column: 1 / -1; overflow-x: auto; } .whole img { min-width: 44rem; }
 .panels.samples { grid-template-columns: repeat(auto-fit, minmax(min(45%, 16rem), 1fr)); }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; font-size: .875rem; padding: 0; }
 .legend li { list-style: none; } .legend i { display: inline-block; width: 2rem;
