@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -64,6 +65,21 @@ def test_what_cannot_be_explored_is_refused(tmp_path):
 
 
 @pytest.mark.thorough
+@pytest.mark.parametrize("name", ["", "digits", "s.json", "f.npz"])
+@pytest.mark.parametrize("noise", [0.0, -0.2])
+def test_the_code_makes_the_same_fit(name, noise, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sx.save("s.json", sx.fit(sx.data.open("digits").spectrum(), 4))
+    stationary = sx.data.open("digits").spectrum(method="shift-invariant")
+    sx.save("f.npz", stationary)
+    subject = Subject.open(name)
+    settings = Settings(slope=1.5, floor=-3.0, steps=3, noise=noise, clean=2.0, loss="kl")
+    made = {}
+    exec(subject.code_of(settings), made)
+    assert made["learned"].value == pytest.approx(subject.fit(settings).learned.value)
+
+
+@pytest.mark.thorough
 def test_a_plan_is_shown_beside_the_fits_with_samples(tmp_path):
     spectrum = sx.data.open("digits").spectrum()
     learned = sx.fit(spectrum, 4)
@@ -75,15 +91,15 @@ def test_a_plan_is_shown_beside_the_fits_with_samples(tmp_path):
     lam, ratios = fitted.std_ratios()
     assert np.all(np.diff(lam) > 0)
     np.testing.assert_allclose(ratios["plan"], ratios["learned"], rtol=0.05)
+    assert fitted.values["plan"] == pytest.approx(fitted.values["learned"], rel=0.01)
     samples = subject.samples(fitted)
     assert list(samples)[:2] == ["plan", "learned"]
     assert all(x.shape == (16, 8, 8) for x in samples.values())
 
 
+@pytest.mark.skipif(find_spec("dash") is None, reason="needs dash: pip install 'specjax[explore]'")
 class TestServer:
     """The server by itself."""
-
-    dash = pytest.importorskip("dash")
 
     def client(self):
         from flask import Flask
@@ -264,7 +280,7 @@ def test_the_page(page, tmp_path):
     loaded = sx.load(path)
     np.testing.assert_allclose(np.asarray(loaded.schedule.sigmas), sigmas, rtol=1e-6)
     assert loaded.value == pytest.approx(expected())
-    assert 'loss="kl"' in page.inner_text("#code")
+    assert "loss='kl'" in page.inner_text("#code")
 
     link = page.url  # keeps the state
     assert "steps=7" in link

@@ -37,7 +37,7 @@ class Explore:
 
         def ready(address: str) -> None:
             say(f"{address}  (ends with its last tab, or by Ctrl-C)")
-            threading.Thread(target=subject.fit, args=(subject.start(),), daemon=True).start()
+            threading.Thread(target=subject.fit, args=(subject.start(),)).start()  # compiles
             if self.browser:
                 import webbrowser
 

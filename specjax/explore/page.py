@@ -39,7 +39,6 @@ pre { background: #f5f5f5; padding: .6rem; overflow-x: auto; font-size: .8rem; }
 #trouble { color: #a00; min-height: 1.4em; } #samples { display: flex; flex-wrap: wrap; gap: 1rem; }
 #samples img { width: 11rem; image-rendering: pixelated; } #samples figure { margin: 0; }
 :focus-visible { outline: 2px solid #D55E00; outline-offset: 1px; }
-@media (max-width: 52rem) { #page { grid-template-columns: 14rem minmax(0, 1fr); } }
 @media (max-width: 38rem) { #page { grid-template-columns: minmax(0, 1fr); } }
 </style></head><body>{%app_entry%}<footer>{%config%}{%scripts%}{%renderer%}</footer><script>
 const tab = crypto.getRandomValues(new Uint32Array(2)).join("-");
@@ -157,9 +156,11 @@ def _connect(dash: Any, app: Any, subject: Subject) -> None:
             subject.code_of(settings), settings.to_query(), "",
         ]  # fmt: skip
 
-    @app.callback(out("losses", "figure"), inputs=inputs)
-    def redraw_losses(**values: Any) -> Any:
-        settings = _settings(values)
+    @app.callback(out("losses", "figure"), given("link", "data"))  # after the rest, not beside it
+    def redraw_losses(query: str | None) -> Any:
+        if query is None:
+            return dash.no_update
+        settings = Settings.from_query(query, CHOICES)
         try:
             return losses_chart(subject.fit(settings), settings.steps)
         except UserError:

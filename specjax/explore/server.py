@@ -67,7 +67,7 @@ def serve(app: Any, port: int, ready: Callable[[str], None], stay: bool = False)
         raise UserError(f"port = {port}: give one up to 65535, or 0 for a free one")
     _check_free(port)
     server = make_server(HOST, port, app.server, threaded=True, request_handler=Quiet)
-    server.daemon_threads = True
+    server.daemon_threads = False  # what computes is waited for: JAX must not end in its midst
 
     def watch() -> None:
         while not (tabs.are_gone() and not stay):
@@ -75,7 +75,6 @@ def serve(app: Any, port: int, ready: Callable[[str], None], stay: bool = False)
         server.shutdown()
 
     threading.Thread(target=watch, daemon=True).start()
-    app.server.config["SPECJAX_PORT"] = server.server_port
     ready(f"http://{HOST}:{server.server_port}/")
     try:
         server.serve_forever()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import json
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,17 @@ from specjax import data as datasets
 from specjax import files
 from specjax._core.checks import UserError
 from specjax.explore.settings import Settings
-from specjax.fitting.compare import heuristics, losses_over_steps
 from specjax.fitting.fit import fit
 from specjax.fitting.learned import LearnedResult
+from specjax.fitting.spectral import spectral
 from specjax.gaussian.losses import LOSSES
-from specjax.gaussian.task import GaussianTask
+from specjax.gaussian.task import GaussianTask, loss_of_plan
 from specjax.gaussian.transfer import transfer
 from specjax.noise.families import noise_spectrum
 from specjax.noise.whitening import effective
 from specjax.sampling.samplers import SAMPLERS
 from specjax.sampling.step import SamplerPlan
-from specjax.schedules.families import SCHEDULES
+from specjax.schedules.families import SCHEDULES, family
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.basis import FourierBasis
 from specjax.spectra.spectrum import Spectrum
@@ -78,11 +78,13 @@ class Fitted:
 
     def over_steps(self) -> dict[str, list[float]]:
         """Return the loss over :data:`STEPS` of the learned schedules and the families."""
-        make = heuristics(self.task)
-        learned = [fit(self.task, s, progress=False).node_value for s in STEPS]
-        shown = (name for name in self.schedules if name in make)
-        curves = {name: losses_over_steps(self.task, make[name], STEPS) for name in shown}
-        return {"learned": learned, **curves}
+        task = self.task
+        curves = {"learned": [fit(task, s, progress=False).node_value for s in STEPS]}
+        for name in self.schedules:
+            if name != "learned":
+                every = (_heuristic(task, name, s) for s in STEPS)
+                curves[name] = [float(task.objective.value(task.nodes, one)) for one in every]
+        return curves
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,15 +149,11 @@ class Subject:
             return spectrum
         if spectrum.noise is not None:
             raise UserError(f"{self.name} is under a noise already: leave the exponent at 0")
-        own = spectrum.basis
-        basis = "fourier" if isinstance(own, FourierBasis) else "data"
-        noise = noise_spectrum(
-            "power_law", (spectrum.dimension,) if own is None else tuple(own.shape), basis=basis,
-            own=None if basis == "fourier" else own, exponent=settings.noise,
-            spatial=own.spatial if isinstance(own, FourierBasis) else None,
-        )  # fmt: skip
+        shape, options = _noise_options(spectrum)
+        noise = noise_spectrum("power_law", shape, exponent=settings.noise, **options)
         return effective(spectrum, noise)
 
+    @functools.lru_cache(8)  # noqa: B019 (the subject lives as long as its page)
     def fit(self, settings: Settings) -> Fitted:
         """Fit a schedule, and make the families that are shown.
 
@@ -167,9 +165,13 @@ class Subject:
             alpha_bar_range=settings.alpha_bar_range,
         )  # fmt: skip
         learned = fit(task, settings.steps, progress=False)
-        make = heuristics(task)
-        shown = {name: make[name](settings.steps) for name in settings.families if name in make}
+        shown = {}
+        for name in settings.families:
+            with contextlib.suppress(UserError):  # no level of the family is between the ends
+                shown[name] = _heuristic(task, name, settings.steps)
         values = {name: float(task.value(one)) for name, one in shown.items()}
+        if self.plan is not None:
+            values["plan"] = float(loss_of_plan(self.plan.plan, task.modes, task.loss))
         return Fitted(
             task, learned, {"learned": learned.schedule, **shown},
             {"learned": learned.value, **values}, None if self.plan is None else self.plan.plan,
@@ -184,12 +186,16 @@ class Subject:
         from specjax.sampling.generate import generate
 
         denoise, shape, noise, labels = self._denoiser
-        known = {name: x for name, x in fitted.values.items() if name != "learned"}
+        known = {
+            name: x
+            for name, x in fitted.values.items()
+            if name in fitted.schedules and name != "learned"
+        }
         plans = {"plan": fitted.plan, "learned": fitted.task.plan(fitted.learned.schedule)}
         if known:
             best = min(known, key=known.__getitem__)
             plans[best] = fitted.task.plan(fitted.schedules[best])
-        plans["64 steps"] = fitted.task.plan(heuristics(fitted.task)["spectral"](64))
+        plans["64 steps"] = fitted.task.plan(_heuristic(fitted.task, "spectral", 64))
         return {
             name: generate(
                 plan, denoise, _SHOWN, shape, noise=noise, labels=labels, progress=False
@@ -226,25 +232,62 @@ class Subject:
 
     def code_of(self, settings: Settings) -> str:
         """Write the code that makes the same fit."""
-        ends = tuple(float(f"{x:.8g}") for x in settings.alpha_bar_range)
+        lines = ["import specjax as sx", "", self._spectrum_code(settings)]
+        lines.append(f"spectrum = spectrum.floor(10**{settings.floor})")
+        if settings.noise:
+            shape, options = _noise_options(self.spectrum_for(replace(settings, noise=0.0)))
+            own = {"spatial": options["spatial"]} if "spatial" in options else {}
+            given = {"basis": options["basis"], **own, "exponent": settings.noise}
+            words = ", ".join(f"{name}={value!r}" for name, value in given.items())
+            words += ", own=spectrum.basis" * (given["basis"] == "data")
+            lines.append(f'noise = sx.noise_spectrum("power_law", {shape}, {words})')
+        lines += [
+            "learned = sx.fit(",
+            f"    spectrum, {settings.steps},",
+            f"    sampler={settings.sampler!r}, loss={settings.loss!r},",
+            f"    alpha_bar_range={settings.alpha_bar_range},",
+            *(["    noise=noise,"] if settings.noise else []),
+            ")",
+            'sx.save("schedule.json", learned)',
+        ]
+        return "\n".join(lines)
+
+    def _spectrum_code(self, settings: Settings) -> str:
+        """Write the lines that make the spectrum."""
         if self.spectrum is None:
-            spectrum = f"sx.Spectrum.power_law({DIMENSION}, {settings.slope:g})"
-        elif self.plan is None and self.run is None and not files.is_spectrum(self.name):
-            spectrum = f"sx.data.open({json.dumps(self.name)}).spectrum()"
-        else:
-            spectrum = f"sx.load({json.dumps(self.name)})  # its spectrum"
-        noise = (
-            f'noise = sx.noise_spectrum("power_law", ..., exponent={settings.noise:g})\n'
-            if settings.noise else ""
-        )  # fmt: skip
-        return (
-            "import specjax as sx\n\n"
-            f"spectrum = {spectrum}\n{noise}"
-            f"learned = sx.fit(\n    spectrum.floor(1e{settings.floor:g}), {settings.steps},\n"
-            f'    sampler="{settings.sampler}", loss="{settings.loss}", alpha_bar_range={ends},\n'
-            f"{'    noise=noise,' + chr(10) if settings.noise else ''})\n"
-            'sx.save("schedule.json", learned)\n'
-        )
+            return f"spectrum = sx.Spectrum.power_law({DIMENSION}, {settings.slope})"
+        if self.run is not None:
+            return f"spectrum = sx.nn.open_run({self.name!r}).effective"
+        if files.is_spectrum(self.name):
+            return f"spectrum = sx.load({self.name!r})"
+        if self.plan is None:
+            return f"spectrum = sx.data.open({self.name!r}).spectrum()"
+        if self.plan.nodes is None:
+            return f"spectrum = sx.data.open({self.plan.source['name']!r}).spectrum()"
+        parts = ", ".join(f"nodes.{x}" for x in ("eigenvalues", "mean", "weights", "mean_weights"))
+        return f"nodes = sx.load({self.name!r}).nodes\nspectrum = sx.Spectrum({parts})"
+
+
+def _noise_options(spectrum: Spectrum) -> tuple[tuple[int, ...], dict[str, Any]]:
+    """Return the shape and the basis of a noise whose eigenvectors the spectrum has."""
+    own = spectrum.basis
+    shape = (spectrum.dimension,) if own is None else tuple(own.shape)
+    if isinstance(own, FourierBasis):
+        return shape, {"basis": "fourier", "spatial": own.spatial}
+    return shape, {"basis": "data", "own": own}
+
+
+def _heuristic(task: GaussianTask, name: str, steps: int) -> NoiseSchedule:
+    """Make a schedule that is shown beside the fit."""
+    if name == "spectral":
+        ends = task.alpha_bar_range
+        return spectral(task.nodes, steps, loss=task.loss, alpha_bar_range=ends)
+    return _pinned(name, steps, task.alpha_bar_range)
+
+
+@functools.lru_cache(2**12)
+def _pinned(name: str, steps: int, ends: tuple[float, float]) -> NoiseSchedule:
+    return family(name, steps, alpha_bar_range=ends)
 
 
 def _spectrum_of(result: LearnedResult) -> Spectrum | None:
