@@ -15,6 +15,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from gaussian_runs import gaussian_run
 
 import specjax as sx
 from specjax._core.checks import UserError
@@ -95,6 +96,20 @@ def test_a_plan_is_shown_beside_the_fits_with_samples(tmp_path):
     samples = subject.samples(fitted)
     assert list(samples)[:2] == ["plan", "learned"]
     assert all(x.shape == (16, 8, 8) for x in samples.values())
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("classes", [0, 3])
+def test_a_run_draws_its_samples_when_asked(tmp_path, monkeypatch, classes):
+    (tmp_path / "run.json").write_text("{}")
+    monkeypatch.setattr("specjax.nn.run.open_run", lambda path: gaussian_run(classes=classes))
+    subject = Subject.open(str(tmp_path))
+    fitted = subject.fit(Settings(steps=4))
+    expected = sx.fit(gaussian_run().effective.floor(1e-6), 4, alpha_bar_range=(10**-4.39, 1.0))
+    assert fitted.learned.value == pytest.approx(expected.value)
+    samples = subject.samples(fitted)
+    assert next(iter(samples)) == "learned"
+    assert all(x.shape == (16, 4, 4) for x in samples.values())
 
 
 @pytest.mark.skipif(find_spec("dash") is None, reason="needs dash: pip install 'specjax[explore]'")

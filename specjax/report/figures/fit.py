@@ -44,7 +44,11 @@ class _Line(NamedTuple):
 
 
 def comparison_figure(comparison: Comparison) -> Figure:
-    """Draw a comparison by :func:`fit_figure`, with the losses of the heuristics over S."""
+    """Draw a comparison by :func:`fit_figure`, with the losses of the heuristics over S.
+
+    Args:
+      comparison: of :func:`specjax.compare`.
+    """
     task = comparison.task
     curves = {
         name: dict(zip(_CURVE_STEPS, losses_over_steps(task, make, _CURVE_STEPS), strict=True))
@@ -72,7 +76,8 @@ def fit_figure(
     Args:
       spectrum: of the data, or a task; its ``source`` has the name of the data and whether a range
         was mapped to [-1, 1].
-      schedules: by name. learned: the name of the one to bring out.
+      schedules: by name.
+      learned: the name of the one to bring out.
       over_steps: by name, the losses of schedules of that name by S; for others the loss at their
         own S is drawn.
       task: sampler, loss, process, ..., see :class:`specjax.gaussian.task.TaskOptions`.

@@ -50,7 +50,8 @@ def learn_figure(
     several, their weighted geometric mean.
 
     Args:
-      results: learned plans, each of another S. heuristics: schedules of the S of ``shown``.
+      results: learned plans, each of another S.
+      heuristics: schedules of the S of ``shown``.
       limits: the least possible value for some S, in the units of the objective's one term.
       samples: by name, [n, height, width(, C)] images or [n, length] sounds in [-1, 1], all from
         the same noises; at most 16 images or 4 sounds of each are drawn, at most 6 names.
