@@ -20,7 +20,7 @@ from gaussian_runs import gaussian_run
 import specjax as sx
 from specjax._core.checks import UserError
 from specjax.explore.settings import RANGES, Settings
-from specjax.explore.subject import CHOICES, Subject
+from specjax.explore.subject import CHOICES, STEPS, Subject
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
 
@@ -63,6 +63,18 @@ def test_what_cannot_be_explored_is_refused(tmp_path):
     sx.save(tmp_path / "p.json", sx.FitResult.from_schedule(sx.family("cosine", 3)))
     with pytest.raises(UserError, match="data"):
         Subject.open(str(tmp_path / "p.json"))
+
+
+@pytest.mark.thorough
+def test_losses_over_steps():
+    settings = Settings(slope=1.0, floor=-2.0, families=("cosine",))
+    found = Subject().over_steps(settings)
+    data = sx.Spectrum.power_law(256, 1.0).floor(1e-2)
+    ends = {"alpha_bar_range": settings.alpha_bar_range}
+    for k, steps in enumerate(STEPS):
+        assert found["learned"][k] == pytest.approx(sx.fit(data, steps, **ends).value, rel=1e-3)
+        cosine = sx.loss(data, sx.family("cosine", steps, **ends))
+        assert found["cosine"][k] == pytest.approx(float(cosine), rel=1e-3)
 
 
 @pytest.mark.thorough

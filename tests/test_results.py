@@ -119,6 +119,7 @@ def test_figures():
         figure = RESULTS[name]().plot()
         assert isinstance(figure, Figure), name
         assert figure.axes, name
+    assert figure._repr_png_().startswith(b"\x89PNG")  # for notebooks
     with pytest.raises(UserError, match="figure"):
         RESULTS["verdicts"]().plot()
     assert sx.plots.levels_figure({"a": SCHEDULE, "b": sx.family("cosine", 3)}).axes

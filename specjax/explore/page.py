@@ -162,7 +162,7 @@ def _connect(dash: Any, app: Any, subject: Subject) -> None:
             return dash.no_update
         settings = Settings.from_query(query, CHOICES)
         try:
-            return losses_chart(subject.fit(settings), settings.steps)
+            return losses_chart(subject.fit(settings), subject.over_steps(settings))
         except UserError:
             return dash.no_update
 
@@ -250,11 +250,11 @@ def ratios_chart(fitted: Fitted) -> Any:
     )  # fmt: skip
 
 
-def losses_chart(fitted: Fitted, steps: int) -> Any:
+def losses_chart(fitted: Fitted, over_steps: dict[str, list[float]]) -> Any:
     """Draw the loss over S."""
-    curves = {k: [x if x > 0 else None for x in y] for k, y in fitted.over_steps().items()}
+    curves = {k: [x if x > 0 else None for x in y] for k, y in over_steps.items()}
     lines = [_line(name, STEPS, y) for name, y in curves.items()]
-    value = fitted.values["learned"]
+    steps, value = fitted.learned.steps, fitted.values["learned"]
     star = {"type": "scatter", "name": f"S = {steps}", "mode": "markers", "showlegend": False,
             "x": [steps], "y": [value if value > 0 else None],
             "marker": {"symbol": "star", "size": 14, "color": LEARNED}}  # fmt: skip

@@ -76,16 +76,6 @@ class Fitted:
         stds = {name: np.asarray(transfer(one, modes).std) for name, one in plans.items()}
         return lam[order], {k: x[order] / np.sqrt(lam[order]) for k, x in stds.items()}
 
-    def over_steps(self) -> dict[str, list[float]]:
-        """Return the loss over :data:`STEPS` of the learned schedules and the families."""
-        task = self.task
-        curves = {"learned": [fit(task, s, progress=False).node_value for s in STEPS]}
-        for name in self.schedules:
-            if name != "learned":
-                every = (_heuristic(task, name, s) for s in STEPS)
-                curves[name] = [float(task.objective.value(task.nodes, one)) for one in every]
-        return curves
-
 
 @dataclass(frozen=True, eq=False)
 class Subject:
@@ -176,6 +166,22 @@ class Subject:
             task, learned, {"learned": learned.schedule, **shown},
             {"learned": learned.value, **values}, None if self.plan is None else self.plan.plan,
         )  # fmt: skip
+
+    def over_steps(self, settings: Settings) -> dict[str, list[float]]:
+        """Return the loss over :data:`STEPS` of the learned schedules and the families."""
+        return self._over_steps(replace(settings, steps=STEPS[0]))
+
+    @functools.lru_cache(8)  # noqa: B019
+    def _over_steps(self, settings: Settings) -> dict[str, list[float]]:
+        first = self.fit(settings)
+        task, others = first.task, STEPS[1:]
+        more = [fit(task, s, progress=False).node_value for s in others]
+        curves = {"learned": [first.learned.node_value, *more]}
+        for name in first.schedules:
+            if name != "learned":
+                every = (_heuristic(task, name, s) for s in STEPS)
+                curves[name] = [float(task.objective.value(task.nodes, one)) for one in every]
+        return curves
 
     def samples(self, fitted: Fitted) -> dict[str, np.ndarray]:
         """Draw samples of the plan and the fit beside the best family and a fine solution.
