@@ -37,7 +37,10 @@ def fit(
 
 
 def fine_plan(prior: Any, steps: int) -> sx.SamplerPlan:
-    """Make the fine solution that judges: DPM-Solver++(2M) along the spectral schedule."""
+    """Make the fine solution that judges, that of the teacher, which is of third order.
+
+    When the committed results were made it was that of DPM-Solver++(2M).
+    """
     return _fine_plan(prior, steps, LevelRange(ENDS))
 
 

@@ -1,5 +1,9 @@
-"""What tests of learned plans share: a plan's closed-form loss, objectives of a prior."""
+"""What tests of learned plans share: closed-form losses, objectives of a prior, its teacher."""
 
+import jax
+import numpy as np
+
+import specjax as sx
 from specjax.gaussian.losses import LOSSES
 from specjax.gaussian.modes import modes_of
 from specjax.gaussian.task import loss_of_plan
@@ -19,3 +23,15 @@ def objectives(prior, stochastic=False, **options):
     prior = prior_from(prior)
     settings = LearnSettings.resolve(**options).for_prior(prior, stochastic)
     return objectives_of(prior, settings)
+
+
+def squared_distances(result, prior, part):
+    """Squared distances [n] of a plan's samples to the teacher's, by sx.sample and NumPy.
+
+    Args:
+      part: the objective of the noises, of :func:`objectives`.
+    """
+    noise = part.taught.noises.start
+    made = sx.sample(result.plan, prior, jax.random.key(0), noise.shape, start=noise)
+    gap = np.asarray(made, np.float64) - part.taught.target
+    return (gap.reshape(len(gap), -1) ** 2).sum(1)

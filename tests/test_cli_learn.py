@@ -68,7 +68,9 @@ def test_plans_up_the_ladder_and_again(run, tmp_path, steps):
         ]
         learned, heuristic = (((x - ends[2]) ** 2).sum((1, 2)).mean() for x in ends[:2])
         assert learned < heuristic
-        assert learned == pytest.approx(plan["terms"]["teacher"], rel=0.3)  # 64 noises, 400 noises
+        assert learned == pytest.approx(
+            plan["terms"]["teacher_mean"], rel=0.3
+        )  # 64 noises, 400 noises
     code, out, err = run(*args)
     assert json.loads(out)["plans"] == found["plans"]
     assert f"{files[0]} is there, learned in the same way: kept" in err
@@ -155,7 +157,7 @@ def test_one_line_for_each_mistake(refused, tmp_path):
         ("held_out", "digits", "--steps", 3, "--held-out", 1),
         ("sampler", "digits", "--steps", 3, "--sampler", "heun"),
         ("groups", "digits", "--steps", 3, "--groups", "colours"),
-        ("memory", "digits", "--steps", 3, "--memory", 3),
+        ("memory", "digits", "--steps", 3, "--memory", -1),
         ("objective", "digits", "--steps", 3, "--objective", "beauty=1"),
         ("objective", "digits", "--steps", 3, "--objective", "teacher=-1"),
         ("nowhere.json", "digits", "--steps", 3, "--start", "nowhere.json"),
@@ -163,7 +165,7 @@ def test_one_line_for_each_mistake(refused, tmp_path):
         ("nowhere/plan.json", "digits", "--steps", 3, "--out", "nowhere/plan.json"),
         ("plot", "digits", "--steps", 3, "--out", "p.png", "--plot", "p.png"),
         ("plan.mp3", "digits", "--steps", 3, "--plot", "plan.mp3"),
-        ("batch", "digits", "--steps", 3, "--n", 7, "--batch", 2),
+        ("max_calls", "digits", "--steps", 3, "--max-calls", 0),
         ("alpha_bar_range", "digits", "--steps", 3, "--alpha-bar-range", 1, 0.5),
         ("objective", "digits", "--steps", 3, "--sampler", "ddpm", "--objective", "teacher=1"),
         ("noise", "digits", "--steps", 3, "--noise", "pink"),

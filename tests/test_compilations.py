@@ -41,6 +41,13 @@ def on_the_host():
         sx.spectral(spectrum, 5)
 
 
+def denoise(x, alpha, sigma):
+    return alpha * x / (alpha**2 + sigma**2) * (1 + 0.1 * np.tanh(1.0))
+
+
+NETWORK = sx.priors.Network(denoise, (5,))
+POINTS = sx.priors.Empirical.from_samples(np.random.default_rng(0).normal(size=(40, 3)), 0.3)
+
 # What is called, and how many programs it compiles at most, in this order.
 CALLS = [
     (on_the_host, 0),
@@ -60,6 +67,10 @@ CALLS = [
     (lambda: sx.fit(SPECTRA[1], 5, sampler="ddpm"), 1),
     (lambda: sx.fit(SPECTRA[1], 5, denoiser_error=0.1), 1),
     (lambda: sx.fit(SPECTRA[1], 6, denoiser_error=0.2), 0),
+    (lambda: sx.learn(NETWORK, 3, n=40), 1),
+    (lambda: sx.learn(NETWORK, 5, n=70, seed=1, objective={"teacher_mean": 1.0}), 0),
+    (lambda: sx.learn(POINTS, 3, n=40), 5),  # the denoiser, and arrays of four shapes put in place
+    (lambda: sx.learn(POINTS, 4, n=70, memory=2), 0),
 ]
 
 

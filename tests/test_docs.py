@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import specjax as sx
+from specjax.cli import main
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted(
@@ -25,11 +26,15 @@ NAMES = {name: getattr(sx, name) for name in sx.__all__} | {
 }  # fmt: skip
 
 
-# Examples that compile for seconds.
+# Examples that compile for a second or more.
 COMPILING = (
-    "specjax.fitting.compare", "specjax.fitting.fit", "specjax.fitting.learned",
-    "specjax.fitting.limits", "specjax.fitting.noise_fit", "specjax.learning.curriculum",
-    "specjax.learning.learn",
+    "specjax.evaluate.classifier", "specjax.evaluate.evaluation", "specjax.evaluate.feature_spaces",
+    "specjax.evaluate.precision_recall", "specjax.fitting.compare", "specjax.fitting.fit",
+    "specjax.fitting.learned", "specjax.fitting.limits", "specjax.fitting.noise_fit",
+    "specjax.learning.curriculum", "specjax.learning.learn",
+    "specjax.nn.losses", "specjax.nn.unet", "specjax.nn.wavelets",
+    "specjax.priors.empirical", "specjax.priors.mixture", "specjax.priors.scale_mixture",
+    "specjax.sampling.generate", "specjax.sampling.sample",
     "specjax.sweep.recommend", "specjax.sweep.run",
 )  # fmt: skip
 
@@ -63,8 +68,11 @@ def test_every_public_name_is_documented(name):
         assert documented.__doc__.count("\n") > 2 or name.startswith("from_")
 
 
-LEARNING = ("plans",)
-"""Pages whose examples take a minute."""
+COMMANDS = {
+    '"trajectories.npz"': "record-spec --grid sd",
+    '"second.npz"': "record-spec plan-5.json --force",
+}
+"""What a page tells to type before the example that has these words."""
 OF_THEIR_OWN = ("networks", "noise")
 """Pages with tests of their own: test_networks_page.py, test_noise_files.py."""
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -97,7 +105,7 @@ def pipeline():
 @pytest.mark.parametrize(
     "page",
     [
-        pytest.param(x, id=x.stem, marks=[pytest.mark.slow] * (x.stem in LEARNING))
+        pytest.param(x, id=x.stem)
         for x in PAGES
         if blocks(x, "python") and x.stem not in OF_THEIR_OWN
     ],
@@ -109,6 +117,9 @@ def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
     scope = {"pipe": pipeline()}
     ran = 0
     for block in blocks(page, "python"):
+        for words, command in COMMANDS.items():
+            if words in block:
+                main(command.split())
         try:
             exec(compile(block, page.name, "exec"), scope)
         except ModuleNotFoundError as missing:
@@ -121,8 +132,6 @@ def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
 
 @pytest.mark.thorough
 def test_commands_of_the_pages_have_the_options_that_are_shown(capsys):
-    from specjax.cli import main
-
     shown = "\n".join(page.read_text() for page in PAGES).replace("\\\n", " ")
     lines = re.findall(r"^\s*specjax ([a-z-]+) (.*)$", shown, re.MULTILINE)
     for command in {command for command, _ in lines}:
@@ -139,8 +148,42 @@ def test_the_readme_is_short_and_cites_what_the_citation_file_says():
     assert len(readme.split()) <= 900
     citation = (ROOT / "CITATION.cff").read_text()
     title = re.search(r'^title: "(.*)"', citation, re.MULTILINE)[1]
-    address = re.search(r'^repository-code: "(.*)"', citation, re.MULTILINE)[1]
     assert f"title  = {{{title}}}" in readme
-    assert f"url    = {{{address}}}" in readme
-    pictures = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", readme)
-    assert all(picture.startswith("https://") for picture in pictures)  # as an index shows it
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_of_the_repository_lead_somewhere(page):
+    """The build of the site goes through the links of its own pages."""
+    for target in re.findall(r"\]\(([^)#\s]+)", (ROOT / page).read_text()):
+        assert target.startswith(("https://", "http://")) or (ROOT / target).exists(), target
+
+
+# One program installs from where it was published; the other does not know where that is.
+PUBLISHED = {"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "someone/copy"}
+
+
+@pytest.fixture
+def address(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs/_build")
+    return importlib.import_module("address")
+
+
+def test_addresses_are_those_of_the_publisher(address):
+    known = address.Address.of(PUBLISHED)
+    assert known.repository == "https://github.com/someone/copy"
+    assert known.site == "https://someone.github.io/copy/"
+    colab = "https://colab.research.google.com/github/someone/copy/blob/gh-pages/tutorials/a.ipynb"
+    assert known.in_colab("tutorials/a.ipynb") == colab
+    cell = known.install(["specjax[sweep]", "pandas"])
+    assert "!pip install 'specjax[sweep] @ git+https://github.com/someone/copy' pandas" in cell
+
+
+@pytest.mark.parametrize("missing", PUBLISHED)
+def test_without_an_address_nothing_points_anywhere(address, missing):
+    unknown = address.Address.of({name: x for name, x in PUBLISHED.items() if name != missing})
+    assert unknown == ("", "")
+    assert unknown.in_colab("tutorials/a.ipynb") == ""
+    cell = unknown.install(["specjax[sweep]", "pandas"])
+    assert "specjax[sweep]" in cell
+    assert "http" not in cell
+    assert all(line.startswith("# ") and "pip" not in line for line in cell.splitlines())

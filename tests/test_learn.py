@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 from checks import by_default
-from plan_oracles import objectives, transfer_loss
+from plan_oracles import objectives, squared_distances, transfer_loss
 from scipy.special import expit
 
 import specjax as sx
@@ -20,8 +20,6 @@ from specjax.learning.warm_start import warm_start
 from specjax.priors import Empirical, Gaussian, Mixture, Network, ScaleMixture
 from specjax.sampling.corrections import Corrections
 from specjax.schedules.grids import LevelRange
-
-pytestmark = pytest.mark.thorough
 
 SPECTRUM = sx.Spectrum.power_law(24, 1.5)
 NOISY = 4.0358e-5
@@ -82,7 +80,8 @@ def best_of(result):
     return min(result.baselines, key=result.baselines.__getitem__)
 
 
-@pytest.mark.parametrize("steps", by_default([3, 5], 0))
+@pytest.mark.thorough
+@pytest.mark.parametrize("steps", by_default([3, 5, 8, 10], 0))
 def test_a_gaussian_reaches_what_so_many_calls_can(steps):
     result = sx.learn(SPECTRUM, steps)
     limit = limits.gaussian(SPECTRUM, steps, noisy=NOISY)
@@ -93,6 +92,7 @@ def test_a_gaussian_reaches_what_so_many_calls_can(steps):
     assert result.groups == ("levels", "ratios", "weights", "noise")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("sampler", "steps"), by_default([("ddim", 4), ("heun", 3), ("lms", 4), ("ddpm", 4)], 0)
 )
@@ -106,27 +106,20 @@ def test_levels_alone_are_what_fit_learns(sampler, steps):
     assert result.plan.calls == sx.plan(sampler, fitted.schedule).calls
 
 
-def distances(result, prior, n, part="judging", **options):
-    """The objective of a part, and squared distances to its teacher, by NumPy."""
+def recomputed(result, prior, n, part="judging", **options):
+    """The objective of a part, and squared distances [n], from nothing but the plan."""
     prior = prior_from(prior)
     aside = prior.held_out or prior
-    objective = getattr(objectives(prior, result.plan.stochastic, n=n, **options), part)
-    noise = np.asarray(objective.noise)
-    made = sx.sample(result.plan, aside, jax.random.key(0), noise.shape, start=noise)
-    gap = np.asarray(made, np.float64) - np.asarray(objective.target)
-    return objective, (gap.reshape(n, -1) ** 2).sum(1)
-
-
-def recomputed(result, prior, n, part="judging", **options):
-    """The objective of a part of the held-out prior from nothing but the plan."""
-    objective, squared = distances(result, prior, n, part, **options)
-    taught, aside = np.log(squared.mean()), prior_from(prior).held_out or prior_from(prior)
+    objective = getattr(objectives(prior, n=n, **options), part)
+    squared = squared_distances(result, aside, objective)
+    value = np.log(squared + objective.taught.error).mean()
     share = dict(objective.weights).get("transfer")
-    if share is None:
-        return taught
-    return taught + share * np.log(transfer_loss(result.plan, aside.spectrum))
+    if share is not None:
+        value += share * np.log(transfer_loss(result.plan, aside.spectrum))
+    return value, squared
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("rung", by_default(RUNGS, 0, 1))
 def test_no_rung_is_worse_than_a_heuristic_on_what_is_held_out(rung, request):
     prior = request.getfixturevalue("empirical") if rung == "empirical" else RUNGS[rung]()
@@ -137,19 +130,23 @@ def test_no_rung_is_worse_than_a_heuristic_on_what_is_held_out(rung, request):
     assert result.prior == rung
     assert result.value < min(result.baselines.values()) - 0.1
     assert result.history.shape[1] == 2
-    chosen = recomputed(result, prior, N, "held_out", **options)
+    chosen, _ = recomputed(result, prior, N, "held_out", **options)
     assert chosen == pytest.approx(result.history[:, 1].min(), abs=SAMPLED)
-    assert set(result.baselines) >= {"ddim spectral", "dpmpp_2m karras"}
-    assert abs(recomputed(result, prior, N, **options) - result.value) < SAMPLED
+    if rung == "network":  # those that are the best on a few noises
+        assert len(result.baselines) == 4
+    else:
+        assert set(result.baselines) >= {"ddim spectral", "dpmpp_2m karras"}
+    value, squared = recomputed(result, prior, N, **options)
+    assert abs(value - result.value) < SAMPLED
     total = sum(weight * np.log(result.terms[name]) for name, weight in result.objective.items())
     assert result.value == pytest.approx(total, abs=SAMPLED)
-    median = np.median(distances(result, prior, N, **options)[1])
-    assert result.terms[MEDIAN] == pytest.approx(median, rel=10 * SAMPLED)  # of one sample
+    assert result.terms[MEDIAN] == pytest.approx(np.median(squared), rel=10 * SAMPLED)  # of one
+    assert result.terms["teacher_mean"] == pytest.approx(squared.mean(), rel=SAMPLED)
 
 
 def test_what_judges_neither_learned_nor_chose(empirical, learned):
     parts = objectives(empirical, n=N)[:3]
-    noises = np.stack([np.asarray(part.noise).ravel() for part in parts])
+    noises = np.stack([part.taught.noises.start.ravel() for part in parts])
     correlation = np.corrcoef(noises) - np.eye(3)
     assert np.abs(correlation).max() < 5 / np.sqrt(noises.shape[1])
     judged = sx.learning.verdicts([learned], [empirical], n=N)
@@ -157,8 +154,8 @@ def test_what_judges_neither_learned_nor_chose(empirical, learned):
     assert judged[0].value == pytest.approx(learned.value, abs=SAMPLED)
     assert judged[1].value == pytest.approx(min(learned.baselines.values()), abs=SAMPLED)
     for one, wanted in zip(judged, (learned, plain(best_of(learned))), strict=True):
-        median = np.median(distances(wanted, empirical, N)[1])
-        assert one.median == pytest.approx(median, rel=SAMPLED)
+        median = np.median(recomputed(wanted, empirical, N)[1])
+        assert one.terms[MEDIAN] == pytest.approx(median, rel=10 * SAMPLED)
 
 
 def plain(name):
@@ -173,9 +170,10 @@ def plain(name):
 
 def test_baselines_are_those_of_the_plain_samplers(empirical, learned):
     for name in ("ddim cosine", "dpmpp_2m uniform_logsnr"):
-        assert abs(recomputed(plain(name), empirical, N) - learned.baselines[name]) < SAMPLED
+        assert abs(recomputed(plain(name), empirical, N)[0] - learned.baselines[name]) < SAMPLED
 
 
+@pytest.mark.thorough
 def test_a_seed_repeats_a_result_bit_for_bit(empirical, learned):
     again = sx.learn(empirical, S, n=N)
     assert again.value == learned.value
@@ -186,6 +184,7 @@ def test_a_seed_repeats_a_result_bit_for_bit(empirical, learned):
     assert other.value != learned.value
 
 
+@pytest.mark.thorough
 def test_one_seed_after_another_compiles_nothing(empirical, learned, caplog):
     with caplog.at_level("WARNING", "jax"), jax.log_compiles():
         sx.learn(empirical, S, n=N, seed=2)
@@ -193,19 +192,18 @@ def test_one_seed_after_another_compiles_nothing(empirical, learned, caplog):
     assert not compiled
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_batches_change_nothing_but_rounding(empirical, learned):
     in_batches = sx.learn(empirical, S, n=N, batch=16)
     assert in_batches.baselines == pytest.approx(learned.baselines, abs=1e-4)
-    assert in_batches.value == pytest.approx(learned.value, abs=0.02)
+    assert in_batches.value == pytest.approx(learned.value, abs=0.1)  # of 7: another way down
 
 
 def test_where_nothing_is_gained_the_heuristic_is_kept(empirical, learned):
-    # A first evaluation is that of the start itself.
-    result = sx.learn(empirical, S, n=N, max_iterations=1)
+    result = sx.learn(empirical, S, n=N, max_calls=1)  # not enough for one plan
     assert result.kept == best_of(learned)
     assert result.value == pytest.approx(result.baselines[result.kept], abs=SAMPLED)
-    assert abs(recomputed(result, empirical, N) - result.value) < SAMPLED
+    assert abs(recomputed(result, empirical, N)[0] - result.value) < SAMPLED
     assert result.kept.startswith(f"{result.sampler} ")
     own = sx.plan(result.sampler, result.schedule)
     np.testing.assert_allclose(result.plan.pull[:, 0], own.pull[:, 0], atol=1e-6)
@@ -232,17 +230,18 @@ def test_frozen_groups_stay_the_samplers():
     assert result.value < min(result.baselines.values())
 
 
+@pytest.mark.thorough
 def test_a_warm_start_is_at_least_as_good_as_it_was(empirical, learned):
     again = sx.learn(empirical, S, n=N, start=learned, max_iterations=1)
     assert again.value <= learned.value + 1e-4
     assert again.kept == LEARNED
     below = sx.learn(Gaussian.from_samples(DATA), S)
-    worth = recomputed(below, empirical, N)
+    worth, _ = recomputed(below, empirical, N)
     from_below = sx.learn(empirical, S, n=N, start=[below], max_iterations=1)
     assert from_below.value <= min(worth, *from_below.baselines.values()) + SAMPLED
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("clean", [1.0, 0.9999])
 def test_plans_of_fewer_steps_are_starts(clean):
     ends = (NOISY, clean)
@@ -305,7 +304,7 @@ def test_noise_is_learned_by_itself():
     assert alone.objective == {"transfer": 1.0}
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_with_every_group_free_noise_is_no_harm():
     # Without noise there is a bound; learning may push none, so it can at least be met.
     whole = sx.learn(SPECTRUM, S, sampler="ddpm", process="ve")
@@ -314,6 +313,7 @@ def test_with_every_group_free_noise_is_no_harm():
     assert whole.value < np.log(limit) + 0.05
 
 
+@pytest.mark.thorough
 def test_a_sampler_with_noise_learns_by_the_energy_distance():
     # The law of `clusters`, and 1,000 samples of it for each half.
     mean = np.eye(5)[0]
@@ -350,25 +350,25 @@ def test_held_out_data_are_in_the_coordinates_of_the_held_out_prior():
         assert nearest.max() < 1e-5
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_an_optax_optimiser_learns_too():
     optax = pytest.importorskip("optax")
     result = sx.learn(SPECTRUM, S, sampler="ddim", optimizer=optax.adam(0.05), max_iterations=120)
     assert result.value < min(result.baselines.values()) - 1
 
 
-def test_one_step_and_progress(empirical):
+def test_progress_rises_to_its_end(empirical):
     seen, solved = [], []
     result = sx.learn(
-        empirical, 1, n=N, max_iterations=12, sampler="ddim", seed=5,
+        empirical, 2, n=N, sampler="ddim", seed=5,
         progress=lambda *now: seen.append(now),
         teacher_progress=lambda what: lambda *now: solved.append((what, *now)),
     )  # fmt: skip
-    assert result.schedule.steps == 1
-    assert result.value <= min(result.baselines.values())
-    assert seen
-    assert all(most == 12 for _, most, _ in seen)
-    assert seen[-1][2] == pytest.approx(result.history[:, 1].min(), abs=1e-6)
+    done, most, gain = zip(*seen, strict=True)
+    assert list(done) == sorted(done)
+    assert all(a <= b for a, b in zip(done, most, strict=True))
+    assert done[-1] == most[-1] == result.source["calls"]["learning"]
+    assert gain[-1] == pytest.approx(result.history[:, 1].min() - result.history[0, 1])
     assert {what for what, *_ in solved} == {
         "fine solutions, training noise", "fine solutions, held-out noise",
         "fine solutions, judging noise",
@@ -377,7 +377,14 @@ def test_one_step_and_progress(empirical):
     assert steps[-1][0] == steps[-1][1]
 
 
-@pytest.mark.slow
+def test_of_one_step_to_clean_data_there_is_nothing_to_learn(empirical):
+    result = sx.learn(empirical, 1, n=N, sampler="ddim")
+    assert result.kept.startswith("ddim")
+    assert result.schedule.steps == 1
+    assert result.value == min(result.baselines.values())
+
+
+@pytest.mark.thorough
 def test_learning_works_where_jax_is_in_float64(empirical):
     # Samples stay float32; the closed-form term beside them has the spectrum's digits.
     with jax.enable_x64(True):
@@ -409,7 +416,6 @@ def test_without_a_name_only_samplers_that_take_the_rest_are_tried():
     assert not any(name.startswith("dpmpp_2m") for name in result.baselines)
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("loss", ["kl", "relative"])
 def test_the_closed_form_for_the_loss_is_a_heuristic(loss):
     spectrum = sx.Spectrum.power_law(64, 2.0)

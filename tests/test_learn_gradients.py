@@ -25,6 +25,7 @@ from specjax.spectra.response import Measured
 ENDS = (4e-5, 1.0)
 GROUPS = ("levels", "ratios", "weights", "noise")
 STEPS, N = 3, 6
+ERROR = 0.01  # of the teacher, squared
 STEP, RTOL = 1e-4, 2e-6  # of central differences in float64: their error is about the step squared
 
 SPECTRUM = sx.Spectrum([3.0, 0.5, 0.05], [0.4, -0.6, 0.0])
@@ -92,8 +93,9 @@ def objective_of(prior, weights, *, call_by_call=False, batch=None, dtype=np.flo
     )
     return PlanObjective(
         jax.tree.map(on_device, as_denoiser(prior)),
-        noise, jax.random.split(jax.random.key(1), N), target, data, mean_pairwise_distance(data),
-        modes, check_weights(weights), LOSSES["w2"], batch, call_by_call,
+        noise, jax.random.split(jax.random.key(1), N), target, np.asarray(ERROR, dtype), data,
+        mean_pairwise_distance(data), modes, check_weights(weights), LOSSES["w2"], batch,
+        call_by_call,
     )  # fmt: skip
 
 
@@ -126,7 +128,7 @@ def check_gradient(parameters, objective):
         assert abs(float(slope @ way) - expected) < RTOL * (1 + abs(expected))
 
 
-ALL_TERMS = {"transfer": 0.3, "teacher": 1.0, "energy": 0.5}
+ALL_TERMS = {"transfer": 0.3, "teacher": 1.0, "teacher_mean": 0.2, "energy": 0.5}
 
 
 @pytest.mark.thorough
@@ -207,7 +209,10 @@ def test_the_terms_are_what_they_say():
         given = (objective.noise, objective.target, objective.data)
         noise, target, data = (np.asarray(x) for x in given)
     made = run_plan(plan, prior, noise)
-    assert abs(terms["teacher"] - np.mean(((made - target) ** 2).sum(1))) < 1e-10 * N
+    squared = ((made - target) ** 2).sum(1)
+    assert abs(terms["teacher_mean"] - np.mean(squared)) < 1e-10 * N
+    assert abs(terms["teacher"] - np.exp(np.mean(np.log(squared + ERROR)))) < 1e-10 * N
+    assert abs(terms["teacher_median"] - np.median(squared)) < 1e-10 * N
 
     def pairs(a, b):  # of a sample with itself, too
         return np.mean(np.linalg.norm(a[:, None] - b, axis=-1))
@@ -292,7 +297,7 @@ def test_zero_is_the_samplers_own_plan():
         ("ddim", None, (), "groups"),
         ("heun", None, ("levels", "ratios"), "sampler"),
         ("ddim", None, ("noise",), "groups"),
-        ("ddim", 3, GROUPS, "memory"),
+        ("ddim", -1, GROUPS, "memory"),
         ("dpmpp_2m", 0, GROUPS, "memory"),
         ("ddim", 1, ("levels", "ratios"), "memory"),
         ("ddim", True, GROUPS, "memory"),

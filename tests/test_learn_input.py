@@ -40,7 +40,11 @@ BAD = [
     ("groups", {"groups": ()}),
     ("groups", {"groups": ("level",)}),
     ("groups", {"sampler": "ddim", "groups": ("noise",)}),
-    ("memory", {"memory": 3}),
+    ("memory", {"memory": -1}),
+    ("labels", {"labels": [[0, 1]]}),
+    ("labels", {"labels": [0], "conditions": [0]}),
+    ("conditions", {"conditions": {"a": [0, 1], "b": [0]}}),
+    ("max_calls", {"max_calls": 0}),
     ("memory", {"sampler": "dpmpp_2m", "memory": 0}),
     ("memory", {"groups": ("levels",), "memory": 2}),
     ("objective", {"objective": {}}),
@@ -58,7 +62,7 @@ BAD = [
     ("start", {"start": [SPECTRUM]}),
     ("n", {"n": 1}),
     ("n", {"n": 0}),
-    ("n = 10", {"n": 10, "batch": 3}),
+    ("n = 10", {"n": 10, "batch": 3, "objective": {"energy": 1.0}}),
     ("batch", {"batch": 0}),
     ("max_iterations", {"max_iterations": 0}),
     ("teacher_tolerance", {"teacher_tolerance": 0}),
@@ -103,16 +107,19 @@ from specjax.learning.settings import LearnSettings
 from specjax.priors import Empirical, Network
 
 def training(prior, **options):
+    options = {"objective": {"energy": 1.0}, "data": data, **options}
     settings = LearnSettings.resolve(mesh=mesh, **options).for_prior(prior, False)
     return objectives_of(prior, settings).training
 
 mesh = Mesh(np.array(jax.devices()), ("batch",))
-prior = Empirical.from_samples(np.load(sys.argv[1]), 0.3)
+data = np.load(sys.argv[1])
+prior = Empirical.from_samples(data, 0.3)
 objective = training(prior, n=32, batch=16)
 parameters = parameters_of(2, sx.ddim, 0, ("levels", "ratios"), True, "vp")
 ends, theta = np.array([-10.0, np.inf]), jnp.asarray([4.0, 0.2, 0.0])
 value = lambda theta, objective: objective.value(plan_of(parameters, theta, ends))
 found = {"value": [x.tolist() for x in jax.jit(jax.value_and_grad(value))(theta, objective)]}
+data, quick = np.tile(data, (1, 3))[:, :8], {"sampler": "ddim", "teacher_tolerance": 9.0}
 
 def denoise(params, x, alpha, sigma):
     return jnp.tanh(x / alpha @ params) / (1 + sigma / alpha)
@@ -121,13 +128,15 @@ cut = NamedSharding(mesh, PartitionSpec(None, "batch"))
 kernel = np.random.default_rng(0).standard_normal((8, 8)).astype(np.float32) / 3
 for name, params in (("whole", jnp.asarray(kernel)), ("cut", jax.device_put(kernel, cut))):
     prior = Network(jax.tree_util.Partial(denoise, params), (8,))
-    objective = training(prior, n=16, batch=8, teacher_tolerance=9.0)
+    objective = training(prior, n=16, batch=8)
     found[name + " stays cut"] = jax.tree.leaves(objective.denoise)[0].sharding == cut
     found[name + " noise"] = len(objective.noise.sharding.device_set)
     plan = sx.plan("dpmpp_2m", sx.family("cosine", 3))
     found[name] = np.asarray(objective.samples(plan)).tolist()
+    found[name + " learned"] = sx.learn(prior, 2, n=12, mesh=mesh, **quick).value
+found["learned"] = sx.learn(prior, 2, n=12, **quick).value
 try:
-    sx.learn(prior, 3, n=12, mesh=mesh)
+    sx.learn(prior, 3, n=12, mesh=mesh, objective={"energy": 1.0})
 except ValueError as error:
     found["error"] = str(error)
 print(json.dumps(found))
@@ -144,7 +153,7 @@ def test_eight_devices_are_as_one(tmp_path):
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     found = json.loads(done.stdout)
-    objective = objectives(EMPIRICAL, n=32).training
+    objective = objectives(EMPIRICAL, n=32, objective={"energy": 1.0}, data=DATA).training
     parameters = parameters_of(2, sx.ddim, 0, ("levels", "ratios"), True, "vp")
     ends, theta = np.array([-10.0, np.inf]), np.array([4.0, 0.2, 0.0], np.float32)
     both = jax.value_and_grad(lambda x: objective.value(plan_of(parameters, x, ends)))
@@ -155,6 +164,8 @@ def test_eight_devices_are_as_one(tmp_path):
     np.testing.assert_allclose(found["cut"], found["whole"], atol=1e-5)
     assert (found["whole stays cut"], found["cut stays cut"]) == (False, True)
     assert found["whole noise"] == 8
+    for name in ("whole", "cut"):  # 12 noises in one batch of 32, in rounding
+        assert found[f"{name} learned"] == pytest.approx(found["learned"], abs=0.01)
     assert "12 noises at once do not divide over 8 devices" in found["error"]
 
 

@@ -82,9 +82,8 @@ def test_no_program_is_given_white_noise():
     prior = prior_of("empirical", POINTS, noise=noise_spectrum("isotropic", (6,)), kernel_width=0.4)
     objective = objectives(prior, True, n=4, objective={"energy": 1.0}, data=POINTS).training
     assert objective.forward is None
-    seed = np.random.SeedSequence((0, 0, 0)).generate_state(1)[0]  # of the training noise
-    noise = jax.random.normal(jax.random.key(np.uint32(seed)), (4, 6))
-    np.testing.assert_array_equal(objective.noise, noise)
+    rng = np.random.default_rng(np.random.SeedSequence((0, 0, 0)))  # of the training noise
+    np.testing.assert_array_equal(objective.noise, rng.standard_normal((4, 6), np.float32))
 
 
 @pytest.mark.thorough
@@ -110,7 +109,8 @@ def test_what_starts_and_what_is_pushed_is_of_the_noise(colored):
             assert np.abs((found - expected) / size).max() < 4.5
     power = (made**2).sum(1).mean()
     energy = float(terms_of(objective, plan)["energy"])
-    pairs = np.linalg.norm(made[:500, None] - made[None, :500], axis=-1).sum() / (500 * 499)
+    squared = (made**2).sum(1)[:, None] + (made**2).sum(1) - 2 * made @ made.T
+    pairs = np.sqrt(np.maximum(squared, 0)).sum() / (n * (n - 1))
     assert energy == pytest.approx(2 * np.linalg.norm(made, axis=1).mean() - pairs, rel=0.02)
     assert power == pytest.approx(6 * 0.5, rel=0.1)  # the mean variance of the noise is 1
 
@@ -118,7 +118,7 @@ def test_what_starts_and_what_is_pushed_is_of_the_noise(colored):
 @pytest.mark.thorough
 def test_the_teacher_is_the_sampler_with_the_noise(colored, learned):
     """The judged value, from nothing but the plan: sx.sample, the data's own space."""
-    white = np.asarray(NOISE.whiten(np.asarray(objectives(colored, n=N).judging.noise)))
+    white = np.asarray(NOISE.whiten(objectives(colored, n=N).judging.taught.noises.start))
     key = jax.random.key(0)
     fine = sx.plan("dpmpp_2m", sx.spectral(colored.held_out.spectrum, 256))
     ends = [
@@ -126,7 +126,7 @@ def test_the_teacher_is_the_sampler_with_the_noise(colored, learned):
         for plan in (learned.plan, fine)
     ]
     gap = ((ends[0] - ends[1]) ** 2).sum(1).mean()
-    assert gap == pytest.approx(learned.terms["teacher"], rel=0.02)
+    assert gap == pytest.approx(learned.terms["teacher_mean"], rel=0.02)
     transfer = transfer_loss(learned.plan, colored.held_out.spectrum)
     assert transfer == pytest.approx(learned.terms["transfer"], rel=1e-3)
     assert learned.noise is colored.noise
@@ -139,7 +139,7 @@ def test_without_noise_in_a_band_data_are_compared_where_there_is():
     data = np.asarray(objective.data)
     np.testing.assert_allclose(noise.left_out(data), 0, atol=1e-6)
     made = np.asarray(objective.samples(sx.plan("ddim", sx.spectral(prior.spectrum, 4))))
-    np.testing.assert_allclose(noise.left_out(made), 0, atol=1e-5)
+    np.testing.assert_allclose(noise.left_out(made), 0, atol=5e-5)  # of noise up to 90, float32
 
 
 @pytest.mark.slow
@@ -230,7 +230,8 @@ def test_plans_of_a_spectrum_under_noise_can_be_judged_by_samples():
     noise = sx.noise_spectrum("power_law", (4, 4), exponent=-0.5)
     n = 2000
     found = sx.learn(
-        spectrum, 2, noise=noise, objective={"teacher": 1.0}, n=n, max_iterations=3
+        spectrum, 2, noise=noise, objective={"teacher_mean": 1.0}, n=n, max_iterations=3,
+        teacher_tolerance=1e-3,
     )  # fmt: skip
     under = sx.effective(spectrum, noise)
     fine = sx.transfer(sx.plan("dpmpp_2m", sx.spectral(under, 512)), under)
@@ -240,4 +241,4 @@ def test_plans_of_a_spectrum_under_noise_can_be_judged_by_samples():
         np.asarray(under.whitening.variance) * ((made.mean_gain - fine.mean_gain) * under.mean) ** 2
     )
     error = np.sqrt((2 * size**2 + 4 * size * shift).sum() / n)  # of the mean of n squares
-    assert found.terms["teacher"] == pytest.approx((size + shift).sum(), abs=4 * error)
+    assert found.terms["teacher_mean"] == pytest.approx((size + shift).sum(), abs=4 * error)

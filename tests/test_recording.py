@@ -242,7 +242,7 @@ def test_bad_recordings_are_refused(arrays, spoil, named):
 
 @pytest.mark.parametrize(
     ("options", "named"),
-    [({"steps": 24}, "steps"), ({"steps": 0}, "steps"), ({"memory": 3}, "memory"),
+    [({"steps": 24}, "steps"), ({"steps": 0}, "steps"), ({"memory": -1}, "memory"),
      ({"process": "vq"}, "process"), ({"n": 64}, "n")],
 )  # fmt: skip
 def test_bad_options_are_refused(arrays, options, named):
@@ -300,7 +300,9 @@ def test_the_command_line(run, tmp_path, arrays):
     found = json.loads(out)
     assert found["files"] == ["plan-2.json", "plan-3.json"]
     expected = sx.learn(sx.Recording(**arrays), 3)
-    assert found["plans"][1]["terms"]["teacher_mean"] == pytest.approx(expected.terms["teacher_mean"])
+    assert found["plans"][1]["terms"]["teacher_mean"] == pytest.approx(
+        expected.terms["teacher_mean"]
+    )
     code, out, _ = run("record-spec", "plan-3.json", "--grid", "ddpm")
     assert code == 0
     assert "3 calls" in out

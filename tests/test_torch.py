@@ -120,6 +120,14 @@ def test_timesteps_are_those_of_the_grid(grid, tmp_path):
             np.testing.assert_allclose(seen.x, samples() / scale, 1e-5, 1e-5)
 
 
+def test_levels_beyond_the_noisy_end_of_the_grid_are_refused():
+    denoise = interop.denoiser(Recorder(), shape=SHAPE, grid="ddpm")
+    most = float(np.sqrt((1 - np.prod(1 - BETAS)) / np.prod(1 - BETAS)))
+    for sigma in (1e-3, most, 1.1 * most):
+        denoise(samples(), 1.0, sigma)
+    assert "ddpm" in checks.one_line(denoise, samples(), 1.0, 2 * most)
+
+
 @pytest.mark.parametrize(
     ("prediction", "level", "want"),
     [

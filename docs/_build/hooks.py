@@ -4,6 +4,7 @@ The build fails on a public name or parameter without documentation, on a link t
 tutorial that does not run.
 """
 
+import os
 import sys
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +17,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE))
 
+import address  # noqa: E402
 import equations  # noqa: E402
 import figures  # noqa: E402
 import links  # noqa: E402
@@ -33,6 +35,15 @@ OF_THE_REPOSITORY = (
 )
 """Pages and pictures outside of docs/ that the site has at the same place."""
 
+ADDRESS = address.Address.of(os.environ)
+
+
+def on_config(config: MkDocsConfig) -> None:
+    """Set the addresses, where they are known."""
+    if ADDRESS.repository:
+        config.repo_url, config.site_url = ADDRESS.repository, ADDRESS.site
+        config.repo_name = "/".join(ADDRESS.repository.split("/")[-2:])
+
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made, and those of the repository."""
@@ -45,7 +56,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         page = files.get_file_from_path(f"tutorials/{source.name}")
         if page is not None:
             files.remove(page)
-        made |= tutorials.pages(source, ROOT / "build/docs", config.repo_url or "")
+        made |= tutorials.pages(source, ROOT / "build/docs", ADDRESS)
     for name, content in made.items():
         files.append(File.generated(config, name, content=content))
     return files
@@ -55,7 +66,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Turn links of the repository into those of the site, and equations into MathML."""
     name = page.file.src_uri
     place = name if page.file.generated_by and (ROOT / name).exists() else f"docs/{name}"
-    markdown = links.of_site(markdown, PurePosixPath(place), ROOT, files, config.repo_url or "")
+    markdown = links.of_site(markdown, PurePosixPath(place), ROOT, files, ADDRESS.repository)
     return figures.with_dark_ones(markdown)
 
 

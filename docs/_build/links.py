@@ -10,7 +10,7 @@ from mkdocs.structure.files import Files
 
 _FENCE = re.compile(r"(^```.*?^```[^\n]*$)", re.DOTALL | re.MULTILINE)
 _CODE = re.compile(r"(`+[^`]+`+)")
-_LINK = re.compile(r"\]\(([^)\s#]+)(#[^)\s]*)?\)")
+_LINK = re.compile(r"(\[(?:[^\[\]]|\[[^\[\]]*\])*\])\(([^)\s#]+)(#[^)\s]*)?\)")
 
 
 def of_site(markdown: str, place: PurePosixPath, root: Path, files: Files, repository: str) -> str:
@@ -21,12 +21,13 @@ def of_site(markdown: str, place: PurePosixPath, root: Path, files: Files, repos
       place: of its file in the repository.
       root: of the repository.
       files: those of the site.
-      repository: its address, where files that are not on the site are linked to.
+      repository: its address, where files that are not on the site are linked to; where it is "",
+        only the text of such a link is left.
     """
     own = str(place).removeprefix("docs/")
 
     def rewritten(found: re.Match[str]) -> str:
-        target, anchor = found[1], found[2] or ""
+        text, target, anchor = found[1], found[2], found[3] or ""
         if urlsplit(target).scheme or target.startswith("/"):
             return found[0]
         path = posixpath.normpath(place.parent / target)
@@ -34,10 +35,12 @@ def of_site(markdown: str, place: PurePosixPath, root: Path, files: Files, repos
         name = re.sub(r"^(tutorials/\w+)\.py$", r"\1.md", name)
         for candidate in (name, f"{name}/README.md", f"{name}/index.md"):
             if files.get_file_from_path(candidate) is not None:
-                return f"]({posixpath.relpath(candidate, posixpath.dirname(own) or '.')}{anchor})"
+                address = posixpath.relpath(candidate, posixpath.dirname(own) or ".")
+                return f"{text}({address}{anchor})"
         if (root / path).exists():
             kind = "tree" if (root / path).is_dir() else "blob"
-            return f"]({repository}/{kind}/main/{path}{anchor})"
+            there = f"{text}({repository}/{kind}/main/{path}{anchor})"
+            return there if repository else text[1:-1]
         return found[0]
 
     parts = _FENCE.split(markdown)

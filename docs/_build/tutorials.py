@@ -2,7 +2,8 @@
 
 They are executed where ``SPECJAX_DOCS_EXECUTE`` is set, once for each content; elsewhere a page shows
 what an earlier build left, or code without output. A tutorial whose header requires a module or a
-prepared TFDS set that is missing is not executed.
+prepared TFDS set that is missing is not executed. The cell that installs what the header names is
+written here, since only the build knows from where.
 """
 
 import hashlib
@@ -18,12 +19,13 @@ from nbclient import NotebookClient
 from nbconvert import MarkdownExporter
 
 import specjax
+from address import Address
 
 _log = logging.getLogger("mkdocs.hooks.tutorials")
 SECONDS = 300  # for a cell
 
 
-def pages(source: Path, cache: Path, repository: str) -> dict[str, str | bytes]:
+def pages(source: Path, cache: Path, address: Address) -> dict[str, str | bytes]:
     """Make the page of a tutorial, its pictures and its notebook."""
     notebook = jupytext.read(source)
     kept = cache / f"{source.stem}-{_digest(source)}.ipynb"
@@ -36,14 +38,15 @@ def pages(source: Path, cache: Path, repository: str) -> dict[str, str | bytes]:
         else:
             _execute(notebook, kept)
     bare = jupytext.read(source)
+    cell = address.install(bare.metadata.get("install", ["specjax"]))
+    for one in (notebook, bare):
+        one.cells.insert(1, nbformat.v4.new_code_cell(cell, id="install"))
     bare.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
     body, resources = MarkdownExporter().from_notebook_node(notebook)
     head, _, rest = body.lstrip().partition("\n")
-    colab = repository.replace("https://github.com", "https://colab.research.google.com/github")
-    links = (
-        f"\n[Open in Colab]({colab}/blob/gh-pages/tutorials/{source.stem}.ipynb){{ .md-button }}\n"
-        f"[Download the notebook]({source.stem}.ipynb){{ .md-button }}\n"
-    )
+    links = f"\n[Download the notebook]({source.stem}.ipynb){{ .md-button }}\n"
+    if colab := address.in_colab(f"tutorials/{source.stem}.ipynb"):
+        links = f"\n[Open in Colab]({colab}){{ .md-button }}{links}"
     made: dict[str, str | bytes] = {
         f"tutorials/{source.stem}.md": f"{head}\n{links}{_named(rest, source.stem)}",
         f"tutorials/{source.stem}.ipynb": nbformat.writes(bare),

@@ -5,10 +5,6 @@
 # [Noise with a spectrum](../noise.md) has the definitions; here it is seen at work.
 
 # %%
-# Install where specjax is missing (Colab); on a TPU put 'jax[tpu]' before it.
-# # !pip install git+https://github.com/specjax/specjax
-
-# %%
 import matplotlib.pyplot as plt
 import numpy as np
 

@@ -1,6 +1,7 @@
 # ---
 # jupyter:
 #   requires: [torch, diffusers]
+#   install: ["specjax[interop]"]
 # ---
 
 # %% [markdown]
@@ -8,10 +9,6 @@
 #
 # A schedule and a plan in other people's loops. A small torch module stands for your network: the exact noise
 # prediction for Gaussian data with the spectrum of the digits, so that what comes out can be checked.
-
-# %%
-# Install where specjax is missing (Colab).
-# # !pip install 'specjax[interop] @ git+https://github.com/specjax/specjax'
 
 # %%
 import json

@@ -4,10 +4,6 @@
 # From a folder of pictures to a schedule, a plan, and samples side by side. Nothing is trained: the plan
 # is learned through a Gaussian mixture that is fitted to the pictures, in the place of a network.
 
-# %%
-# Install where specjax is missing (Colab); on a TPU put 'jax[tpu]' before it.
-# # !pip install git+https://github.com/specjax/specjax
-
 # %% [markdown]
 # ## The pictures
 #

@@ -5,10 +5,6 @@
 # fit, the comparison with all heuristics and sampling through a network follow.
 
 # %%
-# Install where specjax is missing (Colab); on a TPU put 'jax[tpu]' before it.
-# # !pip install git+https://github.com/specjax/specjax
-
-# %%
 from dataclasses import dataclass
 
 import jax

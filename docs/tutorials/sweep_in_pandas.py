@@ -1,12 +1,13 @@
+# ---
+# jupyter:
+#   install: ["specjax[sweep]", pandas]
+# ---
+
 # %% [markdown]
 # # A sweep in pandas
 #
 # Which sampler needs the fewest calls, and where is learning a schedule worth most? A sweep fits the
 # product of spectra, steps, samplers and losses, and its result is a table.
-
-# %%
-# Install where specjax is missing (Colab); on a TPU put 'jax[tpu]' before it.
-# # !pip install 'specjax[sweep] @ git+https://github.com/specjax/specjax' pandas
 
 # %%
 import matplotlib.pyplot as plt

@@ -1,6 +1,7 @@
 # ---
 # jupyter:
 #   requires: [tensorflow_datasets, flax, tfds:fashion_mnist]
+#   install: ["specjax[train,tfds]", tensorflow]
 # ---
 
 # %% [markdown]
@@ -8,10 +9,6 @@
 #
 # From a prepared TensorFlow dataset to a trained network, its samples and their distance. The training here
 # is very short, to run on two CPU cores in a minute; the options for a real one are at the end.
-
-# %%
-# Install where specjax is missing (Colab); on a TPU put 'jax[tpu]' before it.
-# # !pip install 'specjax[train,tfds] @ git+https://github.com/specjax/specjax' tensorflow
 
 # %% [markdown]
 # ## Prepare the set

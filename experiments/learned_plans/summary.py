@@ -85,8 +85,8 @@ class Judged(NamedTuple):
     def default_plans(self) -> dict[str, str]:
         """The plans learned for the denoiser that judges; first that of sx.learn's default.
 
-        The default objective was the distance to the teacher alone when this was run; the tenth of
-        the transfer loss came after.
+        The default objective was the distance to the teacher alone when this was run. The tenth of
+        the transfer loss came after, and later the mean of logarithms in place of the mean.
         """
         if self.row == "network":
             return {"the learned plan": "network"}

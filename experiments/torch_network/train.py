@@ -1,8 +1,8 @@
 """Train a small UNet2DModel of diffusers, as its users train one, and keep it as a pipeline.
 
-    python -m experiments.torch_network.train [--out FOLDER] [--updates N] [--smallest]
+    python -m experiments.torch_network.train [--out FOLDER] [--updates N] [--prediction P]
 
-The network predicts eps on DDPM's linear grid of 1,000 timesteps (2006.11239). OUT becomes a
+The network predicts eps (or v) on DDPM's linear grid of 1,000 timesteps (2006.11239). OUT becomes a
 ``DDPMPipeline`` (``from_pretrained(OUT)``), with ``training.json`` and a picture of its samples.
 """
 
@@ -39,6 +39,7 @@ class Config:
     Attributes:
       data: as ``open_dataset`` takes it; images of one size and 1 or 3 channels.
       channels, layers, groups: of the UNet, a stage each; layers and groups of its normalisation.
+      prediction: of the network, "epsilon" or "v_prediction".
       updates, batch, learning_rate, warmup: of AdamW, whose rate falls to 0 as a cosine.
       average: decay of the average of the parameters, which is what is kept.
       seed: of the start, the batches and the noise.
@@ -50,7 +51,8 @@ class Config:
     channels: tuple[int, ...] = (16, 32, 64)
     layers: int = 1
     groups: int = 8
-    updates: int = 3600
+    prediction: str = "epsilon"
+    updates: int = 2400
     batch: int = 64
     learning_rate: float = 2e-3
     warmup: int = 100
@@ -93,7 +95,8 @@ def train(config: Config, folder: Path) -> None:
     """Train the network, and write the pipeline, the facts and the picture."""
     torch.manual_seed(config.seed)
     data = torch.from_numpy(images(config))
-    network, scheduler = network_of(config, tuple(data.shape[1:])), DDPMScheduler()
+    network = network_of(config, tuple(data.shape[1:]))
+    scheduler = DDPMScheduler(prediction_type=config.prediction)
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.average))
     optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate)
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: _rate(k, config))
@@ -130,10 +133,10 @@ def network_of(config: Config, shape: tuple[int, ...]) -> UNet2DModel:
 
 
 def picture(network: UNet2DModel, scheduler: DDPMScheduler, config: Config) -> np.ndarray:
-    """Draw samples by DDIM along the cosine schedule, as specjax runs torch modules."""
+    """Draw samples by DDIM along Karras's schedule, as specjax runs torch modules."""
     shape = (network.config.in_channels, *network.config.sample_size)
     box = denoiser(network, shape=shape, grid=scheduler.config, batch=config.pictured)
-    schedule = sx.family("cosine", config.steps)
+    schedule = sx.family("karras", config.steps)
     samples = sx.generate(sx.plan("ddim", schedule), box, config.pictured, shape, seed=config.seed)
     return grid(samples.transpose(0, 2, 3, 1))
 
@@ -141,12 +144,14 @@ def picture(network: UNet2DModel, scheduler: DDPMScheduler, config: Config) -> n
 def _update(
     network: UNet2DModel, optimiser: Any, scheduler: DDPMScheduler, data: torch.Tensor, batch: int
 ) -> float:
-    """Take one step down the squared error of eps at uniform timesteps; return that."""
+    """Take one step down the squared error of the prediction at uniform timesteps; return that."""
     clean = data[torch.randint(len(data), (batch,))]
     noise = torch.randn_like(clean)
     timesteps = torch.randint(scheduler.config.num_train_timesteps, (batch,))
     answer = network(scheduler.add_noise(clean, noise, timesteps), timesteps).sample
-    loss = torch.nn.functional.mse_loss(answer, noise)
+    by_noise = scheduler.config.prediction_type == "epsilon"
+    target = noise if by_noise else scheduler.get_velocity(clean, noise, timesteps)
+    loss = torch.nn.functional.mse_loss(answer, target)
     optimiser.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -168,8 +173,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/torch_network/network"))
     parser.add_argument("--smallest", action="store_true", help="a test of a few seconds")
     parser.add_argument("--updates", type=int, default=Config.updates)
+    parser.add_argument("--prediction", default=Config.prediction)
     given = parser.parse_args()
-    config = SMALLEST if given.smallest else dataclasses.replace(Config(), updates=given.updates)
+    config = SMALLEST if given.smallest else Config(updates=given.updates)
+    config = dataclasses.replace(config, prediction=given.prediction)
     open_pipeline(config, given.out)
     say(f"{given.out}: DDPMPipeline, {TRAINING}, {PICTURE}")
 

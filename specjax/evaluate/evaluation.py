@@ -77,7 +77,8 @@ def evaluate(
       seed: of the splits, of the samples drawn, and of random projections.
       spatial: axes of a sample that are sides; 1 for sound of several channels [L, C], which is
         taken for an image by default. It matters to the spectrum.
-      name: what the result is called. progress: called with (comparisons, their number).
+      name: what the result is called.
+      progress: called with (comparisons done, their number).
 
     Returns:
       An :class:`Evaluation`; its ``n`` says what was compared.
@@ -194,8 +195,13 @@ def evaluate_schedules(
     plans differ by less than their error bars suggest, which hold for each alone.
 
     Args:
-      plans: by name. denoise: as in :func:`specjax.sampling.generate.generate`, as are labels [n],
-        conditions, batch, mesh and noise.
+      plans: by name.
+      denoise: what is sampled, as in :func:`specjax.sampling.generate.generate`.
+      labels: [n], the classes of the samples of each set, for a conditional denoiser.
+      conditions: in place of labels, a tree of arrays [n, ...].
+      batch: samples in one call of the denoiser, over all devices.
+      mesh: of devices over which each batch is cut.
+      noise: the forward noise that the denoiser was trained with; white by default.
       reference: the data, with their floor and n. Its ``seed`` is that of the first set of
         samples, the next ones follow.
       seeds: how many sets of n samples; of one set the error bar is the jackknife's.

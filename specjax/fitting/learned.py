@@ -61,8 +61,8 @@ class LearnedResult(Shown):
       train_value: the objective on the noise that was learned from.
       kept: "learned", or the name of the heuristic that was better on held-out noise; "given" for
         levels that were not learned.
-      terms: each term of ``value`` by itself, without its logarithm; beside the mean squared
-        distance to the teacher its median over samples.
+      terms: each term of ``value`` by itself, without its logarithm; of squared
+        distances to the teacher there are geometric and arithmetic mean, and the median.
       custom_sampler: the sampler itself where it is none of the package's; not kept in files.
 
     Example:

@@ -74,7 +74,9 @@ class Probe(Shown):
       logsnr: [L], increasing.
       gain: [L, d], of ``y``.
       bias: [L, d].
-      error, excess, residual: [L, d], squared.
+      error: [L, d], the mean square of all that the answers are off by.
+      excess: [L, d], of their distance to Wiener's filter.
+      residual: [L, d], of what is not linear.
       standard_errors: [L, d] of each of these, by name.
       source: what was probed and how: the run and its step, data, n, seed.
     """

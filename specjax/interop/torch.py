@@ -8,6 +8,7 @@ prediction are those of :mod:`specjax.sampling.denoisers`. It takes ``pip instal
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ PREDICTIONS: dict[str, Callable[..., Denoiser]] = {
     "edm": from_edm,
 }
 """What a network may predict, and the adapter of its formula."""
+
+_BEYOND = 1.25  # of a grid's largest sigma: finite differences in half precision go so far
 
 
 def denoiser(
@@ -80,7 +83,8 @@ def denoiser(
 
     Raises:
       UserError: for what is no module, an unknown prediction, a network without a level, options
-        that contradict the configuration. In calls, for answers of another shape.
+        that contradict the configuration. In calls, for answers of another shape, and levels beyond
+        the noisy end of the grid.
 
     Example:
       >>> class Net(torch.nn.Module):
@@ -237,6 +241,21 @@ def _array(x: torch.Tensor, like: Any) -> np.ndarray:
     return np.from_dlpack(x.detach().to("cpu", single)).astype(like.dtype, copy=False)
 
 
+def _timestep(grid: TrainingGrid, s: Any) -> Any:
+    """Return the timestep of ``s = sigma / alpha``; known levels far beyond the grid are refused.
+
+    The network would answer as if x were less noisy, and its estimate be off by a part of s. On the
+    clean side nothing is lost.
+    """
+    most = float(grid.sigma_range[1])
+    if isinstance(s, float) and s > _BEYOND * most:
+        raise UserError(
+            f"sigma / alpha = {s:.4g}: the network's grid {grid.name!r} ends at {most:.4g}; give a "
+            "schedule within it, such as grid.clip(schedule)[0] or one learned with grid="
+        )
+    return grid.timestep_of_sigma(s)
+
+
 @contextlib.contextmanager
 def _evaluating(module: torch.nn.Module) -> Iterator[None]:
     """Set what is in training mode to evaluation mode, and back."""
@@ -278,7 +297,7 @@ def _resolve(
                 "(such as 'ddpm', or pipe.scheduler.config) or a function of s = sigma / alpha"
             )
         if grid is not None:
-            options["level"] = check_grid(grid).timestep_of_sigma
+            options["level"] = functools.partial(_timestep, check_grid(grid))
     elif grid is not None:
         raise UserError(f"grid: a network of {prediction!r} has none of betas; give level=")
     if prediction == "edm":

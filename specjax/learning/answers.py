@@ -28,16 +28,16 @@ class Answers:
 
     Attributes:
       calls: how many samples were denoised so far, without those that fill a batch.
-      allows: asked before each batch; where it says no, :class:`OutOfCallsError` is raised.
-      told: called after each batch.
+      may_call: asked before each batch; where it says no, :class:`OutOfCallsError` is raised.
+      after_batch: called after each batch.
     """
 
     def __init__(
         self, denoise: Any, *, network: bool, batch: int | None = None, mesh: Mesh | None = None
     ) -> None:
         self.calls = 0
-        self.allows: Callable[[], bool] | None = None
-        self.told: Callable[[], None] | None = None
+        self.may_call: Callable[[], bool] | None = None
+        self.after_batch: Callable[[], None] | None = None
         boxes = [x for x in jax.tree.leaves(denoise) if isinstance(x, BlackBox)]
         self._black_box = boxes[0] if boxes else None
         self._denoise, self._mesh = denoise, mesh
@@ -66,14 +66,14 @@ class Answers:
             return np.full_like(x, np.nan)
         found = np.empty_like(x)
         for part in range(0, len(x), self._size):
-            if self.allows is not None and not self.allows():
+            if self.may_call is not None and not self.may_call():
                 raise OutOfCallsError
             here = slice(part, part + self._size)
             of_batch = jax.tree.map(lambda c, here=here: c[here], conditions)
             found[here] = self._of_batch(x[here], alpha, sigma, of_batch)
             self.calls += len(x[here])
-            if self.told is not None:
-                self.told()
+            if self.after_batch is not None:
+                self.after_batch()
         return found
 
     def _of_batch(self, x: np.ndarray, alpha: float, sigma: float, conditions: Any) -> np.ndarray:

@@ -55,10 +55,13 @@ def learn_all(
 
     Args:
       priors: as :func:`learn` takes them, from the least to the most that is known of the data.
-      steps: one or several S. start: more plans to start from.
+      steps: one or several S.
+      start: more plans to start from.
       known: plans of the last prior that need not be learned again, by S; the priors before are
         left out there.
-      learned: called with each plan as it is learned. progress, teacher_progress: of each plan.
+      learned: called with each plan as it is learned.
+      progress: of each plan, see :data:`Progress`.
+      teacher_progress: of each plan, see :data:`TeacherProgress`.
       options: of :func:`learn`; objective, data, n, batch, mesh and cache go to the last prior, the
         others take their own.
 
@@ -98,7 +101,9 @@ def verdicts(
     """Judge every plan on every prior, beside the best heuristic of the prior.
 
     Args:
-      results, priors, options: of :func:`learn_all`.
+      results: plans that :func:`learn_all` returned.
+      priors: those that judge, as :func:`learn_all` takes them.
+      options: of :func:`learn_all`.
 
     Raises:
       UserError: for a plan that was learned for another noise than a prior is under.

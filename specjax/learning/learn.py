@@ -49,6 +49,7 @@ from specjax.schedules.schedule import NoiseSchedule
 
 LEARNED = "learned"
 _MOST_EVALUATIONS = 300  # with gradients
+_STARTS = 2  # heuristics, and plans that were given, from which learning is tried
 _FEW_NOISES, _SHORTLISTED = 32, 4  # on which a network's heuristics are ranked, and those kept
 
 
@@ -75,7 +76,8 @@ def learn(
       start: plans learned before, of other steps or on another prior, to start from if they are
         better than all heuristics.
       progress: see :data:`Progress`; by default a line on standard error in long calls, False
-        for none. teacher_progress: see :data:`TeacherProgress`.
+        for none.
+      teacher_progress: see :data:`TeacherProgress`.
       options: sampler, groups, memory, objective, loss, data, noise, process, alpha_bar_range,
         grid, n, batch, labels, conditions, mesh, optimizer, max_iterations, max_calls,
         teacher_tolerance, cache, seed: see :class:`specjax.learning.settings.LearnOptions`.
@@ -122,36 +124,49 @@ def learn_with(
     calls = {"teacher": objectives.calls}
     ends = settings.levels.ends
     with objectives.precision():
-        rivals, fall_back = _best_heuristic(prior, steps, settings, by_sampler, objectives)
-        first = _best_start(starts, fall_back, by_sampler, objectives, settings, prior)
+        rivals, known = _best_heuristics(prior, steps, settings, by_sampler, objectives)
+        fall_back = known[0]
+        firsts = _best_starts(starts, known, by_sampler, objectives, settings, prior)
         calls["heuristics"] = objectives.calls - sum(calls.values())
-        found = _minimised(first, objectives, settings, progress)
+        first, found = _minimised(firsts, objectives, settings, progress)
         calls["learning"] = objectives.calls - sum(calls.values())
-        kept, parameters = LEARNED, first.parameters
-        moved = not np.array_equal(found.theta, fall_back.theta.astype(objectives.dtype))
-        if not (moved and found.held_out < fall_back.value):
-            kept, parameters = fall_back.name, fall_back.parameters
-            found = found._replace(theta=fall_back.theta, held_out=fall_back.value)
+        kept, parameters, found = _better(found, first, fall_back, objectives)
         baselines = {name: objectives.judging.worth(plan) for name, plan in rivals.items()}
-        about = _about(prior, settings, objectives, calls)
         plan = _plan_fields(parameters, found, ends, objectives)
         plan["value"] = baselines.get(kept, plan["value"])  # that of the plan itself, not rounded
+        calls["judging"] = objectives.calls - sum(calls.values())
+        about = _about(prior, settings, objectives, calls)
         return LearnedResult(
             **about, **plan, kept=kept, baselines=baselines, seconds=time.perf_counter() - began
         )
 
 
 def _minimised(
-    first: _Start, objectives: Objectives, settings: LearnSettings, progress: Progress | None
-) -> Optimised:
-    """Minimise the objective by the method that it has derivatives for."""
+    starts: Sequence[_Start], objectives: Objectives, settings: LearnSettings,
+    progress: Progress | None,
+) -> tuple[_Start, Optimised]:  # fmt: skip
+    """Minimise the objective by the method that it has derivatives for, from the best start."""
     ends = settings.levels.ends
     if objectives.squares:
-        return solve(first.parameters, first.theta, ends, objectives, settings, progress)
-    return optimise(
+        several = [(one.parameters, one.theta) for one in starts]
+        number, found = solve(several, ends, objectives, settings, progress)
+        return starts[number], found
+    first = starts[0]
+    return first, optimise(
         first.parameters, first.theta, ends, objectives, settings.method,
         settings.max_iterations or _MOST_EVALUATIONS, progress,
     )  # fmt: skip
+
+
+def _better(
+    found: Optimised, first: _Start, fall_back: _Start, objectives: Objectives
+) -> tuple[str, PlanParameters, Optimised]:
+    """Return what was learned, or the best heuristic where that is as good on what is held out."""
+    moved = not np.array_equal(found.theta, fall_back.theta.astype(objectives.dtype))
+    if moved and found.held_out < fall_back.value:
+        return LEARNED, first.parameters, found
+    found = found._replace(theta=fall_back.theta, held_out=fall_back.value)
+    return fall_back.name, fall_back.parameters, found
 
 
 class _Start(NamedTuple):
@@ -163,11 +178,11 @@ class _Start(NamedTuple):
     value: float
 
 
-def _best_heuristic(
+def _best_heuristics(
     prior: Prior, steps: int, settings: LearnSettings, by_sampler: Mapping[str, PlanParameters],
     objectives: Objectives,
-) -> tuple[dict[str, SamplerPlan], _Start]:  # fmt: skip
-    """Return all heuristic plans, and the best of them, which is kept if learning fails.
+) -> tuple[dict[str, SamplerPlan], list[_Start]]:  # fmt: skip
+    """Return all heuristic plans, and the best of them, the first of which is kept at least.
 
     Raises:
       UserError: if the denoiser's answers along some heuristic plan are not finite.
@@ -188,16 +203,14 @@ def _best_heuristic(
             "objective: no heuristic plan has a finite one; try another objective, or other ends "
             "(alpha_bar_range)"
         )
-    best = min(finite, key=finite.__getitem__)
-    parameters = by_sampler[known[best].sampler.name]
-    # Levels keep the least distance of the dtype that they are learned in.
-    logsnr = np.asarray(known[best].schedule.logsnr, objectives.dtype)
-    return plans, _Start(
-        best,
-        parameters,
-        np.asarray(pack(parameters, logsnr, None, settings.levels.ends)),
-        values[best],
-    )
+    ends, found = settings.levels.ends, []
+    for name in sorted(finite, key=finite.__getitem__)[:_STARTS]:
+        parameters = by_sampler[known[name].sampler.name]
+        # Levels keep the least distance of the dtype that they are learned in.
+        logsnr = np.asarray(known[name].schedule.logsnr, objectives.dtype)
+        theta = np.asarray(pack(parameters, logsnr, None, ends))
+        found.append(_Start(name, parameters, theta, finite[name]))
+    return plans, found
 
 
 def _shortlist(
@@ -213,15 +226,19 @@ def _shortlist(
     return plans, {name: aside.worth(plan) for name, plan in plans.items()}
 
 
-def _best_start(
-    starts: Sequence[LearnedResult], fall_back: _Start, by_sampler: Mapping[str, PlanParameters],
-    objectives: Objectives, settings: LearnSettings, prior: Prior,
-) -> _Start:  # fmt: skip
-    """Return the best on what is held out: a heuristic, a given start, a Gaussian's limit."""
-    found, ends = [fall_back], settings.levels.ends
+def _best_starts(
+    given: Sequence[LearnedResult], known: Sequence[_Start],
+    by_sampler: Mapping[str, PlanParameters], objectives: Objectives, settings: LearnSettings,
+    prior: Prior,
+) -> list[_Start]:  # fmt: skip
+    """Return the best on what is held out of given plans and of heuristics, or a Gaussian's limit.
+
+    Where derivatives come of few samples, several are tried; else the best alone is.
+    """
+    found, ends, fall_back = list[_Start](), settings.levels.ends, known[0]
     packed = [
         (f"{one.prior}, {one.steps} steps", parameters, theta)
-        for one in starts
+        for one in given
         for parameters in [by_sampler.get(one.sampler, fall_back.parameters)]
         if (theta := warm_start(one, parameters, objectives.dtype, settings.levels)) is not None
     ]
@@ -230,7 +247,10 @@ def _best_start(
     for name, parameters, theta in packed:
         value = objectives.held_out.worth(plan_of(parameters, theta, ends))
         found.append(_Start(name, parameters, theta, value))
-    return min((one for one in found if math.isfinite(one.value)), key=lambda one: one.value)
+    found = sorted((one for one in found if math.isfinite(one.value)), key=lambda one: one.value)
+    if objectives.exact or not objectives.squares:
+        return [min((*known, *found), key=lambda one: one.value)]
+    return sorted((*known, *found[:_STARTS]), key=lambda one: one.value)
 
 
 def _at_limit(

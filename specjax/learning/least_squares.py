@@ -7,21 +7,25 @@ same gradient, and nowhere below it: ``log t <= log t_0 + (t - t_0) / t_0``. Its
 are damped by Marquardt's scaled diagonal.
 
 Derivatives are dear, residuals are cheap: after a step Broyden's update corrects the derivatives
-along it, and steps go on as long as they fall as foretold. The first iterations see few of the
+along it, and steps go on as long as they fall as predicted. The first iterations see few of the
 noises; the sample grows where that falls by little. What is held out decides which iterate is kept,
 and when to end.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
 _FIRST_DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1e-2, 1e-9, 1e6
-_EASED, _RAISED = 0.2, 5.0
-_ACCEPTED = 1e-4  # of the fall that the model foretells
-_TRUSTED = 0.5  # of it: the derivatives are good enough for another step
+_DAMPING_DECREASE, _DAMPING_INCREASE = 0.2, 5.0
+_LEAST_GAIN_RATIO = 1e-4  # of the fall that the model predicts
+_GOOD_GAIN_RATIO = 0.5  # of it: the derivatives are good enough for another step
+_POOR_GAIN_RATIO = 0.1
+_LEAST_SCALE = 1e-3
+"""Of the largest entry of the diagonal: where the start is stationary in a parameter, as a closed
+form is in its levels, an entry of next to nothing would let it go anywhere."""
 _MOST_UPDATES = 4
 
 
@@ -38,7 +42,7 @@ class Linear(Protocol):
     def equations(self) -> NormalEquations:
         """Sum up the normal equations."""
 
-    def updated(self, step: np.ndarray, residuals: Residuals) -> Self:
+    def updated(self, step: np.ndarray, residuals: Any) -> Self:
         """Update by Broyden's formula: the derivatives along a step [P] are what it changed."""
 
 
@@ -58,7 +62,7 @@ class Problem(Protocol):
     def residuals(self, theta: np.ndarray, size: int) -> Residuals:
         """Compute the residuals on the first noises."""
 
-    def linear(self, theta: np.ndarray, residuals: Residuals) -> Linear:
+    def linear(self, theta: np.ndarray, residuals: Any) -> Linear:
         """Differentiate the residuals at the parameters that they were computed at last."""
 
     def held_out(self, theta: np.ndarray) -> float:
@@ -106,12 +110,13 @@ def begin(problem: Problem, theta: np.ndarray) -> Iterate:
     value = problem.residuals(theta, problem.sizes[0]).value
     aside = problem.held_out(theta)
     history = np.array([[value, aside]])
-    return Iterate(theta, _FIRST_DAMPING, 0, theta, value, aside, 0, False, history)
+    done = not theta.size  # as of one step to the clean end
+    return Iterate(theta, _FIRST_DAMPING, 0, theta, value, aside, 0, done, history)
 
 
 def iterate(problem: Problem, state: Iterate, stopping: Stopping) -> Iterate:
     """Differentiate once, and take as many steps as that is good for."""
-    if state.training < stopping.floor:
+    if state.done or state.training < stopping.floor:
         return state._replace(done=True)
     size = problem.sizes[state.size]
     before = problem.residuals(state.theta, size)
@@ -138,20 +143,23 @@ def _descend(
     """Take steps from parameters [P] with one set of derivatives, updated by Broyden's formula."""
     linear = problem.linear(theta, residuals)
     for updates in range(_MOST_UPDATES):
-        equations, ratio, step = linear.equations(), 0.0, theta
+        equations, gain_ratio, step = linear.equations(), 0.0, theta
         while damping <= _MOST_DAMPING:
-            step, foretold = _damped(equations, damping)
+            step, predicted = _damped(equations, damping)
             tried = problem.residuals(theta + step, size)
-            ratio = (residuals.value - tried.value) / max(foretold, 1e-300)
-            if ratio > _ACCEPTED or foretold < 1e-10 or updates:
+            gain_ratio = (residuals.value - tried.value) / max(predicted, 1e-300)
+            if gain_ratio > _LEAST_GAIN_RATIO or predicted < 1e-10 or updates:
                 break
-            damping *= _RAISED
-        if not ratio > _ACCEPTED:
+            damping *= _DAMPING_INCREASE
+        if not gain_ratio > _LEAST_GAIN_RATIO:
             break
         theta, residuals = theta + step, tried
-        damping *= _EASED if ratio > _TRUSTED else 1.0 if ratio > 0.1 else 2.0
+        if gain_ratio > _GOOD_GAIN_RATIO:
+            damping *= _DAMPING_DECREASE
+        elif gain_ratio < _POOR_GAIN_RATIO:
+            damping *= 2
         damping = max(damping, _LEAST_DAMPING)
-        if ratio < _TRUSTED or foretold < 1e-3:
+        if gain_ratio < _GOOD_GAIN_RATIO or predicted < 1e-3:
             break
         linear = linear.updated(step, residuals)
     return theta, residuals, min(damping, _MOST_DAMPING)
@@ -161,8 +169,8 @@ def _damped(equations: NormalEquations, damping: float) -> tuple[np.ndarray, flo
     """Solve the damped equations for a step [P], and say by how much the objective falls."""
     matrix, vector = equations
     diagonal = np.diag(matrix)
-    scale = np.sqrt(np.maximum(diagonal, 1e-12 * max(diagonal.max(), 1e-300)))
+    scale = np.sqrt(np.maximum(diagonal, _LEAST_SCALE * max(diagonal.max(), 1e-300)))
     unit, right = matrix / np.outer(scale, scale), vector / scale
     step = -np.linalg.solve(unit + damping * np.eye(len(unit)), right)
-    foretold = -(2 * right @ step + step @ unit @ step)
-    return step / scale, float(foretold)
+    predicted = -(2 * right @ step + step @ unit @ step)
+    return step / scale, float(predicted)

@@ -82,7 +82,7 @@ class PlanObjective:
         return weighted_logarithms(self.weights, self.terms(plan))
 
     def terms(self, plan: SamplerPlan) -> dict[str, jax.Array]:
-        """Compute the terms [] of a plan by name, positive, and what else is told of distances."""
+        """Compute the terms [] of a plan by name, positive, and what is reported beside them."""
         terms: dict[str, Any] = {}
         names = dict(self.weights)
         if self.modes is not None and "transfer" in names:
@@ -113,11 +113,6 @@ class PlanObjective:
         else:
             made = jax.lax.map(lambda part: self._samples_of(plan, *part), self._parts())
         return jnp.swapaxes(made, 0, 1).reshape(self.noise.shape)
-
-    def registers_by_call(self, plan: SamplerPlan) -> Iterator[Iterator[jax.Array]]:
-        """Yield for each batch the registers [H, batch, *shape] after each call of a plan."""
-        for part in zip(*self._parts(), strict=True):
-            yield self._by_calls(plan, *part)
 
     def _parts(self) -> tuple[jax.Array, jax.Array]:
         """Cut into noise [parts, batch, *shape] and keys [parts, batch].

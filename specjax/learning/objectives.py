@@ -45,8 +45,8 @@ _STREAMS = (
 class Objectives(NamedTuple):
     """The objective that a plan is learned on, the one that chooses, and the one that judges.
 
-    All three have ``report(plan)``, the terms by name, and ``worth(plan)``, the weighted sum of
-    their logarithms.
+    All three are :class:`Terms`, or all are :class:`PlanObjective`. Both have ``report(plan)``, the
+    terms by name, and ``worth(plan)``, the weighted sum of their logarithms.
 
     Attributes:
       training: on training noise.
@@ -58,9 +58,9 @@ class Objectives(NamedTuple):
         in closed form.
     """
 
-    training: Terms | PlanObjective | Any
-    held_out: Terms | PlanObjective | Any
-    judging: Terms | PlanObjective | Any
+    training: Any
+    held_out: Any
+    judging: Any
     teacher: dict[str, Any]
     answers: tuple[Answers, ...]
 
@@ -255,7 +255,7 @@ def _objective(side: _Side, teacher: _Teacher) -> PlanObjective:
     )
     if set(TAUGHT) & names.keys():
         found = teacher(side, noises, side.name)
-        error = np.float32(found.error)
+        error = np.asarray(found.error, np.float32)
         objective = replace(objective, target=place(found.samples), target_error=error)
     if "energy" in names:
         if data is None:
@@ -274,7 +274,8 @@ def _seed(settings: LearnSettings, name: str, what: int) -> np.random.SeedSequen
 def noises_of(prior: Prior, settings: LearnSettings, name: str) -> Noises:
     """Draw the noises of a stream, and share the conditions out among them."""
     shape = (settings.n, *prior.shape)
-    white = np.random.default_rng(_seed(settings, name, 0)).standard_normal(shape, np.float32)
+    rng = np.random.default_rng(_seed(settings, name, 0))
+    white: Any = rng.standard_normal(shape, np.float32)
     start = np.asarray(colored(prior_noise(prior), white))
     return Noises(start, settings.conditions_of(prior))
 

@@ -150,7 +150,7 @@ class Recording:
         return "ve" if np.all(self.alpha == 1) else "vp"
 
     def part(self, held_out: bool) -> ScaledPart:
-        """Return the noises that plans are learned from, or those that are held out."""
+        """Return the noises to learn plans from, or, with ``held_out``, those kept aside."""
         chosen = slice(int(held_out), None, 2)
         return ScaledPart(self.x[chosen], self.answers[chosen], self.alpha)
 

@@ -50,10 +50,10 @@ class LearnOptions(TypedDict, total=False):
         alone, which any sampler has, are what :func:`fit` learns.
       memory: past estimates that a step leans on, up to all; None is 2 for a network, else the
         sampler's own, or 1.
-      objective: weights of "transfer", "teacher" and "energy", see :data:`TERMS`. By default the
-        transfer loss for a Gaussian, the distance to the teacher for others, with a tenth of the
-        transfer loss for the exact ones of this package, and the energy distance for a sampler with
-        noise.
+      objective: weights of "transfer", "teacher", "teacher_mean" and "energy", see :data:`TERMS`.
+        By default the transfer loss for a Gaussian, the distance to the teacher for others, with a
+        tenth of the transfer loss for the exact ones of this package, and the energy distance for a
+        sampler with noise.
       loss: of the transfer, a name in LOSSES or a :class:`Loss`; "w2" by default.
       data: [N, *shape] for "energy", in the data's own space; half of them are held out.
       noise: of the forward process, under which a spectrum of data is put. A prior, a run, or a

@@ -10,70 +10,108 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from specjax import files
 from specjax._core.checks import UserError
+from specjax.gaussian.modes import Modes
 from specjax.learning.answers import OutOfCallsError
 from specjax.learning.least_squares import Iterate, Stopping, begin, iterate
 from specjax.learning.objectives import Objectives
 from specjax.learning.optimise import Optimised, Progress
 from specjax.learning.parameters import PlanParameters
 from specjax.learning.settings import LearnSettings
-from specjax.learning.sums_of_squares import SumOfSquares
+from specjax.learning.sums_of_squares import SumOfSquares, Terms
 from specjax.learning.trajectories import RowDerivatives
 
 _VERSION = 1
 _MOST_STATES = 8
-_STATES: OrderedDict[str, Iterate] = OrderedDict()
-"""The latest unfinished ones, by key."""
 
-_SAMPLED, _CLOSED_FORM = Stopping(0.1, 0.01, 1), Stopping(0.0, 1e-5, 2)
+
+class Unfinished(NamedTuple):
+    """What is kept of learning between iterations: start, state, and the calls that it took."""
+
+    start: int
+    state: Iterate
+    calls: int
+
+
+_STATES: OrderedDict[str, Unfinished] = OrderedDict()
+"""The latest, by key."""
+
+_SAMPLED, _CLOSED_FORM = Stopping(0.1, 0.01, 1), Stopping(0.0, 1e-9, 2)
 _MOST_ITERATIONS = 100
+_TRIED = 2  # iterations from each of several starts
 _LEAST_TO_GROW = 32  # noises; fewer are learned on from the beginning
 _SHARE = 4  # of the noises, one part is learned on at first
 _EXPECTED, _TRIALS = 4, 4  # iterations on all noises, and plans tried in each, for the time left
 
 
 def solve(
-    parameters: PlanParameters, start: np.ndarray, ends: np.ndarray, objectives: Objectives,
+    starts: Sequence[tuple[PlanParameters, np.ndarray]], ends: np.ndarray, objectives: Objectives,
     settings: LearnSettings, progress: Progress | None = None,
-) -> Optimised:  # fmt: skip
-    """Minimise a sum of squares from parameters [n], and keep the best by what is held out.
+) -> tuple[int, Optimised]:  # fmt: skip
+    """Minimise a sum of squares, and keep the best parameters [n] by what is held out.
 
     Args:
+      starts: parameters [n], the best first; a few iterations on the smallest sample show from
+        which one goes on.
       ends: logsnr at both ends.
       progress: called with (calls done, expected, the held-out value's gain so far).
+
+    Returns:
+      The number of the start, and what was found.
     """
-    problem = _problem(parameters, np.asarray(start, np.float64), ends, objectives)
+    problems = [_problem(one, np.asarray(x, np.float64), ends, objectives) for one, x in starts]
     stopping = _SAMPLED
     if objectives.exact:
         stopping = _CLOSED_FORM._replace(floor=_rounding(objectives))
-    key = _key(problem)
+    key = _key(problems)
     path = None if settings.cache is None else settings.cache / f"learning-{key[:16]}.npz"
-    state = _STATES.get(key) or _read(path, key)
+    kept = _STATES.get(key) or _read(path, key)
+    number, state, spent = (0, None, 0) if kept is None else kept
     most = settings.max_iterations or _MOST_ITERATIONS
-    meter = _Meter(objectives, settings.max_calls, progress)
-    with meter.running(), contextlib.suppress(OutOfCallsError):
+    meter = _Meter(objectives, settings.max_calls, progress, spent)
+    # A step that went too far has no finite objective.
+    with np.errstate(all="ignore"), meter.running(), contextlib.suppress(OutOfCallsError):
         if state is None:
-            state = begin(problem, problem.start[problem.learned])
+            meter.expect(problems[0], None)
+            state = begin(problems[0], problems[0].start[problems[0].learned])
+            number, state = _most_promising(problems, state, stopping, most)
         while not state.done and len(state.history) <= most:
-            meter.expect(problem, state)
+            meter.expect(problems[number], state)
             with _noting_what_is_kept(len(state.history) > 1):
-                state = iterate(problem, state, stopping)
-            _keep(key, path, state)
+                state = iterate(problems[number], state, stopping)
+            _keep(key, path, Unfinished(number, state, meter.calls))
+            meter.best = state.held_out
+    _forget(key, path)
     if state is None:  # not even the start could be evaluated
-        nan = float("nan")
-        return Optimised(problem.start, nan, np.inf, np.zeros((0, 2)))
-    if state.done or len(state.history) > most:
-        _forget(key, path)
-    best = problem.whole(state.best)
-    return Optimised(best, state.training, state.held_out, state.history)
+        return 0, Optimised(problems[0].start, np.nan, np.inf, np.zeros((0, 2)))
+    best = problems[number].whole(state.best)
+    return number, Optimised(best, state.training, state.held_out, state.history)
+
+
+def _most_promising(
+    problems: Sequence[SumOfSquares], first: Iterate, stopping: Stopping, most: int
+) -> tuple[int, Iterate]:
+    """Take a few iterations from each start, and return the best by what is held out."""
+    if len(problems) == 1 or most <= _TRIED:
+        return 0, first
+    tried = {0: first}
+    quickly = stopping._replace(grow=-np.inf, gain=-np.inf)
+    with contextlib.suppress(OutOfCallsError):  # the best so far is the result
+        for number, problem in enumerate(problems):
+            if number:
+                tried[number] = begin(problem, problem.start[problem.learned])
+            for _ in range(_TRIED):
+                tried[number] = iterate(problem, tried[number], quickly)
+    number = min(tried, key=lambda k: tried[k].held_out)
+    return number, tried[number]
 
 
 def _problem(
@@ -84,18 +122,18 @@ def _problem(
     learned = [
         j for j in parameters.learned if any(row is not None for row in changes.of_parameter(j))
     ]  # fmt: skip
-    taught = objectives.training.taught
-    n = 0 if taught is None else len(taught.target)
+    terms: Terms = objectives.training
+    n = 0 if terms.taught is None else len(terms.taught.target)
     sizes = (n,) if n < _LEAST_TO_GROW else (n // _SHARE, n)
     return SumOfSquares(
-        parameters, start, np.array(learned, int), ends, objectives.training,
-        objectives.held_out, sizes,
+        parameters, start, np.array(learned, int), ends, terms, objectives.held_out, sizes
     )  # fmt: skip
 
 
 def _rounding(objectives: Objectives) -> float:
     """Return the objective of errors that are rounding's alone, of all of the transfer's loss."""
-    terms, modes = objectives.training, objectives.training.modes
+    terms: Terms = objectives.training
+    modes: Modes = terms.modes
     power = modes.weights * modes.eigenvalues if terms.loss.in_data_units else modes.weights
     return float(dict(terms.weights)["transfer"] * np.log(np.finfo(float).eps * power.sum()))
 
@@ -103,10 +141,12 @@ def _rounding(objectives: Objectives) -> float:
 class _Meter:
     """Counts calls of all denoisers of a plan that is learned, bounds them and tells of them."""
 
-    def __init__(self, objectives: Objectives, most: int | None, progress: Progress | None) -> None:
+    def __init__(
+        self, objectives: Objectives, most: int | None, progress: Progress | None, spent: int
+    ) -> None:
         self._objectives, self._most, self._progress = objectives, most, progress
-        self._begun, self._expected = objectives.calls, 1
-        self._first = self._best = np.nan
+        self._before, self._expected = objectives.calls - spent, 1
+        self._first = self.best = np.nan  # held out
         self._whole = 0  # iterations on all noises
 
     @contextlib.contextmanager
@@ -114,30 +154,34 @@ class _Meter:
         """Bound and tell of the calls made inside."""
         every = set(self._objectives.answers)
         for one in every:
-            one.told, one.allows = self._tell, self._allows
+            one.after_batch, one.may_call = self._tell, self._may_call
         try:
             yield
         finally:
             for one in every:
-                one.told, one.allows = None, None
+                one.after_batch, one.may_call = None, None
+        self._expected = 0
+        self._tell()
 
     @property
     def calls(self) -> int:
-        """The calls so far."""
-        return self._objectives.calls - self._begun
+        """The calls so far, with those before an interruption."""
+        return self._objectives.calls - self._before
 
-    def _allows(self) -> bool:
+    def _may_call(self) -> bool:
         return self._most is None or self.calls < self._most
 
     def _tell(self) -> None:
         if self._progress is not None:
             done = self.calls
-            self._progress(done, max(self._expected, done), self._best - self._first)
+            self._progress(done, max(self._expected, done), float(self.best - self._first))
 
-    def expect(self, problem: SumOfSquares, state: Iterate) -> None:
-        """Estimate how many calls there will be, from what the last iteration took."""
-        self._first, self._best = state.history[0, 1], state.held_out
-        n, whole = max(problem.sizes[state.size], 1), max(problem.sizes[-1], 1)
+    def expect(self, problem: SumOfSquares, state: Iterate | None) -> None:
+        """Estimate how many calls there will be, from what an iteration takes."""
+        if state is not None:
+            self._first, self.best = state.history[0, 1], state.held_out
+        size = 0 if state is None else state.size
+        n, whole = max(problem.sizes[size], 1), max(problem.sizes[-1], 1)
         per_noise = problem.parameters.steps * (_TRIALS + len(problem.learned) / 2)
         self._whole += n == whole
         iterations = max(_EXPECTED - self._whole, 0) + n / whole * (1 if n == whole else 2)
@@ -160,15 +204,13 @@ def _noting_what_is_kept(any_kept: bool) -> Iterator[None]:
         raise
 
 
-def _key(problem: SumOfSquares) -> str:
+def _key(problems: Sequence[SumOfSquares]) -> str:
     """Hash what the iterations depend on; the teacher's solutions stand for the denoiser."""
-    training, aside = problem.training, problem.aside
-    text = (
-        problem.parameters._replace(sampler=repr(problem.parameters.sampler)),
-        training.weights, training.loss.name, problem.sizes,
-    )  # fmt: skip
+    training, aside = problems[0].training, problems[0].aside
+    parameters = tuple(one.parameters for one in problems)
+    text = (parameters, training.weights, training.loss.name, problems[0].sizes)
     digest = hashlib.sha256(repr(text).encode())
-    arrays = [problem.start, problem.ends]
+    arrays = [problems[0].ends, *(one.start for one in problems)]
     for terms in (training, aside):
         if terms.taught is not None:
             arrays += [terms.taught.target, *jax.tree.leaves(tuple(terms.taught.noises))]
@@ -179,15 +221,16 @@ def _key(problem: SumOfSquares) -> str:
     return digest.hexdigest()
 
 
-def _keep(key: str, path: Path | None, state: Iterate) -> None:
+def _keep(key: str, path: Path | None, found: Unfinished) -> None:
     """Remember a state, and write it into the folder."""
-    _STATES[key] = state
+    _STATES[key] = found
     while len(_STATES) > _MOST_STATES:
         _STATES.popitem(last=False)
     if path is not None:
-        fields = state._asdict()
+        fields = found.state._asdict()
         arrays = {name: fields.pop(name) for name in ("theta", "best", "history")}
-        files.write(path, "learning", _VERSION, {"key": key, **fields}, arrays)
+        header = {"key": key, "start": found.start, "calls": found.calls, **fields}
+        files.write(path, "learning", _VERSION, header, arrays)
 
 
 def _forget(key: str, path: Path | None) -> None:
@@ -196,7 +239,7 @@ def _forget(key: str, path: Path | None) -> None:
         path.unlink(missing_ok=True)
 
 
-def _read(path: Path | None, key: str) -> Iterate | None:
+def _read(path: Path | None, key: str) -> Unfinished | None:
     """Read a state; None where there is none, or not the whole of it."""
     if path is None or not path.exists():
         return None
@@ -205,7 +248,8 @@ def _read(path: Path | None, key: str) -> Iterate | None:
         header: dict[str, Any] = dict(kept.header)
         if header["key"] != key:
             return None
-        known = {name: header[name] for name in Iterate._fields if name in header}
-        return Iterate(**known, **kept.arrays)
+        fields = {name: header[name] for name in Iterate._fields if name in header}
+        state = Iterate(**(fields | dict(kept.arrays)))
+        return Unfinished(int(header["start"]), state, int(header["calls"]))
     except (UserError, KeyError, TypeError):  # damaged: it is learned anew
         return None

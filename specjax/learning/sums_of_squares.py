@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from specjax._core import checks
 from specjax.gaussian.losses import Loss
 from specjax.gaussian.modes import Modes
 from specjax.gaussian.task import residuals_of_plan
@@ -60,23 +61,23 @@ class Terms:
     weights: Weights
     loss: Loss
     answers: Answers | Any
-    taught: Taught | None
-    modes: Modes | None
+    taught: Taught | Any
+    modes: Modes | Any
 
     def first(self, n: int) -> Terms:
         """Return the same on the first n noises."""
         return self if self.taught is None else replace(self, taught=self.taught.first(n))
 
     def report(self, plan: SamplerPlan) -> dict[str, float]:
-        """Compute the terms of a plan, and what else is told of the distances to the teacher."""
-        found = {}
+        """Compute the terms of a plan, and what is reported beside those of the teacher."""
+        found: dict[str, Any] = {}
         if self.modes is not None:
             squares = residuals_of_plan(plan, self.modes, self.loss) ** 2
-            found["transfer"] = float(squares.sum())
+            found["transfer"] = squares.sum()
         if self.taught is not None:
             samples = end_of(plan, self.answers, self.taught.noises)
             found |= self.taught.distances(samples).report
-        return found
+        return {name: float(x) for name, x in found.items()}
 
     def worth(self, plan: SamplerPlan) -> float:
         """Compute the objective of a plan."""
@@ -111,8 +112,7 @@ class SumOfSquares:
 
     def plan(self, theta: np.ndarray) -> SamplerPlan:
         """Compute the plan."""
-        with np.errstate(all="ignore"):
-            return self.parameters.plan(self.whole(theta), self.ends)
+        return self.parameters.plan(self.whole(theta), self.ends)
 
     def held_out(self, theta: np.ndarray) -> float:
         """Compute the objective on what is held out."""
@@ -126,9 +126,11 @@ class SumOfSquares:
         transfer = trajectory = None
         if terms.modes is not None:
             transfer = residuals_of_plan(plan, terms.modes, terms.loss)
+            levels = self.parameters.levels(self.whole(theta), self.ends)[:-1]
+            if not checks.are_within(levels, checks.MOST_LOGSNR):
+                transfer = np.full_like(transfer, np.nan)  # no plan, whatever its limit is
         if terms.taught is not None:
-            with np.errstate(all="ignore"):  # a step that went too far has no finite objective
-                trajectory = follow(plan, terms.answers, terms.taught.noises)
+            trajectory = follow(plan, terms.answers, terms.taught.noises)
         found = PlanResiduals(terms, transfer, trajectory)
         self._last = (theta.tobytes(), size, found)
         return found
@@ -167,7 +169,7 @@ class PlanResiduals(NamedTuple):
     """The residuals of the transfer [K] and the trajectories, whose ends have those of samples."""
 
     terms: Terms
-    transfer: np.ndarray | None
+    transfer: np.ndarray | Any
     trajectory: Trajectory | Any
 
     @property
@@ -184,7 +186,7 @@ class PlanResiduals(NamedTuple):
     @property
     def value(self) -> float:
         """The objective."""
-        found = {} if self.transfer is None else {"transfer": float((self.transfer**2).sum())}
+        found = {} if self.transfer is None else {"transfer": (self.transfer**2).sum()}
         if self.trajectory is not None:
             found |= self.distances.report
         return weighted_sum(self.terms.weights, found)
@@ -194,8 +196,8 @@ class LinearPlan(NamedTuple):
     """Residuals, and the derivatives of those of the transfer [P, K] and of samples [n, P, d]."""
 
     residuals: PlanResiduals
-    transfer: np.ndarray | None
-    samples: np.ndarray | None
+    transfer: np.ndarray | Any
+    samples: np.ndarray | Any
 
     def equations(self) -> NormalEquations:
         """Sum up the reweighted normal equations."""

@@ -56,7 +56,8 @@ class TeacherSolutions(NamedTuple):
 
     ``change`` is the root mean square of what doubling the steps changes, as a part of the
     solutions' standard deviation; ``error`` the median over samples of its square, summed over a
-    sample. ``coarse`` [few, *shape] is what few steps make of the first noises.
+    sample, or that of rounding if it is larger. ``coarse`` [few, *shape] is what few steps make of
+    the first noises.
     """
 
     samples: np.ndarray
@@ -114,15 +115,15 @@ class _Solver(NamedTuple):
     def __call__(self, steps: int, n: int | None = None) -> np.ndarray:
         noises = self.noises.first(n or len(self.noises.start))
         plan = fine_plan(self.prior, steps, self.settings.levels, self.settings.process)
-        begun, most = self.answers.calls, steps * len(noises.start)
-        told = self.answers.told
+        calls, most = self.answers.calls, steps * len(noises.start)
+        before = self.answers.after_batch
         if self.progress is not None:
             update = self.progress
-            self.answers.told = lambda: update(self.answers.calls - begun, most)
+            self.answers.after_batch = lambda: update(self.answers.calls - calls, most)
         try:
             samples = end_of(plan, self.answers, noises)
         finally:
-            self.answers.told = told
+            self.answers.after_batch = before
         if not np.isfinite(samples).all():
             check_answers(self.answers, plan, noises)
             raise UserError(f"the teacher's solutions in {steps} steps are not finite")
@@ -138,7 +139,8 @@ def _converged(solve: _Solver, tolerance: float) -> TeacherSolutions:
         spread = np.sqrt(np.mean((now - now.mean(0)) ** 2))
         change = float(np.sqrt(np.mean(gap**2)) / max(spread, np.finfo(float).tiny))
         if change <= tolerance:
-            error = float(np.median((gap**2).sum(1)))
+            rounding = (solve.answers.precision * before.reshape(len(before), -1)) ** 2
+            error = float(max(np.median((gap**2).sum(1)), rounding.sum(1).mean()))
             return TeacherSolutions(solve(steps), steps, change, error, before)
         steps *= 2
         if 2 * steps > MOST:

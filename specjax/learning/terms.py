@@ -92,10 +92,10 @@ class Distances(NamedTuple):
     """
 
     squared: Array
-    error: float
+    error: Array | float
 
     @classmethod
-    def between(cls, samples: Array, target: Array, error: float) -> Distances:
+    def between(cls, samples: Array, target: Array, error: Array | float) -> Distances:
         """Measure samples [n, *shape] against the teacher's."""
         xp = namespace(samples, target)
         gap = (samples - target).reshape(len(target), -1)
@@ -104,7 +104,7 @@ class Distances(NamedTuple):
         return cls((gap**2).sum(1), error)
 
     @property
-    def report(self) -> dict[str, Array]:
+    def report(self) -> dict[str, Any]:
         """The terms [] by name, with the median: geometric means are of ``e_i + c``."""
         xp = namespace(self.squared)
         return {

@@ -64,7 +64,7 @@ def follow(plan: SamplerPlan, answers: Answers, noises: Noises) -> Trajectory:
     for k in range(plan.calls):
         row = row_of(plan, k)
         given.append(answers(r[0], float(row.alpha), float(row.sigma), noises.conditions))
-        r = advance(r, row, given[-1], None)
+        r = np.asarray(advance(r, row, given[-1], None))
         registers.append(r)
     return Trajectory(registers, given)
 
@@ -76,7 +76,7 @@ def end_of(plan: SamplerPlan, answers: Answers, noises: Noises) -> np.ndarray:
     for k in range(plan.calls):
         row = row_of(plan, k)
         d = answers(r[0], float(row.alpha), float(row.sigma), noises.conditions)
-        r = advance(r, row, d, None)
+        r = np.asarray(advance(r, row, d, None))
     return r[0]
 
 
@@ -118,7 +118,7 @@ def column(
         if t is None and change is None:
             continue
         r, d, row = trajectory.registers[k], trajectory.answers[k], row_of(plan, k)
-        after = 0.0
+        after: Any = 0.0
         if t is not None or (change is not None and (change.alpha != 0 or change.sigma != 0)):
             moved = np.zeros_like(r) if t is None else t
             derivative = _of_answer(row, change, r[0], moved[0], d, answers, conditions)

@@ -152,7 +152,11 @@ def _of_eps(network: NetworkCall, x: Array, alpha: Array, sigma: Array, level: A
 def from_v(network: NetworkCall, *, level: Callable[[Any], Any] = logsnr_level) -> Denoiser:
     """Adapt a VP network that predicts ``v = alpha eps - sigma x0``: ``x0 = alpha x - sigma v``.
 
-    2202.00512, appendix D. Arguments as in :func:`from_eps`.
+    2202.00512, appendix D.
+
+    Args:
+      network: ``(x_vp, level) -> v``, with ``x_vp`` in the VP scale.
+      level: from ``s = sigma / alpha`` to what the network is conditioned on, by default logsnr.
     """
     return Adapted(network, _of_v, (level,))
 
