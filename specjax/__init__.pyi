@@ -1,4 +1,4 @@
-from . import data, evaluate, nn, priors
+from . import data, evaluate, nn, plots, priors
 from ._core.cache import enable_cache
 from ._core.checks import UserError
 from .files import load, save
@@ -112,6 +112,7 @@ __all__ = [
     "nn",
     "noise_spectrum",
     "plan",
+    "plots",
     "power_law_fit",
     "priors",
     "probe",

@@ -32,8 +32,10 @@ from specjax._core.cache import enable_cache
 from specjax._core.checks import UserError
 from specjax.cli.console import drop_output, open_streams, remark
 from specjax.cli.evaluate import EvaluateCommand
+from specjax.cli.explore import Explore
 from specjax.cli.fit import Compare, Fit
 from specjax.cli.learn import LearnCommand
+from specjax.cli.outputs import ARGUMENTS
 from specjax.cli.probe import ProbeCommand
 from specjax.cli.python_denoiser import is_in
 from specjax.cli.record_spec import RecordSpecCommand
@@ -56,6 +58,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "sample": Sample,
     "probe": ProbeCommand,
     "evaluate": EvaluateCommand,
+    "explore": Explore,
     "show": Show,
     "export": Export,
 }
@@ -110,6 +113,7 @@ def main(argv: list[str] | None = None) -> None:
             config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
         )
         enable_cache()
+        ARGUMENTS.set(arguments)
         command.run()
         sys.stdout.flush()
     except UserError as error:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
-import datetime
 import io
 import json
 import os
@@ -14,10 +12,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from specjax._core.checks import UserError
+from specjax._core.progress import Rate, taken, time_left
 from specjax.report.words import shown
 
 _LINE_SECONDS = 20.0  # between two lines of progress in a log
-_SPEED_SECONDS = 30.0  # over which a rate is averaged
 
 
 def print_json(document: dict[str, Any]) -> None:
@@ -71,7 +69,7 @@ def progress(label: str, unit: str, *, long: bool = False) -> Iterator[Callable[
         TextColumn(unit), TimeElapsedColumn(), TextColumn("{task.fields[left]}"),
     )  # fmt: skip
     console = Console(stderr=True)
-    printed, rate = time.monotonic(), _Rate()
+    printed, rate = time.monotonic(), Rate()
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bar:
@@ -79,7 +77,7 @@ def progress(label: str, unit: str, *, long: bool = False) -> Iterator[Callable[
 
         def update(done: int, total: int | None, note: str = "") -> None:
             nonlocal printed
-            left = _time_left(rate.at(done), done, total, unit) if long else ""
+            left = time_left(rate.at(done), done, total, unit) if long else ""
             left += f", {note}" if note else ""
             bar.update(task, completed=done, total=total, left=left)
             due = time.monotonic() - printed > _LINE_SECONDS
@@ -89,33 +87,6 @@ def progress(label: str, unit: str, *, long: bool = False) -> Iterator[Callable[
                 remark(f"{label}: {done:,}{of} {unit}{left}")
 
         yield update
-
-
-class _Rate:
-    """How much is done in a second, over the last seconds of one piece of work."""
-
-    def __init__(self) -> None:
-        self._seen: collections.deque[tuple[float, int]] = collections.deque()
-
-    def at(self, done: int) -> float | None:
-        """Return the rate as so much is done, or None; what is done falls as new work begins."""
-        now = time.monotonic()
-        if self._seen and done < self._seen[-1][1]:
-            self._seen.clear()
-        self._seen.append((now, done))
-        while len(self._seen) > 2 and now - self._seen[0][0] > _SPEED_SECONDS:
-            self._seen.popleft()
-        (then, before) = self._seen[0]
-        return (done - before) / (now - then) if now > then and done > before else None
-
-
-def _time_left(rate: float | None, done: int, total: int | None, unit: str) -> str:
-    """Return the rate and the time left as text; nothing while they are unknown."""
-    if rate is None or total is None:
-        return ""
-    shown_rate = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
-    left = datetime.timedelta(seconds=round((total - done) / rate))
-    return f", {shown_rate} {unit}/s, {left} left"
 
 
 @contextlib.contextmanager
@@ -128,5 +99,5 @@ def status(label: str) -> Iterator[Callable[[str], None]]:
     if not console.is_terminal:
         yield lambda text: None
         return
-    with console.status(Text(shown(label))) as spinner:
+    with taken(), console.status(Text(shown(label))) as spinner:
         yield lambda text: spinner.update(Text(shown(text)))

@@ -15,13 +15,15 @@ from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, remark, status
 from specjax.cli.data import Reading, changed, remark_on_skipped
 from specjax.cli.evaluate_sources import RunSource, SampleFile, Schedules
-from specjax.cli.outputs import Writing
+from specjax.cli.outputs import Reporting
 from specjax.cli.runs import is_run
 
 if TYPE_CHECKING:
     from specjax.evaluate import Evaluation, Features, Reference
 
 EVALUATION_VERSION = 1
+
+_SHOWN = 16  # samples of each row in a report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +64,7 @@ class Measuring:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateCommand(Writing):
+class EvaluateCommand(Reporting):
     """How far samples are from data: distances with error bars, beside real against real."""
 
     samples: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="SAMPLES")]] = tyro.MISSING
@@ -89,7 +91,7 @@ class EvaluateCommand(Writing):
         with status("opening the features"):
             features = self.measuring.load_features()
         source.check(opened, self.against)
-        reference = self._reference(opened, measures, features, source)
+        reference, real = self._reference(opened, measures, features, source)
         rows = source.rows(reference)
         self._remark(rows)
         document = {
@@ -106,6 +108,9 @@ class EvaluateCommand(Writing):
             ],
         }
         written = self._write(rows, document)
+        if self.html is not None:
+            with status("drawing"):
+                written += self._report(rows, source, real)
         if self.json:
             print_json({**files.plain(document), "files": written})
         else:
@@ -125,7 +130,7 @@ class EvaluateCommand(Writing):
             check_path(self.plot)
             if "spectrum" not in measures:
                 raise UserError("plot draws the spectrum: name it among the measures")
-        self.check_outputs({"out": self.out, "plot": self.plot})
+        self.check_outputs({"out": self.out, "plot": self.plot, "html": self.html})
         return measures
 
     def _source(self) -> RunSource | SampleFile:
@@ -143,8 +148,8 @@ class EvaluateCommand(Writing):
         measures: Sequence[str],
         features: Sequence[Features],
         source: RunSource | SampleFile,
-    ) -> Reference:
-        """Read the data, or a random part of very many, and measure their floor."""
+    ) -> tuple[Reference, np.ndarray]:
+        """Read the data, or a random part of very many; return their floor, and a few of them."""
         from specjax.evaluate import Reference
         from specjax.evaluate.reference import check_options
         from specjax.evaluate.subsample import subsample_dataset
@@ -160,7 +165,7 @@ class EvaluateCommand(Writing):
             real = subsample_dataset(opened, asked.n, seed=self.reading.seed, progress=update)
         remark_on_skipped(opened, self.reading)
         with progress("real against real", "steps", long=True) as update:
-            return Reference.of(real, **options, progress=update)
+            return Reference.of(real, **options, progress=update), real[:_SHOWN]
 
     def _remark(self, rows: Sequence[Evaluation]) -> None:
         asked, n = self.measuring.n, rows[0].n
@@ -184,3 +189,23 @@ class EvaluateCommand(Writing):
                 written.append(self.plot)
             files.write(self.out, "evaluation", EVALUATION_VERSION, document, {}, container="json")
         return written
+
+    def _report(
+        self, rows: Sequence[Evaluation], source: RunSource | SampleFile, real: np.ndarray
+    ) -> list[str]:
+        """Write the report, with samples of the first rows beside data."""
+        from specjax.report.evaluate import evaluation_blocks
+        from specjax.report.figures import bands_figure, samples_figure
+        from specjax.report.figures.samples import MOST_SETS, as_pictures
+        from specjax.report.use import code_of_evaluation
+
+        samples = {f"real: {self.against}": real, **source.drawn(rows[: MOST_SETS - 1], _SHOWN)}
+        pictures = {name: as_pictures(x) for name, x in samples.items()}
+        known = {name: x for name, x in pictures.items() if x is not None and np.isfinite(x).all()}
+        figures = [samples_figure(known)] if known else []
+        if any(row.bands and np.isfinite(row.bands.decibel).all() for row in rows):
+            figures.append(bands_figure(rows, data=self.against))
+        return self.write_html(
+            f"{self.samples} against {self.against}", evaluation_blocks(rows, self.against),
+            figures, code_of_evaluation(self.out, list(rows[0].values)),
+        )  # fmt: skip

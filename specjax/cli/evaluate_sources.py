@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +90,19 @@ class RunSource:
         known = run_facts(self.run, self.path)
         return [{**known, **plan_facts(result, text)} for text, result in self.results]
 
+    def drawn(self, rows: Sequence[Evaluation], n: int) -> dict[str, np.ndarray]:
+        """Draw a few samples of some rows, all from the same noises."""
+        from specjax.sampling.generate import generate
+
+        plans = dict(zip((row.name for row in rows), self.results, strict=False))
+        return {
+            name: generate(
+                result.plan, self.run.denoiser(), n, self.run.shape, noise=self.run.noise,
+                labels=self.schedules.labels_for(self.run, n),
+            )
+            for name, (_, result) in plans.items()
+        }  # fmt: skip
+
     def most(self, n: int | None) -> int | None:
         """Return how many samples can be compared: as many as are asked for."""
         return n
@@ -150,6 +163,10 @@ class SampleFile:
     def facts(self) -> list[dict[str, Any]]:
         """The facts of how the samples of the row were made."""
         return [{"file": self.path, "samples": len(self.samples), **self.header}]
+
+    def drawn(self, rows: Sequence[Evaluation], n: int) -> dict[str, np.ndarray]:
+        """Return a few of the samples."""
+        return {row.name: self.samples[:n] for row in rows}
 
     def most(self, n: int | None) -> int | None:
         """Return how many samples can be compared."""

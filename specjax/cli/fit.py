@@ -14,7 +14,7 @@ from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, remark, status
 from specjax.cli.data import Data, GivenData, under
-from specjax.cli.outputs import BESIDE, Writing, picture_of
+from specjax.cli.outputs import BESIDE, Reporting, picture_of
 from specjax.cli.schedules import read_schedule
 from specjax.files.forward_noise import ForwardNoise
 from specjax.spectra.estimate import check_units
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from specjax.gaussian.task import GaussianTask
     from specjax.schedules.schedule import NoiseSchedule
     from specjax.spectra.spectrum import Spectrum
-
-_CURVE_STEPS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +107,7 @@ class Goal:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit(Writing):
+class Fit(Reporting):
     """Learn a schedule: a schedule file, a table beside the usual schedules, and a picture."""
 
     data: GivenData = field(default_factory=Data)
@@ -127,12 +125,14 @@ class Fit(Writing):
     def run(self) -> None:
         """Estimate the spectrum, fit and compare; write the files; print the table."""
         from specjax.report import fit as report
+        from specjax.report.figures import comparison_figure, save_figure
         from specjax.report.figures.save import check_path
+        from specjax.report.use import code_of
 
         self.goal.check([self.steps], self.data.seed)
         self.noise.check()
         picture = picture_of(self.plot, self.out)
-        self.check_outputs({"out": self.out, "plot": picture})
+        self.check_outputs({"out": self.out, "plot": picture, "html": self.html})
         if picture is not None:
             check_path(picture)
         probe, opened = self.goal.probe(), self.data.open()
@@ -143,10 +143,17 @@ class Fit(Writing):
         comparison = self.goal.compare(task, self.steps, self.data.seed, {})
         files.save(self.out, replace(comparison.learned, baselines=comparison.baselines))
         written = [self.out]
-        if picture is not None:
+        if picture is not None or self.html is not None:
             with status("drawing"):
-                _draw(picture, comparison)
-            written.append(picture)
+                figure = comparison_figure(comparison)
+                if picture is not None:
+                    save_figure(figure, picture)
+                    written.append(picture)
+                written += self.write_html(
+                    f"{self.steps} steps of {self.goal.sampler} on {self.data.data}",
+                    report.fit_blocks(comparison, spectrum, (), noise), [figure],
+                    code_of(comparison.learned, self.out),
+                )  # fmt: skip
         if self.json:
             print_json({**report.comparison_json(comparison, noise), "files": written})
         else:
@@ -199,16 +206,3 @@ class Compare:
                 check_noise(result.noise, noise, what=name, where="the comparison")
             if result.corrections is not None:
                 remark(f"{name} is a plan: its levels are compared under {self.goal.sampler}")
-
-
-def _draw(path: str, comparison: Comparison) -> None:
-    from specjax.fitting.compare import heuristics, losses_over_steps
-    from specjax.report.figures import fit_figure, save_figure
-
-    task = comparison.task
-    curves = {
-        name: dict(zip(_CURVE_STEPS, losses_over_steps(task, make, _CURVE_STEPS), strict=True))
-        for name, make in heuristics(task).items()
-    }
-    schedules = {row.name: row.schedule for row in comparison.rows}
-    save_figure(fit_figure(task, schedules, learned="learned", over_steps=curves), path)

@@ -18,10 +18,12 @@ from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, remark, status
 from specjax.cli.learn_priors import NETWORK, Curriculum, PriorOptions, curriculum_of
 from specjax.cli.learn_recording import is_recording, learn_recording
-from specjax.cli.outputs import BESIDE, Writing, picture_of
+from specjax.cli.outputs import BESIDE, Reporting, picture_of
 from specjax.cli.python_denoiser import PythonDenoiser
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from specjax.fitting.learned import LearnedResult
     from specjax.learning.heuristics import Heuristic
     from specjax.learning.settings import LearnSettings
@@ -90,7 +92,7 @@ class Learning:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearnCommand(Writing):
+class LearnCommand(Reporting):
     """Learn whole plans: levels, and what is done with the denoiser's answers."""
 
     through: Annotated[PriorOptions, tyro.conf.arg(name="")] = field(default_factory=PriorOptions)
@@ -113,6 +115,8 @@ class LearnCommand(Writing):
         from specjax.learning.heuristics import amplification
         from specjax.learning.settings import LearnSettings
         from specjax.report import learn as report_learn
+        from specjax.report.figures import save_figure
+        from specjax.report.use import code_of
 
         self._check()
         options = {**self.learning.options, "seed": self.through.seed}
@@ -151,10 +155,16 @@ class LearnCommand(Writing):
             judged = verdicts(every, curriculum.priors, **options)
             ratios = [amplification(one, last) for one in found]
         written = [str(self.path_of(one.steps)) for one in found]
-        if self._picture is not None:
+        if self._picture is not None or self.html is not None:
             with status("drawing"):
-                _draw(self._picture, found, curriculum, self.through)
-            written.append(self._picture)
+                figure = _figure(found, curriculum, self.through)
+                if self._picture is not None:
+                    written.append(str(save_figure(figure, self._picture)))
+                written += self.write_html(
+                    f"{found[-1].steps} calls, learned on {self.through.data}",
+                    report_learn.learned_blocks(found, judged, ratios), [figure],
+                    code_of(found[-1], str(self.path_of(found[-1].steps))),
+                )  # fmt: skip
         if self.json:
             print_json({**report_learn.learned_json(found, judged, ratios), "files": written})
         else:
@@ -178,7 +188,10 @@ class LearnCommand(Writing):
     def outputs(self, steps: set[int]) -> dict[str, Any]:
         """Return the picture and the plan of each S, by names for messages."""
         plans = {f"out of S = {s}" if len(set(self.steps)) > 1 else "out": s for s in sorted(steps)}
-        return {name: self.path_of(s) for name, s in plans.items()} | {"plot": self._picture}
+        return {name: self.path_of(s) for name, s in plans.items()} | {
+            "plot": self._picture,
+            "html": self.html,
+        }
 
     @property
     def _picture(self) -> str | None:
@@ -236,19 +249,19 @@ def _gained(gain: float) -> str:
     return "" if np.isnan(gain) else f"held out {np.exp(gain):.3g} of the start's"
 
 
-def _draw(
-    path: str, found: Sequence[LearnedResult], curriculum: Curriculum, through: PriorOptions
-) -> None:
+def _figure(
+    found: Sequence[LearnedResult], curriculum: Curriculum, through: PriorOptions
+) -> Figure:
     """Draw the plans, the best heuristic of each schedule, and samples of a network."""
     from specjax.learning.heuristics import rivals
-    from specjax.report.figures import learn_figure, save_figure
+    from specjax.report.figures import learn_figure
 
     best: dict[str, tuple[str, Heuristic]] = {}
     for name, one in rivals(found[-1], curriculum.last).items():
         best.setdefault(name.split()[1], (name, one))
     beside = dict(list(best.values())[:_SHOWN_HEURISTICS])
     limits = {one.steps: _limit(one, curriculum) for one in found}
-    figure = learn_figure(
+    return learn_figure(
         found,
         {name: one.schedule for name, one in beside.items()},
         {steps: x for steps, x in limits.items() if x is not None},
@@ -256,7 +269,6 @@ def _draw(
         if curriculum.run is None
         else _samples(found[-1], beside, curriculum, through.samples, through.labels),
     )
-    save_figure(figure, path)
 
 
 def _limit(result: LearnedResult, curriculum: Curriculum) -> float | None:
@@ -282,6 +294,7 @@ def _samples(
 ) -> dict[str, np.ndarray] | None:
     """Draw samples of one noise by the plan, the best heuristic and a fine solution."""
     from specjax.learning.teacher import fine_plan
+    from specjax.report.figures.samples import as_pictures
     from specjax.sampling.generate import generate
     from specjax.schedules.grids import LevelRange
     from specjax.schedules.schedule import alpha_bar_range_of
@@ -301,16 +314,6 @@ def _samples(
         name: generate(plan, run.denoiser(), n, run.shape, noise=run.noise, labels=told)
         for name, plan in plans.items()
     }
-    return _pictures(samples, run.shape)
-
-
-def _pictures(
-    samples: dict[str, np.ndarray], shape: tuple[int, ...]
-) -> dict[str, np.ndarray] | None:
-    """Return samples of a shape as images or sounds; None where they are neither."""
-    colours = (1, 3)
-    if len(shape) in (1, 2) or (len(shape) == 3 and shape[-1] in colours):
-        return samples
-    if len(shape) == 3 and shape[0] in colours:  # as torch has them
-        return {name: np.moveaxis(x, 1, -1) for name, x in samples.items()}
-    return None
+    pictures = {name: as_pictures(x) for name, x in samples.items()}
+    known = {name: x for name, x in pictures.items() if x is not None}
+    return known or None

@@ -36,7 +36,8 @@ def learn_recording(command: LearnCommand) -> None:
     from specjax.learning import learn
     from specjax.learning.recording import Recording
     from specjax.report.figures import learn_figure, save_figure
-    from specjax.report.learn import print_recorded, recorded_json
+    from specjax.report.learn import print_recorded, recorded_blocks, recorded_json
+    from specjax.report.use import code_of
 
     path, through = command.through.data, command.through
     others = changed(through, "data", "reading", "forward") + changed(through.reading)
@@ -55,6 +56,10 @@ def learn_recording(command: LearnCommand) -> None:
     if outputs["plot"] is not None:
         save_figure(learn_figure(found), outputs["plot"])
         written.append(str(outputs["plot"]))
+    written += command.write_html(
+        f"{found[-1].steps} calls, learned from {path}", recorded_blocks(found),
+        [learn_figure(found)], code_of(found[-1], written[len(found) - 1]),
+    )  # fmt: skip
     if command.json:
         print_json({**recorded_json(found), "files": written})
     else:

@@ -11,16 +11,18 @@ import tyro
 from specjax._core import checks
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Data, GivenData, under
-from specjax.cli.outputs import Writing
+from specjax.cli.outputs import Reporting, Writing
 from specjax.cli.processes import Processes
 from specjax.files.forward_noise import ForwardNoise
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from specjax.sweep import SweepResult
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sweep:
+class Sweep(Reporting):
     """Fit the product of the axes in a sweep file; a sweep that was stopped goes on."""
 
     file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE")]] = tyro.MISSING
@@ -36,9 +38,12 @@ class Sweep:
 
     def run(self) -> None:
         """Read the spectra, fit, draw, and print the tables."""
+        self.check_outputs({"html": self.html})
         self.processes.join(a_device_a_core=True)
         from specjax.interop.on_grid import read_grid
-        from specjax.report.sweep import print_sweep, sweep_json
+        from specjax.report.figures import save_figure
+        from specjax.report.sweep import print_sweep, sweep_blocks, sweep_json
+        from specjax.report.use import code_of_sweep
         from specjax.sweep import sweep
         from specjax.sweep.files import read_sweep
 
@@ -50,21 +55,27 @@ class Sweep:
             result = sweep(wanted, out=out, progress=lambda done, total: update(done, total))
         if result is None:  # another process has the table
             return
-        written = _drawn(result, out / "sweep.png")
+        figure = _figure(result)
+        with status("drawing"):
+            written = [] if figure is None else [str(save_figure(figure, out / "sweep.png"))]
+            written += self.write_html(
+                f"Sweep of {self.file}", sweep_blocks(result), [] if figure is None else [figure],
+                code_of_sweep(str(out)),
+            )  # fmt: skip
         if self.json:
             print_json(sweep_json(result, written))
         else:
             print_sweep(result, written)
 
 
-def _drawn(result: SweepResult, path: Path) -> list[str]:
+def _figure(result: SweepResult) -> Figure | None:
     """Draw a sweep, if any of its fits can be drawn."""
-    from specjax.report.figures import save_figure, sweep_figure
+    from specjax.report.figures import sweep_figure
 
     if not any(result.table.column("finite").to_pylist()):
-        return []
+        return None
     with status("drawing"):
-        return [str(save_figure(sweep_figure(result.table), path))]
+        return sweep_figure(result.table)
 
 
 @dataclass(frozen=True, kw_only=True)

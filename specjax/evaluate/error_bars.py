@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from specjax import files
+from specjax._core.shown import Shown
 from specjax.evaluate.measures import is_unbiased
 
 
@@ -101,8 +102,8 @@ class Bands:
         return cls(frequency, generated, real, decibel, error[3], floor)
 
 
-@dataclass(frozen=True, eq=False)
-class Evaluation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation(Shown):
     """How far samples are from data, by several measures.
 
     Attributes:

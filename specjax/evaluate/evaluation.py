@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from specjax._core import checks
 from specjax._core.checks import UserError
+from specjax._core.progress import shows_progress
+from specjax._core.shown import Results
 from specjax.data import Dataset
 from specjax.evaluate.error_bars import Evaluation
 from specjax.evaluate.feature_spaces import Features
@@ -30,6 +32,7 @@ MAX_SETS = 10
 """Sets that a large set of samples is cut into, at most."""
 
 
+@shows_progress("measuring", "comparisons")
 def evaluate(
     samples: Any,
     data: Any,
@@ -42,7 +45,7 @@ def evaluate(
     seed: int = 0,
     spatial: int | None = None,
     name: str = "samples",
-    progress: Progress | None = None,
+    progress: Progress | Literal[False] | None = None,
 ) -> Evaluation:
     """Measure how far generated samples are from data, with error bars, beside real against real.
 
@@ -172,6 +175,7 @@ def _sample_array(name: str, samples: Any) -> np.ndarray:
     return array
 
 
+@shows_progress("sampling and measuring", "samples")
 def evaluate_schedules(
     plans: Mapping[str, SamplerPlan],
     denoise: Callable[..., Any],
@@ -183,8 +187,8 @@ def evaluate_schedules(
     batch: int | None = None,
     mesh: Mesh | None = None,
     noise: NoiseSpectrum | None = None,
-    progress: Progress | None = None,
-) -> list[Evaluation]:
+    progress: Progress | Literal[False] | None = None,
+) -> Results[Evaluation]:
     """Draw n samples for each plan and each seed, and evaluate them against the reference.
 
     The noise of sample i of a seed is the same for every plan, and so is what it is compared with:
@@ -230,7 +234,7 @@ def evaluate_schedules(
             progress=lambda done, _: progress(before + done, total) if progress else None,
         )  # fmt: skip
 
-    rows = []
+    rows: Results[Evaluation] = Results()
     for number, (name, plan) in enumerate(plans.items()):
         try:
             rows.append(evaluate_sets(reference, name, partial(draw, number, plan), seeds))

@@ -6,9 +6,11 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, Literal
 
 from specjax._core.checks import UserError
+from specjax._core.progress import shows_progress
+from specjax._core.shown import Shown
 from specjax.fitting.fit import Progress, fit
 from specjax.fitting.learned import LearnedResult
 from specjax.fitting.spectral import spectral
@@ -46,8 +48,8 @@ class ComparedSchedule:
     steps_needed: int | None = None
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Shown):
     """Schedules of S steps on one task, best first, the learned one among them.
 
     Attributes:
@@ -105,13 +107,14 @@ def accumulated_error(plan: SamplerPlan, modes: Modes, relative: bool = False) -
     return float((modes.weights * error / unit).sum())
 
 
+@shows_progress("fit", "iterations")
 def compare(
     spectrum: Spectrum | GaussianTask,
     steps: int,
     *,
     schedules: Mapping[str, NoiseSchedule | Family] | None = None,
     learned: LearnedResult | None = None,
-    progress: Progress | None = None,
+    progress: Progress | Literal[False] | None = None,
     **options: Any,
 ) -> Comparison:
     """Compare the learned schedule with every family pinned to the same ends.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ import numpy as np
 from specjax._core import checks
 from specjax._core.arrays import Array, namespace
 from specjax._core.programs import program
+from specjax._core.progress import shows_progress
 from specjax.fitting.bfgs import BFGS, Function, Method, follow
 from specjax.fitting.learned import LearnedResult
 from specjax.fitting.levels import levels_of
@@ -65,6 +66,7 @@ class Descent(NamedTuple):
     method: Method
 
 
+@shows_progress("fit", "iterations")
 def fit(
     spectrum: Spectrum | GaussianTask,
     steps: int,
@@ -75,7 +77,7 @@ def fit(
     nodes: int | None = 40,
     tolerance: float | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Progress | Literal[False] | None = None,
     **task: Unpack[TaskOptions],
 ) -> LearnedResult:
     """Learn the noise levels at which a sampler of S steps comes closest to the data.
@@ -93,7 +95,8 @@ def fit(
       tolerance: of the largest entry of the gradient of log(loss) at which a fit counts as
         converged; by default 1e-6 in float64 and 2e-3 in float32.
       seed: of the random starts.
-      progress: see :data:`Progress`.
+      progress: see :data:`Progress`; by default a line on standard error in long calls, False
+        for none.
       task: sampler, loss, process, alpha_bar_range, grid, noise, denoiser, denoiser_error, see
         :class:`specjax.gaussian.task.TaskOptions`.
 
@@ -132,7 +135,7 @@ def fit(
     best = follow_starts(
         descent, inputs, padded_parameters(thetas, idle),
         padded_parameters(curvature(steps, thetas, ends), idle, 1.0),
-        most=most, tolerance=tolerance, progress=progress,
+        most=most, tolerance=tolerance, progress=progress or None,
     )  # fmt: skip
     learned = best.theta[idle:]
     levels = levels_of(learned, ends, ends_clean=shape.ends_clean)

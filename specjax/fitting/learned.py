@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from specjax._core.checks import DEFAULT_ALPHA_BAR_RANGE
+from specjax._core.shown import Shown
 from specjax.gaussian.modes import Modes
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.sampling.corrections import LEARNABLE, Corrections, corrected_plan, corrections_of
@@ -23,7 +24,7 @@ from specjax.schedules.schedule import NoiseSchedule, check_process
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class LearnedResult:
+class LearnedResult(Shown):
     """Learned levels or a learned plan, with everything needed to use, judge and repeat it.
 
     :func:`fit` learns levels on the quadrature of a spectrum; :func:`learn` learns levels and
@@ -103,15 +104,6 @@ class LearnedResult:
         """Make a result of anybody's ``schedule``, for DDIM in VP; its value is not known."""
         unknown: dict[str, Any] = {"value": float("nan"), "history": np.zeros(0)}
         return cls(schedule=schedule, sampler="ddim", process="vp", kept="given", **unknown)
-
-    def __repr__(self) -> str:
-        """Say what it is in a line."""
-        what = "levels" if self.corrections is None else "a plan"
-        state = "converged" if self.converged else "not converged"
-        return (
-            f"LearnedResult({what} of {self.steps} steps, {self.sampler}, {self.process}, "
-            f"{self.loss}: value {self.value:.6g}, {state})"
-        )
 
     @property
     def steps(self) -> int:

@@ -7,12 +7,13 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 import numpy as np
 
 from specjax._core import checks
 from specjax._core.checks import UserError
+from specjax._core.progress import shows_progress
 from specjax.fitting.bfgs import BFGS
 from specjax.fitting.fit import Descent, Progress, about_task, fit, follow_starts
 from specjax.fitting.learned import LearnedResult
@@ -38,6 +39,7 @@ ISOTROPIC = "isotropic noise"
 """The name of the fall-back among the baselines."""
 
 
+@shows_progress("fit", "iterations")
 def fit_noise(
     spectrum: Spectrum,
     steps: int,
@@ -50,7 +52,7 @@ def fit_noise(
     max_iterations: int = 500,
     tolerance: float | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Progress | Literal[False] | None = None,
     **task: Unpack[TaskOptions],
 ) -> LearnedResult:
     """Learn the parameters of a family of noises, and the levels, of a sampler of S steps.
@@ -116,7 +118,7 @@ def fit_noise(
     thetas, scales = joint_starts(shape, joint, objective, levels, phi)
     best = follow_starts(
         Descent(joint_loss, shape, BFGS), joint, thetas, scales,
-        most=most, tolerance=tolerance, progress=progress,
+        most=most, tolerance=tolerance, progress=progress or None,
     )  # fmt: skip
     theta, learned_phi = split(shape, best.theta)
     learned = {name: np.asarray(x) for name, x in form.parameters(learned_phi).items()}

@@ -31,7 +31,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -39,6 +39,8 @@ import numpy as np
 from specjax._core import checks
 from specjax._core.arrays import Array
 from specjax._core.checks import UserError
+from specjax._core.progress import shows_progress
+from specjax._core.shown import Shown
 from specjax.noise.noise_spectrum import check_noise
 from specjax.sampling import conditions as told
 from specjax.sampling.black_box import is_black_box
@@ -63,8 +65,8 @@ _FEWEST = 3  # pairs, of which a line takes two
 _SAME_SPECTRUM = 1e-3  # of the standard deviations, in norm: what sums in float32 may differ by
 
 
-@dataclass(frozen=True, eq=False)
-class Probe:
+@dataclass(frozen=True, eq=False, repr=False)
+class Probe(Shown):
     """The measured effect of a denoiser on each eigenvalue [d] at each level [L], see the module.
 
     Attributes:
@@ -165,6 +167,7 @@ def _check_same(probed: Spectrum, given: Spectrum, name: str) -> None:
         )
 
 
+@shows_progress("probe", "answers")
 def probe(
     denoise: Callable[..., Array],
     samples: Any,
@@ -176,7 +179,7 @@ def probe(
     batch: int | None = None,
     labels: Any = None,
     conditions: Any = None,
-    progress: Progress | None = None,
+    progress: Progress | Literal[False] | None = None,
     source: Mapping[str, Any] | None = None,
 ) -> Probe:
     """Measure what a denoiser does to each eigenvalue at each noise level, see the module.
@@ -193,7 +196,8 @@ def probe(
       batch: answers in one call; by default as many as fit.
       labels: [N], the class of each sample, which the denoiser gets as a fourth argument.
       conditions: in place of labels, a tree of arrays [N, ...], see :func:`specjax.generate`.
-      progress: see :data:`Progress`.
+      progress: see :data:`Progress`; by default a line on standard error in long calls, False
+        for none.
       source: where the denoiser comes from, kept with the probe.
 
     Raises:
@@ -224,7 +228,7 @@ def probe(
     answers = _Answers(within(denoise, spectrum.noise), x0, eps, conditions, batch)
     at_levels = []
     for k, level in enumerate(levels):
-        answer = answers.at(level, progress, (k * 2 * n, len(levels) * 2 * n))
+        answer = answers.at(level, progress or None, (k * 2 * n, len(levels) * 2 * n))
         if not np.isfinite(answer).all():
             raise UserError(f"the denoiser returned NaN or infinite values at logsnr = {level:g}")
         at_levels.append(pairs.measured(answer, np.exp(-level / 2)))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Unpack
+from typing import Any, Literal, NamedTuple, Unpack
 
 from specjax._core import checks
 from specjax._core.checks import UserError
+from specjax._core.progress import shows_progress
+from specjax._core.shown import Results
 from specjax.fitting.learned import LearnedResult
 from specjax.learning.heuristics import rivals
 from specjax.learning.learn import learn_with
@@ -34,6 +36,7 @@ class Verdict(NamedTuple):
     terms: Mapping[str, float]
 
 
+@shows_progress("learning", "calls")
 def learn_all(
     priors: Sequence[Any],
     steps: Sequence[int],
@@ -41,10 +44,10 @@ def learn_all(
     start: Sequence[LearnedResult] = (),
     known: Mapping[int, LearnedResult] | None = None,
     learned: Callable[[LearnedResult], None] | None = None,
-    progress: Progress | None = None,
+    progress: Progress | Literal[False] | None = None,
     teacher_progress: TeacherProgress | None = None,
     **options: Unpack[LearnOptions],
-) -> list[LearnedResult]:
+) -> Results[LearnedResult]:
     """Learn plans of every S through every prior.
 
     A plan starts from the best of the heuristics, the plan of the prior before, and that of fewer
@@ -73,7 +76,7 @@ def learn_all(
     stages = _stages(priors, LearnSettings.resolve(**options))
     if not steps:
         raise UserError("steps: give at least one")
-    results: list[LearnedResult] = []
+    results: Results[LearnedResult] = Results()
     before: dict[int, LearnedResult] = {}  # of fewer steps, by the prior's number
     for count in sorted({checks.whole_number("steps", one) for one in steps}):
         if known and count in known:
@@ -84,7 +87,7 @@ def learn_all(
         for number, (prior, settings) in enumerate(stages):
             fewer = [before[number]] if number in before else []
             starts = [*below, *fewer, *start]
-            result = learn_with(settings, prior, count, starts, progress, teacher_progress)
+            result = learn_with(settings, prior, count, starts, progress or None, teacher_progress)
             before[number], below = result, [result]
             results.append(result)
             if learned:
@@ -94,7 +97,7 @@ def learn_all(
 
 def verdicts(
     results: Sequence[LearnedResult], priors: Sequence[Any], **options: Unpack[LearnOptions]
-) -> list[Verdict]:
+) -> Results[Verdict]:
     """Judge every plan on every prior, beside the best heuristic of the prior.
 
     Args:
@@ -112,7 +115,7 @@ def verdicts(
         for prior, _ in stages:
             where = f"the prior {prior.kind}"
             check_noise(one.noise, prior_noise(prior), what="the plan", where=where)
-    judged = []
+    judged: Results[Verdict] = Results()
     for prior, settings in stages:
         settings = settings.for_prior(prior, results[0].plan.stochastic)
         objectives, weights = objectives_of(prior, settings), dict(settings.objective)

@@ -14,13 +14,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Unpack
+from typing import Any, Literal, NamedTuple, Unpack
 
 import jax
 import numpy as np
 
 from specjax._core import checks
 from specjax._core.checks import UserError
+from specjax._core.progress import shows_progress
 from specjax.fitting import limits
 from specjax.fitting.learned import LearnedResult
 from specjax.learning.heuristics import closed_form_for, heuristics
@@ -52,12 +53,13 @@ _STARTS = 2  # heuristics, and plans that were given, from which learning is tri
 _FEW_NOISES, _SHORTLISTED = 32, 4  # on which a network's heuristics are ranked, and those kept
 
 
+@shows_progress("learning", "calls")
 def learn(
     prior: Any,
     steps: int,
     *,
     start: LearnedResult | Sequence[LearnedResult] = (),
-    progress: Progress | None = None,
+    progress: Progress | Literal[False] | None = None,
     teacher_progress: TeacherProgress | None = None,
     **options: Unpack[LearnOptions],
 ) -> LearnedResult:
@@ -73,7 +75,8 @@ def learn(
       steps: S.
       start: plans learned before, of other steps or on another prior, to start from if they are
         better than all heuristics.
-      progress: see :data:`Progress`.
+      progress: see :data:`Progress`; by default a line on standard error in long calls, False
+        for none.
       teacher_progress: see :data:`TeacherProgress`.
       options: sampler, groups, memory, objective, loss, data, noise, process, alpha_bar_range,
         grid, n, batch, labels, conditions, mesh, optimizer, max_iterations, max_calls,
@@ -97,7 +100,7 @@ def learn(
         return learn_from_recording(prior, steps, **options)
     settings = LearnSettings.resolve(**options)
     known = prior_from(prior, settings.noise)
-    return learn_with(settings, known, steps, start, progress, teacher_progress)
+    return learn_with(settings, known, steps, start, progress or None, teacher_progress)
 
 
 def learn_with(

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 
 from specjax._core import checks, distributed
 from specjax._core.checks import UserError
+from specjax._core.progress import shows_progress
 from specjax.data import Dataset
 from specjax.data.in_memory import Collected, collect
 from specjax.nn import train_step
@@ -50,6 +51,7 @@ _HELD_OUT = 1024
 """Samples of the validation, at most."""
 
 
+@shows_progress("training", "updates")
 def train(
     data: Dataset,
     out: str | os.PathLike[str],
@@ -57,7 +59,7 @@ def train(
     *,
     spectrum: Spectrum | None = None,
     mesh: Mesh | None = None,
-    progress: Progress | None = None,
+    progress: Progress | Literal[False] | None = None,
 ) -> Run:
     """Train a network, or resume the training where an earlier start ended, at whatever moment.
 
@@ -71,7 +73,8 @@ def train(
         the shift-invariant one beyond.
       mesh: of the axes "data" and "model" (:func:`specjax.nn.sharding.mesh_of`); all devices by
         default.
-      progress: see :data:`Progress`.
+      progress: see :data:`Progress`; by default a line on standard error in long calls, False
+        for none.
 
     Returns:
       The run at its best checkpoint.
@@ -92,7 +95,7 @@ def train(
     with folder_of_run(folder):
         collected = collect(data, cache=folder / CACHE)
         run = start_or_resume(folder, config, data, collected, spectrum)
-    trainer = _Trainer(folder, run, mesh, progress)
+    trainer = _Trainer(folder, run, mesh, progress or None)
     training, held_out = _split(run, collected, data.data_range)
     with locked(folder), open_checkpoints(folder) as checkpoints, deferred_signals() as interrupt:
         trainer.run(training, held_out, checkpoints, interrupt)

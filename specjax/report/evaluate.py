@@ -9,14 +9,16 @@ import numpy as np
 
 from specjax.evaluate import Estimate, Evaluation
 from specjax.evaluate.measures import higher_is_better
-from specjax.report.table import Column, Styles, Table
+from specjax.report.table import Block, Column, Styles, Table, print_blocks
 from specjax.report.words import wrote
 
 FLOOR = "real against real"
 
 
-def print_evaluations(rows: Sequence[Evaluation], data: str, written: Sequence[str]) -> None:
-    """Print a row for each schedule and one for the floor, with a column for each measure."""
+def evaluation_blocks(
+    rows: Sequence[Evaluation], data: str = "the data", written: Sequence[str] = ()
+) -> list[Block]:
+    """Report a row for each schedule and one for the floor, with a column for each measure."""
     first, measures = rows[0], list(rows[0].titles)
     columns = [
         Column(f"{first.titles[name]} {'↑' if higher_is_better(name) else '↓'}", _cell_text,
@@ -29,13 +31,19 @@ def print_evaluations(rows: Sequence[Evaluation], data: str, written: Sequence[s
     ]
     cells.append([FLOOR, *((first.floor[name], math.nan) for name in measures)])
     best: Styles = {(_best(rows, name), j): "bold" for j, name in enumerate(measures, 1)}
-    Table(
+    table = Table(
         f"{first.n:,} samples against {first.n:,} of {data}",
         ["samples", *columns],
         cells,
         [*_explanations(rows), *wrote(written)],
         {len(rows): "dim", **best},
-    ).print()
+    )
+    return [table]
+
+
+def print_evaluations(rows: Sequence[Evaluation], data: str, written: Sequence[str]) -> None:
+    """Print :func:`evaluation_blocks`."""
+    print_blocks(evaluation_blocks(rows, data, written))
 
 
 def with_error(one: Estimate) -> str:

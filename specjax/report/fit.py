@@ -10,7 +10,7 @@ from specjax.files import numbers, plain
 from specjax.fitting.compare import MOST_STEPS, ComparedSchedule, Comparison
 from specjax.fitting.learned import LearnedResult
 from specjax.noise.whitening import ObliqueBasis
-from specjax.report.table import Column, Styles, Table
+from specjax.report.table import Block, Column, Styles, Table, print_blocks
 from specjax.report.words import amplification_warning, loss_title, with_options, wrote
 from specjax.spectra.spectrum import Spectrum
 
@@ -28,19 +28,19 @@ _METRICS = {
 """What a loss measures where data and noise have no eigenvectors in common; else ``_ALONG``."""
 
 
-def print_fit(
+def fit_blocks(
     comparison: Comparison,
     spectrum: Spectrum,
-    written: Sequence[str],
+    written: Sequence[str] = (),
     noise: dict[str, Any] | None = None,
-) -> None:
-    """Print the table of ``specjax fit``, the state of the fit, and what was written.
+) -> list[Block]:
+    """Report a fit: the table of ``specjax fit``, the state of the fit, and what was written.
 
     Args:
       noise: of :func:`noise_facts`, where the noise is not isotropic.
     """
     fit = comparison.learned
-    Table(
+    table = Table(
         _title(comparison, spectrum),
         [
             "schedule",
@@ -55,7 +55,16 @@ def print_fit(
         ],
         [*_noise_lines(noise), fit_state(fit), *_warning(comparison), *wrote(written)],
         _bold(comparison),
-    ).print()  # fmt: skip
+    )  # fmt: skip
+    return [table]
+
+
+def print_fit(
+    comparison: Comparison, spectrum: Spectrum, written: Sequence[str],
+    noise: dict[str, Any] | None = None,
+) -> None:  # fmt: skip
+    """Print :func:`fit_blocks`."""
+    print_blocks(fit_blocks(comparison, spectrum, written, noise))
 
 
 def print_comparisons(

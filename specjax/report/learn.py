@@ -13,7 +13,7 @@ from specjax.fitting.learned import LearnedResult
 from specjax.learning import TERMS, Verdict
 from specjax.learning.heuristics import AMPLIFIED
 from specjax.learning.terms import MEDIAN
-from specjax.report.table import Column, Table, report_console
+from specjax.report.table import Block, Column, Table, print_blocks
 from specjax.report.words import wrote
 
 _HEURISTICS = 6  # heuristic plans in a table
@@ -45,16 +45,26 @@ def print_learned(
     amplifications: Sequence[float],
     written: Sequence[str],
 ) -> None:
-    """Print a table for each S: a row for each prior learned on, a column for each that judges.
+    """Print :func:`learned_blocks`."""
+    print_blocks(learned_blocks(results, verdicts, amplifications, written))
+
+
+def learned_blocks(
+    results: Sequence[LearnedResult],
+    verdicts: Sequence[Verdict],
+    amplifications: Sequence[float],
+    written: Sequence[str] = (),
+) -> list[Block]:
+    """Report a table for each S: a row for each prior learned on, a column for each that judges.
 
     Args:
       results: learned plans of the last rung. amplifications: one for each of them.
     """
-    console = report_console()
+    blocks: list[Block] = []
     priors = list(dict.fromkeys(one.on for one in verdicts))
     for result, amplification in zip(results, amplifications, strict=True):
         own = [one for one in verdicts if one.steps == result.steps]
-        _table(result, own, priors, amplification).print(console)
+        blocks.append(_table(result, own, priors, amplification))
     terms = dict.fromkeys(name for one in verdicts for name in one.objective)
     noise, noise_line = results[0].noise, []
     if noise is not None:
@@ -62,8 +72,8 @@ def print_learned(
             f"noise: {noise.name}; {noise.omitted:,} of {math.prod(noise.shape):,} directions have "
             "none; distances are in units of the data"
         ]
-    for line in (*(f"{term}: {TERMS[term]}" for term in terms), *noise_line, *wrote(written)):
-        console.print(line)
+    lines = (f"{term}: {TERMS[term]}" for term in terms)
+    return [*blocks, *lines, *noise_line, *wrote(written)]
 
 
 def recorded_json(results: Sequence[LearnedResult]) -> dict[str, Any]:
@@ -80,7 +90,12 @@ def recorded_json(results: Sequence[LearnedResult]) -> dict[str, Any]:
 
 
 def print_recorded(results: Sequence[LearnedResult], written: Sequence[str]) -> None:
-    """Print what a recording predicts of the plans that were made of it, a row each.
+    """Print :func:`recorded_blocks`."""
+    print_blocks(recorded_blocks(results, written))
+
+
+def recorded_blocks(results: Sequence[LearnedResult], written: Sequence[str] = ()) -> list[Block]:
+    """Report what a recording predicts of the plans that were made of it, a row each.
 
     Args:
       results: plans of several S.
@@ -98,10 +113,7 @@ def print_recorded(results: Sequence[LearnedResult], written: Sequence[str]) -> 
         "response of the recording; samples that end elsewhere are not foreseen: record along the "
         "plan (specjax record-spec PLAN) and compare (sx.Recording.compare)"
     ]
-    console = report_console()
-    Table("", columns, rows, notes).print(console)
-    for line in wrote(written):
-        console.print(line)
+    return [Table("", columns, rows, notes), *wrote(written)]
 
 
 def geometric_mean(value: Any, objective: Mapping[str, float]) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from specjax.files import numbers, plain
 from specjax.gaussian.probe import Probe
 from specjax.report.probe_bands import Band, bands, noise_words, title
-from specjax.report.table import Column, Table, report_console
+from specjax.report.table import Block, Column, Table, print_blocks
 from specjax.report.words import spread, wrote
 
 _COLUMNS = 7
@@ -36,10 +36,15 @@ def probe_json(probe: Probe) -> dict[str, Any]:
 
 
 def print_probe(probe: Probe, written: Sequence[str]) -> None:
-    """Print gains and errors in bands of directions at some levels, and what was written."""
-    console, all_bands = report_console(), bands(probe)
+    """Print :func:`probe_blocks`."""
+    print_blocks(probe_blocks(probe, written))
+
+
+def probe_blocks(probe: Probe, written: Sequence[str] = ()) -> list[Block]:
+    """Report gains and errors in bands of directions at some levels, and what was written."""
+    all_bands = bands(probe)
     shown = spread(len(probe.logsnr), _COLUMNS)
-    console.print("\n".join(filter(None, [title(probe), noise_words(probe)])))
+    blocks: list[Block] = ["\n".join(filter(None, [title(probe), noise_words(probe)]))]
     names = [band.name for band in all_bands]
     for words, form, values in (
         ("gain less Wiener's", "{:+.3f}", [band.gain - band.wiener_gain for band in all_bands]),
@@ -47,9 +52,8 @@ def print_probe(probe: Probe, written: Sequence[str]) -> None:
     ):
         columns = [Column(f"{x:.3g}", form, "right") for x in probe.logsnr[shown]]
         rows = [[name, *x[shown].tolist()] for name, x in zip(names, values, strict=True)]
-        Table(f"{words}, by logsnr", ["directions (variance)", *columns], rows).print(console)
-    for line in (_extremes(probe), *wrote(written)):
-        console.print(line)
+        blocks.append(Table(f"{words}, by logsnr", ["directions (variance)", *columns], rows))
+    return [*blocks, _extremes(probe), *wrote(written)]
 
 
 def _extremes(probe: Probe) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from specjax.files import numbers, plain
 from specjax.gaussian.losses import LOSSES
-from specjax.report.table import Column, Table, report_console
+from specjax.report.table import Block, Column, Table, print_blocks
 from specjax.report.words import amplification_warning, count, with_options, wrote
 
 if TYPE_CHECKING:
@@ -25,19 +25,25 @@ _FACTS = (
 def print_recommendations(
     rows: Sequence[Recommendation], target: float, loss: str = "w2", written: Sequence[str] = ()
 ) -> None:
-    """Print the table of ``specjax recommend``; its first line is the answer.
+    """Print :func:`recommendation_blocks`."""
+    print_blocks(recommendation_blocks(rows, target, loss, written))
+
+
+def recommendation_blocks(
+    rows: Sequence[Recommendation], target: float, loss: str = "w2", written: Sequence[str] = ()
+) -> list[Block]:
+    """Report the table of ``specjax recommend``; its first line is the answer.
 
     Args:
       rows: as :func:`specjax.sweep.recommend` gives them. target: the loss. loss: its name.
     """
-    console = report_console()
-    console.print(_answer(rows, target, loss))
+    answer = _answer(rows, target, loss)
     if not rows:
-        return
+        return [answer]
     first = rows[0]
     warning = amplification_warning(first.amplification, LOSSES[loss], first.denoiser_error)
     sigmas = ", ".join(f"{x:.5g}" for x in np.asarray(first.schedule.sigmas))
-    Table(
+    table = Table(
         "",
         [
             "sampler",
@@ -59,7 +65,8 @@ def print_recommendations(
         ],
         {i: "bold" if row.reached else "dim" for i, row in enumerate(rows)
          if row is first or not row.reached},
-    ).print(console)  # fmt: skip
+    )  # fmt: skip
+    return [answer, table]
 
 
 def recommendations_json(rows: Sequence[Recommendation], target: float) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from specjax.files import corrections_document, numbers
 from specjax.fitting.learned import LearnedResult
 from specjax.report.fit import denoiser_name, fit_state
-from specjax.report.table import Column, Table, report_console
+from specjax.report.table import Block, Column, Table, print_blocks
 from specjax.report.words import count, with_options
 from specjax.sampling.corrections import Corrections
 from specjax.schedules.grids import TrainingGrid
@@ -17,16 +17,21 @@ from specjax.schedules.schedule import NoiseSchedule
 
 
 def print_show(shown: LearnedResult, grid: TrainingGrid) -> None:
-    """Print where a schedule or plan comes from, its levels, and a plan's corrections."""
-    console, schedule = report_console(), shown.schedule
-    for name, text in _origin(shown).items():
-        console.print(f"{name}: {text}")
+    """Print :func:`show_blocks`."""
+    print_blocks(show_blocks(shown, grid))
+
+
+def show_blocks(shown: LearnedResult, grid: TrainingGrid) -> list[Block]:
+    """Report where a schedule or plan comes from, its levels, and a plan's corrections."""
+    schedule = shown.schedule
+    blocks: list[Block] = [f"{name}: {text}" for name, text in origin(shown).items()]
     end = "noise-free" if schedule.ends_clean else "noisy: a 0 is not among its sigmas"
-    console.print(f"{schedule.steps} steps, noisy to clean; the last level is {end}")
-    console.print("sigma is VE's, sqrt(1 / alpha_bar - 1)")
-    _table("level", _levels(schedule, grid)).print(console)
+    blocks.append(f"{schedule.steps} steps, noisy to clean; the last level is {end}")
+    blocks.append("sigma is VE's, sqrt(1 / alpha_bar - 1)")
+    blocks.append(_table("level", _levels(schedule, grid)))
     if shown.corrections is not None:
-        _table("step", _corrections(shown.corrections)).print(console)
+        blocks.append(_table("step", corrections(shown.corrections)))
+    return blocks
 
 
 def show_json(shown: LearnedResult, grid: TrainingGrid) -> dict[str, Any]:
@@ -35,7 +40,7 @@ def show_json(shown: LearnedResult, grid: TrainingGrid) -> dict[str, Any]:
         name: [None if x == "nan" else x for x in numbers(column)]
         for name, column in _levels(shown.schedule, grid).items()
     }
-    document = {"about": _origin(shown), "steps": shown.steps, "levels": levels}
+    document = {"about": origin(shown), "steps": shown.steps, "levels": levels}
     if shown.corrections is not None:
         document["corrections"] = corrections_document(shown.corrections)
     return document
@@ -53,7 +58,7 @@ def _levels(schedule: NoiseSchedule, grid: TrainingGrid) -> dict[str, np.ndarray
     }
 
 
-def _corrections(by: Corrections) -> dict[str, np.ndarray]:
+def corrections(by: Corrections) -> dict[str, np.ndarray]:
     """Give the corrections by their names in docs/plans.md."""
     weights = {f"w_{i + 1}": np.asarray(by.weights)[:, i] for i in range(by.memory)}
     noise = {} if by.noise is None else {"g": np.asarray(by.noise)}
@@ -67,7 +72,7 @@ def _table(numbered: str, columns: dict[str, np.ndarray]) -> Table:
     return Table("", heads, rows)
 
 
-def _origin(shown: LearnedResult) -> dict[str, str]:
+def origin(shown: LearnedResult) -> dict[str, str]:
     """Say where a learned schedule or plan comes from, a line a fact."""
     if shown.kept == "given":  # anybody's levels
         return {}

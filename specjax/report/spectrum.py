@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from specjax.files import numbers, plain
-from specjax.report.table import Column, Table
+from specjax.report.table import Block, Column, Table, print_blocks
 from specjax.report.words import count, wrote
 from specjax.spectra.power_law import directions_for, power_law_fit, ranked, variance_beyond
 from specjax.spectra.spectrum import Spectrum
@@ -47,9 +47,14 @@ def spectrum_json(spectrum: Spectrum) -> dict[str, Any]:
 
 
 def print_spectrum(spectrum: Spectrum, written: Sequence[str]) -> None:
-    """Print the tables of ``specjax spectrum``, and what was written."""
+    """Print :func:`spectrum_blocks`."""
+    print_blocks(spectrum_blocks(spectrum, written))
+
+
+def spectrum_blocks(spectrum: Spectrum, written: Sequence[str] = ()) -> list[Block]:
+    """Report a spectrum: the tables of ``specjax spectrum``, and what was written."""
     facts = spectrum_json(spectrum)
-    Table("", ["", ""], list(_properties(facts).items())).print()
+    properties = Table("", ["", ""], list(_properties(facts).items()))
     columns = [
         Column("rank", "{:,}", "right"),
         Column("eigenvalue", align="right"),
@@ -65,7 +70,7 @@ def print_spectrum(spectrum: Spectrum, written: Sequence[str]) -> None:
             rows[-1].append(f"{lower:.5g} to {upper:.5g}")
     if facts["bootstrap"]:
         columns.append(Column(f"{100 * facts['bootstrap']['level']:g} % interval", align="right"))
-    Table("", columns, rows, wrote(written)).print()
+    return [properties, Table("", columns, rows, wrote(written))]
 
 
 def _selected_eigenvalues(spectrum: Spectrum) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from specjax.report.sweep_rows import (
     usable,
     where,
 )
-from specjax.report.table import Column, Table, report_console
+from specjax.report.table import Block, Column, Table, print_blocks
 from specjax.report.words import count, spread, wrote
 
 if TYPE_CHECKING:
@@ -39,18 +39,23 @@ _AXES = {
 
 
 def print_sweep(result: SweepResult, written: Sequence[str] = ()) -> None:
-    """Print the tables of ``specjax sweep``: what learning is worth, by sampler and steps.
+    """Print :func:`sweep_blocks`."""
+    print_blocks(sweep_blocks(result, written))
+
+
+def sweep_blocks(result: SweepResult, written: Sequence[str] = ()) -> list[Block]:
+    """Report a sweep, as ``specjax sweep`` does: what learning is worth, by sampler and steps.
 
     A cell is the loss of the best heuristic (of the schedule families, each S its own) over the
     learned one, as the median over spectra; with one spectrum, the learned loss is above it.
     """
-    document, console = sweep_json(result, written), report_console()
+    document = sweep_json(result, written)
     axes = [
         count(length, *_AXES[name])
         for name, length in document["axes"].items()
         if length > 1 or name in ("spectra", "steps", "samplers", "losses")
     ]
-    console.print(f"sweep: {' x '.join(axes)}")
+    blocks: list[Block] = [f"sweep: {' x '.join(axes)}"]
     counts = document["counts"]
     words = [count(counts["fits"], "fit")]
     if counts["made_now"] < counts["fits"]:
@@ -59,17 +64,15 @@ def print_sweep(result: SweepResult, written: Sequence[str] = ()) -> None:
     for name in ("not_converged", "not_finite", "failed"):
         if counts[name]:
             words.append(f"{counts[name]:,} {name.replace('_', ' ')}")
-    console.print(", ".join(words))
+    blocks.append(", ".join(words))
     for row in document["errors"]:
-        console.print(f"  {row['fits']:,} failed: {row['error']}", style="red")
+        blocks.append(f"  {row['fits']:,} failed: {row['error']}")
     if document["losses"]:
         rows = usable(result.table)
-        for one in document["losses"]:
-            _loss_table(where(rows, loss=one["loss"]), **one).print(console)
+        blocks += [_loss_table(where(rows, loss=one["loss"]), **one) for one in document["losses"]]
     else:
-        console.print("no fit has a finite loss: there is nothing to compare")
-    for line in wrote(document["files"]):
-        console.print(line)
+        blocks.append("no fit has a finite loss: there is nothing to compare")
+    return [*blocks, *wrote(document["files"])]
 
 
 def sweep_json(result: SweepResult, written: Sequence[str] = ()) -> dict[str, Any]:

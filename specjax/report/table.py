@@ -1,13 +1,18 @@
-"""The one table of all reports: it prints, and gives JSON and Markdown.
+"""The one table of all reports: it prints, and gives JSON, Markdown and HTML.
 
 A cell is a plain value (a number, a text, None); the format of its column makes it readable, in
-the terminal and in Markdown alike. JSON has the values as they are.
+the terminal, in Markdown and in HTML alike. JSON has the values as they are.
+
+A report is a list of blocks, tables and lines of text, which :func:`print_blocks` prints and
+:func:`blocks_html` makes into HTML.
 """
 
 from __future__ import annotations
 
+import html
+import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -107,6 +112,25 @@ class Table:
             lines.append(_markdown_row([f"**{x}**" if x and b else x for x, b in cells]))
         return "\n".join([*lines, *(["", *map(shown, self.notes)] if self.notes else [])])
 
+    def to_html(self) -> str:
+        """Give an HTML table, with the title as its caption and the notes below."""
+        columns = self._columns()
+        aligned = [f' style="text-align:{one.align}"' for one in columns]
+        lines = ["<table>", *([f"<caption>{escaped(self.title)}</caption>"] if self.title else [])]
+        if any(one.name for one in columns):
+            heads = zip(aligned, columns, strict=True)
+            cells = "".join(f"<th{how}>{escaped(one.name)}</th>" for how, one in heads)
+            lines.append(f"<thead><tr>{cells}</tr></thead>")
+        lines.append("<tbody>")
+        for i, texts in enumerate(self._texts()):
+            cells = ""
+            for j, (how, text) in enumerate(zip(aligned, texts, strict=True)):
+                bold = self.styles.get((i, j), self.styles.get(i)) == "bold"
+                cell = f"<b>{escaped(text)}</b>" if bold and text else escaped(text)
+                cells += f"<td{how}>{cell}</td>"
+            lines.append(f"<tr>{cells}</tr>")
+        return "\n".join([*lines, "</tbody></table>", *map(paragraph, self.notes)])
+
     def _columns(self) -> list[Column]:
         return [Column(one) if isinstance(one, str) else one for one in self.columns]
 
@@ -134,6 +158,45 @@ class Table:
             cells = [Text(text, self.styles.get((i, j), "")) for j, text in enumerate(row)]
             rendered.add_row(*cells, style=self.styles.get(i))
         return rendered
+
+
+Block = Table | str
+"""A part of a report: a table, or a line of text."""
+
+
+def print_blocks(blocks: Iterable[Block], console: Console | None = None) -> None:
+    """Print a report; on standard output by default."""
+    console = console or report_console()
+    for block in blocks:
+        if isinstance(block, Table):
+            block.print(console)
+        else:
+            console.print(block, soft_wrap=True)
+
+
+def blocks_text(blocks: Iterable[Block], width: int = 100) -> str:
+    """Give what :func:`print_blocks` prints, as plain text."""
+    plain_text = io.StringIO()
+    console = ReportConsole(
+        file=plain_text, width=width, highlight=False, markup=False, emoji=False, color_system=None
+    )
+    print_blocks(blocks, console)
+    return "\n".join(line.rstrip() for line in plain_text.getvalue().splitlines())
+
+
+def blocks_html(blocks: Iterable[Block]) -> str:
+    """Give a report as HTML."""
+    return "\n".join(x.to_html() if isinstance(x, Table) else paragraph(x) for x in blocks)
+
+
+def paragraph(text: str) -> str:
+    """Make a paragraph of HTML of a line of text."""
+    return f"<p>{escaped(text)}</p>"
+
+
+def escaped(text: str) -> str:
+    """Escape a text, which may have names from outside, for HTML; ends of lines stay."""
+    return html.escape(shown(text)).replace("\n", "<br>")
 
 
 class ReportConsole(Console):

@@ -11,7 +11,7 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceShardin
 from specjax._core import checks
 from specjax._core.arrays import shared_size
 from specjax._core.checks import UserError
+from specjax._core.progress import shows_progress
 from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic, without_rounding
 from specjax.sampling import conditions as told
 from specjax.sampling.black_box import is_black_box
@@ -36,6 +37,7 @@ _MOST_ON_CPU, _MOST_ELSEWHERE = 256, 1024  # samples in a batch
 _ACTIVATIONS = 2000  # of a UNet's memory, in samples: a feature map of width 128 is 40 to 130
 
 
+@shows_progress("sampling", "samples")
 def generate(
     plan: SamplerPlan,
     denoise: Callable[..., Any],
@@ -48,7 +50,7 @@ def generate(
     batch: int | None = None,
     mesh: Mesh | None = None,
     noise: NoiseSpectrum | None = None,
-    progress: Progress | None = None,
+    progress: Progress | Literal[False] | None = None,
     dtype: Any = np.float32,
 ) -> np.ndarray:
     """Draw n samples by a plan and a denoiser, batch by batch.
@@ -74,7 +76,8 @@ def generate(
       mesh: of this process's devices; a batch is cut along its first axis.
       noise: of the forward process that the denoiser knows; isotropic by default. In directions
         without noise samples stay 0.
-      progress: see :data:`Progress`.
+      progress: see :data:`Progress`; by default a line on standard error in long calls, False
+        for none.
       dtype: of the samples.
 
     Returns:

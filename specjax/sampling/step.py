@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from specjax._core.arrays import Array, concrete, namespace, value
+from specjax._core.shown import Shown
 
 
 class Row(NamedTuple):
@@ -31,8 +32,8 @@ class Row(NamedTuple):
 
 
 @value(data=["alpha", "sigma", "keep", "pull", "push", "start", "shortfall"], static=["stochastic"])
-@dataclass(frozen=True, eq=False)
-class SamplerPlan:
+@dataclass(frozen=True, eq=False, repr=False)
+class SamplerPlan(Shown):
     """The K denoiser calls of a sampler and what is done with their answers.
 
     Attributes:

@@ -21,6 +21,7 @@ import numpy as np
 from specjax._core import checks
 from specjax._core.arrays import Array, as_float_array, concrete, namespace, value
 from specjax._core.checks import UserError
+from specjax._core.shown import Shown
 
 
 def sigmoid(x: Array) -> Array:
@@ -46,8 +47,8 @@ def alpha_bar_to_logsnr(alpha_bar: Any) -> np.ndarray:
 
 
 @value(data=["logsnr"])
-@dataclass(frozen=True, eq=False)
-class NoiseSchedule:
+@dataclass(frozen=True, eq=False, repr=False)
+class NoiseSchedule(Shown):
     """The S + 1 noise levels that a sampler of S steps visits.
 
     Args:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from specjax._core import checks
 from specjax._core.arrays import Array, value
 from specjax._core.checks import UserError
+from specjax._core.progress import shows_progress
 from specjax.spectra import estimate
 from specjax.spectra.basis import FourierBasis, mirror
 
@@ -45,6 +46,7 @@ class Intervals:
     method: str
 
 
+@shows_progress("bootstrap", "samples")
 def bootstrap(
     x: Any,
     spectrum: Spectrum,
@@ -53,7 +55,7 @@ def bootstrap(
     level: float = 0.95,
     seed: int = 0,
     data_range: tuple[float, float] | None = None,
-    progress: estimate.Progress | None = None,
+    progress: estimate.Progress | Literal[False] | None = None,
 ) -> Intervals:
     """Estimate intervals of a spectrum's eigenvalues from the samples that it was made of.
 
@@ -100,7 +102,7 @@ def bootstrap(
         data_range = (spectrum.source or {}).get("data_range")
     rng = np.random.default_rng(seed)
     rows = max(1, _PRODUCT_BYTES // (8 * (replicates + 1)))
-    for piece in estimate.pieces(x, data_range, progress):
+    for piece in estimate.pieces(x, data_range, progress or None):
         shape = sums.basis.shape
         if piece.shape[1:] != tuple(shape):
             raise UserError(f"samples have shape {piece.shape[1:]}, those of the spectrum {shape}")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from specjax._core import checks
 from specjax._core.arrays import Array, as_float_array, concrete, namespace, value
 from specjax._core.checks import UserError
+from specjax._core.progress import shows_progress
+from specjax._core.shown import Shown
 from specjax.spectra import estimate
 from specjax.spectra.basis import Basis, DenseBasis
 from specjax.spectra.bootstrap import Intervals
@@ -40,8 +42,8 @@ class Whitening(NamedTuple):
     data=["eigenvalues", "mean", "weights", "mean_weights", "basis", "whitening", "intervals"],
     provenance=["source"],
 )
-@dataclass(frozen=True, eq=False)
-class Spectrum:
+@dataclass(frozen=True, eq=False, repr=False)
+class Spectrum(Shown):
     """Eigenvalues of the data's covariance and the mean in its eigenbasis.
 
     Args:
@@ -98,6 +100,7 @@ class Spectrum:
                 )
 
     @classmethod
+    @shows_progress("spectrum", "samples")
     def from_samples(
         cls,
         x: Any,
@@ -111,7 +114,7 @@ class Spectrum:
         seed: int = 0,
         mesh: Mesh | None = None,
         precision: str | None = None,
-        progress: estimate.Progress | None = None,
+        progress: estimate.Progress | Literal[False] | None = None,
         source: Mapping[str, Any] | None = None,
     ) -> Spectrum:
         """Estimate a spectrum from samples.

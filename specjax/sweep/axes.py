@@ -15,6 +15,7 @@ import numpy as np
 
 from specjax._core import checks
 from specjax._core.checks import UserError
+from specjax._core.shown import Shown
 from specjax.files import plain
 from specjax.gaussian.losses import loss_of
 from specjax.gaussian.task import GaussianTask, Objective
@@ -56,8 +57,8 @@ class EffectiveSpectrum:
         )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Sweep:
+@dataclass(frozen=True, repr=False)
+class Sweep(Shown):
     """The axes of a sweep; its fits are their product.
 
     Args:

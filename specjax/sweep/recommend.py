@@ -6,12 +6,14 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from specjax._core import checks
 from specjax._core.checks import UserError
+from specjax._core.progress import shows_progress
+from specjax._core.shown import Results, Shown
 from specjax.fitting.compare import amplification, pinned_families
 from specjax.gaussian.losses import Loss
 from specjax.gaussian.task import GaussianTask
@@ -32,8 +34,8 @@ Progress = Callable[[str], None]
 """Called with what is being tried."""
 
 
-@dataclass(frozen=True, eq=False)
-class Recommendation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Recommendation(Shown):
     """How a sampler reaches a loss.
 
     Attributes:
@@ -65,6 +67,7 @@ class Recommendation:
     denoiser_error: float | None = None
 
 
+@shows_progress("fitting", "")
 def recommend(
     spectrum: Spectrum,
     target_loss: float,
@@ -77,9 +80,9 @@ def recommend(
     noise: NoiseSpectrum | None = None,
     denoiser_error: float = 0.0,
     most_steps: int = 64,
-    progress: Progress | None = None,
+    progress: Progress | Literal[False] | None = None,
     **options: Any,
-) -> list[Recommendation]:
+) -> Results[Recommendation]:
     """Find the fewest steps with which each sampler's learned schedule reaches a loss.
 
     All S up to a number are fitted at once, so the answer is the least of all, not of a search that
@@ -96,7 +99,8 @@ def recommend(
       noise: of the forward process.
       denoiser_error: as in :func:`fit`.
       most_steps: where to stop.
-      progress: see :data:`Progress`.
+      progress: see :data:`Progress`; by default a line on standard error in long calls, False
+        for none.
       options: more of :class:`Sweep`, such as ``restarts``.
 
     Returns:
@@ -152,7 +156,9 @@ def recommend(
         for key, task in tasks.items()
         if rows[key]
     ]
-    return sorted(found, key=lambda x: (not x.reached, x.calls if x.reached else 0, x.value))
+    return Results(
+        sorted(found, key=lambda x: (not x.reached, x.calls if x.reached else 0, x.value))
+    )
 
 
 def _recommendation(

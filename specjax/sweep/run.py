@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import numpy as np
@@ -19,6 +19,8 @@ import numpy as np
 from specjax._core import checks, distributed
 from specjax._core.checks import UserError
 from specjax._core.extras import import_extra
+from specjax._core.progress import shows_progress
+from specjax._core.shown import Shown
 from specjax.sweep.axes import Sweep
 from specjax.sweep.folder import ResultsFolder
 from specjax.sweep.groups import Block, Quadratures, blocks, pool, quadratures
@@ -38,8 +40,8 @@ _BLOCK_ROWS_ELSEWHERE = 2**17  # on an accelerator, several batches
 _WORKERS = 2  # threads that compile and run
 
 
-@dataclass(frozen=True, eq=False)
-class SweepResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class SweepResult(Shown):
     """A finished sweep.
 
     Attributes:
@@ -68,6 +70,7 @@ class SweepResult:
         return self.table.num_rows - self.table.column("error").null_count
 
 
+@shows_progress("sweep", "fits")
 def sweep(
     spectra: Any,
     steps: Sequence[int] = (),
@@ -75,7 +78,7 @@ def sweep(
     out: str | os.PathLike[str] | None = None,
     mesh: Mesh | None = None,
     block_rows: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress | Literal[False] | None = None,
     **axes: Any,
 ) -> SweepResult | None:
     """Fit the product of spectra, steps, samplers, losses, ends, seeds and noises.
@@ -91,7 +94,8 @@ def sweep(
         is written, and one process does it all.
       mesh: the devices of this process, one axis named "fits"; all of them by default.
       block_rows: rows of a file; by default 4,096 on a CPU.
-      progress: see :data:`Progress`.
+      progress: see :data:`Progress`; by default a line on standard error in long calls, False
+        for none.
 
     Returns:
       A :class:`SweepResult`; None on all processes but the first.
@@ -117,7 +121,7 @@ def sweep(
     if out is None:
         made = {
             fitted.block.number: table
-            for fitted, table in _fit_blocks(spectra, blocks(spectra, rows), mesh, progress)
+            for fitted, table in _fit_blocks(spectra, blocks(spectra, rows), mesh, progress or None)
         }
         return SweepResult(spectra, None, spectra.size, [made[i] for i in sorted(made)])
     process, processes = jax.process_index(), jax.process_count()
@@ -128,7 +132,7 @@ def sweep(
         own = every[process::processes]
         missing = folder.missing(own)
         fits, kept = sum(x.size for x in missing), sum(x.size for x in own)
-        for fitted, table in _fit_blocks(spectra, missing, mesh, progress, kept - fits):
+        for fitted, table in _fit_blocks(spectra, missing, mesh, progress or None, kept - fits):
             folder.write(fitted.block, table, failed=fitted.retry)
         # All of them, as jax.distributed ends the others soon after one has left.
         folder.wait_for_all(every)

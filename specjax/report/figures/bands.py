@@ -28,7 +28,8 @@ def bands_figure(rows: Sequence[Evaluation], *, data: str = "data") -> Figure:
 
     Args:
       rows: evaluations with the spectrum, against the same data; those without finite numbers are
-        left out. data: what the data are called.
+        left out.
+      data: what the data are called.
 
     Raises:
       UserError: if no row has the spectrum.

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import expit
 
 from specjax._core import checks
+from specjax.fitting.compare import Comparison, heuristics, losses_over_steps
 from specjax.gaussian.task import GaussianTask, TaskOptions
 from specjax.gaussian.transfer import transfer
 from specjax.report.figures import panels
@@ -29,6 +30,9 @@ MOST_POINTS = 300
 _TITLE_WIDTH = 88  # in letters
 
 
+_CURVE_STEPS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120)
+
+
 class _Line(NamedTuple):
     """A schedule with its levels [S + 1], std [d] over the true one, loss and style."""
 
@@ -37,6 +41,21 @@ class _Line(NamedTuple):
     std_ratio: np.ndarray
     loss: float
     style: dict[str, Any]
+
+
+def comparison_figure(comparison: Comparison) -> Figure:
+    """Draw a comparison by :func:`fit_figure`, with the losses of the heuristics over S.
+
+    Args:
+      comparison: of :func:`specjax.compare`.
+    """
+    task = comparison.task
+    curves = {
+        name: dict(zip(_CURVE_STEPS, losses_over_steps(task, make, _CURVE_STEPS), strict=True))
+        for name, make in heuristics(task).items()
+    }
+    schedules = {row.name: row.schedule for row in comparison.rows}
+    return fit_figure(task, schedules, learned="learned", over_steps=curves)
 
 
 @panels.styled
@@ -57,7 +76,8 @@ def fit_figure(
     Args:
       spectrum: of the data, or a task; its ``source`` has the name of the data and whether a range
         was mapped to [-1, 1].
-      schedules: by name. learned: the name of the one to bring out.
+      schedules: by name.
+      learned: the name of the one to bring out.
       over_steps: by name, the losses of schedules of that name by S; for others the loss at their
         own S is drawn.
       task: sampler, loss, process, ..., see :class:`specjax.gaussian.task.TaskOptions`.

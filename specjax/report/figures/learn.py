@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from specjax._core.checks import UserError
-from specjax.files.samples import grid
 from specjax.fitting.learned import LearnedResult
 from specjax.report.figures import panels
+from specjax.report.figures.samples import checked_samples, draw_samples, height_of
 from specjax.report.figures.style import (
     GUIDE,
     INK,
     LEARNED,
-    MUTED,
     STRONG,
     learned_style,
     muted_style,
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 _PANELS, _WIDTH = 8.2, 11.0  # inches
 _MOST_HEURISTICS = 10  # in the panel of values
-_MOST_SETS, _IMAGES, _SOUNDS = 6, 16, 4  # of samples that are drawn
 _LIMIT = "Gaussian limit"
 
 
@@ -52,7 +50,8 @@ def learn_figure(
     several, their weighted geometric mean.
 
     Args:
-      results: learned plans, each of another S. heuristics: schedules of the S of ``shown``.
+      results: learned plans, each of another S.
+      heuristics: schedules of the S of ``shown``.
       limits: the least possible value for some S, in the units of the objective's one term.
       samples: by name, [n, height, width(, C)] images or [n, length] sounds in [-1, 1], all from
         the same noises; at most 16 images or 4 sounds of each are drawn, at most 6 names.
@@ -63,9 +62,8 @@ def learn_figure(
         samples that are neither images nor sounds.
     """
     result = _result_of(results, shown)
-    arrays = _checked_samples(samples or {})
-    sounds = not any(x.ndim > 2 for x in arrays.values())
-    below = 0.45 + (2.6 if sounds else _WIDTH / max(len(arrays), 3)) if arrays else 0.0
+    arrays = checked_samples(samples or {})
+    below = height_of(arrays) if arrays else 0.0
     figure = panels.new_figure(_WIDTH, _PANELS + below, _title(results, result))
     parts: Any = figure.subfigures(2, 1, height_ratios=(_PANELS, below)) if arrays else [figure]
     levels, corrections, history, values = parts[0].subplots(2, 2).ravel()
@@ -85,7 +83,7 @@ def learn_figure(
     legend = panels.legend_below(parts[0], handles, names, "levels")
     legend.get_texts()[0].set_fontweight("bold")
     if arrays:
-        _draw_samples(parts[1], arrays)
+        draw_samples(parts[1], arrays)
     return figure
 
 
@@ -237,33 +235,3 @@ def _legend_above(axes: Axes) -> None:
     )  # fmt: skip
     legend.set_in_layout(False)  # the title above it keeps its place free
     axes.set_title(axes.get_title("left"), pad=20)
-
-
-def _checked_samples(samples: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Make arrays of the samples, if they can be drawn."""
-    if len(samples) > _MOST_SETS:
-        raise UserError(f"samples have {len(samples)} names: give at most {_MOST_SETS}")
-    arrays = {name: np.asarray(x, np.float32) for name, x in samples.items()}
-    for name, x in arrays.items():
-        image = x.ndim == 3 or (x.ndim == 4 and x.shape[-1] in (1, 3))
-        if not len(x) or not (image or x.ndim == 2):
-            raise UserError(
-                f"samples of {name!r} have shape {x.shape}: give images [n, height, width] or "
-                "[n, height, width, 1 or 3], or sounds [n, length]"
-            )
-    return arrays
-
-
-def _draw_samples(figure: Any, samples: Mapping[str, np.ndarray]) -> None:
-    """Draw each set of samples in a panel; the same place in each has the same noise."""
-    panels = figure.subplots(1, len(samples), squeeze=False)[0]
-    for axes, (name, x) in zip(panels, samples.items(), strict=True):
-        axes.set_title(shortened(name, 108 // len(samples)), gid="samples")
-        if x.ndim > 2:
-            axes.imshow(grid(x[:_IMAGES]), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            axes.set_axis_off()
-            continue
-        for i, sound in enumerate(x[:_SOUNDS]):  # one below another, each 2 high
-            axes.plot(sound - 2 * i, color=MUTED[0], linewidth=0.6)
-        axes.set(ylim=(1 - 2 * min(len(x), _SOUNDS), 1), yticks=[], xlabel="sample")
-        axes.margins(x=0.01)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -65,13 +66,26 @@ def label_of(name: str) -> str:
 
 def new_figure(width: float, height: float, title: str) -> Figure:
     """Open a figure, in inches, whose panels make room for titles, labels and legends."""
-    from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     layout = ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.1, hspace=0.04, wspace=0.03)
-    figure = Figure(figsize=(width, height), layout=layout)
+    figure = _figure_class()(figsize=(width, height), layout=layout)
     figure.suptitle(title, fontsize=14, fontweight="bold", color=INK, x=0.02, ha="left")
     return figure
+
+
+@functools.cache
+def _figure_class() -> type[Figure]:
+    """Make figures that a notebook shows, also where nobody has imported pyplot."""
+    from matplotlib.figure import Figure
+
+    class ShownFigure(Figure):
+        def _repr_png_(self) -> bytes:
+            content = io.BytesIO()
+            self.savefig(content, format="png", dpi=100)
+            return content.getvalue()
+
+    return ShownFigure
 
 
 def draw_levels(axes: Axes, lines: Mapping[str, tuple[np.ndarray, dict[str, Any]]]) -> None:

@@ -27,6 +27,9 @@ def probe_figure(probe: Probe) -> Figure:
     errors) and Wiener's (dashed); the error of a band over that of Wiener's estimates; and the
     same ratio for every direction and level as a map, with Wiener's transition, where the noise
     has the variance of the direction.
+
+    Args:
+      probe: of :func:`specjax.probe`.
     """
     every_band = bands(probe)
     title_line = f"Probe of {title(probe)}"

@@ -35,6 +35,10 @@ def check_path(path: str | os.PathLike[str]) -> Path:
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Write a figure in the format of the suffix (.png, .pdf, .svg); equal figures, equal files.
 
+    Args:
+      figure: matplotlib's.
+      path: the file.
+
     Raises:
       UserError: for another suffix, a folder that does not exist, or a disk that refuses (full,
         read-only); no partial file stays.

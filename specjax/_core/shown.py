@@ -1,0 +1,72 @@
+"""How results show themselves: as text, as a table in a notebook, as a figure, as a data frame.
+
+What belongs to which class is one table, :mod:`specjax.report.results`. Reports know all classes
+and are above them; so the table is looked up by name, when something is shown.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
+T = TypeVar("T")
+
+
+def _report() -> Any:
+    return importlib.import_module("specjax.report.results")
+
+
+class Shown:
+    """A result that prints, and shows in a notebook, as a table."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Say in a few lines what it is."""
+        return str(_report().text_of(self))
+
+    def _repr_html_(self) -> str:
+        return str(_report().html_of(self))
+
+    def plot(self, **options: Any) -> Figure:
+        """Draw it, as the command line does.
+
+        Args:
+          options: of the function of :mod:`specjax.plots` that draws such results.
+
+        Returns:
+          A matplotlib figure, which a notebook shows.
+
+        Raises:
+          UserError: where there is nothing to draw.
+
+        Example:
+          >>> import specjax as sx
+          >>> figure = sx.Spectrum.power_law(64, 2.0).plot()
+        """
+        figure: Figure = _report().figure_of(self, **options)
+        return figure
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Give its numbers, unrounded, as a data frame.
+
+        Raises:
+          UserError: where pandas is not installed.
+
+        Example:
+          >>> import specjax as sx
+          >>> list(sx.family("cosine", 3).to_pandas()["level"])
+          [0, 1, 2, 3]
+        """
+        frame: pandas.DataFrame = _report().frame_of(self)
+        return frame
+
+
+class Results(Shown, list[T]):
+    """A list of results of one kind, which shows them in one table."""
+
+    __slots__ = ()
