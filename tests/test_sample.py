@@ -89,3 +89,23 @@ def test_bad_input():
         sx.sample(plan, denoise, jax.random.PRNGKey(0), (2, 3))
     with pytest.raises(ValueError, match=r"start has shape \(3,\), the samples \(2, 3\)"):
         sx.sample(plan, denoise, jax.random.key(0), (2, 3), start=jnp.zeros(3))
+
+
+def test_samples_are_told_their_labels_or_conditions():
+    plan = sx.plan("ddim", sx.NoiseSchedule.from_sigmas([80.0, 1.0, 0.0]))
+    wanted = np.array([[0.5, -1.0], [2.0, 0.25], [-3.0, 1.0]], np.float32)
+
+    def told(x, alpha, sigma, which):  # data that are one point for each label
+        return which["at"] if isinstance(which, dict) else wanted[np.asarray(which)]
+
+    def of_label(x, alpha, sigma, label):
+        return jax.numpy.asarray(wanted)[label]
+
+    labels, key = np.array([2, 0, 1]), jax.random.key(0)
+    for denoise in (of_label, sx.BlackBox(told, (2,))):
+        found = sx.sample(plan, denoise, key, (3, 2), labels=labels)
+        np.testing.assert_allclose(found, wanted[labels], atol=1e-6)
+    found = sx.sample(plan, told, key, (3, 2), conditions={"at": wanted})
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    with pytest.raises(sx.UserError, match="labels"):
+        sx.sample(plan, of_label, key, (3, 2), labels=labels[:2])

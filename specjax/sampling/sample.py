@@ -16,6 +16,7 @@ import numpy as np
 from specjax._core.arrays import Array
 from specjax._core.checks import UserError
 from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic, colored, without_rounding
+from specjax.sampling import conditions as told
 from specjax.sampling.black_box import is_black_box
 from specjax.sampling.denoisers import Denoiser, within
 from specjax.sampling.step import Row, SamplerPlan, advance
@@ -28,6 +29,8 @@ def sample(
     shape: tuple[int, ...],
     *,
     start: jax.Array | None = None,
+    labels: Any = None,
+    conditions: Any = None,
     noise: NoiseSpectrum | None = None,
     dtype: Any = None,
 ) -> jax.Array:
@@ -44,6 +47,8 @@ def sample(
       key: a typed PRNG key, which decides all noise.
       shape: of the samples [...].
       start: white noise [...] to start from; drawn from the key by default.
+      labels: [n] of samples [n, ...], the denoiser's fourth argument.
+      conditions: in place of labels, a tree of arrays [n, ...].
       noise: of the forward process, on the last axes of the samples; isotropic by default. In
         directions without noise samples stay 0.
       dtype: of the samples; JAX's default float by default.
@@ -52,7 +57,8 @@ def sample(
       Samples of the given shape, at the plan's last level.
 
     Raises:
-      UserError: if the key is not a typed one, or ``start`` has another shape.
+      UserError: if the key is not a typed one, ``start`` has another shape, or labels or
+        conditions are not one for each of n samples.
 
     Example:
       >>> plan = sx.plan("ddim", sx.NoiseSchedule.from_sigmas([50.0, 1.0, 0.0]))
@@ -69,13 +75,15 @@ def sample(
         raise UserError(f"start has shape {start.shape}, the samples {tuple(shape)}")
     rows = Row(*(jnp.asarray(x, dtype) for x in plan.rows))
     noise, denoise = anisotropic(noise), within(denoise, noise)
+    on_host, count = is_black_box(denoise), shape[0] if shape else 0
+    denoise = told.telling(denoise, told.checked(labels, conditions, count))
 
     def pushed(k: jax.Array) -> jax.Array:
         return colored(noise, jax.random.normal(jax.random.fold_in(key, k + 1), shape, dtype))
 
     first = jnp.asarray(plan.start, dtype) * colored(noise, jnp.asarray(start, dtype))
     filled = first_registers(first, plan.registers)
-    run = host_rows if is_black_box(denoise) else scan_rows
+    run = host_rows if on_host else scan_rows
     last = run(denoise, filled, rows, pushed if plan.stochastic else None)
     return without_rounding(last[0], noise)
 
