@@ -255,7 +255,7 @@ def test_a_sweep_file_says_it_of_all_spectra_or_of_one(tmp_path):
         read_sweep(tmp_path / "bad.toml")
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_recommendations_count_the_error(run, tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(200, 3)) * [2, 1, 0.3])
     arguments = ("recommend", "x.npy", "--target-loss", 0.3, "--samplers", "dpmpp_2m", "--json")
@@ -294,7 +294,7 @@ def test_a_probe_and_its_groups_keep_the_error():
     np.testing.assert_allclose(whole, ideal, rtol=1e-2)  # the probe of Wiener's is Wiener's
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_gradients_in_the_levels_are_those_of_differences():
     spectrum = modes_of(sx.Spectrum(LAM), denoiser_error=0.5)
     levels = np.array([-6.0, -2.0, 0.5, 2.0, 5.0])

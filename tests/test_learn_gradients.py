@@ -156,7 +156,7 @@ def test_and_with_noise_and_of_each_term(sampler, weights):
         check_gradient(parameters_for(sampler, 1), objective_of(RUNGS["scale_mixture"](), weights))
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", by_default([None, 3], 1))
 def test_calls_one_by_one_give_the_gradient_of_the_scan(batch):
     # Two compiled forms of the same sum, float64: rounding.

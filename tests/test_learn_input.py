@@ -164,8 +164,9 @@ def test_eight_devices_are_as_one(tmp_path):
     np.testing.assert_allclose(found["cut"], found["whole"], atol=1e-5)
     assert (found["whole stays cut"], found["cut stays cut"]) == (False, True)
     assert found["whole noise"] == 8
-    for name in ("whole", "cut"):  # 12 noises in one batch of 32, in rounding
-        assert found[f"{name} learned"] == pytest.approx(found["learned"], abs=0.01)
+    # Of 12 noises; rounding moves the iteration at which what is held out ends the learning.
+    for name in ("whole", "cut"):
+        assert found[f"{name} learned"] == pytest.approx(found["learned"], abs=0.05)
     assert "12 noises at once do not divide over 8 devices" in found["error"]
 
 
