@@ -49,7 +49,7 @@ _SHOWN = 16  # samples side by side
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """What the page shows of one settings.
+    """A fit with its rivals, as the page shows it for some settings.
 
     Attributes:
       task: what was fitted.

@@ -55,7 +55,7 @@ class Residuals(Protocol):
 
 
 class Problem(Protocol):
-    """What is seen of a plan; ``sizes`` are those of the samples that are learned on, growing."""
+    """A plan as Levenberg-Marquardt sees it; ``sizes`` are those of the growing sample."""
 
     sizes: tuple[int, ...]
 

@@ -128,7 +128,7 @@ def objectives_of(
 
 
 class _Side(NamedTuple):
-    """What an objective is of: training, held-out or judging."""
+    """The prior, its answers and its data of one objective: training, held-out or judging."""
 
     prior: Prior
     modes: Modes | None

@@ -34,7 +34,7 @@ _MOST_STATES = 8
 
 
 class Unfinished(NamedTuple):
-    """What is kept of learning between iterations: start, state, and the calls that it took."""
+    """The start and the state of a learning between iterations, and the calls that it took."""
 
     start: int
     state: Iterate

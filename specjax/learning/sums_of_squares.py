@@ -50,7 +50,7 @@ class Taught(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Terms:
-    """What plans are measured by: on training, held-out or judging noise.
+    """The terms by which plans are measured on training, held-out or judging noise.
 
     Attributes:
       weights: (term, weight) of the logarithms. loss: of the transfer.
@@ -124,13 +124,12 @@ class SumOfSquares:
             return self._last[2]
         plan, terms = self.plan(theta), self.training.first(size)
         transfer = trajectory = None
-        if terms.modes is not None:
-            transfer = residuals_of_plan(plan, terms.modes, terms.loss)
-            levels = np.asarray(self.parameters.levels(self.whole(theta), self.ends)[:-1])
-            if not checks.are_within(levels, checks.MOST_LOGSNR):
-                transfer = np.full_like(transfer, np.nan)  # no plan, whatever its limit is
-        if terms.taught is not None:
-            trajectory = follow(plan, terms.answers, terms.taught.noises)
+        levels = np.asarray(self.parameters.levels(self.whole(theta), self.ends)[:-1])
+        if checks.are_within(levels, checks.MOST_LOGSNR):  # else it is no plan
+            if terms.modes is not None:
+                transfer = residuals_of_plan(plan, terms.modes, terms.loss)
+            if terms.taught is not None:
+                trajectory = follow(plan, terms.answers, terms.taught.noises)
         found = PlanResiduals(terms, transfer, trajectory)
         self._last = (theta.tobytes(), size, found)
         return found
@@ -166,7 +165,10 @@ class SumOfSquares:
 
 
 class PlanResiduals(NamedTuple):
-    """The residuals of the transfer [K] and the trajectories, whose ends have those of samples."""
+    """The residuals of the transfer [K] and the trajectories, whose ends have those of samples.
+
+    Both are None where levels are beyond what a schedule may have.
+    """
 
     terms: Terms
     transfer: np.ndarray | Any
@@ -174,7 +176,7 @@ class PlanResiduals(NamedTuple):
 
     @property
     def samples(self) -> np.ndarray:
-        """What separates samples from the teacher's [n, d]."""
+        """The differences of samples and the teacher's [n, d]."""
         gap = self.trajectory.samples - self.terms.taught.target
         return gap.reshape(len(gap), -1)
 
@@ -185,7 +187,9 @@ class PlanResiduals(NamedTuple):
 
     @property
     def value(self) -> float:
-        """The objective."""
+        """The objective; NaN where there is no plan."""
+        if self.transfer is None and self.trajectory is None:
+            return np.nan
         found = {} if self.transfer is None else {"transfer": (self.transfer**2).sum()}
         if self.trajectory is not None:
             found |= self.distances.report

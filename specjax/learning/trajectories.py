@@ -14,9 +14,11 @@ column starts there, from the registers that were kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import collections
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from specjax.learning.answers import Answers
@@ -34,13 +36,7 @@ class Noises(NamedTuple):
 
     def first(self, n: int) -> Noises:
         """Return the first n."""
-        return self.part(slice(n))
-
-    def part(self, which: slice) -> Noises:
-        """Return some of them."""
-        import jax
-
-        return Noises(*jax.tree.map(lambda x: x[which], tuple(self)))
+        return Noises(*jax.tree.map(lambda x: x[:n], tuple(self)))
 
 
 class Trajectory(NamedTuple):
@@ -57,27 +53,28 @@ class Trajectory(NamedTuple):
 
 def follow(plan: SamplerPlan, answers: Answers, noises: Noises) -> Trajectory:
     """Run a plan without noise in its steps from n noises."""
-    start = noises.start
-    r = np.zeros((plan.registers, *start.shape), start.dtype)
-    r[0] = np.asarray(plan.start, start.dtype) * start
-    registers, given = [r], []
-    for k in range(plan.calls):
-        row = row_of(plan, k)
-        given.append(answers(r[0], float(row.alpha), float(row.sigma), noises.conditions))
-        r = np.asarray(advance(r, row, given[-1], None))
-        registers.append(r)
-    return Trajectory(registers, given)
+    registers, given = zip(*_calls(plan, answers, noises), strict=True)
+    return Trajectory(list(registers), list(given[:-1]))
 
 
 def end_of(plan: SamplerPlan, answers: Answers, noises: Noises) -> np.ndarray:
     """Run a plan from n noises and return the samples [n, *shape], without keeping its path."""
-    r = np.zeros((plan.registers, *noises.start.shape), noises.start.dtype)
-    r[0] = np.asarray(plan.start, r.dtype) * noises.start
+    return collections.deque(_calls(plan, answers, noises), maxlen=1)[0][0][0]
+
+
+def _calls(
+    plan: SamplerPlan, answers: Answers, noises: Noises
+) -> Iterator[tuple[np.ndarray, np.ndarray | Any]]:
+    """Yield the registers before each call, with its answer, and those at the end, with None."""
+    start = noises.start
+    r = np.zeros((plan.registers, *start.shape), start.dtype)
+    r[0] = np.asarray(plan.start, start.dtype) * start
     for k in range(plan.calls):
         row = row_of(plan, k)
         d = answers(r[0], float(row.alpha), float(row.sigma), noises.conditions)
+        yield r, d
         r = np.asarray(advance(r, row, d, None))
-    return r[0]
+    yield r, None
 
 
 def row_of(plan: SamplerPlan, k: int) -> Row:

@@ -6,28 +6,5 @@ Each function returns a matplotlib figure, and matplotlib is imported when a fig
     sx.plots.save_figure(sx.plots.comparison_figure(comparison), "comparison.png")
 """
 
-from specjax.report.figures import (
-    bands_figure,
-    comparison_figure,
-    fit_figure,
-    learn_figure,
-    levels_figure,
-    probe_figure,
-    samples_figure,
-    save_figure,
-    spectrum_figure,
-    sweep_figure,
-)
-
-__all__ = [
-    "bands_figure",
-    "comparison_figure",
-    "fit_figure",
-    "learn_figure",
-    "levels_figure",
-    "probe_figure",
-    "samples_figure",
-    "save_figure",
-    "spectrum_figure",
-    "sweep_figure",
-]
+from specjax.report.figures import *  # noqa: F403  (the same names, in one list)
+from specjax.report.figures import __all__ as __all__

@@ -60,7 +60,7 @@ footer { margin-top: 3rem; font-size: .875rem; opacity: .75; }
 
 @dataclass(frozen=True)
 class HtmlReport:
-    """What a report has.
+    """The contents of a report.
 
     Attributes:
       title: the heading.
