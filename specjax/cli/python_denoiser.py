@@ -200,17 +200,19 @@ def fine_spectrum(
       labels: classes, shared out among the samples.
       seed: of the noise.
     """
-    from specjax.learning.teacher import fine_plan
-    from specjax.sampling.generate import generate
+    from specjax.learning.answers import Answers
+    from specjax.learning.teacher import fine_plan, solutions
+    from specjax.learning.trajectories import Noises
     from specjax.spectra.spectrum import Spectrum
 
     told = np.resize(np.asarray(labels, np.int32), _SAMPLES) if labels else None
     plan = fine_plan(denoiser.as_prior(), _FINE_CALLS, levels)
-    with progress("fine samples", "samples", long=True) as update:
-        samples = generate(
-            plan, denoiser.denoise, _SAMPLES, denoiser.shape, seed=seed, labels=told,
-            progress=update,
-        )  # fmt: skip
+    shape = (_SAMPLES, *denoiser.shape)
+    start = np.random.default_rng(seed).standard_normal(shape, np.float32)
+    answers = Answers(denoiser.denoise, network=True)
+    with progress("fine samples", "calls", long=True) as update:
+        answers.after_batch = lambda: update(answers.calls, _SAMPLES * _FINE_CALLS)
+        samples = solutions(plan, answers, Noises(start, told))
     remark(
         f"the spectrum is that of {_SAMPLES} fine samples of {denoiser.name} ({_FINE_CALLS} calls "
         f"each, {_SAMPLES * _FINE_CALLS:,} answers); give data by --data for theirs"

@@ -121,13 +121,22 @@ class _Solver(NamedTuple):
             update = self.progress
             self.answers.after_batch = lambda: update(self.answers.calls - calls, most)
         try:
-            samples = end_of(plan, self.answers, noises)
+            return solutions(plan, self.answers, noises)
         finally:
             self.answers.after_batch = before
-        if not np.isfinite(samples).all():
-            check_answers(self.answers, plan, noises)
-            raise UserError(f"the teacher's solutions in {steps} steps are not finite")
-        return samples
+
+
+def solutions(plan: SamplerPlan, answers: Answers, noises: Noises) -> np.ndarray:
+    """Run a fine plan from noises and return the samples [n, *shape].
+
+    Raises:
+      UserError: if they are not finite, by the first level where the answers are not.
+    """
+    samples = end_of(plan, answers, noises)
+    if not np.isfinite(samples).all():
+        check_answers(answers, plan, noises)
+        raise UserError(f"the fine solutions in {plan.calls} steps are not finite")
+    return samples
 
 
 def _converged(solve: _Solver, tolerance: float) -> TeacherSolutions:
