@@ -1,6 +1,7 @@
 from . import data, evaluate, nn, plots, priors
 from ._core.cache import enable_cache
 from ._core.checks import UserError
+from .bench import Bench, bench
 from .files import load, save
 from .fitting import limits
 from .fitting.compare import Comparison, compare
@@ -28,12 +29,16 @@ from .sampling.samplers import (
     Sampler,
     ddim,
     ddpm,
+    deis,
     dpmpp_2m,
     dpmpp_2m_sde,
+    dpmpp_3m,
     euler_ancestral,
     heun,
+    ipndm,
     lms,
     plan,
+    unipc,
 )
 from .sampling.step import SamplerPlan, advance
 from .schedules.families import SCHEDULES, Family, family
@@ -53,6 +58,7 @@ __all__ = [
     "NOISES",
     "SAMPLERS",
     "SCHEDULES",
+    "Bench",
     "BlackBox",
     "Comparison",
     "Corrections",
@@ -79,14 +85,17 @@ __all__ = [
     "Transfer",
     "UserError",
     "advance",
+    "bench",
     "bootstrap",
     "check_units",
     "compare",
     "data",
     "ddim",
     "ddpm",
+    "deis",
     "dpmpp_2m",
     "dpmpp_2m_sde",
+    "dpmpp_3m",
     "effective",
     "enable_cache",
     "euler_ancestral",
@@ -102,6 +111,7 @@ __all__ = [
     "from_x0",
     "generate",
     "heun",
+    "ipndm",
     "learn",
     "learn_all",
     "limits",
@@ -122,6 +132,7 @@ __all__ = [
     "spectral",
     "sweep",
     "transfer",
+    "unipc",
     "verdicts",
     "wiener",
 ]
