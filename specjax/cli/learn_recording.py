@@ -39,7 +39,7 @@ def learn_recording(command: LearnCommand) -> None:
     from specjax.report.learn import print_recorded, recorded_blocks, recorded_json
     from specjax.report.use import code_of
 
-    path, through = command.through.data, command.through
+    path, through = command.through.source, command.through
     others = changed(through, "data", "reading", "forward") + changed(through.reading)
     others += changed(through.forward) + changed(command.learning, *_APPLY)
     for option in others + ["--start"] * bool(command.start):
