@@ -66,10 +66,15 @@ def polynomial_weights(t: LevelSteps, nodes: Array, known: Array, noise: bool = 
     return xp.where(known, _mean(t, lagrange, noise), 0.0)
 
 
-def _orders(t: LevelSteps, order: int) -> Array:
-    """Return the order [S] of each step: it grows by one a step, and falls to 1 at the end."""
-    xp, left = t.xp, np.arange(t.h.shape[0], 0, -1)
-    return xp.where(t.last, 1, xp.minimum(xp.minimum(t.age + 1, order), left))
+def _grown(t: LevelSteps, most: int) -> Array:
+    """Return the order [S] that a method has grown to: by one a step, from the first finite one."""
+    return t.xp.clip(t.age + 1 - t.xp.cumsum(t.pure), 1, most)
+
+
+def _orders(t: LevelSteps, most: int) -> Array:
+    """Return the order [S] of each step, which falls to 1 at the end, too."""
+    left = np.arange(t.h.shape[0], 0, -1)
+    return t.xp.where(t.last, 1, t.xp.minimum(_grown(t, most), left))
 
 
 def _adams_bashforth(t: LevelSteps, orders: Array, order: int, noise: bool = False) -> Array:
@@ -86,9 +91,9 @@ def _by_weights(t: LevelSteps, past: Array) -> ScaledRows:
 def exponential_adams(t: LevelSteps, order: int) -> Corrections:
     """Return the corrections of the exponential Adams-Bashforth method, whose order grows from 1.
 
-    Order 1 is DDIM, order 2 DPM-Solver++(2M) up to how it weighs a step.
+    An estimate of pure noise has no weight in later steps. Order 1 is DDIM, order 2 DPM-Solver++(2M) up to how it weighs a step.
     """
-    orders = t.xp.where(t.last, 1, t.xp.minimum(t.age + 1, order))
+    orders = t.xp.where(t.last, 1, _grown(t, order))
     return Corrections(t.xp.zeros_like(t.h), _adams_bashforth(t, orders, order)[:, 1:])
 
 
@@ -127,7 +132,8 @@ def unipc(t: LevelSteps, *, order: int = 2, variant: str = "bh2") -> ScaledRows:
         return xp.concatenate([x[:1], x[:-1]])
 
     ratio = xp.where(t.last, 0.0, xp.exp(-h))
-    moved = (ratio / (1 - ratio) * xp.where(t.age > 0, before(1 - ratio), 0.0))[:, None]
+    corrects = (t.age > 0) & ~before(t.pure)  # a step from pure noise has one answer alone
+    moved = (ratio / (1 - ratio) * xp.where(corrects, before(1 - ratio), 0.0))[:, None]
     following = xp.concatenate([predictor[:, 1:], predictor[:, :1] * 0], 1)
     return _by_weights(t, following + moved * (before(corrector) - before(predictor)))
 
@@ -165,7 +171,7 @@ def ipndm(t: LevelSteps, *, order: int = 4) -> ScaledRows:
     """
     checks.whole_number("order", order, 1, 4)
     table = np.array([row + (0,) * (4 - len(row)) for row in _ADAMS])[:, :order]
-    weights = t.xp.asarray(table, t.h.dtype)[t.xp.clip(t.age, 0, order - 1)]
+    weights = t.xp.asarray(table, t.h.dtype)[_grown(t, order) - 1]
     return slopes_rows(t, t.xp.where(t.last[:, None], 0.0, weights[:, 1:]))
 
 
