@@ -356,7 +356,7 @@ class _Kept:
         path = self._path(seed, calls)
         if path is None or not path.exists():
             return None
-        kept = files.read(path, {"bench": _VERSION})
+        kept = files.read(path, {"bench part": _VERSION})
         if kept.header["key"] != self._key:
             raise UserError(
                 f"folder = {self._folder}: {path.name} is of a bench with other settings; give "
@@ -370,7 +370,7 @@ class _Kept:
         if path is not None:
             rest = {name: x for name, x in part.items() if name != "samples"}
             header = {"key": self._key, "part": rest}
-            files.write(path, "bench", _VERSION, header, dict(part.get("samples", {})))
+            files.write(path, "bench part", _VERSION, header, dict(part.get("samples", {})))
 
 
 def _collected(

@@ -21,7 +21,7 @@ from specjax.sampling.samplers import ddim, deis, dpmpp_2m, dpmpp_3m, heun, ipnd
 from specjax.sampling.scaled import SamplerLike
 from specjax.sampling.step import SamplerPlan
 from specjax.schedules.grids import LevelRange
-from specjax.schedules.schedule import NoiseSchedule, alpha_sigma
+from specjax.schedules.schedule import NoiseSchedule
 
 RIVALS: dict[str, SamplerLike] = {
     "DDIM": ddim,

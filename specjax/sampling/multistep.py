@@ -91,7 +91,8 @@ def _by_weights(t: LevelSteps, past: Array) -> ScaledRows:
 def exponential_adams(t: LevelSteps, order: int) -> Corrections:
     """Return the corrections of the exponential Adams-Bashforth method, whose order grows from 1.
 
-    An estimate of pure noise has no weight in later steps. Order 1 is DDIM, order 2 DPM-Solver++(2M) up to how it weighs a step.
+    An estimate of pure noise has no weight in later steps. Order 1 is DDIM, order 2
+    DPM-Solver++(2M) up to how it weighs a step.
     """
     orders = t.xp.where(t.last, 1, _grown(t, order))
     return Corrections(t.xp.zeros_like(t.h), _adams_bashforth(t, orders, order)[:, 1:])
