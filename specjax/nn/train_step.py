@@ -26,6 +26,7 @@ from specjax.nn.losses import Losses, squared_error, training_loss
 from specjax.nn.noise_levels import Quantile, stratified
 from specjax.noise.noise_spectrum import NoiseSpectrum, colored
 from specjax.sampling.denoisers import Within
+from specjax.schedules.schedule import alpha_sigma
 
 _NOISE, _VALIDATION = 2**32 - 1, 2**32 - 2
 
@@ -169,16 +170,16 @@ def _noised(task: Task, batch: Batch, key: jax.Array, *, training: bool = True) 
 def _estimate(
     task: Task, params: Any, noised: _Noised, key: jax.Array | None
 ) -> tuple[jax.Array, jax.Array, NetworkDenoiser]:
-    """The network's x0 [n, *sample], its levels sigma [n], and the denoiser."""
-    sigma = jnp.exp(-noised.logsnr / 2)
-    wide = sigma.reshape(-1, *(1,) * (noised.clean.ndim - 1))
+    """The network's x0 [n, *sample], its levels s = sigma / alpha [n], and the denoiser."""
+    scales = alpha_sigma(noised.logsnr, "vp")  # in which there is pure noise
+    alpha, sigma = (x.reshape(-1, *(1,) * (noised.clean.ndim - 1)) for x in scales)
     denoiser = task.denoiser(params)
     estimate: Any = denoiser
     if task.omits and task.noise is not None:
         estimate = Within(estimate, task.noise)  # there the estimate is the data themselves
-    one = jnp.ones((), sigma.dtype)
-    x0 = estimate(noised.clean + wide * noised.noise, one, sigma, noised.labels, key=key)
-    return x0, sigma, denoiser
+    x = alpha * noised.clean + sigma * noised.noise
+    x0 = estimate(x, *scales, noised.labels, key=key)
+    return x0, jnp.exp(-noised.logsnr / 2), denoiser
 
 
 def _loss(

@@ -25,7 +25,7 @@ from specjax._core.progress import shows_progress
 from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic, without_rounding
 from specjax.sampling import conditions as told
 from specjax.sampling.black_box import is_black_box
-from specjax.sampling.denoisers import within
+from specjax.sampling.denoisers import check_signal, within
 from specjax.sampling.programs import Program, drawn, program_of
 from specjax.sampling.sample import first_registers, host_rows
 from specjax.sampling.step import Row, SamplerPlan
@@ -104,6 +104,7 @@ def generate(
     placement = _Placement(_checked_mesh(mesh, denoise), arrays)
     arrays = [placement.whole(x) for x in arrays]
     size = batch_size(n, shape, plan.registers, batch, placement.ways, placement.device)
+    check_signal(denoise, plan.alpha)
     rows = Row(*(np.asarray(x, dtype) for x in plan.rows))
     on_cpu, boxed = placement.device.platform == "cpu", is_black_box(denoise)
     run: _Loop = _on_host if boxed else _call_by_call if on_cpu else _one_scan
