@@ -113,6 +113,12 @@ class LearnedResult(Shown):
         return self.schedule.steps
 
     @property
+    def network_calls(self) -> int:
+        """The calls of the network, two for each call of a denoiser that is guided."""
+        guided = "guidance" in self.source and self.guidance is None
+        return self.plan.network_calls * (2 if guided else 1)
+
+    @property
     def iterations(self) -> int:
         """The number of iterations that learning took."""
         return len(self.history) - 1
