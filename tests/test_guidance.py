@@ -285,11 +285,11 @@ def learned():
     return sx.learn(prior, 5, n=N, network_calls=CALLS)
 
 
-def distances(plan, denoise, seed):
-    """The geometric mean of squared distances to 100 steps of Heun, from 200 other noises."""
-    fine = sx.plan("heun", sx.family("karras", 100))
-    ends = [sx.sample(one, denoise, jax.random.key(seed), (200, D)) for one in (plan, fine)]
-    return np.exp(np.log(((ends[0] - ends[1]) ** 2).sum(1)).mean())
+def distances(plans, denoise, seed):
+    """Geometric means of squared distances to 100 steps of Heun, from 200 other noises."""
+    every = [sx.plan("heun", sx.family("karras", 100)), *plans]
+    fine, *ends = (generate(one, denoise, 200, (D,), seed=seed) for one in every)
+    return [np.exp(np.log(((x - fine) ** 2).sum(1)).mean()) for x in ends]
 
 
 def test_a_learned_plan_is_better_than_constant_guidance_of_as_many_calls(learned):
@@ -302,8 +302,8 @@ def test_a_learned_plan_is_better_than_constant_guidance_of_as_many_calls(learne
         for sampler in ("ddim", "dpmpp_2m")
         for family in ("cosine", "karras", "uniform_logsnr")
     ]
-    constant = min(distances(one, denoise, 3) for one in plans)
-    assert distances(learned.plan, denoise, 3) < constant / 5
+    own, *constant = distances([learned.plan, *plans], denoise, 3)
+    assert own < min(constant) / 5
 
 
 def test_files_and_reports_have_the_weights(learned, tmp_path, run):
@@ -341,13 +341,13 @@ def test_what_is_interrupted_goes_on(nothing_remembered):
         return sx.BlackBox(denoise, (3,))
 
     prior = sx.guided(of(CONDITIONAL), of(ANY), 2.0)
-    options = {"n": 32, "max_iterations": 12, "teacher_tolerance": 0.05, "network_calls": 3}
+    options = {"n": 32, "max_iterations": 12, "teacher_tolerance": 0.05, "network_calls": 4}
     whole = sx.learn(prior, 2, **options)
     calls = whole.source["calls"]
     assert asked == sum(calls.values())
     solve._STATES.clear()
     teacher._MEMORY.clear()
-    asked, most = 0, calls["teacher"] + calls["heuristics"] + 0.8 * calls["learning"]
+    asked, most = 0, calls["teacher"] + calls["heuristics"] + 0.9 * calls["learning"]
     with pytest.raises(KeyboardInterrupt):
         sx.learn(prior, 2, **options)
     assert solve._STATES
