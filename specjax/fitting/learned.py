@@ -36,7 +36,7 @@ class LearnedResult(Shown):
         the sampler's own coefficients are used.
       sampler: what was learned for, or started from.
       sampler_options: those of the sampler.
-      process: "vp" or "ve".
+      process: "vp", "ve" or "flow".
       loss: a name in LOSSES. For a plan it is the loss of the objective's term "transfer".
       alpha_bar_range: the two ends (noisy, clean) that were asked for.
       grid: the training grid that the levels were kept within; None where they could be anywhere.
@@ -138,11 +138,12 @@ class LearnedResult(Shown):
         return self.plan_in(self.process)
 
     def plan_in(self, process: str) -> SamplerPlan:
-        """Return the plan in a ``process``; its samples are those of the other up to rounding.
+        """Return the plan in a ``process``; its samples are those of the others up to rounding.
 
-        They differ by the start alone: VP starts from unit noise, VE from noise of sigma.
+        They differ by the start alone: VP starts from unit noise, VE and flow from noise of the
+        first sigma. From pure noise there is no plan in VE.
         """
-        check_process(process)
+        check_process(process, starts_pure=self.schedule.starts_pure)
         by = self.corrections
         if by is None and process != self.process and self.sampler in LEARNABLE:
             # DDPM's variance "beta" is the process's own: what is converted is the plan.

@@ -39,7 +39,7 @@ class RecordSpec:
       alpha: [K + 1], the signal scale of the calls and of the end.
       sigma: [K + 1], their noise scale.
       timestep: [K], of the calls on the training grid; None without one.
-      process: "vp" or "ve".
+      process: "vp", "ve" or "flow".
     """
 
     plan: SamplerPlan
@@ -72,7 +72,7 @@ def record_spec(
       calls: K, some dozens.
       grid: the training grid of the network, within which the levels stay.
       alpha_bar_range: the two ends (noisy, clean).
-      process: "vp" or "ve", the scale of the samples.
+      process: "vp", "ve" or "flow", the scale of the samples.
 
     Raises:
       UserError: for numbers and names out of bounds.
@@ -117,6 +117,11 @@ def _spec(
     plan: SamplerPlan, schedule: NoiseSchedule, grid: TrainingGrid | None, process: str
 ) -> RecordSpec:
     logsnr = np.asarray(schedule.logsnr)
+    if schedule.starts_pure:
+        raise UserError(
+            "alpha_bar_range: a recording is read as x / alpha, which pure noise has none of: give "
+            "a first level above 0"
+        )
     alpha, sigma = alpha_sigma(logsnr, process)
     timestep = None if grid is None else np.asarray(grid.timestep(logsnr[:-1]))
     return RecordSpec(plan, np.asarray(alpha), np.asarray(sigma), timestep, process)
