@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from specjax.nn.config import TrainConfig
     from specjax.nn.run import RunInfo
     from specjax.nn.unet import UNet
+    from specjax.sampling.guidance import Guided
 
 
 class Target(NamedTuple):
@@ -125,7 +126,7 @@ class NetworkDenoiser:
 class Labelled:
     """A conditional network with the class of every sample given, labels [n] or []; a pytree."""
 
-    denoiser: NetworkDenoiser
+    denoiser: NetworkDenoiser | Guided
     labels: Any
 
     def __call__(self, x: jax.Array, alpha: jax.Array, sigma: jax.Array) -> jax.Array:
