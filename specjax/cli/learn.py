@@ -124,6 +124,8 @@ class LearnCommand(Reporting):
 
         self._check()
         options = {**self.learning.options, "seed": self.through.seed}
+        if self.through.labels:
+            options["labels"] = np.asarray(self.through.labels, np.int32)
         settings = LearnSettings.resolve(**options)
         if is_recording(self.through.source):
             learn_recording(self)
