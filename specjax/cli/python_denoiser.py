@@ -200,10 +200,12 @@ def _traceable(
 
     if isinstance(denoise, Guided):
         every = labels or (0,) * (denoise.null is not None)
-        parts = {"conditional": _traceable(text, denoise.conditional, shape, every)}
-        if denoise.unconditional is not None:
-            parts["unconditional"] = _traceable(text, denoise.unconditional, shape, ())
-        return replace(denoise, **parts)
+        other = denoise.unconditional
+        return replace(
+            denoise,
+            conditional=_traceable(text, denoise.conditional, shape, every),
+            unconditional=None if other is None else _traceable(text, other, shape, ()),
+        )
     x, level = (jax.ShapeDtypeStruct(sides, np.float32) for sides in ((2, *shape), ()))
     told = (jax.ShapeDtypeStruct((2,), np.int32),) if labels else ()
     try:

@@ -142,7 +142,7 @@ class LearnSettings:
     teacher_tolerance: float = 0.01
     cache: Path | None = None
     seed: int = 0
-    guided: Guided | None = None
+    guided: Guided | Any = None  # Any: whoever asks for its weights knows that there are some
 
     @classmethod
     def resolve(cls, **options: Unpack[LearnOptions]) -> LearnSettings:

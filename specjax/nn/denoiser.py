@@ -131,7 +131,8 @@ class Labelled:
 
     def __call__(self, x: jax.Array, alpha: jax.Array, sigma: jax.Array) -> jax.Array:
         """``E[x0 | x, label]`` of x [n, *sample]."""
-        return self.denoiser(x, alpha, sigma, jnp.broadcast_to(self.labels, (len(x),)))
+        told = jnp.broadcast_to(self.labels, (len(x),))
+        return jnp.asarray(self.denoiser(x, alpha, sigma, told))
 
 
 def untrained(run: RunInfo) -> NetworkDenoiser:

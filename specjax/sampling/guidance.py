@@ -102,12 +102,13 @@ class Guided:
         Raises:
           AttributeError: where neither says it.
         """
+        part: Any
         for part in (self.conditional, self.unconditional):
             if isinstance(part, BlackBox) or hasattr(part, "held_out"):
                 return tuple(part.shape)
         raise AttributeError("shape: neither denoiser says that of a sample")
 
-    def weights_at(self, alpha: Array, sigma: Array) -> Array:
+    def weights_at(self, alpha: Array | float, sigma: Array | float) -> Array:
         """Return its own weights at levels [] or [S]: 1 outside of the interval.
 
         Raises:
