@@ -122,7 +122,9 @@ class Table:
         lines = ["<table>", *([f"<caption>{escaped(self.title)}</caption>"] if self.title else [])]
         if any(one.name for one in columns):
             heads = zip(aligned, columns, strict=True)
-            cells = "".join(f"<th{how}>{escaped(one.name)}</th>" for how, one in heads)
+            cells = "".join(
+                f"<th{how}>{escaped(one.name).replace('_', '_<wbr>')}</th>" for how, one in heads
+            )
             lines.append(f"<thead><tr>{cells}</tr></thead>")
         lines.append("<tbody>")
         for i, texts in enumerate(self._texts()):
