@@ -9,12 +9,13 @@ with a plan.
 """
 
 from diffusers.pipelines.pipeline_loading_utils import LOADABLE_CLASSES
+from diffusers.schedulers.scheduling_utils import SchedulerMixin  # noqa: F401
 
 from specjax.interop.diffusers.pipelines import PipelineDenoiser, learn
 from specjax.interop.diffusers.scheduler import PlanScheduler
 
 __all__ = ["PipelineDenoiser", "PlanScheduler", "learn"]
 
-# What a saved pipeline names as the scheduler's module, and the base class that it may ask for.
+# What a saved pipeline names as the scheduler's module, which must have the base class, too.
 PlanScheduler.__module__ = __name__
 LOADABLE_CLASSES.setdefault(__name__, LOADABLE_CLASSES["diffusers"])
