@@ -134,7 +134,8 @@ def _of_answer(
     """Compute the derivative [n, *shape] of the answers to x [n, *shape] as it moves by t."""
     alpha, sigma = float(row.alpha), float(row.sigma)
     by_alpha, by_sigma = (0.0, 0.0) if change is None else map(float, (change.alpha, change.sigma))
-    speed = max(_rms(t) / _rms(x), abs(by_alpha) / alpha, abs(by_sigma) / sigma)
+    scales = [abs(by) / of for by, of in ((by_alpha, alpha), (by_sigma, sigma)) if by]
+    speed = max([_rms(t) / _rms(x), *scales])
     if speed == 0:
         return np.zeros_like(d)
     step = max(_LEAST_STEP, answers.precision**0.5) / speed
