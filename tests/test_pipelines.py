@@ -159,7 +159,7 @@ def test_five_lines_learn_and_run_a_plan(tmp_path, dtype):
     assert latents.dtype == dtype
     assert latents.isfinite().all()
     assert scheduler.timesteps[0] == 1000
-    with pytest.warns(UserWarning, match="shape"):
+    with pytest.warns(UserWarning, match="shape"):  # another resolution
         pipe("a lighthouse", num_inference_steps=2, height=32, width=32, output_type="latent")
 
 
@@ -200,7 +200,7 @@ def test_what_cannot_be_learned_through_is_refused():
         assert name in one_line(interop.learn, sd3, 2, **given)
     edm = small.pixels()
     edm.scheduler = diffusers.EDMEulerScheduler()
-    assert "beta_schedule" in one_line(interop.learn, edm, 2)
+    assert "sigma_min" in one_line(interop.learn, edm, 2)
     with pytest.raises(ValueError, match="divisible by"):  # the pipeline's own
         interop.learn(sd3, 2, prompts=["a"], height=63)
     assert waiting() == 0

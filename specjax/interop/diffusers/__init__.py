@@ -3,7 +3,7 @@
     plan = learn(pipe, steps=6, prompts=["a red fox", "a harbour at night"], guidance_scale=5.0)
     pipe.scheduler = PlanScheduler.from_plan(plan, pipe.scheduler.config)
 
-It takes ``pip install 'specjax[interop]'``. diffusers imports no module because a saved pipeline
+It takes ``pip install -e '.[interop]'``. diffusers imports no module because a saved pipeline
 names it: import this one before ``DiffusionPipeline.from_pretrained`` of a pipeline that was saved
 with a plan.
 """

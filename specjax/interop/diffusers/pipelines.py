@@ -164,8 +164,8 @@ class PipelineDenoiser:
         if not apart <= max(_AGREES, 16 * self.box.precision) * size:
             raise UserError(
                 f"pipe: four steps of {type(scheduler).__name__} in {type(self._pipe).__name__} "
-                f"are not what its answers say (off by {apart:.2g} of {size:.2g}): it does more than to call its "
-                "network at a level; learn through that, by specjax.interop.torch.denoiser"
+                f"are not what its answers say (off by {apart:.2g} of {size:.2g}): it does more "
+                "than to call its network at a level; learn through specjax.interop.torch.denoiser"
             )
 
     def _conditions(self, prompts: Any, labels: Any) -> tuple[str | None, list[Any] | None]:

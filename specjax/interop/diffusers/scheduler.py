@@ -176,7 +176,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
                 "prediction_type = 'epsilon': the plan starts from pure noise, where a network "
                 "of noise says nothing of the data; learn one for this network, by grid=..."
             )
-        for remark in [*remarks, *_differences(plan, network)]:
+        for remark in [*remarks, *_differences(plan, network, config or {})]:
             warnings.warn(f"PlanScheduler: {remark}", stacklevel=2)
         rows = _rows_in_config(plan, network.process)
         thresholds = _thresholds(plan, {**(config or {}), **options}, clip_sample, thresholding)
@@ -462,16 +462,18 @@ def _pipeline(plan: LearnedResult) -> Mapping[str, Any]:
     return found
 
 
-def _differences(plan: LearnedResult, network: ConfiguredNetwork) -> list[str]:
+def _differences(
+    plan: LearnedResult, network: ConfiguredNetwork, config: Mapping[str, Any]
+) -> list[str]:
     """Name what a configuration says otherwise than that which the plan was learned for."""
     learned = {} if plan.grid is None else dict(plan.grid.config)
     learned |= {k: x for k, x in _pipeline(plan).items() if k == "prediction_type"}
-    here = {**network.grid.config, "prediction_type": network.prediction}
+    here = {**config, **network.grid.config, "prediction_type": network.prediction}
     return [
         f"{name} = {here.get(name)!r}, but the plan was learned for {x!r}: it runs, learn it for "
         "this network to have its quality"
         for name, x in learned.items()
-        if name in ANSWERS + LEVELS + _SHIFTS and here.get(name) != x
+        if name in (*ANSWERS, *LEVELS, *_SHIFTS) and here.get(name) != x
     ]
 
 
