@@ -9,8 +9,8 @@ from checks import one_line
 
 import specjax as sx
 
-torch = pytest.importorskip("torch", reason="needs torch: pip install 'specjax[interop]'")
-diffusers = pytest.importorskip("diffusers", reason="needs it: pip install 'specjax[interop]'")
+torch = pytest.importorskip("torch", reason="needs torch: pip install -e '.[interop]'")
+diffusers = pytest.importorskip("diffusers", reason="needs it: pip install -e '.[interop]'")
 pytest.importorskip("transformers", reason="the pipelines of prompts need transformers")
 interop = pytest.importorskip("specjax.interop.diffusers")
 small = pytest.importorskip("small_pipelines")
