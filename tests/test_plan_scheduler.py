@@ -391,7 +391,9 @@ FLOW = {
     "karras": ({"use_karras_sigmas": True}, {}),
     "inverted": ({"invert_sigmas": True, "shift": 2.0}, {}),
     "stochastic": ({"stochastic_sampling": True}, {}),
-    "UniPC": ({"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": 5.0}, {}),
+    "UniPC": (
+        {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": 5.0}, {},
+    ),
 }  # fmt: skip
 
 
