@@ -2,6 +2,7 @@
 
 import inspect
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -204,3 +205,53 @@ def test_what_cannot_be_learned_through_is_refused():
     with pytest.raises(ValueError, match="divisible by"):  # the pipeline's own
         interop.learn(sd3, 2, prompts=["a"], height=63)
     assert waiting() == 0
+
+
+@pytest.mark.parametrize("make", [small.stable_diffusion, small.sd3])
+def test_weights_of_guidance_are_set_call_by_call(make):
+    pipe, options = make(), {"height": 64, "width": 64}
+    with (
+        interop.PipelineDenoiser(pipe, prompts=["a"], guidance_scale=1.0, **options) as with_it,
+        interop.PipelineDenoiser(pipe, prompts=["bad"], guidance_scale=1.0, **options) as without,
+    ):
+        flow = with_it.network.process == "flow"
+        levels = sx.NoiseSchedule([-np.inf if flow else -4.0, -1.0, 1.0, 2.0, np.inf])
+        weights = np.array([3.0, 1.0, 5.0, 1.0])
+        result = replace(
+            sx.LearnedResult.from_schedule(levels), guidance=weights, groups=("levels", "guidance")
+        )
+        pipe.scheduler = interop.PlanScheduler.from_plan(result, pipe.scheduler.config)
+        guide = interop.guidance_callback(result, pipe)
+        named = {"prompt": "a", "negative_prompt": "bad", **options}
+        named |= {"num_inference_steps": 4, "generator": torch.Generator().manual_seed(1)}
+        before = with_it.network_calls
+        first, found = before_and_after(pipe, {**named, **guide.arguments}, 4)
+        assert with_it.network_calls - before == 2 + 1 + 2 + 1
+        plan, x = sx.plan("ddim", levels, with_it.network.process), first
+        for k, weight in enumerate(weights):
+            alpha, sigma = float(plan.alpha[k]), float(plan.sigma[k])
+            d, d_u = (box(x, alpha, sigma, np.zeros(1, int)) for box in (with_it.box, without.box))
+            d = d_u + weight * (d - d_u)
+            x = plan.keep[k, 0, 0] * x + plan.pull[k, 0] * d
+    assert np.abs(found - x).max() < 2e-5 * np.abs(x).max()
+    with pytest.warns(UserWarning, match="guidance_scale = 7"):
+        before_and_after(pipe, {**named, **guide.arguments, "guidance_scale": 7.0}, 4)
+    pipe.scheduler = interop.PlanScheduler.from_plan(result, pipe.scheduler.config)
+    with pytest.warns(UserWarning, match="weight of guidance"):
+        before_and_after(pipe, named, 4)
+    low = replace(result, guidance=np.array([3.0, 0.5, 1.0, 1.0]))
+    assert "weight of 0.5" in one_line(interop.guidance_callback, low, pipe)
+    assert "callback_on_step_end" in one_line(interop.guidance_callback, result, small.dit())
+    assert "guidance_scale" in one_line(interop.guidance_callback, result, small.wan())
+
+
+def test_weights_of_guidance_are_learned_through_the_pipeline():
+    pipe = small.sd3()
+    plan = interop.learn(
+        pipe, 2, **PROMPTS, guidance_scale=5.0, network_calls=3, n=4, max_calls=100,
+        teacher_tolerance=0.5,
+    )  # fmt: skip
+    assert plan.guidance.shape == (2,)
+    assert (plan.guidance == 1).sum() == 1
+    assert plan.source["pipeline"]["guidance_scale"] == 5.0
+    assert "groups" in one_line(interop.learn, small.dit(), 2, labels=[1], network_calls=3)

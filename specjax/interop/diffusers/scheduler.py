@@ -96,6 +96,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         self._past: list[torch.Tensor] = []
         self._network = ConfiguredNetwork.of(self.config)
         self._rows = plan
+        self.is_guided = False  # whether a callback sets the weights of guidance
         self._threshold = Thresholds(**plan.get("thresholds", {}))
         self.set_timesteps()
 
@@ -335,6 +336,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
                 model_output.shape, generator=generator, device=model_output.device,
                 dtype=model_output.dtype,
             ).to(x.dtype)  # fmt: skip
+        self._name_guidance(k)
         r = advance([x, *self._past_registers(k, d)], self._rows, k, d, z)
         self._past, self._step_index = r[1:], k + 1
         before = r[0].to(model_output.dtype)
@@ -378,6 +380,15 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
                     f"{learned[name]}: it runs, learn it for these to have its quality",
                     stacklevel=3,
                 )
+
+    def _name_guidance(self, k: int) -> None:
+        """Warn, in the second call, of weights of guidance that nobody sets."""
+        if k == 1 and self._rows.get("guidance") is not None and not self.is_guided:
+            warnings.warn(
+                "PlanScheduler: the plan has a weight of guidance for each call, and the pipeline "
+                "one for all: give **guidance_callback(plan, pipe).arguments",
+                stacklevel=3,
+            )
 
     def _call_index(self, timestep: float | torch.Tensor) -> int:
         """Return the number of this call: one after another, from where the pipeline began."""
