@@ -81,7 +81,7 @@ def test_ddpm_of_the_kernels_variance_adds_unit_noise():
         np.testing.assert_allclose(plan.pull[0, 0], alpha[0], rtol=1e-12)
 
 
-@pytest.mark.parametrize(("sampler", "options"), by_default(TABLE, 6, 9))
+@pytest.mark.parametrize(("sampler", "options"), by_default(TABLE, 9))
 def test_samples_of_any_denoiser_and_gradients_are_finite(sampler, options):
     levels = from_pure_noise(4)
 
@@ -165,7 +165,7 @@ def test_the_closed_form_is_its_own_limit():
 
 
 @pytest.mark.parametrize("ends", [(-np.inf, np.inf), (-np.inf, 9.0), (-np.inf, 6.5, np.inf)])
-@pytest.mark.parametrize("idle", [0, 2])
+@pytest.mark.parametrize("idle", [0, pytest.param(2, marks=pytest.mark.thorough)])
 def test_levels_after_pure_noise_come_back_from_their_parameters(ends, idle):
     levels = np.concatenate([np.full(1 + idle, -np.inf), [-6.0, -1.0, 0.5, 4.0], ends[-1:]])
     options = {"ends_clean": ends[1] == np.inf, "idle": idle}
@@ -173,9 +173,8 @@ def test_levels_after_pure_noise_come_back_from_their_parameters(ends, idle):
     assert np.isfinite(theta).all()
     np.testing.assert_allclose(levels_of(theta, np.array(ends), **options), levels, atol=1e-6)
     with jax.enable_x64(True):
-        slopes = jax.jacobian(lambda x: levels_of(x, np.array(ends), **options)[1 + idle : -1])(
-            theta
-        )
+        slopes = jax.jacobian(lambda x: levels_of(x, np.array(ends), **options))(theta)
+    slopes = slopes[1 + idle : -1]
     assert np.isfinite(slopes).all()
     below = 4 if options["ends_clean"] else 5
     assert np.linalg.matrix_rank(np.asarray(slopes)) == min(below, 4)
@@ -265,24 +264,19 @@ def test_adapters_are_exact_at_pure_noise():
 def test_priors_answer_their_mean_to_pure_noise():
     samples = np.random.default_rng(0).normal(size=(60, 3)) * [2, 1, 0.5] + [1, 0, -1]
     x = np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32)
-    for kind in ("gaussian", "scale_mixture", "mixture", "empirical"):
+    for kind in ("gaussian", "empirical"):
         prior = sx.priors.prior_of(kind, samples, held_out=0.0)
         np.testing.assert_allclose(prior(x, 0.0, 1.0), prior(x, 1e-5, 1.0), atol=3e-4)
 
 
-def test_comparisons_and_sweeps_start_from_pure_noise(tmp_path):
+def test_comparisons_and_sweeps_start_from_pure_noise():
     spectrum = sx.Spectrum.power_law(30, 2.0)
     table = sx.compare(spectrum, 4, process="flow", alpha_bar_range=PURE)
     assert {row.name for row in table.rows} == {"learned", "spectral", *sx.SCHEDULES}
     assert all(row.schedule.starts_pure for row in table.rows)
     assert table.rows[0].name == "learned"
     assert np.isfinite([row.value for row in table.rows]).all()
-    swept = sx.sweep(
-        sx.Sweep(
-            spectra={"power": spectrum}, steps=[3, 4], processes=["flow"], alpha_bar_ranges=[PURE]
-        ),
-        tmp_path / "sweep",
-    )
+    swept = sx.sweep({"power": spectrum}, [3, 4], processes=["flow"], alpha_bar_ranges=[PURE])
     values = {row["steps"]: row["value"] for row in swept.table.to_pylist()}
     assert values[4] == pytest.approx(table.learned.value, rel=1e-6)
     three = sx.fit(spectrum, 3, process="flow", alpha_bar_range=PURE).value

@@ -21,7 +21,7 @@ class Show:
     file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE")]] = tyro.MISSING
     """a schedule file, a plan file, or a list of sigmas"""
     grid: str | None = None
-    """the training grid of the timesteps: ddpm, sd, cosine, or a scheduler_config.json of
+    """the training grid of the timesteps: ddpm, sd, cosine, flow, or a scheduler_config.json of
     diffusers; by default the one that was learned for, or ddpm"""
     json: bool = False
     """print JSON instead of a table"""
