@@ -52,7 +52,7 @@ class Sample(Writing):
         result = self.sampling.applied(result, self.schedule)
         labels = self.sampling.labels_for(run, self.n)
         start = time.perf_counter()
-        with progress("sampling", "samples", long=True) as update:
+        with progress("sampling", "samples", long=True, first="compiling") as update:
             samples = generate(
                 result.plan, run.denoiser(), self.n, run.shape, seed=self.seed, labels=labels,
                 batch=self.sampling.batch, mesh=self.sampling.mesh(), noise=run.noise,
