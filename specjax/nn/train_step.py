@@ -26,7 +26,6 @@ from specjax.nn.losses import Losses, squared_error, training_loss
 from specjax.nn.noise_levels import Quantile, stratified
 from specjax.noise.noise_spectrum import NoiseSpectrum, colored
 from specjax.sampling.denoisers import Within
-from specjax.schedules.schedule import alpha_sigma
 
 _NOISE, _VALIDATION = 2**32 - 1, 2**32 - 2
 
@@ -171,7 +170,8 @@ def _estimate(
     task: Task, params: Any, noised: _Noised, key: jax.Array | None
 ) -> tuple[jax.Array, jax.Array, NetworkDenoiser]:
     """The network's x0 [n, *sample], its levels s = sigma / alpha [n], and the denoiser."""
-    scales = alpha_sigma(noised.logsnr, "vp")  # in which there is pure noise
+    pure, s = jnp.isneginf(noised.logsnr), jnp.exp(-noised.logsnr / 2)
+    scales = jnp.where(pure, 0.0, 1.0), jnp.where(pure, 1.0, s)  # VE, but for pure noise
     alpha, sigma = (x.reshape(-1, *(1,) * (noised.clean.ndim - 1)) for x in scales)
     denoiser = task.denoiser(params)
     estimate: Any = denoiser
@@ -179,7 +179,7 @@ def _estimate(
         estimate = Within(estimate, task.noise)  # there the estimate is the data themselves
     x = alpha * noised.clean + sigma * noised.noise
     x0 = estimate(x, *scales, noised.labels, key=key)
-    return x0, jnp.exp(-noised.logsnr / 2), denoiser
+    return x0, s, denoiser
 
 
 def _loss(

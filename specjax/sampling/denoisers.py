@@ -138,7 +138,7 @@ class Adapted:
         return self.formula(network, x, alpha, sigma, *self.options)
 
 
-def noise_to_signal(alpha: Array, sigma: Array) -> Array:
+def noise_to_signal(alpha: Array, sigma: Array) -> Any:
     """Return ``s = sigma / alpha``, inf at alpha = 0."""
     s = sigma / _nonzero(alpha)
     if _is_number(alpha):
