@@ -3,6 +3,7 @@
 import inspect
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -255,3 +256,44 @@ def test_weights_of_guidance_are_learned_through_the_pipeline():
     assert (plan.guidance == 1).sum() == 1
     assert plan.source["pipeline"]["guidance_scale"] == 5.0
     assert "groups" in one_line(interop.learn, small.dit(), 2, labels=[1], network_calls=3)
+
+
+class ImageToImage(diffusers.StableDiffusionImg2ImgPipeline):
+    encode_prompt = small.StableDiffusion.encode_prompt
+
+
+class Inpaint(diffusers.StableDiffusionInpaintPipeline):
+    encode_prompt = small.StableDiffusion.encode_prompt
+
+
+class ImageToImage3(diffusers.StableDiffusion3Img2ImgPipeline):
+    encode_prompt = small.StableDiffusion3.encode_prompt
+
+
+@pytest.mark.parametrize("kind", [ImageToImage, Inpaint, ImageToImage3])
+def test_image_to_image_and_inpainting_begin_in_the_middle(kind):
+    """With strength 0.5 the last two of four calls are made, from the image with its noise."""
+    flow = kind is ImageToImage3
+    pipe = small.sd3(kind=kind) if flow else small.stable_diffusion(kind=kind)
+    levels = sx.NoiseSchedule([-np.inf if flow else -4.0, -1.0, 1.0, 2.0, np.inf])
+    result = sx.LearnedResult.from_schedule(levels)
+    pipe.scheduler = interop.PlanScheduler.from_plan(result, pipe.scheduler.config)
+    named = {
+        "prompt": "a",
+        "image": torch.rand(1, 3, 64, 64),
+        "strength": 0.5,
+        "num_inference_steps": 4,
+    }
+    named |= {"generator": torch.Generator().manual_seed(1), "height": 64, "width": 64}
+    if kind is ImageToImage:
+        named = {name: x for name, x in named.items() if name not in ("height", "width")}
+    if kind is Inpaint:
+        named["mask_image"] = torch.ones(1, 1, 64, 64)
+    if flow:  # latents, which are not encoded
+        named["image"] = torch.zeros(1, 4, 8, 8)
+        vars(pipe)["vae"] = SimpleNamespace(config=SimpleNamespace(latent_channels=4), dtype=None)
+    first, found = before_and_after(pipe, named, 2)
+    assert pipe.scheduler.step_index == 4
+    assert np.isfinite(found).all()
+    if flow:  # an image of zeros is noise of size t
+        assert first.std() == pytest.approx(1 / (1 + np.exp(0.5)), rel=0.2)

@@ -320,11 +320,11 @@ def learn(
         )
         denoiser.check()
         rows = np.arange(denoiser.rows) if denoiser.rows else None
-        denoise, parts = denoiser.box, [denoiser]
+        parts, denoise = [denoiser], denoiser.box  # type: list[PipelineDenoiser], Any
         if "guidance" in of_learn.get("groups", ()) or of_learn.get("network_calls") is not None:
             parts += [stack.enter_context(part) for part in _two(pipe, prompts, options)]
             weight = denoiser.about["guidance_scale"]
-            denoise = guided(*(part.box for part in parts[1:]), weight)
+            denoise = guided(parts[1].box, parts[2].box, weight)
             _check_guided(denoiser, denoise)
         prior = Network(denoise, denoiser.shape, conditions=rows)
         network = denoiser.network

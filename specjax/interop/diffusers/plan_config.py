@@ -34,9 +34,9 @@ def settings_of(config: Mapping[str, Any] | None, options: Mapping[str, Any]) ->
         checks.one_of("option", name, (*LEVELS, *ANSWERS))
     given = {**(config or {}), **options}
     if is_flow(given):
-        found = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+        of_flow = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
         names = ("num_train_timesteps", "invert_sigmas", "prediction_type")
-        return {**found, **{name: given[name] for name in names if given.get(name) is not None}}
+        return {**of_flow, **{name: given[name] for name in names if given.get(name) is not None}}
     if config:
         check_betas("config", given)
     found = {name: given[name] for name in (*LEVELS, *ANSWERS) if given.get(name) is not None}

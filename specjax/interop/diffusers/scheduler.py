@@ -408,9 +408,12 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             )
         return self._step_index
 
-    def _index_of(self, timestep: float | torch.Tensor) -> int:
-        """Find a timestep: by where it lies in memory, so without waiting for a device, or else
-        by its number."""
+    def _index_of(self, timestep: Any) -> int:
+        """Find the call of a timestep.
+
+        It is found by where it lies in memory, so that nobody waits for a device, or else by its
+        number.
+        """
         if torch.is_tensor(timestep) and timestep.device == self.timesteps.device:
             one, all_ = timestep.untyped_storage(), self.timesteps.untyped_storage()
             if one.data_ptr() == all_.data_ptr():
