@@ -66,7 +66,9 @@ found.plot(shown=3)
 
 # %%
 frame = found.to_pandas()
-frame.pivot(index="method", columns="calls", values="geometric_mean").round(3)
+frame.pivot(index="method", columns="calls", values="geometric_mean").round(
+    3
+)
 
 # %%
 rival = found.best_rival(5)
