@@ -218,6 +218,9 @@ def weights_of(plan: SamplerPlan, denoise: Any) -> Array | None:
             f"guidance has shape {np.shape(plan.guidance)}: give one weight for each of "
             f"{plan.calls} calls"
         )
+    known = concrete(plan.guidance)
+    if known is not None and not np.isfinite(known).all():
+        raise UserError(f"guidance = {known.tolist()}: give finite numbers")
     return plan.guidance
 
 
