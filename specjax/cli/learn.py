@@ -58,11 +58,13 @@ class Learning:
     """of the transfer: w2, kl, kl_reverse, l1 or relative"""
     process: str = "vp"
     """vp, ve or flow"""
-    alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE
-    """the two ends; with CLEAN = 1.0 the last step returns the denoised estimate"""
+    alpha_bar_range: tuple[float, float] | None = None
+    """NOISY CLEAN: the two ends; with CLEAN = 1.0 the last step returns the denoised estimate, with
+    NOISY = 0 the first one starts from pure noise; by default 4.0358e-5 1.0, in flow matching and
+    on a grid of zero terminal SNR 0 1"""
     grid: str | None = None
     """the training grid of the network that will be called, within which levels stay: ddpm, sd,
-    cosine, or a scheduler_config.json of diffusers; by default they may be anywhere"""
+    cosine, flow, or a scheduler_config.json of diffusers; by default they may be anywhere"""
     n: int | None = None
     """noises on the last prior, and as many held out; by default 512, or 128 for a network"""
     batch: int | None = None
@@ -233,6 +235,7 @@ class LearnCommand(Reporting):
             asked["answers"] = run.answers_digest(labels)
         return files.plain({
             **asked,
+            "alpha_bar_range": list(settings.alpha_bar_range),
             "grid": settings.grid and files.checksum({"logsnr": settings.grid.logsnr.tolist()}),
             "objective": dict(settings.objective),
             "priors": [f"{one.kind} {one.fingerprint}" for one in curriculum.priors],

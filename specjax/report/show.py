@@ -55,7 +55,7 @@ def _levels(schedule: NoiseSchedule, grid: TrainingGrid) -> dict[str, np.ndarray
         "sigma": np.asarray(schedule.sigmas),
         "logsnr": logsnr,
         "flow time": np.asarray(schedule.flow_time),
-        f"timestep ({grid.name})": np.where(np.isinf(logsnr), np.nan, grid.timestep(logsnr)),
+        f"timestep ({grid.name})": np.where(logsnr == np.inf, np.nan, grid.timestep(logsnr)),
     }
 
 
