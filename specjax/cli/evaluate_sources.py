@@ -120,7 +120,7 @@ class RunSource:
         from specjax.evaluate import evaluate_schedules
 
         plans = {f"{text} ({one.steps} steps)": one.plan for text, one in self.results}
-        with progress("sampling and measuring", "samples", long=True) as update:
+        with progress("sampling and measuring", "samples", long=True, first="compiling") as update:
             return evaluate_schedules(
                 plans, self.run.denoiser(), reference, seeds=self.schedules.seeds,
                 labels=self.schedules.labels_for(self.run, reference.n),

@@ -101,7 +101,7 @@ class Goal:
         """Compare a fit with the heuristics and the given schedules, with a progress bar."""
         from specjax.fitting.compare import compare
 
-        with progress("fit", "iterations") as update:
+        with progress("fit", "iterations", first="compiling") as update:
             return compare(
                 task, steps, restarts=self.restarts, seed=seed, schedules=schedules,
                 progress=lambda done, most, value: update(done, most),

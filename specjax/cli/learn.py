@@ -149,7 +149,7 @@ class LearnCommand(Reporting):
                 files.save(self.path_of(result.steps), replace(result, source=source))
 
         unit = "calls" if settings.for_prior(last).is_sum_of_squares else "evaluations"
-        with progress("learning", unit, long=True) as update:
+        with progress("learning", unit, long=True, first="compiling") as update:
             every = learn_all(
                 curriculum.priors, self.steps, start=starts, known=known, learned=learned,
                 progress=lambda done, most, gain: update(done, most, _gained(gain)),

@@ -223,7 +223,7 @@ def _of_name(
     if name != "probed":
         return _of_data(options, name, whole, run.noise)
     samples = datasets.rescaled(whole.samples, whole.data_range)
-    with progress("probing", "answers", long=True) as update:
+    with progress("probing", "answers", long=True, first="compiling") as update:
         probed = probe(run.denoiser(), samples, run.effective, seed=options.seed, progress=update)
     return prior_from(Gaussian(probed.spectrum, response=probed))
 

@@ -55,7 +55,7 @@ class Sample(Writing):
         run = self.sampling.guided(run, [result])
         remark_on_guidance([result], run, labels)
         start = time.perf_counter()
-        with progress("sampling", "samples", long=True) as update:
+        with progress("sampling", "samples", long=True, first="compiling") as update:
             samples = generate(
                 result.plan, run.denoiser(), self.n, run.shape, seed=self.seed, labels=labels,
                 batch=self.sampling.batch, mesh=self.sampling.mesh(), noise=run.noise,

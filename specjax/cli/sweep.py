@@ -50,7 +50,7 @@ class Sweep(Reporting):
             options: dict[str, Any] = {} if self.grid is None else {"grid": read_grid(self.grid)}
             wanted = read_sweep(self.file, **options)
         out = Path(self.file).with_suffix("") if self.out is None else Path(self.out)
-        with progress("sweep", "fits", long=True) as update:
+        with progress("sweep", "fits", long=True, first="compiling") as update:
             result = sweep(wanted, out=out, progress=lambda done, total: update(done, total))
         if result is None:  # another process has the table
             return
