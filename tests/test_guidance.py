@@ -125,7 +125,7 @@ def test_answers_that_count_nothing_are_not_asked_for(run, monkeypatch):
 
 
 def test_network_calls_are_those_that_are_made():
-    plan = a_plan(guidance=WEIGHTS)
+    plan = a_plan(guidance=WEIGHTS.tolist())
     boxes = [sx.BlackBox(lambda x, a, s: x / 2, (3,)) for _ in "cu"]
     generate(plan, sx.guided(*boxes), 7, (3,))
     assert [box.answers / 7 for box in boxes] == [5, 4]  # all but weight 0, all but the two of 1
