@@ -1,6 +1,7 @@
 from . import data, evaluate, nn, plots, priors
 from ._core.cache import enable_cache
 from ._core.checks import UserError
+from .bench import Bench, bench
 from .files import load, save
 from .fitting import limits
 from .fitting.compare import Comparison, compare
@@ -22,18 +23,23 @@ from .sampling.black_box import BlackBox
 from .sampling.corrections import Corrections
 from .sampling.denoisers import from_edm, from_eps, from_flow, from_v, from_x0, linearised, wiener
 from .sampling.generate import generate
+from .sampling.guidance import guided
 from .sampling.sample import sample
 from .sampling.samplers import (
     SAMPLERS,
     Sampler,
     ddim,
     ddpm,
+    deis,
     dpmpp_2m,
     dpmpp_2m_sde,
+    dpmpp_3m,
     euler_ancestral,
     heun,
+    ipndm,
     lms,
     plan,
+    unipc,
 )
 from .sampling.step import SamplerPlan, advance
 from .schedules.families import SCHEDULES, Family, family
@@ -53,6 +59,7 @@ __all__ = [
     "NOISES",
     "SAMPLERS",
     "SCHEDULES",
+    "Bench",
     "BlackBox",
     "Comparison",
     "Corrections",
@@ -80,14 +87,17 @@ __all__ = [
     "Transfer",
     "UserError",
     "advance",
+    "bench",
     "bootstrap",
     "check_units",
     "compare",
     "data",
     "ddim",
     "ddpm",
+    "deis",
     "dpmpp_2m",
     "dpmpp_2m_sde",
+    "dpmpp_3m",
     "effective",
     "enable_cache",
     "euler_ancestral",
@@ -102,7 +112,9 @@ __all__ = [
     "from_v",
     "from_x0",
     "generate",
+    "guided",
     "heun",
+    "ipndm",
     "learn",
     "learn_all",
     "limits",
@@ -123,6 +135,7 @@ __all__ = [
     "spectral",
     "sweep",
     "transfer",
+    "unipc",
     "verdicts",
     "wiener",
 ]

@@ -1,5 +1,6 @@
 """Plans outside specjax's own loops: the reader in the docs, and programs on k-diffusion."""
 
+import json
 import re
 import subprocess
 import sys
@@ -13,9 +14,11 @@ from checks import one_line
 from test_plan_file import CASES, learned, untouched
 
 import specjax as sx
+from specjax.interop.export import export
 from specjax.interop.k_diffusion import sample_plan
 
 DOCS = Path(__file__).parents[1] / "docs" / "plans.md"
+EXPORT = Path(__file__).parents[1] / "docs" / "howto" / "export.md"
 SHAPE = (5, 3)
 F64 = 1e-12  # sums in another order; the largest numbers are first sigmas of about 50
 CASES = {**CASES, "heun": untouched("heun"), "ancestral": untouched("euler_ancestral", eta=0.5)}
@@ -61,8 +64,24 @@ def test_the_reader_in_the_docs_runs_a_plan_file(tmp_path, name):
     np.testing.assert_allclose(found, sampled(result.plan, key), rtol=F64, atol=F64)
 
 
+@pytest.mark.parametrize("name", [name for name in CASES if CASES[name].corrections is not None])
+def test_ten_lines_of_numpy_run_exported_rows(tmp_path, monkeypatch, name):
+    result, key = CASES[name], jax.random.key(3)
+    monkeypatch.chdir(tmp_path)
+    Path("rows.json").write_text(export(result, "json").content)
+    blocks = re.findall(r"```python\n(.*?)```", EXPORT.read_text(), re.DOTALL)
+    (block,) = (one for one in blocks if "rows.json" in one)
+    scope = {"json": json, "np": np, "Path": Path}
+    exec(compile(block, "export.md", "exec"), scope)
+    drawn = iter(noises(key, result.plan.calls))
+    start = next(drawn)
+    draws = [z for z, push in zip(drawn, result.plan.push, strict=True) if push.any()]
+    found = scope["run"](denoise, start, iter(draws).__next__)
+    np.testing.assert_allclose(found, sampled(result.plan, key), rtol=F64, atol=F64)
+
+
 def tensor(x):
-    torch = pytest.importorskip("torch", reason="needs torch: pip install 'specjax[interop]'")
+    torch = pytest.importorskip("torch", reason="needs torch: pip install -e '.[interop]'")
     return torch.from_numpy(np.array(x))
 
 
@@ -105,7 +124,7 @@ def test_plans_of_vp_and_ve_are_one_here():
 
 
 def test_the_noise_of_torch_is_its_own(tmp_path):
-    torch = pytest.importorskip("torch", reason="needs torch: pip install 'specjax[interop]'")
+    torch = pytest.importorskip("torch", reason="needs torch: pip install -e '.[interop]'")
     result = learned()
     x = torch.zeros((20_000, 1), dtype=torch.float64, requires_grad=True)
     torch.manual_seed(0)
@@ -134,7 +153,7 @@ def test_the_noise_of_torch_is_its_own(tmp_path):
 
 @pytest.mark.parametrize("name", ["bfloat16", "float16"])
 def test_half_precision_is_kept_in_single_between_calls(name):
-    torch = pytest.importorskip("torch", reason="needs torch: pip install 'specjax[interop]'")
+    torch = pytest.importorskip("torch", reason="needs torch: pip install -e '.[interop]'")
     dtype, result, seen = getattr(torch, name), learned(noise=False), []
 
     def model(x, sigma):

@@ -101,7 +101,7 @@ class Goal:
         """Compare a fit with the heuristics and the given schedules, with a progress bar."""
         from specjax.fitting.compare import compare
 
-        with progress("fit", "iterations") as update:
+        with progress("fit", "iterations", first="compiling") as update:
             return compare(
                 task, steps, restarts=self.restarts, seed=seed, schedules=schedules,
                 progress=lambda done, most, value: update(done, most),
@@ -169,7 +169,7 @@ class Compare:
     data: GivenData = field(default_factory=Data)
     steps: tuple[int, ...] = tyro.MISSING
     """one or several S, the numbers of denoiser calls of a one-call-per-step sampler"""
-    schedules: tuple[str, ...] = ()
+    schedule: tuple[str, ...] = ()
     """schedule files, plan files (their levels), or lists of sigmas: text files, or the numbers
     themselves, such as 14.6,1.2,0"""
     goal: Goal = field(default_factory=Goal)
@@ -184,7 +184,7 @@ class Compare:
         self.goal.check(self.steps, self.data.seed)
         self.noise.check()
         probe = self.goal.probe()
-        given = {name: read_schedule(name) for name in self.schedules}
+        given = {name: read_schedule(name) for name in self.schedule}
         opened = self.data.open()
         self._check_schedules(given, opened)
         spectrum = under(self.noise, self.data.spectrum(opened))

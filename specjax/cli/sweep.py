@@ -50,7 +50,7 @@ class Sweep(Reporting):
             options: dict[str, Any] = {} if self.grid is None else {"grid": read_grid(self.grid)}
             wanted = read_sweep(self.file, **options)
         out = Path(self.file).with_suffix("") if self.out is None else Path(self.out)
-        with progress("sweep", "fits", long=True) as update:
+        with progress("sweep", "fits", long=True, first="compiling") as update:
             result = sweep(wanted, out=out, progress=lambda done, total: update(done, total))
         if result is None:  # another process has the table
             return
@@ -86,8 +86,8 @@ class Recommend(Writing):
     """what the loss is to come down to"""
     loss: str = "w2"
     """w2 (squared Wasserstein distance), kl, kl_reverse, l1 or relative"""
-    samplers: tuple[str, ...] = ("ddim", "ddpm", "heun", "dpmpp_2m", "dpmpp_2m_sde", "lms")
-    """the samplers to choose from"""
+    sampler: tuple[str, ...] = ("ddim", "ddpm", "heun", "dpmpp_2m", "dpmpp_2m_sde", "lms")
+    """one or several samplers to choose from"""
     alpha_bar_range: tuple[float, float] | None = None
     """NOISY CLEAN: the two ends, as of 'specjax fit'"""
     grid: str | None = None
@@ -97,8 +97,8 @@ class Recommend(Writing):
     noise: ForwardNoise = field(default_factory=ForwardNoise)
     denoiser_error: float = 0.0
     """what a network errs by, as a part of the ideal denoiser's own error: it counts in the loss"""
-    most_steps: int = 64
-    """where to stop"""
+    max_steps: int = 64
+    """the most steps that are tried"""
     out: Annotated[str | None, tyro.conf.arg(aliases=["-o"])] = None
     """the schedule file to write"""
     json: bool = False
@@ -123,9 +123,9 @@ class Recommend(Writing):
         spectrum = under(self.noise, self.data.spectrum(opened))
         with status("fitting") as say:
             rows = recommend(
-                spectrum, self.target_loss, loss=self.loss, samplers=self.samplers,
+                spectrum, self.target_loss, loss=self.loss, samplers=self.sampler,
                 process=self.process, alpha_bar_range=self.alpha_bar_range,
-                grid=grid, denoiser_error=self.denoiser_error, most_steps=self.most_steps,
+                grid=grid, denoiser_error=self.denoiser_error, max_steps=self.max_steps,
                 progress=say,
             )  # fmt: skip
         written = []

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from specjax.nn.config import TrainConfig
     from specjax.nn.run import RunInfo
     from specjax.nn.unet import UNet
+    from specjax.sampling.guidance import Guided
 
 
 LEAST_LOGSNR = -30.0
@@ -151,12 +152,13 @@ class NetworkDenoiser:
 class Labelled:
     """A conditional network with the class of every sample given, labels [n] or []; a pytree."""
 
-    denoiser: NetworkDenoiser
+    denoiser: NetworkDenoiser | Guided
     labels: Any
 
     def __call__(self, x: jax.Array, alpha: jax.Array, sigma: jax.Array) -> jax.Array:
         """``E[x0 | x, label]`` of x [n, *sample]."""
-        return self.denoiser(x, alpha, sigma, jnp.broadcast_to(self.labels, (len(x),)))
+        told = jnp.broadcast_to(self.labels, (len(x),))
+        return jnp.asarray(self.denoiser(x, alpha, sigma, told))
 
 
 def untrained(run: RunInfo) -> NetworkDenoiser:

@@ -10,7 +10,7 @@ import functools
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from specjax.nn.denoiser import Labelled, NetworkDenoiser, untrained
 from specjax.noise.families import noise_of_document
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.noise.whitening import effective
+from specjax.sampling.guidance import Guided, guided
 from specjax.spectra.spectrum import Spectrum
 
 RUN = "run.json"
@@ -87,9 +88,9 @@ class Run(RunInfo):
 
     folder: Path
     step: int
-    network: NetworkDenoiser
+    network: NetworkDenoiser | Guided
 
-    def denoiser(self, labels: Any = None) -> NetworkDenoiser | Labelled:
+    def denoiser(self, labels: Any = None) -> NetworkDenoiser | Guided | Labelled:
         """Return ``denoise(x, alpha, sigma) -> x0`` on x [n, *shape]; a pytree.
 
         Args:
@@ -112,13 +113,33 @@ class Run(RunInfo):
             raise UserError(f"labels = {labels!r}: give numbers from 0 to {self.classes - 1}")
         return Labelled(self.network, numbers.astype(np.int32))
 
+    def guided(self, weight: Any, interval: tuple[float, float] | None = None) -> Run:
+        """Return the run with a guided denoiser, see :func:`specjax.guided`.
 
-def open_run(path: str | os.PathLike[str], step: int | str | None = None) -> Run:
+        Args:
+          weight: one number, or one for each call.
+          interval: in sigma / alpha.
+
+        Raises:
+          UserError: for a network that knows no classes or was never without them.
+        """
+        if not self.classes or not self.config.optimiser.drop_label:
+            raise UserError(
+                f"guidance: {self.folder} was trained without labels, or never without them: train "
+                "with --conditional and a --drop-label above 0"
+            )
+        network = guided(
+            self.network, weight=weight, null=np.int32(self.classes), interval=interval
+        )
+        return replace(self, network=network)
+
+
+def open_run(path: str | os.PathLike[str], checkpoint: int | str | None = None) -> Run:
     """Open the folder of a run at one of its checkpoints.
 
     Args:
       path: the folder given to ``specjax train``.
-      step: "best" (the least validation loss, the default), "last" or the number of a checkpoint.
+      checkpoint: "best" (the least validation loss, the default), "last" or a number.
 
     Raises:
       UserError: for a folder that is no run, a checkpoint that does not exist, is damaged, or of
@@ -128,7 +149,7 @@ def open_run(path: str | os.PathLike[str], step: int | str | None = None) -> Run
     info = read_run(folder)
     network = untrained(info)
     with open_checkpoints(folder, read_only=True) as checkpoints:
-        chosen = checkpoints.chosen("best" if step is None else step)
+        chosen = checkpoints.chosen("best" if checkpoint is None else checkpoint)
         params = jax.tree.map(jnp.asarray, checkpoints.restore_ema(chosen, network.params))
     known = {name: getattr(info, name) for name in RunInfo.__dataclass_fields__}
     return Run(**known, folder=folder, step=chosen, network=network.with_params(params))
