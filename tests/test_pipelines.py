@@ -200,6 +200,8 @@ def test_what_cannot_be_learned_through_is_refused():
         ({"prompts": []}, "prompts"), ({"labels": [1]}, "labels"), ({}, "prompts"),
     ):  # fmt: skip
         assert name in one_line(interop.learn, sd3, 2, **given)
+    both = small.pixels(rescale_betas_zero_snr=True)
+    assert "prediction_type" in one_line(interop.learn, both, 2)
     edm = small.pixels()
     edm.scheduler = diffusers.EDMEulerScheduler()
     assert "sigma_min" in one_line(interop.learn, edm, 2)
