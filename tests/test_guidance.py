@@ -1,5 +1,6 @@
 """Guided denoisers: their closed form, calls that are not made, weights that are learned."""
 
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -100,14 +101,18 @@ def at_levels(plan, calls, value):
     return denoise
 
 
-@pytest.mark.parametrize("run", ["sample", "generate", "jit"])
-def test_answers_that_count_nothing_are_not_asked_for(run):
+@pytest.mark.parametrize("run", ["sample", "generate", "as on an accelerator", "jit"])
+def test_answers_that_count_nothing_are_not_asked_for(run, monkeypatch):
     plan = a_plan(guidance=WEIGHTS)
     unasked = [np.flatnonzero(w == WEIGHTS) for w in (0, 1)]
     denoise = sx.guided(at_levels(plan, unasked[0], 0.5), at_levels(plan, unasked[1], 0.3))
 
+    if run == "as on an accelerator":
+        module = sys.modules[generate.__module__]
+        monkeypatch.setattr(module, "_call_by_call", module._one_scan)
+
     def draw():
-        if run == "generate":
+        if run in ("generate", "as on an accelerator"):
             return generate(plan, denoise, 4, (3,))
         return sx.sample(plan, denoise, jax.random.key(0), (4, 3))
 
@@ -190,6 +195,7 @@ def boxed(denoise, weight=2.0):
         ("guidance", lambda d: generate(a_plan(guidance=WEIGHTS[:4]), sx.guided(d, d), 2, (3,))),
         ("guidance", lambda d: generate(a_plan(guidance=WEIGHTS), d, 2, (3,))),
         ("guidance", lambda d: sx.sample(a_plan(guidance=WEIGHTS), d, jax.random.key(0), (2, 3))),
+        ("guidance", lambda d: sx.transfer(a_plan(guidance=WEIGHTS), ANY)),
         ("groups", lambda d: sx.learn(sx.priors.Network(d, (3,)), 3, groups=("guidance",))),
         ("network_calls", lambda d: sx.learn(sx.priors.Network(d, (3,)), 3, network_calls=4)),
         ("network_calls", lambda d: sx.learn(boxed(d), 3, network_calls=7)),

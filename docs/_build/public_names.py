@@ -30,6 +30,7 @@ AREAS = {
     "data": "Data",
     "nn": "Networks",
     "evaluate": "Measures",
+    "bench": "The bench",
     "sweep": "Sweeps",
     "report": "Figures",
     "interop": "Other software",
