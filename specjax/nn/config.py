@@ -76,7 +76,7 @@ class NoiseConfig:
     target flow"""
 
     def for_target(self, target: str) -> NoiseConfig:
-        """Return the configuration with what is usual for a target where nothing was asked for."""
+        """Return the configuration with what is usual for a ``target`` where nothing is given."""
         levels, weighting = ("logit_normal", "flow") if target == "flow" else ("edm", "edm")
         return replace(
             self,

@@ -288,12 +288,12 @@ _CONFIGS: dict[str, dict[str, Any]] = {
     "ddpm": {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02},
     "sd": {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012},
     "cosine": {"beta_schedule": "squaredcos_cap_v2"},
+    "flow": {"shift": 1.0},
 }
 GRIDS: dict[str, TrainingGrid] = {
-    name: TrainingGrid.from_config(name, {"num_train_timesteps": 1000, **config})
+    name: grid_of_config(name, {"num_train_timesteps": 1000, **config})
     for name, config in _CONFIGS.items()
 }
-GRIDS["flow"] = FlowGrid.from_config("flow", {})
 """Grids by name: DDPM's linear betas, Stable Diffusion's, the capped cosine's, flow matching's."""
 
 
