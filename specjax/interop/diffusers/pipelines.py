@@ -328,7 +328,8 @@ def learn(
         )
         denoiser.check()
         rows = np.arange(denoiser.rows) if denoiser.rows else None
-        parts, denoise = [denoiser], denoiser.box  # type: list[PipelineDenoiser], Any
+        parts: list[PipelineDenoiser] = [denoiser]
+        denoise: Any = denoiser.box
         if "guidance" in of_learn.get("groups", ()) or of_learn.get("network_calls") is not None:
             parts += [stack.enter_context(part) for part in _two(pipe, prompts, options)]
             weight = denoiser.about["guidance_scale"]
