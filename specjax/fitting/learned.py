@@ -18,7 +18,7 @@ from specjax.sampling.corrections import LEARNABLE, Corrections, corrected_plan,
 from specjax.sampling.samplers import plan as plan_of_sampler
 from specjax.sampling.samplers import sampler_of
 from specjax.sampling.scaled import SamplerLike, level_steps
-from specjax.sampling.step import SamplerPlan
+from specjax.sampling.step import SamplerPlan, from_data
 from specjax.schedules.grids import TrainingGrid
 from specjax.schedules.schedule import NoiseSchedule, check_process
 
@@ -55,6 +55,9 @@ class LearnedResult(Shown):
       noise: the noise of the forward process; None is isotropic.
       seed: of the random starts.
       seconds: the time of learning, with compilation.
+      from_data: whether the plan starts from data with noise up to its first level, instead of from
+        noise alone.
+      through: logsnr of levels that the plan had to have.
       guidance: [S], the weights of a guided denoiser that were learned; None for its own.
       groups: what was learned, of "levels", "ratios", "weights", "noise", "guidance".
       prior: the kind of prior, such as "gaussian", "empirical", "network".
@@ -100,6 +103,8 @@ class LearnedResult(Shown):
     kept: str = "learned"
     terms: Mapping[str, float] = field(default_factory=dict)
     custom_sampler: SamplerLike | None = None
+    from_data: bool = False
+    through: tuple[float, ...] = ()
 
     @classmethod
     def from_schedule(cls, schedule: NoiseSchedule) -> LearnedResult:
@@ -146,6 +151,7 @@ class LearnedResult(Shown):
             plan = plan_of_sampler(self.method, self.schedule, process)
         else:
             plan = corrected_plan(self.schedule.logsnr, by, process)
+        plan = from_data(plan) if self.from_data else plan
         return replace(plan, guidance=self.guidance)
 
 
