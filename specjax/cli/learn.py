@@ -56,6 +56,13 @@ class Learning:
     """vp, ve or flow"""
     alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE
     """the two ends; with CLEAN = 1.0 the last step returns the denoised estimate"""
+    start_level: float | None = None
+    """where plans start from data with so much noise, instead of from noise (image to image, the
+    second of two experts): alpha_bar in vp, sigma in ve, the time in flow"""
+    strength: float | None = None
+    """in its place, as diffusers has it: the share of the grid's timesteps that are left"""
+    through: tuple[float, ...] = ()
+    """levels that plans must have, in the same terms, such as the boundary of two experts"""
     grid: str | None = None
     """the training grid of the network that will be called, within which levels stay: ddpm, sd,
     cosine, or a scheduler_config.json of diffusers; by default they may be anywhere"""
@@ -104,6 +111,8 @@ class LearnCommand(Reporting):
     out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "plan.json"
     """the plan file to write; of several S plan-S.json, and those that are there already, learned
     in the same way, are not learned again"""
+    one_file: bool = False
+    """write the plans of several S into one file, OUT, which then serves any S between them, too"""
     plot: str | None = BESIDE
     """the picture to write (.png, .pdf, .svg), or None; by default OUT's name with .png"""
     json: bool = False
@@ -126,7 +135,7 @@ class LearnCommand(Reporting):
         if is_recording(self.through.source):
             learn_recording(self)
             return
-        starts = [self._start(path) for path in self.start]
+        starts = [one for path in self.start for one in files.load_plans(path)]
         curriculum = curriculum_of(self.through, settings.levels)
         last = curriculum.last
         request = self._request(curriculum, settings.for_prior(last))
@@ -138,8 +147,11 @@ class LearnCommand(Reporting):
         def learned(result: LearnedResult) -> None:
             if result.prior == last.kind:
                 source = {**result.source, "request": request}  # for those who ask again
-                files.save(self.path_of(result.steps), replace(result, source=source))
+                kept[result.steps] = replace(result, source=source)
+                path = self.path_of(result.steps)
+                files.save(path, [*kept.values()] if self.one_file else kept[result.steps])
 
+        kept = dict(known)
         unit = "calls" if settings.for_prior(last).is_sum_of_squares else "evaluations"
         with progress("learning", unit, long=True) as update:
             every = learn_all(
@@ -151,10 +163,12 @@ class LearnCommand(Reporting):
                 **options,
             )  # fmt: skip
         found = [one for one in every if one.prior == last.kind]
+        if self.one_file:
+            every += self._between(found)
         with status("judging every plan on every prior"):
             judged = verdicts(every, curriculum.priors, **options)
             ratios = [amplification(one, last) for one in found]
-        written = [str(self.path_of(one.steps)) for one in found]
+        written = list(dict.fromkeys(str(self.path_of(one.steps)) for one in found))
         if self._picture is not None or self.html is not None:
             with status("drawing"):
                 figure = _figure(found, curriculum, self.through)
@@ -179,7 +193,7 @@ class LearnCommand(Reporting):
         for steps in self.steps:
             checks.whole_number("steps", steps)
         replace(self, force=True).check_outputs(self.outputs(set(self.steps)))
-        plans = {s for s in self.steps if files.kind_of(self.path_of(s)) == "learned"}
+        plans = {s for s in self.steps if files.kind_of(self.path_of(s)) in ("learned", "plans")}
         self.check_outputs(self.outputs(set(self.steps) - plans))  # those may be kept
         if self._picture is not None:
             check_path(self._picture)
@@ -187,7 +201,8 @@ class LearnCommand(Reporting):
 
     def outputs(self, steps: set[int]) -> dict[str, Any]:
         """Return the picture and the plan of each S, by names for messages."""
-        plans = {f"out of S = {s}" if len(set(self.steps)) > 1 else "out": s for s in sorted(steps)}
+        one = self.one_file or len(set(self.steps)) == 1
+        plans = {"out" if one else f"out of S = {s}": s for s in sorted(steps)}
         return {name: self.path_of(s) for name, s in plans.items()} | {
             "plot": self._picture,
             "html": self.html,
@@ -200,18 +215,17 @@ class LearnCommand(Reporting):
     def path_of(self, steps: int) -> Path:
         """Return the file of the plan of S steps."""
         path = Path(self.out)
-        if len(set(self.steps)) == 1:
+        if self.one_file or len(set(self.steps)) == 1:
             return path
         return path.with_name(f"{path.stem}-{steps}{path.suffix}")
 
-    def _start(self, path: str) -> LearnedResult:
-        """Load a plan to start from."""
-        from specjax.fitting.learned import LearnedResult
+    def _between(self, found: Sequence[LearnedResult]) -> list[LearnedResult]:
+        """Make the plans between those that were learned, which nobody has to learn."""
+        from specjax.fitting.any_steps import PlanSet
 
-        loaded = files.load(path)
-        if not isinstance(loaded, LearnedResult):
-            raise UserError(f"{path} is no plan: give files by 'specjax learn' or 'specjax fit'")
-        return loaded
+        plans = PlanSet(found)
+        every = range(plans.steps[0], plans.steps[-1])
+        return [plans.of(steps) for steps in every if steps not in plans.steps]
 
     def _request(self, curriculum: Curriculum, settings: LearnSettings) -> dict[str, Any]:
         """Collect what a plan depends on, as a plan file keeps it."""
@@ -231,16 +245,14 @@ class LearnCommand(Reporting):
 
     def _known(self, request: Mapping[str, Any]) -> dict[int, LearnedResult]:
         """Load the plans that were learned in the same way before."""
-        from specjax.fitting.learned import LearnedResult
-
         found: dict[int, LearnedResult] = {}
         for steps in set(self.steps):
             path = self.path_of(steps)
             with contextlib.suppress(UserError):  # missing or damaged: it will be written anew
-                before = files.load(path)
-                if isinstance(before, LearnedResult) and before.source.get("request") == request:
-                    found[steps] = before
-                    remark(f"{path} is there, learned in the same way: kept")
+                for before in files.load_plans(path):
+                    if before.steps == steps and before.source.get("request") == request:
+                        found[steps] = before
+                        remark(f"{steps} steps: {path} is there, learned in the same way: kept")
         return found
 
 

@@ -9,10 +9,12 @@ from typing import Annotated
 import numpy as np
 import tyro
 
+from specjax import data as datasets
 from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, status
+from specjax.cli.data import Reading
 from specjax.cli.outputs import Writing
-from specjax.cli.runs import RunSampling, plan_facts, run_facts
+from specjax.cli.runs import RunSampling, data_of_run, plan_facts, run_facts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,10 @@ class Sample(Writing):
     estimates), a list of sigmas, the name of a family, or spectral (the default): the closed-form
     schedule of the run's own spectrum"""
     steps: int | None = None
-    """S, for a family and spectral (by default 50)"""
+    """S, for a family and spectral (by default 50), and for a file of plans of several"""
+    data: str | None = None
+    """data that samples start from, a set or a file: noise is added to them up to the first level
+    of the schedule; for plans that were learned so"""
     sampling: Annotated[RunSampling, tyro.conf.arg(name="")] = field(default_factory=RunSampling)
     seed: int = 0
     """seed of the noise; sample i has the same noise whatever n, batch and devices"""
@@ -51,10 +56,15 @@ class Sample(Writing):
         result = self.sampling.schedule_on(run, self.run_folder, self.schedule, self.steps)
         result = self.sampling.applied(result, self.schedule)
         labels = self.sampling.labels_for(run, self.n)
+        starts = None
+        if self.data is not None:
+            opened = data_of_run(run, self.run_folder, self.data, Reading())
+            starts = _first_samples(opened, self.n)
         start = time.perf_counter()
         with progress("sampling", "samples", long=True) as update:
             samples = generate(
                 result.plan, run.denoiser(), self.n, run.shape, seed=self.seed, labels=labels,
+                data=starts,
                 batch=self.sampling.batch, mesh=self.sampling.mesh(), noise=run.noise,
                 progress=update,
             )  # fmt: skip
@@ -66,6 +76,7 @@ class Sample(Writing):
             "n": self.n,
             "shape": list(run.shape),
             "seed": self.seed,
+            "started_from": self.data,
             "labels": None if labels is None else labels.tolist(),
         }
         with status("writing"):
@@ -76,6 +87,17 @@ class Sample(Writing):
             print_json({**facts, **timed})
         else:
             print_samples(facts, seconds, written)
+
+
+def _first_samples(data: datasets.Dataset, n: int) -> np.ndarray:
+    """Return the first n samples, over again if there are fewer."""
+    found = list[np.ndarray]()
+    for batch in data.batches():
+        found.append(np.asarray(batch))
+        if sum(map(len, found)) >= n:
+            break
+    every = np.concatenate(found)
+    return every[np.arange(n) % len(every)]
 
 
 def _check_finite(samples: np.ndarray) -> None:

@@ -103,24 +103,23 @@ def load(path: str | os.PathLike[str]) -> Saved:
     return value
 
 
-def load_plan(path: str | os.PathLike[str], steps: int | None = None) -> LearnedResult:
-    """Read one plan from a file of one, or of several.
+def load_plans(path: str | os.PathLike[str]) -> PlanSet:
+    """Read the plans in a file of one, or of several.
 
     Args:
       path: of a file by 'specjax learn' or 'specjax fit'.
-      steps: S, of several plans, or between them.
 
     Raises:
-      UserError: as :func:`load`, for a file of something else, and for steps that it has not.
+      UserError: as :func:`load`, and for a file of something else.
     """
     loaded = load(path)
     if isinstance(loaded, LearnedResult):
-        loaded = PlanSet([loaded])
+        return PlanSet([loaded])
     if not isinstance(loaded, PlanSet):
         raise UserError(
             f"{path} is a {type(loaded).__name__} file: give one by 'specjax learn' or 'fit'"
         )
-    return loaded.of(steps)
+    return loaded
 
 
 def is_spectrum(path: str | os.PathLike[str]) -> bool:

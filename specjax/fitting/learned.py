@@ -64,7 +64,8 @@ class LearnedResult(Shown):
       objective: the weight of each term of what was minimised, a weighted sum of logarithms.
       train_value: the objective on the noise that was learned from.
       kept: "learned", or the name of the heuristic that was better on held-out noise; "given" for
-        levels that were not learned.
+        levels that were not learned, "between ..." for plans of a :class:`specjax.PlanSet` that
+        were made of their neighbours.
       terms: each term of ``value`` by itself, without its logarithm; of squared
         distances to the teacher there are geometric and arithmetic mean, and the median.
       custom_sampler: the sampler itself where it is none of the package's; not kept in files.
@@ -116,6 +117,11 @@ class LearnedResult(Shown):
     def steps(self) -> int:
         """S, the number of steps."""
         return self.schedule.steps
+
+    @property
+    def is_between(self) -> bool:
+        """Tell whether the plan was made of plans of other steps, see :class:`specjax.PlanSet`."""
+        return self.kept.startswith("between ")
 
     @property
     def iterations(self) -> int:

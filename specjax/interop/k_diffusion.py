@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from specjax._core.arrays import namespace
 from specjax._core.checks import UserError
-from specjax.fitting.learned import LearnedResult
-from specjax.interop.stepping import Rows, advance, as_lists, as_result, check_colored, is_noisy
+from specjax.interop.stepping import (
+    Plans,
+    Rows,
+    advance,
+    as_lists,
+    as_result,
+    check_colored,
+    is_noisy,
+)
 
 
 def sample_plan(
     model: Callable[..., Any],
     x: Any,
-    plan: LearnedResult | str | os.PathLike[str],
+    plan: Plans,
     extra_args: Mapping[str, Any] | None = None,
     callback: Callable[[dict[str, Any]], None] | None = None,
     disable: bool | None = None,
     noise_sampler: Callable[[Any, Any], Any] | None = None,
     *,
+    steps: int | None = None,
     colored: bool = False,
 ) -> Any:
     """Sample along a plan, as ``k_diffusion.sampling.sample_euler`` does along sigmas.
@@ -32,8 +39,9 @@ def sample_plan(
 
     Args:
       model: ``(x, sigma, **extra_args) -> denoised``, sigma a vector [n].
-      x: [n, ...], noise times the plan's first sigma: a torch tensor, or an array of NumPy or JAX.
-        The model sees its dtype; between calls half precision is kept in float32.
+      x: [n, ...], noise times the plan's first sigma, added to data where the plan starts from
+        data: a torch tensor, or an array of NumPy or JAX. The model sees its dtype; between calls
+        half precision is kept in float32.
       plan: what :func:`specjax.learn` or :func:`specjax.fit` returned, or the path of its file.
       extra_args: further arguments of the model.
       callback: called after every call of the model with its number "i", "x", "sigma",
@@ -41,6 +49,7 @@ def sample_plan(
       disable: the progress bar (None: where there is no terminal).
       noise_sampler: ``(sigma, sigma_next) -> unit noise`` like x, for plans with noise; by
         default torch's ``randn_like``.
+      steps: S, of plans of several numbers of steps.
       colored: for a plan that was learned for noise with a spectrum: says that x, and what
         noise_sampler draws, are ``plan.noise.color(white noise)``.
 
@@ -50,7 +59,7 @@ def sample_plan(
     Raises:
       UserError: if the plan is none, needs noise that nothing draws, or noise with a spectrum.
     """
-    result = as_result(plan)
+    result = as_result(plan, steps)
     rows = as_lists(result.plan_in("ve"))
     sigmas = [*rows["sigma"], float(result.schedule.sigmas[-1])]
     check_colored(result, colored, "x")

@@ -65,6 +65,10 @@ def learned_blocks(
     for result, amplification in zip(results, amplifications, strict=True):
         own = [one for one in verdicts if one.steps == result.steps]
         blocks.append(_table(result, own, priors, amplification))
+    known = {result.steps for result in results}
+    between = [one for one in verdicts if one.steps not in known]
+    if between:
+        blocks.append(_between_table(between, priors))
     terms = dict.fromkeys(name for one in verdicts for name in one.objective)
     noise, noise_line = results[0].noise, []
     if noise is not None:
@@ -150,6 +154,15 @@ def _table(
         rows,
         [*_worse_ones(values, priors), *_warning(result, amplification), outcome],
     )
+
+
+def _between_table(verdicts: Sequence[Verdict], priors: Sequence[str]) -> Table:
+    """Report plans that were made of their neighbours, a row each."""
+    values = {(one.steps, one.on): geometric_mean(one.value, one.objective) for one in verdicts}
+    plans = {one.steps: one.plan for one in verdicts}
+    rows = [[s, plan, *(values.get((s, on)) for on in priors)] for s, plan in plans.items()]
+    columns = [Column(prior, "{:.5g}", "right") for prior in priors]
+    return Table("other numbers of steps", [Column("S", "{}", "right"), "plan", *columns], rows)
 
 
 def _product(objective: Mapping[str, float]) -> str:

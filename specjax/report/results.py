@@ -157,6 +157,7 @@ def _plan_title(plan: SamplerPlan) -> str:
     return (
         f"SamplerPlan of {count(plan.calls, 'call')} of the denoiser, {kind}, "
         f"{count(plan.registers, 'register')}, start {float(plan.start):.4g}"
+        f"{'' if plan.signal is None else ' from data'}"
     )
 
 

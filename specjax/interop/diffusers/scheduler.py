@@ -24,10 +24,11 @@ from diffusers.utils.torch_utils import randn_tensor
 from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.files.codec import kind_of
+from specjax.fitting.any_steps import PlanSet
 from specjax.fitting.learned import LearnedResult
 from specjax.interop.diffusers.network import ConfiguredNetwork, Thresholds
 from specjax.interop.on_grid import within
-from specjax.interop.stepping import advance, as_lists, as_result, check_colored, is_noisy
+from specjax.interop.stepping import advance, as_lists, as_plans, check_colored, is_noisy
 from specjax.noise.noise_spectrum import anisotropic
 from specjax.sampling.corrections import LEARNABLE
 from specjax.schedules.configurations import ANSWERS, LEVELS, check_betas, is_flow
@@ -37,6 +38,16 @@ _NEARLY_PURE = 0.99  # the part of noise in a first sample
 _SHIFTS = ("shift", "flow_shift", "use_dynamic_shifting", "invert_sigmas")
 _OF_SOLVERS = ("sigmas", "sigma_min", "sigma_max", "lambda_t", "alpha_t", "sigma_t", "one")
 """Attributes of schedulers that pipelines for one solver read."""
+
+
+class _FromTheFirst(int):
+    """An order of steps by which image to image skips no call, whatever its strength.
+
+    Pipelines begin at call ``t_start * order``, the share of S calls that their strength leaves.
+    """
+
+    def __rmul__(self, other: Any) -> int:
+        return 0
 
 
 class MissingError(UserError, AttributeError):
@@ -51,8 +62,9 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
 
     Args:
       plan: rows in VP, see :data:`specjax.interop.stepping.Rows`, with ``steps``, the ``sampler``
-        and the ``process`` that it was made from, and ``past_is_estimates``, whether all
-        registers behind the sample are past estimates.
+        and the ``process`` that it was made from, ``past_is_estimates``, whether all registers
+        behind the sample are past estimates, and ``from_data``, whether it starts from data with
+        noise; ``others`` has the rows of other numbers of steps.
       num_train_timesteps: T, the levels of the network's training grid.
       beta_start: its first beta.
       beta_end: its last beta.
@@ -94,8 +106,12 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         self._step_index: int | None = None
         self._begin_index: int | None = None
         self._past: list[torch.Tensor] = []
+        self._noised = False
         self._network = ConfiguredNetwork.of(self.config)
+        self._every = {str(plan["steps"]): plan, **plan.get("others", {})}
         self._rows = plan
+        if plan.get("from_data"):
+            self.order = _FromTheFirst(1)
         self._threshold = Thresholds(**plan.get("thresholds", {}))
         self._learned_for = dict(plan.get("learned_for", {}))
         self.set_timesteps()
@@ -127,12 +143,12 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
           config: ``pipe.scheduler.config``.
           options: those of :meth:`from_plan`.
         """
-        return cls.from_plan(as_result(path), config, **options)
+        return cls.from_plan(as_plans(path), config, **options)
 
     @classmethod
     def from_plan(
         cls,
-        plan: LearnedResult,
+        plan: LearnedResult | PlanSet,
         config: Mapping[str, Any] | None = None,
         *,
         colored: bool = False,
@@ -147,7 +163,8 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         coefficients are refused: learn them with ``grid``.
 
         Args:
-          plan: what :func:`specjax.learn` or :func:`specjax.fit` returned.
+          plan: what :func:`specjax.learn` or :func:`specjax.fit` returned; of a
+            :class:`specjax.PlanSet` num_inference_steps chooses one.
           config: ``pipe.scheduler.config``: the training grid and the kind of prediction are
             honoured, what else changes the meaning of a level or an answer is refused by name.
           colored: for a plan that was learned for noise with a spectrum: says that the pipeline
@@ -164,30 +181,21 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             matching, EDM) or with more to it, a plan with levels outside of the grid that cannot
             be learned again, one with noise that is not white.
         """
-        plan = as_result(plan)
-        _check_noise(plan, colored)
-        if config is None and plan.grid is not None:
-            config = plan.grid.config
-        settings = _settings(config, options)
-        network = ConfiguredNetwork.of(settings)
-        plan, remarks = within(plan, network.grid)
-        if network.prediction == "epsilon" and plan.schedule.starts_pure:
-            raise UserError(
-                "prediction_type = 'epsilon': the plan starts from pure noise, where a network "
-                "of noise says nothing of the data; learn one for this network, by grid=..."
-            )
-        for remark in [*remarks, *_differences(plan, network)]:
+        plans = as_plans(plan)
+        first = plans.plans[-1]
+        if config is None and first.grid is not None:
+            config = first.grid.config
+        network = ConfiguredNetwork.of(_settings(config, options))
+        least, most = plans.steps[0], plans.steps[-1]
+        every = [_rows_in_config(plans.of(s), network, colored) for s in range(most, least - 1, -1)]
+        for remark in dict.fromkeys(remark for _, remarks in every for remark in remarks):
             warnings.warn(f"PlanScheduler: {remark}", stacklevel=2)
-        rows = _rows_in_config(plan, network.process)
-        thresholds = _thresholds(plan, {**(config or {}), **options}, clip_sample, thresholding)
-        learned_for = {k: x for k, x in _pipeline(plan).items() if k in ("shape", "dtype")}
+        rows, *others = [one for one, _ in every]
+        thresholds = _thresholds(first, {**(config or {}), **options}, clip_sample, thresholding)
+        learned_for = {k: x for k, x in _pipeline(first).items() if k in ("shape", "dtype")}
         rows |= {"thresholds": thresholds, "learned_for": learned_for}
-        if network.process == "flow" and rows["start"] < _NEARLY_PURE:
-            warnings.warn(
-                f"PlanScheduler: the plan starts at t = {rows['sigma'][0]:.4g}, and pipelines of "
-                "flow matching from noise alone: learn it with alpha_bar_range=(0.0, 1.0)",
-                stacklevel=2,
-            )
+        if others:
+            rows["others"] = {str(one["steps"]): one for one in others}
         return cls.with_rows(rows, config, options)
 
     @classmethod
@@ -268,7 +276,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         """Prepare for a new sample.
 
         Args:
-          num_inference_steps: S of the plan, or None.
+          num_inference_steps: S of the plan, or of one of several, by default the most.
           device: that of ``timesteps``.
           sigmas: what pipelines of flow matching give by themselves: S numbers, not used.
           mu: likewise, a shift that the plan's levels do not take.
@@ -277,16 +285,20 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         Raises:
           UserError: for another number of steps than the plan's, or other levels.
         """
-        steps, flow = self._rows["steps"], self._network.process == "flow"
+        flow = self._network.process == "flow"
         if flow and sigmas is not None:
             num_inference_steps = len(sigmas)
         others |= {} if flow else {"sigmas": sigmas, "mu": mu}
         _refuse(others, "the plan has its own levels")
-        if num_inference_steps not in (None, steps):
+        known = sorted(int(steps) for steps in self._every)
+        steps = known[-1] if num_inference_steps is None else num_inference_steps
+        if steps not in known:
+            has = f"{known[0]} to {known[-1]}" if len(known) > 1 else str(known[0])
             raise UserError(
-                f"num_inference_steps = {num_inference_steps}: the plan has {steps} steps; give "
-                f"{steps}, or learn a plan of {num_inference_steps}"
+                f"num_inference_steps = {steps}: the plan has {has} steps; give {has}, or learn a "
+                f"plan of {steps}"
             )
+        self._rows = self._every[str(steps)]
         timesteps = self._network.timesteps(self._rows["alpha"], self._rows["sigma"])
         self.timesteps = torch.from_numpy(timesteps).to(device)
         if flow:
@@ -294,7 +306,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             self.sigmas = torch.cat([self.timesteps.cpu(), end]) / len(self)
         self.num_inference_steps = steps
         self._step_index = self._begin_index = None
-        self._past = []
+        self._past, self._noised = [], False
 
     def scale_model_input(
         self, sample: torch.Tensor, timestep: float | torch.Tensor | None = None
@@ -329,6 +341,12 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         model_output = self._network.prediction_in(model_output, sample)
         k = self._call_index(timestep)
         self._compare(sample)
+        if self._rows.get("from_data") and k == 0 and not self._noised:
+            warnings.warn(
+                "PlanScheduler: the plan starts from data with noise, and add_noise was not "
+                "called: take a pipeline of image to image",
+                stacklevel=2,
+            )
         x, d = self._estimate(self._rows["alpha"][k], self._rows["sigma"][k], sample, model_output)
         z = None
         if is_noisy(self._rows, k):
@@ -345,6 +363,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         self, original_samples: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
     ) -> torch.Tensor:
         """Return ``alpha original_samples + sigma noise`` at timesteps [n] of the grid."""
+        self._noised = True
         alpha, sigma = self._network.scales_at(timesteps, original_samples)
         return alpha * original_samples + sigma * noise
 
@@ -492,18 +511,35 @@ def _thresholds(
     }
 
 
-def _rows_in_config(plan: LearnedResult, process: str) -> dict[str, Any]:
-    """Return what a configuration keeps of a plan, in a process.
+def _rows_in_config(
+    plan: LearnedResult, network: ConfiguredNetwork, colored: bool
+) -> tuple[dict[str, Any], list[str]]:
+    """Return what a configuration keeps of a plan for a network, with remarks.
 
     Noise at the start is as much of it as in the process that was learned for: VE starts from noise
     of its first sigma alone.
     """
+    _check_noise(plan, colored)
+    process, (plan, remarks) = network.process, within(plan, network.grid)
+    if network.prediction == "epsilon" and plan.schedule.starts_pure:
+        raise UserError(
+            "prediction_type = 'epsilon': the plan starts from pure noise, where a network "
+            "of noise says nothing of the data; learn one for this network, by grid=..."
+        )
     rows, own = as_lists(plan.plan_in(process)), as_lists(plan.plan)
+    start = own["start"] * rows["sigma"][0] / own["sigma"][0]
+    remarks = [*remarks, *_differences(plan, network)]
+    if process == "flow" and start < _NEARLY_PURE and not plan.from_data:
+        remarks.append(
+            f"the plan starts at t = {rows['sigma'][0]:.4g}, and pipelines of flow matching from "
+            "noise alone: learn it with alpha_bar_range=(0.0, 1.0)"
+        )
     return {
         **rows,
-        "start": own["start"] * rows["sigma"][0] / own["sigma"][0],
+        "start": start,
         "steps": plan.steps,
         "sampler": plan.sampler,
         "process": plan.process,
         "past_is_estimates": plan.corrections is not None or plan.sampler in LEARNABLE,
-    }
+        "from_data": plan.from_data,
+    }, remarks
