@@ -68,7 +68,7 @@ def learned_blocks(
     known = {result.steps for result in results}
     between = [one for one in verdicts if one.steps not in known]
     if between:
-        blocks.append(_between_table(between, priors))
+        blocks.append(_between_table(between, verdicts, priors))
     terms = dict.fromkeys(name for one in verdicts for name in one.objective)
     noise, noise_line = results[0].noise, []
     if noise is not None:
@@ -156,13 +156,21 @@ def _table(
     )
 
 
-def _between_table(verdicts: Sequence[Verdict], priors: Sequence[str]) -> Table:
-    """Report plans that were made of their neighbours, a row each."""
-    values = {(one.steps, one.on): geometric_mean(one.value, one.objective) for one in verdicts}
-    plans = {one.steps: one.plan for one in verdicts}
+def _between_table(
+    between: Sequence[Verdict], verdicts: Sequence[Verdict], priors: Sequence[str]
+) -> Table:
+    """Report plans that were made of their neighbours, a row each; say where fewer steps do."""
+    values = {(one.steps, one.on): geometric_mean(one.value, one.objective) for one in between}
+    plans = {one.steps: one.plan for one in between}
     rows = [[s, plan, *(values.get((s, on)) for on in priors)] for s, plan in plans.items()]
-    columns = [Column(prior, "{:.5g}", "right") for prior in priors]
-    return Table("other numbers of steps", [Column("S", "{}", "right"), "plan", *columns], rows)
+    last, notes = priors[-1], []
+    learned = {one.steps: one.value for one in verdicts if one.plan == one.on == last}
+    for one in between:
+        fewer = [s for s, x in learned.items() if s < one.steps and x < one.value]
+        if one.on == last and fewer:
+            notes.append(f"S = {one.steps}: that of {max(fewer)} steps is better; learn one")
+    columns = [Column("S", "{}", "right"), "plan", *(Column(x, "{:.5g}", "right") for x in priors)]
+    return Table("other numbers of steps", columns, rows, notes)
 
 
 def _product(objective: Mapping[str, float]) -> str:
