@@ -198,7 +198,7 @@ def points(n, seed=0):
     return (rng.standard_normal((n, 6)) * np.geomspace(2, 0.1, 6)).astype(np.float32)
 
 
-@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("given", [False, pytest.param(True, marks=pytest.mark.thorough)])
 def test_what_is_learned_from_data_is_near_the_fine_solution(given):
     prior, data = Empirical.from_samples(points(40)), points(64, 1)
     result = sx.learn(
@@ -212,7 +212,8 @@ def test_what_is_learned_from_data_is_near_the_fine_solution(given):
     first, t = 0.3 * new + 0.7 * noise, np.linspace(0.7, 0, 401)
     with np.errstate(divide="ignore"):
         logsnr = 2 * np.log((1 - t) / t)
-    fine = by_hand(first, logsnr, lambda *x: np.asarray(prior(*map(np.float32, x))), "flow")
+    answer = jax.jit(prior.__call__)
+    fine = by_hand(first, logsnr, lambda *x: np.asarray(answer(*map(np.float32, x))), "flow")
     gaps = {}
     for name, plan in {
         "learned": result.plan,
@@ -239,6 +240,7 @@ def test_data_keep_their_own_conditions():
         np.testing.assert_allclose(part.taught.target, noises.data, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_gradients_start_from_data_too():
     prior = Empirical.from_samples(points(40))
     result = sx.learn(prior, 2, start_level=0.3, sampler="ddpm", n=32, max_iterations=3)
@@ -246,6 +248,7 @@ def test_gradients_start_from_data_too():
     assert result.plan.signal == pytest.approx(math.sqrt(0.3))
 
 
+@pytest.mark.thorough
 def test_a_warm_start_is_of_the_same_kind():
     few = sx.learn(SPECTRUM, 2, start_level=0.3)
     more = sx.learn(SPECTRUM, 3, start_level=0.3, through=0.6, start=few)
