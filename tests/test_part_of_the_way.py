@@ -1,11 +1,14 @@
 """Plans from data with noise, through given levels: against closed forms, loops and Monte Carlo."""
 
 import math
+from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
 from checks import one_line
+from gaussian_runs import gaussian_run
+from test_cli_sample import drawn, sample  # noqa: F401
 
 import specjax as sx
 from specjax.interop.k_diffusion import sample_plan
@@ -268,6 +271,20 @@ def test_a_file_says_where_a_plan_starts_and_what_it_passes(process, tmp_path):
         plan = again.plan_in(other)
         wanted = alpha_sigma(np.log(1 / 9), other)
         np.testing.assert_allclose((plan.signal, plan.start), wanted, rtol=1e-9)
+
+
+def test_the_command_starts_from_data(sample, tmp_path):  # noqa: F811
+    result = replace(sx.LearnedResult.from_schedule(LEVELS), from_data=True)
+    sx.save(tmp_path / "plan.json", result)
+    data = np.random.default_rng(0).uniform(0, 255, (3, 4, 4)).astype(np.uint8)
+    np.save(tmp_path / "data.npy", data)
+    args = ("--schedule", "plan.json", "--n", 3, "-o", "x.npz")
+    assert sample(*args, "--data", "data.npy")[::2] == (0, "")
+    denoise = gaussian_run().denoiser()
+    wanted = sx.generate(result.plan, denoise, 3, (4, 4), data=(data / 127.5 - 1).astype("f"))
+    np.testing.assert_allclose(drawn(tmp_path / "x.npz")[0], wanted, atol=1e-5)
+    code, _, err = sample(*args, "--force")
+    assert (code, "data" in err) == (2, True)
 
 
 def test_k_diffusion_takes_data_with_noise_of_the_first_sigma():

@@ -32,8 +32,10 @@ class Sample(Writing):
     steps: int | None = None
     """S, for a family and spectral (by default 50), and for a file of plans of several"""
     data: str | None = None
-    """data that samples start from, a set or a file: noise is added to them up to the first level
-    of the schedule; for plans that were learned so"""
+    """data that samples start from, a set or a file, of which --seed draws some: noise is added to
+    them up to the first level of the schedule"""
+    data_range: tuple[float, float] | None = None
+    """LOW HIGH of these data, mapped to [-1, 1]; by default as their type says"""
     sampling: Annotated[RunSampling, tyro.conf.arg(name="")] = field(default_factory=RunSampling)
     seed: int = 0
     """seed of the noise; sample i has the same noise whatever n, batch and devices"""
@@ -58,8 +60,11 @@ class Sample(Writing):
         labels = self.sampling.labels_for(run, self.n)
         starts = None
         if self.data is not None:
-            opened = data_of_run(run, self.run_folder, self.data, Reading())
-            starts = _first_samples(opened, self.n)
+            reading = Reading(data_range=self.data_range)
+            opened = data_of_run(run, self.run_folder, self.data, reading)
+            starts = np.resize(
+                datasets.drawn(opened, self.n, seed=self.seed).samples, (self.n, *run.shape)
+            )
         start = time.perf_counter()
         with progress("sampling", "samples", long=True) as update:
             samples = generate(
@@ -87,17 +92,6 @@ class Sample(Writing):
             print_json({**facts, **timed})
         else:
             print_samples(facts, seconds, written)
-
-
-def _first_samples(data: datasets.Dataset, n: int) -> np.ndarray:
-    """Return the first n samples, over again if there are fewer."""
-    found = list[np.ndarray]()
-    for batch in data.batches():
-        found.append(np.asarray(batch))
-        if sum(map(len, found)) >= n:
-            break
-    every = np.concatenate(found)
-    return every[np.arange(n) % len(every)]
 
 
 def _check_finite(samples: np.ndarray) -> None:
