@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from specjax.fitting.learned import LearnedResult
     from specjax.learning.heuristics import Heuristic
     from specjax.learning.settings import LearnSettings
+    from specjax.schedules.grids import LevelRange
 
 _SHOWN_HEURISTICS = 3  # in the picture
 _FINE_CALLS = 64  # of the fine solution in the picture
@@ -136,7 +137,7 @@ class LearnCommand(Reporting):
             learn_recording(self)
             return
         starts = [one for path in self.start for one in files.load_plans(path)]
-        curriculum = curriculum_of(self.through, settings.levels)
+        curriculum = curriculum_of(self.through, settings.from_noise().levels)
         last = curriculum.last
         request = self._request(curriculum, settings.for_prior(last))
         known = self._known(request)
@@ -171,7 +172,8 @@ class LearnCommand(Reporting):
         written = list(dict.fromkeys(str(self.path_of(one.steps)) for one in found))
         if self._picture is not None or self.html is not None:
             with status("drawing"):
-                figure = _figure(found, curriculum, self.through)
+                whole = settings.from_noise().levels
+                figure = _figure(found, curriculum, self.through, whole)
                 if self._picture is not None:
                     written.append(str(save_figure(figure, self._picture)))
                 written += self.write_html(
@@ -262,8 +264,9 @@ def _gained(gain: float) -> str:
 
 
 def _figure(
-    found: Sequence[LearnedResult], curriculum: Curriculum, through: PriorOptions
-) -> Figure:
+    found: Sequence[LearnedResult], curriculum: Curriculum, through: PriorOptions,
+    whole: LevelRange,
+) -> Figure:  # fmt: skip
     """Draw the plans, the best heuristic of each schedule, and samples of a network."""
     from specjax.learning.heuristics import rivals
     from specjax.report.figures import learn_figure
@@ -277,9 +280,7 @@ def _figure(
         found,
         {name: one.schedule for name, one in beside.items()},
         {steps: x for steps, x in limits.items() if x is not None},
-        None
-        if curriculum.run is None
-        else _samples(found[-1], beside, curriculum, through.samples, through.labels),
+        None if curriculum.run is None else _samples(found[-1], beside, curriculum, through, whole),
     )
 
 
@@ -289,6 +290,7 @@ def _limit(result: LearnedResult, curriculum: Curriculum) -> float | None:
 
     spectrum = curriculum.last.spectrum
     exact = result.prior == "gaussian" and dict(result.objective).keys() == {"transfer"}
+    exact = exact and not result.from_data
     if not exact or spectrum is None or result.plan.stochastic or not result.schedule.ends_clean:
         return None
     noisy = float(result.schedule.alpha_bar[0])
@@ -301,29 +303,38 @@ def _samples(
     result: LearnedResult,
     beside: Mapping[str, Heuristic],
     curriculum: Curriculum,
-    n: int,
-    labels: tuple[int, ...],
+    through: PriorOptions,
+    whole: LevelRange,
 ) -> dict[str, np.ndarray] | None:
-    """Draw samples of one noise by the plan, the best heuristic and a fine solution."""
+    """Draw samples of one noise by the plan, the best heuristic and a fine solution.
+
+    ``whole`` is the range of the levels from noise, from which samples to start from come.
+    """
+    from specjax.learning.heuristics import levels_of
     from specjax.learning.teacher import fine_plan
     from specjax.report.figures.samples import as_pictures
     from specjax.sampling.generate import generate
-    from specjax.schedules.grids import LevelRange
-    from specjax.schedules.schedule import alpha_bar_range_of
 
     run = curriculum.run
     assert run is not None
     name, heuristic = next(iter(beside.items()))
-    levels = LevelRange(alpha_bar_range_of(result.schedule), result.grid)
-    fine = fine_plan(curriculum.last, _FINE_CALLS, levels)
+    fine = fine_plan(curriculum.last, _FINE_CALLS, levels_of(result), result.process)
     plans = {
         f"learned, {result.plan.calls} calls": result.plan,
         f"{name}, {result.steps} steps": heuristic.plan(result.process, 0),
         f"fine solution, {_FINE_CALLS} calls": fine,
     }
+    noise, denoiser = run.noise, run.denoiser()
+    n, labels = through.samples, through.labels
     told = np.resize(np.asarray(labels, np.int32), n) if labels else None
+    data = None
+    if result.from_data:  # fine samples of other noise
+        data = generate(
+            fine_plan(curriculum.last, _FINE_CALLS, whole, result.process), denoiser, n, run.shape,
+            noise=noise, labels=told, seed=1,
+        )  # fmt: skip
     samples = {
-        name: generate(plan, run.denoiser(), n, run.shape, noise=run.noise, labels=told)
+        name: generate(plan, denoiser, n, run.shape, noise=noise, labels=told, data=data)
         for name, plan in plans.items()
     }
     pictures = {name: as_pictures(x) for name, x in samples.items()}
