@@ -60,6 +60,9 @@ class PlanSet(Shown):
     def __iter__(self) -> Iterator[LearnedResult]:
         return iter(self.plans)
 
+    def __len__(self) -> int:
+        return len(self.plans)
+
     @property
     def steps(self) -> tuple[int, ...]:
         """The numbers of steps that were learned, rising."""
