@@ -182,7 +182,7 @@ class TrainingGrid:
 
         That is after this share of the T timesteps.
         """
-        return float(self.logsnr_at(np.float64(strength * self.size - 1)))
+        return float(self.logsnr_at(np.asarray(strength * self.size - 1)))
 
     def clip(self, schedule: NoiseSchedule) -> tuple[NoiseSchedule, list[str]]:
         """Move a ``schedule`` into the grid's range; return it and remarks on what was moved.
