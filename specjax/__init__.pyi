@@ -44,7 +44,7 @@ from .sampling.samplers import (
 )
 from .sampling.step import SamplerPlan, advance
 from .schedules.families import SCHEDULES, Family, family
-from .schedules.grids import GRIDS, TrainingGrid
+from .schedules.grids import GRIDS, FlowGrid, TrainingGrid
 from .schedules.schedule import NoiseSchedule
 from .spectra.bootstrap import Intervals, bootstrap
 from .spectra.estimate import check_units
@@ -66,6 +66,7 @@ __all__ = [
     "Corrections",
     "Family",
     "FitResult",
+    "FlowGrid",
     "GaussianTask",
     "Intervals",
     "LearnedResult",

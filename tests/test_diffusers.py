@@ -432,5 +432,4 @@ def test_the_flow_shift_is_the_schedulers():
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
     scheduler.set_timesteps(sigmas=np.linspace(1, 0.1, 10))
     found = family("flow", 10, shift=3.0).flow_time
-    # Our first level is alpha_bar = 1e-9, a hair below pure noise.
-    np.testing.assert_allclose(found, scheduler.sigmas, atol=1e-4)
+    np.testing.assert_allclose(found, scheduler.sigmas, atol=1e-7)  # theirs are float32

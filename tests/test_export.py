@@ -308,7 +308,10 @@ def test_every_target_takes_every_number_of_steps(target, steps):
     ("call", "words"),
     [
         (lambda: export(learned(3), "diffuser"), ("to = 'diffuser'",)),
-        (lambda: export(learned(3), "csv", grid="sdxl"), ("grid = 'sdxl'", "cosine, ddpm, sd")),
+        (
+            lambda: export(learned(3), "csv", grid="sdxl"),
+            ("grid = 'sdxl'", "cosine, ddpm, flow, sd"),
+        ),
         (lambda: export(learned(3), "diffusers", shift=0.0), ("shift = 0.0",)),
         (
             lambda: export(NoiseSchedule(np.linspace(-5, 5, 1202)), "diffusers", grid="sd"),

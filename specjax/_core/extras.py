@@ -26,8 +26,8 @@ def import_extra(module: str, extra: str, purpose: str) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise UserError(
-            f"{purpose}: {error.name} is not installed here. What specjax[{extra}] has: pip install "
-            f"{shlex.join(requirements(extra))}"
+            f"{purpose}: {error.name} is not installed here. What specjax[{extra}] has: "
+            f"pip install {shlex.join(requirements(extra))}"
         ) from None
 
 

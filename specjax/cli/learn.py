@@ -42,8 +42,12 @@ class Learning:
     (levels alone: any sampler); by default the better of ddim and dpmpp_2m"""
     sampler_options: tuple[str, ...] = ()
     """the sampler's own options, such as eta=0.5"""
-    groups: tuple[str, ...] = ("levels", "ratios", "weights", "noise")
-    """what is learned, of levels, ratios, weights and noise; the others stay the sampler's"""
+    groups: tuple[str, ...] = ("levels", "ratios", "weights", "noise", "guidance")
+    """what is learned, of levels, ratios, weights, noise and (of a guided network) guidance, a
+    weight for each call; the others stay the sampler's, or constant"""
+    network_calls: int | None = None
+    """of a guided network at most, of which some calls are then not guided; by default two for each
+    call of the denoiser"""
     memory: int | None = None
     """past estimates that a step leans on, up to all; by default 2 for a network, else the
     sampler's own, or 1"""
@@ -55,8 +59,10 @@ class Learning:
     """of the transfer: w2, kl, kl_reverse, l1 or relative"""
     process: str = "vp"
     """vp, ve or flow"""
-    alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE
-    """the two ends; with CLEAN = 1.0 the last step returns the denoised estimate"""
+    alpha_bar_range: tuple[float, float] | None = None
+    """NOISY CLEAN: the two ends; with CLEAN = 1.0 the last step returns the denoised estimate, with
+    NOISY = 0 the first one starts from pure noise; by default 4.0358e-5 1.0, in flow matching and
+    on a grid of zero terminal SNR 0 1"""
     start_level: float | None = None
     """where plans start from data with so much noise, instead of from noise (image to image, the
     second of two experts): alpha_bar in vp, sigma in ve, the time in flow"""
@@ -66,7 +72,7 @@ class Learning:
     """levels that plans must have, in the same terms, such as the boundary of two experts"""
     grid: str | None = None
     """the training grid of the network that will be called, within which levels stay: ddpm, sd,
-    cosine, or a scheduler_config.json of diffusers; by default they may be anywhere"""
+    cosine, flow, or a scheduler_config.json of diffusers; by default they may be anywhere"""
     n: int | None = None
     """noises on the last prior, and as many held out; by default 512, or 128 for a network"""
     batch: int | None = None
@@ -137,8 +143,11 @@ class LearnCommand(Reporting):
             learn_recording(self)
             return
         starts = [one for path in self.start for one in files.load_plans(path)]
-        curriculum = curriculum_of(self.through, settings.from_noise().levels)
-        last = curriculum.last
+        whole = settings.from_noise().levels
+        curriculum = curriculum_of(self.through, whole)
+        last, labels = curriculum.last, self._labels(curriculum)
+        if labels:
+            options["labels"] = np.asarray(labels, np.int32)
         request = self._request(curriculum, settings.for_prior(last))
         known = self._known(request)
         self.check_outputs(self.outputs(set(self.steps) - set(known)))
@@ -154,7 +163,7 @@ class LearnCommand(Reporting):
 
         kept = dict(known)
         unit = "calls" if settings.for_prior(last).is_sum_of_squares else "evaluations"
-        with progress("learning", unit, long=True) as update:
+        with progress("learning", unit, long=True, first="compiling") as update:
             every = learn_all(
                 curriculum.priors, self.steps, start=starts, known=known, learned=learned,
                 progress=lambda done, most, gain: update(done, most, _gained(gain)),
@@ -172,8 +181,7 @@ class LearnCommand(Reporting):
         written = list(dict.fromkeys(str(self.path_of(one.steps)) for one in found))
         if self._picture is not None or self.html is not None:
             with status("drawing"):
-                whole = settings.from_noise().levels
-                figure = _figure(found, curriculum, self.through, whole)
+                figure = _figure(found, curriculum, self.through.samples, labels, whole)
                 if self._picture is not None:
                     written.append(str(save_figure(figure, self._picture)))
                 written += self.write_html(
@@ -185,6 +193,12 @@ class LearnCommand(Reporting):
             print_json({**report_learn.learned_json(found, judged, ratios), "files": written})
         else:
             report_learn.print_learned(found, judged, ratios, written)
+
+    def _labels(self, curriculum: Curriculum) -> tuple[int, ...]:
+        """Return the classes that the network is told; with guidance all, where none are given."""
+        if self.through.labels or curriculum.run is None or not self.through.guidance:
+            return self.through.labels
+        return tuple(range(curriculum.run.classes))
 
     def _check(self) -> None:
         """Refuse what can be refused before anything is read."""
@@ -237,11 +251,13 @@ class LearnCommand(Reporting):
             asked["answers"] = run.answers_digest(labels)
         return files.plain({
             **asked,
+            "alpha_bar_range": list(settings.alpha_bar_range),
             "grid": settings.grid and files.checksum({"logsnr": settings.grid.logsnr.tolist()}),
             "objective": dict(settings.objective),
             "priors": [f"{one.kind} {one.fingerprint}" for one in curriculum.priors],
             "seed": self.through.seed,
             "labels": list(labels),
+            "guidance": [*self.through.guidance, *(self.through.guidance_interval or ())],
             "start": [files.checksum({"file": files.read_bytes(x).decode()}) for x in self.start],
         })  # fmt: skip
 
@@ -264,7 +280,7 @@ def _gained(gain: float) -> str:
 
 
 def _figure(
-    found: Sequence[LearnedResult], curriculum: Curriculum, through: PriorOptions,
+    found: Sequence[LearnedResult], curriculum: Curriculum, n: int, labels: tuple[int, ...],
     whole: LevelRange,
 ) -> Figure:  # fmt: skip
     """Draw the plans, the best heuristic of each schedule, and samples of a network."""
@@ -280,7 +296,9 @@ def _figure(
         found,
         {name: one.schedule for name, one in beside.items()},
         {steps: x for steps, x in limits.items() if x is not None},
-        None if curriculum.run is None else _samples(found[-1], beside, curriculum, through, whole),
+        None
+        if curriculum.run is None
+        else _samples(found[-1], beside, curriculum, n, labels, whole),
     )
 
 
@@ -303,7 +321,8 @@ def _samples(
     result: LearnedResult,
     beside: Mapping[str, Heuristic],
     curriculum: Curriculum,
-    through: PriorOptions,
+    n: int,
+    labels: tuple[int, ...],
     whole: LevelRange,
 ) -> dict[str, np.ndarray] | None:
     """Draw samples of one noise by the plan, the best heuristic and a fine solution.
@@ -321,11 +340,10 @@ def _samples(
     fine = fine_plan(curriculum.last, _FINE_CALLS, levels_of(result), result.process)
     plans = {
         f"learned, {result.plan.calls} calls": result.plan,
-        f"{name}, {result.steps} steps": heuristic.plan(result.process, 0),
+        f"{name}, {heuristic.schedule.steps} steps": heuristic.plan(result.process, 0),
         f"fine solution, {_FINE_CALLS} calls": fine,
     }
     noise, denoiser = run.noise, run.denoiser()
-    n, labels = through.samples, through.labels
     told = np.resize(np.asarray(labels, np.int32), n) if labels else None
     data = None
     if result.from_data:  # fine samples of other noise

@@ -13,6 +13,7 @@ from specjax import data as datasets
 from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Reading
+from specjax.cli.guidance import remark_on_guidance
 from specjax.cli.outputs import Writing
 from specjax.cli.runs import RunSampling, data_of_run, plan_facts, run_facts
 
@@ -65,8 +66,10 @@ class Sample(Writing):
             starts = np.resize(
                 datasets.drawn(opened, self.n, seed=self.seed).samples, (self.n, *run.shape)
             )
+        run = self.sampling.guided(run, [result])
+        remark_on_guidance([result], run, labels)
         start = time.perf_counter()
-        with progress("sampling", "samples", long=True) as update:
+        with progress("sampling", "samples", long=True, first="compiling") as update:
             samples = generate(
                 result.plan, run.denoiser(), self.n, run.shape, seed=self.seed, labels=labels,
                 data=starts,

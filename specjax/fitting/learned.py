@@ -15,6 +15,7 @@ from specjax._core.shown import Shown
 from specjax.gaussian.modes import Modes
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.sampling.corrections import LEARNABLE, Corrections, corrected_plan, corrections_of
+from specjax.sampling.guidance import guided
 from specjax.sampling.samplers import plan as plan_of_sampler
 from specjax.sampling.samplers import sampler_of
 from specjax.sampling.scaled import SamplerLike, level_steps
@@ -124,6 +125,16 @@ class LearnedResult(Shown):
         return self.kept.startswith("between ")
 
     @property
+    def network_calls(self) -> int:
+        """The calls of the network, two for each call of a denoiser that is guided."""
+        plan, about = self.plan, self.source.get("guidance")
+        if about is not None and plan.guidance is None:
+            interval = about["interval"] and tuple(about["interval"])
+            own = guided(abs, abs, about["weight"], interval=interval)
+            plan = replace(plan, guidance=own.weights_at(plan.alpha, plan.sigma))
+        return plan.network_calls
+
+    @property
     def iterations(self) -> int:
         """The number of iterations that learning took."""
         return len(self.history) - 1
@@ -143,11 +154,12 @@ class LearnedResult(Shown):
         return self.plan_in(self.process)
 
     def plan_in(self, process: str) -> SamplerPlan:
-        """Return the plan in a ``process``; its samples are those of the other up to rounding.
+        """Return the plan in a ``process``; its samples are those of the others up to rounding.
 
-        They differ by the start alone: VP starts from unit noise, VE from noise of sigma.
+        They differ by the start alone: VP starts from unit noise, VE and flow from noise of the
+        first sigma. From pure noise there is no plan in VE.
         """
-        check_process(process)
+        check_process(process, starts_pure=self.schedule.starts_pure)
         by = self.corrections
         if by is None and process != self.process and self.sampler in LEARNABLE:
             # DDPM's variance "beta" is the process's own: what is converted is the plan.

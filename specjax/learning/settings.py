@@ -29,7 +29,7 @@ from specjax.sampling.guidance import Guided, guided_in
 from specjax.sampling.samplers import sampler_of
 from specjax.sampling.scaled import SamplerLike
 from specjax.schedules.grids import GridLike, LevelRange, TrainingGrid
-from specjax.schedules.schedule import check_process, logsnr_of_level, sigmoid
+from specjax.schedules.schedule import logsnr_of_level, sigmoid
 from specjax.spectra.spectrum import Spectrum
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ class LearnOptions(TypedDict, total=False):
       noise: of the forward process, under which a spectrum of data is put. A prior, a run, or a
         spectrum by :func:`specjax.effective` has its own; another is refused.
       process: "vp" (the default), "ve" or "flow".
-      alpha_bar_range: the two ends (noisy, clean).
+      alpha_bar_range: the two ends (noisy, clean), see
+        :class:`specjax.gaussian.task.TaskOptions`.
       start_level: where plans start from data with so much noise instead of from noise (image to
         image, the second of two experts), in the process's own terms: alpha_bar in VP, sigma in VE,
         the time t in flow matching. The fine solution starts there, too.
@@ -104,7 +105,7 @@ class LearnOptions(TypedDict, total=False):
     data: Any
     noise: NoiseSpectrum | None
     process: str
-    alpha_bar_range: tuple[float, float]
+    alpha_bar_range: tuple[float, float] | None
     start_level: float | None
     strength: float | None
     through: float | Sequence[float]
@@ -142,7 +143,7 @@ class LearnSettings:
     data: np.ndarray | None = None
     noise: NoiseSpectrum | None = None
     process: str = "vp"
-    alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE
+    alpha_bar_range: tuple[float, float] | Any = None  # Any: resolved, it is a range
     start_level: float | None = None
     strength: None = None
     through: tuple[float, ...] = ()
@@ -158,7 +159,7 @@ class LearnSettings:
     teacher_tolerance: float = 0.01
     cache: Path | None = None
     seed: int = 0
-    guided: Guided | None = None
+    guided: Guided | Any = None  # Any: whoever asks for its weights knows that there are some
 
     @classmethod
     def resolve(cls, **options: Unpack[LearnOptions]) -> LearnSettings:
@@ -169,8 +170,8 @@ class LearnSettings:
             folder that does not exist.
         """
         given: Any = cls(**options)  # type: ignore[arg-type]
-        levels = LevelRange.resolve(given.alpha_bar_range, given.grid)
-        process = check_process(given.process)
+        levels = LevelRange.resolve(given.alpha_bar_range, given.grid, given.process)
+        process = given.process
         settings: LearnSettings = replace(
             given,
             sampler=_unless_none(sampler_of, given.sampler),
@@ -181,7 +182,6 @@ class LearnSettings:
             objective=_unless_none(check_weights, given.objective),
             loss=loss_of(given.loss),
             data=_unless_none(np.asarray, given.data),
-            process=process,
             alpha_bar_range=levels.alpha_bar_range,
             start_level=_start_level(given.start_level, given.strength, process, levels),
             strength=None,

@@ -20,10 +20,13 @@ def warm_start(
     """Compute parameters [n] of S steps from a plan of S' steps, in the dtype they are used in.
 
     Levels and corrections are those of :mod:`specjax.fitting.any_steps`, within the range. None
-    where the plan is of another kind: other ends, from noise or from data, with noise or without.
+    where the plan is of another kind: other ends, from noise or from data, with noise or without,
+    or of one step from pure noise.
     """
-    by, clean = start.corrections, within.alpha_bar_range[1] == 1
-    if start.schedule.ends_clean != clean or start.from_data != within.from_data:
+    by, pure, schedule = start.corrections, within.starts_pure, start.schedule
+    if schedule.ends_clean != (within.alpha_bar_range[1] == 1) or schedule.starts_pure != pure:
+        return None
+    if start.from_data != within.from_data or (pure and min(start.steps, parameters.steps) < 2):
         return None
     if by is not None and parameters.corrects and (by.noise is not None) != parameters.stochastic:
         return None
