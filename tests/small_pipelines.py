@@ -34,7 +34,8 @@ class StableDiffusion(diffusers.StableDiffusionPipeline):
 
 class StableDiffusion3(diffusers.StableDiffusion3Pipeline):
     def encode_prompt(self, prompt, do_classifier_free_guidance, negative_prompt=None, **_):
-        return pairs(prompt, negative_prompt, do_classifier_free_guidance, (5, 8), (8,))
+        found = pairs(prompt, negative_prompt, do_classifier_free_guidance, (5, 8), (8,))
+        return tuple(None if a is None else a.to(self.transformer.dtype) for a in found)
 
 
 class Flux(diffusers.FluxPipeline):
@@ -93,6 +94,8 @@ def stable_diffusion(scheduler=diffusers.PNDMScheduler, kind=StableDiffusion, **
     )  # fmt: skip
     parts = {"text_encoder": None, "tokenizer": None, "safety_checker": None}
     config = {**SD, "steps_offset": 1, **config}
+    if scheduler is diffusers.PNDMScheduler:
+        config["skip_prk_steps"] = True
     return quiet(kind(
         unet=network, scheduler=scheduler(**config), vae=vae, feature_extractor=None,
         requires_safety_checker=False, **parts,

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from specjax._core import checks
 from specjax._core.arrays import namespace
 from specjax._core.checks import UserError
 from specjax.interop.stepping import (
@@ -32,16 +33,18 @@ def sample_plan(
     *,
     steps: int | None = None,
     colored: bool = False,
+    process: str | None = None,
 ) -> Any:
     """Sample along a plan, as ``k_diffusion.sampling.sample_euler`` does along sigmas.
 
-    A plan of either process runs, in the scale of VE.
+    A plan of any process runs, in the scale of VE, or in that of flow matching, where sigma is the
+    time t and x is ``(1 - t) x0 + t eps``.
 
     Args:
       model: ``(x, sigma, **extra_args) -> denoised``, sigma a vector [n].
       x: [n, ...], noise times the plan's first sigma, added to data where the plan starts from
-        data: a torch tensor, or an array of NumPy or JAX. The model sees its dtype; between calls
-        half precision is kept in float32.
+        data (in flow matching ``(1 - t) x0 + t noise``): a torch tensor, or an array of NumPy or
+        JAX. The model sees its dtype; between calls half precision is kept in float32.
       plan: what :func:`specjax.learn` or :func:`specjax.fit` returned, or the path of its file.
       extra_args: further arguments of the model.
       callback: called after every call of the model with its number "i", "x", "sigma",
@@ -50,6 +53,8 @@ def sample_plan(
       noise_sampler: ``(sigma, sigma_next) -> unit noise`` like x, for plans with noise; by
         default torch's ``randn_like``.
       steps: S, of plans of several numbers of steps.
+      process: "ve" or "flow", the scale of the program's samples; by default that of flow matching
+        for its plans (as in ComfyUI, for such models).
       colored: for a plan that was learned for noise with a spectrum: says that x, and what
         noise_sampler draws, are ``plan.noise.color(white noise)``.
 
@@ -60,8 +65,10 @@ def sample_plan(
       UserError: if the plan is none, needs noise that nothing draws, or noise with a spectrum.
     """
     result = as_result(plan, steps)
-    rows = as_lists(result.plan_in("ve"))
-    sigmas = [*rows["sigma"], float(result.schedule.sigmas[-1])]
+    scale = process or ("flow" if result.process == "flow" else "ve")
+    rows = as_lists(result.plan_in(checks.one_of("process", scale, ("ve", "flow"))))
+    last = result.schedule.flow_time if scale == "flow" else result.schedule.sigmas
+    sigmas = [*rows["sigma"], float(last[-1])]
     check_colored(result, colored, "x")
     if colored and rows["stochastic"] and noise_sampler is None:
         raise UserError(

@@ -200,6 +200,8 @@ class TrainingGrid:
         levels = np.asarray(schedule.logsnr, np.float64)
         pure, clean = levels[: self.ends_pure and schedule.starts_pure], levels[levels == np.inf]
         finite = levels[len(pure) : levels.size - len(clean)]
+        if not finite.size:
+            return schedule, []
         noisier, cleaner = finite <= low, finite >= high
         # Levels that stay where they are, and the outermost on either side: the rest lie between.
         anchors = ~(noisier | cleaner)

@@ -50,8 +50,8 @@ class AskingScheduler(PlanScheduler):
         num_inference_steps: int | None = None,
         device: str | torch.device | None = None,
         sigmas: Any = None,
-        timesteps: Any = None,
         mu: float | None = None,
+        timesteps: Any = None,
         **others: Any,
     ) -> None:
         """Prepare timesteps that are written while the pipeline runs through them."""
@@ -106,7 +106,9 @@ class Run:
         self.left = QUESTIONS - 1
         scheduler.ask = self._in_step
         self._pipe = silent_copy(pipe, scheduler)
-        self._thread = threading.Thread(target=self._run, args=(dict(arguments),), daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, args=(dict(arguments),), daemon=True, name="a pipeline that is asked"
+        )
         self._thread.start()
         _, self.first = self._taken()
 

@@ -1,10 +1,7 @@
 """Plans in diffusers: ``pipe.scheduler = PlanScheduler.from_file("plan.json")``.
 
 The scheduler works on the sample that diffusers' networks see, and calls them at timesteps
-that are interpolated on their training grid. It takes ``pip install -e '.[interop]'``.
-
-diffusers imports no module because a saved pipeline names it: import this one before
-``DiffusionPipeline.from_pretrained`` of a pipeline that was saved with a plan.
+that are interpolated on their training grid.
 """
 
 from __future__ import annotations
@@ -21,21 +18,20 @@ from diffusers.schedulers.scheduling_ddpm import DDPMSchedulerOutput
 from diffusers.schedulers.scheduling_utils import KarrasDiffusionSchedulers, SchedulerMixin
 from diffusers.utils.torch_utils import randn_tensor
 
-from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.files.codec import kind_of
 from specjax.fitting.any_steps import PlanSet
 from specjax.fitting.learned import LearnedResult
 from specjax.interop.diffusers.network import ConfiguredNetwork, Thresholds
-from specjax.interop.on_grid import within
-from specjax.interop.stepping import advance, as_lists, as_plans, check_colored, is_noisy
-from specjax.noise.noise_spectrum import anisotropic
-from specjax.sampling.corrections import LEARNABLE
-from specjax.schedules.configurations import ANSWERS, LEVELS, check_betas, is_flow
+from specjax.interop.diffusers.plan_config import (
+    pipeline_of,
+    rows_in_config,
+    settings_of,
+    thresholds_of,
+)
+from specjax.interop.stepping import advance, as_plans, is_noisy
 from specjax.schedules.schedule import sigmoid
 
-_NEARLY_PURE = 0.99  # the part of noise in a first sample
-_SHIFTS = ("shift", "flow_shift", "use_dynamic_shifting", "invert_sigmas")
 _OF_SOLVERS = ("sigmas", "sigma_min", "sigma_max", "lambda_t", "alpha_t", "sigma_t", "one")
 """Attributes of schedulers that pipelines for one solver read."""
 
@@ -43,7 +39,7 @@ _OF_SOLVERS = ("sigmas", "sigma_min", "sigma_max", "lambda_t", "alpha_t", "sigma
 class _FromTheFirst(int):
     """An order of steps by which image to image skips no call, whatever its strength.
 
-    Pipelines begin at call ``t_start * order``, the share of S calls that their strength leaves.
+    Pipelines begin at call ``t_start * order``, after the share of S calls that strength omits.
     """
 
     def __rmul__(self, other: Any) -> int:
@@ -83,7 +79,10 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     """
 
     order = 1
-    _compatibles = [one.name for one in KarrasDiffusionSchedulers]  # noqa: RUF012
+    # Whose fields are known where a saved one is read.
+    _compatibles = [  # noqa: RUF012
+        *(one.name for one in KarrasDiffusionSchedulers), "FlowMatchEulerDiscreteScheduler",
+    ]  # fmt: skip
 
     @register_to_config
     def __init__(
@@ -112,8 +111,8 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         self._rows = plan
         if plan.get("from_data"):
             self.order = _FromTheFirst(1)
+        self.is_guided = False  # whether a callback sets the weights of guidance
         self._threshold = Thresholds(**plan.get("thresholds", {}))
-        self._learned_for = dict(plan.get("learned_for", {}))
         self.set_timesteps()
 
     @classmethod
@@ -167,6 +166,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             :class:`specjax.PlanSet` num_inference_steps chooses one.
           config: ``pipe.scheduler.config``: the training grid and the kind of prediction are
             honoured, what else changes the meaning of a level or an answer is refused by name.
+            What it says otherwise than where the plan was learned is a warning.
           colored: for a plan that was learned for noise with a spectrum: says that the pipeline
             will be given ``latents``, ``plan.noise.color(white noise)`` with channels first.
           clip_sample: whether estimates of x0 are clipped to ``clip_sample_range``; by default as
@@ -177,23 +177,28 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             grid that was learned for, or else of ``DDPMScheduler``.
 
         Raises:
-          UserError: for an unknown option, a config without a training grid of betas (flow
-            matching, EDM) or with more to it, a plan with levels outside of the grid that cannot
-            be learned again, one with noise that is not white.
+          UserError: for an unknown option, a config that has neither a training grid of betas nor
+            the times of flow matching (EDM), or more to it, a plan with levels outside of the grid
+            that cannot be learned again, one with noise that is not white, pure noise for a network
+            that predicts noise.
         """
         plans = as_plans(plan)
-        first = plans.plans[-1]
-        if config is None and first.grid is not None:
-            config = first.grid.config
-        network = ConfiguredNetwork.of(_settings(config, options))
-        least, most = plans.steps[0], plans.steps[-1]
-        every = [_rows_in_config(plans.of(s), network, colored) for s in range(most, least - 1, -1)]
+        least, last = plans.steps[0], plans.plans[-1]
+        if config is None and last.grid is not None:
+            config = last.grid.config
+        network = ConfiguredNetwork.of(settings_of(config, options))
+        every = [
+            rows_in_config(plans.of(steps), network, config or {}, colored)
+            for steps in range(last.steps, least - 1, -1)
+        ]
         for remark in dict.fromkeys(remark for _, remarks in every for remark in remarks):
             warnings.warn(f"PlanScheduler: {remark}", stacklevel=2)
         rows, *others = [one for one, _ in every]
-        thresholds = _thresholds(first, {**(config or {}), **options}, clip_sample, thresholding)
-        learned_for = {k: x for k, x in _pipeline(first).items() if k in ("shape", "dtype")}
-        rows |= {"thresholds": thresholds, "learned_for": learned_for}
+        thresholds = thresholds_of(last, {**(config or {}), **options}, clip_sample, thresholding)
+        learned_for = {k: x for k, x in pipeline_of(last).items() if k in ("shape", "dtype")}
+        rows["thresholds"] = thresholds
+        for one, _ in every:
+            one["learned_for"] = learned_for
         if others:
             rows["others"] = {str(one["steps"]): one for one in others}
         return cls.with_rows(rows, config, options)
@@ -206,7 +211,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         options: Mapping[str, Any] | None = None,
     ) -> Any:
         """Make the scheduler of rows; config and options are as in :meth:`from_plan`."""
-        settings = _settings(config, options or {})
+        settings = settings_of(config, options or {})
         made = cls(plan=rows, **settings)
         # What else the configuration says goes back to a scheduler that is made from this one.
         own = {*settings, "plan"}
@@ -237,8 +242,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     @property
     def alphas_cumprod(self) -> torch.Tensor:
         """The signal's share of the variance [T] at the timesteps of the training grid."""
-        alpha_bar = sigmoid(self._network.grid.logsnr)
-        return torch.from_numpy(np.pad(alpha_bar, (0, len(self) - alpha_bar.size))).float()
+        return torch.from_numpy(sigmoid(self._network.grid.logsnr)).float()
 
     @property
     def betas(self) -> torch.Tensor:
@@ -302,8 +306,8 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         timesteps = self._network.timesteps(self._rows["alpha"], self._rows["sigma"])
         self.timesteps = torch.from_numpy(timesteps).to(device)
         if flow:
-            end = torch.tensor([len(self) if self.config.invert_sigmas else 0.0])
-            self.sigmas = torch.cat([self.timesteps.cpu(), end]) / len(self)
+            end = np.float32(len(self) if self.config.invert_sigmas else 0)
+            self.sigmas = torch.from_numpy(np.append(timesteps, end) / np.float32(len(self)))
         self.num_inference_steps = steps
         self._step_index = self._begin_index = None
         self._past, self._noised = [], False
@@ -339,14 +343,9 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         """
         _refuse(others, "how the plan steps is learned")
         model_output = self._network.prediction_in(model_output, sample)
+        if self._step_index is None:
+            self._compare(sample)
         k = self._call_index(timestep)
-        self._compare(sample)
-        if self._rows.get("from_data") and k == 0 and not self._noised:
-            warnings.warn(
-                "PlanScheduler: the plan starts from data with noise, and add_noise was not "
-                "called: take a pipeline of image to image",
-                stacklevel=2,
-            )
         x, d = self._estimate(self._rows["alpha"][k], self._rows["sigma"][k], sample, model_output)
         z = None
         if is_noisy(self._rows, k):
@@ -354,6 +353,8 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
                 model_output.shape, generator=generator, device=model_output.device,
                 dtype=model_output.dtype,
             ).to(x.dtype)  # fmt: skip
+        self._name_guidance(k)
+        self._name_start(k)
         r = advance([x, *self._past_registers(k, d)], self._rows, k, d, z)
         self._past, self._step_index = r[1:], k + 1
         before = r[0].to(model_output.dtype)
@@ -388,8 +389,8 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         return x, self._threshold(self._network.estimate(x, answer.to(x.dtype), alpha, sigma))
 
     def _compare(self, sample: torch.Tensor) -> None:
-        """Warn, once, of samples of another shape or dtype than the plan was learned for."""
-        learned, self._learned_for = self._learned_for, {}
+        """Warn of samples of another shape or dtype than the plan was learned for."""
+        learned: Mapping[str, Any] = self._rows.get("learned_for", {})
         here = {"shape": list(sample.shape[1:]), "dtype": str(sample.dtype)}
         for name, is_ in here.items():
             if learned.get(name, is_) != is_:
@@ -398,6 +399,24 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
                     f"{learned[name]}: it runs, learn it for these to have its quality",
                     stacklevel=3,
                 )
+
+    def _name_guidance(self, k: int) -> None:
+        """Warn, in the second call, of weights of guidance that nobody sets."""
+        if k == 1 and self._rows.get("guidance") is not None and not self.is_guided:
+            warnings.warn(
+                "PlanScheduler: the plan has a weight of guidance for each call, and the pipeline "
+                "one for all: give **guidance_callback(plan, pipe).arguments",
+                stacklevel=3,
+            )
+
+    def _name_start(self, k: int) -> None:
+        """Warn, in the first call, of a plan from data whose samples nobody added noise to."""
+        if k == 0 and self._rows.get("from_data") and not self._noised:
+            warnings.warn(
+                "PlanScheduler: the plan starts from data with noise, and add_noise was not "
+                "called: take a pipeline of image to image",
+                stacklevel=3,
+            )
 
     def _call_index(self, timestep: float | torch.Tensor) -> int:
         """Return the number of this call: one after another, from where the pipeline began."""
@@ -412,9 +431,12 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             )
         return self._step_index
 
-    def _index_of(self, timestep: float | torch.Tensor) -> int:
-        """Find a timestep: by where it lies in memory, so without waiting for a device, or else
-        by its number."""
+    def _index_of(self, timestep: Any) -> int:
+        """Find the call of a timestep.
+
+        It is found by where it lies in memory, so that nobody waits for a device, or else by its
+        number.
+        """
         if torch.is_tensor(timestep) and timestep.device == self.timesteps.device:
             one, all_ = timestep.untyped_storage(), self.timesteps.untyped_storage()
             if one.data_ptr() == all_.data_ptr():
@@ -441,105 +463,8 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         return [d if k else torch.zeros_like(d)] * others
 
 
-def _check_noise(plan: LearnedResult, colored: bool) -> None:
-    """Refuse noise that nobody gives: pipelines take that of the start, steps draw white."""
-    noise = anisotropic(plan.noise)
-    if noise is not None and plan.plan.stochastic:
-        raise UserError(
-            f"the plan draws {noise.name} noise in its steps, the scheduler white noise: learn a "
-            "plan without noise (ddim or dpmpp_2m), or sample by specjax.generate"
-        )
-    check_colored(plan, colored, "the pipeline latents")
-
-
-def _settings(config: Mapping[str, Any] | None, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Collect the arguments of the class apart from the plan: options go before config."""
-    for name in options:
-        checks.one_of("option", name, (*LEVELS, *ANSWERS))
-    given = {**(config or {}), **options}
-    if is_flow(given):
-        found = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
-        names = ("num_train_timesteps", "invert_sigmas", "prediction_type")
-        return {**found, **{name: given[name] for name in names if given.get(name) is not None}}
-    if config:
-        check_betas("config", given)
-    found = {name: given[name] for name in (*LEVELS, *ANSWERS) if given.get(name) is not None}
-    if "trained_betas" in found:
-        found["num_train_timesteps"] = len(found["trained_betas"])
-    return {"beta_schedule": "linear", **found}
-
-
 def _refuse(given: Mapping[str, Any], why: str) -> None:
     """Refuse keywords of other schedulers that ask for something."""
     for name, value in given.items():
         if not (value is None or (isinstance(value, bool | int | float) and not value)):
             raise UserError(f"{name} = {value!r}: {why}; leave it out")
-
-
-def _pipeline(plan: LearnedResult) -> Mapping[str, Any]:
-    """Return what is known of the pipeline that a plan was learned for."""
-    found: Mapping[str, Any] = plan.source.get("pipeline", {})
-    return found
-
-
-def _differences(plan: LearnedResult, network: ConfiguredNetwork) -> list[str]:
-    """Name what a configuration says otherwise than that which the plan was learned for."""
-    learned = {} if plan.grid is None else dict(plan.grid.config)
-    learned |= {k: x for k, x in _pipeline(plan).items() if k == "prediction_type"}
-    here = {**network.grid.config, "prediction_type": network.prediction}
-    return [
-        f"{name} = {here.get(name)!r}, but the plan was learned for {x!r}: it runs, learn it for "
-        "this network to have its quality"
-        for name, x in learned.items()
-        if name in ANSWERS + LEVELS + _SHIFTS and here.get(name) != x
-    ]
-
-
-def _thresholds(
-    plan: LearnedResult,
-    config: Mapping[str, Any],
-    clip_sample: bool | None,
-    thresholding: bool | None,
-) -> dict[str, Any]:
-    """Return the thresholds that were asked for, or those that the plan was learned with."""
-    learned = _pipeline(plan).get("thresholds")
-    asked = Thresholds.of(config, bool(clip_sample), thresholding)
-    learned = learned or {"clip": None, "dynamic": asked.dynamic}
-    return {
-        "clip": learned["clip"] if clip_sample is None else asked.clip,
-        "dynamic": learned["dynamic"] if thresholding is None else asked.dynamic,
-    }
-
-
-def _rows_in_config(
-    plan: LearnedResult, network: ConfiguredNetwork, colored: bool
-) -> tuple[dict[str, Any], list[str]]:
-    """Return what a configuration keeps of a plan for a network, with remarks.
-
-    Noise at the start is as much of it as in the process that was learned for: VE starts from noise
-    of its first sigma alone.
-    """
-    _check_noise(plan, colored)
-    process, (plan, remarks) = network.process, within(plan, network.grid)
-    if network.prediction == "epsilon" and plan.schedule.starts_pure:
-        raise UserError(
-            "prediction_type = 'epsilon': the plan starts from pure noise, where a network "
-            "of noise says nothing of the data; learn one for this network, by grid=..."
-        )
-    rows, own = as_lists(plan.plan_in(process)), as_lists(plan.plan)
-    start = own["start"] * rows["sigma"][0] / own["sigma"][0]
-    remarks = [*remarks, *_differences(plan, network)]
-    if process == "flow" and start < _NEARLY_PURE and not plan.from_data:
-        remarks.append(
-            f"the plan starts at t = {rows['sigma'][0]:.4g}, and pipelines of flow matching from "
-            "noise alone: learn it with alpha_bar_range=(0.0, 1.0)"
-        )
-    return {
-        **rows,
-        "start": start,
-        "steps": plan.steps,
-        "sampler": plan.sampler,
-        "process": plan.process,
-        "past_is_estimates": plan.corrections is not None or plan.sampler in LEARNABLE,
-        "from_data": plan.from_data,
-    }, remarks
