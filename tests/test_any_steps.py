@@ -1,5 +1,6 @@
 """Plans of several numbers of steps, and those between them."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -146,3 +147,30 @@ def test_the_plan_between_is_sampled_and_judged(sample, tmp_path):  # noqa: F811
     wanted = ((std - np.sqrt(spectrum.eigenvalues)) ** 2).sum()
     assert (verdict.steps, verdict.plan) == (4, "between 2 and 6 steps, not learned")
     assert verdict.terms["transfer"] == pytest.approx(wanted)
+
+
+def test_the_command_writes_one_file_and_keeps_it(run, tmp_path):
+    sx.save(tmp_path / "s.npz", sx.Spectrum([4.0, 1.0, 0.1]))
+    args = ("learn", "s.npz", "--one-file", "-o", "plans.json", "--plot", "None", "--json")
+    part = ("--start-level", 0.3, "--through", 0.6, "--max-iterations", 3)
+    code, out, err = run(*args, *part, "--steps", 2, 4)
+    assert (code, err) == (0, "")
+    document = json.loads(out)
+    assert document["files"] == ["plans.json"]
+    assert [one["steps"] for one in document["plans"]] == [2, 4]
+    assert [x["plan"] for x in document["verdicts"] if x["steps"] == 3] == [
+        "between 2 and 4 steps, not learned"
+    ]
+    plans = sx.load(tmp_path / "plans.json")
+    for steps in (2, 3, 4):
+        levels = plans.of(steps).schedule.alpha_bar
+        assert levels[0] == pytest.approx(0.3)
+        assert np.isclose(levels, 0.6).any()
+    # Those that are there are not learned again.
+    code, _, err = run(*args, *part, "--steps", 2, 4, 5)
+    assert code == 0
+    assert "kept" in err
+    again = sx.load(tmp_path / "plans.json")
+    assert again.steps == (2, 4, 5)
+    np.testing.assert_array_equal(again.of(4).plan.keep, plans.of(4).plan.keep)
+    assert run(*args, "--steps", 2, 4)[0] == 2  # others are not lost

@@ -150,7 +150,8 @@ class LearnCommand(Reporting):
             options["labels"] = np.asarray(labels, np.int32)
         request = self._request(curriculum, settings.for_prior(last))
         known = self._known(request)
-        self.check_outputs(self.outputs(set(self.steps) - set(known)))
+        grows = self.one_file and known  # by plans learned in the same way
+        self.check_outputs(self.outputs(set() if grows else set(self.steps) - set(known)))
         if last.kind == NETWORK:
             options |= {"cache": cache_folder("teachers"), "mesh": curriculum.mesh}
 
@@ -262,15 +263,14 @@ class LearnCommand(Reporting):
         })  # fmt: skip
 
     def _known(self, request: Mapping[str, Any]) -> dict[int, LearnedResult]:
-        """Load the plans that were learned in the same way before."""
+        """Load the plans that were learned in the same way before; of a file all, or none."""
         found: dict[int, LearnedResult] = {}
-        for steps in set(self.steps):
-            path = self.path_of(steps)
+        for path in {self.path_of(steps) for steps in self.steps}:
             with contextlib.suppress(UserError):  # missing or damaged: it will be written anew
-                for before in files.load_plans(path):
-                    if before.steps == steps and before.source.get("request") == request:
-                        found[steps] = before
-                        remark(f"{steps} steps: {path} is there, learned in the same way: kept")
+                before = files.load_plans(path)
+                if all(one.source.get("request") == request for one in before):
+                    found |= {one.steps: one for one in before}
+                    remark(f"{path} is there, learned in the same way: kept")
         return found
 
 

@@ -163,9 +163,10 @@ def corrections_along(result: LearnedResult, schedule: NoiseSchedule) -> Correct
     if by.noise is not None and own.noise is not None and there.noise is not None:
         positive = (own.noise > 0) & (by.noise > 0)  # a step to s = 0 has none, and no logarithm
         ratio = np.where(positive, by.noise, 1) / np.where(positive, own.noise, 1)
-        noise = there.noise * np.exp(fewer * _resampled(np.log(ratio), schedule.steps))
+        own_noise = np.asarray(there.noise)
+        noise = own_noise * np.exp(fewer * _resampled(np.log(ratio), schedule.steps))
     ratio, weights = (
-        y + fewer * _resampled(np.asarray(mine) - np.asarray(its), schedule.steps)
+        np.asarray(y) + fewer * _resampled(np.asarray(mine) - np.asarray(its), schedule.steps)
         for mine, its, y in (
             (by.ratio, own.ratio, there.ratio), (by.weights, own.weights, there.weights)
         )

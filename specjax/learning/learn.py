@@ -294,8 +294,8 @@ def _best_starts(
     found = [one._replace(value=_held_out(one, objectives, settings)) for one in found]
     found = sorted((one for one in found if math.isfinite(one.value)), key=lambda one: one.value)
     every, best = sorted((*known, *found), key=lambda one: one.value), dict[Any, _Start]()
-    for one in every:
-        best.setdefault(one.parameters.form, one)
+    for start in every:
+        best.setdefault(start.parameters.form, start)
     if len(best) > 1 and objectives.squares:
         return list(best.values())
     if objectives.exact or not objectives.squares:

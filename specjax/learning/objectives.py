@@ -279,10 +279,10 @@ def _objective(side: _Side, teacher: _Teacher) -> PlanObjective:
     if "energy" in names:
         if side.data is None:
             name = f"other {side.name}"
-            samples = teacher(side, noises_of(prior, settings, name), name).samples
+            wanted = teacher(side, noises_of(prior, settings, name), name).samples
         else:
-            samples = side.data.samples
-        data = place(samples, whole=True)
+            wanted = side.data.samples
+        data = place(wanted, whole=True)
         objective = replace(objective, data=data, data_spread=mean_pairwise_distance(data))
     return objective
 
@@ -318,7 +318,8 @@ def _started(side: _Side, teacher: _Teacher) -> Noises:
         )
     rows = np.arange(settings.n) % len(side.data.numbers)
     given, numbers = settings.given_conditions(side.prior), side.data.numbers[rows]
-    if given is not None and len(jax.tree.leaves(given)[0]) == len(settings.data):
+    count = 0 if settings.data is None else len(settings.data)
+    if given is not None and len(jax.tree.leaves(given)[0]) == count:
         noises = noises._replace(conditions=jax.tree.map(lambda x: np.asarray(x)[numbers], given))
     return noises._replace(data=side.data.samples[rows])
 

@@ -224,7 +224,7 @@ class LearnSettings:
         noisy, clean = self.alpha_bar_range
         if self.start_level is None:
             return LevelRange((noisy, clean), self.grid, False, self.through)
-        start = float(sigmoid(self.start_level))
+        start = float(sigmoid(np.asarray(self.start_level)))
         return LevelRange((start, clean), self.grid, True, self.through)
 
     def from_noise(self) -> LearnSettings:

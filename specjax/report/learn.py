@@ -177,7 +177,8 @@ def _between_table(
         fewer = [s for s, x in learned.items() if s < one.steps and x < one.value]
         if one.on == last and fewer:
             notes.append(f"S = {one.steps}: that of {max(fewer)} steps is better; learn one")
-    columns = [Column("S", "{}", "right"), "plan", *(Column(x, "{:.5g}", "right") for x in priors)]
+    judges = [Column(name, "{:.5g}", "right") for name in priors]
+    columns = [Column("S", "{}", "right"), Column("plan"), *judges]
     return Table("other numbers of steps", columns, rows, notes)
 
 

@@ -100,10 +100,10 @@ def sample(
     return without_rounding(last[0], noise)
 
 
-def first_registers(first: jax.Array, registers: int) -> jax.Array:
+def first_registers(first: Array, registers: int) -> jax.Array:
     """Return the registers [H, ...] before the first call: the sample [...] and zeros."""
     rest = jnp.zeros((registers - 1, *first.shape), first.dtype)
-    return jnp.concatenate([first[None], rest])
+    return jnp.concatenate([jnp.asarray(first)[None], rest])
 
 
 def call_row(
