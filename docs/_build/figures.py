@@ -133,6 +133,18 @@ def _limits(axes: Axes) -> None:
     axes.legend()
 
 
+def _flow(axes: Axes) -> None:
+    spectrum, steps = sx.Spectrum.power_law(1000, 1.5), 8
+    for label, schedule, style in (
+        ("shift 1", sx.family("flow", steps), "o-"),
+        ("shift 3", sx.family("flow", steps, shift=3.0), "s-"),
+        ("best for a power law", sx.fit(spectrum, steps, process="flow").schedule, "^-"),
+    ):
+        axes.plot(np.arange(steps + 1), np.asarray(schedule.flow_time), style, label=label)
+    axes.set(xlabel="level, noisy to clean", ylabel="time t", xticks=np.arange(steps + 1))
+    axes.legend()
+
+
 def _guidance(axes: Axes) -> None:
     def of(mean: float, variance: float) -> sx.BlackBox:
         def denoise(x: np.ndarray, alpha: float, sigma: float) -> np.ndarray:
@@ -160,18 +172,6 @@ def _guidance(axes: Axes) -> None:
     axes.legend()
 
 
-def _flow(axes: Axes) -> None:
-    spectrum, steps = sx.Spectrum.power_law(1000, 1.5), 8
-    for label, schedule, style in (
-        ("shift 1", sx.family("flow", steps), "o-"),
-        ("shift 3", sx.family("flow", steps, shift=3.0), "s-"),
-        ("best for a power law", sx.fit(spectrum, steps, process="flow").schedule, "^-"),
-    ):
-        axes.plot(np.arange(steps + 1), np.asarray(schedule.flow_time), style, label=label)
-    axes.set(xlabel="level, noisy to clean", ylabel="time t", xticks=np.arange(steps + 1))
-    axes.legend()
-
-
 FIGURES: dict[str, Callable[[Axes], None]] = {
     "spectrum": _spectrum,
     "transfer": _transfer,
@@ -179,7 +179,7 @@ FIGURES: dict[str, Callable[[Axes], None]] = {
     "priors": _priors,
     "noise": _noise,
     "limits": _limits,
-    "guidance": _guidance,
     "flow": _flow,
+    "guidance": _guidance,
 }
 """What draws each picture."""

@@ -1,3 +1,9 @@
+# ---
+# jupyter:
+#   requires: [pandas]
+#   install: [specjax, pandas]
+# ---
+
 # %% [markdown]
 # # The bench on your own network
 #
@@ -42,7 +48,7 @@ found = sx.bench(
     judging=128,
     folder="bench",
 )
-found
+print(found)
 
 # %% [markdown]
 # The first table is the squared distance of a sample to the fine solution from the same noise, its geometric mean

@@ -21,7 +21,7 @@ import numpy as np
 from specjax._core import checks
 from specjax._core.arrays import Array, namespace
 from specjax._core.checks import UserError
-from specjax.schedules.configurations import FLOW, LEVELS, check_betas, is_flow
+from specjax.schedules.configurations import FLOW, LEVELS, check_betas, check_flow, is_flow
 from specjax.schedules.resampled import passing, splits
 from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr, check_process, sigmoid
 
@@ -303,8 +303,10 @@ def grid_of_config(name: str, config: Mapping[str, Any]) -> TrainingGrid:
     Raises:
       UserError: for a network that has neither, see :mod:`specjax.schedules.configurations`.
     """
-    kind = FlowGrid if is_flow(config) else TrainingGrid
-    return kind.from_config(name, config)
+    if not is_flow(config):
+        return TrainingGrid.from_config(name, config)
+    check_flow(f"grid {name!r}", config)
+    return FlowGrid.from_config(name, config)
 
 
 _CONFIGS: dict[str, dict[str, Any]] = {

@@ -13,7 +13,7 @@ from specjax.interop.on_grid import within
 from specjax.interop.stepping import as_lists, check_colored
 from specjax.noise.noise_spectrum import anisotropic
 from specjax.sampling.corrections import LEARNABLE
-from specjax.schedules.configurations import ANSWERS, LEVELS, check_betas, is_flow
+from specjax.schedules.configurations import ANSWERS, LEVELS, check_betas, check_flow, is_flow
 
 _NEARLY_PURE = 0.99  # the part of noise in a first sample
 _SHIFTS = ("shift", "flow_shift", "use_dynamic_shifting", "invert_sigmas")
@@ -36,6 +36,7 @@ def settings_of(config: Mapping[str, Any] | None, options: Mapping[str, Any]) ->
         checks.one_of("option", name, (*LEVELS, *ANSWERS))
     given = {**(config or {}), **options}
     if is_flow(given):
+        check_flow("config", given)
         of_flow = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
         names = ("num_train_timesteps", "invert_sigmas", "prediction_type")
         return {**of_flow, **{name: given[name] for name in names if given.get(name) is not None}}
