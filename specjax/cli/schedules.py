@@ -92,7 +92,7 @@ def _loaded(path: str, steps: int | None) -> LearnedResult:
 
 
 def schedule_for(
-    text: str | None, steps: int | None, spectrum: Callable[[], Spectrum]
+    text: str | None, steps: int | None, spectrum: Callable[[], Spectrum], *, pure: bool = True
 ) -> LearnedResult:
     """Read or make the schedule that ``--schedule`` and ``--steps`` ask for.
 
@@ -100,6 +100,7 @@ def schedule_for(
       text: a file, a list of sigmas, the name of a family, or "spectral" (None means the same).
       steps: of a family or "spectral", 50 by default, or of plans of several.
       spectrum: called for "spectral" alone.
+      pure: whether a family may start from pure noise, and not where others are cut off.
 
     Raises:
       UserError: for steps that differ from those of the given levels, a name that is neither a
@@ -107,12 +108,14 @@ def schedule_for(
     """
     from specjax.fitting.learned import LearnedResult
     from specjax.fitting.spectral import spectral
-    from specjax.schedules.families import family
+    from specjax.schedules.families import NEARLY_PURE, family
 
     if text is None or text in any_steps():
         steps = DEFAULT_STEPS if steps is None else steps
         closed_form = text in (None, SPECTRAL)
         made = spectral(spectrum(), steps) if closed_form else family(str(text), steps)
+        if made.starts_pure and not pure:
+            made = family(str(text), steps, alpha_bar_range=(NEARLY_PURE, 1.0))
         return LearnedResult.from_schedule(made)
     if re.fullmatch(r"[a-z_]+", text) and not Path(text).exists():
         checks.one_of("schedule", text, any_steps())

@@ -63,7 +63,7 @@ class ModelConfig:
 class NoiseConfig:
     """The noise levels that the network is trained at."""
 
-    noise_levels: str | None = None
+    noise_levels: str = ""
     """their distribution: edm (log-normal), logit_normal (of the time of flow matching), uniform
     (in logsnr), spectral (as dense as the spectral schedule of the data) or schedule (as the levels
     in a schedule file); by default edm, and logit_normal for the target flow"""
@@ -71,7 +71,7 @@ class NoiseConfig:
     """options of the distribution, such as mean=-1.2 std=1.2, low=-12 high=12, or
     file=schedule.json; of all of them pure=0.02, the part of samples that are pure noise (for the
     targets v and flow)"""
-    weighting: str | None = None
+    weighting: str = ""
     """how much a level counts: edm, eps, v, flow, x0 or min_snr; by default edm, and flow for the
     target flow"""
 
