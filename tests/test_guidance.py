@@ -11,6 +11,7 @@ import pytest
 from checks import one_line
 
 import specjax as sx
+from specjax.interop.k_diffusion import sample_plan
 from specjax.learning import solve, teacher
 from specjax.learning.guidance import patterns, with_guidance
 from specjax.learning.parameters import GROUPS, pack, parameters_of
@@ -124,7 +125,7 @@ def test_answers_that_count_nothing_are_not_asked_for(run, monkeypatch):
 
 
 def test_network_calls_are_those_that_are_made():
-    plan = a_plan(guidance=WEIGHTS)
+    plan = a_plan(guidance=WEIGHTS.tolist())
     boxes = [sx.BlackBox(lambda x, a, s: x / 2, (3,)) for _ in "cu"]
     generate(plan, sx.guided(*boxes), 7, (3,))
     assert [box.answers / 7 for box in boxes] == [5, 4]  # all but weight 0, all but the two of 1
@@ -377,3 +378,20 @@ def test_weights_carry_over_to_other_steps(learned):
     assert more.plan.network_calls == 12
     judged = sx.verdicts([learned], [every.spectrum, prior], n=32)
     assert {x.on for x in judged} == {"gaussian", "network"}
+
+
+def test_k_diffusion_gives_each_call_its_weight():
+    weights = np.array([3.0, 1.5, 1.0])
+    result = replace(sx.fit(ANY, 3), guidance=weights)
+    start = np.random.default_rng(0).standard_normal((5, 3))
+
+    def model(x, sigma, cond_scale, cond=None):
+        d_c, d_u = (wiener(of, x, 1.0, sigma[0]) for of in (CONDITIONAL, ANY))
+        return d_u + cond_scale * (d_c - d_u)
+
+    plan = result.plan_in("ve")
+    x = np.asarray(plan.start) * start
+    found = sample_plan(model, x, result, {"cond_scale": 7.5, "cond": "a prompt"}, disable=True)
+    np.testing.assert_allclose(found, oracle(plan, weights, start), rtol=1e-9)
+    with pytest.warns(UserWarning, match="cond_scale"):
+        sample_plan(lambda x, sigma: model(x, sigma, 2.0), x, result, disable=True)

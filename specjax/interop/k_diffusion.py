@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -46,7 +47,8 @@ def sample_plan(
         data (in flow matching ``(1 - t) x0 + t noise``): a torch tensor, or an array of NumPy or
         JAX. The model sees its dtype; between calls half precision is kept in float32.
       plan: what :func:`specjax.learn` or :func:`specjax.fit` returned, or the path of its file.
-      extra_args: further arguments of the model.
+      extra_args: further arguments of the model. Of a plan with weights of guidance ``cond_scale``
+        is that of each call, as CFGDenoiser takes it.
       callback: called after every call of the model with its number "i", "x", "sigma",
         "sigma_hat" (the same) and "denoised".
       disable: the progress bar (None: where there is no terminal).
@@ -75,13 +77,21 @@ def sample_plan(
             "noise_sampler = None: the plan draws noise with a spectrum in its steps; give "
             "noise_sampler(sigma, sigma_next) -> plan.noise.color(white)"
         )
+    more, guided = dict(extra_args or {}), rows.get("guidance", {})
+    if guided and more.pop("cond_scale", None) is None:
+        guided = {}
+        warnings.warn(
+            "the plan was learned with a weight of guidance for each call: give cond_scale among "
+            "extra_args, whose value they replace",
+            stacklevel=2,
+        )
     draw = noise_sampler or _noise_like(x, rows)
     wide = _in_single(x)
     r = [wide, *([0 * wide] * (len(rows["pull"][0]) - 1))]
     with _without_gradients(x):
         for k in _counted(len(sigmas) - 1, disable):
             level, seen = _vector(x, sigmas[k]), _in_dtype_of(x, r[0])
-            d = model(seen, level, **(extra_args or {}))
+            d = model(seen, level, **more, **(guided and {"cond_scale": guided[k]}))
             if callback is not None:
                 callback({
                     "x": seen, "i": k, "sigma": level[0], "sigma_hat": level[0], "denoised": d,
