@@ -4,6 +4,7 @@ from ._core.checks import UserError
 from .bench import Bench, bench
 from .files import load, save
 from .fitting import limits
+from .fitting.any_steps import PlanSet
 from .fitting.compare import Comparison, compare
 from .fitting.fit import fit
 from .fitting.learned import FitResult, LearnedResult, PlanResult
@@ -74,6 +75,7 @@ __all__ = [
     "NoiseSchedule",
     "NoiseSpectrum",
     "PlanResult",
+    "PlanSet",
     "PowerLaw",
     "Probe",
     "Recommendation",

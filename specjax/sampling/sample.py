@@ -21,7 +21,7 @@ from specjax.sampling import conditions as told
 from specjax.sampling.black_box import is_black_box
 from specjax.sampling.denoisers import Denoiser, check_signal, within
 from specjax.sampling.guidance import alike, at_weight, weights_of
-from specjax.sampling.step import Row, SamplerPlan, advance
+from specjax.sampling.step import Row, SamplerPlan, advance, first_sample, from_data
 
 
 def sample(
@@ -31,6 +31,7 @@ def sample(
     shape: tuple[int, ...],
     *,
     start: jax.Array | None = None,
+    data: jax.Array | None = None,
     labels: Any = None,
     conditions: Any = None,
     noise: NoiseSpectrum | None = None,
@@ -50,6 +51,8 @@ def sample(
       key: a typed PRNG key, which decides all noise.
       shape: of the samples [...].
       start: white noise [...] to start from; drawn from the key by default.
+      data: [...] that samples start from: noise is added to them up to the level of the plan's
+        first call. By default samples start from noise alone.
       labels: [n] of samples [n, ...], the denoiser's fourth argument.
       conditions: in place of labels, a tree of arrays [n, ...].
       noise: of the forward process, on the last axes of the samples; isotropic by default. In
@@ -60,8 +63,9 @@ def sample(
       Samples of the given shape, at the plan's last level.
 
     Raises:
-      UserError: if the key is not a typed one, ``start`` has another shape, labels or conditions
-        are not one for each of n samples, or the plan has guidance and the denoiser is not guided.
+      UserError: if the key is not a typed one, ``start`` or ``data`` have another shape, labels or
+        conditions are not one for each of n samples, the plan has guidance and the denoiser is not
+        guided, or it was learned to start from data and there are none.
 
     Example:
       >>> plan = sx.plan("ddim", sx.NoiseSchedule.from_sigmas([50.0, 1.0, 0.0]))
@@ -74,8 +78,9 @@ def sample(
     dtype = jnp.zeros(()).dtype if dtype is None else jnp.dtype(dtype)
     if start is None:
         start = jax.random.normal(jax.random.fold_in(key, 0), shape, dtype)
-    if start.shape != tuple(shape):
-        raise UserError(f"start has shape {start.shape}, the samples {tuple(shape)}")
+    for name, given in {"start": start, "data": data}.items():
+        if given is not None and given.shape != tuple(shape):
+            raise UserError(f"{name} has shape {given.shape}, the samples {tuple(shape)}")
     check_signal(denoise, plan.alpha)
     rows = Row(*(jnp.asarray(x, dtype) for x in plan.rows))
     noise, denoise = anisotropic(noise), within(denoise, noise)
@@ -86,17 +91,19 @@ def sample(
     def pushed(k: jax.Array) -> jax.Array:
         return colored(noise, jax.random.normal(jax.random.fold_in(key, k + 1), shape, dtype))
 
-    first = jnp.asarray(plan.start, dtype) * colored(noise, jnp.asarray(start, dtype))
+    plan = plan if data is None else from_data(plan)
+    unit = colored(noise, jnp.asarray(start, dtype))
+    first = first_sample(plan.start, plan.signal, unit, data)
     filled = first_registers(first, plan.registers)
     run = host_rows if on_host else scan_rows
     last = run(denoise, filled, rows, pushed if plan.stochastic else None, weights)
     return without_rounding(last[0], noise)
 
 
-def first_registers(first: jax.Array, registers: int) -> jax.Array:
+def first_registers(first: Array, registers: int) -> jax.Array:
     """Return the registers [H, ...] before the first call: the sample [...] and zeros."""
     rest = jnp.zeros((registers - 1, *first.shape), first.dtype)
-    return jnp.concatenate([first[None], rest])
+    return jnp.concatenate([jnp.asarray(first)[None], rest])
 
 
 def call_row(
