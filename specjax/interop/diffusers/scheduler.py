@@ -210,7 +210,13 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         config: Mapping[str, Any] | None,
         options: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Make the scheduler of rows; config and options are as in :meth:`from_plan`."""
+        """Make the scheduler of rows.
+
+        Args:
+          rows: what the class takes as ``plan``.
+          config: as in :meth:`from_plan`.
+          options: those of :meth:`from_plan`.
+        """
         settings = settings_of(config, options or {})
         made = cls(plan=rows, **settings)
         # What else the configuration says goes back to a scheduler that is made from this one.
@@ -371,7 +377,13 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     def scale_noise(
         self, sample: torch.Tensor, timestep: torch.Tensor, noise: torch.Tensor
     ) -> torch.Tensor:
-        """Return the same as :meth:`add_noise`, by the name that flow matching has for it."""
+        """Return the same as :meth:`add_noise`, by the name that flow matching has for it.
+
+        Args:
+          sample: [n, ...], clean.
+          timestep: [n].
+          noise: like the sample.
+        """
         return self.add_noise(sample, noise, timestep)
 
     def get_velocity(
