@@ -1,6 +1,7 @@
 """The examples in docstrings and on pages run, and print what they say."""
 
 import doctest
+import functools
 import importlib
 import pkgutil
 import re
@@ -101,6 +102,17 @@ def pipeline():
     return Pipeline()
 
 
+def of_the_readme(monkeypatch):
+    """A small pipeline with prompts, and a few noises to learn on."""
+    import small_pipelines
+
+    from specjax.interop import diffusers
+
+    few = {"n": 4, "max_calls": 100, "height": 64, "width": 64, "teacher_tolerance": 0.5}
+    monkeypatch.setattr(diffusers, "learn", functools.partial(diffusers.learn, **few))
+    return small_pipelines.stable_diffusion()
+
+
 # diffusers hands torch tensors to NumPy 2 in a way that both deprecate.
 @pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -118,6 +130,8 @@ def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
     sx.save("schedule.json", sx.fit(sx.Spectrum.power_law(64, 1.5), 10))
     sx.save("plan.json", learned())
     scope = {"pipe": pipeline()}
+    if page.stem == "README" and scope["pipe"] is not None:
+        scope["pipe"] = of_the_readme(monkeypatch)
     ran = 0
     for block in blocks(page, "python"):
         for words, command in COMMANDS.items():
