@@ -48,7 +48,10 @@ class Estimating:
     rank: int | None = None
     """low-rank: how many eigenvalues are computed"""
     spatial: int | None = None
-    """shift-invariant: number of shifted axes"""
+    """shift-invariant: number of shifted axes, 1 to 3"""
+    layout: str | None = None
+    """what the axes of samples are, a letter each, such as NCHW or NTHWC: N first, C for channels;
+    by default channels are last"""
     shrinkage: str | None = None
     """weight of the scaled identity in the covariance (0), or ledoit-wolf or oas"""
     floor: float | None = None
@@ -65,6 +68,7 @@ class Estimating:
             "method": self.method or "exact",
             "rank": self.rank,
             "spatial": self.spatial,
+            "layout": self.layout,
             "shrinkage": shrinkage,
             "mesh": distributed.local_mesh() if self.on_devices else None,
         }

@@ -126,7 +126,7 @@ class Dataset:
           array([2.])
         """
         if method == "exact":
-            _check_memory(self.source.get("shape", ()))
+            _check_memory(self.source.get("shape", ()), self.expected_samples)
         return Spectrum.from_samples(
             self.samples, method=method, data_range=self.data_range, source=self.source, **options
         )
@@ -145,10 +145,13 @@ class Dataset:
         return Moments.from_samples(self.samples, data_range=self.data_range, **options)
 
 
-def _check_memory(shape: Sequence[int]) -> None:
-    """Refuse, before anything is read, a covariance that the machine cannot hold."""
+def _check_memory(shape: Sequence[int], samples: int | None) -> None:
+    """Refuse, before anything is read, a covariance that the machine cannot hold.
+
+    Of fewer samples than dimensions the Gram matrix is taken, which needs the samples alone.
+    """
     d, memory = math.prod(shape), checks.machine_memory()
-    needed = _DENSE_MATRICES * 8 * d**2
+    needed = _DENSE_MATRICES * 8 * d * min(d, samples or d)
     if needed > memory:
         raise UserError(
             f"samples have {d:,} numbers, whose exact covariance takes {needed / 2**30:,.0f} GiB "
