@@ -308,7 +308,7 @@ def _encode_spectrum(spectrum: Spectrum) -> tuple[Header, Mapping[str, Any]]:
     if isinstance(basis, DenseBasis | FourierBasis | ReflectedBasis):
         arrays |= _within("basis", _arrays(basis, ("vectors", "factor")))
         header["basis"] = {"shape": basis.shape, "spatial": getattr(basis, "spatial", None)}
-        if getattr(basis, "channel_axis", None) is not None:
+        if isinstance(basis, FourierBasis) and basis.channel_axis is not None:
             header["basis"]["channel_axis"] = basis.channel_axis
     if spectrum.intervals is not None:
         header["intervals"] = {

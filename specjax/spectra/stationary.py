@@ -53,7 +53,7 @@ def shift_invariant(
         total += deviations.sum(0)
         products = products + _by_frequency(deviations, axes, channel)
     products -= _by_frequency(total[None], axes, channel) / count
-    grid = tuple(n for i, n in enumerate(shape) if i != channel)[:axes]
+    grid = tuple(shape[i] for i in range(len(shape)) if i != channel)[:axes]
     eigenvalues, vectors = _diagonalised(products / (count - 1), grid)
     basis = FourierBasis(vectors, shape, axes, channel)
     mean = np.asarray(basis.project(centre + total / count))
