@@ -28,7 +28,7 @@ from specjax.sampling.black_box import is_black_box
 from specjax.sampling.denoisers import within
 from specjax.sampling.guidance import alike, weights_of
 from specjax.sampling.programs import Program, drawn, program_of
-from specjax.sampling.sample import first_registers, host_rows
+from specjax.sampling.sample import first_registers, host_rows, mean_at_start
 from specjax.sampling.step import Row, SamplerPlan
 
 Progress = Callable[[int, int], None]
@@ -46,6 +46,7 @@ def generate(
     shape: tuple[int, ...],
     *,
     seed: int = 0,
+    mean: Any = None,
     labels: Any = None,
     conditions: Any = None,
     batch: int | None = None,
@@ -70,6 +71,7 @@ def generate(
       n: the number of samples.
       shape: of one sample.
       seed: below 2**32.
+      mean: of the data [*shape], from which samples start, see :func:`specjax.sample`.
       labels: [n]; those of a batch [m] are the denoiser's fourth argument.
       conditions: in place of labels, a tree of arrays [n, ...] (embeddings, masks, labels among
         them); the rows of a batch [m, ...] are the denoiser's fourth argument.
@@ -109,6 +111,7 @@ def generate(
         for of_calls, one in alike(denoise, weights)
         for program, arrays in [program_of(one)]
     ]
+    offset = None if mean is None else np.asarray(mean_at_start(plan, mean, tuple(shape)), dtype)
     size = batch_size(n, shape, plan.registers, batch, placement.ways, placement.device)
     rows = Row(*(np.asarray(x, dtype) for x in plan.rows))
     weights = None if weights is None else np.asarray(weights, dtype)
@@ -121,7 +124,7 @@ def generate(
         batch_conditions = jax.tree.map(put, told.at(conditions, np.minimum(numbers, n - 1)))
         keys, r = _start(
             key, placement.cut(numbers.astype(np.uint32)), np.asarray(plan.start, dtype),
-            tuple(shape), plan.registers, noise,
+            tuple(shape), plan.registers, noise, offset,
         )  # fmt: skip
         count = min(size, n - first)
 
@@ -222,11 +225,12 @@ _drawn = jax.jit(drawn, static_argnames=("shape", "dtype"))
 @functools.partial(jax.jit, static_argnames=("shape", "registers"))
 def _start(
     key: jax.Array, numbers: jax.Array, std: jax.Array, shape: tuple[int, ...], registers: int,
-    noise: NoiseSpectrum | None,
+    noise: NoiseSpectrum | None, offset: np.ndarray | None,
 ) -> tuple[jax.Array, jax.Array]:  # fmt: skip
     """Make the keys [m] of numbered samples, and their registers [H, m, *shape] at the start."""
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
-    return keys, first_registers(std * drawn(keys, 0, shape, std.dtype, noise), registers)
+    first = std * drawn(keys, 0, shape, std.dtype, noise)
+    return keys, first_registers(first if offset is None else first + offset, registers)
 
 
 class _Placement:

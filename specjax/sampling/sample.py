@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax._core.arrays import Array
+from specjax._core.arrays import Array, as_float_array
 from specjax._core.checks import UserError
 from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic, colored, without_rounding
 from specjax.sampling import conditions as told
@@ -31,6 +31,7 @@ def sample(
     shape: tuple[int, ...],
     *,
     start: jax.Array | None = None,
+    mean: Any = None,
     labels: Any = None,
     conditions: Any = None,
     noise: NoiseSpectrum | None = None,
@@ -50,6 +51,9 @@ def sample(
       key: a typed PRNG key, which decides all noise.
       shape: of the samples [...].
       start: white noise [...] to start from; drawn from the key by default.
+      mean: of the data, whose shape is that of one sample, or of its last axes: samples start at
+        the mean of the first level's marginal, ``alpha mean``, and not at 0. That is right for a
+        denoiser that knows the data at that level; one that does not may be worse off.
       labels: [n] of samples [n, ...], the denoiser's fourth argument.
       conditions: in place of labels, a tree of arrays [n, ...].
       noise: of the forward process, on the last axes of the samples; isotropic by default. In
@@ -86,10 +90,24 @@ def sample(
         return colored(noise, jax.random.normal(jax.random.fold_in(key, k + 1), shape, dtype))
 
     first = jnp.asarray(plan.start, dtype) * colored(noise, jnp.asarray(start, dtype))
+    if mean is not None:
+        first = first + jnp.asarray(mean_at_start(plan, mean, tuple(shape)), dtype)
     filled = first_registers(first, plan.registers)
     run = host_rows if on_host else scan_rows
     last = run(denoise, filled, rows, pushed if plan.stochastic else None, weights)
     return without_rounding(last[0], noise)
+
+
+def mean_at_start(plan: SamplerPlan, mean: Any, shape: tuple[int, ...]) -> Array:
+    """Return ``alpha mean`` at a plan's first call.
+
+    Raises:
+      UserError: for a mean that is not of the last axes of samples of this shape.
+    """
+    mean = as_float_array(mean)
+    if mean.ndim > len(shape) or mean.shape != tuple(shape[len(shape) - mean.ndim :]):
+        raise UserError(f"mean has shape {mean.shape}, the samples {tuple(shape)}: give one sample")
+    return plan.alpha[0] * mean
 
 
 def first_registers(first: jax.Array, registers: int) -> jax.Array:
