@@ -159,7 +159,7 @@ def compare(
     rows = [ComparedSchedule("learned", learned.schedule, learned.value, steps)]
     for name, make in families.items():
         schedule = make(steps)
-        needed = _steps_needed(resolved, make, learned.node_value)
+        needed = steps_needed(resolved, make, learned.node_value)
         rows.append(ComparedSchedule(name, schedule, float(resolved.value(schedule)), needed))
     for name, one in given.items():
         if not isinstance(one, Family):
@@ -226,7 +226,7 @@ def _on_nodes(task: GaussianTask, schedule: NoiseSchedule) -> float:
     return float(task.objective.value(task.nodes, schedule))
 
 
-def _steps_needed(
+def steps_needed(
     task: GaussianTask, make: Callable[[int], NoiseSchedule], target: float
 ) -> int | None:
     """Find the fewest steps that reach a loss, by doubling and bisection."""

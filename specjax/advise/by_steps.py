@@ -1,0 +1,187 @@
+"""What is best in a number of steps: ends, shift and the parameters of the usual families."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from specjax._core.checks import UserError
+from specjax.advise.shift import log_range, minimum, shifted
+from specjax.fitting.compare import steps_needed
+from specjax.fitting.spectral import levels_in_closed_form
+from specjax.gaussian.modes import Modes
+from specjax.gaussian.task import GaussianTask
+from specjax.sampling.samplers import plan
+from specjax.schedules.families import family
+from specjax.schedules.schedule import NoiseSchedule
+
+_TUNED = {"rho": ("karras", 1.0, 60.0), "cosine_tau": ("cosine_chen", 0.1, 30.0),
+          "sigmoid_tau": ("sigmoid", 0.1, 10.0)}  # fmt: skip
+"""The parameters that are looked for, on a logarithmic scale: family, least and largest value."""
+
+SAMPLERS = ("ddim", "ddpm", "heun", "dpmpp_2m")
+SHARES = (0.01, 0.001)
+"""Shares of the data's variance for which the calls are given."""
+
+
+@dataclass(frozen=True)
+class AdvisedSteps:
+    """What is best in S steps of DDIM.
+
+    Attributes:
+      steps: S.
+      alpha_bar_range: the two ends; the clean one is 1, where the last step returns the estimate.
+      sigma_max: the noisy end as sigma.
+      sigma_last: the last noisy level.
+      share: what the levels in closed form lose, as a share of the data's variance (for a loss
+        without unit, by direction).
+      mean_share: the part of that which is the mean's.
+      parameters: shift, rho, ... by name: the best value, and the loss there over that of the
+        levels in closed form.
+      errors: standard errors by name, of ``sigma_max`` and the parameters.
+    """
+
+    steps: int
+    alpha_bar_range: tuple[float, float]
+    sigma_max: float
+    sigma_last: float
+    share: float
+    mean_share: float
+    parameters: Mapping[str, tuple[float, float]]
+    errors: Mapping[str, float]
+
+
+def closed_form(task: GaussianTask, nodes: Modes, steps: int, log_sigma: float) -> NoiseSchedule:
+    """Return the levels in closed form from a noisy end to the data."""
+    levels = levels_in_closed_form(nodes, task.loss, steps, np.float64(-2 * log_sigma), np.inf)
+    return NoiseSchedule(np.asarray(levels))
+
+
+def best_noisy_end(task: GaussianTask, steps: int, nodes: Modes | None = None) -> float:
+    """Return the log sigma from which S steps come closest to the data.
+
+    Too little noise starts far from the marginal, too much spends steps where nothing is decided.
+    """
+    nodes = task.nodes.in_float64 if nodes is None else nodes
+    low, high = log_range(nodes)
+
+    def value(log_sigma: float) -> float:
+        return float(task.objective.value(nodes, closed_form(task, nodes, steps, log_sigma)))
+
+    return minimum(value, high - 3, high + 7)
+
+
+def ends_for(task: GaussianTask, steps: int) -> tuple[float, float]:
+    """Return the ``alpha_bar_range`` that suits S steps of a task: what ``--ends auto`` takes.
+
+    The clean end is 1: the last noisy level is learned, and the last step returns the estimate.
+    """
+    ends = (1 / (1 + math.exp(2 * best_noisy_end(task, steps))), 1.0)
+    return task.levels.resolve(ends, task.levels.grid).alpha_bar_range
+
+
+def scale_of(task: GaussianTask) -> float:
+    """Return what a loss is a share of: the variance, or the number of directions."""
+    unit = task.modes.eigenvalues if task.loss.in_data_units else 1.0
+    return float((task.modes.weights * unit).sum())
+
+
+def advise_steps(
+    task: GaussianTask, steps: int, spectra: Sequence[Modes], sigma_min: float
+) -> AdvisedSteps:
+    """Find what is best in S steps, with errors by a few replicates of the spectrum."""
+    nodes = task.nodes.in_float64
+    end = best_noisy_end(task, steps)
+    schedule = closed_form(task, nodes, steps, end)
+    value = float(task.objective.value(nodes, schedule))
+    ends = (1 / (1 + math.exp(2 * end)), 1.0)
+
+    def losses(name: str, modes: Modes) -> Callable[[float], float]:
+        if name == "sigma_max":
+            return lambda x: float(task.objective.value(modes, closed_form(task, modes, steps, x)))
+        make: Callable[[float], NoiseSchedule]
+        if name == "shift":
+            make = functools.partial(_shifted, steps)
+        else:
+            make = functools.partial(_tuned, name, steps, ends, sigma_min)
+        return lambda x: float(task.objective.value(modes, make(x)))
+
+    low, high = log_range(nodes)
+    found, errors = {}, {}
+    ranges = {"shift": (low - 3, high + 3)}
+    ranges |= {name: (math.log(a), math.log(b)) for name, (_, a, b) in _TUNED.items()}
+    for name, (least, most) in ranges.items():
+        loss = losses(name, nodes)
+        best = minimum(loss, least, most, 25)
+        found[name] = (math.exp(best), loss(best) / value if value > 0 else math.nan)
+    for name, best in {"sigma_max": math.exp(end), **{k: x for k, (x, _) in found.items()}}.items():
+        ends_of = [math.log(best) + gap for gap in (-0.5, 0.5)]
+        others = [minimum(losses(name, one), *ends_of, 3) for one in spectra]
+        errors[name] = best * float(np.std(others)) if others else math.nan
+    return AdvisedSteps(
+        steps, ends, math.exp(end), float(np.exp(-schedule.logsnr[-2] / 2)),
+        value / scale_of(task), task.mean_share(schedule), found, errors,
+    )  # fmt: skip
+
+
+def _shifted(steps: int, log_shift: float) -> NoiseSchedule:
+    return shifted(steps, math.exp(log_shift))
+
+
+def _tuned(
+    name: str, steps: int, ends: tuple[float, float], sigma_min: float, log_value: float
+) -> NoiseSchedule:
+    """Make the levels of a family with its parameter, pinned to both ends."""
+    row = _TUNED[name][0]
+    options: dict[str, Any] = {"rho" if row == "karras" else "tau": math.exp(log_value)}
+    if row == "karras":
+        options["sigma_min"] = min(sigma_min, 0.1 * math.sqrt(1 / ends[0] - 1))
+    return family(row, steps, alpha_bar_range=ends, **options)
+
+
+def calls_needed(
+    spectrum: Any, sigma_max: float, task: Mapping[str, Any]
+) -> dict[str, dict[float, int | None]]:
+    """Return the fewest calls with which samplers lose at most these shares of the variance.
+
+    Of the levels in closed form, and of EDM's ramp; None where a thousand steps do not do.
+    """
+    ends = (1 / (1 + sigma_max**2), 1.0)
+    calls: dict[str, dict[float, int | None]] = {}
+    for sampler in SAMPLERS:
+        resolved = GaussianTask.resolve(
+            spectrum, **{**task, "sampler": sampler, "alpha_bar_range": ends}
+        )
+        whole = scale_of(resolved)
+        makes: list[Callable[[int], NoiseSchedule]] = [
+            functools.partial(_closed, resolved, math.log(sigma_max)),
+            functools.partial(family, "karras", alpha_bar_range=ends),
+        ]
+        calls[sampler] = {}
+        for share in SHARES:
+            needed = [steps_needed(resolved, make, share * whole) for make in makes]
+            few = [
+                plan(sampler, make(s)).calls
+                for s, make in zip(needed, makes, strict=True)
+                if s is not None
+            ]
+            calls[sampler][share] = min(few, default=None)
+    return calls
+
+
+def _closed(task: GaussianTask, log_sigma: float, steps: int) -> NoiseSchedule:
+    return closed_form(task, task.nodes, steps, log_sigma)
+
+
+def check_steps(steps: Sequence[int]) -> tuple[int, ...]:
+    """Return the numbers of steps if there are some, each of them a whole number."""
+    from specjax._core import checks
+
+    if not steps:
+        raise UserError("steps = (): give at least one whole number")
+    return tuple(checks.whole_number("steps", one) for one in steps)
