@@ -1,6 +1,8 @@
 from . import data, evaluate, nn, plots, priors
 from ._core.cache import enable_cache
 from ._core.checks import UserError
+from .advise.advice import Advice, Advised, AdvisedSteps, advise
+from .advise.shift import BestShift, best_shift, frequency_power_law
 from .files import load, save
 from .fitting import limits
 from .fitting.compare import Comparison, compare
@@ -54,6 +56,10 @@ __all__ = [
     "NOISES",
     "SAMPLERS",
     "SCHEDULES",
+    "Advice",
+    "Advised",
+    "AdvisedSteps",
+    "BestShift",
     "BlackBox",
     "Comparison",
     "Corrections",
@@ -80,6 +86,8 @@ __all__ = [
     "Transfer",
     "UserError",
     "advance",
+    "advise",
+    "best_shift",
     "bootstrap",
     "check_units",
     "compare",
@@ -96,6 +104,7 @@ __all__ = [
     "family",
     "fit",
     "fit_noise",
+    "frequency_power_law",
     "from_edm",
     "from_eps",
     "from_flow",

@@ -17,7 +17,6 @@ from specjax.advise import levels
 from specjax.advise.by_steps import AdvisedSteps, advise_steps, calls_needed, check_steps
 from specjax.advise.channels import Channels, channels_of
 from specjax.advise.resampling import Replicates, replicates_of
-from specjax.gaussian.modes import Modes
 from specjax.gaussian.task import GaussianTask, TaskOptions
 from specjax.spectra import estimate
 from specjax.spectra.power_law import PowerLaw, power_law_fit, ranked
@@ -30,7 +29,6 @@ QUANTILES = np.linspace(0.01, 0.99, 33)
 """Probabilities for which the training density's levels are given."""
 
 FRAMEWORKS = ("edm", "vp", "flow")
-_LOCAL = 16  # replicates for the numbers that are looked for by minimisation
 _WARNED = 0.1  # the share of a loss above which the mean is warned of
 
 
@@ -67,8 +65,8 @@ class Advice(Shown):
       by_steps: what is best in each number of steps.
       quantiles: sigma of the training density, below which levels are with :data:`QUANTILES`.
       decided: sigma at which 1, 10, 50, 90 and 99 % of the directions are still noise.
-      calls: the fewest calls by sampler and share of the variance that is lost; None for more than
-        a thousand steps.
+      calls: the fewest calls by sampler and share of the variance that is lost, the mean left out;
+        None for more than a thousand steps.
       law: the power law of the spectrum over rank; None for fewer than three directions.
       departs_at: the rank from which the spectrum stays more than a factor of 2 from the law; None
         where it does not.
@@ -125,6 +123,7 @@ def advise(
     steps: Sequence[int] = (8, 20, 50),
     method: str | None = None,
     layout: str | None = None,
+    samples: datasets.Dataset | None = None,
     replicates: int = 100,
     seed: int = 0,
     progress: estimate.Progress | Literal[False] | None = None,
@@ -141,6 +140,7 @@ def advise(
       method: of the spectrum, see :meth:`Spectrum.from_samples`; by default exact up to 4,096
         dimensions and for fewer samples than dimensions, else shift-invariant.
       layout: what the axes of samples are, such as "NCHW"; by default channels are last.
+      samples: with a spectrum, the data that it was made of, for the bootstrap.
       replicates: of the bootstrap; errors need samples, not a spectrum alone.
       seed: of the bootstrap.
       progress: called with (samples read, total or None).
@@ -162,7 +162,7 @@ def advise(
     """
     steps = check_steps(steps)
     checks.whole_number("replicates", replicates, 2)
-    dataset, spectrum = None, spectrum_or_data
+    dataset, spectrum = samples, spectrum_or_data
     if not isinstance(spectrum, Spectrum):
         dataset = spectrum if isinstance(spectrum, datasets.Dataset) else datasets.open(spectrum)
         spectrum = dataset.spectrum(
@@ -173,18 +173,17 @@ def advise(
     if dataset is not None:
         estimate.check_repeatable("the bootstrap of advise", dataset.samples)
         resampled = replicates_of(spectrum, dataset, replicates, seed)
-    numbers = _numbers(spectrum, resampled)
+    numbers = _numbers(spectrum, resampled, channels)
     resolved = GaussianTask.resolve(spectrum, **task)
-    spectra = [] if resampled is None else _as_modes(resampled, resolved)
     low, high = numbers["sigma_min"].value, numbers["sigma_max"].value
-    found = tuple(advise_steps(resolved, one, spectra, low) for one in steps)
+    found = tuple(advise_steps(resolved, one, resampled, low) for one in steps)
     lam, w = _positive(spectrum)
     law = power_law_fit(spectrum) if lam.size >= 3 else None
     advice = Advice(
         spectrum, numbers, found,
         quantiles=levels.LevelDensity(lam, w).quantiles(QUANTILES),
         decided=levels.decided(lam, w, np.array([0.01, 0.1, 0.5, 0.9, 0.99])),
-        calls=calls_needed(spectrum, high, task),
+        calls=calls_needed(spectrum, high, {**task, "mean": "ignore"}),
         law=law, departs_at=None if law is None else _departure(spectrum, law),
         channels=channels, remarks=(),
     )  # fmt: skip
@@ -204,10 +203,13 @@ def _positive(spectrum: Spectrum) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(spectrum.eigenvalues, np.float64)[order], counts
 
 
-def _numbers(spectrum: Spectrum, resampled: Replicates | None) -> dict[str, Advised]:
+def _numbers(
+    spectrum: Spectrum, resampled: Replicates | None, channels: Channels | None
+) -> dict[str, Advised]:
     lam, w = _positive(spectrum)
     whole = float(np.asarray(spectrum.weights, np.float64).sum())
-    unseen = whole / w.sum()  # directions without variance count in sigma_data
+    own = float(w @ lam) / whole  # directions without variance are counted
+    of_places = 0.0 if channels is None else float(np.mean(channels.std**2)) - own
 
     def all_of(lam: np.ndarray, w: np.ndarray) -> dict[str, float]:
         low, high = levels.sigma_min(lam, w), levels.sigma_max(lam, w)
@@ -215,7 +217,7 @@ def _numbers(spectrum: Spectrum, resampled: Replicates | None) -> dict[str, Advi
         beta_min, beta_max = levels.linear_betas(low, high)
         law = {"exponent": power_law_fit(Spectrum(lam, weights=w)).exponent} if lam.size > 2 else {}
         return {
-            "sigma_data": levels.sigma_data(lam, w) / math.sqrt(unseen),
+            "sigma_data": math.sqrt(float(w @ lam) / whole + of_places),
             "sigma_min": low, "sigma_max": high, "P_mean": density.mean, "P_std": density.std,
             "beta_min": beta_min, "beta_max": beta_max, **law,
         }  # fmt: skip
@@ -232,7 +234,8 @@ def _numbers(spectrum: Spectrum, resampled: Replicates | None) -> dict[str, Advi
 
 _REASONS: Mapping[str, tuple[str, str, bool]] = {
     "sigma_data": (
-        "sqrt(mean lambda)", "the standard deviation of a number of the data", False,
+        "sqrt(mean lambda + variance of the mean over places)",
+        "the standard deviation of a number over samples and places", False,
     ),
     "sigma_min": (
         f"mean (1 - sqrt(lambda / (lambda + sigma^2)))^2 = {levels.BLURRED_AT_END:g}",
@@ -257,14 +260,6 @@ _REASONS: Mapping[str, tuple[str, str, bool]] = {
 }  # fmt: skip
 
 
-def _as_modes(resampled: Replicates, task: GaussianTask) -> list[Modes]:
-    """Return some replicates as modes that a loss in units of the data can be evaluated on."""
-    return [
-        Modes(lam, 0 * lam, resampled.weights, resampled.weights)
-        for lam in resampled.eigenvalues[1 : 1 + _LOCAL]
-    ]
-
-
 def _departure(spectrum: Spectrum, law: PowerLaw) -> int | None:
     """Return the rank from which the spectrum stays a factor of 2 away from its law."""
     order, first, _ = ranked(spectrum)
@@ -285,8 +280,8 @@ def _remarks(advice: Advice) -> list[str]:
         variance = float(np.asarray(spectrum.weights) @ np.asarray(spectrum.eigenvalues))
         remarks.append(
             f"the mean is {power / variance:.3g} times the variance, and up to {100 * share:.0f} % "
-            "of the loss is its: subtract it from the data, start at it (mean=... of sx.sample), or "
-            "fit the fluctuations alone (mean = 'ignore', --mean ignore)"
+            "of the loss is its where sampling starts at 0: subtract it from the data, start at it "
+            "(mean=... of sx.sample), or fit the fluctuations alone (--mean ignore)"
         )
     shape = tuple(source.get("shape", ()))
     if "layout" not in source and len(shape) == 3 and shape[0] < 16 < shape[2]:

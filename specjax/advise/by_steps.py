@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from specjax._core.checks import UserError
+from specjax.advise.resampling import Replicates
 from specjax.advise.shift import log_range, minimum, shifted
 from specjax.fitting.compare import steps_needed
 from specjax.fitting.spectral import levels_in_closed_form
@@ -40,10 +41,10 @@ class AdvisedSteps:
       sigma_last: the last noisy level.
       share: what the levels in closed form lose, as a share of the data's variance (for a loss
         without unit, by direction).
-      mean_share: the part of that which is the mean's.
-      parameters: shift, rho, ... by name: the best value, and the loss there over that of the
-        levels in closed form.
-      errors: standard errors by name, of ``sigma_max`` and the parameters.
+      mean_share: the part of the loss that is the mean's, from the task's own noisy end.
+      parameters: shift, rho, cosine_tau, sigmoid_tau and sigma_max by name: the best value, and
+        the loss there over that of the levels in closed form.
+      errors: standard errors of the parameters by name.
     """
 
     steps: int
@@ -68,7 +69,7 @@ def best_noisy_end(task: GaussianTask, steps: int, nodes: Modes | None = None) -
     Too little noise starts far from the marginal, too much spends steps where nothing is decided.
     """
     nodes = task.nodes.in_float64 if nodes is None else nodes
-    low, high = log_range(nodes)
+    _, high = log_range(nodes)
 
     def value(log_sigma: float) -> float:
         return float(task.objective.value(nodes, closed_form(task, nodes, steps, log_sigma)))
@@ -92,40 +93,40 @@ def scale_of(task: GaussianTask) -> float:
 
 
 def advise_steps(
-    task: GaussianTask, steps: int, spectra: Sequence[Modes], sigma_min: float
+    task: GaussianTask, steps: int, resampled: Replicates | None, sigma_min: float
 ) -> AdvisedSteps:
-    """Find what is best in S steps, with errors by a few replicates of the spectrum."""
+    """Find what is best in S steps, with errors by replicates of the spectrum."""
     nodes = task.nodes.in_float64
     end = best_noisy_end(task, steps)
     schedule = closed_form(task, nodes, steps, end)
     value = float(task.objective.value(nodes, schedule))
     ends = (1 / (1 + math.exp(2 * end)), 1.0)
-
-    def losses(name: str, modes: Modes) -> Callable[[float], float]:
-        if name == "sigma_max":
-            return lambda x: float(task.objective.value(modes, closed_form(task, modes, steps, x)))
-        make: Callable[[float], NoiseSchedule]
-        if name == "shift":
-            make = functools.partial(_shifted, steps)
-        else:
-            make = functools.partial(_tuned, name, steps, ends, sigma_min)
-        return lambda x: float(task.objective.value(modes, make(x)))
-
+    own = closed_form(task, nodes, steps, -float(task.logsnr_range[0]) / 2)
     low, high = log_range(nodes)
-    found, errors = {}, {}
     ranges = {"shift": (low - 3, high + 3)}
     ranges |= {name: (math.log(a), math.log(b)) for name, (_, a, b) in _TUNED.items()}
+    makes: dict[str, Callable[[float], NoiseSchedule]] = {
+        name: functools.partial(_tuned, name, steps, ends, sigma_min) for name in _TUNED
+    }
+    makes["shift"] = functools.partial(_shifted, steps)
+    found = {"sigma_max": (end, value)}
     for name, (least, most) in ranges.items():
-        loss = losses(name, nodes)
-        best = minimum(loss, least, most, 25)
-        found[name] = (math.exp(best), loss(best) / value if value > 0 else math.nan)
-    for name, best in {"sigma_max": math.exp(end), **{k: x for k, (x, _) in found.items()}}.items():
-        ends_of = [math.log(best) + gap for gap in (-0.5, 0.5)]
-        others = [minimum(losses(name, one), *ends_of, 3) for one in spectra]
-        errors[name] = best * float(np.std(others)) if others else math.nan
+
+        def loss(x: float, make: Callable[[float], NoiseSchedule] = makes[name]) -> float:
+            return float(task.objective.value(nodes, make(x)))
+
+        best = minimum(loss, least, most, 17, 1e-3)
+        found[name] = (best, loss(best))
+    makes["sigma_max"] = functools.partial(closed_form, task, nodes, steps)
+    errors = {
+        name: math.exp(x) * resampled.errors(task, makes[name], x) if resampled else math.nan
+        for name, (x, _) in found.items()
+    }
     return AdvisedSteps(
         steps, ends, math.exp(end), float(np.exp(-schedule.logsnr[-2] / 2)),
-        value / scale_of(task), task.mean_share(schedule), found, errors,
+        value / scale_of(task), task.mean_share(own),
+        {name: (math.exp(x), loss / value) for name, (x, loss) in found.items() if value > 0},
+        errors,
     )  # fmt: skip
 
 

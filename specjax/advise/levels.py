@@ -114,7 +114,7 @@ class LevelDensity:
 
     def quantiles(self, probabilities: np.ndarray) -> np.ndarray:
         """Return the sigma below which levels are with these probabilities."""
-        cumulated = np.cumsum(self.mass)
+        cumulated = np.cumsum(self.mass) - self.mass / 2
         return np.exp(np.interp(probabilities, cumulated, self.log_sigma))
 
 

@@ -8,18 +8,25 @@ the root of their number, those are scaled to the number that the spectrum is ma
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from specjax.data.dataset import Dataset
 from specjax.data.in_memory import drawn
+from specjax.gaussian.losses import by_direction
+from specjax.gaussian.modes import Modes
+from specjax.gaussian.task import GaussianTask
+from specjax.gaussian.transfer import transfer
+from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.basis import DenseBasis, FourierBasis, ReflectedBasis
 from specjax.spectra.power_law import ranked
 from specjax.spectra.spectrum import Spectrum
 
 _MOST_SAMPLES, _MOST_NUMBERS = 1024, 2**24
 _GROUPS = 64
+_STEP = 0.02  # of a logarithm, between two losses that give a derivative
 
 
 class Replicates(NamedTuple):
@@ -28,10 +35,40 @@ class Replicates(NamedTuple):
     Attributes:
       eigenvalues: [1 + B, G], the average of each group; the first row is that of the spectrum.
       weights: [G], how many directions a group has.
+      mean_power: [G], the squared mean of its directions.
     """
 
     eigenvalues: np.ndarray
     weights: np.ndarray
+    mean_power: np.ndarray
+
+    def errors(
+        self, task: GaussianTask, make: Callable[[float], NoiseSchedule], best: float
+    ) -> float:
+        """Return the standard error of a parameter that was found by minimising a loss.
+
+        By Newton's step from the best parameter, for each replicate: the derivative of its loss
+        over the second one of the spectrum's own.
+
+        Args:
+          task: whose loss it is.
+          make: the levels of a parameter.
+          best: the parameter.
+        """
+        before, here, after = (self._losses(task, make(best + x)) for x in (-_STEP, 0.0, _STEP))
+        curvature = (after[0] - 2 * here[0] + before[0]) / _STEP**2
+        if not curvature > 0:
+            return float("nan")
+        return float(np.std((after - before)[1:] / (2 * _STEP))) / float(curvature)
+
+    def _losses(self, task: GaussianTask, schedule: NoiseSchedule) -> np.ndarray:
+        """Return the loss [1 + B] of levels on every replicate, in one transfer."""
+        rows, groups = self.eigenvalues.shape
+        weights = np.tile(self.weights, rows)
+        mean = np.sqrt(np.tile(self.mean_power / self.weights, rows))
+        modes = Modes(self.eigenvalues.ravel(), mean, weights, weights)
+        moments = transfer(task.plan(schedule), modes)
+        return by_direction(task.loss, moments, modes).reshape(rows, groups).sum(1)
 
 
 def replicates_of(spectrum: Spectrum, dataset: Dataset, count: int, seed: int) -> Replicates | None:
@@ -43,6 +80,7 @@ def replicates_of(spectrum: Spectrum, dataset: Dataset, count: int, seed: int) -
     order, _, weights = ranked(spectrum)
     lam = np.asarray(spectrum.eigenvalues, np.float64)[order]
     group = _groups(weights)
+    power = np.asarray(spectrum.mean_power, np.float64)[order]
     few = drawn(dataset, min(_MOST_SAMPLES, max(8, _MOST_NUMBERS // spectrum.dimension)), seed=seed)
     rng = np.random.default_rng(seed)
     draws = rng.poisson(1.0, (count, len(few.samples))).astype(np.float64)
@@ -57,7 +95,7 @@ def replicates_of(spectrum: Spectrum, dataset: Dataset, count: int, seed: int) -
     ratio = np.exp(relative * np.sqrt(len(few.samples) / samples))
     base = np.add.reduceat(share, group) / np.add.reduceat(weights, group)
     every = np.concatenate([base[None], base * ratio])
-    return Replicates(every, np.add.reduceat(weights, group))
+    return Replicates(every, np.add.reduceat(weights, group), np.add.reduceat(power, group))
 
 
 def _groups(weights: np.ndarray) -> np.ndarray:

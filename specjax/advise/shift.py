@@ -173,9 +173,9 @@ def shift_of_few_steps(exponent: float, sizes: Sequence[int], steps: int) -> flo
 
 
 def frequency_power_law(
-    exponent: float, sizes: Sequence[int], *, floor: float = 0.0, variance: float = 1.0
+    exponent: float, sizes: Sequence[int], *, variance: float = 1.0
 ) -> Spectrum:
-    """Make the spectrum ``lambda = K f^-exponent + floor`` of a periodic grid of 1 to 3 axes.
+    """Make the spectrum ``lambda = K f^-exponent`` of a periodic grid of 1 to 3 axes.
 
     f is the frequency in cycles a side (of the longest one), and that of the constant is the least
     other one.
@@ -183,8 +183,7 @@ def frequency_power_law(
     Args:
       exponent: of the power over frequency: about 2 for photographs.
       sizes: of the axes, such as (64, 64), or (16, 64, 64) for frames.
-      floor: a white part, in units of the squared samples.
-      variance: the mean variance of a number without the floor.
+      variance: the mean variance of a number, which fixes K.
 
     Returns:
       A spectrum whose weights count the frequencies of equal f.
@@ -198,7 +197,6 @@ def frequency_power_law(
     if len(sizes) > 3 or math.prod(sizes) < 2:
         raise UserError(f"sizes = {sizes!r}: give one to three axes, such as (64, 64)")
     checks.not_negative("exponent", exponent)
-    checks.not_negative("floor", floor)
     checks.fits_in_memory("sizes", sizes, 32 * math.prod(sizes))
     axes = np.meshgrid(*(np.fft.fftfreq(n) * max(sizes) for n in sizes), indexing="ij", sparse=True)
     squares, counts = np.unique(np.round(sum(axis**2 for axis in axes), 9), return_counts=True)
@@ -206,8 +204,8 @@ def frequency_power_law(
     power = squares ** (-exponent / 2)
     power *= checks.positive("variance", variance) * counts.sum() / (counts @ power)
     source = {"name": f"power law f^-{exponent:g} on {'x'.join(map(str, sizes))}",
-              "exponent": exponent, "dimension": math.prod(sizes), "floor": floor}  # fmt: skip
-    return Spectrum(power + floor, weights=counts.astype(np.float64), source=source)
+              "exponent": exponent, "dimension": math.prod(sizes)}  # fmt: skip
+    return Spectrum(power, weights=counts.astype(np.float64), source=source)
 
 
 def log_range(modes: Modes) -> tuple[float, float]:
@@ -218,13 +216,14 @@ def log_range(modes: Modes) -> tuple[float, float]:
 
 
 def minimum(
-    function: Callable[[float], float], low: float, high: float, points: int = _GRID
-) -> float:
+    function: Callable[[float], float], low: float, high: float, points: int = _GRID,
+    tolerance: float = 1e-6,
+) -> float:  # fmt: skip
     """Find where a function of one number is least: on a grid, then around the best point."""
     from scipy.optimize import minimize_scalar
 
     grid = np.linspace(low, high, points)
     best = int(np.argmin([function(x) for x in grid]))
     around = (grid[max(best - 1, 0)], grid[min(best + 1, points - 1)])
-    found = minimize_scalar(function, bounds=around, method="bounded", options={"xatol": 1e-6})
+    found = minimize_scalar(function, bounds=around, method="bounded", options={"xatol": tolerance})
     return float(found.x)

@@ -132,15 +132,21 @@ class Data:
             check_dense(math.prod(shape))
         return noise
 
-    def spectrum(self, opened: Spectrum | datasets.Dataset) -> Spectrum:
-        """Return the spectrum of what was opened; estimating it shows its progress."""
+    def spectrum(self, opened: Spectrum | datasets.Dataset, method: str | None = None) -> Spectrum:
+        """Return the spectrum of what was opened; estimating it shows its progress.
+
+        Args:
+          opened: of :meth:`open`.
+          method: in place of "exact", where none is given.
+        """
         if isinstance(opened, datasets.Dataset):
-            opened = self._estimated(opened)
+            opened = self._estimated(opened, method)
         floor = self.estimating.floor
         return opened if floor is None else opened.floor(floor)
 
-    def _estimated(self, opened: datasets.Dataset) -> Spectrum:
+    def _estimated(self, opened: datasets.Dataset, method: str | None) -> Spectrum:
         options = self.estimating.options()
+        options["method"] = self.estimating.method or method or "exact"
         one_pass = options["method"] != "low-rank"
         with progress("spectrum", "samples", long=one_pass) as update:
             spectrum = opened.spectrum(**options, seed=self.seed, progress=update)

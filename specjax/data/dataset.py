@@ -17,6 +17,7 @@ from specjax.data.options import Options, shard_slice
 from specjax.spectra import estimate
 from specjax.spectra.moments import Moments
 from specjax.spectra.spectrum import Spectrum
+from specjax.spectra.stationary import grid_axes
 
 RANGE_OF_DTYPE = {"uint8": (0.0, 255.0), "bool": (0.0, 1.0)}
 """The ranges of dtypes that leave no doubt."""
@@ -125,6 +126,8 @@ class Dataset:
           >>> Dataset("array", np.array([[1.0], [-1.0]]), None, {}).spectrum().eigenvalues
           array([2.])
         """
+        if options.get("layout") is not None:
+            grid_axes(tuple(self.source["shape"]), layout=options["layout"])
         if method == "exact":
             _check_memory(self.source.get("shape", ()), self.expected_samples)
         return Spectrum.from_samples(

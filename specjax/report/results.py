@@ -16,6 +16,7 @@ import numpy as np
 from specjax._core.checks import UserError
 from specjax._core.extras import import_extra
 from specjax._core.shown import Results
+from specjax.advise.advice import Advice
 from specjax.evaluate import Evaluation
 from specjax.fitting.compare import ComparedSchedule, Comparison, heuristics
 from specjax.fitting.learned import LearnedResult
@@ -23,6 +24,7 @@ from specjax.gaussian.probe import Probe
 from specjax.gaussian.task import GaussianTask
 from specjax.learning import Verdict
 from specjax.report import figures, show
+from specjax.report.advise import advice_blocks, advice_columns
 from specjax.report.evaluate import evaluation_blocks
 from specjax.report.fit import fit_blocks
 from specjax.report.probe import probe_blocks
@@ -371,6 +373,7 @@ VIEWS: Mapping[type, View] = {
         lambda x, **options: figures.bands_figure([x], **options),
     ),
     Probe: View(probe_blocks, _probe_columns, figures.probe_figure),
+    Advice: View(advice_blocks, advice_columns),
     Sweep: View(_sweep_axes_blocks, _axes),
     SweepResult: View(sweep_blocks, _sweep_columns, lambda x: figures.sweep_figure(x.table)),
     Recommendation: View(
