@@ -156,7 +156,7 @@ def test_the_spectrum_of_fine_samples(folder, capsys, size):
         (("models/missing.py:denoiser", "--shape", 8), "missing.py"),
         (("no_such_module:denoiser", "--shape", 8), "no_such_module"),
         (("data.npy:denoiser", "--shape", 8), "data.npy"),
-        (("models/model.py:box", "--step", "last"), "step"),
+        (("models/model.py:box", "--checkpoint", "last"), "checkpoint"),
         (("models/model.py:box", "--prior", "mixture", "network"), "--data"),
         (("models/model.py:box", "--prior", "network", "--noise", "power-law"), "noise"),
         (("models/model.py:box", "--data", "digits"), "shape"),
@@ -221,8 +221,10 @@ def test_sampling(run, folder, tmp_path, name):
 def test_probing_and_evaluating(run, folder, tmp_path):
     np.save("data.npy", 2 * np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32))
     args = ("--shape", 8, "--against", "data.npy")
-    code, out, _ = run("probe", "models/model.py:denoiser", *args, "--json", "--n", 100)
+    given = ("--shape", 8, "--data", "data.npy", "--n", 100)
+    code, out, _ = run("probe", "models/model.py:denoiser", *given)
     assert code == 0
+    assert "models/model.py:denoiser, probed with 100" in out
     assert sx.load(tmp_path / "probe.npz").spectrum.dimension == 8
     code, out, _ = run(
         "evaluate", "models/model.py:black", *args, "--schedule", "karras", "--steps", 12, "--json",

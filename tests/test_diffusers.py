@@ -25,8 +25,8 @@ from specjax.interop.export.target import eta_of
 from specjax.schedules.families import family
 from specjax.schedules.grids import GRIDS, TrainingGrid
 
-torch = pytest.importorskip("torch", reason="needs torch: pip install 'specjax[interop]'")
-diffusers = pytest.importorskip("diffusers", reason="needs it: pip install 'specjax[interop]'")
+torch = pytest.importorskip("torch", reason="needs torch: pip install -e '.[interop]'")
+diffusers = pytest.importorskip("diffusers", reason="needs it: pip install -e '.[interop]'")
 AysSchedules = importlib.import_module("diffusers.schedulers").AysSchedules
 
 # NumPy 2 on torch tensors, inside diffusers.

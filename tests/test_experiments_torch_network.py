@@ -4,8 +4,8 @@ import checks
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs torch: pip install 'specjax[interop]'")
-pytest.importorskip("diffusers", reason="needs it: pip install 'specjax[interop]'")
+torch = pytest.importorskip("torch", reason="needs torch: pip install -e '.[interop]'")
+pytest.importorskip("diffusers", reason="needs it: pip install -e '.[interop]'")
 
 pytestmark = [
     pytest.mark.usefixtures("beside_the_package"),

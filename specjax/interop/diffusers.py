@@ -1,7 +1,7 @@
 """Plans in diffusers: ``pipe.scheduler = PlanScheduler.from_file("plan.json")``.
 
 The scheduler works on the VP sample that diffusers' networks see, and calls them at timesteps
-that are interpolated on their training grid. It takes ``pip install 'specjax[interop]'``.
+that are interpolated on their training grid. It takes ``pip install -e '.[interop]'``.
 
 diffusers imports no module because a saved pipeline names it: import this one before
 ``DiffusionPipeline.from_pretrained`` of a pipeline that was saved with a plan.
