@@ -86,12 +86,6 @@ def ends_for(task: GaussianTask, steps: int) -> tuple[float, float]:
     return task.levels.resolve(ends, task.levels.grid).alpha_bar_range
 
 
-def scale_of(task: GaussianTask) -> float:
-    """Return what a loss is a share of: the variance, or the number of directions."""
-    unit = task.modes.eigenvalues if task.loss.in_data_units else 1.0
-    return float((task.modes.weights * unit).sum())
-
-
 def advise_steps(
     task: GaussianTask, steps: int, resampled: Replicates | None, sigma_min: float
 ) -> AdvisedSteps:
@@ -124,7 +118,7 @@ def advise_steps(
     }
     return AdvisedSteps(
         steps, ends, math.exp(end), float(np.exp(-schedule.logsnr[-2] / 2)),
-        value / scale_of(task), task.mean_share(own),
+        value / task.unit, task.mean_share(own),
         {name: (math.exp(x), loss / value) for name, (x, loss) in found.items() if value > 0},
         errors,
     )  # fmt: skip
@@ -158,14 +152,13 @@ def calls_needed(
         resolved = GaussianTask.resolve(
             spectrum, **{**task, "sampler": sampler, "alpha_bar_range": ends}
         )
-        whole = scale_of(resolved)
         makes: list[Callable[[int], NoiseSchedule]] = [
             functools.partial(_closed, resolved, math.log(sigma_max)),
             functools.partial(family, "karras", alpha_bar_range=ends),
         ]
         calls[sampler] = {}
         for share in SHARES:
-            needed = [steps_needed(resolved, make, share * whole) for make in makes]
+            needed = [steps_needed(resolved, make, share * resolved.unit) for make in makes]
             few = [
                 plan(sampler, make(s)).calls
                 for s, make in zip(needed, makes, strict=True)

@@ -68,6 +68,11 @@ class Comparison(Shown):
         return {row.name: row.value for row in self.rows if row.name != "learned"}
 
     @cached_property
+    def mean_share(self) -> float:
+        """The part of the learned schedule's loss that is the data's mean."""
+        return self.task.mean_share(self.learned.schedule)
+
+    @cached_property
     def amplification(self) -> float:
         """How much more of a denoiser's errors the learned schedule adds up than the best other.
 

@@ -214,6 +214,12 @@ def evaluate_one_of(
     return value.sum()
 
 
+def unit_of(loss: Loss, modes: Modes) -> float:
+    """Return what a loss is a share of: the data's variance, or the number of directions."""
+    scale = modes.eigenvalues if loss.in_data_units else 1.0
+    return float((modes.weights * scale).sum())
+
+
 def by_direction(loss: Loss, moments: Transfer, modes: Modes) -> Array:
     """Compute what each direction adds to a loss [K], in units of the data."""
     return _by_direction(loss, modes.eigenvalues, moments, modes)

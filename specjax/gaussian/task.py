@@ -17,7 +17,15 @@ import numpy as np
 from specjax._core import checks
 from specjax._core.arrays import Array, follows_the_rule, namespace
 from specjax._core.checks import UserError
-from specjax.gaussian.losses import LOSSES, Loss, check_finite, evaluate, loss_of, residuals
+from specjax.gaussian.losses import (
+    LOSSES,
+    Loss,
+    check_finite,
+    evaluate,
+    loss_of,
+    residuals,
+    unit_of,
+)
 from specjax.gaussian.modes import Modes, modes_of
 from specjax.gaussian.probe import Probe
 from specjax.gaussian.transfer import Transfer, transfer_modes
@@ -222,6 +230,11 @@ class GaussianTask:
     def plan(self, schedule: NoiseSchedule) -> SamplerPlan:
         """Compute the sampler's plan along a ``schedule``."""
         return self.objective.plan(schedule)
+
+    @property
+    def unit(self) -> float:
+        """What the loss is a share of: the data's variance; for a loss without unit, d."""
+        return unit_of(self.loss, self.modes)
 
     def mean_share(self, schedule: NoiseSchedule) -> float:
         """Compute the part of the loss of a ``schedule`` that is the mean's, on the nodes."""

@@ -11,7 +11,7 @@ from specjax.advise.by_steps import SHARES
 from specjax.advise.shift import BestShift
 from specjax.files import numbers, plain
 from specjax.report.table import Block, Column, Table
-from specjax.report.words import count
+from specjax.report.words import count, percent
 from specjax.spectra.spectrum import Spectrum
 
 _OF_FRAMEWORK: Mapping[str, tuple[str, ...]] = {
@@ -186,18 +186,6 @@ def _channel_blocks(advice: Advice) -> list[Block]:
     more = "" if len(advice.channels.mean) <= 16 else ", ..."
     return [f"mean and standard deviation of {count(len(advice.channels.mean), 'channel')}: "
             f"{words}{more}"]  # fmt: skip
-
-
-def percent(value: float | None) -> str:
-    """Write a share as percent, to three digits.
-
-    Example:
-      >>> percent(0.0123), percent(1e-7)
-      ('1.23 %', '1e-05 %')
-    """
-    if value is None or math.isnan(value):
-        return "-"
-    return f"{100 * value:.3g} %"
 
 
 def shift_json(rows: Sequence[tuple[Spectrum, Sequence[BestShift], Sequence[float]]]) -> Any:

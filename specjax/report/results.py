@@ -260,6 +260,7 @@ def _comparison_columns(comparison: Comparison) -> Columns:
         "schedule": [row.name for row in rows],
         "steps": [row.schedule.steps for row in rows],
         "value": [row.value for row in rows],
+        "share": [row.value / comparison.task.unit for row in rows],
         "over_learned": [row.value / comparison.learned.value for row in rows],
         "steps_needed": [row.steps_needed for row in rows],
     }
@@ -319,7 +320,7 @@ def _plans_columns(results: Sequence[LearnedResult]) -> Columns:
 
 def _recommendation_columns(rows: Sequence[Recommendation]) -> Columns:
     names = ("sampler", "reached", "steps", "calls", "value", "converged", "best_heuristic",
-             "best_heuristic_value", "amplification")  # fmt: skip
+             "best_heuristic_value", "amplification", "share")  # fmt: skip
     columns: dict[str, Any] = {name: [getattr(row, name) for row in rows] for name in names}
     columns["sampler_options"] = [json.dumps(dict(row.sampler_options)) for row in rows]
     return columns
