@@ -157,6 +157,13 @@ def test_few_samples_have_the_spectrum_of_their_covariance(batches, tmp_path):
     assert_close(jax.jit(lambda s, y: s.lift(s.project(y)))(spectrum, jnp.asarray(x)), x, 1e-5)
 
 
+def test_few_integers_are_mapped_from_their_range():
+    x = np.random.default_rng(0).integers(0, 256, (6, 4, 4), dtype=np.uint8)
+    found = Spectrum.from_samples(x, data_range=(0, 255))
+    assert_close(found.eigenvalues, Spectrum.from_samples(x / 127.5 - 1).eigenvalues)
+    assert_close(found.mean, Spectrum.from_samples(x / 127.5 - 1).mean)
+
+
 def test_few_samples_along_axes_have_a_basis():
     x = np.zeros((3, 5))
     x[0, 1], x[1, 3] = 2.0, -1.0

@@ -31,6 +31,7 @@ AREAS = {
     "nn": "Networks",
     "evaluate": "Measures",
     "sweep": "Sweeps",
+    "advise": "Advice and shift",
     "report": "Figures",
     "interop": "Other software",
     "files": "Files and errors",

@@ -157,8 +157,8 @@ def advise(
 
     Example:
       >>> advice = advise("digits", steps=[10])
-      >>> advice.numbers["sigma_data"].value.round(2)
-      np.float64(0.54)
+      >>> round(advice.numbers["sigma_data"].value, 2)
+      0.75
     """
     steps = check_steps(steps)
     checks.whole_number("replicates", replicates, 2)

@@ -21,12 +21,13 @@ _RESOLVED = 1e-10
 
 
 def few_or_all(
-    pieces: Iterator[np.ndarray],
+    pieces: Iterator[np.ndarray], data_range: tuple[float, float] | None
 ) -> tuple[np.ndarray | None, Iterator[np.ndarray]]:
     """Read samples until there are as many as dimensions.
 
     Returns:
-      All samples [n, ...] where they are fewer, else None; the pieces, those that were read first.
+      All samples [n, ...] in the network's units where they are fewer, else None; the pieces as
+      they were, those that were read first.
     """
     held, count = [], 0
     for piece in pieces:
@@ -35,7 +36,8 @@ def few_or_all(
         if count >= piece[0].size:
             break
     else:
-        return np.concatenate(held), iter(())
+        known = [estimate.in_units(x, data_range if x.dtype == np.uint8 else None) for x in held]
+        return np.concatenate(known), iter(())
     return None, itertools.chain(_handed_over(held), pieces)
 
 

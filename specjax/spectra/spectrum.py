@@ -157,11 +157,11 @@ class Spectrum(Shown):
         weight = estimate.shrinkage_of(x, shrinkage)
         reading: dict[str, Any] = {"data_range": data_range, "progress": progress}
         if method == "exact" and mesh is None and precision is None:
-            few, pieces = few_or_all(estimate.pieces(x, **reading))
+            few, pieces = few_or_all(estimate.pieces(x, **reading, integers=True), data_range)
             if few is not None:
                 facts = {"method": "exact", "precision": "float64", "samples": len(few)}
                 return _of_few(few, weight, layout, {**known, **facts, **(source or {})})
-            moments = Moments.from_pieces(pieces)
+            moments = Moments.from_pieces(pieces, data_range=data_range)
             _check_layout(layout, moments.shape)
             return cls.from_moments(moments, shrinkage=weight, source={**known, **(source or {})})
         if method == "exact":
