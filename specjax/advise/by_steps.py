@@ -25,7 +25,7 @@ _TUNED = {"rho": ("karras", 1.0, 60.0), "cosine_tau": ("cosine_chen", 0.1, 30.0)
           "sigmoid_tau": ("sigmoid", 0.1, 10.0)}  # fmt: skip
 """The parameters that are looked for, on a logarithmic scale: family, least and largest value."""
 
-SAMPLERS = ("ddim", "ddpm", "heun", "dpmpp_2m")
+_SAMPLERS = ("ddim", "ddpm", "heun", "dpmpp_2m")
 SHARES = (0.01, 0.001)
 """Shares of the data's variance for which the calls are given."""
 
@@ -59,7 +59,8 @@ class AdvisedSteps:
 
 def closed_form(task: GaussianTask, nodes: Modes, steps: int, log_sigma: float) -> NoiseSchedule:
     """Return the levels in closed form from a noisy end to the data."""
-    levels = levels_in_closed_form(nodes, task.loss, steps, np.float64(-2 * log_sigma), np.inf)
+    ends = np.array([-2 * log_sigma, np.inf])
+    levels = levels_in_closed_form(nodes, task.loss, steps, ends[0], ends[1])
     return NoiseSchedule(np.asarray(levels))
 
 
@@ -148,7 +149,7 @@ def calls_needed(
     """
     ends = (1 / (1 + sigma_max**2), 1.0)
     calls: dict[str, dict[float, int | None]] = {}
-    for sampler in SAMPLERS:
+    for sampler in _SAMPLERS:
         resolved = GaussianTask.resolve(
             spectrum, **{**task, "sampler": sampler, "alpha_bar_range": ends}
         )

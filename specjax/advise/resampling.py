@@ -68,7 +68,7 @@ class Replicates(NamedTuple):
         mean = np.sqrt(np.tile(self.mean_power / self.weights, rows))
         modes = Modes(self.eigenvalues.ravel(), mean, weights, weights)
         moments = transfer(task.plan(schedule), modes)
-        return by_direction(task.loss, moments, modes).reshape(rows, groups).sum(1)
+        return np.asarray(by_direction(task.loss, moments, modes)).reshape(rows, groups).sum(1)
 
 
 def replicates_of(spectrum: Spectrum, dataset: Dataset, count: int, seed: int) -> Replicates | None:

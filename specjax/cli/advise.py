@@ -35,7 +35,7 @@ class AdviseCommand:
         from specjax.report import advise as report
         from specjax.report.table import print_blocks
 
-        chosen = FRAMEWORKS
+        chosen: tuple[str, ...] = FRAMEWORKS
         if self.framework is not None:
             chosen = (checks.one_of("framework", self.framework, FRAMEWORKS),)
         check_steps(self.steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from specjax.cli.data import Data, Estimating, Reading
 if TYPE_CHECKING:
     from specjax.advise.shift import BestShift
     from specjax.data import Dataset
+    from specjax.schedules.schedule import NoiseSchedule
     from specjax.spectra.spectrum import Spectrum
 
 
@@ -48,10 +50,12 @@ class ShiftCommand:
         from specjax.report.table import print_blocks
 
         check_steps(self.steps)
-        options = {"sampler": self.sampler, "loss": self.loss}
         rows = []
         for spectrum, dataset in self._spectra():
-            found = [best_shift(spectrum, one, **options) for one in self.steps]
+            found = [
+                best_shift(spectrum, one, sampler=self.sampler, loss=self.loss)
+                for one in self.steps
+            ]
             rows.append((spectrum, found, self._errors(spectrum, dataset, found)))
         if self.json:
             print_json(report.shift_json(rows))
@@ -92,12 +96,13 @@ class ShiftCommand:
         if not resampled:
             return [math.nan] * len(found)
         task = GaussianTask.resolve(spectrum, sampler=self.sampler, loss=self.loss, process="flow")
+
+        def of(steps: int) -> Callable[[float], NoiseSchedule]:
+            return lambda log_shift: shifted(steps, math.exp(log_shift))
+
         return [
-            one.shift * resampled.errors(
-                task, lambda x, one=one: shifted(one.steps, math.exp(x)), math.log(one.shift)
-            )
-            for one in found
-        ]  # fmt: skip
+            one.shift * resampled.errors(task, of(one.steps), math.log(one.shift)) for one in found
+        ]
 
 
 def _sides(text: str) -> tuple[int, ...]:

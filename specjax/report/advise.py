@@ -205,7 +205,7 @@ def shift_blocks(
 ) -> list[Block]:
     """Report the best shifts of spectra: a row a spectrum, a column a number of steps."""
     steps = [one.steps for one in rows[0][1]]
-    columns = [
+    columns: list[Column | str] = [
         "data", Column("numbers", "{:,}", "right"),
         *(Column(f"S = {one}", align="right") for one in steps),
         Column("many steps", "{:.4g}", "right"),
