@@ -3,6 +3,7 @@ from ._core.cache import enable_cache
 from ._core.checks import UserError
 from .advise.advice import Advice, Advised, AdvisedSteps, advise
 from .advise.shift import BestShift, best_shift, frequency_power_law
+from .bench import Bench, bench
 from .files import load, save
 from .fitting import limits
 from .fitting.compare import Comparison, compare
@@ -31,16 +32,20 @@ from .sampling.samplers import (
     Sampler,
     ddim,
     ddpm,
+    deis,
     dpmpp_2m,
     dpmpp_2m_sde,
+    dpmpp_3m,
     euler_ancestral,
     heun,
+    ipndm,
     lms,
     plan,
+    unipc,
 )
 from .sampling.step import SamplerPlan, advance
 from .schedules.families import SCHEDULES, Family, family
-from .schedules.grids import GRIDS, TrainingGrid
+from .schedules.grids import GRIDS, FlowGrid, TrainingGrid
 from .schedules.schedule import NoiseSchedule
 from .spectra.bootstrap import Intervals, bootstrap
 from .spectra.estimate import check_units
@@ -59,12 +64,14 @@ __all__ = [
     "Advice",
     "Advised",
     "AdvisedSteps",
+    "Bench",
     "BestShift",
     "BlackBox",
     "Comparison",
     "Corrections",
     "Family",
     "FitResult",
+    "FlowGrid",
     "GaussianTask",
     "Intervals",
     "LearnedResult",
@@ -87,6 +94,7 @@ __all__ = [
     "UserError",
     "advance",
     "advise",
+    "bench",
     "best_shift",
     "bootstrap",
     "check_units",
@@ -94,8 +102,10 @@ __all__ = [
     "data",
     "ddim",
     "ddpm",
+    "deis",
     "dpmpp_2m",
     "dpmpp_2m_sde",
+    "dpmpp_3m",
     "effective",
     "enable_cache",
     "euler_ancestral",
@@ -113,6 +123,7 @@ __all__ = [
     "generate",
     "guided",
     "heun",
+    "ipndm",
     "learn",
     "learn_all",
     "limits",
@@ -133,6 +144,7 @@ __all__ = [
     "spectral",
     "sweep",
     "transfer",
+    "unipc",
     "verdicts",
     "wiener",
 ]

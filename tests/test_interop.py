@@ -1,5 +1,6 @@
 """Plans outside specjax's own loops: the reader in the docs, and programs on k-diffusion."""
 
+import json
 import re
 import subprocess
 import sys
@@ -13,9 +14,11 @@ from checks import one_line
 from test_plan_file import CASES, learned, untouched
 
 import specjax as sx
+from specjax.interop.export import export
 from specjax.interop.k_diffusion import sample_plan
 
 DOCS = Path(__file__).parents[1] / "docs" / "plans.md"
+EXPORT = Path(__file__).parents[1] / "docs" / "howto" / "export.md"
 SHAPE = (5, 3)
 F64 = 1e-12  # sums in another order; the largest numbers are first sigmas of about 50
 CASES = {**CASES, "heun": untouched("heun"), "ancestral": untouched("euler_ancestral", eta=0.5)}
@@ -58,6 +61,22 @@ def test_the_reader_in_the_docs_runs_a_plan_file(tmp_path, name):
     path = sx.save(tmp_path / "plan.json", result)
     drawn = iter(noises(key, result.plan.calls))
     found = documented()(path, denoise, lambda: next(drawn))
+    np.testing.assert_allclose(found, sampled(result.plan, key), rtol=F64, atol=F64)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if CASES[name].corrections is not None])
+def test_ten_lines_of_numpy_run_exported_rows(tmp_path, monkeypatch, name):
+    result, key = CASES[name], jax.random.key(3)
+    monkeypatch.chdir(tmp_path)
+    Path("rows.json").write_text(export(result, "json").content)
+    blocks = re.findall(r"```python\n(.*?)```", EXPORT.read_text(), re.DOTALL)
+    (block,) = (one for one in blocks if "rows.json" in one)
+    scope = {"json": json, "np": np, "Path": Path}
+    exec(compile(block, "export.md", "exec"), scope)
+    drawn = iter(noises(key, result.plan.calls))
+    start = next(drawn)
+    draws = [z for z, push in zip(drawn, result.plan.push, strict=True) if push.any()]
+    found = scope["run"](denoise, start, iter(draws).__next__)
     np.testing.assert_allclose(found, sampled(result.plan, key), rtol=F64, atol=F64)
 
 

@@ -70,7 +70,7 @@ for ends in ((4.0358e-5, 1.0), best.alpha_bar_range):
 # %%
 far = sx.Spectrum(spectrum.eigenvalues, mean=spectrum.mean * 10)
 task = sx.GaussianTask.resolve(far)
-schedule = sx.family("cosine", 8, alpha_bar_range=(4.0358e-5, 1.0))
+schedule = sx.family("cosine", 8, alpha_bar_range=(1e-3, 1.0))
 print(f"the mean's share of the loss: {task.mean_share(schedule):.0%}")
 plan = sx.plan("ddim", schedule)
 bias = 1 - sx.transfer(plan, far, starts_at_mean=True).mean_gain

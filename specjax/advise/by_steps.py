@@ -82,9 +82,15 @@ def ends_for(task: GaussianTask, steps: int) -> tuple[float, float]:
     """Return the ``alpha_bar_range`` that suits S steps of a task: what ``--ends auto`` takes.
 
     The clean end is 1: the last noisy level is learned, and the last step returns the estimate.
+    Where the task starts from pure noise, that is kept if it is no worse.
     """
-    ends = (1 / (1 + math.exp(2 * best_noisy_end(task, steps))), 1.0)
-    return task.levels.resolve(ends, task.levels.grid).alpha_bar_range
+    nodes, end = task.nodes.in_float64, best_noisy_end(task, steps)
+    if task.alpha_bar_range[0] == 0:
+        values = [task.objective.value(nodes, closed_form(task, nodes, steps, x))
+                  for x in (end, math.inf)]  # fmt: skip
+        end = end if values[0] < values[1] else math.inf
+    ends = (1 / (1 + math.exp(2 * end)), 1.0)
+    return task.levels.resolve(ends, task.levels.grid, task.process).alpha_bar_range
 
 
 def advise_steps(

@@ -148,7 +148,7 @@ class Data:
         options = self.estimating.options()
         options["method"] = self.estimating.method or method or "exact"
         one_pass = options["method"] != "low-rank"
-        with progress("spectrum", "samples", long=one_pass) as update:
+        with progress("spectrum", "samples", long=one_pass, last="eigenvectors") as update:
             spectrum = opened.spectrum(**options, seed=self.seed, progress=update)
         remark_on_skipped(opened, self.reading)
         return spectrum

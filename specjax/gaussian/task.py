@@ -35,7 +35,7 @@ from specjax.sampling.samplers import options_of, plan, sampler_of
 from specjax.sampling.scaled import SamplerLike, scaled_plan
 from specjax.sampling.step import SamplerPlan
 from specjax.schedules.grids import GridLike, LevelRange
-from specjax.schedules.schedule import NoiseSchedule, check_process
+from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.response import Measured
 from specjax.spectra.spectrum import Spectrum
 
@@ -49,7 +49,10 @@ class TaskOptions(TypedDict, total=False):
       loss: a name in LOSSES, or a :class:`Loss` of your own; "w2" by default.
       process: "vp" (the default), "ve" or "flow".
       alpha_bar_range: the two ends (noisy, clean). With ``clean = 1.0``, the default, the last
-        step returns the denoised estimate and the last noisy level is learned, too.
+        step returns the denoised estimate and the last noisy level is learned, too. With
+        ``noisy = 0.0`` the first step starts from pure noise, and the first level behind it is
+        learned, too: the default in flow matching, and of a grid that ends in pure noise (zero
+        terminal SNR); elsewhere it is 4.0358e-5, where DDPM's linear schedule ends.
       grid: the training grid of the network that will be called: a name in GRIDS, a
         :class:`TrainingGrid`, or ``pipe.scheduler.config``. All noisy levels stay within it, and
         both ends are cut to it. By default levels may be anywhere.
@@ -68,7 +71,7 @@ class TaskOptions(TypedDict, total=False):
     sampler: str | SamplerLike
     loss: str | Loss
     process: str
-    alpha_bar_range: tuple[float, float]
+    alpha_bar_range: tuple[float, float] | None
     grid: GridLike | None
     noise: NoiseSpectrum | None
     denoiser: Probe | Measured | None
@@ -144,11 +147,9 @@ class GaussianTask:
                 raise UserError(f"a task is resolved: {', '.join(options)} cannot be changed")
             return spectrum
         loss = loss_of(options.get("loss", "w2"))
-        objective = Objective(
-            sampler_of(options.get("sampler", "ddim")),
-            loss,
-            check_process(options.get("process", "vp")),
-        )
+        process = options.get("process", "vp")
+        levels = LevelRange.resolve(options.get("alpha_bar_range"), options.get("grid"), process)
+        objective = Objective(sampler_of(options.get("sampler", "ddim")), loss, process)
         source: dict[str, Any] = {}
         noise = None
         denoiser = options.get("denoiser")
@@ -170,13 +171,11 @@ class GaussianTask:
             )
         if isinstance(denoiser, Probe):
             source["denoiser"] = denoiser.about
-        ends = options.get("alpha_bar_range", checks.DEFAULT_ALPHA_BAR_RANGE)
         kept = spectrum if isinstance(spectrum, Spectrum) else None
         if checks.one_of("mean", options.get("mean", "match"), ("match", "ignore")) == "ignore":
             modes = replace(modes, mean=0 * modes.mean)
             kept = None if kept is None else replace(kept, mean=0 * kept.mean)
             source["mean"] = "ignored"
-        levels = LevelRange.resolve(ends, options.get("grid"))
         return cls(objective, levels, modes, noise, source, kept)
 
     @property

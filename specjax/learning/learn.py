@@ -297,8 +297,8 @@ def _best_starts(
     if len(tried) == 1:
         return sorted((*known, *found[:_STARTS]), key=lambda one: one.value)
     best: dict[tuple[int, ...], _Start] = {}
-    for one in sorted((*known, *found), key=lambda one: one.value):
-        best.setdefault(tuple(one.parameters.guided.tolist()), one)
+    for start in sorted((*known, *found), key=lambda one: one.value):
+        best.setdefault(tuple(start.parameters.guided.tolist()), start)
     return list(best.values())
 
 
@@ -315,7 +315,7 @@ def _at_limit(
         prior.spectrum, parameters.steps, settings.loss,
         noisy=float(settings.alpha_bar_range[0]), process=settings.process,
     )  # fmt: skip
-    logsnr, ratio = limits.plan_numbers(gain)
+    logsnr, ratio = limits.plan_numbers(gain, pure=settings.levels.starts_pure)
     by = Corrections(ratio, np.zeros((parameters.steps, parameters.memory)))
     return pack(parameters, logsnr, by, settings.levels.ends)
 

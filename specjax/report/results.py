@@ -17,6 +17,7 @@ from specjax._core.checks import UserError
 from specjax._core.extras import import_extra
 from specjax._core.shown import Results
 from specjax.advise.advice import Advice
+from specjax.bench import MEASURES, Bench
 from specjax.evaluate import Evaluation
 from specjax.fitting.compare import ComparedSchedule, Comparison, heuristics
 from specjax.fitting.learned import LearnedResult
@@ -25,6 +26,7 @@ from specjax.gaussian.task import GaussianTask
 from specjax.learning import Verdict
 from specjax.report import figures, show
 from specjax.report.advise import advice_blocks, advice_columns
+from specjax.report.bench import bench_blocks
 from specjax.report.evaluate import evaluation_blocks
 from specjax.report.fit import fit_blocks
 from specjax.report.probe import probe_blocks
@@ -155,7 +157,8 @@ def _schedule_lines(schedule: NoiseSchedule) -> list[str]:
 def _plan_title(plan: SamplerPlan) -> str:
     kind = "with noise" if plan.stochastic else "deterministic"
     return (
-        f"SamplerPlan of {count(plan.calls, 'call')} of the denoiser, {kind}, "
+        f"SamplerPlan of {count(plan.calls, 'call')} of the denoiser"
+        f"{'' if plan.guidance is None else f' ({plan.network_calls} of the network)'}, {kind}, "
         f"{count(plan.registers, 'register')}, start {float(plan.start):.4g}"
     )
 
@@ -170,6 +173,7 @@ def _plan_columns(plan: SamplerPlan) -> Columns:
         **{f"keep[0, {j}]": _numbers(keep[:, 0, j]) for j in registers},
         "pull[0]": _numbers(pull[:, 0]),
         **({"push[0]": _numbers(push[:, 0])} if plan.stochastic else {}),
+        **({} if plan.guidance is None else {"guidance": _numbers(plan.guidance)}),
     }
 
 
@@ -177,7 +181,8 @@ def _plan_lines(plan: SamplerPlan) -> list[str]:
     keep, pull, push = np.asarray(plan.keep), np.asarray(plan.pull), np.asarray(plan.push)
     last = ("push", push[:, 0]) if plan.stochastic else ("keep", keep[:, 0, 0])
     rows = (("alpha", plan.alpha), ("sigma", plan.sigma), ("pull", pull[:, 0]), last)
-    return [_plan_title(plan), *(f"  {name:<6} {_some(x)}" for name, x in rows)]
+    weights = [] if plan.guidance is None else [f"  guidance {_some(plan.guidance)}"]
+    return [_plan_title(plan), *(f"  {name:<6} {_some(x)}" for name, x in rows), *weights]
 
 
 def _plan_figure(plan: SamplerPlan) -> Figure:
@@ -218,16 +223,17 @@ def _learned_lines(result: LearnedResult) -> list[str]:
     facts = show.origin(result)
     facts |= {"data": result.source["name"]} if "name" in result.source else {}
     facts["sigma"] = _some(result.schedule.sigmas)
-    kept = [name for name in ("data", "loss", "prior", "held out", "sigma") if name in facts]
+    kept = [
+        name for name in ("data", "loss", "prior", "guidance", "held out", "sigma") if name in facts
+    ]
     return [_learned_title(result), *(f"  {name:<9} {facts[name]}" for name in kept)]
 
 
 def _learned_columns(result: LearnedResult) -> Columns:
     """Put the corrections of the step that leaves a level beside it."""
     columns = dict(_level_columns(result.schedule))
-    if result.corrections is not None:
-        for name, x in show.corrections(result.corrections).items():
-            columns[name] = [*_numbers(x), float("nan")]
+    for name, x in show.steps(result).items():
+        columns[name] = [*_numbers(x), float("nan")]
     return columns
 
 
@@ -277,6 +283,17 @@ def _evaluation_columns(rows: Sequence[Evaluation]) -> Columns:
         "floor": [row.floor[name].value for row, name in every],
         "floor_error": [row.floor[name].error for row, name in every],
         "n": [row.n for row, _ in every],
+    }
+
+
+def _bench_columns(bench: Bench) -> Columns:
+    rows = bench.rows
+    return {
+        "method": [row.method for row in rows],
+        "calls": [row.calls for row in rows],
+        "schedule": [", ".join(dict.fromkeys(row.schedule)) for row in rows],
+        **{name: [row.estimate(name).value for row in rows] for name in MEASURES},
+        **{f"{name}_error": [row.estimate(name).error for row in rows] for name in MEASURES},
     }
 
 
@@ -373,6 +390,7 @@ VIEWS: Mapping[type, View] = {
         lambda x: _evaluation_columns([x]),
         lambda x, **options: figures.bands_figure([x], **options),
     ),
+    Bench: View(bench_blocks, _bench_columns, figures.bench_figure),
     Probe: View(probe_blocks, _probe_columns, figures.probe_figure),
     Advice: View(advice_blocks, advice_columns),
     Sweep: View(_sweep_axes_blocks, _axes),

@@ -3,20 +3,23 @@
 A denoiser gets a sample ``x = alpha x0 + sigma eps`` [..., any shape] with scalar ``alpha`` and
 ``sigma`` and returns its estimate of the clean data. Networks know one process and one form of
 answer; the adapters here are the only place where VP, VE and flow matching and eps, v, x0 and F
-meet. All of them compute with ``x / alpha``, which is the same for all processes, and
-``s = sigma / alpha``.
+meet. They scale ``x`` to what the network takes, and tell it ``s = sigma / alpha``. From v, x0 and
+flow matching the estimate is exact at alpha = 0, too; from eps and F there is none.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax._core.arrays import Array, follows_the_rule, namespace, value
+from specjax._core.arrays import Array, concrete, follows_the_rule, namespace, value
+from specjax._core.checks import UserError
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.spectra.response import wiener_gain
 from specjax.spectra.spectrum import Spectrum
@@ -88,7 +91,10 @@ class Within:
         """Estimate ``E[x0 | x]``."""
         seen = self.noise.supported(x)
         estimate = self.denoise(seen, alpha, sigma, *more, **options)
-        return self.noise.supported(estimate) + self.noise.left_out(x) / alpha
+        scale = _nonzero(alpha)  # in pure noise x has nothing there
+        if np.ndim(scale):
+            scale = scale.reshape(scale.shape + (1,) * (x.ndim - scale.ndim))
+        return self.noise.supported(estimate) + self.noise.left_out(x) / scale
 
 
 def _copied(x: Array) -> Array:
@@ -117,13 +123,66 @@ class Adapted:
     formula: Callable[..., Array]
     options: tuple[Any, ...]
 
+    @property
+    def needs_signal(self) -> str | None:
+        """What the network's answer is called if it says nothing of the data in pure noise."""
+        return {_of_eps: "eps", _of_edm: "F (EDM)"}.get(self.formula)
+
     def __call__(self, x: Array, alpha: Array, sigma: Array, *more: Any) -> Array:
         """Estimate ``E[x0 | x]``."""
 
         def network(x: Array, level: Array) -> Array:
             return self.network(x, level, *more)
 
+        check_signal(self, alpha)
         return self.formula(network, x, alpha, sigma, *self.options)
+
+
+def noise_to_signal(alpha: Array, sigma: Array) -> Any:
+    """Return ``s = sigma / alpha``, inf at alpha = 0."""
+    s = sigma / _nonzero(alpha)
+    if _is_number(alpha):
+        return s if alpha else math.inf
+    return namespace(s).where(alpha == 0, math.inf, s)
+
+
+def _nonzero(alpha: Array) -> Any:
+    """Return alpha with 1 in place of 0; numbers of Python and NumPy stay such."""
+    return alpha or 1.0 if _is_number(alpha) else namespace(alpha).where(alpha == 0, 1, alpha)
+
+
+def _is_number(x: Any) -> bool:
+    return not isinstance(x, jax.Array) and np.ndim(x) == 0
+
+
+def vp_scales(alpha: Array, sigma: Array) -> tuple[Array, Array, Array]:
+    """Return ``hypot(alpha, sigma)``, and alpha and sigma divided by it: those of VP."""
+    xp = namespace(alpha, sigma)
+    norm = xp.sqrt(alpha**2 + sigma**2)
+    return norm, alpha / norm, sigma / norm
+
+
+def check_signal(denoise: Any, alpha: Array) -> None:
+    """Refuse pure noise, alpha = 0, for a network whose answer tells nothing of the data there.
+
+    Args:
+      denoise: a denoiser, or what is made of some; one of them may say what it needs a signal for
+        (``needs_signal``).
+      alpha: scales of the data.
+
+    Raises:
+      UserError: if one is known to be 0.
+    """
+    known = concrete(alpha)
+    if known is None or (known != 0).all():
+        return
+    for one in jax.tree.leaves(denoise, is_leaf=lambda x: hasattr(x, "needs_signal")):
+        if prediction := getattr(one, "needs_signal", None):
+            raise UserError(
+                f"alpha = 0: a network that predicts {prediction} says nothing of the data in pure "
+                "noise: start at a level above 0 (alpha_bar_range), or use one that predicts v, "
+                "x0 or a velocity"
+            )
 
 
 def logsnr_level(s: Array) -> Array:
@@ -162,10 +221,9 @@ def from_v(network: NetworkCall, *, level: Callable[[Any], Any] = logsnr_level) 
 
 
 def _of_v(network: NetworkCall, x: Array, alpha: Array, sigma: Array, level: Any) -> Array:
-    s = sigma / alpha
-    alpha_vp = 1 / namespace(s).sqrt(1 + s**2)
-    x_vp = x / alpha * alpha_vp
-    return alpha_vp * x_vp - s * alpha_vp * network(x_vp, level(s))
+    norm, alpha_vp, sigma_vp = vp_scales(alpha, sigma)
+    x_vp = x / norm
+    return alpha_vp * x_vp - sigma_vp * network(x_vp, level(noise_to_signal(alpha, sigma)))
 
 
 def from_x0(network: NetworkCall, *, level: Callable[[Any], Any] = logsnr_level) -> Denoiser:
@@ -177,13 +235,14 @@ def from_x0(network: NetworkCall, *, level: Callable[[Any], Any] = logsnr_level)
 
 
 def _of_x0(network: NetworkCall, x: Array, alpha: Array, sigma: Array, level: Any) -> Array:
-    s = sigma / alpha
-    return network(x / alpha / namespace(s).sqrt(1 + s**2), level(s))
+    return network(x / vp_scales(alpha, sigma)[0], level(noise_to_signal(alpha, sigma)))
 
 
 def flow_time(s: Array) -> Array:
-    """Compute the time of flow matching, ``t = s / (1 + s)``."""
-    return s / (1 + s)
+    """Compute the time of flow matching, ``t = s / (1 + s)``, 1 at s = inf."""
+    xp = namespace(s)
+    below, above = xp.minimum(s, 1.0), xp.maximum(s, 1.0)
+    return xp.where(s < 1, below / (1 + below), 1 / (1 + 1 / above))
 
 
 def from_flow(network: NetworkCall, *, level: Callable[[Any], Any] = flow_time) -> Denoiser:
@@ -200,9 +259,9 @@ def from_flow(network: NetworkCall, *, level: Callable[[Any], Any] = flow_time) 
 
 
 def _of_flow(network: NetworkCall, x: Array, alpha: Array, sigma: Array, level: Any) -> Array:
-    s = sigma / alpha
-    x_t = x / alpha / (1 + s)
-    return x_t - flow_time(s) * network(x_t, level(s))
+    whole = alpha + sigma
+    x_t = x / whole
+    return x_t - sigma / whole * network(x_t, level(noise_to_signal(alpha, sigma)))
 
 
 def edm_level(s: Array) -> Array:

@@ -18,6 +18,7 @@ import numpy as np
 
 from specjax._core.arrays import Array, concrete, namespace, value
 from specjax._core.checks import UserError
+from specjax.sampling.black_box import BlackBox
 from specjax.sampling.step import SamplerPlan
 
 
@@ -96,10 +97,18 @@ class Guided:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of one sample, where the conditional denoiser says it (AttributeError)."""
-        return self.conditional.shape  # type: ignore[attr-defined, no-any-return]
+        """The shape of one sample, of a black box or a prior among the two.
 
-    def weights_at(self, alpha: Array, sigma: Array) -> Array:
+        Raises:
+          AttributeError: where neither says it.
+        """
+        part: Any
+        for part in (self.conditional, self.unconditional):
+            if isinstance(part, BlackBox) or hasattr(part, "held_out"):
+                return tuple(part.shape)
+        raise AttributeError("shape: neither denoiser says that of a sample")
+
+    def weights_at(self, alpha: Array | float, sigma: Array | float) -> Array:
         """Return its own weights at levels [] or [S]: 1 outside of the interval.
 
         Raises:
