@@ -70,8 +70,9 @@ def expected(plan, weight, null, labels):
     return generate(plan, summed, 6, (4,), seed=3, labels=np.resize(labels, 6))
 
 
-@pytest.mark.parametrize(("name", "null"), [("guided", 0), ("boxed", 0), ("null", 5)])
-@pytest.mark.parametrize("weight", [None, 3.0])
+@pytest.mark.parametrize(
+    ("name", "null", "weight"), [("guided", 0, None), ("boxed", 0, 3.0), ("null", 5, 3.0)]
+)
 def test_a_guided_denoiser_is_sampled(run, model, name, null, weight):
     more = () if weight is None else ("--guidance", weight)
     code, _, err = run(

@@ -116,6 +116,27 @@ def test_sample_plan_is_sample(tmp_path, name, kind):
     np.testing.assert_allclose(np.asarray(seen[0]["denoised"]), first, rtol=F64)
 
 
+def test_plans_of_flow_matching_run_in_its_times():
+    levels = sx.NoiseSchedule([-np.inf, -1.0, 1.0, 3.0, np.inf])
+    result = replace(untouched("dpmpp_2m"), schedule=levels, process="flow")
+    plan, key, seen = result.plan, jax.random.key(4), []
+
+    def model(x, t):
+        t = float(t[0])
+        return 0.3 * x / ((1 - t) ** 2 * 0.3 + t**2) * (1 - t)  # of a Gaussian
+
+    start = noises(key, plan.calls)[0]
+    with jax.enable_x64(True):
+        found = sample_plan(model, start, result, None, seen.append, True)
+        wanted = sx.sample(plan, lambda x, alpha, t: alpha * 0.3 * x / (alpha**2 * 0.3 + t**2), key,
+                           SHAPE, dtype=np.float64)  # fmt: skip
+    np.testing.assert_allclose(found, wanted, rtol=F64, atol=F64)
+    np.testing.assert_allclose(
+        [one["sigma"] for one in seen], 1 / (1 + np.exp(levels.logsnr[:-1] / 2))
+    )
+    assert "process" in one_line(sample_plan, model, start, result, process="ve")
+
+
 def test_plans_of_vp_and_ve_are_one_here():
     x = np.random.default_rng(0).normal(size=SHAPE)
     vp, ve = (learned(noise=False, process=process) for process in ("vp", "ve"))

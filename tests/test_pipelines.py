@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from checks import one_line
+from checks import by_default, one_line
 
 import specjax as sx
 
@@ -131,7 +131,7 @@ def test_runs_that_end_begin_again(monkeypatch):
     assert waiting() == 0
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", by_default([torch.float32, torch.bfloat16], 0))
 def test_five_lines_learn_and_run_a_plan(tmp_path, dtype):
     pipe = small.sd3().to(dtype)
     before = dict(vars(pipe))
@@ -200,6 +200,8 @@ def test_what_cannot_be_learned_through_is_refused():
         ({"prompts": []}, "prompts"), ({"labels": [1]}, "labels"), ({}, "prompts"),
     ):  # fmt: skip
         assert name in one_line(interop.learn, sd3, 2, **given)
+    both = small.pixels(rescale_betas_zero_snr=True)
+    assert "prediction_type" in one_line(interop.learn, both, 2)
     edm = small.pixels()
     edm.scheduler = diffusers.EDMEulerScheduler()
     assert "sigma_min" in one_line(interop.learn, edm, 2)
@@ -246,6 +248,7 @@ def test_weights_of_guidance_are_set_call_by_call(make):
     assert "guidance_scale" in one_line(interop.guidance_callback, result, small.wan())
 
 
+@pytest.mark.thorough
 def test_weights_of_guidance_are_learned_through_the_pipeline():
     pipe = small.sd3()
     plan = interop.learn(

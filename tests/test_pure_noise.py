@@ -15,11 +15,14 @@ from specjax.fitting.levels import levels_of, theta_of
 from specjax.learning.sums_of_squares import Noises
 from specjax.learning.trajectories import RowDerivatives, column, follow
 from specjax.nn.noise_levels import noise_levels, stratified
-from specjax.sampling.corrections import corrected_plan, exponential_adams
+from specjax.sampling.corrections import corrected_plan
+from specjax.sampling.multistep import exponential_adams
+from specjax.sampling.scaled import level_steps, scaled_plan
 from specjax.schedules.schedule import NoiseSchedule
 
 SPECTRUM = sx.Spectrum(LAM, MU)
 PROCESSES = ["vp", "flow"]
+FLOW = pytest.param("flow", marks=pytest.mark.thorough)
 PURE = (0.0, 1.0)
 RTOL = {"float64": 1e-11, "float32": 1e-4}  # the level that stands for pure noise is some 1e16
 
@@ -72,6 +75,21 @@ def test_the_transfer_is_the_limit_by_hand(sampler, options, dtype):
         np.testing.assert_allclose(got.mean_gain, np.full(LAM.size, alpha), rtol=RTOL[dtype])
 
 
+@pytest.mark.parametrize("name", sx.SAMPLERS)
+def test_a_sampler_starts_anew_behind_the_step_from_pure_noise(name):
+    """There is sigma z + alpha mu, from which plans in flow matching start by themselves."""
+    levels, sampler = from_pure_noise(5), sx.SAMPLERS[name]
+    pure = sx.transfer(sx.plan(sampler, NoiseSchedule(levels), "flow"), SPECTRUM)
+    after = sx.transfer(sx.plan(sampler, NoiseSchedule(levels[1:]), "flow"), SPECTRUM)
+    if sampler.order is not None:
+        np.testing.assert_allclose(pure.gain, after.gain, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(pure.std, after.std, rtol=1e-9)
+    np.testing.assert_allclose(pure.mean_gain, 1, rtol=1e-11)
+    padded = np.append(np.full(3, -np.inf), levels)  # idle steps, as of fits that share a program
+    idle = sx.transfer(scaled_plan(sampler, padded, "flow", 3), SPECTRUM)
+    np.testing.assert_allclose(idle.std, pure.std, rtol=1e-9)
+
+
 def test_ddpm_of_the_kernels_variance_adds_unit_noise():
     levels = from_pure_noise(4)
     for process in PROCESSES:
@@ -81,7 +99,8 @@ def test_ddpm_of_the_kernels_variance_adds_unit_noise():
         np.testing.assert_allclose(plan.pull[0, 0], alpha[0], rtol=1e-12)
 
 
-@pytest.mark.parametrize(("sampler", "options"), by_default(TABLE, 9))
+@pytest.mark.thorough
+@pytest.mark.parametrize(("sampler", "options"), by_default(TABLE, 6, 9))
 def test_samples_of_any_denoiser_and_gradients_are_finite(sampler, options):
     levels = from_pure_noise(4)
 
@@ -126,7 +145,7 @@ def ddim_from_pure_noise(finite, lam, mu):
     return ((np.sqrt(lam) - np.abs(gain)) ** 2 + (mean - mu) ** 2).sum()
 
 
-@pytest.mark.parametrize("process", PROCESSES)
+@pytest.mark.parametrize("process", ["vp", FLOW])
 def test_a_fit_from_pure_noise_is_the_optimum_of_slsqp(process):
     lam = 0.9 ** np.arange(40) * 5
     mu = np.zeros(40)
@@ -164,8 +183,9 @@ def test_the_closed_form_is_its_own_limit():
         np.testing.assert_allclose(pure, near, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("ends", [(-np.inf, np.inf), (-np.inf, 9.0), (-np.inf, 6.5, np.inf)])
-@pytest.mark.parametrize("idle", [0, pytest.param(2, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("idle", [0, 2])
 def test_levels_after_pure_noise_come_back_from_their_parameters(ends, idle):
     levels = np.concatenate([np.full(1 + idle, -np.inf), [-6.0, -1.0, 0.5, 4.0], ends[-1:]])
     options = {"ends_clean": ends[1] == np.inf, "idle": idle}
@@ -180,7 +200,7 @@ def test_levels_after_pure_noise_come_back_from_their_parameters(ends, idle):
     assert np.linalg.matrix_rank(np.asarray(slopes)) == min(below, 4)
 
 
-@pytest.mark.parametrize("process", PROCESSES)
+@pytest.mark.parametrize("process", ["vp", FLOW])
 def test_learned_plans_reach_the_limit(process, tmp_path):
     spectrum = sx.Spectrum(np.exp(np.linspace(3, -4, 20)), np.ones(20))
     for steps in (1, 3):
@@ -213,13 +233,13 @@ def test_learning_by_least_squares_from_pure_noise():
 def test_derivatives_of_trajectories_from_pure_noise_are_finite_differences():
     def plan_at(theta):
         logsnr = np.array([-np.inf, theta[0], theta[1], np.inf])
-        by = exponential_adams(logsnr, 2)
+        by = exponential_adams(level_steps(logsnr, "flow"), 2)
         return corrected_plan(logsnr, by, "flow")
 
     class Answers:
         precision = 1e-12
 
-        def __call__(self, x, alpha, sigma, conditions):
+        def __call__(self, x, alpha, sigma, conditions, weight=None):
             return np.tanh(x * alpha / (alpha**2 + 0.5 * sigma**2)) + 0.1 * sigma
 
     noises = Noises(np.random.default_rng(0).normal(size=(6, 3)))
@@ -269,18 +289,29 @@ def test_priors_answer_their_mean_to_pure_noise():
         np.testing.assert_allclose(prior(x, 0.0, 1.0), prior(x, 1e-5, 1.0), atol=3e-4)
 
 
-def test_comparisons_and_sweeps_start_from_pure_noise():
+def test_comparisons_start_from_pure_noise():
     spectrum = sx.Spectrum.power_law(30, 2.0)
     table = sx.compare(spectrum, 4, process="flow", alpha_bar_range=PURE)
     assert {row.name for row in table.rows} == {"learned", "spectral", *sx.SCHEDULES}
     assert all(row.schedule.starts_pure for row in table.rows)
     assert table.rows[0].name == "learned"
     assert np.isfinite([row.value for row in table.rows]).all()
-    swept = sx.sweep({"power": spectrum}, [3, 4], processes=["flow"], alpha_bar_ranges=[PURE])
-    values = {row["steps"]: row["value"] for row in swept.table.to_pylist()}
-    assert values[4] == pytest.approx(table.learned.value, rel=1e-6)
-    three = sx.fit(spectrum, 3, process="flow", alpha_bar_range=PURE).value
-    assert values[3] == pytest.approx(three, rel=1e-6)
+
+
+@pytest.mark.thorough
+def test_sweeps_start_from_pure_noise(tmp_path):
+    spectrum, ranges = sx.Spectrum.power_law(30, 2.0), [PURE, (1e-4, 1.0)]
+    swept = sx.sweep(
+        {"power": spectrum}, [3, 4], processes=["flow"], alpha_bar_ranges=ranges, out=tmp_path / "s"
+    )
+    for row in swept.table.to_pylist():
+        ends = row["alpha_bar_noisy"], row["alpha_bar_clean"]
+        alone = sx.fit(spectrum, row["steps"], process="flow", alpha_bar_range=ends)
+        assert row["value"] == pytest.approx(alone.value, rel=1e-6)
+        np.testing.assert_allclose(row["logsnr"], alone.schedule.logsnr, atol=1e-3)
+    assert "process = 've'" in one_line(
+        sx.sweep, {"power": spectrum}, [3], processes=["flow", "ve"], alpha_bar_ranges=[PURE]
+    )
 
 
 def test_a_part_of_training_levels_is_pure_noise():

@@ -316,7 +316,8 @@ def _part(
     measure: str, pictured: bool,
 ) -> dict[str, Any]:  # fmt: skip
     """Learn and judge all plans of a seed in so many calls."""
-    rows, samples, before = {}, {}, judge.answers.calls
+    rows: dict[str, dict[str, Any]] = {}
+    samples, before = {}, judge.answers.calls
     chosen = judge.chosen(calls, rivals, measure)
     learning = {}
     for what in learned:
@@ -331,7 +332,7 @@ def _part(
         if name in learning:
             rows[name]["learning"] = learning[name]
     answers = sum(x for one in learning.values() for name, x in one.items() if name != "seconds")
-    found = {"rows": rows, "fine": judge.frechet(judge.fine_samples),
+    found: dict[str, Any] = {"rows": rows, "fine": judge.frechet(judge.fine_samples),
              "answers": {"learning": answers, "judging": judge.answers.calls - before}}  # fmt: skip
     if pictured:
         names = {name for name, _ in LEARNED.values()}

@@ -103,9 +103,9 @@ def amplification(result: LearnedResult, prior: Prior) -> float:
       result: of :func:`learn`. prior: what it was learned on.
 
     Returns:
-      The ratio; NaN where the prior has no spectrum.
+      The ratio; NaN where the prior has no spectrum, and for a plan with weights of guidance.
     """
-    if prior.spectrum is None:
+    if prior.spectrum is None or result.guidance is not None:
         return math.nan
     modes = modes_of(prior.spectrum, in_data_units=True)
     others = rivals(result, prior).values()

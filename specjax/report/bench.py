@@ -9,7 +9,7 @@ from specjax.bench.bench import FINE, LEARNED, MEASURES, Bench
 from specjax.evaluate.error_bars import Estimate
 from specjax.files import plain
 from specjax.report.evaluate import with_error
-from specjax.report.table import Block, Column, Styles, Table, print_blocks
+from specjax.report.table import Block, Column, Table, print_blocks
 from specjax.report.words import wrote
 
 
@@ -55,9 +55,9 @@ def _table(bench: Bench, measure: str) -> Table:
     for method in bench.methods:
         rows = [bench.row(method, calls) for calls in bench.calls]
         cells.append([method, *(None if row is None else row.estimate(measure) for row in rows)])
-    styles: Styles = {}
+    styles: dict[Any, str] = {}
     for j in range(1, len(bench.calls) + 1):
-        known = {i: row[j].value for i, row in enumerate(cells) if isinstance(row[j], Estimate)}
+        known = {i: x.value for i, row in enumerate(cells) if isinstance(x := row[j], Estimate)}
         styles[min(known, key=known.__getitem__), j] = "bold"
     if measure == "frechet":
         styles[len(cells)] = "dim"

@@ -201,8 +201,8 @@ def weights_of(plan: SamplerPlan, denoise: Any) -> Array | None:
     None for a denoiser that is not guided.
 
     Raises:
-      UserError: if a plan has weights and the denoiser is not guided, or either has weights for
-        another number of calls.
+      UserError: if a plan has weights and the denoiser is not guided, either has weights for
+        another number of calls, or the plan's are not finite.
     """
     found = guided_in(denoise)
     if plan.guidance is None:
@@ -218,7 +218,10 @@ def weights_of(plan: SamplerPlan, denoise: Any) -> Array | None:
             f"guidance has shape {np.shape(plan.guidance)}: give one weight for each of "
             f"{plan.calls} calls"
         )
-    return plan.guidance
+    known = concrete(plan.guidance)
+    if known is not None and not np.isfinite(known).all():
+        raise UserError(f"guidance = {known.tolist()}: give finite numbers")
+    return plan.guidance if known is None else known
 
 
 def alike(denoise: Any, weights: Array | None) -> Iterator[tuple[slice, Any]]:

@@ -16,6 +16,7 @@ up to 1. A last step to s = 0 returns its estimate.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,9 @@ def past_nodes(t: LevelSteps, count: int) -> Array:
 
 def _mean(t: LevelSteps, function: Callable[[float], Array], noise: bool = False) -> Array:
     """Average a function [S, ...] of the place over each step, weighted as the module says."""
-    h, total, mass = t.h / 2, 0.0, 0.0
+    h: Any = t.h / 2
+    total: Any = 0.0
+    mass: Any = 0.0
     for x, w in zip(*_QUADRATURE, strict=True):  # Python's numbers keep the dtype
         at = (1 + x) / 2
         density = w * t.xp.exp(-h * (at if noise else 1 - at))

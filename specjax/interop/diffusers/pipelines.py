@@ -150,6 +150,11 @@ class PipelineDenoiser:
           UserError: where they differ: what the pipeline does depends on more than sample and
             level, or the configuration of its scheduler says something else of the network.
         """
+        if self.network.grid.ends_pure and self.network.prediction == "epsilon":
+            raise UserError(
+                "prediction_type = 'epsilon': the grid ends in pure noise, by "
+                "rescale_betas_zero_snr, where a network of noise says nothing of the data"
+            )
         pattern = next(iter(self._runs))
         scheduler = self.network.reference(_STEPS)
         named = {"num_inference_steps": _STEPS} if "num_inference_steps" in self._takes else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,7 +31,7 @@ def bench_figure(bench: Bench, *, shown: int | None = None) -> Figure:
       UserError: for a number of calls that the bench does not have.
     """
     calls = bench.calls[0] if shown is None else shown
-    checks.one_of("shown", calls, bench.calls)
+    checks.one_of("shown", str(calls), map(str, bench.calls))
     pictures = {
         f"{name}, {calls} calls" if name != "fine solution" else name: as_pictures(x)
         for name, x in bench.samples.get(calls, {}).items()
@@ -40,7 +40,7 @@ def bench_figure(bench: Bench, *, shown: int | None = None) -> Figure:
     below = height_of(arrays) if arrays else 0.0
     title = f"{bench.source.get('name', 'A denoiser')}: a learned plan beside its rivals"
     figure = panels.new_figure(_WIDTH, _PANELS + below, title)
-    parts = figure.subfigures(2, 1, height_ratios=(_PANELS, below)) if arrays else [figure]
+    parts: Any = figure.subfigures(2, 1, height_ratios=(_PANELS, below)) if arrays else [figure]
     left, right = parts[0].subplots(1, 2)
     for axes, measure in ((left, bench.measure), (right, "frechet")):
         _draw(axes, bench, measure)
@@ -58,7 +58,8 @@ def _draw(axes: Axes, bench: Bench, measure: str) -> None:
     names = {name for name, _ in LEARNED.values()}
     rivals = [name for name in bench.methods if name not in names]
     for method in bench.methods:
-        rows = [row for row in map(lambda c, m=method: bench.row(m, c), bench.calls) if row]
+        found = (bench.row(method, calls) for calls in bench.calls)
+        rows = [row for row in found if row is not None]
         estimates = [row.estimate(measure) for row in rows]
         style = muted_style(rivals.index(method)) if method in rivals else learned_style()
         axes.errorbar(
