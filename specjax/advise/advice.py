@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Unpack
 
@@ -29,6 +29,7 @@ QUANTILES = np.linspace(0.01, 0.99, 33)
 """Probabilities for which the training density's levels are given."""
 
 FRAMEWORKS = ("edm", "vp", "flow")
+_MOST_CHANNELS = 4  # on the last axis, without a question
 _WARNED = 0.1  # the share of a loss above which the mean is warned of
 
 
@@ -138,10 +139,11 @@ def advise(
       spectrum_or_data: a :class:`specjax.Spectrum`, or what :func:`specjax.data.open` takes.
       steps: the numbers of steps to advise for.
       method: of the spectrum, see :meth:`Spectrum.from_samples`; by default exact up to 4,096
-        dimensions and for fewer samples than dimensions, else shift-invariant.
+        dimensions, else shift-invariant.
       layout: what the axes of samples are, such as "NCHW"; by default channels are last.
       samples: with a spectrum, the data that it was made of, for the bootstrap.
-      replicates: of the bootstrap; errors need samples, not a spectrum alone.
+      replicates: of the bootstrap; errors need samples that can be read twice, not a spectrum
+        alone.
       seed: of the bootstrap.
       progress: called with (samples read, total or None).
       task: sampler, loss, mean, ... of what is looked for step by step, see
@@ -170,8 +172,7 @@ def advise(
         )
     channels = channels_of(spectrum)
     resampled = None
-    if dataset is not None:
-        estimate.check_repeatable("the bootstrap of advise", dataset.samples)
+    if dataset is not None and not isinstance(dataset.samples, Iterator):
         resampled = replicates_of(spectrum, dataset, replicates, seed)
     numbers = _numbers(spectrum, resampled, channels)
     resolved = GaussianTask.resolve(spectrum, **task)
@@ -192,9 +193,7 @@ def advise(
 
 def method_for(dataset: datasets.Dataset) -> str:
     """Choose how the spectrum of a dataset is estimated."""
-    shape = tuple(dataset.source["shape"])
-    d, n = math.prod(shape), dataset.expected_samples
-    return "exact" if d <= MOST_EXACT or (n is not None and n < MOST_EXACT) else "shift-invariant"
+    return "exact" if math.prod(dataset.source["shape"]) <= MOST_EXACT else "shift-invariant"
 
 
 def _positive(spectrum: Spectrum) -> tuple[np.ndarray, np.ndarray]:
@@ -284,10 +283,10 @@ def _remarks(advice: Advice) -> list[str]:
             "(mean=... of sx.sample), or fit the fluctuations alone (--mean ignore)"
         )
     shape = tuple(source.get("shape", ()))
-    if "layout" not in source and len(shape) == 3 and shape[0] < 16 < shape[2]:
+    if "layout" not in source and len(shape) == 3 and shape[2] > _MOST_CHANNELS:
         remarks.append(
-            f"samples have shape {shape}: if the first axis is that of channels, give a layout "
-            "(--layout NCHW)"
+            f"samples have shape {shape}, whose last axis is taken for {shape[2]} channels: if it "
+            "is not, give a layout (--layout NCHW, NTHW)"
         )
     if source.get("method") == "shift-invariant":
         remarks.append("the spectrum is stationary: the same everywhere in a sample")
@@ -308,7 +307,7 @@ def few_samples(spectrum: Spectrum) -> list[str]:
         return [
             f"{n:,} samples of {d:,} numbers: {d - n + 1:,} directions have no variance in them, "
             "and what is fitted rests on the others; compare it with the best family before you "
-            "use it"
+            "use it (--method shift-invariant has all directions of images and sound)"
         ]
     root = math.sqrt(d / n)
     return [
