@@ -27,7 +27,7 @@ def variants() -> dict[str, NoiseConfig]:
     }
 
 
-EDM, ADVISED = "EDM's default", "advised log-normal"
+EDM, ADVISED = "EDM default", "advised log-normal"
 
 
 @dataclass(frozen=True)
