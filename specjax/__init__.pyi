@@ -6,6 +6,7 @@ from .advise.shift import BestShift, best_shift, frequency_power_law
 from .bench import Bench, bench
 from .files import load, save
 from .fitting import limits
+from .fitting.any_steps import PlanSet
 from .fitting.compare import Comparison, compare
 from .fitting.fit import fit
 from .fitting.learned import FitResult, LearnedResult, PlanResult
@@ -80,6 +81,7 @@ __all__ = [
     "NoiseSchedule",
     "NoiseSpectrum",
     "PlanResult",
+    "PlanSet",
     "PowerLaw",
     "Probe",
     "Recommendation",

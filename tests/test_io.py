@@ -55,6 +55,14 @@ def of_each_kind():
     levels = np.array([-3.0, 0.5, np.inf])
     return {
         "learned": (learned(), lambda x: [x.schedule.logsnr, x.corrections.weights, x.value]),
+        "plans": (
+            sx.PlanSet([learned()]),
+            lambda x: [
+                x.plans[0].schedule.logsnr,
+                x.plans[0].corrections.weights,
+                x.plans[0].value,
+            ],
+        ),
         "schedule": (sx.NoiseSchedule(levels), lambda x: [x.logsnr]),
         "noise": (sx.noise_spectrum("power_law", (6, 5), exponent=-0.3), lambda x: [x.weights]),
         "spectrum": (

@@ -98,4 +98,5 @@ def test_its_function_generates_what_transfer_predicts(sampling, sampler, option
 
 def test_every_sampler_is_tried():
     tried = {getattr(case, "values", case)[0] for case in CASES}
-    assert tried == set(SAMPLERS)
+    elsewhere = {"dpmpp_3m", "unipc", "deis", "ipndm"}  # k-diffusion has none of these
+    assert tried == set(SAMPLERS) - elsewhere

@@ -272,7 +272,7 @@ def test_a_start_of_fewer_steps_is_stretched_in_time(clean):
         history=np.zeros((0, 2)),
     )
     within = LevelRange((float(expit(-10.0)), clean))
-    theta = warm_start(few, by_steps[5], np.float64, within)
+    _, theta = warm_start(few, by_steps[5], np.float64, within)
     ends = np.array([-10.0, last])
     logsnr, found = unpack_in_float64(by_steps[5], theta, ends)
     finite = logsnr[np.isfinite(logsnr)]
@@ -280,7 +280,7 @@ def test_a_start_of_fewer_steps_is_stretched_in_time(clean):
     np.testing.assert_allclose(found.ratio, 0.1 * 3 / 5, rtol=1e-6)
     np.testing.assert_allclose(found.weights, -0.2 * 3 / 5, rtol=1e-6)
     # Of as many steps it is the plan itself; with other ends, or with noise, it is of no use.
-    theta = warm_start(few, by_steps[3], np.float64, within)
+    _, theta = warm_start(few, by_steps[3], np.float64, within)
     np.testing.assert_allclose(unpack_in_float64(by_steps[3], theta, ends)[1].ratio, by.ratio)
     other = LevelRange((within.alpha_bar_range[0], 0.99 if clean == 1 else 1.0))
     noisy = parameters_of(5, sx.ddpm, 1, GROUPS, clean == 1, "vp")

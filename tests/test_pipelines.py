@@ -202,6 +202,10 @@ def test_what_cannot_be_learned_through_is_refused():
         assert name in one_line(interop.learn, sd3, 2, **given)
     both = small.pixels(rescale_betas_zero_snr=True)
     assert "prediction_type" in one_line(interop.learn, both, 2)
+    turned = small.pixels()
+    turned.scheduler = diffusers.DDPMScheduler()
+    turned.scheduler.register_to_config(use_flow_sigmas=True, prediction_type="flow_prediction")
+    assert "_class_name" in one_line(interop.learn, turned, 2)  # whatever it does
     edm = small.pixels()
     edm.scheduler = diffusers.EDMEulerScheduler()
     assert "sigma_min" in one_line(interop.learn, edm, 2)

@@ -186,3 +186,12 @@ def test_of_nested_calls_the_outermost_shows_the_line(monkeypatch):
     outer()
     assert "outer" in sys.stderr.getvalue()
     assert "sampling" not in sys.stderr.getvalue()
+
+
+def test_results_write_themselves(tmp_path):
+    result = sx.fit(sx.Spectrum([4.0, 1.0]), 3)
+    for one, name in ((result, "a.json"), (result.schedule, "b.json"), (SPECTRUM, "c.npz")):
+        path = one.save(tmp_path / name)
+        assert repr(sx.load(path)) == repr(one)
+    with pytest.raises(sx.UserError, match="value"):
+        sx.compare(sx.Spectrum([4.0, 1.0]), 3).save(tmp_path / "d.json")

@@ -11,7 +11,7 @@
 # from specjax.interop.diffusers import PlanScheduler, learn
 #
 # plan = learn(pipe, steps=6, prompts=["a red fox", "a harbour at night"], guidance_scale=5.0)
-# sx.save("fox.json", plan)
+# plan.save("fox.json")
 # pipe.scheduler = PlanScheduler.from_file("fox.json", pipe.scheduler.config)
 # image = pipe("a lighthouse", num_inference_steps=6, guidance_scale=5.0).images[0]
 # ```
@@ -136,7 +136,7 @@ for row, (name, shown) in zip(
 # A plan file is JSON. `pipe.save_pretrained` keeps the plan, too, in the scheduler's configuration.
 
 # %%
-sx.save("plan.json", plan)
+plan.save("plan.json")
 print(PlanScheduler.from_file("plan.json", config).timesteps)
 
 # %% [markdown]

@@ -7,6 +7,8 @@ and are above them; so the table is looked up by name, when something is shown.
 from __future__ import annotations
 
 import importlib
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -64,6 +66,18 @@ class Shown:
         """
         frame: pandas.DataFrame = _report().frame_of(self)
         return frame
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write it to a file, as :func:`specjax.save` does.
+
+        Args:
+          path: of a .json or .npz file.
+
+        Raises:
+          UserError: where there are no files of its kind, and where it cannot be written.
+        """
+        written: Path = importlib.import_module("specjax.files").save(path, self)
+        return written
 
 
 class Results(Shown, list[T]):

@@ -69,7 +69,8 @@ class BenchRow:
     """A method at a number of calls.
 
     Attributes:
-      method: its name. calls: of the denoiser.
+      method: its name.
+      calls: of the denoiser.
       schedule: along which it goes, that of each seed.
       values: by measure, one of each seed.
       learning: of a learned one, the denoiser's answers by what they were for, and the seconds,
@@ -83,7 +84,11 @@ class BenchRow:
     learning: tuple[Mapping[str, Any], ...] = ()
 
     def estimate(self, measure: str) -> Estimate:
-        """Return the mean over seeds with its standard error."""
+        """Return the mean over seeds with its standard error.
+
+        Args:
+          measure: a name in MEASURES.
+        """
         return Estimate.of(self.values[measure])
 
 
@@ -95,7 +100,8 @@ class Bench(Shown):
       rows: a :class:`BenchRow` for each method and number of calls.
       measure: by which plans were learned, and rivals' schedules chosen.
       fine: the Fréchet distance of the fine solutions, one of each seed.
-      n: noises that judged. source: what the denoiser is, and the calls that all of it took.
+      n: noises that judged.
+      source: what the denoiser is, and the answers of it that all of this took.
       samples: by calls and method, a few samples [m, *shape] of the first seed: the learned plan's,
         the best rival's, the fine solutions.
     """
@@ -118,12 +124,22 @@ class Bench(Shown):
         return list(dict.fromkeys(row.method for row in self.rows))
 
     def row(self, method: str, calls: int) -> BenchRow | None:
-        """Return a row, or None where the method has none with so many calls."""
+        """Return a row, or None where the method has none with so many calls.
+
+        Args:
+          method: one of ``methods``.
+          calls: one of ``calls``.
+        """
         found = (row for row in self.rows if (row.method, row.calls) == (method, calls))
         return next(found, None)
 
     def best_rival(self, calls: int, measure: str | None = None) -> BenchRow:
-        """Return the rival that is best by a measure, by default the bench's own."""
+        """Return the rival that is best.
+
+        Args:
+          calls: one of ``calls``.
+          measure: a name in MEASURES, by default the bench's own.
+        """
         names = {name for name, _ in LEARNED.values()}
         known = [row for row in self.rows if row.calls == calls and row.method not in names]
         return min(known, key=lambda row: row.estimate(measure or self.measure).value)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from specjax.fitting.learned import LearnedResult
     from specjax.learning.heuristics import Heuristic
     from specjax.learning.settings import LearnSettings
+    from specjax.schedules.grids import LevelRange
 
 _SHOWN_HEURISTICS = 3  # in the picture
 _FINE_CALLS = 64  # of the fine solution in the picture
@@ -62,6 +63,13 @@ class Learning:
     """NOISY CLEAN: the two ends; with CLEAN = 1.0 the last step returns the denoised estimate, with
     NOISY = 0 the first one starts from pure noise; by default 4.0358e-5 1.0, in flow matching and
     on a grid of zero terminal SNR 0 1"""
+    start_level: float | None = None
+    """where plans start from data with so much noise, instead of from noise (image to image, the
+    second of two experts): alpha_bar in vp, sigma in ve, the time in flow"""
+    strength: float | None = None
+    """in its place, as diffusers has it: the share of the grid's timesteps that are left"""
+    through: tuple[float, ...] = ()
+    """levels that plans must have, in the same terms, such as the boundary of two experts"""
     grid: str | None = None
     """the training grid of the network that will be called, within which levels stay: ddpm, sd,
     cosine, flow, or a scheduler_config.json of diffusers; by default they may be anywhere"""
@@ -110,6 +118,8 @@ class LearnCommand(Reporting):
     out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "plan.json"
     """the plan file to write; of several S plan-S.json, and those that are there already, learned
     in the same way, are not learned again"""
+    one_file: bool = False
+    """write the plans of several S into one file, OUT, which then serves any S between them, too"""
     plot: str | None = BESIDE
     """the picture to write (.png, .pdf, .svg), or None; by default OUT's name with .png"""
     json: bool = False
@@ -132,22 +142,27 @@ class LearnCommand(Reporting):
         if is_recording(self.through.source):
             learn_recording(self)
             return
-        starts = [self._start(path) for path in self.start]
-        curriculum = curriculum_of(self.through, settings.levels)
+        starts = [one for path in self.start for one in files.load_plans(path)]
+        whole = settings.from_noise().levels
+        curriculum = curriculum_of(self.through, whole)
         last, labels = curriculum.last, self._labels(curriculum)
         if labels:
             options["labels"] = np.asarray(labels, np.int32)
         request = self._request(curriculum, settings.for_prior(last))
         known = self._known(request)
-        self.check_outputs(self.outputs(set(self.steps) - set(known)))
+        grows = self.one_file and known  # by plans learned in the same way
+        self.check_outputs(self.outputs(set() if grows else set(self.steps) - set(known)))
         if last.kind == NETWORK:
             options |= {"cache": cache_folder("teachers"), "mesh": curriculum.mesh}
 
         def learned(result: LearnedResult) -> None:
             if result.prior == last.kind:
                 source = {**result.source, "request": request}  # for those who ask again
-                files.save(self.path_of(result.steps), replace(result, source=source))
+                kept[result.steps] = replace(result, source=source)
+                path = self.path_of(result.steps)
+                files.save(path, [*kept.values()] if self.one_file else kept[result.steps])
 
+        kept = dict(known)
         unit = "calls" if settings.for_prior(last).is_sum_of_squares else "evaluations"
         with progress("learning", unit, long=True, first="compiling") as update:
             every = learn_all(
@@ -159,13 +174,15 @@ class LearnCommand(Reporting):
                 **options,
             )  # fmt: skip
         found = [one for one in every if one.prior == last.kind]
+        if self.one_file:
+            every += self._between(found)
         with status("judging every plan on every prior"):
             judged = verdicts(every, curriculum.priors, **options)
             ratios = [amplification(one, last) for one in found]
-        written = [str(self.path_of(one.steps)) for one in found]
+        written = list(dict.fromkeys(str(self.path_of(one.steps)) for one in found))
         if self._picture is not None or self.html is not None:
             with status("drawing"):
-                figure = _figure(found, curriculum, self.through.samples, labels)
+                figure = _figure(found, curriculum, self.through.samples, labels, whole)
                 if self._picture is not None:
                     written.append(str(save_figure(figure, self._picture)))
                 written += self.write_html(
@@ -193,7 +210,7 @@ class LearnCommand(Reporting):
         for steps in self.steps:
             checks.whole_number("steps", steps)
         replace(self, force=True).check_outputs(self.outputs(set(self.steps)))
-        plans = {s for s in self.steps if files.kind_of(self.path_of(s)) == "learned"}
+        plans = {s for s in self.steps if files.kind_of(self.path_of(s)) in ("learned", "plans")}
         self.check_outputs(self.outputs(set(self.steps) - plans))  # those may be kept
         if self._picture is not None:
             check_path(self._picture)
@@ -201,7 +218,8 @@ class LearnCommand(Reporting):
 
     def outputs(self, steps: set[int]) -> dict[str, Any]:
         """Return the picture and the plan of each S, by names for messages."""
-        plans = {f"out of S = {s}" if len(set(self.steps)) > 1 else "out": s for s in sorted(steps)}
+        one = self.one_file or len(set(self.steps)) == 1
+        plans = {"out" if one else f"out of S = {s}": s for s in sorted(steps)}
         return {name: self.path_of(s) for name, s in plans.items()} | {
             "plot": self._picture,
             "html": self.html,
@@ -214,18 +232,17 @@ class LearnCommand(Reporting):
     def path_of(self, steps: int) -> Path:
         """Return the file of the plan of S steps."""
         path = Path(self.out)
-        if len(set(self.steps)) == 1:
+        if self.one_file or len(set(self.steps)) == 1:
             return path
         return path.with_name(f"{path.stem}-{steps}{path.suffix}")
 
-    def _start(self, path: str) -> LearnedResult:
-        """Load a plan to start from."""
-        from specjax.fitting.learned import LearnedResult
+    def _between(self, found: Sequence[LearnedResult]) -> list[LearnedResult]:
+        """Make the plans between those that were learned, which nobody has to learn."""
+        from specjax.fitting.any_steps import PlanSet
 
-        loaded = files.load(path)
-        if not isinstance(loaded, LearnedResult):
-            raise UserError(f"{path} is no plan: give files by 'specjax learn' or 'specjax fit'")
-        return loaded
+        plans = PlanSet(found)
+        every = range(plans.steps[0], plans.steps[-1])
+        return [plans.of(steps) for steps in every if steps not in plans.steps]
 
     def _request(self, curriculum: Curriculum, settings: LearnSettings) -> dict[str, Any]:
         """Collect what a plan depends on, as a plan file keeps it."""
@@ -246,16 +263,13 @@ class LearnCommand(Reporting):
         })  # fmt: skip
 
     def _known(self, request: Mapping[str, Any]) -> dict[int, LearnedResult]:
-        """Load the plans that were learned in the same way before."""
-        from specjax.fitting.learned import LearnedResult
-
+        """Load the plans that were learned in the same way before; of a file all, or none."""
         found: dict[int, LearnedResult] = {}
-        for steps in set(self.steps):
-            path = self.path_of(steps)
+        for path in {self.path_of(steps) for steps in self.steps}:
             with contextlib.suppress(UserError):  # missing or damaged: it will be written anew
-                before = files.load(path)
-                if isinstance(before, LearnedResult) and before.source.get("request") == request:
-                    found[steps] = before
+                before = files.load_plans(path)
+                if all(one.source.get("request") == request for one in before):
+                    found |= {one.steps: one for one in before}
                     remark(f"{path} is there, learned in the same way: kept")
         return found
 
@@ -266,8 +280,9 @@ def _gained(gain: float) -> str:
 
 
 def _figure(
-    found: Sequence[LearnedResult], curriculum: Curriculum, n: int, labels: tuple[int, ...]
-) -> Figure:
+    found: Sequence[LearnedResult], curriculum: Curriculum, n: int, labels: tuple[int, ...],
+    whole: LevelRange,
+) -> Figure:  # fmt: skip
     """Draw the plans, the best heuristic of each schedule, and samples of a network."""
     from specjax.learning.heuristics import rivals
     from specjax.report.figures import learn_figure
@@ -281,7 +296,9 @@ def _figure(
         found,
         {name: one.schedule for name, one in beside.items()},
         {steps: x for steps, x in limits.items() if x is not None},
-        None if curriculum.run is None else _samples(found[-1], beside, curriculum, n, labels),
+        None
+        if curriculum.run is None
+        else _samples(found[-1], beside, curriculum, n, labels, whole),
     )
 
 
@@ -291,6 +308,7 @@ def _limit(result: LearnedResult, curriculum: Curriculum) -> float | None:
 
     spectrum = curriculum.last.spectrum
     exact = result.prior == "gaussian" and dict(result.objective).keys() == {"transfer"}
+    exact = exact and not result.from_data
     if not exact or spectrum is None or result.plan.stochastic or not result.schedule.ends_clean:
         return None
     noisy = float(result.schedule.alpha_bar[0])
@@ -305,27 +323,36 @@ def _samples(
     curriculum: Curriculum,
     n: int,
     labels: tuple[int, ...],
+    whole: LevelRange,
 ) -> dict[str, np.ndarray] | None:
-    """Draw samples of one noise by the plan, the best heuristic and a fine solution."""
+    """Draw samples of one noise by the plan, the best heuristic and a fine solution.
+
+    ``whole`` is the range of the levels from noise, from which samples to start from come.
+    """
+    from specjax.learning.heuristics import levels_of
     from specjax.learning.teacher import fine_plan
     from specjax.report.figures.samples import as_pictures
     from specjax.sampling.generate import generate
-    from specjax.schedules.grids import LevelRange
-    from specjax.schedules.schedule import alpha_bar_range_of
 
     run = curriculum.run
     assert run is not None
     name, heuristic = next(iter(beside.items()))
-    levels = LevelRange(alpha_bar_range_of(result.schedule), result.grid)
-    fine = fine_plan(curriculum.last, _FINE_CALLS, levels)
+    fine = fine_plan(curriculum.last, _FINE_CALLS, levels_of(result), result.process)
     plans = {
         f"learned, {result.plan.calls} calls": result.plan,
         f"{name}, {heuristic.schedule.steps} steps": heuristic.plan(result.process, 0),
         f"fine solution, {_FINE_CALLS} calls": fine,
     }
+    noise, denoiser = run.noise, run.denoiser()
     told = np.resize(np.asarray(labels, np.int32), n) if labels else None
+    data = None
+    if result.from_data:  # fine samples of other noise
+        data = generate(
+            fine_plan(curriculum.last, _FINE_CALLS, whole, result.process), denoiser, n, run.shape,
+            noise=noise, labels=told, seed=1,
+        )  # fmt: skip
     samples = {
-        name: generate(plan, run.denoiser(), n, run.shape, noise=run.noise, labels=told)
+        name: generate(plan, denoiser, n, run.shape, noise=noise, labels=told, data=data)
         for name, plan in plans.items()
     }
     pictures = {name: as_pictures(x) for name, x in samples.items()}

@@ -146,7 +146,11 @@ class RunSampling(Guidance):
         """
         from specjax.noise.noise_spectrum import check_noise
 
-        result = schedule_for(schedule, steps, lambda: run.effective)
+        # A network that predicts noise says nothing in pure noise, and another function may not.
+        unknown = None if self.process == "flow" else "anything"
+        needs = getattr(getattr(run, "network", None), "needs_signal", unknown)
+        pure = needs is None and self.process != "ve"
+        result = schedule_for(schedule, steps, lambda: run.effective, pure=pure)
         if result.kept != "given":  # levels alone are for no noise and no data
             check_units(result.source, run.source, schedule=str(schedule), data=name)
             check_noise(result.noise, run.noise, what=str(schedule), where=name)

@@ -9,11 +9,13 @@ from typing import Annotated
 import numpy as np
 import tyro
 
+from specjax import data as datasets
 from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, status
+from specjax.cli.data import Reading
 from specjax.cli.guidance import remark_on_guidance
 from specjax.cli.outputs import Writing
-from specjax.cli.runs import RunSampling, plan_facts, run_facts
+from specjax.cli.runs import RunSampling, data_of_run, plan_facts, run_facts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +31,12 @@ class Sample(Writing):
     estimates), a list of sigmas, the name of a family, or spectral (the default): the closed-form
     schedule of the run's own spectrum"""
     steps: int | None = None
-    """S, for a family and spectral (by default 50)"""
+    """S, for a family and spectral (by default 50), and for a file of plans of several"""
+    data: str | None = None
+    """data that samples start from, a set or a file, of which --seed draws some: noise is added to
+    them up to the first level of the schedule"""
+    data_range: tuple[float, float] | None = None
+    """LOW HIGH of these data, mapped to [-1, 1]; by default as their type says"""
     sampling: Annotated[RunSampling, tyro.conf.arg(name="")] = field(default_factory=RunSampling)
     seed: int = 0
     """seed of the noise; sample i has the same noise whatever n, batch and devices"""
@@ -52,12 +59,20 @@ class Sample(Writing):
         result = self.sampling.schedule_on(run, self.run_folder, self.schedule, self.steps)
         result = self.sampling.applied(result, self.schedule)
         labels = self.sampling.labels_for(run, self.n)
+        starts = None
+        if self.data is not None:
+            reading = Reading(data_range=self.data_range)
+            opened = data_of_run(run, self.run_folder, self.data, reading)
+            starts = np.resize(
+                datasets.drawn(opened, self.n, seed=self.seed).samples, (self.n, *run.shape)
+            )
         run = self.sampling.guided(run, [result])
         remark_on_guidance([result], run, labels)
         start = time.perf_counter()
         with progress("sampling", "samples", long=True, first="compiling") as update:
             samples = generate(
                 result.plan, run.denoiser(), self.n, run.shape, seed=self.seed, labels=labels,
+                data=starts,
                 batch=self.sampling.batch, mesh=self.sampling.mesh(), noise=run.noise,
                 progress=update,
             )  # fmt: skip
@@ -69,6 +84,7 @@ class Sample(Writing):
             "n": self.n,
             "shape": list(run.shape),
             "seed": self.seed,
+            "started_from": self.data,
             "labels": None if labels is None else labels.tolist(),
         }
         with status("writing"):

@@ -20,6 +20,8 @@ class Show:
 
     file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE")]] = tyro.MISSING
     """a schedule file, a plan file, or a list of sigmas"""
+    steps: int | None = None
+    """S, of a file of plans of several"""
     grid: str | None = None
     """the training grid of the timesteps: ddpm, sd, cosine, flow, or a scheduler_config.json of
     diffusers; by default the one that was learned for, or ddpm (flow in flow matching)"""
@@ -31,7 +33,7 @@ class Show:
         from specjax.interop.on_grid import read_grid
         from specjax.report import show as report
 
-        result = read_schedule(self.file)
+        result = read_schedule(self.file, self.steps)
         usual = "flow" if result.process == "flow" else "ddpm"
         grid = result.grid if result.grid and not self.grid else read_grid(self.grid or usual)
         if self.json:
@@ -46,6 +48,8 @@ class Export(Writing):
 
     file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE")]] = tyro.MISSING
     """a schedule file, a plan file, or a list of sigmas"""
+    steps: int | None = None
+    """S, of a file of plans of several"""
     to: str = tyro.MISSING
     """diffusers, k-diffusion, comfyui, csv, npz or json; a plan: csv, npz or json"""
     grid: str | None = None
@@ -74,7 +78,11 @@ class Export(Writing):
         )
         config = self.config and read_config(self.config, "config")
         exported = export(
-            read_schedule(self.file), self.to, grid=grid, shift=self.shift, config=config or None
+            read_schedule(self.file, self.steps),
+            self.to,
+            grid=grid,
+            shift=self.shift,
+            config=config or None,
         )
         content = exported.content
         path: Path | None = None

@@ -21,7 +21,7 @@ from .inputs import (
     read_bytes,
     read_toml,
 )
-from .kinds import corrections_document, is_spectrum, load, noise_field, save
+from .kinds import corrections_document, is_spectrum, load, load_plans, noise_field, save
 from .outputs import check_not_owned, check_output, check_outputs
 from .tensors import read_tensors
 
@@ -40,6 +40,7 @@ __all__ = [
     "json_of",
     "kind_of",
     "load",
+    "load_plans",
     "naming",
     "new_folder",
     "noise_field",

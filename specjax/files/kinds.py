@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from specjax._core.checks import UserError
 from specjax.files import codec
 from specjax.files.outputs import check_not_owned
 from specjax.files.schema import check_fields, finite
+from specjax.fitting.any_steps import PlanSet
 from specjax.fitting.learned import LearnedResult, in_float64
 from specjax.gaussian.modes import Modes
 from specjax.gaussian.probe import MEASURED, Probe, check_options
@@ -35,7 +36,7 @@ from specjax.spectra.spectrum import Spectrum, Whitening
 
 Header = dict[str, Any]
 Arrays = dict[str, np.ndarray]
-Saved = LearnedResult | NoiseSchedule | NoiseSpectrum | Spectrum | Probe
+Saved = LearnedResult | PlanSet | NoiseSchedule | NoiseSpectrum | Spectrum | Probe
 
 ROWS = ("alpha", "sigma", "keep", "pull", "push")
 """The rows of a plan, one a call: [K], [K], [K, H, H], [K, H], [K, H]."""
@@ -55,15 +56,15 @@ class Kind:
     decode: Callable[[Header, Arrays], Any]
 
 
-def save(path: str | os.PathLike[str], value: Saved) -> Path:
-    """Write a learned result, a schedule or a noise (JSON), a spectrum or a probe (npz).
+def save(path: str | os.PathLike[str], value: Saved | Sequence[LearnedResult]) -> Path:
+    """Write learned results, a schedule or a noise (JSON), a spectrum or a probe (npz).
 
     The file is whole or not there at all. A regular file that is there is replaced and keeps its
     mode; a symbolic link is followed. Arrays in JSON are read by ``json`` and NumPy alone.
 
     Args:
       path: of the file.
-      value: what is written.
+      value: what is written; a list of plans is a :class:`specjax.PlanSet`.
 
     Raises:
       UserError: if the folder does not exist, cannot be written to or is that of a run or a sweep;
@@ -76,6 +77,8 @@ def save(path: str | os.PathLike[str], value: Saved) -> Path:
       ...     load(save(f"{folder}/s.npz", Spectrum([4.0, 1.0]))).dimension
       2
     """
+    if isinstance(value, list | tuple):
+        value = PlanSet(value)
     for name, kind in KINDS.items():
         if isinstance(value, kind.of):
             check_not_owned(path)
@@ -98,6 +101,25 @@ def load(path: str | os.PathLike[str]) -> Saved:
     with codec.decoding(path, document.kind):
         value: Saved = KINDS[document.kind].decode(document.header, document.arrays)
     return value
+
+
+def load_plans(path: str | os.PathLike[str]) -> PlanSet:
+    """Read the plans in a file of one, or of several.
+
+    Args:
+      path: of a file by 'specjax learn' or 'specjax fit'.
+
+    Raises:
+      UserError: as :func:`load`, and for a file of something else.
+    """
+    loaded = load(path)
+    if isinstance(loaded, LearnedResult):
+        return PlanSet([loaded])
+    if not isinstance(loaded, PlanSet):
+        raise UserError(
+            f"{path} is a {type(loaded).__name__} file: give one by 'specjax learn' or 'fit'"
+        )
+    return loaded
 
 
 def is_spectrum(path: str | os.PathLike[str]) -> bool:
@@ -150,7 +172,7 @@ def _decode_schedule(header: Header, arrays: Arrays) -> NoiseSchedule:
 
 _ELSEWHERE = {
     "schedule", "corrections", "process", "history", "nodes", "source", "noise", "custom_sampler",
-    "grid", "guidance",
+    "grid", "guidance", "from_data", "through",
 }  # fmt: skip
 _LEARNED = tuple(
     one.name for one in dataclasses.fields(LearnedResult) if one.name not in _ELSEWHERE
@@ -171,6 +193,8 @@ def _encode_learned(result: LearnedResult) -> tuple[Header, Mapping[str, Any]]:
             "calls": plan.calls,
             "registers": plan.registers,
             "stochastic": bool(plan.stochastic),
+            "starts_from": "data" if result.from_data else "noise",
+            "through": list(result.through),
         },
         "learned": {name: getattr(result, name) for name in _LEARNED},
         "data": result.source,
@@ -203,6 +227,8 @@ def _decode_learned(header: Header, arrays: Arrays) -> LearnedResult:
         schedule=_decode_schedule(header, arrays),
         corrections=Corrections(**corrections) if corrections else None,
         guidance=arrays.get("plan/guidance"),
+        from_data=header["plan"].get("starts_from") == "data",
+        through=tuple(map(float, header["plan"].get("through", ()))),
         process=header["process"],
         history=arrays["history"],
         nodes=_nodes_from(nodes) if nodes else None,
@@ -214,6 +240,24 @@ def _decode_learned(header: Header, arrays: Arrays) -> LearnedResult:
     if result.corrections is not None or result.sampler in SAMPLERS:
         _check_rows(result.plan, _inside("plan", arrays), header["plan"])
     return result  # of a sampler of somebody's own the levels are known, and its rows in the file
+
+
+def _encode_plans(plans: PlanSet) -> tuple[Header, Mapping[str, Any]]:
+    """Write down several plans, each as :func:`_encode_learned` does, by its number of steps."""
+    parts = {str(one.steps): _encode_learned(one) for one in plans}
+    header = {"plans": {steps: part for steps, (part, _) in parts.items()}}
+    return header, {
+        name: array
+        for steps, (_, arrays) in parts.items()
+        for name, array in _within(f"plans/{steps}", arrays).items()
+    }
+
+
+def _decode_plans(header: Header, arrays: Arrays) -> PlanSet:
+    return PlanSet(
+        _decode_learned(part, _inside(f"plans/{steps}", arrays))
+        for steps, part in header["plans"].items()
+    )
 
 
 def _grid_field(grid: TrainingGrid | None) -> Header:
@@ -239,14 +283,15 @@ def _or_nan(value: float | None) -> float:
 
 
 def rows_of(plan: SamplerPlan) -> Arrays:
-    """Return :data:`ROWS`, the standard deviation ``start`` and any ``guidance`` of a plan.
+    """Return :data:`ROWS`, the standard deviation ``start``, any ``signal`` and ``guidance``.
 
     All are float64.
 
     Raises:
       UserError: if a number is not finite.
     """
-    names = (*ROWS, "start", *(["guidance"] if plan.guidance is not None else []))
+    more = [name for name in ("signal", "guidance") if getattr(plan, name) is not None]
+    names = (*ROWS, "start", *more)
     rows = {name: np.asarray(getattr(plan, name), np.float64) for name in names}
     for name, array in rows.items():
         if not np.isfinite(array).all():
@@ -407,6 +452,7 @@ def _inside(name: str, arrays: Arrays) -> Arrays:
 
 KINDS = {
     "learned": Kind(LearnedResult, 1, "json", _encode_learned, _decode_learned),
+    "plans": Kind(PlanSet, 1, "json", _encode_plans, _decode_plans),
     "schedule": Kind(NoiseSchedule, 1, "json", _encode_schedule, _decode_schedule),
     "noise": Kind(NoiseSpectrum, 1, "json", _encode_noise, _decode_noise),
     "spectrum": Kind(Spectrum, 1, "npz", _encode_spectrum, _decode_spectrum),

@@ -19,7 +19,7 @@ from specjax.sampling.guidance import guided
 from specjax.sampling.samplers import plan as plan_of_sampler
 from specjax.sampling.samplers import sampler_of
 from specjax.sampling.scaled import SamplerLike, level_steps
-from specjax.sampling.step import SamplerPlan
+from specjax.sampling.step import SamplerPlan, from_data
 from specjax.schedules.grids import TrainingGrid
 from specjax.schedules.schedule import NoiseSchedule, check_process
 
@@ -56,13 +56,17 @@ class LearnedResult(Shown):
       noise: the noise of the forward process; None is isotropic.
       seed: of the random starts.
       seconds: the time of learning, with compilation.
+      from_data: whether the plan starts from data with noise up to its first level, instead of from
+        noise alone.
+      through: logsnr of levels that the plan had to have.
       guidance: [S], the weights of a guided denoiser that were learned; None for its own.
       groups: what was learned, of "levels", "ratios", "weights", "noise", "guidance".
       prior: the kind of prior, such as "gaussian", "empirical", "network".
       objective: the weight of each term of what was minimised, a weighted sum of logarithms.
       train_value: the objective on the noise that was learned from.
       kept: "learned", or the name of the heuristic that was better on held-out noise; "given" for
-        levels that were not learned.
+        levels that were not learned, "between ..." for plans of a :class:`specjax.PlanSet` that
+        were made of their neighbours.
       terms: each term of ``value`` by itself, without its logarithm; of squared
         distances to the teacher there are geometric and arithmetic mean, and the median.
       custom_sampler: the sampler itself where it is none of the package's; not kept in files.
@@ -101,6 +105,8 @@ class LearnedResult(Shown):
     kept: str = "learned"
     terms: Mapping[str, float] = field(default_factory=dict)
     custom_sampler: SamplerLike | None = None
+    from_data: bool = False
+    through: tuple[float, ...] = ()
 
     @classmethod
     def from_schedule(cls, schedule: NoiseSchedule) -> LearnedResult:
@@ -112,6 +118,11 @@ class LearnedResult(Shown):
     def steps(self) -> int:
         """S, the number of steps."""
         return self.schedule.steps
+
+    @property
+    def is_between(self) -> bool:
+        """Tell whether the plan was made of plans of other steps, see :class:`specjax.PlanSet`."""
+        return self.kept.startswith("between ")
 
     @property
     def network_calls(self) -> int:
@@ -158,6 +169,7 @@ class LearnedResult(Shown):
             plan = plan_of_sampler(self.method, self.schedule, process)
         else:
             plan = corrected_plan(self.schedule.logsnr, by, process)
+        plan = from_data(plan) if self.from_data else plan
         return replace(plan, guidance=self.guidance)
 
 

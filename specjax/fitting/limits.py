@@ -114,7 +114,7 @@ def best(
     if noisy == 0:
         steps, noisy = steps - 1, None
     if steps == 0:
-        mean = plan("ddim", NoiseSchedule([-math.inf, math.inf]))
+        mean = plan("ddim", NoiseSchedule(np.array([-np.inf, np.inf])))
         return Gain(np.zeros(0), np.zeros(0), 0.0, float(loss_of_plan(mean, modes, chosen)))
     start = None if noisy is None else _start(noisy, process)
     size = max(4, 1 << (steps - 1).bit_length())

@@ -48,7 +48,8 @@ class Transfer:
     """The generated distribution per eigenvalue, [d] each.
 
     With v ~ N(0, 1) the starting noise, z the noise of the steps and mu the data's mean, the
-    output is ``gain v + mean_gain mu + drift + (noise)``, of variance ``variance`` = ``std``^2.
+    output is ``gain v + mean_gain mu + drift + (noise)``, of variance ``variance`` = ``std``^2. Of
+    a plan that starts from data, v is the start less its mean, as a part of its deviation.
 
     Attributes:
       gain, mean_gain, std, variance: see above; D1, D2, sqrt(V) and V of 2502.00180.
@@ -153,10 +154,14 @@ def _transfer(plan: SamplerPlan, modes: Modes, starts_at_mean: bool = False) -> 
         None if x[0] is None else functools.reduce(operator.add, x)
         for x in zip(*parts, strict=True)
     )
-    gain = u[0] * plan.start
-    missed = plan.alpha[0] * u[0]  # of the mean, at the end, by a start at 0
-    mean_error = 1 - mean if plan.shortfall is None else plan.shortfall + missed
-    mean_error = mean_error - missed if starts_at_mean else mean_error
+    gain, mean_at_start = u[0] * plan.start, 0.0
+    if plan.signal is not None:
+        gain = u[0] * xp.sqrt(plan.signal**2 * modes.eigenvalues + plan.start**2)
+        mean_at_start = u[0] * plan.signal
+    elif starts_at_mean:
+        mean_at_start = u[0] * plan.alpha[0]
+    mean_error = 1 - mean if plan.shortfall is None else plan.shortfall + plan.alpha[0] * u[0]
+    mean_error = mean_error - mean_at_start
     total = gain**2 if variance is None else gain**2 + variance
     std = abs(gain) if variance is None else _root(xp, total)
     return Transfer(gain, 1 - mean_error, std, total, drift, error, mean_error)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -13,19 +12,27 @@ from typing import Any
 from specjax._core import checks
 from specjax._core.arrays import namespace
 from specjax._core.checks import UserError
-from specjax.fitting.learned import LearnedResult
-from specjax.interop.stepping import Rows, advance, as_lists, as_result, check_colored, is_noisy
+from specjax.interop.stepping import (
+    Plans,
+    Rows,
+    advance,
+    as_lists,
+    as_result,
+    check_colored,
+    is_noisy,
+)
 
 
 def sample_plan(
     model: Callable[..., Any],
     x: Any,
-    plan: LearnedResult | str | os.PathLike[str],
+    plan: Plans,
     extra_args: Mapping[str, Any] | None = None,
     callback: Callable[[dict[str, Any]], None] | None = None,
     disable: bool | None = None,
     noise_sampler: Callable[[Any, Any], Any] | None = None,
     *,
+    steps: int | None = None,
     colored: bool = False,
     process: str | None = None,
 ) -> Any:
@@ -36,8 +43,9 @@ def sample_plan(
 
     Args:
       model: ``(x, sigma, **extra_args) -> denoised``, sigma a vector [n].
-      x: [n, ...], noise times the plan's first sigma: a torch tensor, or an array of NumPy or JAX.
-        The model sees its dtype; between calls half precision is kept in float32.
+      x: [n, ...], noise times the plan's first sigma, added to data where the plan starts from
+        data (in flow matching ``(1 - t) x0 + t noise``): a torch tensor, or an array of NumPy or
+        JAX. The model sees its dtype; between calls half precision is kept in float32.
       plan: what :func:`specjax.learn` or :func:`specjax.fit` returned, or the path of its file.
       extra_args: further arguments of the model. Of a plan with weights of guidance ``cond_scale``
         is that of each call, as CFGDenoiser takes it.
@@ -46,6 +54,7 @@ def sample_plan(
       disable: the progress bar (None: where there is no terminal).
       noise_sampler: ``(sigma, sigma_next) -> unit noise`` like x, for plans with noise; by
         default torch's ``randn_like``.
+      steps: S, of plans of several numbers of steps.
       process: "ve" or "flow", the scale of the program's samples; by default that of flow matching
         for its plans (as in ComfyUI, for such models).
       colored: for a plan that was learned for noise with a spectrum: says that x, and what
@@ -57,7 +66,7 @@ def sample_plan(
     Raises:
       UserError: if the plan is none, needs noise that nothing draws, or noise with a spectrum.
     """
-    result = as_result(plan)
+    result = as_result(plan, steps)
     scale = process or ("flow" if result.process == "flow" else "ve")
     rows = as_lists(result.plan_in(checks.one_of("process", scale, ("ve", "flow"))))
     last = result.schedule.flow_time if scale == "flow" else result.schedule.sigmas

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from specjax._core.checks import UserError
-from specjax.files.kinds import load, rows_of
+from specjax.files.kinds import load_plans, rows_of
+from specjax.fitting.any_steps import PlanSet
 from specjax.fitting.learned import LearnedResult, in_float64
 from specjax.noise.noise_spectrum import anisotropic
 from specjax.sampling.step import SamplerPlan
@@ -19,25 +20,31 @@ Rows = Mapping[str, Any]
 and "start" and "stochastic"."""
 
 
-def as_result(plan: LearnedResult | str | os.PathLike[str]) -> LearnedResult:
-    """Return a learned result, or the one in a file, in float64.
+Plans = LearnedResult | PlanSet | str | os.PathLike[str]
+"""A learned result, several of other steps, or the path of a file of either."""
+
+
+def as_plans(plan: Plans) -> PlanSet:
+    """Return learned results, or those in a file, in float64.
 
     Raises:
       UserError: if it is neither.
     """
     if isinstance(plan, str | os.PathLike):
-        loaded = load(plan)
-        if not isinstance(loaded, LearnedResult):
-            raise UserError(
-                f"{plan} is a {type(loaded).__name__} file: give one by 'specjax learn' or 'fit'"
-            )
-        plan = loaded
-    if not isinstance(plan, LearnedResult):
+        plan = load_plans(plan)
+    if isinstance(plan, LearnedResult):
+        plan = PlanSet([plan])
+    if not isinstance(plan, PlanSet):
         raise UserError(
             f"plan = {type(plan).__name__}: give what specjax.learn or specjax.fit returned, or "
             "the path of its file"
         )
-    return in_float64(plan)
+    return PlanSet(map(in_float64, plan))
+
+
+def as_result(plan: Plans, steps: int | None = None) -> LearnedResult:
+    """Return the one learned result, or that of S ``steps``, as :func:`as_plans` reads it."""
+    return as_plans(plan).of(steps)
 
 
 def as_lists(plan: SamplerPlan) -> dict[str, Any]:

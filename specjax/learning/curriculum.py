@@ -24,7 +24,8 @@ from specjax.priors.prior import Prior, prior_noise
 class Verdict(NamedTuple):
     """The value of a plan through some prior, on noise that neither learned nor chose.
 
-    ``plan`` is the kind of prior that it was learned on, or the name of a heuristic plan; ``on``
+    ``plan`` is the kind of prior that it was learned on, the name of a heuristic plan, or which
+    plans it was made of without being learned (:class:`specjax.PlanSet`); ``on``
     the prior that judges, by ``objective`` (the weights of its terms). ``terms`` are these, and
     beside the teacher's other means of the squared distances.
     """
@@ -107,13 +108,19 @@ def verdicts(
       options: of :func:`learn_all`.
 
     Raises:
-      UserError: for a plan that was learned for another noise than a prior is under.
+      UserError: for a plan that was learned for another noise than a prior is under, and one that
+        starts from data beside options of others, or the other way round.
     """
     stages = _stages(priors, LearnSettings.resolve(**options))
     if not results:
         raise UserError("results: give at least one plan")
     for one in results:
-        for prior, _ in stages:
+        for prior, settings in stages:
+            if one.from_data != settings.levels.from_data:
+                start = "data" if one.from_data else "noise"
+                raise UserError(
+                    f"start_level: a plan starts from {start}; give what it was learned with"
+                )
             where = f"the prior {prior.kind}"
             check_noise(one.noise, prior_noise(prior), what="the plan", where=where)
     judged: Results[Verdict] = Results()
@@ -121,7 +128,9 @@ def verdicts(
         settings = settings.for_prior(prior, results[0].plan.stochastic)
         objectives, weights = objectives_of(prior, settings), dict(settings.objective)
         with objectives.precision():
-            plans = [(one.steps, one.prior, one.plan) for one in results]
+            plans = [
+                (one.steps, one.kept if one.is_between else one.prior, one.plan) for one in results
+            ]
             for one in results:
                 if one.prior == prior.kind and one.baselines:
                     name, best = next(iter(rivals(one, prior).items()))

@@ -18,7 +18,7 @@ from specjax.priors.prior import Prior
 from specjax.sampling.corrections import LEARNABLE, Corrections, corrected_plan, corrections_of
 from specjax.sampling.samplers import sampler_of
 from specjax.sampling.scaled import SamplerLike, level_steps, plan_of_levels
-from specjax.sampling.step import SamplerPlan
+from specjax.sampling.step import SamplerPlan, from_data
 from specjax.schedules.grids import LevelRange
 from specjax.schedules.schedule import NoiseSchedule, alpha_bar_range_of
 
@@ -31,6 +31,7 @@ class Heuristic(NamedTuple):
 
     sampler: SamplerLike
     schedule: NoiseSchedule
+    from_data: bool = False
 
     def corrections(self, process: str) -> Corrections | None:
         """Return what the sampler does along its levels; None where that is of another form."""
@@ -42,8 +43,10 @@ class Heuristic(NamedTuple):
         """Compute the plan; with registers for so many estimates, so that plans share a program."""
         by, logsnr = self.corrections(process), np.asarray(self.schedule.logsnr)
         if by is None:
-            return plan_of_levels(self.sampler, logsnr, process)
-        return corrected_plan(logsnr, by.remembering(max(memory, by.memory)), process)
+            plan = plan_of_levels(self.sampler, logsnr, process)
+        else:
+            plan = corrected_plan(logsnr, by.remembering(max(memory, by.memory)), process)
+        return from_data(plan) if self.from_data else plan
 
 
 def heuristics(
@@ -52,7 +55,7 @@ def heuristics(
 ) -> dict[str, Heuristic]:  # fmt: skip
     """Return every sampler along every family in S steps, and along the closed form for a loss."""
     return {
-        f"{sampler.name} {name}": Heuristic(sampler, make(steps))
+        f"{sampler.name} {name}": Heuristic(sampler, levels.passing(make(steps)), levels.from_data)
         for sampler in samplers
         for name, make in schedule_makers(prior, levels, loss).items()
     }
@@ -86,11 +89,16 @@ def rivals(result: LearnedResult, prior: Prior) -> dict[str, Heuristic]:
         result.method if name == result.sampler else sampler_of(name)
         for name in dict.fromkeys(name.split()[0] for name in names)
     ]
-    levels = LevelRange(alpha_bar_range_of(result.schedule), result.grid)
     loss = closed_form_for(result.objective, result.loss)
     steps = result.steps if result.guidance is None else result.plan.network_calls // 2
-    known = heuristics(prior, steps, samplers, levels, loss)
+    known = heuristics(prior, steps, samplers, levels_of(result), loss)
     return {name: known[name] for name in names}
+
+
+def levels_of(result: LearnedResult) -> LevelRange:
+    """Return the range in which the levels of a learned plan, and of its rivals, lie."""
+    ends = alpha_bar_range_of(result.schedule)
+    return LevelRange(ends, result.grid, result.from_data, result.through)
 
 
 def amplification(result: LearnedResult, prior: Prior) -> float:

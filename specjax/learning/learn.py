@@ -27,10 +27,8 @@ from specjax.fitting.learned import LearnedResult
 from specjax.learning.guidance import Pattern, patterns, with_guidance
 from specjax.learning.heuristics import Heuristic, closed_form_for, heuristics
 from specjax.learning.objectives import (
-    HELD_OUT,
     Objectives,
     TeacherProgress,
-    noises_of,
     objectives_of,
 )
 from specjax.learning.optimise import Optimised, Progress, optimise
@@ -80,8 +78,8 @@ def learn(
         for none.
       teacher_progress: see :data:`TeacherProgress`.
       options: sampler, groups, network_calls, memory, objective, loss, data, noise, process,
-        alpha_bar_range, grid, n, batch, labels, conditions, mesh, optimizer, max_iterations,
-        max_calls, teacher_tolerance, cache, seed: see
+        alpha_bar_range, start_level, strength, through, grid, n, batch, labels, conditions, mesh,
+        optimizer, max_iterations, max_calls, teacher_tolerance, cache, seed: see
         :class:`specjax.learning.settings.LearnOptions`.
 
     Returns:
@@ -129,8 +127,8 @@ def learn_with(
     with objectives.precision():
         rivals, known = _best_heuristics(prior, steps, settings, by_sampler, objectives)
         fall_back = known[0]
-        if not all(map(all, tried)):
-            known = _patterned(known, prior, steps, settings, tried, objectives)
+        if settings.levels.through or not all(map(all, tried)):
+            known = _in_every_form(known, prior, steps, settings, tried, objectives)
         firsts = _best_starts(starts, known, tried, by_sampler, objectives, settings, prior)
         calls["heuristics"] = objectives.calls - sum(calls.values())
         first, found = _minimised(firsts, objectives, settings, progress)
@@ -204,7 +202,7 @@ def _best_heuristics(
     plans, values = _shortlist(plans, prior, objectives)
     finite = {name: x for name, x in values.items() if math.isfinite(x)}
     if len(finite) < len(values) and objectives.answers:
-        noises = noises_of(prior.held_out or prior, settings, HELD_OUT).first(FEW)
+        noises = objectives.held_out.noises.first(FEW)
         for name in values.keys() - finite.keys():
             check_answers(objectives.answers[-1], known[name].plan(settings.process, 0), noises)
     if not finite:
@@ -218,32 +216,34 @@ def _best_heuristics(
 
 
 def _packed(
-    name: str, one: Heuristic, settings: LearnSettings, objectives: Objectives, pattern: Pattern
-) -> _Start:
+    name: str, one: Heuristic, settings: LearnSettings, objectives: Objectives, pattern: Pattern,
+    split: tuple[int, ...] | None = None,
+) -> _Start:  # fmt: skip
     """Make the parameters of a heuristic plan, whose value is not known yet."""
-    ends = settings.levels.ends
-    parameters = settings.parameters(one.schedule.steps)[one.sampler.name]
+    levels = settings.levels
+    ends, split = levels.ends, levels.splits(one.schedule)[0] if split is None else split
+    parameters = settings.parameters(one.schedule.steps)[one.sampler.name]._replace(split=split)
+    logsnr = np.asarray(levels.passing(one.schedule, split).logsnr, objectives.dtype)
     # Levels keep the least distance of the dtype that they are learned in.
-    theta = np.asarray(
-        pack(parameters, np.asarray(one.schedule.logsnr, objectives.dtype), None, ends)
-    )
+    theta = np.asarray(pack(parameters, logsnr, None, ends))
     if settings.has_weights:
         parameters, theta = with_guidance(parameters, theta, ends, settings.guided, pattern)
     return _Start(name, parameters, theta, math.nan)
 
 
-def _patterned(
+def _in_every_form(
     best: Sequence[_Start], prior: Prior, steps: int, settings: LearnSettings,
     tried: Sequence[Pattern], objectives: Objectives,
 ) -> list[_Start]:  # fmt: skip
-    """Return the best heuristics in S steps, of which some calls are not guided."""
+    """Return the best heuristics in S steps, by which calls are guided and how steps are split."""
     samplers = [one.parameters.sampler for one in best]
     closed = closed_form_for(dict(settings.objective), settings.loss)
     known = heuristics(prior, steps, samplers, settings.levels, closed)
     found = [
-        _packed(one.name, known[one.name], settings, objectives, pattern)
+        _packed(one.name, known[one.name], settings, objectives, pattern, split)
         for one in best
         for pattern in tried
+        for split in settings.levels.splits(known[one.name].schedule)
     ]
     return [one._replace(value=_held_out(one, objectives, settings)) for one in found]
 
@@ -274,15 +274,16 @@ def _best_starts(
     """Return the best on what is held out of given plans and of heuristics, or a Gaussian's limit.
 
     Where derivatives come of few samples, several are tried; else the best alone is. Of several
-    patterns of guided calls the best start of each is.
+    forms of parameters the best start of each is.
     """
     found, ends = list[_Start](), settings.levels.ends
     fall_back = by_sampler[known[0].parameters.sampler.name]
     for one in given:
         parameters = by_sampler.get(one.sampler, fall_back)
-        theta = warm_start(one, parameters, objectives.dtype, settings.levels)
-        if theta is None:
+        warm = warm_start(one, parameters, objectives.dtype, settings.levels)
+        if warm is None:
             continue
+        parameters, theta = warm
         for pattern in tried if settings.has_weights else [None]:
             both = parameters, theta
             if pattern is not None:
@@ -292,21 +293,22 @@ def _best_starts(
         found.append(_Start("limit", fall_back, limit, math.nan))
     found = [one._replace(value=_held_out(one, objectives, settings)) for one in found]
     found = sorted((one for one in found if math.isfinite(one.value)), key=lambda one: one.value)
+    every, best = sorted((*known, *found), key=lambda one: one.value), dict[Any, _Start]()
+    for start in every:
+        best.setdefault(start.parameters.form, start)
+    if len(best) > 1 and objectives.squares:
+        return list(best.values())
     if objectives.exact or not objectives.squares:
-        return [min((*known, *found), key=lambda one: one.value)]
-    if len(tried) == 1:
-        return sorted((*known, *found[:_STARTS]), key=lambda one: one.value)
-    best: dict[tuple[int, ...], _Start] = {}
-    for start in sorted((*known, *found), key=lambda one: one.value):
-        best.setdefault(tuple(start.parameters.guided.tolist()), start)
-    return list(best.values())
+        return every[:1]
+    return sorted((*known, *found[:_STARTS]), key=lambda one: one.value)
 
 
 def _at_limit(
     parameters: PlanParameters, settings: LearnSettings, prior: Prior
 ) -> np.ndarray | None:
     """Compute the parameters [n] of the best gain of so many calls; None where no plan has it."""
-    bounded = len(settings.levels.ends) == 3
+    levels = settings.levels
+    bounded = len(levels.ends) == 3 or levels.from_data or levels.through
     linear = prior.kind == "gaussian" and getattr(prior, "response", None) is None
     free = {"levels", "ratios"} <= set(parameters.groups) and parameters.ends_clean
     if not (linear and free) or bounded or parameters.stochastic or prior.spectrum is None:
@@ -357,7 +359,8 @@ def _about(
         "prior": prior.kind, "source": {**(prior.source or {}), **source},
         "noise": prior_noise(prior), "objective": dict(settings.objective),
         "loss": settings.loss.name, "process": settings.process,
-        "alpha_bar_range": settings.alpha_bar_range, "grid": settings.grid, "seed": settings.seed,
+        "alpha_bar_range": settings.levels.alpha_bar_range, "grid": settings.grid,
+        "from_data": settings.levels.from_data, "through": settings.through, "seed": settings.seed,
     }  # fmt: skip
 
 

@@ -22,12 +22,13 @@ from specjax.gaussian.modes import Modes
 from specjax.gaussian.task import loss_of_plan
 from specjax.learning.energy_distance import biased_energy_distance
 from specjax.learning.terms import TAUGHT, Distances, Weights, weighted_logarithms, weighted_sum
+from specjax.learning.trajectories import Noises
 from specjax.noise.noise_spectrum import NoiseSpectrum, colored
 from specjax.sampling.denoisers import Denoiser
 from specjax.sampling.guidance import weights_of
 from specjax.sampling.programs import program_of
 from specjax.sampling.sample import call_row, first_registers, scan_rows
-from specjax.sampling.step import Row, SamplerPlan
+from specjax.sampling.step import Row, SamplerPlan, first_sample
 
 
 @value(
@@ -41,6 +42,7 @@ from specjax.sampling.step import Row, SamplerPlan
         "data_spread",
         "modes",
         "forward",
+        "start_data",
     ],
     static=["weights", "loss", "batch", "call_by_call"],
 )
@@ -62,6 +64,7 @@ class PlanObjective:
       call_by_call: whether each call is a program of its own: XLA's convolutions do not use threads
         inside a scan on a CPU, and one program then serves any number of steps.
       forward: the noise of the forward process, None where it is white.
+      start_data: [n, *shape], data that the noise is added to, where plans start from data.
     """
 
     denoise: Denoiser | Any
@@ -77,6 +80,13 @@ class PlanObjective:
     batch: int | None
     call_by_call: bool
     forward: NoiseSpectrum | None = None
+    start_data: Array | None = None
+
+    @property
+    def noises(self) -> Noises:
+        """The noises that plans are measured on."""
+        data = None if self.start_data is None else np.asarray(self.start_data)
+        return Noises(np.asarray(self.noise), None, data)
 
     def value(self, plan: SamplerPlan) -> jax.Array:
         """Compute the weighted sum [] of the logarithms of the terms."""
@@ -106,51 +116,52 @@ class PlanObjective:
 
     def samples(self, plan: SamplerPlan) -> jax.Array:
         """Make samples [n, *shape] by a plan, differentiable in it."""
-        if self.batch in (None, len(self.noise)):
-            return self._samples_of(plan, self.noise, self.keys)
+        first = first_sample(plan.start, plan.signal, self.noise, self.start_data)
+        if self.batch in (None, len(first)):
+            return self._samples_of(plan, first, self.keys)
+        parts = self._parts(first)
         if self.call_by_call:
-            parts = zip(*self._parts(), strict=True)
-            made = jnp.stack([self._samples_of(plan, *part) for part in parts])
+            made = jnp.stack([self._samples_of(plan, *part) for part in zip(*parts, strict=True)])
         else:
-            made = jax.lax.map(lambda part: self._samples_of(plan, *part), self._parts())
+            made = jax.lax.map(lambda part: self._samples_of(plan, *part), parts)
         return jnp.swapaxes(made, 0, 1).reshape(self.noise.shape)
 
-    def _parts(self) -> tuple[jax.Array, jax.Array]:
-        """Cut into noise [parts, batch, *shape] and keys [parts, batch].
+    def _parts(self, first: Array) -> tuple[jax.Array, jax.Array]:
+        """Cut first samples into [parts, batch, *shape], and keys into [parts, batch].
 
         Part i has every parts-th sample from the i-th on, so that each has its share of each
         device.
         """
-        size = self.batch or len(self.noise)
-        noise = jnp.reshape(self.noise, (size, -1, *self.noise.shape[1:]))
-        return jnp.swapaxes(noise, 0, 1), jnp.swapaxes(jnp.reshape(self.keys, (size, -1)), 0, 1)
+        size = self.batch or len(first)
+        cut = jnp.reshape(first, (size, -1, *first.shape[1:]))
+        return jnp.swapaxes(cut, 0, 1), jnp.swapaxes(jnp.reshape(self.keys, (size, -1)), 0, 1)
 
-    def _samples_of(self, plan: SamplerPlan, noise: Array, keys: Array) -> jax.Array:
+    def _samples_of(self, plan: SamplerPlan, first: Array, keys: Array) -> jax.Array:
         if self.call_by_call:
-            return collections.deque(self._by_calls(plan, noise, keys), maxlen=1)[0][0]
-        return self._scanned(plan, noise, keys)
+            return collections.deque(self._by_calls(plan, first, keys), maxlen=1)[0][0]
+        return self._scanned(plan, first, keys)
 
-    def _by_calls(self, plan: SamplerPlan, noise: Array, keys: Array) -> Iterator[jax.Array]:
+    def _by_calls(self, plan: SamplerPlan, first: Array, keys: Array) -> Iterator[jax.Array]:
         """Yield the registers [H, n, *shape] after each call: all that is kept for the way back."""
         known = isinstance(plan.keep, np.ndarray)
-        rows = (_row_by_row if known else _compiled_row_by_row)(plan, noise.dtype)
+        rows = (_row_by_row if known else _compiled_row_by_row)(plan, first.dtype)
         program, arrays = program_of(self.denoise)
-        r = _first(plan.start, noise, plan.registers)
+        r = _registers(first, plan.registers)
         weights = weights_of(plan, self.denoise)
         for k, row in enumerate(rows):
-            z = _noise_of_row(keys, noise, self.forward, k) if plan.stochastic else None
+            z = _noise_of_row(keys, first, self.forward, k) if plan.stochastic else None
             weight = None if weights is None else weights[k]
             r = program.compiled(_one_call)(arrays, r, row, z, weight)
             yield r
 
-    def _scanned(self, plan: SamplerPlan, noise: Array, keys: Array) -> jax.Array:
+    def _scanned(self, plan: SamplerPlan, first: Array, keys: Array) -> jax.Array:
         """Make all calls as one scan; each is computed again going backwards."""
-        of_row = functools.partial(_noise_of_row, keys, noise, self.forward)
-        first = _first(plan.start, noise, plan.registers)
-        rows = _rows(plan, noise.dtype)
+        of_row = functools.partial(_noise_of_row, keys, first, self.forward)
+        rows = _rows(plan, first.dtype)
         weights = weights_of(plan, self.denoise)
         noise_of = of_row if plan.stochastic else None
-        return scan_rows(self.denoise, first, rows, noise_of, weights, _one_call)[0]
+        r = _registers(first, plan.registers)
+        return scan_rows(self.denoise, r, rows, noise_of, weights, _one_call)[0]
 
 
 def compiled(
@@ -188,9 +199,7 @@ def _row_by_row(plan: SamplerPlan, dtype: Any) -> list[Row]:
 _compiled_row_by_row = jax.jit(_row_by_row, static_argnames="dtype")
 
 
-@functools.partial(jax.jit, static_argnames="registers")
-def _first(start: Array, noise: Array, registers: int) -> jax.Array:
-    return first_registers(jnp.asarray(start, noise.dtype) * noise, registers)
+_registers = jax.jit(first_registers, static_argnames="registers")
 
 
 @jax.jit

@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax._core.arrays import Array
 from specjax._core.checks import UserError
 from specjax.gaussian.modes import Modes
 from specjax.gaussian.task import GaussianTask
@@ -37,7 +36,8 @@ TeacherProgress = Callable[[str], Callable[[int, int], None]]
 
 TRAINING, HELD_OUT, JUDGING = "training noise", "held-out noise", "judging noise"
 _STREAMS = (
-    TRAINING, HELD_OUT, f"other {TRAINING}", f"other {HELD_OUT}", JUDGING, f"other {JUDGING}"
+    TRAINING, HELD_OUT, f"other {TRAINING}", f"other {HELD_OUT}", JUDGING, f"other {JUDGING}",
+    f"data of {TRAINING}", f"data of {HELD_OUT}", f"data of {JUDGING}",
 )  # fmt: skip
 """What noise is drawn for; the number is part of its seed."""
 
@@ -103,7 +103,8 @@ def objectives_of(
     """
     aside = prior.held_out or prior
     sampled, squares = settings.is_sampled, settings.is_sum_of_squares
-    modes, data = [_modes(one, settings) for one in (prior, aside)], _halves(settings, prior, aside)
+    modes = [_modes(one, settings) for one in (prior, aside)]
+    data = _halves(settings, prior, aside)
     answers: list[Answers | Any] = [None, None]
     if sampled:
         answers = [_answers(one, settings) for one in (prior, aside)[: 1 + (aside is not prior)]]
@@ -133,7 +134,7 @@ class _Side(NamedTuple):
     prior: Prior
     modes: Modes | None
     answers: Answers | Any
-    data: Array | None
+    data: _Half | None
     name: str
 
 
@@ -141,20 +142,26 @@ class _Teacher(NamedTuple):
     """Solves from noises, and notes with what accuracy.
 
     Attributes:
-      about: steps and accuracy by name. solved: the solutions of each prior.
+      about: steps and accuracy by name. solved: the solutions of each prior and start.
     """
 
     settings: LearnSettings
     progress: TeacherProgress | None
     about: dict[str, Any]
-    solved: list[tuple[Prior, TeacherSolutions]]
+    solved: list[tuple[Prior, bool, TeacherSolutions]]
 
     def __call__(self, side: _Side, noises: Noises, name: str) -> TeacherSolutions:
         """Solve from noises; a prior that was solved before needs as many steps."""
+        settings, partly = self.settings, noises.data is not None
+        if settings.levels.from_data and not partly:
+            settings = settings.from_noise()
         update = self.progress(f"fine solutions, {name}") if self.progress else None
-        alike = next((one for known, one in self.solved if known is side.prior), None)
-        found = teacher_solutions(side.prior, noises, side.answers, self.settings, update, alike)
-        self.solved.append((side.prior, found))
+        alike = next(
+            (one for known, start, one in self.solved if known is side.prior and start == partly),
+            None,
+        )
+        found = teacher_solutions(side.prior, noises, side.answers, settings, update, alike)
+        self.solved.append((side.prior, partly, found))
         self.about[name] = {x: getattr(found, x) for x in ("steps", "change", "error")}
         return found
 
@@ -188,18 +195,29 @@ def _modes(prior: Prior, settings: LearnSettings) -> Modes | None:
     return GaussianTask.resolve(prior.spectrum, loss=settings.loss, denoiser=response).nodes
 
 
+class _Half(NamedTuple):
+    """Half of the data [m, *shape] that were given, and their numbers [m] among all."""
+
+    samples: np.ndarray
+    numbers: np.ndarray
+
+
 def _halves(
     settings: LearnSettings, prior: Prior, aside: Prior
-) -> tuple[np.ndarray | None, np.ndarray | None]:
+) -> tuple[_Half | None, _Half | None]:
     """Split data into those to learn on and those held out, each in its prior's coordinates."""
-    if settings.data is None or "energy" not in dict(settings.objective):
+    used = settings.levels.from_data or "energy" in dict(settings.objective)
+    if settings.data is None or not settings.is_sampled or not used:
         return None, None
     count = len(settings.data)
     if count < 4:  # two in each half
-        raise UserError(f"data has {count} samples: an energy distance needs at least 4")
+        raise UserError(f"data has {count} samples: give at least 4, half of which are held out")
     order = np.random.default_rng(settings.seed).permutation(count)
-    training, held_out = settings.data[order[: count // 2]], settings.data[order[count // 2 :]]
-    return _projected(prior, training), _projected(aside, held_out)
+    training, held_out = order[: count // 2], order[count // 2 :]
+    return (
+        _Half(_projected(prior, settings.data[training]), training),
+        _Half(_projected(aside, settings.data[held_out]), held_out),
+    )
 
 
 def _projected(prior: Prior, data: np.ndarray) -> np.ndarray:
@@ -224,7 +242,7 @@ def _terms(side: _Side, teacher: _Teacher) -> Terms:
     terms = Terms(settings.objective, settings.loss, side.answers, None, side.modes)
     if side.answers is None:
         return terms
-    noises = noises_of(side.prior, settings, side.name)
+    noises = _started(side, teacher)
     found = teacher(side, noises, side.name)
     return replace(terms, taught=Taught(noises, found.samples, found.error))
 
@@ -232,12 +250,12 @@ def _terms(side: _Side, teacher: _Teacher) -> Terms:
 def _objective(side: _Side, teacher: _Teacher) -> PlanObjective:
     """Make an objective that gradients go through."""
     prior, settings, samples = side.prior, teacher.settings, side.answers is not None
-    names, place, data = dict(settings.objective), _placement(settings.mesh), side.data
+    names, place = dict(settings.objective), _placement(settings.mesh)
     key = jax.random.key(np.uint32(_seed(settings, side.name, 1).generate_state(1)[0]))
     noise = prior_noise(prior) if samples else None
     noises = Noises(np.zeros((0, 1), np.float32))
     if samples:
-        noises = noises_of(prior, settings, side.name)
+        noises = _started(side, teacher)
     objective = PlanObjective(
         denoise=_on_every_device(prior, settings) if samples else None,
         noise=place(noises.start),
@@ -252,16 +270,19 @@ def _objective(side: _Side, teacher: _Teacher) -> PlanObjective:
         batch=settings.batch,
         call_by_call=samples and prior.kind == "network" and jax.default_backend() == "cpu",
         forward=None if noise is None else jax.tree.map(lambda x: place(x, whole=True), noise),
+        start_data=None if noises.data is None else place(noises.data),
     )
     if set(TAUGHT) & names.keys():
         found = teacher(side, noises, side.name)
         error = np.asarray(found.error, np.float32)
         objective = replace(objective, target=place(found.samples), target_error=error)
     if "energy" in names:
-        if data is None:
+        if side.data is None:
             name = f"other {side.name}"
-            data = teacher(side, noises_of(prior, settings, name), name).samples
-        data = place(data, whole=True)
+            wanted = teacher(side, noises_of(prior, settings, name), name).samples
+        else:
+            wanted = side.data.samples
+        data = place(wanted, whole=True)
         objective = replace(objective, data=data, data_spread=mean_pairwise_distance(data))
     return objective
 
@@ -278,6 +299,29 @@ def noises_of(prior: Prior, settings: LearnSettings, name: str) -> Noises:
     white: Any = rng.standard_normal(shape, np.float32)
     start = np.asarray(colored(prior_noise(prior), white))
     return Noises(start, settings.conditions_of(prior))
+
+
+def _started(side: _Side, teacher: _Teacher) -> Noises:
+    """Draw the noises of a side, with the data that they are added to where plans start from data.
+
+    These are data that were given, or else fine solutions from other noise. Data with a condition
+    each keep it.
+    """
+    settings = teacher.settings
+    noises = noises_of(side.prior, settings, side.name)
+    if not settings.levels.from_data:
+        return noises
+    if side.data is None:
+        name = f"data of {side.name}"
+        return noises._replace(
+            data=teacher(side, noises_of(side.prior, settings, name), name).samples
+        )
+    rows = np.arange(settings.n) % len(side.data.numbers)
+    given, numbers = settings.given_conditions(side.prior), side.data.numbers[rows]
+    count = 0 if settings.data is None else len(settings.data)
+    if given is not None and len(jax.tree.leaves(given)[0]) == count:
+        noises = noises._replace(conditions=jax.tree.map(lambda x: np.asarray(x)[numbers], given))
+    return noises._replace(data=side.data.samples[rows])
 
 
 def _placement(mesh: Mesh | None) -> Callable[..., Any]:

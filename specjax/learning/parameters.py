@@ -9,9 +9,10 @@ to the weights of guidance. At zero a plan is the sampler's own.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +29,7 @@ from specjax.sampling.corrections import (
     corrections_of,
 )
 from specjax.sampling.scaled import SamplerLike, level_steps, plan_of_levels
-from specjax.sampling.step import SamplerPlan
+from specjax.sampling.step import SamplerPlan, from_data
 
 DETERMINISTIC = ("ddim", "dpmpp_2m", "unipc")
 """The samplers that are tried where none is asked for."""
@@ -44,7 +45,9 @@ class PlanParameters(NamedTuple):
     ``memory`` past estimates are remembered; ``groups`` are learned, the others stay.
     ``ends_clean`` as in :func:`specjax.fitting.levels.levels_of`; the coefficients are those of
     ``process``. ``guidance`` are the weights that each call of a guided denoiser starts from: those
-    that are 0 or 1, calls of one network, stay. None leaves them to the denoiser.
+    that are 0 or 1, calls of one network, stay. None leaves them to the denoiser. Plans start from
+    data if they are ``from_data``. The levels ``through`` (logsnr) are fixed; as many steps as
+    ``split`` says lie before each of them.
     """
 
     steps: int
@@ -55,6 +58,9 @@ class PlanParameters(NamedTuple):
     process: str
     stochastic: bool
     guidance: tuple[float, ...] | None = None
+    from_data: bool = False
+    through: tuple[float, ...] = ()
+    split: tuple[int, ...] = ()
 
     @property
     def corrects(self) -> bool:
@@ -65,6 +71,11 @@ class PlanParameters(NamedTuple):
     def guided(self) -> np.ndarray:
         """The calls whose weight of guidance is free."""
         return np.flatnonzero([w not in (0, 1) for w in self.guidance or ()])
+
+    @property
+    def form(self) -> tuple[Any, ...]:
+        """What several starts are for: which calls are guided, and how steps are split."""
+        return tuple(self.guided.tolist()), self.split
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -90,7 +101,22 @@ class PlanParameters(NamedTuple):
 
     def levels(self, theta: Array, ends: Array) -> Array:
         """Compute logsnr [S + 1]."""
-        return levels_of(self.by_group(theta)["levels"], ends, ends_clean=self.ends_clean)
+        own, found = self.by_group(theta)["levels"], []
+        for steps, ends_here, clean in self.segments(ends):
+            levels = levels_of(own[steps], ends_here, ends_clean=clean)
+            found.append(levels if steps.stop is None else levels[:-1])
+        return namespace(theta, ends).concatenate(found)
+
+    def segments(self, ends: Array) -> list[tuple[slice, Array, bool]]:
+        """Return the steps between fixed levels, with their ends and whether these are clean."""
+        xp, edges, found = namespace(ends), (0, *self.split, self.steps), []
+        for i, (begin, end) in enumerate(itertools.pairwise(edges)):
+            last = end == self.steps
+            first = ends[:1] if i == 0 else xp.asarray(self.through[i - 1 : i], ends.dtype)
+            behind = ends[1:] if last else xp.asarray(self.through[i : i + 1], ends.dtype)
+            steps = slice(begin, None if last else end)
+            found.append((steps, xp.concatenate([first, behind]), last and self.ends_clean))
+        return found
 
     def corrections(self, theta: Array, logsnr: Array) -> Corrections:
         """Compute the corrections along levels [S + 1]."""
@@ -132,6 +158,7 @@ class PlanParameters(NamedTuple):
             plan = plan_of_levels(self.sampler, logsnr, self.process)
         else:
             plan = corrected_plan(logsnr, self.corrections(theta, logsnr), self.process)
+        plan = from_data(plan) if self.from_data else plan
         return replace(plan, guidance=self.weights_of_guidance(theta))
 
     def scale(self, theta: Array) -> Array:
@@ -196,7 +223,11 @@ def pack(
     The weights of guidance are those to start from.
     """
     logsnr = np.asarray(logsnr)
-    levels = theta_of(logsnr, ends, ends_clean=parameters.ends_clean)
+    ends = logsnr[[0, -1]] if ends is None else ends
+    levels = np.concatenate([
+        theta_of(logsnr[_with_end(steps)], ends_here, ends_clean=clean)
+        for steps, ends_here, clean in parameters.segments(ends)
+    ])  # fmt: skip
     guidance = np.zeros(len(parameters.guided), levels.dtype)
     if not parameters.corrects:
         return np.concatenate([levels, guidance])
@@ -209,6 +240,11 @@ def pack(
         ratio = np.where(positive, noise, 1) / np.where(positive, own.noise, 1)
         parts.append(np.log(ratio))
     return np.concatenate([*parts, guidance])
+
+
+def _with_end(steps: slice) -> slice:
+    """Return the levels at both ends of steps."""
+    return slice(steps.start, None if steps.stop is None else steps.stop + 1)
 
 
 def unpack(

@@ -29,6 +29,7 @@ from specjax.sampling.guidance import Guided, guided_in
 from specjax.sampling.samplers import sampler_of
 from specjax.sampling.scaled import SamplerLike
 from specjax.schedules.grids import GridLike, LevelRange, TrainingGrid
+from specjax.schedules.schedule import logsnr_of_level, sigmoid
 from specjax.spectra.spectrum import Spectrum
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _NOISES, _NOISES_OF_NETWORK = 512, 128
 _MEMORY_OF_NETWORK = 2
+_ROUNDING = 1e-6  # of logsnr, at the ends
 _ARRAYS = 4  # noises and the teacher's solutions, to learn on and held out
 
 
@@ -59,12 +61,20 @@ class LearnOptions(TypedDict, total=False):
         tenth of the transfer loss for the exact ones of this package, and the energy distance for a
         sampler with noise.
       loss: of the transfer, a name in LOSSES or a :class:`Loss`; "w2" by default.
-      data: [N, *shape] for "energy", in the data's own space; half of them are held out.
+      data: [N, *shape] for "energy", and what a plan with a ``start_level`` starts from (by default
+        fine solutions), in the data's own space; half of them are held out.
       noise: of the forward process, under which a spectrum of data is put. A prior, a run, or a
         spectrum by :func:`specjax.effective` has its own; another is refused.
       process: "vp" (the default), "ve" or "flow".
       alpha_bar_range: the two ends (noisy, clean), see
         :class:`specjax.gaussian.task.TaskOptions`.
+      start_level: where plans start from data with so much noise instead of from noise (image to
+        image, the second of two experts), in the process's own terms: alpha_bar in VP, sigma in VE,
+        the time t in flow matching. The fine solution starts there, too.
+      strength: in place of it, as image to image of diffusers has it: the share, in (0, 1], of the
+        grid's timesteps that are left. It needs ``grid``.
+      through: levels that the plan must have, in the same terms (the boundary of two experts). How
+        many steps lie before each is tried.
       grid: the training grid of the network that will be called, within which all noisy levels
         stay, see :class:`specjax.gaussian.task.TaskOptions`.
       n: noises learned on, as many to choose by and to judge by; 512, or 128 for a network.
@@ -96,6 +106,9 @@ class LearnOptions(TypedDict, total=False):
     noise: NoiseSpectrum | None
     process: str
     alpha_bar_range: tuple[float, float] | None
+    start_level: float | None
+    strength: float | None
+    through: float | Sequence[float]
     grid: GridLike | None
     n: int | None
     batch: int | None
@@ -114,8 +127,9 @@ class LearnOptions(TypedDict, total=False):
 class LearnSettings:
     """:class:`LearnOptions`, resolved.
 
-    ``objective`` and ``n`` are None until :meth:`for_prior` chooses what suits a prior; ``guided``
-    is the prior's guided denoiser then, if it has one.
+    ``start_level`` and ``through`` are logsnr. ``objective`` and ``n`` are None until
+    :meth:`for_prior` chooses what suits a prior; ``guided`` is the prior's guided denoiser then, if
+    it has one.
     """
 
     sampler: SamplerLike | None = None
@@ -130,6 +144,9 @@ class LearnSettings:
     noise: NoiseSpectrum | None = None
     process: str = "vp"
     alpha_bar_range: tuple[float, float] | Any = None  # Any: resolved, it is a range
+    start_level: float | None = None
+    strength: None = None
+    through: tuple[float, ...] = ()
     grid: TrainingGrid | Any = None  # Any: resolved, it is a grid or None
     n: int | Any = None  # Any: as above
     batch: int | None = None
@@ -154,6 +171,7 @@ class LearnSettings:
         """
         given: Any = cls(**options)  # type: ignore[arg-type]
         levels = LevelRange.resolve(given.alpha_bar_range, given.grid, given.process)
+        process = given.process
         settings: LearnSettings = replace(
             given,
             sampler=_unless_none(sampler_of, given.sampler),
@@ -165,6 +183,9 @@ class LearnSettings:
             loss=loss_of(given.loss),
             data=_unless_none(np.asarray, given.data),
             alpha_bar_range=levels.alpha_bar_range,
+            start_level=_start_level(given.start_level, given.strength, process, levels),
+            strength=None,
+            through=tuple(sorted(_level_list("through", given.through, process))),
             grid=levels.grid,
             n=_unless_none(lambda n: checks.whole_number("n", n, 2), given.n),
             batch=_unless_none(lambda n: checks.whole_number("batch", n), given.batch),
@@ -179,7 +200,18 @@ class LearnSettings:
             seed=checks.seed(given.seed),
         )
         settings.parameters(steps=2)
+        settings._check_through()
         return settings
+
+    def _check_through(self) -> None:
+        """Refuse levels that are not within the range, or twice the same."""
+        noisy, clean = self.levels.ends[0], self.levels.ends[1]
+        distinct = len(set(self.through)) == len(self.through)
+        if not (distinct and all(noisy < x < clean for x in self.through)):
+            raise UserError(
+                f"through, as logsnr {self.through}: give different levels between the ends of the "
+                f"plan, {noisy:.4g} and {clean:.4g}"
+            )
 
     @property
     def method(self) -> Method:
@@ -189,7 +221,15 @@ class LearnSettings:
     @property
     def levels(self) -> LevelRange:
         """The range in which the levels lie."""
-        return LevelRange(self.alpha_bar_range, self.grid)
+        noisy, clean = self.alpha_bar_range
+        if self.start_level is None:
+            return LevelRange((noisy, clean), self.grid, False, self.through)
+        start = float(sigmoid(np.asarray(self.start_level)))
+        return LevelRange((start, clean), self.grid, True, self.through)
+
+    def from_noise(self) -> LearnSettings:
+        """Return the settings of the fine solutions that plans start from, where they do."""
+        return replace(self, start_level=None, through=())
 
     def parameters(self, steps: int) -> dict[str, PlanParameters]:
         """Return the parameters of S steps from each sampler that can be the start.
@@ -204,9 +244,9 @@ class LearnSettings:
         for name in DETERMINISTIC if self.sampler is None else (self.sampler,):
             sampler = sampler_of(name)
             try:
-                found[sampler.name] = parameters_of(
-                    steps, sampler, self.memory, self.groups, free, self.process
-                )
+                one = parameters_of(steps, sampler, self.memory, self.groups, free, self.process)
+                from_data = self.start_level is not None
+                found[sampler.name] = one._replace(from_data=from_data, through=self.through)
             except UserError as error:
                 errors.append(error)
         if not found:
@@ -300,6 +340,40 @@ class LearnSettings:
             self, objective=None, data=None, n=None, batch=None, mesh=None, cache=None,
             conditions=None, max_calls=None, network_calls=None,
         )  # fmt: skip
+
+
+def _start_level(
+    given: float | None, strength: float | None, process: str, levels: LevelRange
+) -> float | None:
+    """Return logsnr of the level that plans start from, if it is not that of noise.
+
+    Raises:
+      UserError: for both ways to say it, a strength out of bounds or without a grid, and a level
+        beyond the range.
+    """
+    if given is None and strength is None:
+        return None
+    if given is not None and strength is not None:
+        raise UserError(f"start_level = {given} and strength = {strength}: give one of them")
+    if given is not None:
+        (found,) = _level_list("start_level", float(given), process)
+    else:
+        if levels.grid is None:
+            raise UserError(f"strength = {strength}: it is of a grid; give grid, or start_level")
+        share = checks.number("strength", strength, 1e-6, 1, "a number above 0, up to 1")
+        found = levels.grid.logsnr_at_strength(share)
+    noisy, clean = levels.ends[0], levels.ends[1]
+    if not noisy - _ROUNDING <= found < clean:
+        raise UserError(
+            f"start_level, as logsnr {found:.4g}: give a level from {noisy:.4g} to below "
+            f"{clean:.4g}, the range of the levels"
+        )
+    return max(found, float(noisy))
+
+
+def _level_list(name: str, given: Any, process: str) -> list[float]:
+    found: list[float] = np.atleast_1d(logsnr_of_level(name, given, process)).tolist()
+    return found
 
 
 def _conditions(labels: Any, given: Any) -> Any:

@@ -46,7 +46,7 @@ _STATES: OrderedDict[str, Unfinished] = OrderedDict()
 
 _SAMPLED, _CLOSED_FORM = Stopping(0.1, 0.01, 2), Stopping(0.0, 1e-9, 2)
 _MOST_ITERATIONS = 100
-_TRIED, _TRIED_PATTERNS = 2, 5  # iterations from each start, or each pattern of guided calls
+_TRIED, _TRIED_FORMS = 2, 5  # iterations from each start, or from each form of parameters
 _LEAST_TO_GROW = 32  # noises; fewer are learned on from the beginning
 _SHARE = 4  # of the noises, one part is learned on at first
 _EXPECTED, _TRIALS = 4, 4  # iterations on all noises, and plans tried in each, for the time left
@@ -100,8 +100,8 @@ def _most_promising(
     problems: Sequence[SumOfSquares], first: Iterate, stopping: Stopping, most: int
 ) -> tuple[int, Iterate]:
     """Take a few iterations from each start, and return the best by what is held out."""
-    patterns = {tuple(one.parameters.guided.tolist()) for one in problems}
-    trials = _TRIED if len(patterns) == 1 else _TRIED_PATTERNS
+    forms = {one.parameters.form for one in problems}
+    trials = _TRIED if len(forms) == 1 else _TRIED_FORMS
     if len(problems) == 1 or most <= trials:
         return 0, first
     tried = {0: first}

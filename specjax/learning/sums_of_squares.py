@@ -64,6 +64,12 @@ class Terms:
     taught: Taught | Any
     modes: Modes | Any
 
+    @property
+    def noises(self) -> Noises:
+        """The noises that plans are measured on."""
+        found: Noises = self.taught.noises
+        return found
+
     def first(self, n: int) -> Terms:
         """Return the same on the first n noises."""
         return self if self.taught is None else replace(self, taught=self.taught.first(n))

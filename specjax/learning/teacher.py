@@ -29,9 +29,10 @@ from specjax.priors.prior import Prior
 from specjax.sampling.corrections import corrected_plan
 from specjax.sampling.multistep import exponential_adams
 from specjax.sampling.scaled import level_steps
-from specjax.sampling.step import SamplerPlan
+from specjax.sampling.step import SamplerPlan, from_data
 from specjax.schedules.families import family
 from specjax.schedules.grids import LevelRange
+from specjax.schedules.schedule import NoiseSchedule
 
 FEWEST, MOST = 16, 512
 """Steps that are doubled to begin with, and those beyond which it is given up."""
@@ -186,9 +187,11 @@ def fine_plan(prior: Prior, steps: int, within: LevelRange, process: str = "vp")
         levels = family("uniform_logsnr", MOST, alpha_bar_range=ends)
     else:
         levels = spectral(prior.spectrum, MOST, alpha_bar_range=ends)
-    logsnr = np.asarray(within.clip(levels).logsnr, np.float64)[:: MOST // steps]
+    schedule = NoiseSchedule(np.asarray(within.clip(levels).logsnr, np.float64)[:: MOST // steps])
+    logsnr = np.asarray(within.passing(schedule).logsnr)
     by = exponential_adams(level_steps(logsnr, process), _ORDER)
-    return corrected_plan(logsnr, by, process)
+    plan = corrected_plan(logsnr, by, process)
+    return from_data(plan) if within.from_data else plan
 
 
 def check_answers(answers: Answers, plan: SamplerPlan, noises: Noises) -> None:
@@ -211,6 +214,7 @@ def _key(prior: Prior, noises: Noises, settings: LearnSettings) -> str:
         prior.fingerprint,
         "" if prior.spectrum is None else prior.spectrum.fingerprint,
         settings.process, settings.levels.ends.tolist(), settings.teacher_tolerance, FEWEST, MOST,
+        *settings.levels.through,
     )  # fmt: skip
     digest = hashlib.sha256(repr(known).encode())
     for array in jax.tree.leaves(tuple(noises)):

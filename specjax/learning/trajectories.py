@@ -23,17 +23,21 @@ import jax
 import numpy as np
 
 from specjax.learning.answers import Answers
-from specjax.sampling.step import Row, SamplerPlan, advance
+from specjax.sampling.step import Row, SamplerPlan, advance, first_sample
 
 _STEP_OF_PARAMETER = 1e-6  # central, in float64
 _LEAST_STEP = 1e-3  # of a change of the sample or of log s, relative
 
 
 class Noises(NamedTuple):
-    """Noise [n, *shape] that trajectories start from, and the conditions of each (a pytree)."""
+    """Noise [n, *shape] that trajectories start from, and the conditions of each (a pytree).
+
+    ``data`` [n, *shape] are what it is added to, where plans start from data.
+    """
 
     start: np.ndarray
     conditions: Any = None
+    data: np.ndarray | None = None
 
     def first(self, n: int) -> Noises:
         """Return the first n."""
@@ -74,7 +78,7 @@ def _calls(
     """Yield the registers before each call, with its answer and slope, and those at the end."""
     start = noises.start
     r = np.zeros((plan.registers, *start.shape), start.dtype)
-    r[0] = np.asarray(plan.start, start.dtype) * start
+    r[0] = first_sample(plan.start, plan.signal, start, noises.data)
     for k in range(plan.calls):
         row, weight, slope = row_of(plan, k), weight_of(plan, k), None
         asked = r[0], float(row.alpha), float(row.sigma), noises.conditions

@@ -63,7 +63,7 @@ class ModelConfig:
 class NoiseConfig:
     """The noise levels that the network is trained at."""
 
-    noise_levels: str | None = None
+    noise_levels: str = ""
     """their distribution: edm (log-normal), logit_normal (of the time of flow matching), uniform
     (in logsnr), spectral (as dense as the spectral schedule of the data), advised (in
     proportion to what can be learned at a level) or schedule (as the levels
@@ -72,12 +72,12 @@ class NoiseConfig:
     """options of the distribution, such as mean=-1.2 std=1.2, low=-12 high=12, or
     file=schedule.json; of all of them pure=0.02, the part of samples that are pure noise (for the
     targets v and flow)"""
-    weighting: str | None = None
+    weighting: str = ""
     """how much a level counts: edm, eps, v, flow, x0 or min_snr; by default edm, and flow for the
     target flow"""
 
     def for_target(self, target: str) -> NoiseConfig:
-        """Return the configuration with what is usual for a target where nothing was asked for."""
+        """Return the configuration with what is usual for a ``target`` where nothing is given."""
         levels, weighting = ("logit_normal", "flow") if target == "flow" else ("edm", "edm")
         return replace(
             self,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from specjax._core.arrays import value
+from specjax._core.arrays import Array, value
 from specjax._core.checks import UserError
 from specjax.sampling.denoisers import (
     Denoiser,
@@ -38,7 +38,7 @@ LEAST_LOGSNR = -30.0
 """The least level that a network is told: here nothing of the data is left (alpha_bar = 1e-13)."""
 
 
-def flow_level(s: jax.Array) -> jax.Array:
+def flow_level(s: Array) -> Array:
     """Return the time t of flow matching as ``30 (1/2 - t)``, in the range of logsnr."""
     return 30 * (0.5 - flow_time(s))
 

@@ -73,6 +73,10 @@ def learned_blocks(
     for result, amplification in zip(results, amplifications, strict=True):
         own = [one for one in verdicts if one.steps == result.steps]
         blocks.append(_table(result, own, priors, amplification))
+    known = {result.steps for result in results}
+    between = [one for one in verdicts if one.steps not in known]
+    if between:
+        blocks.append(_between_table(between, verdicts, priors))
     terms = dict.fromkeys(name for one in verdicts for name in one.objective)
     noise, noise_line = results[0].noise, []
     if noise is not None:
@@ -158,6 +162,24 @@ def _table(
         rows,
         [*_worse_ones(values, priors), *_warning(result, amplification), outcome],
     )
+
+
+def _between_table(
+    between: Sequence[Verdict], verdicts: Sequence[Verdict], priors: Sequence[str]
+) -> Table:
+    """Report plans that were made of their neighbours, a row each; say where fewer steps do."""
+    values = {(one.steps, one.on): geometric_mean(one.value, one.objective) for one in between}
+    plans = {one.steps: one.plan for one in between}
+    rows = [[s, plan, *(values.get((s, on)) for on in priors)] for s, plan in plans.items()]
+    last, notes = priors[-1], []
+    learned = {one.steps: one.value for one in verdicts if one.plan == one.on == last}
+    for one in between:
+        fewer = [s for s, x in learned.items() if s < one.steps and x < one.value]
+        if one.on == last and fewer:
+            notes.append(f"S = {one.steps}: that of {max(fewer)} steps is better; learn one")
+    judges = [Column(name, "{:.5g}", "right") for name in priors]
+    columns = [Column("S", "{}", "right"), Column("plan"), *judges]
+    return Table("other numbers of steps", columns, rows, notes)
 
 
 def _calls(result: LearnedResult) -> str:

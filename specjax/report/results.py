@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from specjax._core.shown import Results
 from specjax.advise.advice import Advice
 from specjax.bench import MEASURES, Bench
 from specjax.evaluate import Evaluation
+from specjax.fitting.any_steps import PlanSet
 from specjax.fitting.compare import ComparedSchedule, Comparison, heuristics
 from specjax.fitting.learned import LearnedResult
 from specjax.gaussian.probe import Probe
@@ -160,6 +161,7 @@ def _plan_title(plan: SamplerPlan) -> str:
         f"SamplerPlan of {count(plan.calls, 'call')} of the denoiser"
         f"{'' if plan.guidance is None else f' ({plan.network_calls} of the network)'}, {kind}, "
         f"{count(plan.registers, 'register')}, start {float(plan.start):.4g}"
+        f"{'' if plan.signal is None else ' from data'}"
     )
 
 
@@ -325,7 +327,7 @@ def _verdict_columns(verdicts: Sequence[Verdict]) -> Columns:
     }
 
 
-def _plans_columns(results: Sequence[LearnedResult]) -> Columns:
+def _plans_columns(results: Iterable[LearnedResult]) -> Columns:
     best = [min(one.baselines.values(), default=float("nan")) for one in results]
     return {
         **{name: [getattr(one, name) for one in results] for name in ("steps", "prior", "kept")},
@@ -383,6 +385,10 @@ VIEWS: Mapping[type, View] = {
         _learned_columns,
         _learned_figure,
         _learned_lines,
+    ),
+    PlanSet: replace(
+        _from_columns(_heading("plan"), _plans_columns),
+        figure=lambda x, **options: figures.learn_figure(list(x), **options),
     ),
     Comparison: View(_comparison_blocks, _comparison_columns, figures.comparison_figure),
     Evaluation: View(

@@ -124,6 +124,7 @@ def _plan_facts(plan: LearnedResult) -> dict[str, str]:
     train = f"learned on: {plan.train_value:.6g}{_best_heuristic(plan, '; {}')}"
     return {
         "plan": f"{count(plan.plan.calls, 'call')}, {rows}, {plan.process}",
+        **({"start": "data, with noise up to the first level"} if plan.from_data else {}),
         **_guidance(plan),
         "prior": plan.prior,
         "held out": f"{plan.value:.6g} ({train})",

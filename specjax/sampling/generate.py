@@ -11,7 +11,7 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,7 @@ from specjax.sampling.denoisers import check_signal, within
 from specjax.sampling.guidance import alike, weights_of
 from specjax.sampling.programs import Program, drawn, program_of
 from specjax.sampling.sample import first_registers, host_rows, mean_at_start
-from specjax.sampling.step import Row, SamplerPlan
+from specjax.sampling.step import Row, SamplerPlan, first_sample, from_data
 
 Progress = Callable[[int, int], None]
 """Called with (samples done, n); on a CPU also within a batch, by the share of its calls."""
@@ -38,15 +38,24 @@ _MOST_ON_CPU, _MOST_ELSEWHERE = 256, 1024  # samples in a batch
 _ACTIVATIONS = 2000  # of a UNet's memory, in samples: a feature map of width 128 is 40 to 130
 
 
+class AnySteps(Protocol):
+    """The protocol of plans of several numbers of steps, :class:`specjax.PlanSet`."""
+
+    def plan_of(self, steps: int | None) -> SamplerPlan:
+        """Return the plan of S ``steps``."""
+
+
 @shows_progress("sampling", "samples")
 def generate(
-    plan: SamplerPlan,
+    plan: SamplerPlan | AnySteps,
     denoise: Callable[..., Any],
     n: int,
     shape: tuple[int, ...],
     *,
     seed: int = 0,
     mean: Any = None,
+    data: Any = None,
+    steps: int | None = None,
     labels: Any = None,
     conditions: Any = None,
     batch: int | None = None,
@@ -65,13 +74,16 @@ def generate(
     samples differ from those of the same function in JAX by rounding.
 
     Args:
-      plan: K rows of known numbers.
+      plan: K rows of known numbers; or a :class:`specjax.PlanSet`, of which ``steps`` are taken.
       denoise: ``(x, alpha, sigma) -> x0`` on batches [m, *shape]. One by :func:`specjax.guided`
         has the plan's weights, or its own; where one is 1 or 0, only one of its two is called.
       n: the number of samples.
       shape: of one sample.
       seed: below 2**32.
       mean: of the data [*shape], from which samples start, see :func:`specjax.sample`.
+      data: [n, *shape], or one [*shape], that samples start from: noise is added to them up to the
+        level of the plan's first call. By default samples start from noise alone.
+      steps: S, of plans of several.
       labels: [n]; those of a batch [m] are the denoiser's fourth argument.
       conditions: in place of labels, a tree of arrays [n, ...] (embeddings, masks, labels among
         them); the rows of a batch [m, ...] are the denoiser's fourth argument.
@@ -90,7 +102,8 @@ def generate(
     Raises:
       UserError: if a number or a dtype is out of bounds, the labels or conditions are not n, the
         batch does not divide over the mesh, the mesh has devices of another process, a black box
-        is given a mesh, or the plan has guidance and the denoiser is not guided.
+        is given a mesh, the plan has guidance and the denoiser is not guided, the data are not n,
+        or there are none and the plan was learned to start from some.
 
     Example:
       >>> plan = sx.plan("ddim", sx.NoiseSchedule.from_sigmas([50.0, 1.0, 0.0]))
@@ -102,6 +115,10 @@ def generate(
     n, dtype = checks.whole_number("n", n), _float(dtype)
     checks.fits_in_memory("n", n, n * math.prod(shape) * dtype.itemsize)
     key = jax.random.key(checks.seed(seed))
+    plan = _in_steps(plan, steps)
+    if data is not None:
+        plan, data = from_data(plan), _checked_data(data, n, tuple(shape), dtype)
+    start = jax.tree.map(lambda x: np.asarray(x, dtype), (plan.start, plan.signal))
     conditions = told.checked(labels, conditions, n)
     noise, denoise = _checked_noise(noise, tuple(shape)), within(denoise, noise)
     weights = weights_of(plan, denoise)
@@ -124,8 +141,9 @@ def generate(
         numbers = np.arange(first, first + size)  # the last batch is filled up and cut
         batch_conditions = jax.tree.map(put, told.at(conditions, np.minimum(numbers, n - 1)))
         keys, r = _start(
-            key, placement.cut(numbers.astype(np.uint32)), np.asarray(plan.start, dtype),
-            tuple(shape), plan.registers, noise, offset,
+            key, placement.cut(numbers.astype(np.uint32)), *start,
+            None if data is None else placement.cut(data[np.minimum(numbers, n - 1)]),
+            offset, tuple(shape), plan.registers, noise,
         )  # fmt: skip
         count = min(size, n - first)
 
@@ -225,12 +243,14 @@ _drawn = jax.jit(drawn, static_argnames=("shape", "dtype"))
 
 @functools.partial(jax.jit, static_argnames=("shape", "registers"))
 def _start(
-    key: jax.Array, numbers: jax.Array, std: jax.Array, shape: tuple[int, ...], registers: int,
-    noise: NoiseSpectrum | None, offset: np.ndarray | None,
+    key: jax.Array, numbers: jax.Array, start: jax.Array, signal: jax.Array | None,
+    data: jax.Array | None, offset: np.ndarray | None, shape: tuple[int, ...], registers: int,
+    noise: NoiseSpectrum | None,
 ) -> tuple[jax.Array, jax.Array]:  # fmt: skip
     """Make the keys [m] of numbered samples, and their registers [H, m, *shape] at the start."""
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
-    first = std * drawn(keys, 0, shape, std.dtype, noise)
+    unit = drawn(keys, 0, shape, start.dtype, noise)
+    first = first_sample(start, signal, unit, data)
     return keys, first_registers(first if offset is None else first + offset, registers)
 
 
@@ -315,6 +335,22 @@ def _checked_mesh(mesh: Mesh | None, denoise: Any) -> Mesh | None:
             "process its part of the samples"
         )
     return mesh
+
+
+def _in_steps(plan: SamplerPlan | AnySteps, steps: int | None) -> SamplerPlan:
+    if not isinstance(plan, SamplerPlan):
+        return plan.plan_of(steps)
+    if steps is not None:
+        raise UserError(f"steps = {steps}: plan is one of {plan.calls} calls; leave steps out")
+    return plan
+
+
+def _checked_data(data: Any, n: int, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Return data [n, *shape] of one, or of n."""
+    given = np.asarray(data, dtype)
+    if given.shape not in (shape, (n, *shape)):
+        raise UserError(f"data has shape {given.shape}: give {(n, *shape)}, or one of {shape}")
+    return np.broadcast_to(given, (n, *shape))
 
 
 def _checked_noise(noise: NoiseSpectrum | None, shape: tuple[int, ...]) -> NoiseSpectrum | None:

@@ -101,7 +101,7 @@ def exponential_adams(t: LevelSteps, order: int) -> Corrections:
     return Corrections(t.xp.zeros_like(t.h), _adams_bashforth(t, orders, order)[:, 1:])
 
 
-def dpmpp_3m(t: LevelSteps) -> ScaledRows:
+def dpmpp_3m_rows(t: LevelSteps) -> ScaledRows:
     """DPM-Solver++(3M) (2211.01095; the authors' code, and diffusers'): one call a step.
 
     The polynomial through three estimates, of which the second difference counts half, as that code
@@ -116,7 +116,7 @@ def dpmpp_3m(t: LevelSteps) -> ScaledRows:
     return _by_weights(t, xp.where((orders == 2)[:, None], midpoint, weights)[:, 1:])
 
 
-def unipc(t: LevelSteps, *, order: int = 2, variant: str = "bh2") -> ScaledRows:
+def unipc_rows(t: LevelSteps, *, order: int = 2, variant: str = "bh2") -> ScaledRows:
     """UniPC with data prediction (2302.04867, algorithms 5 to 8), one call a step.
 
     An answer first corrects the step that led to it, then takes the next one. The corrected sample
@@ -162,13 +162,13 @@ def _corrector(t: LevelSteps, orders: Array, order: int, unit: Array) -> Array:
     return xp.where((orders == 1)[:, None], simple, weights)[:, 1:]
 
 
-def deis(t: LevelSteps, *, order: int = 3) -> ScaledRows:
+def deis_rows(t: LevelSteps, *, order: int = 3) -> ScaledRows:
     """DEIS, tAB in log sigma / alpha (2204.13902): slopes, by a polynomial in log s."""
     orders = _orders(t, checks.whole_number("order", order, 1, 4))
     return slopes_rows(t, _adams_bashforth(t, orders, order, noise=True)[:, 1:])
 
 
-def ipndm(t: LevelSteps, *, order: int = 4) -> ScaledRows:
+def ipndm_rows(t: LevelSteps, *, order: int = 4) -> ScaledRows:
     """iPNDM (2204.13902, section 4): slopes, by the weights of Adams-Bashforth at equal steps.
 
     Its order grows from 1; a last step to s = 0 is Euler's.

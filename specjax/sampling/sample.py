@@ -21,7 +21,7 @@ from specjax.sampling import conditions as told
 from specjax.sampling.black_box import is_black_box
 from specjax.sampling.denoisers import Denoiser, check_signal, within
 from specjax.sampling.guidance import alike, at_weight, weights_of
-from specjax.sampling.step import Row, SamplerPlan, advance
+from specjax.sampling.step import Row, SamplerPlan, advance, first_sample, from_data
 
 
 def sample(
@@ -32,6 +32,7 @@ def sample(
     *,
     start: jax.Array | None = None,
     mean: Any = None,
+    data: jax.Array | None = None,
     labels: Any = None,
     conditions: Any = None,
     noise: NoiseSpectrum | None = None,
@@ -54,6 +55,8 @@ def sample(
       mean: of the data, whose shape is that of one sample, or of its last axes: samples start at
         the mean of the first level's marginal, ``alpha mean``, and not at 0. That is right for a
         denoiser that knows the data at that level; one that does not may be worse off.
+      data: [...] that samples start from: noise is added to them up to the level of the plan's
+        first call. By default samples start from noise alone.
       labels: [n] of samples [n, ...], the denoiser's fourth argument.
       conditions: in place of labels, a tree of arrays [n, ...].
       noise: of the forward process, on the last axes of the samples; isotropic by default. In
@@ -64,8 +67,9 @@ def sample(
       Samples of the given shape, at the plan's last level.
 
     Raises:
-      UserError: if the key is not a typed one, ``start`` has another shape, labels or conditions
-        are not one for each of n samples, or the plan has guidance and the denoiser is not guided.
+      UserError: if the key is not a typed one, ``start`` or ``data`` have another shape, labels or
+        conditions are not one for each of n samples, the plan has guidance and the denoiser is not
+        guided, or it was learned to start from data and there are none.
 
     Example:
       >>> plan = sx.plan("ddim", sx.NoiseSchedule.from_sigmas([50.0, 1.0, 0.0]))
@@ -78,8 +82,9 @@ def sample(
     dtype = jnp.zeros(()).dtype if dtype is None else jnp.dtype(dtype)
     if start is None:
         start = jax.random.normal(jax.random.fold_in(key, 0), shape, dtype)
-    if start.shape != tuple(shape):
-        raise UserError(f"start has shape {start.shape}, the samples {tuple(shape)}")
+    for name, given in {"start": start, "data": data}.items():
+        if given is not None and given.shape != tuple(shape):
+            raise UserError(f"{name} has shape {given.shape}, the samples {tuple(shape)}")
     check_signal(denoise, plan.alpha)
     rows = Row(*(jnp.asarray(x, dtype) for x in plan.rows))
     noise, denoise = anisotropic(noise), within(denoise, noise)
@@ -90,7 +95,9 @@ def sample(
     def pushed(k: jax.Array) -> jax.Array:
         return colored(noise, jax.random.normal(jax.random.fold_in(key, k + 1), shape, dtype))
 
-    first = jnp.asarray(plan.start, dtype) * colored(noise, jnp.asarray(start, dtype))
+    plan = plan if data is None else from_data(plan)
+    unit = colored(noise, jnp.asarray(start, dtype))
+    first = first_sample(plan.start, plan.signal, unit, data)
     if mean is not None:
         first = first + jnp.asarray(mean_at_start(plan, mean, tuple(shape)), dtype)
     filled = first_registers(first, plan.registers)
@@ -105,16 +112,18 @@ def mean_at_start(plan: SamplerPlan, mean: Any, shape: tuple[int, ...]) -> Array
     Raises:
       UserError: for a mean that is not of the last axes of samples of this shape.
     """
+    if plan.signal is not None:
+        raise UserError("mean: samples that start from data have it; leave it out")
     mean = as_float_array(mean)
     if mean.ndim > len(shape) or mean.shape != tuple(shape[len(shape) - mean.ndim :]):
         raise UserError(f"mean has shape {mean.shape}, the samples {tuple(shape)}: give one sample")
     return plan.alpha[0] * mean
 
 
-def first_registers(first: jax.Array, registers: int) -> jax.Array:
+def first_registers(first: Array, registers: int) -> jax.Array:
     """Return the registers [H, ...] before the first call: the sample [...] and zeros."""
     rest = jnp.zeros((registers - 1, *first.shape), first.dtype)
-    return jnp.concatenate([first[None], rest])
+    return jnp.concatenate([jnp.asarray(first)[None], rest])
 
 
 def call_row(

@@ -42,11 +42,13 @@ import numpy as np
 from specjax._core import checks
 from specjax._core.arrays import Array, concrete
 from specjax._core.checks import UserError
-from specjax.sampling.multistep import deis as _deis
-from specjax.sampling.multistep import dpmpp_3m as _dpmpp_3m
-from specjax.sampling.multistep import ipndm as _ipndm
-from specjax.sampling.multistep import slopes_rows
-from specjax.sampling.multistep import unipc as _unipc
+from specjax.sampling.multistep import (
+    deis_rows,
+    dpmpp_3m_rows,
+    ipndm_rows,
+    slopes_rows,
+    unipc_rows,
+)
 from specjax.sampling.scaled import LevelSteps, SamplerLike, ScaledRows, level_steps, plan_of_levels
 from specjax.sampling.step import SamplerPlan, drop_idle
 from specjax.schedules.schedule import NoiseSchedule, check_process
@@ -283,13 +285,15 @@ dpmpp_2m_sde = Sampler("dpmpp_2m_sde", _dpmpp_2m_sde, None, "its stochastic form
 """The stochastic form of DPM-Solver++(2M) with the option ``eta``."""
 lms = Sampler("lms", _lms, 2, "Adams-Bashforth with variable steps; order=4")
 """Adams-Bashforth on EDM's ODE with variable steps, and the option ``order``."""
-dpmpp_3m = Sampler("dpmpp_3m", _dpmpp_3m, 2, "DPM-Solver++(3M): one call a step, three estimates")
+dpmpp_3m = Sampler(
+    "dpmpp_3m", dpmpp_3m_rows, 2, "DPM-Solver++(3M): one call a step, three estimates"
+)
 """DPM-Solver++(3M) (2211.01095), as diffusers has it: one call a step."""
-unipc = Sampler("unipc", _unipc, 2, "UniPC: each call corrects a step and takes one; order=2")
+unipc = Sampler("unipc", unipc_rows, 2, "UniPC: each call corrects a step and takes one; order=2")
 """UniPC (2302.04867), one call a step, with the options ``order`` and ``variant``."""
-deis = Sampler("deis", _deis, 2, "DEIS: slopes, polynomials in log sigma; order=3")
+deis = Sampler("deis", deis_rows, 2, "DEIS: slopes, polynomials in log sigma; order=3")
 """DEIS (2204.13902, tAB in log sigma) with the option ``order``."""
-ipndm = Sampler("ipndm", _ipndm, 1, "iPNDM: slopes, Adams-Bashforth's weights; order=4")
+ipndm = Sampler("ipndm", ipndm_rows, 1, "iPNDM: slopes, Adams-Bashforth's weights; order=4")
 """iPNDM (2204.13902) with the option ``order``."""
 
 SAMPLERS = {

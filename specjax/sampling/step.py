@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from specjax._core.arrays import Array, concrete, namespace, value
+from specjax._core.checks import UserError
 from specjax._core.shown import Shown
 
 
@@ -32,7 +33,7 @@ class Row(NamedTuple):
 
 
 @value(
-    data=["alpha", "sigma", "keep", "pull", "push", "start", "shortfall", "guidance"],
+    data=["alpha", "sigma", "keep", "pull", "push", "start", "shortfall", "guidance", "signal"],
     static=["stochastic"],
 )
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,6 +53,8 @@ class SamplerPlan(Shown):
         are mu. Plans of samplers do so; None for others.
       guidance: [K], the weight of a guided denoiser (:func:`specjax.guided`) at each call; None is
         its own.
+      signal: the scale of data in what ``r[0]`` starts from, ``signal x0 + start z``; None for a
+        plan that starts from noise alone.
     """
 
     alpha: Array
@@ -63,6 +66,7 @@ class SamplerPlan(Shown):
     stochastic: bool
     shortfall: Array | None = None
     guidance: Array | None = None
+    signal: Array | None = None
 
     @property
     def rows(self) -> Row:
@@ -84,6 +88,37 @@ class SamplerPlan(Shown):
     def registers(self) -> int:
         """H, the number of registers."""
         return int(self.keep.shape[-1])
+
+
+def from_data(plan: SamplerPlan) -> SamplerPlan:
+    """Return the same plan from data, to which noise is added up to the level of the first call."""
+    return replace(plan, start=plan.sigma[0], signal=plan.alpha[0])
+
+
+def first_sample(
+    start: Array, signal: Array | None, noise: Array, data: Array | None = None
+) -> Array:
+    """Return what ``r[0]`` [...] starts from: ``start z``, or ``signal x0 + start z``.
+
+    Args:
+      start: of a plan.
+      signal: likewise.
+      noise: unit noise z [...].
+      data: x0 [...], of a plan that starts from data.
+
+    Raises:
+      UserError: for a plan that starts from data, without any.
+    """
+    xp = namespace(noise)
+    first = xp.asarray(start, noise.dtype) * noise
+    if signal is None:
+        return first
+    if data is None:
+        raise UserError(
+            "data = None: the plan starts from data with noise up to its first level, not from "
+            "noise alone; give data"
+        )
+    return first + xp.asarray(signal, noise.dtype) * xp.asarray(data, noise.dtype)
 
 
 def advance(r: Array, row: Row, d: Array, z: Array | None) -> Array:

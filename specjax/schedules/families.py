@@ -41,8 +41,10 @@ from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr
 
 Curve = Callable[[np.ndarray], np.ndarray]
 
-PURE_NOISE = float(alpha_bar_to_logsnr(1e-9))
-"""The logsnr at which a curve that starts at pure noise is cut off (2301.10972, clip_min)."""
+NEARLY_PURE = 1e-9
+"""The alpha_bar at which a curve that starts at pure noise is cut off (2301.10972, clip_min)."""
+PURE_NOISE = float(alpha_bar_to_logsnr(NEARLY_PURE))
+"""Its logsnr."""
 
 
 @dataclass(frozen=True)

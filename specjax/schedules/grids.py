@@ -12,7 +12,7 @@ calls them at: a :class:`FlowGrid`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,8 @@ import numpy as np
 from specjax._core import checks
 from specjax._core.arrays import Array, namespace
 from specjax._core.checks import UserError
-from specjax.schedules.configurations import FLOW, LEVELS, check_betas, is_flow
+from specjax.schedules.configurations import FLOW, LEVELS, check_betas, check_flow, is_flow
+from specjax.schedules.resampled import passing, splits
 from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr, check_process, sigmoid
 
 _ROUNDING = 1e-4  # in logsnr: a level that clipping moves by less is not worth a remark
@@ -176,6 +177,13 @@ class TrainingGrid:
         pure = self.ends_pure & (x > self.size - 1.5)
         return xp.where(pure, xp.asarray(-np.inf, x.dtype), found)
 
+    def logsnr_at_strength(self, strength: float) -> float:
+        """Return the level at which image to image of a ``strength`` in (0, 1] starts in diffusers.
+
+        That is after this share of the T timesteps.
+        """
+        return float(self.logsnr_at(np.asarray(strength * self.size - 1)))
+
     def clip(self, schedule: NoiseSchedule) -> tuple[NoiseSchedule, list[str]]:
         """Move a ``schedule`` into the grid's range; return it and remarks on what was moved.
 
@@ -267,6 +275,23 @@ class FlowGrid(TrainingGrid):
             logsnr = 2 * (xp.log1p(-timestep / self.size) - xp.log(timestep / self.size))
         return -logsnr if self._inverted else logsnr
 
+    def logsnr_at_strength(self, strength: float) -> float:
+        """Return the level at which image to image of a ``strength`` in (0, 1] starts in diffusers.
+
+        That is the time ``strength``, shifted as the configuration says.
+
+        Raises:
+          UserError: where the shift depends on the size of an image.
+        """
+        if self.config.get("use_dynamic_shifting"):
+            raise UserError(
+                f"strength = {strength:g}: grid {self.name!r} shifts its times by the size of the "
+                "image (use_dynamic_shifting); give start_level, the time t"
+            )
+        shift = self.config.get("shift") or self.config.get("flow_shift") or 1.0
+        with np.errstate(divide="ignore"):
+            return float(2 * (np.log1p(-strength) - np.log(strength * shift)))
+
 
 def grid_of_config(name: str, config: Mapping[str, Any]) -> TrainingGrid:
     """Make the grid of any diffusers scheduler configuration: of betas, or of flow matching.
@@ -278,20 +303,22 @@ def grid_of_config(name: str, config: Mapping[str, Any]) -> TrainingGrid:
     Raises:
       UserError: for a network that has neither, see :mod:`specjax.schedules.configurations`.
     """
-    kind = FlowGrid if is_flow(config) else TrainingGrid
-    return kind.from_config(name, config)
+    if not is_flow(config):
+        return TrainingGrid.from_config(name, config)
+    check_flow(f"grid {name!r}", config)
+    return FlowGrid.from_config(name, config)
 
 
 _CONFIGS: dict[str, dict[str, Any]] = {
     "ddpm": {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02},
     "sd": {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012},
     "cosine": {"beta_schedule": "squaredcos_cap_v2"},
+    "flow": {"shift": 1.0},
 }
 GRIDS: dict[str, TrainingGrid] = {
-    name: TrainingGrid.from_config(name, {"num_train_timesteps": 1000, **config})
+    name: grid_of_config(name, {"num_train_timesteps": 1000, **config})
     for name, config in _CONFIGS.items()
 }
-GRIDS["flow"] = FlowGrid.from_config("flow", {})
 """Grids by name: DDPM's linear betas, Stable Diffusion's, the capped cosine's, flow matching's."""
 
 
@@ -315,10 +342,14 @@ class LevelRange:
     Attributes:
       alpha_bar_range: the two ends (noisy, clean).
       grid: the training grid of the network; None for one that knows every level.
+      from_data: whether plans start from data with noise up to the noisy end.
+      through: logsnr of levels that are part of every schedule, rising.
     """
 
     alpha_bar_range: tuple[float, float]
     grid: TrainingGrid | None = None
+    from_data: bool = False
+    through: tuple[float, ...] = ()
 
     @classmethod
     def resolve(
@@ -377,3 +408,23 @@ class LevelRange:
     def clip(self, schedule: NoiseSchedule) -> NoiseSchedule:
         """Move a schedule into the range of the grid, see :meth:`TrainingGrid.clip`."""
         return schedule if self.grid is None else self.grid.clip(schedule)[0]
+
+    def splits(self, schedule: NoiseSchedule) -> list[tuple[int, ...]]:
+        """Return how many steps may lie before ``through``, see :func:`splits`.
+
+        Raises:
+          UserError: for fewer steps than there are parts.
+        """
+        return splits(schedule, self.through) if self.through else [()]
+
+    def passing(self, schedule: NoiseSchedule, split: Sequence[int] | None = None) -> NoiseSchedule:
+        """Return a schedule of as many steps through all of ``through``.
+
+        Args:
+          schedule: of S steps.
+          split: one of :meth:`splits`, by default the first.
+        """
+        if not self.through:
+            return schedule
+        split = self.splits(schedule)[0] if split is None else split
+        return self.clip(passing(schedule, self.through, split))

@@ -57,6 +57,31 @@ def alpha_bar_to_logsnr(alpha_bar: Any) -> np.ndarray:
         return np.log(alpha_bar) - np.log1p(-alpha_bar)
 
 
+def logsnr_of_level(name: str, level: Any, process: str) -> np.ndarray:
+    """Return logsnr [...] of levels as a process names them, on the host.
+
+    They are ``alpha_bar`` in VP, ``sigma`` in VE and the time t in flow matching.
+
+    Args:
+      name: of the argument, for messages.
+      level: [...].
+      process: "vp", "ve" or "flow".
+
+    Raises:
+      UserError: for levels that are not above 0, or not below 1 in VP and flow matching.
+    """
+    level = np.asarray(level, np.float64)
+    unit, most = {"vp": ("alpha_bar", 1), "ve": ("sigma", np.inf), "flow": ("t", 1)}[process]
+    if not ((level > 0) & (level < most)).all():
+        raise UserError(
+            f"{name} = {level.tolist()}: give {unit} of the process {process!r}, above 0"
+            + (" and below 1" if most == 1 else "")
+        )
+    if process == "vp":
+        return alpha_bar_to_logsnr(level)
+    return -2 * np.log(level / (1 - level) if process == "flow" else level)
+
+
 @value(data=["logsnr"])
 @dataclass(frozen=True, eq=False, repr=False)
 class NoiseSchedule(Shown):

@@ -25,6 +25,7 @@ from specjax.learning.settings import LearnOptions
 from specjax.priors import Network
 from specjax.sampling.black_box import BlackBox
 from specjax.sampling.guidance import guided
+from specjax.schedules.configurations import FLOW_SCHEDULERS
 
 _RUNS = 32  # pipelines that wait at once, one for each list of prompts in a batch
 _STEPS, _AGREES = 4, 1e-4  # of the check against diffusers' own scheduler
@@ -81,7 +82,9 @@ class PipelineDenoiser:
         batch = checks.whole_number("batch", batch)
         if self._values:
             batch -= batch % min(len(self._values), batch)
-        self.config = dict(pipe.scheduler.config)
+        names = [one.__name__ for one in type(pipe.scheduler).__mro__]
+        kind = next((name for name in names if name in FLOW_SCHEDULERS), names[0])
+        self.config = {**pipe.scheduler.config, "_class_name": kind}
         self.network = AskingScheduler.of(self.config).network
         self._threshold = Thresholds.of(self.config, clip_sample, thresholding)
         self._hooks = [
@@ -325,7 +328,8 @@ def learn(
         )
         denoiser.check()
         rows = np.arange(denoiser.rows) if denoiser.rows else None
-        parts, denoise = [denoiser], denoiser.box  # type: list[PipelineDenoiser], Any
+        parts: list[PipelineDenoiser] = [denoiser]
+        denoise: Any = denoiser.box
         if "guidance" in of_learn.get("groups", ()) or of_learn.get("network_calls") is not None:
             parts += [stack.enter_context(part) for part in _two(pipe, prompts, options)]
             weight = denoiser.about["guidance_scale"]

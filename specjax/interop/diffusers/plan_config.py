@@ -9,11 +9,13 @@ from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.fitting.learned import LearnedResult
 from specjax.interop.diffusers.network import ConfiguredNetwork, Thresholds
+from specjax.interop.on_grid import within
 from specjax.interop.stepping import as_lists, check_colored
 from specjax.noise.noise_spectrum import anisotropic
 from specjax.sampling.corrections import LEARNABLE
-from specjax.schedules.configurations import ANSWERS, LEVELS, check_betas, is_flow
+from specjax.schedules.configurations import ANSWERS, LEVELS, check_betas, check_flow, is_flow
 
+_NEARLY_PURE = 0.99  # the part of noise in a first sample
 _SHIFTS = ("shift", "flow_shift", "use_dynamic_shifting", "invert_sigmas")
 
 
@@ -34,6 +36,7 @@ def settings_of(config: Mapping[str, Any] | None, options: Mapping[str, Any]) ->
         checks.one_of("option", name, (*LEVELS, *ANSWERS))
     given = {**(config or {}), **options}
     if is_flow(given):
+        check_flow("config", given)
         of_flow = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
         names = ("num_train_timesteps", "invert_sigmas", "prediction_type")
         return {**of_flow, **{name: given[name] for name in names if given.get(name) is not None}}
@@ -82,18 +85,38 @@ def thresholds_of(
     }
 
 
-def rows_in_config(plan: LearnedResult, process: str) -> dict[str, Any]:
-    """Return what a configuration keeps of a plan, in a process.
+def rows_in_config(
+    plan: LearnedResult, network: ConfiguredNetwork, config: Mapping[str, Any], colored: bool
+) -> tuple[dict[str, Any], list[str]]:
+    """Return what a configuration keeps of a plan for a network, with remarks.
 
     Noise at the start is as much of it as in the process that was learned for: VE starts from noise
     of its first sigma alone.
+
+    Raises:
+      UserError: for a plan that the network cannot run.
     """
+    check_noise(plan, colored)
+    process, (plan, remarks) = network.process, within(plan, network.grid)
+    if network.prediction == "epsilon" and plan.schedule.starts_pure:
+        raise UserError(
+            "prediction_type = 'epsilon': the plan starts from pure noise, where a network "
+            "of noise says nothing of the data; learn one for this network, by grid=..."
+        )
     rows, own = as_lists(plan.plan_in(process)), as_lists(plan.plan)
+    start = own["start"] * rows["sigma"][0] / own["sigma"][0]
+    remarks = [*remarks, *differences(plan, network, config)]
+    if process == "flow" and start < _NEARLY_PURE and not plan.from_data:
+        remarks.append(
+            f"the plan starts at t = {rows['sigma'][0]:.4g}, and pipelines of flow matching from "
+            "noise alone: learn it with alpha_bar_range=(0.0, 1.0)"
+        )
     return {
         **rows,
-        "start": own["start"] * rows["sigma"][0] / own["sigma"][0],
+        "start": start,
         "steps": plan.steps,
         "sampler": plan.sampler,
         "process": plan.process,
         "past_is_estimates": plan.corrections is not None or plan.sampler in LEARNABLE,
-    }
+        "from_data": plan.from_data,
+    }, remarks

@@ -20,23 +20,30 @@ from diffusers.utils.torch_utils import randn_tensor
 
 from specjax._core.checks import UserError
 from specjax.files.codec import kind_of
+from specjax.fitting.any_steps import PlanSet
 from specjax.fitting.learned import LearnedResult
 from specjax.interop.diffusers.network import ConfiguredNetwork, Thresholds
 from specjax.interop.diffusers.plan_config import (
-    check_noise,
-    differences,
     pipeline_of,
     rows_in_config,
     settings_of,
     thresholds_of,
 )
-from specjax.interop.on_grid import within
-from specjax.interop.stepping import advance, as_result, is_noisy
+from specjax.interop.stepping import advance, as_plans, is_noisy
 from specjax.schedules.schedule import sigmoid
 
-_NEARLY_PURE = 0.99  # the part of noise in a first sample
 _OF_SOLVERS = ("sigmas", "sigma_min", "sigma_max", "lambda_t", "alpha_t", "sigma_t", "one")
 """Attributes of schedulers that pipelines for one solver read."""
+
+
+class _FromTheFirst(int):
+    """An order of steps by which image to image skips no call, whatever its strength.
+
+    Pipelines begin at call ``t_start * order``, after the share of S calls that strength omits.
+    """
+
+    def __rmul__(self, other: Any) -> int:
+        return 0
 
 
 class MissingError(UserError, AttributeError):
@@ -51,8 +58,9 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
 
     Args:
       plan: rows in VP, see :data:`specjax.interop.stepping.Rows`, with ``steps``, the ``sampler``
-        and the ``process`` that it was made from, and ``past_is_estimates``, whether all
-        registers behind the sample are past estimates.
+        and the ``process`` that it was made from, ``past_is_estimates``, whether all registers
+        behind the sample are past estimates, and ``from_data``, whether it starts from data with
+        noise; ``others`` has the rows of other numbers of steps.
       num_train_timesteps: T, the levels of the network's training grid.
       beta_start: its first beta.
       beta_end: its last beta.
@@ -97,8 +105,12 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         self._step_index: int | None = None
         self._begin_index: int | None = None
         self._past: list[torch.Tensor] = []
+        self._noised = False
         self._network = ConfiguredNetwork.of(self.config)
+        self._every = {str(plan["steps"]): plan, **plan.get("others", {})}
         self._rows = plan
+        if plan.get("from_data"):
+            self.order = _FromTheFirst(1)
         self.is_guided = False  # whether a callback sets the weights of guidance
         self._threshold = Thresholds(**plan.get("thresholds", {}))
         self.set_timesteps()
@@ -130,12 +142,12 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
           config: ``pipe.scheduler.config``.
           options: those of :meth:`from_plan`.
         """
-        return cls.from_plan(as_result(path), config, **options)
+        return cls.from_plan(as_plans(path), config, **options)
 
     @classmethod
     def from_plan(
         cls,
-        plan: LearnedResult,
+        plan: LearnedResult | PlanSet,
         config: Mapping[str, Any] | None = None,
         *,
         colored: bool = False,
@@ -150,7 +162,8 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         coefficients are refused: learn them with ``grid``.
 
         Args:
-          plan: what :func:`specjax.learn` or :func:`specjax.fit` returned.
+          plan: what :func:`specjax.learn` or :func:`specjax.fit` returned; of a
+            :class:`specjax.PlanSet` num_inference_steps chooses one.
           config: ``pipe.scheduler.config``: the training grid and the kind of prediction are
             honoured, what else changes the meaning of a level or an answer is refused by name.
             What it says otherwise than where the plan was learned is a warning.
@@ -169,30 +182,25 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             that cannot be learned again, one with noise that is not white, pure noise for a network
             that predicts noise.
         """
-        plan = as_result(plan)
-        check_noise(plan, colored)
-        if config is None and plan.grid is not None:
-            config = plan.grid.config
-        settings = settings_of(config, options)
-        network = ConfiguredNetwork.of(settings)
-        plan, remarks = within(plan, network.grid)
-        if network.prediction == "epsilon" and plan.schedule.starts_pure:
-            raise UserError(
-                "prediction_type = 'epsilon': the plan starts from pure noise, where a network "
-                "of noise says nothing of the data; learn one for this network, by grid=..."
-            )
-        for remark in [*remarks, *differences(plan, network, config or {})]:
+        plans = as_plans(plan)
+        least, last = plans.steps[0], plans.plans[-1]
+        if config is None and last.grid is not None:
+            config = last.grid.config
+        network = ConfiguredNetwork.of(settings_of(config, options))
+        every = [
+            rows_in_config(plans.of(steps), network, config or {}, colored)
+            for steps in range(last.steps, least - 1, -1)
+        ]
+        for remark in dict.fromkeys(remark for _, remarks in every for remark in remarks):
             warnings.warn(f"PlanScheduler: {remark}", stacklevel=2)
-        rows = rows_in_config(plan, network.process)
-        thresholds = thresholds_of(plan, {**(config or {}), **options}, clip_sample, thresholding)
-        learned_for = {k: x for k, x in pipeline_of(plan).items() if k in ("shape", "dtype")}
-        rows |= {"thresholds": thresholds, "learned_for": learned_for}
-        if network.process == "flow" and rows["start"] < _NEARLY_PURE:
-            warnings.warn(
-                f"PlanScheduler: the plan starts at t = {rows['sigma'][0]:.4g}, and pipelines of "
-                "flow matching from noise alone: learn it with alpha_bar_range=(0.0, 1.0)",
-                stacklevel=2,
-            )
+        rows, *others = [one for one, _ in every]
+        thresholds = thresholds_of(last, {**(config or {}), **options}, clip_sample, thresholding)
+        learned_for = {k: x for k, x in pipeline_of(last).items() if k in ("shape", "dtype")}
+        rows["thresholds"] = thresholds
+        for one, _ in every:
+            one["learned_for"] = learned_for
+        if others:
+            rows["others"] = {str(one["steps"]): one for one in others}
         return cls.with_rows(rows, config, options)
 
     @classmethod
@@ -202,7 +210,13 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         config: Mapping[str, Any] | None,
         options: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Make the scheduler of rows; config and options are as in :meth:`from_plan`."""
+        """Make the scheduler of rows.
+
+        Args:
+          rows: what the class takes as ``plan``.
+          config: as in :meth:`from_plan`.
+          options: those of :meth:`from_plan`.
+        """
         settings = settings_of(config, options or {})
         made = cls(plan=rows, **settings)
         # What else the configuration says goes back to a scheduler that is made from this one.
@@ -272,7 +286,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         """Prepare for a new sample.
 
         Args:
-          num_inference_steps: S of the plan, or None.
+          num_inference_steps: S of the plan, or of one of several, by default the most.
           device: that of ``timesteps``.
           sigmas: what pipelines of flow matching give by themselves: S numbers, not used.
           mu: likewise, a shift that the plan's levels do not take.
@@ -281,16 +295,20 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         Raises:
           UserError: for another number of steps than the plan's, or other levels.
         """
-        steps, flow = self._rows["steps"], self._network.process == "flow"
+        flow = self._network.process == "flow"
         if flow and sigmas is not None:
             num_inference_steps = len(sigmas)
         others |= {} if flow else {"sigmas": sigmas, "mu": mu}
         _refuse(others, "the plan has its own levels")
-        if num_inference_steps not in (None, steps):
+        known = sorted(int(steps) for steps in self._every)
+        steps = known[-1] if num_inference_steps is None else num_inference_steps
+        if steps not in known:
+            has = f"{known[0]} to {known[-1]}" if len(known) > 1 else str(known[0])
             raise UserError(
-                f"num_inference_steps = {num_inference_steps}: the plan has {steps} steps; give "
-                f"{steps}, or learn a plan of {num_inference_steps}"
+                f"num_inference_steps = {steps}: the plan has {has} steps; give {has}, or learn a "
+                f"plan of {steps}"
             )
+        self._rows = self._every[str(steps)]
         timesteps = self._network.timesteps(self._rows["alpha"], self._rows["sigma"])
         self.timesteps = torch.from_numpy(timesteps).to(device)
         if flow:
@@ -298,7 +316,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             self.sigmas = torch.from_numpy(np.append(timesteps, end) / np.float32(len(self)))
         self.num_inference_steps = steps
         self._step_index = self._begin_index = None
-        self._past = []
+        self._past, self._noised = [], False
 
     def scale_model_input(
         self, sample: torch.Tensor, timestep: float | torch.Tensor | None = None
@@ -342,6 +360,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
                 dtype=model_output.dtype,
             ).to(x.dtype)  # fmt: skip
         self._name_guidance(k)
+        self._name_start(k)
         r = advance([x, *self._past_registers(k, d)], self._rows, k, d, z)
         self._past, self._step_index = r[1:], k + 1
         before = r[0].to(model_output.dtype)
@@ -351,13 +370,20 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         self, original_samples: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
     ) -> torch.Tensor:
         """Return ``alpha original_samples + sigma noise`` at timesteps [n] of the grid."""
+        self._noised = True
         alpha, sigma = self._network.scales_at(timesteps, original_samples)
         return alpha * original_samples + sigma * noise
 
     def scale_noise(
         self, sample: torch.Tensor, timestep: torch.Tensor, noise: torch.Tensor
     ) -> torch.Tensor:
-        """Return the same as :meth:`add_noise`, by the name that flow matching has for it."""
+        """Return the same as :meth:`add_noise`, by the name that flow matching has for it.
+
+        Args:
+          sample: [n, ...], clean.
+          timestep: [n].
+          noise: like the sample.
+        """
         return self.add_noise(sample, noise, timestep)
 
     def get_velocity(
@@ -392,6 +418,15 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             warnings.warn(
                 "PlanScheduler: the plan has a weight of guidance for each call, and the pipeline "
                 "one for all: give **guidance_callback(plan, pipe).arguments",
+                stacklevel=3,
+            )
+
+    def _name_start(self, k: int) -> None:
+        """Warn, in the first call, of a plan from data whose samples nobody added noise to."""
+        if k == 0 and self._rows.get("from_data") and not self._noised:
+            warnings.warn(
+                "PlanScheduler: the plan starts from data with noise, and add_noise was not "
+                "called: take a pipeline of image to image",
                 stacklevel=3,
             )
 

@@ -117,8 +117,11 @@ def _table_of_calls(result: LearnedResult) -> _Table:
         **noise_field(result.noise),
         "start": start,
     }
+    if plan.signal is not None:
+        facts["signal"] = float(rows["signal"])
+    data = "" if plan.signal is None else f"{facts['signal']:.6g} times data and "
     note = (
-        f"rows of a plan in {result.process}: r[0] starts from noise of standard deviation "
+        f"rows of a plan in {result.process}: r[0] starts from {data}noise of standard deviation "
         f"{start:.6g}, other registers from 0; r <- keep r + pull d + push z"
     )
     columns = {name: rows[name] for name in (*ROWS, "guidance") if name in rows}
