@@ -59,8 +59,9 @@ def test_many_samples_start_at_the_mean_too():
     bias = sx.generate(plan, denoise, 5, (3,))[3] - many[3]
     assert np.abs(bias).max() > 1e-3
     for call in (sx.generate, lambda p, d, n, shape, **o: sx.sample(p, d, key, shape, **o)):
-        with pytest.raises(UserError, match="mean"):
-            call(plan, denoise, 5, (3,), mean=np.zeros(2))
+        for wrong in ({"mean": np.zeros(2)}, {"mean": np.zeros(3), "data": np.zeros(3)}):
+            with pytest.raises(UserError, match="mean"):
+                call(plan, denoise, 5, (3,), **wrong)
 
 
 def test_an_ignored_mean_is_that_of_centred_data():
