@@ -1,6 +1,8 @@
 from . import data, evaluate, nn, plots, priors
 from ._core.cache import enable_cache
 from ._core.checks import UserError
+from .advise.advice import Advice, Advised, AdvisedSteps, advise
+from .advise.shift import BestShift, best_shift, frequency_power_law
 from .bench import Bench, bench
 from .files import load, save
 from .fitting import limits
@@ -60,7 +62,11 @@ __all__ = [
     "NOISES",
     "SAMPLERS",
     "SCHEDULES",
+    "Advice",
+    "Advised",
+    "AdvisedSteps",
     "Bench",
+    "BestShift",
     "BlackBox",
     "Comparison",
     "Corrections",
@@ -89,7 +95,9 @@ __all__ = [
     "Transfer",
     "UserError",
     "advance",
+    "advise",
     "bench",
+    "best_shift",
     "bootstrap",
     "check_units",
     "compare",
@@ -108,6 +116,7 @@ __all__ = [
     "family",
     "fit",
     "fit_noise",
+    "frequency_power_law",
     "from_edm",
     "from_eps",
     "from_flow",

@@ -63,6 +63,17 @@ def test_spectrum_agrees_with_numpy(tmp_path):
     assert result["specjax"]["peak_megabytes"] > 10
 
 
+@pytest.mark.thorough
+def test_advice_has_the_scale_of_the_data(tmp_path):
+    import bench_advise
+
+    result = bench_advise.main(
+        ["--samples", "500", "--side", "6", "--repeat", "1", "--folder", str(tmp_path)]
+    )
+    assert 0.3 < result["advise"]["configuration"]["sigma_data"] < 1.2  # of pixels in [-1, 1]
+    assert result["advise_over_numpy_seconds"] > 0
+
+
 @pytest.mark.slow
 def test_sweep_is_no_worse_than_slsqp(tmp_path):
     import bench_sweep

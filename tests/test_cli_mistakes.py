@@ -39,7 +39,7 @@ def folder(tmp_path, monkeypatch):
     }  # fmt: skip
     for name, array in arrays.items():
         np.save(tmp_path / f"{name}.npy", array)
-    np.lib.format.open_memmap(tmp_path / "huge.npy", "w+", np.uint8, (2, 10**6))
+    np.lib.format.open_memmap(tmp_path / "huge.npy", "w+", np.uint8, (30_000, 10**6))
     (tmp_path / "text.npy").write_text("not an array")
     (tmp_path / "half.json").write_text('{"format": "specjax.sch')
     (tmp_path / "list.txt").write_text("10 1 0")

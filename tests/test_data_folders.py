@@ -162,7 +162,7 @@ def test_crop_scales_the_shorter_side_and_keeps_the_middle(tmp_path, height, wid
 def test_mixed_sizes_need_a_size(tmp_path):
     picture(10, 12).save(tmp_path / "a.png")
     picture(10, 13).save(tmp_path / "b.png")
-    said = one_line(read, data.open(tmp_path))
+    said = one_line(data.open, tmp_path)
     assert "a.png is 10x12, b.png is 10x13 (height x width): give size=... (--size)" in said
     assert read(data.open(tmp_path, size=8)).shape == (2, 8, 8, 3)
 

@@ -383,7 +383,7 @@ REFUSED_WEIGHTS = [
     ("k and -k", ([1.0, 2.0, 3.0], (3,))),
     ("1e-08", ([1.0, 1e-8, 1.0], (3,), "cosine")),
     ("basis = 'wavelet'", (np.ones(4), (4,), "wavelet")),
-    ("spatial = None", (np.ones((2, 2, 2, 2)), (2, 2, 2, 2))),
+    ("spatial = None", (np.ones((2,) * 5), (2,) * 5)),
 ]
 REFUSED_PARAMETERS = [
     ("noise = 'pink'", "pink", {}),

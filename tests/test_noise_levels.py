@@ -6,6 +6,7 @@ from checks import one_line
 from scipy import stats
 
 import specjax as sx
+from specjax.advise.advice import QUANTILES
 from specjax.nn.denoiser import TARGETS
 from specjax.nn.losses import WEIGHTINGS
 from specjax.nn.noise_levels import noise_levels, stratified
@@ -87,3 +88,11 @@ def test_what_is_refused():
         ("spectral", {"clean": 1.0}, "clean = 1.0"),
     ):
         assert match in one_line(noise_levels, name, SPECTRUM, options)
+
+
+def test_advised_levels_have_the_density_of_what_can_be_learned():
+    """Against the quantiles that ``sx.advise`` gives to other trainers."""
+    advice = sx.advise(SPECTRUM, steps=[2])
+    counts, _ = np.histogram(drawn("advised", 10_000), np.sort(-2 * np.log(advice.quantiles)))
+    share = np.diff(QUANTILES)  # of probability between two of them
+    np.testing.assert_allclose(counts / 10_000, share, atol=5e-3)

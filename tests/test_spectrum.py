@@ -10,7 +10,18 @@ import pytest
 from checks import by_default, one_line
 from sklearn.covariance import OAS, LedoitWolf
 
-from specjax import LOSSES, NoiseSchedule, Spectrum, family, fit, loss, plan, transfer
+import specjax as sx
+from specjax import (
+    LOSSES,
+    NoiseSchedule,
+    Spectrum,
+    UserError,
+    family,
+    fit,
+    loss,
+    plan,
+    transfer,
+)
 from specjax._core.arrays import as_float_array
 from specjax.gaussian.losses import evaluate
 from specjax.spectra import estimate as estimators
@@ -86,13 +97,15 @@ GRIDS = [
     ((30, 4, 5, 3), None),
     ((4, 3, 5, 3), None),
     ((30, 6, 2), 1),
+    ((12, 3, 4, 2, 2), None),
+    ((12, 3, 2, 4), 3),
 ]
 
 
 @pytest.mark.parametrize(("shape", "spatial"), GRIDS)
 def test_shift_invariant_is_the_covariance_averaged_over_shifts(shape, spatial):
     x = samples(shape)
-    axes = tuple(range(1, 1 + (spatial or min(len(shape) - 1, 2))))
+    axes = tuple(range(1, 1 + (spatial or max(min(len(shape) - 1, 2), len(shape) - 2))))
     every = shifts(x, axes)
     covariance = every.T @ every / len(every) * len(x) / (len(x) - 1)
     spectrum = Spectrum.from_samples(in_batches(x), method="shift-invariant", spatial=spatial)
@@ -102,6 +115,62 @@ def test_shift_invariant_is_the_covariance_averaged_over_shifts(shape, spatial):
     assert_close(spectrum.lift(spectrum.mean), x.mean(0))
     got = (spectrum.project(every.reshape(-1, *shape[1:])) ** 2).mean(0)
     assert_close(got * len(x) / (len(x) - 1), spectrum.eigenvalues)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "nhwc", "NTCHW", "NLC", "NCL", "NTHW"])
+def test_a_layout_says_which_axis_is_that_of_channels(layout):
+    sizes = {"N": 20, "C": 2, "T": 3, "H": 4, "W": 5, "L": 6}
+    x = samples(tuple(sizes[letter] for letter in layout.upper()))
+    channel = layout.upper().find("C")
+    last = x if channel < 0 else np.moveaxis(x, channel, -1)
+    spatial = len(layout) - 1 - (channel > 0)
+    options = {"method": "shift-invariant"}
+    spectrum = Spectrum.from_samples(x, layout=layout, **options)
+    expected = Spectrum.from_samples(last, spatial=spatial, **options)
+    assert_close(spectrum.eigenvalues, expected.eigenvalues)
+    assert_close(spectrum.project(x), expected.project(last))
+    assert_close(spectrum.lift(spectrum.project(x)), x)
+    assert spectrum.source["layout"] == layout
+
+
+@pytest.mark.parametrize("layout", ["CHW", "NHWWC", "NHW", "N", "NCHWX", 3])
+@pytest.mark.parametrize("method", ["exact", "shift-invariant"])
+def test_a_layout_of_other_samples_is_refused(layout, method):
+    with pytest.raises(UserError, match="layout"):
+        Spectrum.from_samples(samples((40, 2, 3, 3)), layout=layout, method=method)
+
+
+@pytest.mark.parametrize("batches", [False, True])
+def test_few_samples_have_the_spectrum_of_their_covariance(batches, tmp_path):
+    x = samples((9, 5, 4)) + 3
+    x[:, 0, 0] = 0  # a constant number
+    spectrum = Spectrum.from_samples(in_batches(x) if batches else x, shrinkage=0.1)
+    covariance = np.cov(x.reshape(9, -1).T)
+    shrunk = 0.9 * covariance + 0.1 * np.trace(covariance) / 20 * np.eye(20)
+    assert_close(spectrum.eigenvalues, np.linalg.eigvalsh(shrunk)[::-1])
+    basis = vectors_of(spectrum)
+    assert_close(basis.T @ basis, np.eye(20))
+    assert_close(basis.T @ shrunk @ basis, np.diag(spectrum.eigenvalues))
+    assert_close(spectrum.lift(spectrum.mean), x.mean(0))
+    loaded = sx.load(sx.save(tmp_path / "s.npz", spectrum))
+    assert_close(loaded.project(x), spectrum.project(x))
+    assert_close(jax.jit(lambda s, y: s.lift(s.project(y)))(spectrum, jnp.asarray(x)), x, 1e-5)
+
+
+def test_few_integers_are_mapped_from_their_range():
+    x = np.random.default_rng(0).integers(0, 256, (6, 4, 4), dtype=np.uint8)
+    found = Spectrum.from_samples(x, data_range=(0, 255))
+    assert_close(found.eigenvalues, Spectrum.from_samples(x / 127.5 - 1).eigenvalues)
+    assert_close(found.mean, Spectrum.from_samples(x / 127.5 - 1).mean)
+
+
+def test_few_samples_along_axes_have_a_basis():
+    x = np.zeros((3, 5))
+    x[0, 1], x[1, 3] = 2.0, -1.0
+    spectrum = Spectrum.from_samples(x)
+    basis = vectors_of(spectrum)
+    assert_close(basis.T @ basis, np.eye(5))
+    assert_close(basis.T @ np.cov(x.T) @ basis, np.diag(spectrum.eigenvalues))
 
 
 def test_projected_samples_have_the_eigenvalues_as_covariance():
@@ -339,7 +408,7 @@ REFUSED_SAMPLES = [
     ("shrinkage = 'lw'", NINE, {"shrinkage": "lw"}),
     ("rank", NINE, {**SHIFTS, "rank": 2}),
     ("spatial", NINE, {"spatial": 1}),
-    ("spatial = None", samples((9, 2, 2, 2, 2)), SHIFTS),
+    ("spatial = None", samples((9, 2, 2, 2, 2, 2)), SHIFTS),
     ("spatial = 2", NINE, {**SHIFTS, "spatial": 2}),
 ]
 REFUSED_NUMBERS = [

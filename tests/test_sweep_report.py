@@ -454,7 +454,8 @@ def recommended(sampler="heun", reached=True, steps=4, calls=7, value=0.4, **mor
         **{
             "sampler": sampler, "sampler_options": {}, "reached": reached, "steps": steps,
             "calls": calls, "schedule": sx.NoiseSchedule([-9.0, 0.0, np.inf]), "value": value,
-            "converged": True, "best_heuristic": "cosine", "best_heuristic_value": 0.9, **more,
+            "converged": True, "best_heuristic": "cosine", "best_heuristic_value": 0.9,
+            "share": 0.02, **more,
         }
     )  # fmt: skip
 
@@ -471,7 +472,7 @@ def test_the_answer_comes_first(capsys):
         "heun reaches w2 = 0.5 with 4 steps (7 denoiser calls); the best heuristic there, cosine, "
         "has 0.9"
     )
-    assert cells(text, "heun") == ["4", "7", "0.4", "cosine", "0.9", "reached"]
+    assert cells(text, "heun") == ["4", "7", "0.4", "2 %", "cosine", "0.9", "reached"]
     assert cells(text, "ddpm")[-1] == "not reached"
     assert "ddim (eta = 0.5)" in text
     assert "NOT" in text
@@ -496,7 +497,7 @@ def test_recommendations_json():
         "sampler": "heun", "sampler_options": {}, "reached": True, "steps": 4,
         "denoiser_calls": 7, "value": 0.4, "converged": True, "best_heuristic": "cosine",
         "best_heuristic_value": None, "amplification": 2.5, "denoiser_error": 0.1,
-        "logsnr": [-9.0, 0.0, "inf"],
+        "share": 0.02, "logsnr": [-9.0, 0.0, "inf"],
     }  # fmt: skip
     assert found["rows"][1]["amplification"] is None
 

@@ -133,6 +133,27 @@ def _limits(axes: Axes) -> None:
     axes.legend()
 
 
+def _shift(axes: Axes) -> None:
+    sides = np.array([16, 24, 32, 48, 64, 96, 128, 192])
+    for exponent, marker in ((2.0, "s"), (3.0, "o")):
+        laws = [sx.frequency_power_law(exponent, (n, n)) for n in sides]
+        found = [sx.best_shift(law, 10) for law in laws]
+        label = f"power law f^-{exponent:g}"
+        (line,) = axes.loglog(sides, [x.shift for x in found], f"{marker}-", markersize=4,
+                              label=f"{label}, 10 steps")  # fmt: skip
+        many = [x.many_steps for x in found]
+        axes.loglog(sides, many, ":", color=line.get_color(), label=f"{label}, many steps")
+    tokens = (sides / 2) ** 2
+    axes.loglog(sides, 3 * np.sqrt(tokens / 4096), "--", color="gray", label="SD3: 3 at 4,096 tokens")
+    flux = 0.5 + (1.15 - 0.5) * (tokens - 256) / (4096 - 256)
+    axes.loglog(sides, np.exp(flux), "-.", color="gray", label="Flux: linear in tokens")
+    axes.set(xlabel="side of the latents (2 x 2 a token)", ylabel="shift", ylim=(0.5, 30))
+    axes.set_xticks([16, 32, 64, 128], ["16", "32", "64", "128"])
+    axes.set_yticks([1, 3, 10, 30], ["1", "3", "10", "30"])
+    axes.minorticks_off()
+    axes.legend(fontsize=8)
+
+
 def _flow(axes: Axes) -> None:
     spectrum, steps = sx.Spectrum.power_law(1000, 1.5), 8
     for label, schedule, style in (
@@ -179,6 +200,7 @@ FIGURES: dict[str, Callable[[Axes], None]] = {
     "priors": _priors,
     "noise": _noise,
     "limits": _limits,
+    "shift": _shift,
     "flow": _flow,
     "guidance": _guidance,
 }

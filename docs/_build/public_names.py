@@ -32,6 +32,7 @@ AREAS = {
     "evaluate": "Measures",
     "bench": "The bench",
     "sweep": "Sweeps",
+    "advise": "Advice and shift",
     "report": "Figures",
     "interop": "Other software",
     "files": "Files and errors",

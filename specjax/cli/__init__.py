@@ -30,6 +30,7 @@ import tyro
 
 from specjax._core.cache import enable_cache
 from specjax._core.checks import UserError
+from specjax.cli.advise import AdviseCommand
 from specjax.cli.bench import BenchCommand
 from specjax.cli.console import drop_output, open_streams, remark
 from specjax.cli.evaluate import EvaluateCommand
@@ -41,6 +42,7 @@ from specjax.cli.probe import ProbeCommand
 from specjax.cli.python_denoiser import is_in
 from specjax.cli.record_spec import RecordSpecCommand
 from specjax.cli.sample import Sample
+from specjax.cli.shift import ShiftCommand
 from specjax.cli.show import Export, Show
 from specjax.cli.spectrum import SpectrumCommand
 from specjax.cli.sweep import Recommend, Sweep
@@ -50,6 +52,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "fit": Fit,
     "compare": Compare,
     "spectrum": SpectrumCommand,
+    "advise": AdviseCommand,
+    "shift": ShiftCommand,
     "sweep": Sweep,
     "recommend": Recommend,
     "learn": LearnCommand,

@@ -48,7 +48,10 @@ class Estimating:
     rank: int | None = None
     """low-rank: how many eigenvalues are computed"""
     spatial: int | None = None
-    """shift-invariant: number of shifted axes"""
+    """shift-invariant: number of shifted axes, 1 to 3"""
+    layout: str | None = None
+    """what the axes of samples are, a letter each, such as NCHW or NTHWC: N first, C for channels;
+    by default channels are last"""
     shrinkage: str | None = None
     """weight of the scaled identity in the covariance (0), or ledoit-wolf or oas"""
     floor: float | None = None
@@ -65,6 +68,7 @@ class Estimating:
             "method": self.method or "exact",
             "rank": self.rank,
             "spatial": self.spatial,
+            "layout": self.layout,
             "shrinkage": shrinkage,
             "mesh": distributed.local_mesh() if self.on_devices else None,
         }
@@ -128,15 +132,21 @@ class Data:
             check_dense(math.prod(shape))
         return noise
 
-    def spectrum(self, opened: Spectrum | datasets.Dataset) -> Spectrum:
-        """Return the spectrum of what was opened; estimating it shows its progress."""
+    def spectrum(self, opened: Spectrum | datasets.Dataset, method: str | None = None) -> Spectrum:
+        """Return the spectrum of what was opened; estimating it shows its progress.
+
+        Args:
+          opened: of :meth:`open`.
+          method: in place of "exact", where none is given.
+        """
         if isinstance(opened, datasets.Dataset):
-            opened = self._estimated(opened)
+            opened = self._estimated(opened, method)
         floor = self.estimating.floor
         return opened if floor is None else opened.floor(floor)
 
-    def _estimated(self, opened: datasets.Dataset) -> Spectrum:
+    def _estimated(self, opened: datasets.Dataset, method: str | None) -> Spectrum:
         options = self.estimating.options()
+        options["method"] = self.estimating.method or method or "exact"
         one_pass = options["method"] != "low-rank"
         with progress("spectrum", "samples", long=one_pass, last="eigenvectors") as update:
             spectrum = opened.spectrum(**options, seed=self.seed, progress=update)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated
@@ -43,6 +44,12 @@ class Goal:
     """NOISY CLEAN: the two ends; with CLEAN = 1.0 the last step returns the denoised estimate, with
     NOISY = 0 the first one starts from pure noise; by default 4.0358e-5 1.0, in flow matching and
     on a grid of zero terminal SNR 0 1"""
+    ends: str | None = None
+    """auto: the noisy end that the spectrum and the number of steps advise, in place of
+    alpha-bar-range"""
+    mean: str = "match"
+    """match, or ignore: fit the fluctuations alone, for data whose mean is subtracted or samples
+    that start at it"""
     grid: str | None = None
     """the training grid of the network that will be called, within which levels stay: ddpm, sd,
     cosine, flow, or a scheduler_config.json of diffusers; by default they may be anywhere"""
@@ -57,18 +64,29 @@ class Goal:
     """the network's error, as a share of the ideal denoiser's own: with 0.1 dpmpp_2m gets levels
     that a network can follow"""
 
-    def task(self, spectrum: Spectrum, probe: Probe | None = None) -> GaussianTask:
-        """Resolve the task on a spectrum."""
+    def task(self, spectrum: Spectrum, steps: int, probe: Probe | None = None) -> GaussianTask:
+        """Resolve the task on a spectrum, with ends for a number of steps where they are asked."""
+        from specjax.advise.by_steps import ends_for
         from specjax.gaussian.task import GaussianTask
         from specjax.interop.on_grid import read_grid
         from specjax.sampling.samplers import sampler_of
 
         options = checks.named_values("sampler_options", self.sampler_options)
-        return GaussianTask.resolve(
-            spectrum, sampler=sampler_of(self.sampler, **options), loss=self.loss,
-            process=self.process, alpha_bar_range=self.alpha_bar_range, denoiser=probe,
+        resolve = functools.partial(
+            GaussianTask.resolve, spectrum, sampler=sampler_of(self.sampler, **options),
+            loss=self.loss, process=self.process, denoiser=probe, mean=self.mean,
             denoiser_error=self.denoiser_error, grid=self.grid and read_grid(self.grid),
         )  # fmt: skip
+        task = resolve(alpha_bar_range=self.alpha_bar_range)
+        if self.ends is None:
+            return task
+        checks.one_of("ends", self.ends, ("auto",))
+        if self.alpha_bar_range is not None:
+            raise UserError(
+                f"ends = 'auto' and alpha_bar_range = {self.alpha_bar_range} both set the ends: "
+                "leave one out"
+            )
+        return resolve(alpha_bar_range=ends_for(task, steps))
 
     def check(self, steps: Sequence[int], seed: int) -> None:
         """Refuse what can be refused before the data are read, on a spectrum of one eigenvalue."""
@@ -80,7 +98,7 @@ class Goal:
         for one in steps:
             checks.whole_number("steps", one)
         checks.seed(seed)
-        restarts_for(self.task(Spectrum(np.ones(1))).modes, self.restarts)
+        restarts_for(self.task(Spectrum(np.ones(1)), steps[0]).modes, self.restarts)
 
     def probe(self) -> Probe | None:
         """Load the probe of the network, if one is given."""
@@ -141,7 +159,7 @@ class Fit(Reporting):
         self.data.noise(opened, self.noise)
         spectrum = under(self.noise, self.data.spectrum(opened))
         noise = report.noise_facts(spectrum, self.goal.loss)
-        task = self.goal.task(spectrum, probe)
+        task = self.goal.task(spectrum, self.steps, probe)
         comparison = self.goal.compare(task, self.steps, self.data.seed, {})
         files.save(self.out, replace(comparison.learned, baselines=comparison.baselines))
         written = [self.out]
@@ -189,9 +207,11 @@ class Compare:
         self._check_schedules(given, opened)
         spectrum = under(self.noise, self.data.spectrum(opened))
         noise = report.noise_facts(spectrum, self.goal.loss)
-        task = self.goal.task(spectrum, probe)
         levels = {name: result.schedule for name, result in given.items()}
-        compared = [self.goal.compare(task, steps, self.data.seed, levels) for steps in self.steps]
+        compared = [
+            self.goal.compare(self.goal.task(spectrum, one, probe), one, self.data.seed, levels)
+            for one in self.steps
+        ]
         if self.json:
             print_json({"comparisons": [report.comparison_json(one, noise) for one in compared]})
         else:

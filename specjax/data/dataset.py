@@ -17,6 +17,7 @@ from specjax.data.options import Options, shard_slice
 from specjax.spectra import estimate
 from specjax.spectra.moments import Moments
 from specjax.spectra.spectrum import Spectrum
+from specjax.spectra.stationary import grid_axes
 
 RANGE_OF_DTYPE = {"uint8": (0.0, 255.0), "bool": (0.0, 1.0)}
 """The ranges of dtypes that leave no doubt."""
@@ -125,8 +126,10 @@ class Dataset:
           >>> Dataset("array", np.array([[1.0], [-1.0]]), None, {}).spectrum().eigenvalues
           array([2.])
         """
+        if options.get("layout") is not None:
+            grid_axes(tuple(self.source["shape"]), layout=options["layout"])
         if method == "exact":
-            _check_memory(self.source.get("shape", ()))
+            _check_memory(self.source.get("shape", ()), self.expected_samples)
         return Spectrum.from_samples(
             self.samples, method=method, data_range=self.data_range, source=self.source, **options
         )
@@ -145,10 +148,13 @@ class Dataset:
         return Moments.from_samples(self.samples, data_range=self.data_range, **options)
 
 
-def _check_memory(shape: Sequence[int]) -> None:
-    """Refuse, before anything is read, a covariance that the machine cannot hold."""
+def _check_memory(shape: Sequence[int], samples: int | None) -> None:
+    """Refuse, before anything is read, a covariance that the machine cannot hold.
+
+    Of fewer samples than dimensions the Gram matrix is taken, which needs the samples alone.
+    """
     d, memory = math.prod(shape), checks.machine_memory()
-    needed = _DENSE_MATRICES * 8 * d**2
+    needed = _DENSE_MATRICES * 8 * d * min(d, samples or d)
     if needed > memory:
         raise UserError(
             f"samples have {d:,} numbers, whose exact covariance takes {needed / 2**30:,.0f} GiB "

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _FORMATS = ("PNG", "JPEG", "WEBP")
 _GREY_MODES = ("1", "L", "LA", "I")
 _MOST_PIXELS = 2**27  # 11,585 x 11,585
+_SIZES_READ = 256  # headers that are read to find mixed sizes
+_ORIENTATION = 0x0112  # of EXIF
 _MODES = {"rgb": "RGB", "grey": "L"}
 
 
@@ -37,10 +39,7 @@ def open_images(root: Path, files: list[Path], options: Options) -> Dataset:
     if options.size is not None:
         size, fit = height_width(options.size), options.fit or "resize"
 
-    def read(path: Path) -> np.ndarray:
-        """Read one file to uint8 [1, H, W, 3] or [1, H, W]."""
-        image = load_image(path)
-        own = (image.height, image.width)
+    def check_size(path: Path, own: tuple[int, int]) -> None:
         if fit is None and own != size:
             names = (folder.name_in(root, file) for file in (first, path))
             sizes = (f"{name} is {h}x{w}" for name, (h, w) in zip(names, (size, own), strict=True))
@@ -48,8 +47,17 @@ def open_images(root: Path, files: list[Path], options: Options) -> Dataset:
                 f"images have mixed sizes: {', '.join(sizes)} (height x width): give size=... "
                 "(--size)"
             )
+
+    def read(path: Path) -> np.ndarray:
+        """Read one file to uint8 [1, H, W, 3] or [1, H, W]."""
+        image = load_image(path)
+        check_size(path, (image.height, image.width))
         return np.asarray(fit_image(_opaque(image, _MODES[colour]), size, fit))[None]
 
+    # Mixed sizes are named before the data are too large, or too few, for something else.
+    for path in kept[:: -(-len(kept) // _SIZES_READ)]:
+        if fit is None and (own := _size_of(path)) is not None:
+            check_size(path, own)
     reader = folder.FolderReader(
         root=root,
         files=kept,
@@ -67,6 +75,18 @@ def open_images(root: Path, files: list[Path], options: Options) -> Dataset:
     }  # fmt: skip
     source |= {"size": list(size), "fit": fit} if fit else {}
     return dataset_of_reader(root.resolve().name, reader, options, source=source)
+
+
+def _size_of(path: Path) -> tuple[int, int] | None:
+    """Read the (height, width) of an upright image from its header; None of a bad file."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            turned = image.getexif().get(_ORIENTATION, 1) >= 5
+            return image.size if turned else image.size[::-1]
+    except Exception:  # a bad file is named when it is read
+        return None
 
 
 def load_image(path: Path) -> Image:

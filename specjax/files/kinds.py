@@ -29,7 +29,7 @@ from specjax.sampling.samplers import SAMPLERS
 from specjax.sampling.step import SamplerPlan
 from specjax.schedules.grids import TrainingGrid, grid_of_config
 from specjax.schedules.schedule import NoiseSchedule
-from specjax.spectra.basis import DenseBasis, FourierBasis
+from specjax.spectra.basis import Basis, DenseBasis, FourierBasis, ReflectedBasis
 from specjax.spectra.bootstrap import Intervals
 from specjax.spectra.response import Measured
 from specjax.spectra.spectrum import Spectrum, Whitening
@@ -354,9 +354,11 @@ def _encode_spectrum(spectrum: Spectrum) -> tuple[Header, Mapping[str, Any]]:
         )
     header: Header = {"fingerprint": spectrum.fingerprint, "source": spectrum.source or {}}
     arrays, basis = _arrays(spectrum, _COLUMNS), spectrum.basis
-    if isinstance(basis, DenseBasis | FourierBasis):
-        arrays["basis/vectors"] = np.asarray(basis.vectors)
+    if isinstance(basis, DenseBasis | FourierBasis | ReflectedBasis):
+        arrays |= _within("basis", _arrays(basis, ("vectors", "factor")))
         header["basis"] = {"shape": basis.shape, "spatial": getattr(basis, "spatial", None)}
+        if isinstance(basis, FourierBasis) and basis.channel_axis is not None:
+            header["basis"]["channel_axis"] = basis.channel_axis
     if spectrum.intervals is not None:
         header["intervals"] = {
             name: getattr(spectrum.intervals, name)
@@ -369,17 +371,21 @@ def _encode_spectrum(spectrum: Spectrum) -> tuple[Header, Mapping[str, Any]]:
 def _decode_spectrum(header: Header, arrays: Arrays) -> Spectrum:
     columns: dict[str, Any] = {name: arrays[name] for name in _COLUMNS}
     if "basis" in header:
-        vectors, shape = arrays["basis/vectors"], tuple(header["basis"]["shape"])
-        spatial = header["basis"]["spatial"]
-        dense = spatial is None
-        columns["basis"] = (
-            DenseBasis(vectors, shape) if dense else FourierBasis(vectors, shape, spatial)
-        )
+        columns["basis"] = _decode_basis(header["basis"], _inside("basis", arrays))
     if "intervals" in header:
         ends: dict[str, Any] = _inside("intervals", arrays)
         check_fields(Intervals, header["intervals"], ("level", "replicates", "seed", "method"))
         columns["intervals"] = Intervals(**ends, **header["intervals"])
     return Spectrum(**columns, source=_source(header["source"]))
+
+
+def _decode_basis(header: Header, arrays: Arrays) -> Basis:
+    vectors, shape, spatial = arrays["vectors"], tuple(header["shape"]), header["spatial"]
+    if "factor" in arrays:
+        return ReflectedBasis(vectors, arrays["factor"], shape)
+    if spatial is None:
+        return DenseBasis(vectors, shape)
+    return FourierBasis(vectors, shape, spatial, header.get("channel_axis"))
 
 
 def _encode_probe(probe: Probe) -> tuple[Header, Mapping[str, Any]]:

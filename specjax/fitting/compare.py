@@ -68,6 +68,11 @@ class Comparison(Shown):
         return {row.name: row.value for row in self.rows if row.name != "learned"}
 
     @cached_property
+    def mean_share(self) -> float:
+        """The part of the learned schedule's loss that is the data's mean."""
+        return self.task.mean_share(self.learned.schedule)
+
+    @cached_property
     def amplification(self) -> float:
         """How much more of a denoiser's errors the learned schedule adds up than the best other.
 
@@ -159,7 +164,7 @@ def compare(
     rows = [ComparedSchedule("learned", learned.schedule, learned.value, steps)]
     for name, make in families.items():
         schedule = make(steps)
-        needed = _steps_needed(resolved, make, learned.node_value)
+        needed = steps_needed(resolved, make, learned.node_value)
         rows.append(ComparedSchedule(name, schedule, float(resolved.value(schedule)), needed))
     for name, one in given.items():
         if not isinstance(one, Family):
@@ -226,7 +231,7 @@ def _on_nodes(task: GaussianTask, schedule: NoiseSchedule) -> float:
     return float(task.objective.value(task.nodes, schedule))
 
 
-def _steps_needed(
+def steps_needed(
     task: GaussianTask, make: Callable[[int], NoiseSchedule], target: float
 ) -> int | None:
     """Find the fewest steps that reach a loss, by doubling and bisection."""

@@ -190,7 +190,7 @@ def residuals(loss: Loss, moments: Transfer, modes: Modes) -> Any:
 
 def evaluate(loss: Loss, moments: Transfer, modes: Modes) -> Array:
     """Evaluate a loss [] of the transfer to K modes, in units of the data."""
-    return _by_direction(loss, modes.eigenvalues, moments, modes).sum()
+    return by_direction(loss, moments, modes).sum()
 
 
 def evaluate_one_of(
@@ -212,6 +212,17 @@ def evaluate_one_of(
         found = _by_direction(loss, seen(modes.eigenvalues), alike, modes)
         value = value + jnp.where(asked, found, 0.0)
     return value.sum()
+
+
+def unit_of(loss: Loss, modes: Modes) -> float:
+    """Return what a loss is a share of: the data's variance, or the number of directions."""
+    scale = modes.eigenvalues if loss.in_data_units else 1.0
+    return float((modes.weights * scale).sum())
+
+
+def by_direction(loss: Loss, moments: Transfer, modes: Modes) -> Array:
+    """Compute what each direction adds to a loss [K], in units of the data."""
+    return _by_direction(loss, modes.eigenvalues, moments, modes)
 
 
 def _by_direction(loss: Loss, lam: Array, moments: Transfer, modes: Modes) -> Array:

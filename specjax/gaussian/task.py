@@ -8,15 +8,24 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypedDict, Unpack
 
 import jax
 import numpy as np
 
+from specjax._core import checks
 from specjax._core.arrays import Array, follows_the_rule, namespace
 from specjax._core.checks import UserError
-from specjax.gaussian.losses import LOSSES, Loss, check_finite, evaluate, loss_of, residuals
+from specjax.gaussian.losses import (
+    LOSSES,
+    Loss,
+    check_finite,
+    evaluate,
+    loss_of,
+    residuals,
+    unit_of,
+)
 from specjax.gaussian.modes import Modes, modes_of
 from specjax.gaussian.probe import Probe
 from specjax.gaussian.transfer import Transfer, transfer_modes
@@ -54,6 +63,9 @@ class TaskOptions(TypedDict, total=False):
         Losses count what these errors add up to as an error of the mean. Samplers that extrapolate
         need it: without, they are fitted to levels where the errors of the ideal denoiser cancel
         and those of a network explode.
+      mean: "match" (the default): losses count the error of the mean that a start from N(0, I)
+        leaves; "ignore": the fluctuations alone are matched, for data whose mean is subtracted or
+        samples that start at it (``mean`` of :func:`specjax.sample`).
     """
 
     sampler: str | SamplerLike
@@ -64,6 +76,7 @@ class TaskOptions(TypedDict, total=False):
     noise: NoiseSpectrum | None
     denoiser: Probe | Measured | None
     denoiser_error: float
+    mean: str
 
 
 class Objective(NamedTuple):
@@ -159,6 +172,10 @@ class GaussianTask:
         if isinstance(denoiser, Probe):
             source["denoiser"] = denoiser.about
         kept = spectrum if isinstance(spectrum, Spectrum) else None
+        if checks.one_of("mean", options.get("mean", "match"), ("match", "ignore")) == "ignore":
+            modes = replace(modes, mean=0 * modes.mean)
+            kept = None if kept is None else replace(kept, mean=0 * kept.mean)
+            source["mean"] = "ignored"
         return cls(objective, levels, modes, noise, source, kept)
 
     @property
@@ -212,6 +229,18 @@ class GaussianTask:
     def plan(self, schedule: NoiseSchedule) -> SamplerPlan:
         """Compute the sampler's plan along a ``schedule``."""
         return self.objective.plan(schedule)
+
+    @property
+    def unit(self) -> float:
+        """What the loss is a share of: the data's variance; for a loss without unit, d."""
+        return unit_of(self.loss, self.modes)
+
+    def mean_share(self, schedule: NoiseSchedule) -> float:
+        """Compute the part of the loss of a ``schedule`` that is the mean's, on the nodes."""
+        nodes = self.nodes
+        whole = float(self.objective.value(nodes, schedule))
+        rest = float(self.objective.value(replace(nodes, mean=0 * nodes.mean), schedule))
+        return (whole - rest) / whole if whole > 0 else 0.0
 
     def value(self, schedule: NoiseSchedule) -> Array:
         """Compute the loss [] of a ``schedule`` on all modes."""

@@ -75,6 +75,7 @@ def transfer(
     *,
     denoiser: Probe | Measured | None = None,
     denoiser_error: float | None = None,
+    starts_at_mean: bool = False,
 ) -> Transfer:
     """Compute gain, mean gain and variance of a plan with the ideal denoiser of a Gaussian.
 
@@ -83,6 +84,9 @@ def transfer(
       spectrum: d eigenvalues.
       denoiser: a probe of this spectrum, or a response, in place of the ideal denoiser.
       denoiser_error: the part of the posterior variance that each answer is wrong by.
+      starts_at_mean: whether samples start at the marginal's mean ``sqrt(alpha_bar) mu`` and not
+        at 0 (``mean`` of :func:`specjax.sample`). Then a plan that keeps means, as those of
+        samplers do, ends at ``alpha mu`` exactly, whatever its levels.
 
     Returns:
       A :class:`Transfer` of [d] arrays: D1, D2, sqrt(V) and V of 2502.00180, section 3.
@@ -102,13 +106,13 @@ def transfer(
             "them by dataclasses.replace(plan, guidance=None)"
         )
     modes = modes_of(spectrum, denoiser=denoiser, denoiser_error=denoiser_error)
-    return transfer_modes(plan, modes)
+    return transfer_modes(plan, modes, starts_at_mean)
 
 
-def transfer_modes(plan: SamplerPlan, modes: Modes) -> Transfer:
+def transfer_modes(plan: SamplerPlan, modes: Modes, starts_at_mean: bool = False) -> Transfer:
     """Compute the transfer of a plan for modes: at once where all is NumPy's, else compiled."""
     on_host = namespace(*jax.tree.leaves((plan, modes))) is np
-    return _transfer(plan, modes) if on_host else _compiled(plan, modes)
+    return (_transfer if on_host else _compiled)(plan, modes, starts_at_mean)
 
 
 class _Answers(NamedTuple):
@@ -132,7 +136,7 @@ class _Sums(NamedTuple):
     error: Array | None
 
 
-def _transfer(plan: SamplerPlan, modes: Modes) -> Transfer:
+def _transfer(plan: SamplerPlan, modes: Modes, starts_at_mean: bool = False) -> Transfer:
     xp = namespace(*jax.tree.leaves((plan, modes)))
     dtype = xp.result_type(plan.keep, modes.eigenvalues)
     plan, modes = jax.tree.map(lambda x: xp.asarray(x, dtype), (plan, modes))
@@ -154,6 +158,8 @@ def _transfer(plan: SamplerPlan, modes: Modes) -> Transfer:
     if plan.signal is not None:
         gain = u[0] * xp.sqrt(plan.signal**2 * modes.eigenvalues + plan.start**2)
         mean_at_start = u[0] * plan.signal
+    elif starts_at_mean:
+        mean_at_start = u[0] * plan.alpha[0]
     mean_error = 1 - mean if plan.shortfall is None else plan.shortfall + plan.alpha[0] * u[0]
     mean_error = mean_error - mean_at_start
     total = gain**2 if variance is None else gain**2 + variance
@@ -161,7 +167,7 @@ def _transfer(plan: SamplerPlan, modes: Modes) -> Transfer:
     return Transfer(gain, 1 - mean_error, std, total, drift, error, mean_error)
 
 
-_compiled = jax.jit(_transfer)
+_compiled = jax.jit(_transfer, static_argnames="starts_at_mean")
 
 
 def _root(xp: ModuleType, x: Array) -> Array:

@@ -65,7 +65,8 @@ class NoiseConfig:
 
     noise_levels: str = ""
     """their distribution: edm (log-normal), logit_normal (of the time of flow matching), uniform
-    (in logsnr), spectral (as dense as the spectral schedule of the data) or schedule (as the levels
+    (in logsnr), spectral (as dense as the spectral schedule of the data), advised (in
+    proportion to what can be learned at a level) or schedule (as the levels
     in a schedule file); by default edm, and logit_normal for the target flow"""
     noise_options: tuple[str, ...] = ()
     """options of the distribution, such as mean=-1.2 std=1.2, low=-12 high=12, or

@@ -18,6 +18,7 @@ from jax.scipy.special import ndtri
 from specjax import files
 from specjax._core import checks
 from specjax._core.checks import UserError
+from specjax.advise.levels import LevelDensity
 from specjax.fitting.spectral import spectral
 from specjax.noise.noise_spectrum import check_noise
 from specjax.schedules.schedule import NoiseSchedule
@@ -75,6 +76,13 @@ def _schedule(spectrum: Spectrum, *, file: str = "") -> Quantile:
     return _interpolated(levels)
 
 
+def _advised(spectrum: Spectrum) -> Quantile:
+    lam, weights = np.asarray(spectrum.eigenvalues), np.asarray(spectrum.weights)
+    density = LevelDensity(lam.astype(np.float64), weights.astype(np.float64))
+    sigmas = density.quantiles(np.linspace(0.9995, 0.0005, _SPECTRAL_STEPS))
+    return _interpolated(-2 * np.log(sigmas))
+
+
 def _interpolated(logsnr: np.ndarray) -> Quantile:
     """The quantile function whose density is that of levels at equal times."""
     times, table = np.linspace(0, 1, len(logsnr)), np.asarray(logsnr, np.float32)
@@ -86,6 +94,7 @@ NOISE_LEVELS: Mapping[str, Distribution] = {
     "logit_normal": Distribution(_logit_normal, "logit t normal: mean, std (2403.03206, eq. 19)"),
     "uniform": Distribution(_uniform, "logsnr uniform: low, high"),
     "spectral": Distribution(_spectral, "density of the spectral schedule: loss, noisy, clean"),
+    "advised": Distribution(_advised, "what can be learned at a level, by the spectrum (advise)"),
     "schedule": Distribution(_schedule, "density of the levels in a schedule file: file"),
 }
 """The distributions of training levels, by name."""

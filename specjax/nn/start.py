@@ -26,7 +26,7 @@ from specjax.nn.unet import sides_of_levels
 from specjax.nn.wavelets import check_scales
 from specjax.noise.noise_spectrum import NoiseSpectrum, check_noise
 from specjax.sampling.generate import device_memory
-from specjax.spectra.basis import DenseBasis
+from specjax.spectra.basis import DenseBasis, ReflectedBasis
 from specjax.spectra.spectrum import Spectrum, Whitening
 
 CACHE = "data.npy"
@@ -128,7 +128,9 @@ def _forward_noise(
 
 def _check_basis(noise: NoiseSpectrum | None, d: int, spectrum: Spectrum | None) -> None:
     """Refuse noise in a basis that the data's spectrum will not be diagonal in."""
-    exact = d <= _EXACT if spectrum is None else isinstance(spectrum.basis, DenseBasis)
+    exact = (
+        d <= _EXACT if spectrum is None else isinstance(spectrum.basis, DenseBasis | ReflectedBasis)
+    )
     if noise is None or exact:
         return
     if spectrum is not None and spectrum.basis is None:

@@ -34,7 +34,7 @@ BASES = {
 
 
 def grid_of(shape: tuple[int, ...], spatial: int | None) -> tuple[int, ...]:
-    """Return the axes of a sample that have frequencies, the first one or two."""
+    """Return the axes of a sample that have frequencies, the first one to three."""
     return shape[: spatial_axes(shape, spatial)]
 
 

@@ -44,7 +44,8 @@ class NoiseSpectrum:
       shape: shape of one sample: its grid and then at most one axis of channels, each of which has
         noise of its own.
       basis: "fourier", "cosine" (the DCT-II) or "data" (the eigenbasis of the data).
-      spatial: number of axes of the grid, by default one of [L], two of [H, W] and [H, W, C].
+      spatial: number of axes of the grid, by default one of [L], two of [H, W] and
+        [H, W, C], three of [T, H, W, C].
       own: eigenbasis for "data"; None for samples [d] that are coefficients in it.
       source: provenance of the weights, plain values.
 

@@ -6,12 +6,22 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from specjax.advise.advice import few_samples
 from specjax.files import numbers, plain
 from specjax.fitting.compare import MOST_STEPS, ComparedSchedule, Comparison
 from specjax.fitting.learned import LearnedResult
 from specjax.noise.whitening import ObliqueBasis
 from specjax.report.table import Block, Column, Styles, Table, print_blocks
-from specjax.report.words import amplification_warning, at_step, loss_title, with_options, wrote
+from specjax.report.words import (
+    amplification_warning,
+    at_step,
+    loss_title,
+    mean_warning,
+    share_text,
+    share_title,
+    with_options,
+    wrote,
+)
 from specjax.spectra.spectrum import Spectrum
 
 _ALONG = "is taken along the directions of their generalised eigenproblem"
@@ -19,6 +29,7 @@ _FACTS = (
     "steps", "sampler", "sampler_options", "loss", "process", "alpha_bar_range", "converged",
     "iterations", "seconds",
 )  # fmt: skip
+_IN_BRACKETS = {True: "the share of the data's variance", False: "by direction"}
 _METRICS = {
     "w2": "is the cost of coupling data and samples along the directions of their generalised "
     "eigenproblem, which is no less than the squared Wasserstein distance",
@@ -39,21 +50,23 @@ def fit_blocks(
     Args:
       noise: of :func:`noise_facts`, where the noise is not isotropic.
     """
-    fit = comparison.learned
+    fit, loss, unit = comparison.learned, comparison.task.loss, comparison.task.unit
     table = Table(
         _title(comparison, spectrum),
         [
             "schedule",
             Column(f"loss at S = {fit.steps}", "{:.5g}", "right"),
+            Column(share_title(loss), lambda share: share_text(share, loss), "right"),
             Column("over learned", "{:.4g}x", "right"),
             Column("S for the learned loss", align="right"),
         ],
         [
-            [one.name, one.value, one.value / fit.value if fit.value > 0 else math.nan,
-             _needed(one)]
+            [one.name, one.value, one.value / unit, one.value / fit.value if fit.value > 0
+             else math.nan, _needed(one)]
             for one in comparison.rows
         ],
-        [*_noise_lines(noise), fit_state(fit), *_warning(comparison), *wrote(written)],
+        [*_noise_lines(noise), fit_state(fit), *_warning(comparison), *few_samples(spectrum),
+         *wrote(written)],
         _bold(comparison),
     )  # fmt: skip
     return [table]
@@ -72,17 +85,23 @@ def print_comparisons(
 ) -> None:
     """Print the table of ``specjax compare``: a row a schedule, a column a number of steps."""
     first = comparisons[0]
-    columns = [Column(f"S = {one.learned.steps}", "{:.5g}", "right") for one in comparisons]
-    values = [{row.name: row.value for row in one.rows} for one in comparisons]
+    columns = [Column(f"S = {one.learned.steps}", align="right") for one in comparisons]
+    loss = first.task.loss
+    values = [
+        {row.name: f"{row.value:.5g} ({share_text(row.value / one.task.unit, loss)})"
+         for row in one.rows}
+        for one in comparisons
+    ]  # fmt: skip
     rows = []
     for row in first.rows:
         steps = row.schedule.steps
         name = row.name if steps == first.learned.steps else f"{row.name} (S = {steps})"
         rows.append([name, *(column[row.name] for column in values)])
-    notes = _noise_lines(noise)
+    notes = [*_noise_lines(noise), f"in brackets: {_IN_BRACKETS[loss.in_data_units]}"]
     for one in comparisons:
         state = [] if one.learned.converged else [fit_state(one.learned)]
         notes += [f"S = {one.learned.steps}: {line}" for line in (*state, *_warning(one))]
+    notes += few_samples(spectrum)
     Table(_title(first, spectrum), ["schedule", *columns], rows, notes, _bold(first)).print()
 
 
@@ -96,12 +115,14 @@ def comparison_json(comparison: Comparison, noise: dict[str, Any] | None = None)
         "data": {k: v for k, v in fit.source.items() if isinstance(v, str | int | float | None)},
         "denoiser": plain(fit.source.get("denoiser")),
         "amplification": plain(ratio),
+        "mean_share": plain(comparison.mean_share),
         "denoiser_error": None if error is None else float(error),
         "noise": noise,
         "schedules": [
             {
                 "name": row.name,
                 "value": plain(row.value),
+                "share": plain(row.value / comparison.task.unit),
                 "steps": row.schedule.steps,
                 "steps_needed": row.steps_needed,
                 "logsnr": numbers(row.schedule.logsnr),
@@ -179,7 +200,10 @@ def _needed(row: ComparedSchedule) -> str:
 
 def _warning(comparison: Comparison) -> list[str]:
     error = comparison.learned.nodes.denoiser_error
-    return amplification_warning(comparison.amplification, comparison.task.loss, error)
+    return [
+        *amplification_warning(comparison.amplification, comparison.task.loss, error),
+        *mean_warning(comparison.mean_share),
+    ]
 
 
 def _noise_lines(facts: dict[str, Any] | None) -> list[str]:

@@ -11,14 +11,21 @@ import numpy as np
 from specjax.files import numbers, plain
 from specjax.gaussian.losses import LOSSES
 from specjax.report.table import Block, Column, Table, print_blocks
-from specjax.report.words import amplification_warning, count, with_options, wrote
+from specjax.report.words import (
+    amplification_warning,
+    count,
+    share_text,
+    share_title,
+    with_options,
+    wrote,
+)
 
 if TYPE_CHECKING:
     from specjax.sweep.recommend import Recommendation
 
 _FACTS = (
     "sampler", "sampler_options", "reached", "steps", "value", "converged", "best_heuristic",
-    "best_heuristic_value", "amplification", "denoiser_error",
+    "best_heuristic_value", "amplification", "denoiser_error", "share",
 )  # fmt: skip
 
 
@@ -40,8 +47,8 @@ def recommendation_blocks(
     answer = _answer(rows, target, loss)
     if not rows:
         return [answer]
-    first = rows[0]
-    warning = amplification_warning(first.amplification, LOSSES[loss], first.denoiser_error)
+    first, kind = rows[0], LOSSES[loss]
+    warning = amplification_warning(first.amplification, kind, first.denoiser_error)
     sigmas = ", ".join(f"{x:.5g}" for x in np.asarray(first.schedule.sigmas))
     table = Table(
         "",
@@ -49,12 +56,13 @@ def recommendation_blocks(
             "sampler",
             *(Column(name, align="right") for name in ("S", "calls")),
             Column("loss", "{:.5g}", "right"),
+            Column(share_title(kind), lambda share: share_text(share, kind), "right"),
             "best heuristic",
             Column("its loss", "{:.5g}", "right"),
             "state",
         ],
         [
-            [_label(row), row.steps, row.calls, row.value, row.best_heuristic,
+            [_label(row), row.steps, row.calls, row.value, row.share, row.best_heuristic,
              row.best_heuristic_value, _state(row)]
             for row in rows
         ],

@@ -16,6 +16,7 @@ import numpy as np
 from specjax._core.checks import UserError
 from specjax._core.extras import import_extra
 from specjax._core.shown import Results
+from specjax.advise.advice import Advice
 from specjax.bench import MEASURES, Bench
 from specjax.evaluate import Evaluation
 from specjax.fitting.any_steps import PlanSet
@@ -25,6 +26,7 @@ from specjax.gaussian.probe import Probe
 from specjax.gaussian.task import GaussianTask
 from specjax.learning import Verdict
 from specjax.report import figures, show
+from specjax.report.advise import advice_blocks, advice_columns
 from specjax.report.bench import bench_blocks
 from specjax.report.evaluate import evaluation_blocks
 from specjax.report.fit import fit_blocks
@@ -266,6 +268,7 @@ def _comparison_columns(comparison: Comparison) -> Columns:
         "schedule": [row.name for row in rows],
         "steps": [row.schedule.steps for row in rows],
         "value": [row.value for row in rows],
+        "share": [row.value / comparison.task.unit for row in rows],
         "over_learned": [row.value / comparison.learned.value for row in rows],
         "steps_needed": [row.steps_needed for row in rows],
     }
@@ -336,7 +339,7 @@ def _plans_columns(results: Iterable[LearnedResult]) -> Columns:
 
 def _recommendation_columns(rows: Sequence[Recommendation]) -> Columns:
     names = ("sampler", "reached", "steps", "calls", "value", "converged", "best_heuristic",
-             "best_heuristic_value", "amplification")  # fmt: skip
+             "best_heuristic_value", "amplification", "share")  # fmt: skip
     columns: dict[str, Any] = {name: [getattr(row, name) for row in rows] for name in names}
     columns["sampler_options"] = [json.dumps(dict(row.sampler_options)) for row in rows]
     return columns
@@ -395,6 +398,7 @@ VIEWS: Mapping[type, View] = {
     ),
     Bench: View(bench_blocks, _bench_columns, figures.bench_figure),
     Probe: View(probe_blocks, _probe_columns, figures.probe_figure),
+    Advice: View(advice_blocks, advice_columns),
     Sweep: View(_sweep_axes_blocks, _axes),
     SweepResult: View(sweep_blocks, _sweep_columns, lambda x: figures.sweep_figure(x.table)),
     Recommendation: View(

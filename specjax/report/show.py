@@ -8,9 +8,10 @@ import numpy as np
 
 from specjax.files import corrections_document, numbers
 from specjax.fitting.learned import LearnedResult
+from specjax.gaussian.losses import LOSSES, unit_of
 from specjax.report.fit import denoiser_name, fit_state
 from specjax.report.table import Block, Column, Table, print_blocks
-from specjax.report.words import count, with_options
+from specjax.report.words import count, share_text, share_title, with_options
 from specjax.schedules.grids import TrainingGrid
 from specjax.schedules.schedule import NoiseSchedule
 
@@ -100,9 +101,18 @@ def _fit_facts(fit: LearnedResult) -> dict[str, str]:
         "spectrum": str(fit.source.get("fingerprint", "unknown"))[:16],
         "denoiser": denoiser_name(fit),
         "sampler": f"{with_options(fit.sampler, fit.sampler_options)}, {fit.process}",
-        "loss": f"{fit.loss} = {fit.value:.6g}{_best_heuristic(fit, ' ({})')}",
+        "loss": f"{fit.loss} = {fit.value:.6g}{_share(fit)}{_best_heuristic(fit, ' ({})')}",
         "state": fit_state(fit),
     }
+
+
+def _share(fit: LearnedResult) -> str:
+    """Write the loss as a share of the data's variance; nothing for somebody's own loss."""
+    loss = LOSSES.get(fit.loss)
+    if loss is None:
+        return ""
+    share = fit.value / unit_of(loss, fit.nodes)
+    return f", {share_text(share, loss)} {share_title(loss)}"
 
 
 def _plan_facts(plan: LearnedResult) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from specjax.advise.advice import few_samples
 from specjax.files import numbers, plain
 from specjax.report.table import Block, Column, Table, print_blocks
 from specjax.report.words import count, wrote
@@ -70,7 +71,7 @@ def spectrum_blocks(spectrum: Spectrum, written: Sequence[str] = ()) -> list[Blo
             rows[-1].append(f"{lower:.5g} to {upper:.5g}")
     if facts["bootstrap"]:
         columns.append(Column(f"{100 * facts['bootstrap']['level']:g} % interval", align="right"))
-    return [properties, Table("", columns, rows, wrote(written))]
+    return [properties, Table("", columns, rows, [*few_samples(spectrum), *wrote(written)])]
 
 
 def _selected_eigenvalues(spectrum: Spectrum) -> list[dict[str, Any]]:

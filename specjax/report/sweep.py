@@ -79,10 +79,20 @@ def sweep_blocks(result: SweepResult, written: Sequence[str] = ()) -> list[Block
         blocks.append(f"  {row['fits']:,} failed: {row['error']}")
     if document["losses"]:
         rows = usable(result.table)
+        blocks += _variance(result)
         blocks += [_loss_table(where(rows, loss=one["loss"]), **one) for one in document["losses"]]
     else:
         blocks.append("no fit has a finite loss: there is nothing to compare")
     return [*blocks, *wrote(document["files"])]
+
+
+def _variance(result: SweepResult) -> list[Block]:
+    """Say what w2 and l1 are shares of, where a table shows them: for one spectrum."""
+    spectra = list(result.sweep.spectra.values())
+    if len(spectra) != 1:
+        return []
+    (one,) = spectra
+    return [f"the data's variance is {float(np.asarray(one.weights) @ one.eigenvalues):.5g}"]
 
 
 def sweep_json(result: SweepResult, written: Sequence[str] = ()) -> dict[str, Any]:

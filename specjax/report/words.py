@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from specjax.gaussian.losses import Loss
+
+MEAN_DECIDES = 0.1
+"""The part of a loss above which the mean is warned of."""
 
 
 def shown(text: str) -> str:
@@ -108,4 +112,41 @@ def amplification_warning(ratio: float, loss: Loss, denoiser_error: Any) -> list
         "a network may not follow this schedule: independent errors of a denoiser count "
         f"{ratio:.2g} times what they do along other schedules"
         + (remedy if denoiser_error is None and loss.counts_mean else "")
+    ]
+
+
+def percent(value: float | None) -> str:
+    """Write a share as percent, to three digits.
+
+    Example:
+      >>> percent(0.0123), percent(1e-7)
+      ('1.23 %', '1e-05 %')
+    """
+    if value is None or math.isnan(value):
+        return "-"
+    return f"{100 * value:.3g} %"
+
+
+def share_title(loss: Loss) -> str:
+    """Name the column of a loss's share: of the data's variance, or of a direction."""
+    return "of the variance" if loss.in_data_units else "a direction"
+
+
+def share_text(share: float, loss: Loss) -> str:
+    """Write the share of a loss: percent of the data's variance, a number for other losses."""
+    return percent(share) if loss.in_data_units else f"{share:.3g}"
+
+
+def mean_warning(share: float) -> list[str]:
+    """Warn in one line where the mean decides a loss.
+
+    Args:
+      share: the part of the loss that is the mean's.
+    """
+    if not share > MEAN_DECIDES:
+        return []
+    return [
+        f"{percent(share)} of this loss is the data's mean, which a start at 0 misses: subtract it "
+        "from the data, start samples at it (mean=... of sx.sample), or --mean ignore fits the "
+        "fluctuations alone"
     ]

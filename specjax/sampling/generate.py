@@ -28,7 +28,7 @@ from specjax.sampling.black_box import is_black_box
 from specjax.sampling.denoisers import check_signal, within
 from specjax.sampling.guidance import alike, weights_of
 from specjax.sampling.programs import Program, drawn, program_of
-from specjax.sampling.sample import first_registers, host_rows
+from specjax.sampling.sample import first_registers, host_rows, mean_at_start
 from specjax.sampling.step import Row, SamplerPlan, first_sample, from_data
 
 Progress = Callable[[int, int], None]
@@ -53,6 +53,7 @@ def generate(
     shape: tuple[int, ...],
     *,
     seed: int = 0,
+    mean: Any = None,
     data: Any = None,
     steps: int | None = None,
     labels: Any = None,
@@ -79,6 +80,7 @@ def generate(
       n: the number of samples.
       shape: of one sample.
       seed: below 2**32.
+      mean: of the data [*shape], from which samples start, see :func:`specjax.sample`.
       data: [n, *shape], or one [*shape], that samples start from: noise is added to them up to the
         level of the plan's first call. By default samples start from noise alone.
       steps: S, of plans of several.
@@ -126,6 +128,7 @@ def generate(
         for of_calls, one in alike(denoise, weights)
         for program, arrays in [program_of(one)]
     ]
+    offset = None if mean is None else np.asarray(mean_at_start(plan, mean, tuple(shape)), dtype)
     size = batch_size(n, shape, plan.registers, batch, placement.ways, placement.device)
     check_signal(denoise, plan.alpha)
     rows = Row(*(np.asarray(x, dtype) for x in plan.rows))
@@ -140,7 +143,7 @@ def generate(
         keys, r = _start(
             key, placement.cut(numbers.astype(np.uint32)), *start,
             None if data is None else placement.cut(data[np.minimum(numbers, n - 1)]),
-            tuple(shape), plan.registers, noise,
+            offset, tuple(shape), plan.registers, noise,
         )  # fmt: skip
         count = min(size, n - first)
 
@@ -241,12 +244,14 @@ _drawn = jax.jit(drawn, static_argnames=("shape", "dtype"))
 @functools.partial(jax.jit, static_argnames=("shape", "registers"))
 def _start(
     key: jax.Array, numbers: jax.Array, start: jax.Array, signal: jax.Array | None,
-    data: jax.Array | None, shape: tuple[int, ...], registers: int, noise: NoiseSpectrum | None,
+    data: jax.Array | None, offset: np.ndarray | None, shape: tuple[int, ...], registers: int,
+    noise: NoiseSpectrum | None,
 ) -> tuple[jax.Array, jax.Array]:  # fmt: skip
     """Make the keys [m] of numbered samples, and their registers [H, m, *shape] at the start."""
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
     unit = drawn(keys, 0, shape, start.dtype, noise)
-    return keys, first_registers(first_sample(start, signal, unit, data), registers)
+    first = first_sample(start, signal, unit, data)
+    return keys, first_registers(first if offset is None else first + offset, registers)
 
 
 class _Placement:

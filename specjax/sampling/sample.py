@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax._core.arrays import Array
+from specjax._core.arrays import Array, as_float_array
 from specjax._core.checks import UserError
 from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic, colored, without_rounding
 from specjax.sampling import conditions as told
@@ -31,6 +31,7 @@ def sample(
     shape: tuple[int, ...],
     *,
     start: jax.Array | None = None,
+    mean: Any = None,
     data: jax.Array | None = None,
     labels: Any = None,
     conditions: Any = None,
@@ -51,6 +52,9 @@ def sample(
       key: a typed PRNG key, which decides all noise.
       shape: of the samples [...].
       start: white noise [...] to start from; drawn from the key by default.
+      mean: of the data, whose shape is that of one sample, or of its last axes: samples start at
+        the mean of the first level's marginal, ``alpha mean``, and not at 0. That is right for a
+        denoiser that knows the data at that level; one that does not may be worse off.
       data: [...] that samples start from: noise is added to them up to the level of the plan's
         first call. By default samples start from noise alone.
       labels: [n] of samples [n, ...], the denoiser's fourth argument.
@@ -94,10 +98,26 @@ def sample(
     plan = plan if data is None else from_data(plan)
     unit = colored(noise, jnp.asarray(start, dtype))
     first = first_sample(plan.start, plan.signal, unit, data)
+    if mean is not None:
+        first = first + jnp.asarray(mean_at_start(plan, mean, tuple(shape)), dtype)
     filled = first_registers(first, plan.registers)
     run = host_rows if on_host else scan_rows
     last = run(denoise, filled, rows, pushed if plan.stochastic else None, weights)
     return without_rounding(last[0], noise)
+
+
+def mean_at_start(plan: SamplerPlan, mean: Any, shape: tuple[int, ...]) -> Array:
+    """Return ``alpha mean`` at a plan's first call.
+
+    Raises:
+      UserError: for a mean that is not of the last axes of samples of this shape.
+    """
+    if plan.signal is not None:
+        raise UserError("mean: samples that start from data have it; leave it out")
+    mean = as_float_array(mean)
+    if mean.ndim > len(shape) or mean.shape != tuple(shape[len(shape) - mean.ndim :]):
+        raise UserError(f"mean has shape {mean.shape}, the samples {tuple(shape)}: give one sample")
+    return plan.alpha[0] * mean
 
 
 def first_registers(first: Array, registers: int) -> jax.Array:

@@ -53,7 +53,47 @@ def matmul(a: Array, b: Array) -> Array:
     return jax.numpy.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
 
 
-@value(data=["vectors"], static=["shape", "spatial"])
+@value(data=["vectors", "factor"], static=["shape"])
+@dataclass(frozen=True, eq=False)
+class ReflectedBasis:
+    """An orthonormal basis of d directions whose first m were given, in O(m d) numbers.
+
+    It is a product of m Householder reflections, ``Q = I - W T W^T`` (Schreiber and Van Loan 1989).
+
+    Attributes:
+      vectors: W [d, m].
+      factor: T [m, m], upper triangular.
+      shape: shape of one sample.
+    """
+
+    vectors: Array
+    factor: Array
+    shape: tuple[int, ...]
+
+    @classmethod
+    def containing(cls, columns: np.ndarray, shape: tuple[int, ...]) -> ReflectedBasis:
+        """Return the basis whose first directions are orthonormal columns [d, m], up to signs."""
+        from scipy.linalg import qr, solve_triangular
+
+        (packed, tau), _ = qr(columns, mode="raw", check_finite=False)
+        vectors = np.tril(packed, -1)
+        np.fill_diagonal(vectors, 1.0)
+        vectors[:, tau == 0] = 0  # these reflect nothing
+        inverse = np.triu(vectors.T @ vectors, 1) + np.diag(1 / np.where(tau == 0, 1, tau))
+        return cls(vectors, solve_triangular(inverse, np.eye(len(tau))), shape)
+
+    def project(self, x: Array) -> Array:
+        """Compute ``Q^T x``."""
+        x = x.reshape(*x.shape[: x.ndim - len(self.shape)], -1)
+        return x - matmul(matmul(matmul(x, self.vectors), self.factor), self.vectors.T)
+
+    def lift(self, c: Array) -> Array:
+        """Compute ``Q c``."""
+        x = c - matmul(matmul(matmul(c, self.vectors), self.factor.T), self.vectors.T)
+        return x.reshape(*c.shape[:-1], *self.shape)
+
+
+@value(data=["vectors"], static=["shape", "spatial", "channel_axis"])
 @dataclass(frozen=True, eq=False)
 class FourierBasis:
     """Fourier modes times a unitary matrix over channels at each frequency.
@@ -66,23 +106,26 @@ class FourierBasis:
     Attributes:
       vectors: complex [prod(grid), C, C]; columns are the channels' eigenvectors. At the mirrored
         frequency they are conjugate.
-      shape: shape of one sample: ``grid`` (the first ``spatial`` axes), then at most one axis of
-        channels.
-      spatial: 1 for signals, 2 for images.
+      shape: shape of one sample: ``spatial`` axes of a grid, and at most one axis of channels.
+      spatial: 1 for signals, 2 for images, 3 for videos and volumes.
+      channel_axis: the axis of channels; None for the last one, if there is one more than the grid.
     """
 
     vectors: Array
     shape: tuple[int, ...]
     spatial: int
+    channel_axis: int | None = None
 
     @property
     def grid(self) -> tuple[int, ...]:
         """The sizes of the shifted axes."""
-        return self.shape[: self.spatial]
+        return tuple(n for i, n in enumerate(self.shape) if i != self.channel_axis)[: self.spatial]
 
     def project(self, x: Array) -> Array:
         """Transform by FFT, turn channels to their eigenvectors, pack as Hartley coefficients."""
         xp, lead = namespace(x, self.vectors), x.shape[: x.ndim - len(self.shape)]
+        if self.channel_axis is not None:
+            x = xp.moveaxis(x, len(lead) + self.channel_axis, -1)
         x = x.reshape(*lead, *self.grid, -1)
         axes = tuple(range(len(lead), len(lead) + self.spatial))
         freq = xp.fft.fftn(x, axes=axes, norm="ortho").reshape(*lead, *self.vectors.shape[:2])
@@ -98,7 +141,10 @@ class FourierBasis:
         freq = xp.einsum("...fe,fce->...fc", freq, self.vectors)
         freq = freq.reshape(*lead, *self.grid, -1)
         axes = tuple(range(len(lead), len(lead) + self.spatial))
-        return xp.fft.ifftn(freq, axes=axes, norm="ortho").real.reshape(*lead, *self.shape)
+        x = xp.fft.ifftn(freq, axes=axes, norm="ortho").real
+        if self.channel_axis is not None:
+            x = xp.moveaxis(x, -1, len(lead) + self.channel_axis)
+        return x.reshape(*lead, *self.shape)
 
 
 def mirror(grid: tuple[int, ...]) -> np.ndarray:

@@ -78,6 +78,25 @@ class Moments:
         """
         chosen = device_sums.choose(mesh, precision)
         pieces = estimate.pieces(x, data_range, progress, integers=chosen != "float64")
+        return cls.from_pieces(pieces, data_range=data_range, mesh=mesh, chosen=chosen)
+
+    @classmethod
+    def from_pieces(
+        cls,
+        pieces: Iterable[np.ndarray],
+        *,
+        data_range: tuple[float, float] | None = None,
+        mesh: Mesh | None = None,
+        chosen: str = "float64",
+    ) -> Moments:
+        """Sum checked pieces (:func:`specjax.spectra.estimate.pieces`).
+
+        Args:
+          pieces: samples [n, ...], in the network's units unless they are integers.
+          data_range: of integers.
+          mesh: see :meth:`from_samples`.
+          chosen: the precision, as :func:`specjax.spectra.device_sums.choose` gives it.
+        """
         centred = _Centred(pieces)
         if mesh is None:
             count, total, products = _host_sums(centred)

@@ -17,10 +17,11 @@ from specjax._core.shown import Shown
 from specjax.spectra import estimate
 from specjax.spectra.basis import Basis, DenseBasis
 from specjax.spectra.bootstrap import Intervals
+from specjax.spectra.gram import few_or_all, gram_spectrum
 from specjax.spectra.low_rank import low_rank
 from specjax.spectra.moments import Moments
 from specjax.spectra.quadrature import nodes_of
-from specjax.spectra.stationary import shift_invariant
+from specjax.spectra.stationary import grid_axes, shift_invariant
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -109,6 +110,7 @@ class Spectrum(Shown):
         data_range: tuple[float, float] | None = None,
         shrinkage: float | str = 0.0,
         spatial: int | None = None,
+        layout: str | None = None,
         rank: int | None = None,
         power_iterations: int = 4,
         seed: int = 0,
@@ -121,14 +123,17 @@ class Spectrum(Shown):
 
         Args:
           x: an array [N, ...] or an iterable of batches, in the network's units.
-          method: "exact" (covariance over flattened samples, d up to some thousands),
+          method: "exact" (covariance over flattened samples, d up to some thousands; of fewer
+            samples than dimensions the Gram matrix, any d),
             "shift-invariant" (averaged over shifts, by FFT; any d) or "low-rank" (the ``rank``
             largest eigenvalues and a power law beyond; any d, several passes).
           data_range: (low, high) of the samples, mapped to [-1, 1]; integers need it.
           shrinkage: weight of the scaled identity, or "ledoit-wolf" or "oas", which need all
             samples at once: batches are collected up to 1 GiB in float64.
-          spatial: number of shifted axes of "shift-invariant"; by default all of [L] and [H, W],
-            two of [H, W, C].
+          spatial: number of shifted axes of "shift-invariant", 1 to 3; by default all of [L] and
+            [H, W], two of [H, W, C], three of [T, H, W, C].
+          layout: what the axes are, a letter each: N first, C for channels, the others shifted,
+            such as "NCHW" or "NTHWC". In place of ``spatial``.
           rank: number of eigenvalues of "low-rank".
           power_iterations: passes over the samples of "low-rank", less two.
           seed: seed of the random vectors of "low-rank".
@@ -143,12 +148,22 @@ class Spectrum(Shown):
             be read only once where several passes are needed.
         """
         checks.one_of("method", method, _OPTIONS)
+        if layout is not None:
+            source = {**(source or {}), "layout": layout}
         _check_options(method, spatial=spatial, rank=rank, mesh=mesh, precision=precision)
         known: dict[str, Any] = {"data_range": data_range}
         if shrinkage in estimate.SHRINKAGE_ESTIMATORS:
             x, data_range = estimate.collected(x, data_range), None
         weight = estimate.shrinkage_of(x, shrinkage)
         reading: dict[str, Any] = {"data_range": data_range, "progress": progress}
+        if method == "exact" and mesh is None and precision is None:
+            few, pieces = few_or_all(estimate.pieces(x, **reading, integers=True), data_range)
+            if few is not None:
+                facts = {"method": "exact", "precision": "float64", "samples": len(few)}
+                return _of_few(few, weight, layout, {**known, **facts, **(source or {})})
+            moments = Moments.from_pieces(pieces, data_range=data_range)
+            _check_layout(layout, moments.shape)
+            return cls.from_moments(moments, shrinkage=weight, source={**known, **(source or {})})
         if method == "exact":
             moments = Moments.from_samples(x, mesh=mesh, precision=precision, **reading)
             return cls.from_moments(moments, shrinkage=weight, source={**known, **(source or {})})
@@ -159,7 +174,9 @@ class Spectrum(Shown):
             facts = {**options, "samples": top.samples, "rank": rank, "dimension": top.dimension,
                      "change": top.change, "tail_variance": top.rest}  # fmt: skip
         else:
-            eigenvalues, mean, basis, count = shift_invariant(x, spatial=spatial, **reading)
+            eigenvalues, mean, basis, count = shift_invariant(
+                x, spatial=spatial, layout=layout, **reading
+            )
             columns = {"eigenvalues": eigenvalues, "mean": mean, "basis": basis}
             facts = {"samples": count}
         counts = columns.get("weights")
@@ -317,6 +334,21 @@ def _check_numbers(name: str, numbers: np.ndarray | None) -> None:
         )
     if numbers.size and not numbers.any() and name != "mean_weights":
         raise UserError(f"{name} are all zero: there is nothing to sample")
+
+
+def _of_few(
+    x: np.ndarray, shrinkage: float, layout: str | None, source: Mapping[str, Any]
+) -> Spectrum:
+    """Make the spectrum of fewer samples than dimensions."""
+    _check_layout(layout, x.shape[1:])
+    eigenvalues, mean, basis = gram_spectrum(x)
+    eigenvalues = estimate.shrunk(eigenvalues, shrinkage)
+    return Spectrum(eigenvalues, mean, basis=basis, source={"shrinkage": shrinkage, **source})
+
+
+def _check_layout(layout: str | None, shape: tuple[int, ...]) -> None:
+    if layout is not None:
+        grid_axes(shape, layout=layout)
 
 
 _OPTIONS = {"exact": ("mesh", "precision"), "shift-invariant": ("spatial",), "low-rank": ("rank",)}

@@ -22,6 +22,7 @@ def shift_invariant(
     *,
     data_range: tuple[float, float] | None = None,
     spatial: int | None = None,
+    layout: str | None = None,
     progress: estimate.Progress | None = None,
 ) -> tuple[np.ndarray, np.ndarray, FourierBasis, int]:
     """Diagonalise the covariance averaged over shifts: over channels, at each frequency.
@@ -29,10 +30,12 @@ def shift_invariant(
     16 images of 1024 x 1024 x 3 take seconds and less than 2 GB.
 
     Args:
-      x: [N, L], [N, H, W] or [N, H, W, C]; with ``spatial`` given also [N, L, C].
+      x: [N, L], [N, H, W], [N, H, W, C] or [N, T, H, W, C]; with ``spatial`` or ``layout`` given
+        also [N, L, C], [N, T, H, W] or channels elsewhere.
       data_range: (low, high) of the samples, mapped to [-1, 1].
-      spatial: number of shifted axes; by default all of one- and two-dimensional samples, two of
-        three-dimensional ones.
+      spatial: number of shifted axes; by default all of one- and two-dimensional samples, and all
+        but the last of others.
+      layout: in place of ``spatial``, a letter an axis, such as "NCHW": N, C for channels.
       progress: called with (samples read, total or None).
 
     Returns:
@@ -42,16 +45,17 @@ def shift_invariant(
     for piece in estimate.pieces(x, data_range, progress):
         if count == 0:
             shape = piece.shape[1:]
-            axes = spatial_axes(shape, spatial)
+            axes, channel = grid_axes(shape, spatial, layout)
             centre = estimate.centre_of(piece)
             total, products = np.zeros(shape), np.zeros(())
         deviations = piece - centre
         count += len(deviations)
         total += deviations.sum(0)
-        products = products + _by_frequency(deviations, axes)
-    products -= _by_frequency(total[None], axes) / count
-    eigenvalues, vectors = _diagonalised(products / (count - 1), shape[:axes])
-    basis = FourierBasis(vectors, shape, axes)
+        products = products + _by_frequency(deviations, axes, channel)
+    products -= _by_frequency(total[None], axes, channel) / count
+    grid = tuple(shape[i] for i in range(len(shape)) if i != channel)[:axes]
+    eigenvalues, vectors = _diagonalised(products / (count - 1), grid)
+    basis = FourierBasis(vectors, shape, axes, channel)
     mean = np.asarray(basis.project(centre + total / count))
     return estimate.clip_rounding(eigenvalues.ravel()), mean, basis, count
 
@@ -62,23 +66,52 @@ def spatial_axes(shape: tuple[int, ...], spatial: int | None) -> int:
     Raises:
       UserError: for a shape that is no signal or image.
     """
-    axes = min(len(shape), 2) if spatial is None else spatial
-    if axes not in (1, 2) or len(shape) not in (axes, axes + 1) or min(shape) < 1:
+    axes = max(min(len(shape), 2), len(shape) - 1) if spatial is None else spatial
+    if axes not in (1, 2, 3) or len(shape) not in (axes, axes + 1) or min(shape) < 1:
         raise UserError(
-            f"samples of shape {shape} with spatial = {spatial}: frequencies need [L], [H, W] or "
-            "[H, W, C], or [L, C] with spatial = 1"
+            f"samples of shape {shape} with spatial = {spatial}: frequencies need [L], [H, W], "
+            "[H, W, C] or [T, H, W, C], [L, C] with spatial = 1 or [T, H, W] with spatial = 3; "
+            "a layout such as 'NCHW' says where channels are"
         )
     return axes
 
 
-def _by_frequency(x: np.ndarray, axes: int) -> np.ndarray:
-    """Sum cross-channel products [F', C, C] of samples [n, *grid(, C)].
+def grid_axes(
+    shape: tuple[int, ...], spatial: int | None = None, layout: str | None = None
+) -> tuple[int, int | None]:
+    """Return how many axes of a sample are a grid, and which one is that of channels.
+
+    The second is None where the channels are the last axis, if there are any.
+
+    Raises:
+      UserError: for a shape that is no signal, image or video, and a layout of another.
+    """
+    if layout is None:
+        return spatial_axes(shape, spatial), None
+    letters = layout.upper() if isinstance(layout, str) else ""
+    rest = letters[1:].replace("C", "", 1)
+    whole = letters.isalpha() and letters[0] == "N" and len(set(letters)) == len(letters)
+    if not (whole and 1 <= len(rest) <= 3 and len(letters) == len(shape) + 1):
+        raise UserError(
+            f"layout = {layout!r} on samples of shape {shape}: give a letter an axis, N first, C "
+            "for channels and one to three others, such as NCHW, NTHWC or NLC"
+        )
+    if spatial not in (None, len(rest)):
+        raise UserError(f"spatial = {spatial} and layout = {layout!r} differ: leave spatial out")
+    channel = letters.find("C") - 1
+    return spatial_axes(shape, len(rest)), channel if 0 <= channel < len(shape) - 1 else None
+
+
+def _by_frequency(x: np.ndarray, axes: int, channel: int | None) -> np.ndarray:
+    """Sum cross-channel products [F', C, C] of samples [n, ...].
 
     The real FFT halves the first axis of the grid, so that the F' frequencies come first in a full
     list of them.
     """
     import scipy.fft
 
+    if channel is not None:
+        x = np.moveaxis(x, 1 + channel, -1)
     x = x.reshape(*x.shape[: 1 + axes], -1)
     order = tuple(range(axes, 0, -1))
     freq = scipy.fft.rfftn(x, axes=order, norm="ortho", workers=os.cpu_count())

@@ -51,6 +51,7 @@ class Recommendation(Shown):
       best_heuristic_value: its loss.
       amplification: as in a comparison; above 2 a network may not follow the schedule.
       denoiser_error: the part that was counted, or None.
+      share: the loss as a share of the data's variance; of a loss without unit, by direction.
     """
 
     sampler: str
@@ -65,6 +66,7 @@ class Recommendation(Shown):
     best_heuristic_value: float
     amplification: float = float("nan")
     denoiser_error: float | None = None
+    share: float = float("nan")
 
 
 @shows_progress("fitting", "")
@@ -176,4 +178,5 @@ def _recommendation(
         schedule=schedule,
         amplification=amplification(task, schedule, others),
         denoiser_error=denoiser_error or None,
+        share=row["value"] / task.unit,
     )

@@ -1,0 +1,1 @@
+"""Training levels that the spectrum advises, beside EDM's default."""

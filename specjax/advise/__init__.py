@@ -1,0 +1,1 @@
+"""What the spectrum of data says about training and sampling: ranges, densities, shifts."""
