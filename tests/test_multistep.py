@@ -153,3 +153,10 @@ def test_samplers_are_those_of_diffusers(sampler, options, name, config):
         sigmas[-1] = 0.02  # diffusers' has no finite step to 0
     expected = in_diffusers(scheduler, sigmas) * np.sqrt(1 + sigmas[-1] ** 2)
     np.testing.assert_allclose(outcome(sampler, sigmas, **options), expected, rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("sampler", sx.SAMPLERS)
+def test_rows_have_the_dtype_of_the_levels(sampler):
+    levels = np.array([-np.inf, -9, -4, 0, 3, np.inf], np.float32)
+    rows = sx.SAMPLERS[sampler].rows(level_steps(levels, "vp"))
+    assert {x.dtype for x in (rows.keep, rows.pull, rows.push)} == {np.dtype(np.float32)}

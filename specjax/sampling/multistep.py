@@ -111,7 +111,8 @@ def dpmpp_3m_rows(t: LevelSteps) -> ScaledRows:
     near, far = (xp.where(orders > k, nodes[:, k], -float(k)) for k in (1, 2))
     bend = xp.stack([1 / (near * far), 1 / (near * (near - far)), 1 / (far * (far - near))], 1)
     half = _mean(t, lambda at: xp.full_like(near, at**2))[:, None] / 2
-    weights = _adams_bashforth(t, orders, 3) - xp.where(orders > 2, 1.0, 0.0)[:, None] * half * bend
+    weights = _adams_bashforth(t, orders, 3)
+    weights = weights - xp.where((orders > 2)[:, None], half * bend, 0.0)
     midpoint = xp.stack([1 - 1 / (2 * near), 1 / (2 * near), near * 0], 1)
     return _by_weights(t, xp.where((orders == 2)[:, None], midpoint, weights)[:, 1:])
 

@@ -239,7 +239,8 @@ def _dpmpp_2m(t: LevelSteps) -> ScaledRows:
 def _dpmpp_2m_sde(t: LevelSteps, *, eta: float = 1.0) -> ScaledRows:
     """SDE-DPM-Solver++(2M), midpoint form (2211.01095, eq. 19; k-diffusion's ``dpmpp_2m_sde``)."""
     eta = checks.not_negative("eta", eta)
-    rate: Any = t.xp.where(t.pure, max(eta, 1.0), eta)  # small eta, too, keep no pure noise
+    # A small eta, too, keeps no pure noise.
+    rate: Any = t.xp.where(t.pure, t.xp.full_like(t.h, max(eta, 1.0)), eta)
     push = t.s_next * t.xp.sqrt(-t.xp.expm1(-rate * t.h)) if eta else None
     return _two_estimates(t, -(1 + (rate if eta else 0.0)) * t.h / 2, push)
 
