@@ -1,0 +1,1 @@
+"""Restoration: posterior sampling given a measurement, judged and learned in closed form."""

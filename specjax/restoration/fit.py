@@ -1,0 +1,305 @@
+"""Learning a posterior sampler in closed form: a weight for each call, and the levels.
+
+The log of a loss on the nodes of (lambda, h) is minimised by BFGS over the parameters of the levels
+and of the weights. A weight is measured in units of the one at which some direction is corrected by
+all of its residual, so that all are of order 1 for each method and level.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from specjax._core import checks
+from specjax._core.arrays import Array, namespace
+from specjax._core.checks import UserError
+from specjax._core.programs import program
+from specjax._core.shown import Shown
+from specjax.fitting.bfgs import BFGS, Function
+from specjax.fitting.compare import pinned_families
+from specjax.fitting.fit import Descent, follow_starts
+from specjax.fitting.levels import levels_of, theta_of
+from specjax.restoration.measure import Measurement
+from specjax.restoration.methods import Method, check_noise, method_of
+from specjax.restoration.posterior import (
+    MeasuredModes,
+    checked_loss,
+    measured_modes,
+    parts_of,
+    steering_of,
+    transfer_measured,
+)
+from specjax.restoration.quadrature import measured_nodes
+from specjax.sampling.samplers import options_of, sampler_of
+from specjax.sampling.scaled import SamplerLike, plan_of_levels
+from specjax.sampling.step import SamplerPlan, drop_idle
+from specjax.schedules.grids import GridLike, LevelRange
+from specjax.schedules.schedule import NoiseSchedule, check_process
+from specjax.spectra.spectrum import Spectrum
+
+_TOLERANCE = 1e-4
+"""Of the gradient of log(loss): below it the last digits of weights change and no figure does."""
+_FAMILIES = ("cosine", "karras", "uniform_logsnr", "scaled_linear")
+_SHARES = (1.0, 0.5, 0.2)  # of the exact score's weight, to start from
+
+
+class PosteriorShape(NamedTuple):
+    """The static part of a compiled fit."""
+
+    sampler: SamplerLike
+    process: str
+    method: Method
+    loss: tuple[tuple[str, float], ...]
+    steps: int
+    ends_clean: bool
+
+
+class PosteriorInputs(NamedTuple):
+    """The numbers of a fit: nodes, and logsnr at the ends [2] or [3]."""
+
+    nodes: MeasuredModes
+    ends: Array
+
+
+def steered_plan(plan: SamplerPlan, weights: Any) -> SamplerPlan:
+    """Return a plan that takes ``d + w g`` where it took d: ``steer = w pull``.
+
+    Args:
+      plan: K rows.
+      weights: [K] or [], w of each call.
+
+    Raises:
+      UserError: for another number of weights.
+    """
+    if np.ndim(weights) > 0 and np.shape(weights) != (plan.calls,):
+        raise UserError(
+            f"weights has shape {np.shape(weights)}: give one for each of {plan.calls} calls"
+        )
+    xp = namespace(plan.pull, weights)
+    by = xp.broadcast_to(xp.asarray(weights, plan.pull.dtype), (plan.calls,))
+    return replace(plan, steer=by[:, None] * plan.pull)
+
+
+def log_loss(shape: PosteriorShape, inputs: PosteriorInputs) -> Function:
+    """Make the function of parameters [n] that is minimised, log(loss) []."""
+
+    def evaluate(theta: jax.Array) -> jax.Array:
+        plan, _ = plan_of_theta(shape, inputs, theta)
+        moments = transfer_measured(plan, inputs.nodes, shape.method)
+        value = weighted(shape.loss, parts_of(moments, inputs.nodes))
+        return jnp.log(jnp.maximum(value, jnp.finfo(value.dtype).tiny))
+
+    return evaluate
+
+
+def plan_of_theta(
+    shape: PosteriorShape, inputs: PosteriorInputs, theta: Array
+) -> tuple[SamplerPlan, Array]:
+    """Compute the plan and the levels [S + 1] of parameters [n]; traceable."""
+    count = shape.steps - 1 if shape.ends_clean else shape.steps
+    levels = levels_of(theta[:count], inputs.ends, ends_clean=shape.ends_clean)
+    plan = plan_of_levels(shape.sampler, levels, shape.process)
+    return steered_plan(plan, theta[count:] * units(plan, inputs.nodes, shape.method)), levels
+
+
+def units(plan: SamplerPlan, nodes: MeasuredModes, method: Method) -> Array:
+    """Return the weights [K] at which a direction is corrected by all of its residual."""
+    steering = steering_of(plan, nodes, method)
+    most = abs(steering.response * steering.gain).max(1)
+    xp = namespace(most)
+    return xp.where(most > 0, 1 / xp.where(most > 0, most, 1), 0)
+
+
+def weighted(loss: tuple[tuple[str, float], ...], parts: Mapping[str, Array]) -> Any:
+    """Return the weighted sum of losses."""
+    return sum(weight * parts[name] for name, weight in loss)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class PosteriorResult(Shown):
+    """A learned posterior sampler.
+
+    Attributes:
+      schedule: S + 1 levels, noisy to clean.
+      weights: [K], w of each call.
+      plan: K rows with ``steer``.
+      method: the method, whose direction the plan steers along.
+      measurement: what was measured.
+      sampler: its name. sampler_options: those of the sampler.
+      process: "vp", "ve" or "flow".
+      loss: weights of losses by name.
+      value: the loss on all directions.
+      parts: all of RESTORATION_LOSSES on all directions.
+      converged: whether the gradient of log(loss) vanished.
+      history: the loss on the nodes at each iteration.
+      seconds: the time of learning, with compilation.
+      source: where the spectrum comes from.
+    """
+
+    schedule: NoiseSchedule
+    weights: np.ndarray
+    plan: SamplerPlan
+    method: Method
+    measurement: Measurement
+    sampler: str
+    sampler_options: Mapping[str, Any]
+    process: str
+    loss: Mapping[str, float]
+    value: float
+    parts: Mapping[str, float]
+    converged: bool
+    history: np.ndarray
+    seconds: float
+    source: Mapping[str, Any] = field(default_factory=dict)
+    _rivals: Callable[[], Any]
+
+    @property
+    def steps(self) -> int:
+        """S, the number of steps."""
+        return self.schedule.steps
+
+    @functools.cached_property
+    def rivals(self) -> Mapping[str, Any]:
+        """The samplers beside it, computed when first asked for; see ``baselines``."""
+        found: Mapping[str, Any] = self._rivals()
+        return found
+
+    @functools.cached_property
+    def baselines(self) -> Mapping[str, float]:
+        """Values of the loss by name, computed when first asked for.
+
+        "customary" has the method's own weights along DDPM's linear schedule, "constant" the best
+        knob of a grid along the best of the usual schedules, "exact score" the conditional score
+        of the Gaussian along the best of these in S steps, and "posterior" is the posterior itself.
+        """
+        return {name: one.value for name, one in self.rivals.items()}
+
+
+def fit_posterior(
+    spectrum: Spectrum,
+    measurement: Measurement,
+    steps: int = 20,
+    *,
+    method: str | Method = "dps",
+    sampler: str | SamplerLike = "ddim",
+    loss: str | Mapping[str, float] = "w2",
+    process: str = "vp",
+    alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE,
+    grid: GridLike | None = None,
+    max_iterations: int = 300,
+    cells: int | None = 32,
+) -> PosteriorResult:
+    """Learn the guidance weights and the levels of a posterior sampler, in closed form.
+
+    Args:
+      spectrum: d eigenvalues.
+      measurement: one of ``specjax.measure`` that is diagonal in the basis of the spectrum.
+      steps: S, the number of steps.
+      method: a name in METHODS, or such a method with another knob.
+      sampler: a name in SAMPLERS, or a sampler; with options it may add noise.
+      loss: a name in RESTORATION_LOSSES, or weights by name, such as {"mse": 1, "perception": 2}.
+      process: "vp", "ve" or "flow".
+      alpha_bar_range: the two ends (noisy, clean); noisy is above 0.
+      grid: the training grid of the network that will be called, see :func:`specjax.fit`.
+      max_iterations: the most iterations.
+      cells: along each axis of (log lambda, log h), for the nodes that it is learned on; None
+        learns on all directions.
+
+    Returns:
+      A :class:`PosteriorResult`, whose ``baselines`` are computed when they are asked for.
+
+    Raises:
+      UserError: for an unknown name, a measurement that is not diagonal in the basis of the
+        spectrum or without noise where the method divides by it, and pure noise.
+
+    Example:
+      >>> result = fit_posterior(sx.Spectrum([4.0, 0.1]), sx.measure.noise(0.5), 3)
+      >>> result.value < result.baselines["constant"]
+      True
+    """
+    clock = time.perf_counter()
+    steps, chosen = checks.whole_number("steps", steps), method_of(method)
+    by, weights = sampler_of(sampler), checked_loss(loss)
+    check_process(process)
+    levels = LevelRange.resolve(alpha_bar_range, grid)
+    if levels.alpha_bar_range[0] == 0:
+        raise UserError("alpha_bar_range begins with pure noise: give a noisy end above 0")
+    check_noise(chosen, measurement.sigma)
+    measured = measured_modes(spectrum, measurement)
+    nodes = measured
+    if cells is not None:
+        nodes = measured_nodes(measured, checks.whole_number("cells", cells))
+    shape = PosteriorShape(by, process, chosen, weights, steps, levels.last_is_free)
+    inputs = PosteriorInputs(nodes, levels.ends)
+    thetas = _starts(shape, inputs, levels)
+    best = follow_starts(
+        Descent(log_loss, shape, BFGS), inputs, thetas, np.full(thetas.shape, 0.2),
+        most=checks.whole_number("max_iterations", max_iterations), tolerance=_TOLERANCE,
+        progress=None,
+    )  # fmt: skip
+    plan, logsnr = plan_of_theta(shape, inputs, best.theta)
+    plan = drop_idle(plan)
+    parts = on_all(plan, measured, chosen)
+    from specjax.restoration.baselines import rivals
+
+    return PosteriorResult(
+        schedule=NoiseSchedule(logsnr), weights=_weights_of(plan), plan=plan, method=chosen,
+        measurement=measurement, sampler=by.name, sampler_options=options_of(by), process=process,
+        loss=dict(weights), value=float(weighted(weights, parts)), parts=parts,
+        converged=best.converged, history=best.history, seconds=time.perf_counter() - clock,
+        source=dict(spectrum.source or {}),
+        _rivals=functools.partial(rivals, shape, levels, measured, nodes),
+    )  # fmt: skip
+
+
+def on_all(plan: SamplerPlan, measured: MeasuredModes, method: Method) -> dict[str, float]:
+    """Compute all losses of a plan, as Python's numbers."""
+    with np.errstate(all="ignore"):
+        found = parts_of(transfer_measured(plan, measured, method), measured)
+    return {name: float(x) for name, x in found.items()}
+
+
+def _weights_of(plan: SamplerPlan) -> np.ndarray:
+    """Return w [K] of a plan whose steer is w pull."""
+    pull, steer = np.asarray(plan.pull), np.asarray(plan.steer)
+    most = np.abs(pull).argmax(1)[:, None]
+    by, weighed = (np.take_along_axis(x, most, 1)[:, 0] for x in (pull, steer))
+    return np.divide(weighed, by, out=np.zeros_like(by), where=by != 0)
+
+
+def exact_shares(plan: SamplerPlan, nodes: MeasuredModes) -> np.ndarray:
+    """Return how much of its residual the exact score corrects the best-measured direction [K]."""
+    from specjax.restoration.methods import gaussian
+
+    steering = steering_of(plan, nodes, gaussian)
+    return np.asarray(abs(steering.response * steering.gain).max(1))
+
+
+def _starts(shape: PosteriorShape, inputs: PosteriorInputs, levels: LevelRange) -> np.ndarray:
+    """Return the best of some simple starts, as parameters [1, n]."""
+    families = pinned_families(levels)
+    found = []
+    for name in _FAMILIES:
+        logsnr = np.asarray(families[name](shape.steps).logsnr)
+        plan = plan_of_levels(shape.sampler, logsnr, shape.process)
+        of_levels = theta_of(logsnr, inputs.ends, ends_clean=shape.ends_clean)
+        shares = exact_shares(plan, inputs.nodes)
+        found += [np.concatenate([of_levels, share * shares]) for share in _SHARES]
+    thetas = np.stack(found)
+    values = np.asarray(_values(shape, inputs, thetas))
+    order = np.argsort(np.where(np.isfinite(values), values, math.inf), kind="stable")
+    return thetas[order[:1]]
+
+
+@program(static=("shape",))
+def _values(shape: PosteriorShape, inputs: PosteriorInputs, thetas: Array) -> jax.Array:
+    """Compute the objective of parameters [B, n]."""
+    return jax.lax.map(log_loss(shape, inputs), thetas)
