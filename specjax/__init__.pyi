@@ -19,6 +19,11 @@ from .learning.recording import Recording
 from .noise.families import NOISES, noise_spectrum
 from .noise.noise_spectrum import NoiseSpectrum
 from .noise.whitening import effective
+from .restoration import measure
+from .restoration.fit import PosteriorResult, fit_posterior, steered_plan
+from .restoration.methods import METHODS
+from .restoration.posterior import perception_distortion, posterior_transfer
+from .restoration.steered import restore, steered
 from .sampling.black_box import BlackBox
 from .sampling.corrections import Corrections
 from .sampling.denoisers import from_edm, from_eps, from_flow, from_v, from_x0, linearised, wiener
@@ -56,6 +61,7 @@ __version__: str
 __all__ = [
     "GRIDS",
     "LOSSES",
+    "METHODS",
     "NOISES",
     "SAMPLERS",
     "SCHEDULES",
@@ -73,6 +79,7 @@ __all__ = [
     "NoiseSchedule",
     "NoiseSpectrum",
     "PlanResult",
+    "PosteriorResult",
     "PowerLaw",
     "Probe",
     "Recommendation",
@@ -105,6 +112,7 @@ __all__ = [
     "family",
     "fit",
     "fit_noise",
+    "fit_posterior",
     "from_edm",
     "from_eps",
     "from_flow",
@@ -121,17 +129,23 @@ __all__ = [
     "lms",
     "load",
     "loss",
+    "measure",
     "nn",
     "noise_spectrum",
+    "perception_distortion",
     "plan",
     "plots",
+    "posterior_transfer",
     "power_law_fit",
     "priors",
     "probe",
     "recommend",
+    "restore",
     "sample",
     "save",
     "spectral",
+    "steered",
+    "steered_plan",
     "sweep",
     "transfer",
     "unipc",

@@ -24,8 +24,7 @@ from specjax._core.checks import UserError
 from specjax._core.programs import program
 from specjax._core.shown import Shown
 from specjax.fitting.bfgs import BFGS, Function
-from specjax.fitting.compare import pinned_families
-from specjax.fitting.fit import Descent, follow_starts
+from specjax.fitting.fit import BestStart, Descent, follow_starts
 from specjax.fitting.levels import levels_of, theta_of
 from specjax.restoration.measure import Measurement
 from specjax.restoration.methods import Method, check_noise, method_of
@@ -41,13 +40,19 @@ from specjax.restoration.quadrature import measured_nodes
 from specjax.sampling.samplers import options_of, sampler_of
 from specjax.sampling.scaled import SamplerLike, plan_of_levels
 from specjax.sampling.step import SamplerPlan, drop_idle
+from specjax.schedules.families import family
 from specjax.schedules.grids import GridLike, LevelRange
 from specjax.schedules.schedule import NoiseSchedule, check_process
 from specjax.spectra.spectrum import Spectrum
 
 _TOLERANCE = 1e-4
 """Of the gradient of log(loss): below it the last digits of weights change and no figure does."""
-_FAMILIES = ("cosine", "karras", "uniform_logsnr", "scaled_linear")
+_FAMILIES: tuple[tuple[str, dict[str, float]], ...] = (
+    ("karras", {"rho": 7.0}), ("karras", {"rho": 3.0}), ("uniform_logsnr", {})
+)  # fmt: skip
+"""Levels to start from; all are quickly made."""
+_NODES_FAIL = 1.05
+"""Of the loss on all directions, over that on the nodes: above it, all directions are fitted."""
 _SHARES = (1.0, 0.5, 0.2)  # of the exact score's weight, to start from
 
 
@@ -142,6 +147,7 @@ class PosteriorResult(Shown):
       history: the loss on the nodes at each iteration.
       seconds: the time of learning, with compilation.
       source: where the spectrum comes from.
+      theta: [n], the parameters. problem: what they are parameters of.
     """
 
     schedule: NoiseSchedule
@@ -159,6 +165,8 @@ class PosteriorResult(Shown):
     history: np.ndarray
     seconds: float
     source: Mapping[str, Any] = field(default_factory=dict)
+    theta: np.ndarray
+    problem: PosteriorProblem
     _rivals: Callable[[], Any]
 
     @property
@@ -194,7 +202,7 @@ def fit_posterior(
     process: str = "vp",
     alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE,
     grid: GridLike | None = None,
-    max_iterations: int = 300,
+    max_iterations: int = 200,
     cells: int | None = 32,
 ) -> PosteriorResult:
     """Learn the guidance weights and the levels of a posterior sampler, in closed form.
@@ -240,24 +248,56 @@ def fit_posterior(
     shape = PosteriorShape(by, process, chosen, weights, steps, levels.last_is_free)
     inputs = PosteriorInputs(nodes, levels.ends)
     thetas = _starts(shape, inputs, levels)
-    best = follow_starts(
-        Descent(log_loss, shape, BFGS), inputs, thetas, np.full(thetas.shape, 0.2),
-        most=checks.whole_number("max_iterations", max_iterations), tolerance=_TOLERANCE,
-        progress=None,
+    best = _descended(shape, inputs, thetas, max_iterations)
+    problem = PosteriorProblem(shape, inputs, levels, measured, measurement, spectrum)
+    plan = drop_idle(plan_of_theta(shape, inputs, best.theta)[0])
+    value = weighted(weights, on_all(plan, measured, chosen))
+    if nodes is not measured and not value <= _NODES_FAIL * best.value:
+        problem = problem._replace(inputs=inputs._replace(nodes=measured))
+        best = _descended(shape, problem.inputs, best.theta[None], max_iterations)
+    return problem.result(
+        best.theta, converged=best.converged, history=best.history,
+        seconds=time.perf_counter() - clock,
     )  # fmt: skip
-    plan, logsnr = plan_of_theta(shape, inputs, best.theta)
-    plan = drop_idle(plan)
-    parts = on_all(plan, measured, chosen)
-    from specjax.restoration.baselines import rivals
 
-    return PosteriorResult(
-        schedule=NoiseSchedule(logsnr), weights=_weights_of(plan), plan=plan, method=chosen,
-        measurement=measurement, sampler=by.name, sampler_options=options_of(by), process=process,
-        loss=dict(weights), value=float(weighted(weights, parts)), parts=parts,
-        converged=best.converged, history=best.history, seconds=time.perf_counter() - clock,
-        source=dict(spectrum.source or {}),
-        _rivals=functools.partial(rivals, shape, levels, measured, nodes),
+
+def _descended(
+    shape: PosteriorShape, inputs: PosteriorInputs, thetas: np.ndarray, most: int
+) -> BestStart:
+    return follow_starts(
+        Descent(log_loss, shape, BFGS), inputs, thetas, np.full(thetas.shape, 0.2),
+        most=checks.whole_number("max_iterations", most), tolerance=_TOLERANCE, progress=None,
     )  # fmt: skip
+
+
+class PosteriorProblem(NamedTuple):
+    """What a posterior sampler is learned for; parameters [n] make a result of it."""
+
+    shape: PosteriorShape
+    inputs: PosteriorInputs
+    levels: LevelRange
+    measured: MeasuredModes
+    measurement: Measurement
+    spectrum: Spectrum
+
+    def result(self, theta: np.ndarray, **about: Any) -> PosteriorResult:
+        """Make the result of parameters [n], with more of its fields."""
+        from specjax.restoration.baselines import rivals
+
+        shape = self.shape
+        plan, logsnr = plan_of_theta(shape, self.inputs, theta)
+        plan = drop_idle(plan)
+        parts = on_all(plan, self.measured, shape.method)
+        return PosteriorResult(
+            schedule=NoiseSchedule(logsnr), weights=_weights_of(plan), plan=plan,
+            method=shape.method, measurement=self.measurement, sampler=shape.sampler.name,
+            sampler_options=options_of(shape.sampler), process=shape.process,
+            loss=dict(shape.loss), value=float(weighted(shape.loss, parts)), parts=parts,
+            source=dict(self.spectrum.source or {}), theta=theta, problem=self,
+            _rivals=functools.partial(
+                rivals, shape, self.levels, self.measured, self.inputs.nodes
+            ), **about,
+        )  # fmt: skip
 
 
 def on_all(plan: SamplerPlan, measured: MeasuredModes, method: Method) -> dict[str, float]:
@@ -285,10 +325,10 @@ def exact_shares(plan: SamplerPlan, nodes: MeasuredModes) -> np.ndarray:
 
 def _starts(shape: PosteriorShape, inputs: PosteriorInputs, levels: LevelRange) -> np.ndarray:
     """Return the best of some simple starts, as parameters [1, n]."""
-    families = pinned_families(levels)
-    found = []
-    for name in _FAMILIES:
-        logsnr = np.asarray(families[name](shape.steps).logsnr)
+    found, ends = [], levels.alpha_bar_range
+    for name, options in _FAMILIES:
+        made = family(name, shape.steps, alpha_bar_range=ends, **options)
+        logsnr = np.asarray(levels.clip(made).logsnr)
         plan = plan_of_levels(shape.sampler, logsnr, shape.process)
         of_levels = theta_of(logsnr, inputs.ends, ends_clean=shape.ends_clean)
         shares = exact_shares(plan, inputs.nodes)

@@ -45,6 +45,10 @@ class Measurement(Protocol):
     def sigma(self) -> Any:
         """The standard deviation of the noise of y, a number."""
 
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """The shape of one sample; None for that of y."""
+
     def forward(self, x: Array) -> Array:
         """Return ``H x`` of samples [..., *shape]."""
 
@@ -172,7 +176,7 @@ class Downsample:
         return None
 
 
-@value(data=["sigma"], static=["function", "transposed", "name"])
+@value(data=["sigma"], static=["function", "transposed", "shape", "name"])
 @dataclass(frozen=True, eq=False)
 class Linear:
     """Any linear map by a function and its adjoint; conjugate gradients invert it."""
@@ -180,6 +184,7 @@ class Linear:
     function: Callable[[Any], Any]
     transposed: Callable[[Any], Any]
     sigma: Any
+    shape: tuple[int, ...]
     name: str = "linear"
 
     def forward(self, x: Array) -> Array:
@@ -337,18 +342,18 @@ def linear(
       UserError: where the two are not adjoint, ``<H x, y> = <x, H^T y>``, on random vectors.
     """
     sigma = checks.positive("sigma", sigma)
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((1, *checks.sample_shape(shape))).astype(np.float32)
+    shape, rng = checks.sample_shape(shape), np.random.default_rng(0)
+    x = rng.standard_normal((1, *shape)).astype(np.float32)
     hx = np.asarray(function(x))
     y = rng.standard_normal(hx.shape).astype(np.float32)
     back = np.asarray(adjoint(y))
     size = float(np.linalg.norm(hx) * np.linalg.norm(y))
     if back.shape != x.shape or abs(np.vdot(hx, y) - np.vdot(x, back)) > 1e-3 * size:
         raise UserError(
-            f"adjoint: it is none of function on shape {tuple(shape)}: give H^T, with "
+            f"adjoint: it is none of function on shape {shape}: give H^T, with "
             "<H x, y> = <x, H^T y>"
         )
-    return Linear(function, adjoint, sigma, name)
+    return Linear(function, adjoint, sigma, shape, name)
 
 
 def _real(name: str, given: Any) -> np.ndarray:
