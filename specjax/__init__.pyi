@@ -2,6 +2,7 @@ from . import data, evaluate, nn, plots, priors
 from ._core.cache import enable_cache
 from ._core.checks import UserError
 from .bench import Bench, bench
+from .evaluate.trajectory import trajectory
 from .files import load, save
 from .fitting import limits
 from .fitting.compare import Comparison, compare
@@ -21,6 +22,7 @@ from .noise.noise_spectrum import NoiseSpectrum
 from .noise.whitening import effective
 from .restoration import measure
 from .restoration.fit import PosteriorResult, fit_posterior, steered_plan
+from .restoration.learn import learn_posterior
 from .restoration.methods import METHODS
 from .restoration.posterior import perception_distortion, posterior_transfer
 from .restoration.steered import restore, steered
@@ -124,6 +126,7 @@ __all__ = [
     "ipndm",
     "learn",
     "learn_all",
+    "learn_posterior",
     "limits",
     "linearised",
     "lms",
@@ -147,6 +150,7 @@ __all__ = [
     "steered",
     "steered_plan",
     "sweep",
+    "trajectory",
     "transfer",
     "unipc",
     "verdicts",

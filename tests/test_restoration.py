@@ -37,9 +37,7 @@ def matrices(spectrum, kernel):
     h = np.zeros((*SHAPE, *SHAPE))
     for i in np.ndindex(*SHAPE):
         for j in np.ndindex(*kernel.shape):
-            source = tuple(
-                (i[a] - j[a] + kernel.shape[a] // 2) % SHAPE[a] for a in range(2)
-            )
+            source = tuple((i[a] - j[a] + kernel.shape[a] // 2) % SHAPE[a] for a in range(2))
             h[(*i, *source)] += kernel[j]
     return spectrum.lift(spectrum.mean).ravel(), covariance, h.reshape(D, D)
 
@@ -300,7 +298,8 @@ def test_mse_and_perception_are_bounded_by_their_curve(fitted):
     spectrum, measurement, result = fitted
     perception, distortion = sx.perception_distortion(spectrum, measurement)
     least = float(measured_modes(spectrum, measurement).variance.sum())
-    assert distortion[-1] == pytest.approx(least) and perception[0] == 0
+    assert distortion[-1] == pytest.approx(least)
+    assert perception[0] == 0
     # The end without an error of perception: dense formula of W2 for the means, per direction.
     t = measured_modes(spectrum, measurement)
     of_means = np.asarray(t.mean_slope**2 * t.total)
@@ -379,7 +378,8 @@ def test_restore_draws_from_the_posterior_of_each_measurement(fitted):
 def test_mistakes_are_one_line(make, name):
     with pytest.raises(sx.UserError) as caught:
         make()
-    assert name in str(caught.value) and "\n" not in str(caught.value)
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def fit_of(method, measurement, **options):
@@ -391,7 +391,8 @@ def test_pads_and_drops_keep_steer():
 
     plan = sx.steered_plan(sx.plan("ddim", SCHEDULE), WEIGHTS)
     longer = pad(plan, 8)
-    assert longer.steer.shape == (8, 1) and not longer.steer[5:].any()
+    assert longer.steer.shape == (8, 1)
+    assert not longer.steer[5:].any()
     back = drop_idle(longer)
     for a, b in zip(back.rows, plan.rows, strict=True):
         np.testing.assert_array_equal(a, b)

@@ -40,6 +40,7 @@ from specjax.cli.outputs import ARGUMENTS
 from specjax.cli.probe import ProbeCommand
 from specjax.cli.python_denoiser import is_in
 from specjax.cli.record_spec import RecordSpecCommand
+from specjax.cli.restore import Restore
 from specjax.cli.sample import Sample
 from specjax.cli.show import Export, Show
 from specjax.cli.spectrum import SpectrumCommand
@@ -57,6 +58,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "train": Train,
     "train-features": TrainFeatures,
     "sample": Sample,
+    "restore": Restore,
     "probe": ProbeCommand,
     "evaluate": EvaluateCommand,
     "bench": BenchCommand,

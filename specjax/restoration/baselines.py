@@ -97,9 +97,7 @@ def rivals(
     method, names = shape.method, tuple(families)
     with np.errstate(all="ignore"):
         (customary,) = tried(method, (CUSTOMARY,), measured)
-        constants = (
-            one for knob in KNOBS for one in tried(method(knob=knob), names, nodes)
-        )
+        constants = (one for knob in KNOBS for one in tried(method(knob=knob), names, nodes))
         constant, score = (
             next(tried(best.method, (best.levels,), measured))
             for best in (_best(constants), _best(tried(gaussian, names, nodes)))

@@ -1,9 +1,10 @@
 """Measurements ``y = H x0 + n``, ``n ~ N(0, sigma^2 I)``: blur, masks, downsampling, noise.
 
 A measurement is a value with three linear maps on samples [..., *shape]: ``forward`` (H),
-``adjoint`` (H^T) and ``solve`` (``(H H^T + c)^-1``, where c may be a function of H H^T). Most are diagonal somewhere: blur and band
-limits in Fourier space, noise in any basis, a mask in the samples themselves. Where that place is
-the basis of the data's spectrum, what a sampler does is a closed form per direction.
+``adjoint`` (H^T) and ``solve`` (``(H H^T + c)^-1``, where c may be a function of H H^T). Most are
+diagonal somewhere: blur and band limits in Fourier space, noise in any basis, a mask in the samples
+themselves. Where that place is the basis of the data's spectrum, what a sampler does is a closed
+form per direction.
 
 >>> one = blur(1.5, (32, 32), sigma=0.05)
 >>> one.forward(np.ones((1, 32, 32))).mean().round(6)
@@ -26,7 +27,9 @@ from specjax._core.checks import UserError
 from specjax.spectra.basis import Basis, FourierBasis
 from specjax.spectra.spectrum import Spectrum
 
-__all__ = ["Measurement", "blur", "downsample", "gains", "linear", "lowpass", "mask", "noise"]
+__all__ = [
+    "Measurement", "blur", "downsample", "gains", "linear", "lowpass", "mask", "named", "noise"
+]  # fmt: skip
 
 Damping = Callable[[Any], Any]
 """From an eigenvalue of H H^T to c >= 0."""
@@ -310,7 +313,7 @@ def downsample(
 
 
 def mask(observed: Any, *, sigma: float) -> Diagonal:
-    """Measure some of the numbers of a sample, with noise; those of y that are not seen are ignored.
+    """Measure some of the numbers of a sample, with noise; what y has of the others is ignored.
 
     Args:
       observed: truth values, or 0 and 1, in the shape of one sample.
@@ -354,6 +357,31 @@ def linear(
             "<H x, y> = <x, H^T y>"
         )
     return Linear(function, adjoint, sigma, shape, name)
+
+
+def named(text: str, shape: tuple[int, ...], *, sigma: float) -> Diagonal | Downsample:
+    """Make the measurement of a text such as "blur:2.0", "lowpass:0.5", "downsample:2" or "noise".
+
+    Args:
+      text: a name, and its number behind a colon.
+      shape, sigma: as in :func:`blur`.
+
+    Raises:
+      UserError: for an unknown name, a number that is missing or none, and as the functions do.
+    """
+    name, colon, number = text.partition(":")
+    checks.one_of("measurement", name, ("blur", "lowpass", "downsample", "noise"))
+    if name == "noise" and not colon:
+        return noise(sigma)
+    try:
+        amount = float(number)
+    except ValueError:
+        amount = math.nan
+    if name == "noise" or not math.isfinite(amount):
+        raise UserError(f"measurement = {text!r}: give noise, or a name and a number: blur:2.0")
+    if name == "downsample":
+        return downsample(int(amount) if amount == int(amount) else 0, shape, sigma=sigma)
+    return {"blur": blur, "lowpass": lowpass}[name](amount, shape, sigma=sigma)
 
 
 def _real(name: str, given: Any) -> np.ndarray:

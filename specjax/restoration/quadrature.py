@@ -1,12 +1,12 @@
 """Nodes of a measured spectrum: pairs (lambda, h) in place of d directions.
 
-What a posterior sampler does to a direction is a smooth function of both log lambda and log h, which
-scatter around a curve (a blur and natural images both fall with frequency). So the plane is cut into
-cells, and the directions of a cell become one, at their mean in both logarithms, with the sums of
-their weights. Those that are measured best stay as they are: at the edge of the spectrum a step that
-corrects too much explodes. On 3,072 directions of natural patches over seven decades, blurred, 32
-cells an axis leave 230 nodes, and losses are right to 1e-2 or better: fits run on nodes, and what is
-reported is of all directions.
+What a posterior sampler does to a direction is a smooth function of both log lambda and log h,
+which scatter around a curve (a blur and natural images both fall with frequency). So the plane is
+cut into cells, and the directions of a cell become one, at their mean in both logarithms, with the
+sums of their weights. Those that are measured best stay as they are: at the edge of the spectrum a
+step that corrects too much explodes. On 3,072 directions of natural patches over seven decades,
+blurred, 32 cells an axis leave 230 nodes, and losses are right to 1e-2 or better: fits run on
+nodes, and what is reported is of all directions.
 """
 
 from __future__ import annotations
@@ -59,8 +59,12 @@ def padded(measured: MeasuredModes) -> MeasuredModes:
     """
     modes, count = measured.modes, measured.modes.dimension
     extra = (0, shared_size(count) - count)
-    lam, gain = (np.append(x, np.repeat(x[:1], extra[1])) for x in (modes.eigenvalues, measured.gain))
-    mean, weights, power = (np.pad(x, extra) for x in (modes.mean, modes.weights, modes.mean_weights))
+    lam, gain = (
+        np.append(x, np.repeat(x[:1], extra[1])) for x in (modes.eigenvalues, measured.gain)
+    )
+    mean, weights, power = (
+        np.pad(x, extra) for x in (modes.mean, modes.weights, modes.mean_weights)
+    )
     return MeasuredModes(Modes(lam, mean, weights, power), gain, measured.sigma)
 
 
