@@ -15,10 +15,11 @@ from specjax.restoration.posterior import (
     RESTORATION_LOSSES,
     MeasuredModes,
     parts_of,
+    steering_of,
     transfer_measured,
 )
 from specjax.sampling.samplers import plan as plan_of
-from specjax.sampling.step import SamplerPlan
+from specjax.sampling.step import SamplerPlan, SteeredRow, advance
 from specjax.schedules.grids import LevelRange
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.response import wiener_gain
@@ -58,30 +59,37 @@ def own_weights(method: Method, plan: SamplerPlan, measured: MeasuredModes) -> n
     pull, alpha = plan.pull[:, 0], np.asarray(plan.alpha)
     if method.name == "pigdm":
         return method.knob * alpha**2 / pull
-    weights = np.zeros(plan.calls)
-    for k in range(plan.calls):
-        norm = _residual_norm(_steered(plan, weights), k, measured, method)
-        weights[k] = method.knob / (alpha[k] * norm * pull[k])
-    return weights
+    return _by_norms(method, plan, measured)
 
 
 def _steered(plan: SamplerPlan, weights: np.ndarray) -> SamplerPlan:
     return replace(plan, steer=weights[:, None] * plan.pull)
 
 
-def _residual_norm(plan: SamplerPlan, k: int, measured: MeasuredModes, method: Method) -> float:
-    """Compute the root mean square of ``|y - H d|`` at call k."""
-    modes, h, total = measured.modes, measured.gain, measured.total
-    variance, seen, mean = plan.start**2, 0 * h, 0 * h
-    if k:
-        rows = jax.tree.map(lambda x: x[:k], plan.rows)
-        at_call = replace(plan, **rows._asdict(), shortfall=None)
-        moments = transfer_measured(at_call, measured, method)
-        variance, seen, mean = moments.variance, moments.measured_gain, moments.mean_gain
-    gain, offset = wiener_gain(modes.eigenvalues, plan.alpha[k], plan.sigma[k])
-    of_mean = h * (1 - offset - gain * (mean + seen * h))
-    squares = (1 - h * gain * seen) ** 2 * total + (h * gain) ** 2 * variance
-    return float(np.sqrt((modes.weights * squares + modes.mean_power * of_mean**2).sum()))
+def _by_norms(method: Method, plan: SamplerPlan, measured: MeasuredModes) -> np.ndarray:
+    """Return weights [K] of ``knob / (alpha |y - H d| pull)``, call after call.
+
+    The registers are followed as affine maps: columns of the start, of mu, of y and, with noise in
+    the steps, of each call's.
+    """
+    modes, h, steering = measured.modes, measured.gain, steering_of(plan, measured, method)
+    calls, weights = plan.calls, np.zeros(plan.calls)
+    units = np.eye(3 + (calls if plan.stochastic else 0))[:, :, None]
+    r = np.zeros((plan.registers, len(units), modes.dimension))
+    r[0, 0] = plan.start
+    for k in range(calls):
+        row = jax.tree.map(lambda x, k=k: x[k], plan.rows)
+        gain, offset = wiener_gain(modes.eigenvalues, row.alpha, row.sigma)
+        d = gain * r[0] + offset * units[1]
+        residual = units[2] - h * d
+        of_mean = (residual[1] + h * residual[2]) ** 2 * modes.mean_power
+        noise = (np.delete(residual, (1, 2), 0) ** 2).sum(0)
+        squares = modes.weights * (residual[2] ** 2 * measured.total + noise) + of_mean
+        weights[k] = method.knob / (row.alpha * np.sqrt(squares.sum()) * row.pull[0])
+        z = units[3 + k] + np.zeros_like(d) if plan.stochastic else None
+        steered = SteeredRow(*row, weights[k] * row.pull)
+        r = np.asarray(advance(r, steered, d, z, steering.response[k] * residual))
+    return weights
 
 
 def rivals(
