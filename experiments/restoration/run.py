@@ -14,7 +14,7 @@ import numpy as np
 import specjax as sx
 from experiments.data import digits, exact_denoiser, open_dataset
 from experiments.experiment import Experiment, Part
-from experiments.published_networks.networks import ENDS, SHAPE, published
+from experiments.published_networks.networks import ENDS, published
 from experiments.restoration.posterior import ExactPosterior
 from experiments.session import Session
 from specjax.evaluate.frechet import frechet_of_moments
@@ -204,14 +204,14 @@ def _galaxies(session: Session) -> None:
     document = session.document(f"{GALAXIES}-0", seed=0)
     if not document.missing:
         return
-    config, prior = session.config, published("hsc")
+    config, denoise = session.config, galaxies_denoiser()
     schedule = sx.family("karras", config.fine, alpha_bar_range=ENDS)
     fine = sx.plan("dpmpp_2m", schedule)
     count, shown = config.galaxies
-    drawn = sx.generate(fine, prior.denoise, count + shown, SHAPE, seed=1, progress=False)
-    spectrum = galaxy_spectrum(drawn[:count])
+    drawn = sx.generate(fine, denoise, count + shown, (32, 32), seed=1, progress=False)
+    spectrum = sx.Spectrum.from_samples(drawn[:count], method="shift-invariant")
     truth, rng = drawn[count:], np.random.default_rng(0)
-    measured = galaxy_blur(1.5, 0.1 * float(drawn.std()))
+    measured = sx.measure.blur(1.5, (32, 32), sigma=0.1 * float(drawn.std()))
     y = np.asarray(measured.forward(truth))
     y = (y + float(measured.sigma) * rng.normal(size=y.shape)).astype(np.float32)
     found: dict[str, Any] = {"measured": {"psnr": relative(y, truth)}}
@@ -221,23 +221,20 @@ def _galaxies(session: Session) -> None:
                 spectrum, measured, steps, method=method, alpha_bar_range=ENDS
             )
             for label, (plan, by) in plans(result).items():
-                samples = _restored(plan, by, prior.denoise, measured, spectrum, y, 0)
+                samples = _restored(plan, by, denoise, measured, spectrum, y, 0)
                 place = found.setdefault(str(steps), {}).setdefault(method, {})
                 place[label] = {"psnr": relative(samples, truth)}
     document.add((), found)
 
 
-def galaxy_spectrum(samples: np.ndarray) -> sx.Spectrum:
-    """Estimate the stationary spectrum of images [n, 1, 32, 32]."""
-    return sx.Spectrum.from_samples(samples, method="shift-invariant", spatial=3)
+def galaxies_denoiser() -> Any:
+    """Open the network of Hyper Suprime-Cam's galaxies for images [n, 32, 32]."""
+    network = published("hsc").denoise
+    return jax.tree_util.Partial(_without_channel, network)
 
 
-def galaxy_blur(width: float, sigma: float) -> Any:
-    """Blur images [1, 32, 32] by a Gaussian in pixels, along the last two axes."""
-    at = np.arange(-8, 9)
-    kernel = np.exp(-(at**2) / (2 * width**2))
-    kernel = np.outer(kernel, kernel) / kernel.sum() ** 2
-    return sx.measure.blur(kernel[None], SHAPE, sigma=sigma, spatial=3)
+def _without_channel(network: Any, x: Any, alpha: Any, sigma: Any) -> Any:
+    return network(x[:, None], alpha, sigma)[:, 0]
 
 
 def relative(found: np.ndarray, truth: np.ndarray) -> float:
