@@ -322,6 +322,7 @@ def test_losses_by_weight_trade_mse_for_perception():
     assert by["mse"]["mse"] == pytest.approx(float(posterior.variance.sum()), rel=0.05)
 
 
+@pytest.mark.thorough
 def test_the_gradient_is_that_of_finite_differences(fitted):
     from specjax.restoration.fit import log_loss
 
@@ -397,3 +398,20 @@ def test_pads_and_drops_keep_steer():
     for a, b in zip(back.rows, plan.rows, strict=True):
         np.testing.assert_array_equal(a, b)
     assert dataclasses.replace(plan, steer=None).rows._fields[-1] == "push"
+
+
+@pytest.mark.thorough
+def test_learning_through_a_denoiser_comes_closer_to_fine_solutions():
+    """The denoiser is that of two Gaussians, whose weights those of one Gaussian are not."""
+    rng = np.random.default_rng(0)
+    prior = sx.priors.Empirical.from_samples(np.array([[-1.0], [1.0]]), 0.3, held_out=0)
+    spectrum = sx.Spectrum([1.09])
+    measurement = sx.measure.noise(1.0)
+    start = sx.fit_posterior(spectrum, measurement, 4, method="pigdm")
+    x0 = rng.choice([-1.0, 1.0], (200, 1)) + 0.3 * rng.normal(size=(200, 1))
+    found = sx.learn_posterior(start, prior, x0, max_iterations=4)
+    assert found.history[-1, 1] < found.history[0, 1] - 0.1
+    assert (found.theta != start.theta).any()
+    noisy = sx.fit_posterior(spectrum, measurement, 4, sampler=sx.ddim(eta=1.0))
+    with pytest.raises(sx.UserError, match="start"):
+        sx.learn_posterior(noisy, prior, x0)

@@ -19,6 +19,8 @@ from specjax.sampling.samplers import plan
 from specjax.schedules.families import family
 from specjax.schedules.schedule import NoiseSchedule
 
+_LEAST_STEP = 1e3  # in units of rounding
+
 COMPONENTS = 5
 """The principal components that are told of."""
 
@@ -95,6 +97,10 @@ def _geometry(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
     rest = np.linalg.norm(away - along[..., None] * chord[:, None], axis=-1)
     cosine = np.einsum("nsd,nsd->ns", moves[:, :-1], moves[:, 1:])
     cosine = cosine / np.maximum(lengths[:, :-1] * lengths[:, 1:], tiny)
+    # A step that is not far above the rounding of float32 has no direction.
+    rounding = np.finfo(np.float32).eps * np.linalg.norm(x, axis=-1)[:, :-1]
+    known = lengths > _LEAST_STEP * rounding
+    cosine = np.where(known[:, :-1] & known[:, 1:], cosine, 1)
     centred = x - x.mean(1, keepdims=True)
     gram = centred @ np.swapaxes(centred, 1, 2)
     variances = np.maximum(np.linalg.eigvalsh(gram)[:, ::-1], 0)

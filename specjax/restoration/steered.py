@@ -167,15 +167,15 @@ def restore(
       >>> restore(result, sx.wiener(spectrum), [[1.0, 2.0]]).shape
       (1, 2)
     """
-    measurement = result.measurement
+    measurement, spectrum = result.measurement, result.problem.spectrum
     y = np.asarray(y, options.get("dtype", np.float32))
     if y.ndim < 2 or not np.isfinite(y).all():
         raise UserError("y: give measurements [n, ...] of finite numbers, one for each sample")
-    shape = y.shape[1:] if measurement.shape is None else measurement.shape
+    shape = (spectrum.dimension,) if spectrum.basis is None else spectrum.basis.shape
     expected = np.shape(jax.eval_shape(measurement.forward, jnp.zeros((1, *shape))))[1:]
     if y.shape[1:] != expected:
         raise UserError(f"y has shape {y.shape}: give measurements [n, {str(expected)[1:]}")
     checks.seed(seed)
-    denoiser = steered(denoise, measurement, result.method, spectrum=result.problem.spectrum)
+    denoiser = steered(denoise, measurement, result.method, spectrum=spectrum)
     given = y if conditions is None else (y, conditions)
     return generate(result.plan, denoiser, len(y), shape, seed=seed, conditions=given, **options)
