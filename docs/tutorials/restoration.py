@@ -127,7 +127,9 @@ rows = {"true": truth, "measured": y, **restored}
 figure, axes = plt.subplots(len(y), len(rows), figsize=(7, 7))
 for row, images in zip(axes, zip(*rows.values(), strict=True), strict=True):
     for panel, image in zip(row, images, strict=True):
-        panel.imshow(image, cmap="magma", vmin=truth.min(), vmax=truth.max())
+        panel.imshow(
+            image, cmap="magma", vmin=truth.min(), vmax=truth.max()
+        )
         panel.set_axis_off()
 for panel, name in zip(axes[0], rows, strict=True):
     panel.set_title(name)

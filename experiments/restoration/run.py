@@ -6,7 +6,7 @@ What was learned in closed form runs beside the method's own rule and the best c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -27,7 +27,14 @@ SPECTRA = {
     "spoken_digits": "spoken digits, windows of 1,024",
 }
 """Names of datasets; all spectra are stationary."""
-SAMPLERS = ("customary", "constant", "learned", "learned through it")
+LEARNED: dict[str, dict[str, Any]] = {
+    "learned": {},
+    "learned, error 0.1": {"denoiser_error": 0.1},
+    "learned for MSE": {"denoiser_error": 0.1, "loss": "mse"},
+}
+"""What is learned in closed form and run with a denoiser, by its options."""
+THROUGH = "learned through it"
+SAMPLERS = ("customary", "constant", *LEARNED, THROUGH)
 EXACT, GALAXIES, TURN = "exact-digits", "galaxies", "u-turn"
 _WINDOW = 1024
 
@@ -53,7 +60,7 @@ class Config:
     noise: tuple[float, float] = (0.05, 0.2)
     seeds: int = 2
     n: int = 300
-    run: tuple[int, ...] = (5, 10)
+    run: tuple[int, ...] = (10,)
     galaxies: tuple[int, int] = (192, 48)
     fine: int = 40
     turns: tuple[float, ...] = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
@@ -119,11 +126,23 @@ def _spectra(session: Session, name: str) -> None:
         document.add(keys, {"losses": found, "knob": best.method.knob, "levels": best.levels})
 
 
-def plans(result: sx.PosteriorResult) -> dict[str, tuple[Any, Any]]:
-    """Return plan and method of the samplers that are run, by name."""
-    rivals: dict[str, Rival] = dict(result.rivals)
-    found = {x: (rivals[x].plan, rivals[x].method) for x in SAMPLERS[:2]}
-    return {**found, "learned": (result.plan, result.method)}
+class Fits(NamedTuple):
+    """What was learned in closed form with the plain options, and plan and method by name."""
+
+    start: sx.PosteriorResult
+    plans: dict[str, tuple[Any, Any]]
+
+
+def fits(spectrum: sx.Spectrum, measured: Any, steps: int, method: str, **options: Any) -> Fits:
+    """Learn weights with each of the options, and take the rivals of the first."""
+    found = {
+        label: sx.fit_posterior(spectrum, measured, steps, method=method, **more, **options)
+        for label, more in LEARNED.items()
+    }
+    start = found["learned, error 0.1"]
+    rivals: dict[str, Rival] = dict(found["learned"].rivals)
+    plans = {x: (rivals[x].plan, rivals[x].method) for x in ("customary", "constant")}
+    return Fits(start, {**plans, **{x: (y.plan, y.method) for x, y in found.items()}})
 
 
 def _exact(config: Config, seed: int) -> dict[str, Any]:
@@ -141,13 +160,12 @@ def _exact(config: Config, seed: int) -> dict[str, Any]:
     found: dict[str, Any] = {"posterior": _measured(again, drawn, truth, y)}
     for steps in config.run:
         for method in ("pigdm", "diffpir"):
-            result = sx.fit_posterior(spectrum, measured, steps, method=method)
-            every = plans(result)
+            start, every = fits(spectrum, measured, steps, method)
             through = sx.learn_posterior(
-                result, prior, x0[half : half + min(half, 96)], teacher=exact.denoise, seed=seed,
+                start, prior, x0[half : half + min(half, 96)], teacher=exact.denoise, seed=seed,
                 teacher_steps=config.fine,
             )  # fmt: skip
-            every["learned through it"] = through.plan, through.method
+            every[THROUGH] = through.plan, through.method
             for label, (plan, by) in every.items():
                 samples = _restored(plan, by, prior, measured, spectrum, y, seed)
                 found.setdefault(str(steps), {}).setdefault(method, {})[label] = _measured(
@@ -217,10 +235,11 @@ def _galaxies(session: Session) -> None:
     found: dict[str, Any] = {"measured": {"psnr": relative(y, truth)}}
     for steps in config.run:
         for method in ("pigdm", "diffpir"):
-            result = sx.fit_posterior(
-                spectrum, measured, steps, method=method, alpha_bar_range=ENDS
-            )
-            for label, (plan, by) in plans(result).items():
+            start, every = fits(spectrum, measured, steps, method, alpha_bar_range=ENDS)
+            if not start.method.jacobian:
+                through = sx.learn_posterior(start, denoise, drawn[:shown], max_iterations=4)
+                every[THROUGH] = through.plan, through.method
+            for label, (plan, by) in every.items():
                 samples = _restored(plan, by, denoise, measured, spectrum, y, 0)
                 place = found.setdefault(str(steps), {}).setdefault(method, {})
                 place[label] = {"psnr": relative(samples, truth)}

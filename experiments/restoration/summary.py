@@ -15,6 +15,7 @@ from experiments.restoration.run import (
     METHODS,
     SAMPLERS,
     SPECTRA,
+    THROUGH,
     TURN,
 )
 from experiments.session import read_all
@@ -94,11 +95,11 @@ def _galaxies(seeds: list[dict[str, Any]]) -> list[str]:
         return [title, "", f"{NOT_YET}: `{EXPERIMENT.command(GALAXIES)}`", ""]
     one = seeds[0]
     rows = [
-        [method, steps, *(f"{every[x]['psnr']:.2f}" for x in SAMPLERS[:3])]
+        [method, steps, *(f"{every[x]['psnr']:.2f}" if x in every else "-" for x in SAMPLERS)]
         for steps in (x for x in one if x.isdecimal())
         for method, every in one[steps].items()
     ]
-    lines = table(["method", "S", *SAMPLERS[:3]], rows)
+    lines = table(["method", "S", *SAMPLERS], rows)
     return [title, "", *lines, f"What was measured has {one['measured']['psnr']:.2f} dB.", ""]
 
 
@@ -149,8 +150,8 @@ def _carried(seeds: list[dict[str, Any]]) -> Iterator[Claim]:
     words = "Half of the digits, exact denoiser, deblurring"
     command = EXPERIMENT.command(EXACT)
     for label, told in (
-        ("learned", "weights learned on the Gaussian"),
-        ("learned through it", "weights learned through the denoiser"),
+        ("learned, error 0.1", "weights learned on the Gaussian, with the error 0.1,"),
+        (THROUGH, "weights learned through the denoiser"),
     ):
         claim = f"{words}: {told} come closer to the posterior than the best constant"
         if not seeds:
@@ -174,7 +175,7 @@ def _some(holds: Iterator[bool]) -> str:
 
 def _sharper(claim: str, one: dict[str, Any], command: str) -> Claim:
     gains = {
-        f"{method}, S = {steps}": every["learned"]["psnr"] - every["constant"]["psnr"]
+        f"{method}, S = {steps}": every["learned, error 0.1"]["psnr"] - every["constant"]["psnr"]
         for steps in (x for x in one if x.isdecimal()) for method, every in one[steps].items()
     }  # fmt: skip
     measured = ", ".join(f"{x}: {gain:+.2f} dB" for x, gain in gains.items())

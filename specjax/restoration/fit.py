@@ -202,6 +202,7 @@ def fit_posterior(
     process: str = "vp",
     alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE,
     grid: GridLike | None = None,
+    denoiser_error: float = 0.0,
     max_iterations: int = 200,
     cells: int | None = 32,
 ) -> PosteriorResult:
@@ -217,6 +218,8 @@ def fit_posterior(
       process: "vp", "ve" or "flow".
       alpha_bar_range: the two ends (noisy, clean); noisy is above 0.
       grid: the training grid of the network that will be called, see :func:`specjax.fit`.
+      denoiser_error: the part of the posterior variance by which each answer of the denoiser is
+        wrong, at random; it keeps weights from what only an exact denoiser would follow.
       max_iterations: the most iterations.
       cells: along each axis of (log lambda, log h), for the nodes that it is learned on; None
         learns on all directions.
@@ -241,7 +244,7 @@ def fit_posterior(
     if levels.alpha_bar_range[0] == 0:
         raise UserError("alpha_bar_range begins with pure noise: give a noisy end above 0")
     check_noise(chosen, measurement.sigma)
-    measured = measured_modes(spectrum, measurement)
+    measured = measured_modes(spectrum, measurement, denoiser_error)
     nodes = measured
     if cells is not None:
         nodes = measured_nodes(measured, checks.whole_number("cells", cells))

@@ -76,8 +76,16 @@ class MeasuredModes:
         return xp.where(total > 0, self.modes.eigenvalues * self.gain / seen, 0)
 
 
-def measured_modes(spectrum: Spectrum, measurement: Measurement) -> MeasuredModes:
+def measured_modes(
+    spectrum: Spectrum, measurement: Measurement, denoiser_error: float | None = None
+) -> MeasuredModes:
     """Return the directions of a spectrum with the gains of a measurement.
+
+    Args:
+      spectrum: d eigenvalues.
+      measurement: one that is diagonal there.
+      denoiser_error: the part of the posterior variance by which each answer of the denoiser is
+        wrong, at random, see :func:`specjax.fit`; it counts as an error of the mean.
 
     Raises:
       UserError: where the measurement is not diagonal there, or the spectrum is under a noise.
@@ -91,7 +99,7 @@ def measured_modes(spectrum: Spectrum, measurement: Measurement) -> MeasuredMode
             "estimate it with method = 'shift-invariant' for a blur, or use "
             "specjax.restoration.dense for up to some hundred dimensions"
         )
-    modes = modes_of(replace(spectrum, basis=None))
+    modes = modes_of(replace(spectrum, basis=None), denoiser_error=denoiser_error)
     return MeasuredModes(modes, gain, np.asarray(float(measurement.sigma)))
 
 
@@ -150,6 +158,8 @@ def parts_of(moments: Transfer, measured: MeasuredModes) -> dict[str, Array]:
     mean = (moments.mean_error**2 * modes.mean_power).sum()  # type: ignore[operator]
     spread = (w * (moments.std - xp.sqrt(target)) ** 2).sum()
     fidelity = (w * missed).sum() + mean
+    if moments.error is not None:
+        fidelity = fidelity + (w * moments.error).sum()
     marginal = moments.variance + moments.measured_gain**2 * total
     return {
         "w2": spread + fidelity,

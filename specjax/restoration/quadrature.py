@@ -47,9 +47,8 @@ def measured_nodes(measured: MeasuredModes, cells: int = 32) -> MeasuredModes:
     weights, power = np.bincount(member, modes.weights), np.bincount(member, modes.mean_power)
     nodes = np.maximum(np.exp(at_a) - tiny, 0)
     gains = np.sqrt(np.maximum(np.exp(at_b) - floor, 0))
-    return padded(
-        MeasuredModes(Modes(nodes, np.ones_like(nodes), weights, power), gains, measured.sigma)
-    )
+    few = Modes(nodes, np.ones_like(nodes), weights, power, denoiser_error=modes.denoiser_error)
+    return padded(MeasuredModes(few, gains, measured.sigma))
 
 
 def padded(measured: MeasuredModes) -> MeasuredModes:
@@ -65,7 +64,8 @@ def padded(measured: MeasuredModes) -> MeasuredModes:
     mean, weights, power = (
         np.pad(x, extra) for x in (modes.mean, modes.weights, modes.mean_weights)
     )
-    return MeasuredModes(Modes(lam, mean, weights, power), gain, measured.sigma)
+    wider = Modes(lam, mean, weights, power, denoiser_error=modes.denoiser_error)
+    return MeasuredModes(wider, gain, measured.sigma)
 
 
 def _cell(x: np.ndarray, cells: int) -> np.ndarray:
