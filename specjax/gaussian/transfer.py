@@ -173,7 +173,7 @@ def _transfer(plan: SamplerPlan, modes: Modes, steering: Steering | None = None)
         for x in zip(*parts, strict=True)
     )
     gain = u[0] * plan.start
-    seen = 0 if steering is None else steering.gain * measured
+    seen = 0 if steering is None or measured is None else steering.gain * measured
     if plan.shortfall is None:
         mean_error = 1 - mean - seen
     else:

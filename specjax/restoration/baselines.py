@@ -87,7 +87,8 @@ def _by_norms(method: Method, plan: SamplerPlan, measured: MeasuredModes) -> np.
         squares = modes.weights * (residual[2] ** 2 * measured.total + noise) + of_mean
         weights[k] = method.knob / (row.alpha * np.sqrt(squares.sum()) * row.pull[0])
         z = units[3 + k] + np.zeros_like(d) if plan.stochastic else None
-        steered = SteeredRow(*row, weights[k] * row.pull)
+        plain = row.alpha, row.sigma, row.keep, row.pull, row.push
+        steered = SteeredRow(*plain, weights[k] * row.pull)
         r = np.asarray(advance(r, steered, d, z, steering.response[k] * residual))
     return weights
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -77,13 +78,14 @@ def dense_transfer(
             place = jnp.arange(n)[:, None] - (1 + d + m) - k * d
             return (place == jnp.arange(d)).astype(float).reshape(n, *shape)
 
-        denoise = steered(wiener(spectrum), measurement, method, spectrum=spectrum)
+        by = steered(wiener(spectrum), measurement, method, spectrum=spectrum)
+
+        def denoise(x: Any, alpha: Any, sigma: Any) -> Any:
+            return by(x, alpha, sigma, y)
+
         rows = jax.tree.map(lambda x: jnp.asarray(x, float), plan.rows)
-        first = first_registers(plan.start * jnp.asarray(start), plan.registers)
-        last = scan_rows(
-            lambda x, alpha, sigma: denoise(x, alpha, sigma, y), first, rows,
-            noise if pushed else None,
-        )  # fmt: skip
+        first = first_registers(jnp.asarray(plan.start * start), plan.registers)
+        last = scan_rows(denoise, first, rows, noise if pushed else None)
         found = np.asarray(last[0]).reshape(n, d)
     columns = found[1:] - found[0]
     spread = np.concatenate([columns[:d], columns[d + m :]])

@@ -118,12 +118,13 @@ def plan_of_theta(
 def units(plan: SamplerPlan, nodes: MeasuredModes, method: Method) -> Array:
     """Return the weights [K] at which a direction is corrected by all of its residual."""
     steering = steering_of(plan, nodes, method)
-    most = abs(steering.response * steering.gain).max(1)
+    corrected: Any = abs(steering.response * steering.gain)
+    most = corrected.max(1)
     xp = namespace(most)
     return xp.where(most > 0, 1 / xp.where(most > 0, most, 1), 0)
 
 
-def weighted(loss: tuple[tuple[str, float], ...], parts: Mapping[str, Array]) -> Any:
+def weighted(loss: tuple[tuple[str, float], ...], parts: Mapping[str, Any]) -> Any:
     """Return the weighted sum of losses."""
     return sum(weight * parts[name] for name, weight in loss)
 
@@ -267,8 +268,10 @@ def fit_posterior(
 def _descended(
     shape: PosteriorShape, inputs: PosteriorInputs, thetas: np.ndarray, most: int
 ) -> BestStart:
+    function: Any = log_loss
+    static: Any = shape
     return follow_starts(
-        Descent(log_loss, shape, BFGS), inputs, thetas, np.full(thetas.shape, 0.2),
+        Descent(function, static, BFGS), inputs, thetas, np.full(thetas.shape, 0.2),
         most=checks.whole_number("max_iterations", most), tolerance=_TOLERANCE, progress=None,
     )  # fmt: skip
 
@@ -323,7 +326,8 @@ def exact_shares(plan: SamplerPlan, nodes: MeasuredModes) -> np.ndarray:
     from specjax.restoration.methods import gaussian
 
     steering = steering_of(plan, nodes, gaussian)
-    return np.asarray(abs(steering.response * steering.gain).max(1))
+    corrected: Any = abs(steering.response * steering.gain)
+    return np.asarray(corrected.max(1))
 
 
 def _starts(shape: PosteriorShape, inputs: PosteriorInputs, levels: LevelRange) -> np.ndarray:

@@ -100,7 +100,8 @@ class Diagonal:
         """Return ``(H H^T + c)^-1 r``; where both are 0 it is 0."""
 
         def inverse(h: Array, xp: Any) -> Array:
-            total = abs(h) ** 2 + c(abs(h) ** 2)
+            power: Any = abs(h)
+            total = power**2 + c(power**2)
             return xp.where(total > 0, 1 / xp.where(total > 0, total, 1), 0)
 
         return self._apply(r, inverse)
