@@ -47,6 +47,8 @@ class Restore(Writing):
     """S, the number of denoiser calls"""
     guidance: str = "diffpir"
     """the method of posterior sampling: dps, pigdm, ddnm, ddnm_plus, diffpir or gaussian"""
+    error: float = 0.1
+    """the denoiser's error that weights reckon with, as a share of the ideal denoiser's own"""
     simulate: bool = False
     """INPUT is clean: measure it first, and tell the error of what was restored"""
     prior: str | None = None
@@ -74,7 +76,9 @@ class Restore(Writing):
         given = self._input(shape)
         check_target(self.out, len(given), shape, source)
         with status("learning weights"):
-            result = fit_posterior(spectrum, measured, self.steps, method=self.guidance)
+            result = fit_posterior(
+                spectrum, measured, self.steps, method=self.guidance, denoiser_error=self.error
+            )
         y = given
         if self.simulate:
             drawn = np.random.default_rng(self.data.seed).standard_normal(given.shape)
@@ -127,7 +131,8 @@ class Restore(Writing):
             found = found.reshape(*found.shape[:3], *shape[2:])
         if found.shape[1:] != shape:
             raise UserError(
-                f"input = {self.data.input} has samples of shape {found.shape[1:]}, the data {shape}"
+                f"input = {self.data.input} has samples of shape {found.shape[1:]}, and the data "
+                f"{shape}: give samples like the data"
             )
         return found.astype(np.float32)
 
