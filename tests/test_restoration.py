@@ -14,7 +14,7 @@ from specjax.restoration.quadrature import measured_nodes
 
 SHAPE = (4, 3)
 D = 12
-METHODS = ("dps", "pigdm", "ddnm", "ddnm_plus", "diffpir", "gaussian")
+METHODS = ("dps", "pigdm", "ddnm", "ddnm_plus", "diffpir", "gaussian", "dps free", "pigdm free")
 SIGMA = 0.3
 STANDARD_ERRORS = 4.0
 
@@ -45,6 +45,8 @@ def matrices(spectrum, kernel):
 def direction(method, s, h, covariance):
     """The matrix from y - H d to g, by the formulae of the papers in coordinates x / alpha."""
     jacobian = covariance @ np.linalg.inv(covariance + s**2 * np.eye(D))
+    if method.endswith(" free"):  # of data of unit variance
+        method, jacobian = method.removesuffix(" free"), np.eye(D) / (1 + s**2)
     unit, normal = np.eye(D), h @ h.T
     if method == "dps":
         return jacobian @ h.T
@@ -96,9 +98,11 @@ SCHEDULE = sx.family("karras", 5, alpha_bar_range=(1e-3, 1.0))
 @pytest.mark.parametrize("method", METHODS)
 def test_the_transfer_is_that_of_matrices(method, eta, process):
     spectrum, measurement, kernel = problem()
-    weights = WEIGHTS * (1e-2 if method in ("ddnm", "pigdm") else 1.0)
+    weights = WEIGHTS * (1e-2 if method in ("ddnm", "pigdm", "pigdm free") else 1.0)
     plan = sx.steered_plan(sx.plan(sx.ddim(eta=eta), SCHEDULE, process), weights)
     offset, gain, covariance = oracle(method, SCHEDULE, eta, weights, process, spectrum, kernel)
+    if method.endswith(" free"):
+        method = sx.METHODS[method.removesuffix(" free")](jacobian=False)
     made = sx.posterior_transfer(plan, spectrum, measurement, method)
     # In the basis of the spectrum; the phases of the kernel turn y, so |D3| is what is compared.
     lift = spectrum.lift(np.eye(D)).reshape(D, D)

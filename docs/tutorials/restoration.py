@@ -144,7 +144,9 @@ for name, x in restored.items():
 
 # %%
 rows = {"true": truth, "measured": y, **restored}
-figure, axes = plt.subplots(len(y), len(rows), figsize=(7, 7))
+figure, axes = plt.subplots(
+    len(y), len(rows), figsize=(7, 5.8), layout="constrained"
+)
 for row, images in zip(axes, zip(*rows.values(), strict=True), strict=True):
     for panel, image in zip(row, images, strict=True):
         panel.imshow(
