@@ -35,7 +35,10 @@ def _distances(found: dict[str, dict[str, Any]]) -> Figure:
                 axes.plot([int(s) for s in known], values, marker="o", label=label, **style)
             axes.set(xscale="log", yscale="log")
             axes.set_title(f"{name}: {method}", fontsize=9)
+    steps = [int(s) for s in next(iter(found.values()))]
     for axes in every[-1]:
+        axes.set_xticks(steps, map(str, steps))
+        axes.set_xticks([], minor=True)
         axes.set_xlabel("S")
     for row in every:
         row[0].set_ylabel("squared W2")
