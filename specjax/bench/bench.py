@@ -72,12 +72,15 @@ class BenchRow:
       method: its name. calls: of the denoiser.
       schedule: along which it goes, that of each seed.
       values: by measure, one of each seed.
+      learning: of a learned one, the denoiser's answers by what they were for, and the seconds,
+        of each seed.
     """
 
     method: str
     calls: int
     schedule: tuple[str, ...]
     values: Mapping[str, tuple[float, ...]]
+    learning: tuple[Mapping[str, Any], ...] = ()
 
     def estimate(self, measure: str) -> Estimate:
         """Return the mean over seeds with its standard error."""
@@ -134,11 +137,12 @@ def bench(
     learned: Sequence[str] = ("plan",),
     rivals: Mapping[str, SamplerLike] | Sequence[str] | None = None,
     measure: str = "geometric_mean",
-    n: int = 256,
-    seeds: int = 3,
+    judging: int = 256,
+    seeds: int | Sequence[int] = 3,
     data: Any = None,
     components: int = 64,
     fine: int = 128,
+    max_calls: int | Mapping[int, int] | None = None,
     folder: str | Path | None = None,
     progress: Progress | Literal[False] | None = None,
     **options: Any,
@@ -152,14 +156,15 @@ def bench(
         "coefficients" (as S4S, 2502.17423) alone.
       rivals: names in :data:`RIVALS`, or samplers by name; all by default.
       measure: "geometric_mean" or "mean", by which plans are learned and schedules chosen.
-      n: noises that judge.
-      seeds: each has noises of its own for learning, choosing and judging.
+      judging: noises that judge.
+      seeds: how many, or which; each has noises of its own for learning, choosing and judging.
       data: [N, *shape], which samples are to be like; fine samples by default.
       components: principal components of these in which Fréchet distances are taken.
       fine: steps of the fine solutions.
+      max_calls: answers of the denoiser that learning a plan may take, or those by its calls.
       folder: where each part is kept as it is ready; the same bench goes on from there.
       progress: see :data:`Progress`.
-      options: of :func:`specjax.learn`, such as ``max_calls``, ``labels``, ``alpha_bar_range``.
+      options: of :func:`specjax.learn`, such as ``labels``, ``alpha_bar_range`` and ``grid``.
 
     Returns:
       A :class:`Bench`.
@@ -169,7 +174,7 @@ def bench(
 
     Example:
       >>> prior = sx.priors.prior_of("mixture", sx.data.open("digits"))
-      >>> found = bench(prior, [4], n=32, seeds=1, rivals=["DDIM", "UniPC-2"])
+      >>> found = bench(prior, [4], judging=32, seeds=1, rivals=["DDIM", "UniPC-2"])
       >>> found.row("learned plan", 4).values["mean"] < found.best_rival(4).values["mean"]
       True
     """
@@ -178,28 +183,31 @@ def bench(
         checks.one_of("learned", name, LEARNED)
     checks.one_of("measure", measure, _OBJECTIVES)
     calls = [checks.whole_number("calls", one, 2) for one in calls]
-    checks.whole_number("n", n, 4)
+    checks.whole_number("judging", judging, 4)
     options.setdefault("objective", {_OBJECTIVES[measure]: 1.0})
     settings = LearnSettings.resolve(**options)
     prior = prior_from(denoiser, settings.noise)
     settings = settings.for_prior(prior)
-    kept = _Kept(folder, [calls, list(learned), list(chosen), measure, n, seeds, components, fine,
-                          None if data is None else np.shape(data), prior.fingerprint,
+    every = range(checks.whole_number("seeds", seeds)) if isinstance(seeds, int) else seeds
+    most = max_calls if isinstance(max_calls, Mapping) else dict.fromkeys(calls, max_calls)
+    kept = _Kept(folder, [list(learned), list(chosen), measure, judging, components, fine,
+                          None if data is None else np.shape(data), prior.fingerprint, most,
                           repr(options)])  # fmt: skip
-    total = seeds * len(calls) * (len(learned) + len(chosen))
+    total = len(every) * len(calls) * (len(learned) + len(chosen))
     parts, done = [], 0
-    for seed in range(checks.whole_number("seeds", seeds)):
-        judge = _Judge(prior, settings, seed, n, fine, data, components)
+    for seed in every:
+        judge = _Judge(prior, settings, seed, judging, fine, data, components)
         for one in calls:
             part = kept.read(seed, one)
             if part is None:
-                part = _part(judge, one, learned, chosen, measure, pictured=seed == 0)
+                judge.settings = replace(judge.settings, max_calls=most.get(one))
+                part = _part(judge, one, learned, chosen, measure, pictured=seed == every[0])
                 kept.write(seed, one, part)
             parts.append((one, part))
             done += len(learned) + len(chosen)
             if progress:
                 progress(done, total)
-    return _collected(parts, measure, n, prior)
+    return _collected(parts, measure, judging, prior)
 
 
 def _rivals(given: Mapping[str, SamplerLike] | Sequence[str] | None) -> dict[str, SamplerLike]:
@@ -310,16 +318,19 @@ def _part(
     """Learn and judge all plans of a seed in so many calls."""
     rows, samples, before = {}, {}, judge.answers.calls
     chosen = judge.chosen(calls, rivals, measure)
-    answers = 0
+    learning = {}
     for what in learned:
         name, groups = LEARNED[what]
         result = _learned(judge, calls, groups)
-        answers += sum(result.source["calls"].values())
+        learning[name] = {**result.source["calls"], "seconds": result.seconds}
         schedule = "" if result.kept == "learned" else result.kept
         chosen = {name: (result.plan_in(judge.settings.process), schedule), **chosen}
     for name, (plan, schedule) in chosen.items():
         samples[name] = judge.sampled(plan)
         rows[name] = {"schedule": schedule, **judge.values(samples[name])}
+        if name in learning:
+            rows[name]["learning"] = learning[name]
+    answers = sum(x for one in learning.values() for name, x in one.items() if name != "seconds")
     found = {"rows": rows, "fine": judge.frechet(judge.fine_samples),
              "answers": {"learning": answers, "judging": judge.answers.calls - before}}  # fmt: skip
     if pictured:
@@ -396,4 +407,6 @@ def _rows(parts: Sequence[tuple[int, Mapping[str, Any]]]) -> Iterator[BenchRow]:
         for method in each[0]:
             known = [rows[method] for rows in each if method in rows]
             values = {name: tuple(row[name] for row in known) for name in MEASURES}
-            yield BenchRow(method, calls, tuple(row["schedule"] for row in known), values)
+            learning = tuple(row["learning"] for row in known if "learning" in row)
+            schedule = tuple(row["schedule"] for row in known)
+            yield BenchRow(method, calls, schedule, values, learning)

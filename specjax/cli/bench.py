@@ -32,7 +32,10 @@ class BenchCommand(Reporting):
     measure: str = "geometric_mean"
     """geometric_mean or mean, of the squared distances to fine solutions, by which plans are
     learned and the schedules of rivals chosen"""
-    n: int = 256
+    n: int | None = None
+    """noises that a plan is learned on, and as many held out; by default 512, or 128 for a
+    network"""
+    judging: int = 256
     """noises that judge"""
     seeds: int = 3
     """each has noises of its own to learn on, to choose by and to judge by"""
@@ -78,8 +81,8 @@ class BenchCommand(Reporting):
         with progress("bench", "plans", long=True) as update:
             found = bench(
                 prior, self.calls, learned=self.learned, rivals=self.rivals or None,
-                measure=self.measure, n=self.n, seeds=self.seeds, folder=self.folder,
-                progress=update, **options,
+                measure=self.measure, judging=self.judging, seeds=self.seeds, folder=self.folder,
+                max_calls=self.max_calls, progress=update, **options,
             )  # fmt: skip
         document = report.bench_json(found)
         files.write(self.out, "bench", _VERSION, document, {}, container="json")
@@ -104,7 +107,7 @@ class BenchCommand(Reporting):
         return {
             "process": self.process, "alpha_bar_range": self.alpha_bar_range, "batch": self.batch,
             "grid": None if self.grid is None else read_grid(self.grid),
-            "max_calls": self.max_calls, "seed": self.through.seed,
+            "n": self.n, "seed": self.through.seed,
             "labels": np.asarray(labels, np.int32) if labels else None,
         }  # fmt: skip
 

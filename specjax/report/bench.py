@@ -22,7 +22,7 @@ def bench_json(bench: Bench) -> dict[str, Any]:
         "fine": {"frechet": list(bench.fine)},
         "rows": [
             {"method": row.method, "calls": row.calls, "schedule": list(row.schedule),
-             "values": plain(row.values)}
+             "values": plain(row.values), "learning": plain(row.learning)}
             for row in bench.rows
         ],
     }  # fmt: skip
