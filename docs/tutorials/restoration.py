@@ -74,7 +74,7 @@ drawn = sx.generate(
 )
 galaxies, truth = drawn[:96], drawn[96:]
 spectrum = sx.Spectrum.from_samples(galaxies, method="shift-invariant")
-spectrum
+print(spectrum)
 
 # %% [markdown]
 # ## What the telescope saw
@@ -103,7 +103,7 @@ result = sx.fit_posterior(
     alpha_bar_range=ends,
     denoiser_error=0.1,
 )
-result
+print(result)
 
 # %%
 {name: round(value, 2) for name, value in result.baselines.items()}
