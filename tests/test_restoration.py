@@ -89,6 +89,7 @@ def oracle(method, schedule, eta, weights, process, spectrum, kernel):
     return offset, of_y, of_v @ of_v.T + noise
 
 
+SPECTRUM = sx.Spectrum([1.0, 0.1])
 WEIGHTS = np.array([0.1, 0.6, 1.1, 0.4, 0.9])
 SCHEDULE = sx.family("karras", 5, alpha_bar_range=(1e-3, 1.0))
 
@@ -376,6 +377,7 @@ def test_restore_draws_from_the_posterior_of_each_measurement(fitted):
         (lambda: fit_of("dps", sx.measure.noise(0.1), loss="w3"), "loss"),
         (lambda: fit_of("dps", sx.measure.noise(0.1), alpha_bar_range=(0.0, 1.0)), "alpha_bar"),
         (lambda: sx.METHODS["ddnm"](jacobian=True), "jacobian"),
+        (lambda: sx.transfer(sx.steered_plan(sx.plan("ddim", SCHEDULE), 1.0), SPECTRUM), "steer"),
         (lambda: sx.steered(lambda x, a, s: x, sx.measure.noise(0.1), "gaussian"), "spectrum"),
         (lambda: sx.steered_plan(sx.plan("ddim", SCHEDULE), [1.0, 2.0]), "weights"),
     ],
