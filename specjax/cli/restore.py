@@ -104,6 +104,12 @@ class Restore(Writing):
 
         if is_run(self.data.data):
             run = open_run(self.data.data, self.checkpoint)
+            own = str(run.source.get("name"))
+            if self.prior is None and own not in datasets.BUILTIN:
+                raise UserError(
+                    f"prior: {self.data.data} was trained on data that are not built in: give "
+                    "them, or data like them, by --prior"
+                )
             opened = data_of_run(run, self.data.data, self.prior, self.data.reading)
             with status("estimating the spectrum"):
                 spectrum = opened.spectrum(method="shift-invariant")
