@@ -4,6 +4,7 @@ from ._core.checks import UserError
 from .advise.advice import Advice, Advised, AdvisedSteps, advise
 from .advise.shift import BestShift, best_shift, frequency_power_law
 from .bench import Bench, bench
+from .evaluate.trajectory import trajectory
 from .files import load, save
 from .fitting import limits
 from .fitting.any_steps import PlanSet
@@ -22,6 +23,12 @@ from .learning.recording import Recording
 from .noise.families import NOISES, noise_spectrum
 from .noise.noise_spectrum import NoiseSpectrum
 from .noise.whitening import effective
+from .restoration import measure
+from .restoration.fit import PosteriorResult, fit_posterior, steered_plan
+from .restoration.learn import learn_posterior
+from .restoration.methods import METHODS
+from .restoration.posterior import perception_distortion, posterior_transfer
+from .restoration.steered import restore, steered
 from .sampling.black_box import BlackBox
 from .sampling.corrections import Corrections
 from .sampling.denoisers import from_edm, from_eps, from_flow, from_v, from_x0, linearised, wiener
@@ -59,6 +66,7 @@ __version__: str
 __all__ = [
     "GRIDS",
     "LOSSES",
+    "METHODS",
     "NOISES",
     "SAMPLERS",
     "SCHEDULES",
@@ -82,6 +90,7 @@ __all__ = [
     "NoiseSpectrum",
     "PlanResult",
     "PlanSet",
+    "PosteriorResult",
     "PowerLaw",
     "Probe",
     "Recommendation",
@@ -116,6 +125,7 @@ __all__ = [
     "family",
     "fit",
     "fit_noise",
+    "fit_posterior",
     "frequency_power_law",
     "from_edm",
     "from_eps",
@@ -128,23 +138,31 @@ __all__ = [
     "ipndm",
     "learn",
     "learn_all",
+    "learn_posterior",
     "limits",
     "linearised",
     "lms",
     "load",
     "loss",
+    "measure",
     "nn",
     "noise_spectrum",
+    "perception_distortion",
     "plan",
     "plots",
+    "posterior_transfer",
     "power_law_fit",
     "priors",
     "probe",
     "recommend",
+    "restore",
     "sample",
     "save",
     "spectral",
+    "steered",
+    "steered_plan",
     "sweep",
+    "trajectory",
     "transfer",
     "unipc",
     "verdicts",

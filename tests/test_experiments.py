@@ -238,6 +238,16 @@ def resumed(tmp_path, capsys, name, *argv):
 
 
 @pytest.mark.thorough
+def test_restoration_runs_and_is_resumed(tmp_path, capsys):
+    found, tables, claims = resumed(tmp_path, capsys, "restoration")
+    assert set(found) == {"digits", "exact-digits-0", "u-turn-0"}
+    losses = found["digits"]["steps"]["3"]["blur"]["dps"]["losses"]
+    assert losses["learned"]["w2"] < losses["constant"]["w2"]
+    assert "the posterior itself" in tables
+    assert any("carry" in claim or "posterior" in claim for claim in claims)
+
+
+@pytest.mark.thorough
 def test_learned_plans_run(tmp_path, capsys):
     first, text, _ = resumed(tmp_path, capsys, "learned_plans", "--cases", "digits")
     judged = first["digits-0"]["steps"]["3"]["judged"]["0.05"]

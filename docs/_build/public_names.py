@@ -31,6 +31,7 @@ AREAS = {
     "nn": "Networks",
     "evaluate": "Measures",
     "bench": "The bench",
+    "restoration": "Restoration",
     "sweep": "Sweeps",
     "advise": "Advice and shift",
     "report": "Figures",

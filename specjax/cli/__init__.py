@@ -41,6 +41,7 @@ from specjax.cli.outputs import ARGUMENTS
 from specjax.cli.probe import ProbeCommand
 from specjax.cli.python_denoiser import is_in
 from specjax.cli.record_spec import RecordSpecCommand
+from specjax.cli.restore import Restore
 from specjax.cli.sample import Sample
 from specjax.cli.shift import ShiftCommand
 from specjax.cli.show import Export, Show
@@ -61,6 +62,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "train": Train,
     "train-features": TrainFeatures,
     "sample": Sample,
+    "restore": Restore,
     "probe": ProbeCommand,
     "evaluate": EvaluateCommand,
     "bench": BenchCommand,

@@ -6,12 +6,14 @@ viewers show it. 16-bit grey becomes 8-bit (value / 257). Of an animation the fi
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from specjax._core.checks import UserError
 from specjax.data import batching, folder
 from specjax.data.dataset import Dataset, dataset_of_reader
 from specjax.data.labels import file_classes
@@ -99,6 +101,23 @@ def load_image(path: Path) -> Image:
             return ImageOps.exif_transpose(image)
     except UnidentifiedImageError:
         raise ValueError("is not a PNG, JPEG or WebP image") from None
+
+
+def read_picture(path: str | os.PathLike[str], *, colour: bool) -> np.ndarray:
+    """Read one picture as an array [height, width] or [height, width, 3] in [-1, 1].
+
+    Raises:
+      UserError: for what is no picture that can be read.
+    """
+    try:
+        image = _opaque(load_image(Path(path)), "RGB" if colour else "L")
+    except OSError as error:
+        raise UserError(
+            f"{path}: {error.strerror or error}: give a picture that is there"
+        ) from None
+    except ValueError as error:
+        raise UserError(f"{path} {error}: give a PNG, JPEG or WebP picture") from None
+    return np.asarray(image, np.float32) / 127.5 - 1
 
 
 def check_pixels(image: Image) -> None:

@@ -19,6 +19,7 @@ from specjax._core.shown import Results
 from specjax.advise.advice import Advice
 from specjax.bench import MEASURES, Bench
 from specjax.evaluate import Evaluation
+from specjax.evaluate.trajectory import TrajectoryGeometry
 from specjax.fitting.any_steps import PlanSet
 from specjax.fitting.compare import ComparedSchedule, Comparison, heuristics
 from specjax.fitting.learned import LearnedResult
@@ -31,10 +32,12 @@ from specjax.report.bench import bench_blocks
 from specjax.report.evaluate import evaluation_blocks
 from specjax.report.fit import fit_blocks
 from specjax.report.probe import probe_blocks
+from specjax.report.restore import posterior_blocks, posterior_columns, posterior_lines
 from specjax.report.spectrum import spectrum_blocks
 from specjax.report.sweep import sweep_blocks
 from specjax.report.table import Block, Column, Table, blocks_html, blocks_text
 from specjax.report.words import count, with_options
+from specjax.restoration.fit import PosteriorResult
 from specjax.sampling.step import SamplerPlan
 from specjax.schedules.grids import TrainingGrid, check_grid
 from specjax.schedules.schedule import NoiseSchedule
@@ -356,6 +359,24 @@ def _probe_columns(probe: Probe) -> Columns:
     }
 
 
+def _trajectory_title(found: TrajectoryGeometry) -> str:
+    held = ", ".join(f"{share:.4%}" for share in found.explained.mean(0)[:3])
+    return (
+        f"{count(len(found.length_ratio), 'trajectory', 'trajectories')}, "
+        f"{np.mean(found.length_ratio):.4f} times as long as their chords; variance within 1, 2 "
+        f"and 3 components: {held}"
+    )
+
+
+def _trajectory_columns(found: TrajectoryGeometry) -> Columns:
+    return {
+        "sigma": _numbers(found.schedule.sigmas[1:-1]),
+        "deviation": _numbers(found.deviation[:, 1:-1].mean(0)),
+        "turning": _numbers(found.turning.mean(0)),
+        "bend": _numbers(found.bend),
+    }
+
+
 def _from_columns(title: Callable[[Any], str], columns: Callable[[Any], Columns]) -> View:
     """Make the view of a class, or of a list, whose report is its numbers."""
     return View(lambda x: _table(title(x), columns(x)), columns)
@@ -399,6 +420,12 @@ VIEWS: Mapping[type, View] = {
     Bench: View(bench_blocks, _bench_columns, figures.bench_figure),
     Probe: View(probe_blocks, _probe_columns, figures.probe_figure),
     Advice: View(advice_blocks, advice_columns),
+    PosteriorResult: View(posterior_blocks, posterior_columns, None, posterior_lines),
+    TrajectoryGeometry: View(
+        lambda x: _table(_trajectory_title(x), _trajectory_columns(x)),
+        _trajectory_columns,
+        figures.trajectory_figure,
+    ),
     Sweep: View(_sweep_axes_blocks, _axes),
     SweepResult: View(sweep_blocks, _sweep_columns, lambda x: figures.sweep_figure(x.table)),
     Recommendation: View(

@@ -29,7 +29,7 @@ from specjax.sampling.denoisers import check_signal, within
 from specjax.sampling.guidance import alike, weights_of
 from specjax.sampling.programs import Program, drawn, program_of
 from specjax.sampling.sample import first_registers, host_rows, mean_at_start
-from specjax.sampling.step import Row, SamplerPlan, first_sample, from_data
+from specjax.sampling.step import Row, SamplerPlan, SteeredRow, first_sample, from_data
 
 Progress = Callable[[int, int], None]
 """Called with (samples done, n); on a CPU also within a batch, by the share of its calls."""
@@ -131,7 +131,7 @@ def generate(
     offset = None if mean is None else np.asarray(mean_at_start(plan, mean, tuple(shape)), dtype)
     size = batch_size(n, shape, plan.registers, batch, placement.ways, placement.device)
     check_signal(denoise, plan.alpha)
-    rows = Row(*(np.asarray(x, dtype) for x in plan.rows))
+    rows = jax.tree.map(lambda x: np.asarray(x, dtype), plan.rows)
     weights = None if weights is None else np.asarray(weights, dtype)
     on_cpu, boxed = placement.device.platform == "cpu", is_black_box(denoise)
     run: _Loop = _on_host if boxed else _call_by_call if on_cpu else _one_scan
@@ -176,7 +176,7 @@ class _Batch(NamedTuple):
     parts: list[_Part]
     conditions: Any  # a tree of arrays [m, ...] or None
     keys: jax.Array  # [m]
-    rows: Row
+    rows: Row | SteeredRow
     weights: np.ndarray | None  # [K], of guidance
     noise: NoiseSpectrum | None
     stochastic: bool

@@ -21,7 +21,7 @@ import numpy as np
 from specjax.noise.noise_spectrum import NoiseSpectrum, colored
 from specjax.sampling.conditions import telling
 from specjax.sampling.sample import call_row, scan_rows
-from specjax.sampling.step import Row
+from specjax.sampling.step import Row, SteeredRow
 
 _MOST_PROGRAMS = 64
 _PROGRAMS: OrderedDict[Any, Program] = OrderedDict()
@@ -75,8 +75,8 @@ class Program:
 
 
 def one_row(
-    denoise: Callable[..., Any], conditions: Any, r: jax.Array, row: Row, keys: jax.Array, k: Any,
-    noise: NoiseSpectrum | None, stochastic: bool, weight: Any = None,
+    denoise: Callable[..., Any], conditions: Any, r: jax.Array, row: Row | SteeredRow,
+    keys: jax.Array, k: Any, noise: NoiseSpectrum | None, stochastic: bool, weight: Any = None,
 ) -> jax.Array:  # fmt: skip
     """Make call k of a plan, with a weight of guidance, of a batch of seeded samples."""
     z = drawn(keys, k + 1, r.shape[2:], r.dtype, noise) if stochastic else None
@@ -84,8 +84,8 @@ def one_row(
 
 
 def all_rows(
-    denoise: Callable[..., Any], conditions: Any, r: jax.Array, rows: Row, keys: jax.Array,
-    first: Any, noise: NoiseSpectrum | None, stochastic: bool, weights: Any = None,
+    denoise: Callable[..., Any], conditions: Any, r: jax.Array, rows: Row | SteeredRow,
+    keys: jax.Array, first: Any, noise: NoiseSpectrum | None, stochastic: bool, weights: Any = None,
 ) -> jax.Array:  # fmt: skip
     """Make calls of a plan from the ``first`` on as one scan, of a batch of seeded samples."""
 

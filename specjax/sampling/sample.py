@@ -21,7 +21,7 @@ from specjax.sampling import conditions as told
 from specjax.sampling.black_box import is_black_box
 from specjax.sampling.denoisers import Denoiser, check_signal, within
 from specjax.sampling.guidance import alike, at_weight, weights_of
-from specjax.sampling.step import Row, SamplerPlan, advance, first_sample, from_data
+from specjax.sampling.step import Row, SamplerPlan, SteeredRow, advance, first_sample, from_data
 
 
 def sample(
@@ -86,7 +86,7 @@ def sample(
         if given is not None and given.shape != tuple(shape):
             raise UserError(f"{name} has shape {given.shape}, the samples {tuple(shape)}")
     check_signal(denoise, plan.alpha)
-    rows = Row(*(jnp.asarray(x, dtype) for x in plan.rows))
+    rows = jax.tree.map(lambda x: jnp.asarray(x, dtype), plan.rows)
     noise, denoise = anisotropic(noise), within(denoise, noise)
     weights = weights_of(plan, denoise)
     on_host, count = is_black_box(denoise), shape[0] if shape else 0
@@ -127,16 +127,31 @@ def first_registers(first: Array, registers: int) -> jax.Array:
 
 
 def call_row(
-    denoise: Denoiser, r: jax.Array, row: Row, noise: jax.Array | None, weight: Any = None
-) -> jax.Array:
+    denoise: Denoiser, r: jax.Array, row: Row | SteeredRow, noise: jax.Array | None,
+    weight: Any = None,
+) -> jax.Array:  # fmt: skip
     """Return the registers [H, ...] after one row: a call of the denoiser and :func:`advance`."""
-    d = at_weight(denoise, weight)(r[0], row.alpha, row.sigma)
-    return jnp.asarray(advance(r, row, d, noise), r.dtype)
+    d, g = _estimate_and_direction(at_weight(denoise, weight), r[0], row)
+    return jnp.asarray(advance(r, row, d, noise, g), r.dtype)
+
+
+def _estimate_and_direction(
+    denoise: Any, x: Array, row: Row | SteeredRow
+) -> tuple[Array, Array | None]:
+    """Return what a denoiser answers: d, and the direction g where the plan has ``steer``."""
+    answer = denoise(x, row.alpha, row.sigma)
+    if isinstance(answer, tuple) != isinstance(row, SteeredRow):
+        raise UserError(
+            "steer: a plan that steers to a measurement and a denoiser by specjax.steered belong "
+            "together; one of the two is without"
+        )
+    return answer if isinstance(answer, tuple) else (answer, None)
 
 
 def scan_rows(
-    denoise: Denoiser, r: jax.Array, rows: Row, noise: Callable[[jax.Array], jax.Array] | None,
-    weights: Array | None = None, call: Callable[..., jax.Array] = call_row,
+    denoise: Denoiser, r: jax.Array, rows: Row | SteeredRow,
+    noise: Callable[[jax.Array], jax.Array] | None, weights: Array | None = None,
+    call: Callable[..., jax.Array] = call_row,
 ) -> jax.Array:  # fmt: skip
     """Return the registers [H, ...] after all K rows.
 
@@ -162,7 +177,7 @@ def scan_rows(
 
 
 def host_rows(
-    denoise: Denoiser, r: Array, rows: Row, noise: Callable[[Any], Array] | None,
+    denoise: Denoiser, r: Array, rows: Row | SteeredRow, noise: Callable[[Any], Array] | None,
     weights: Array | None = None, report: Callable[[int], None] = lambda k: None,
 ) -> np.ndarray:  # fmt: skip
     """Do as :func:`scan_rows` in NumPy, around a black box; ``report(k)`` is called before row k.
@@ -172,9 +187,10 @@ def host_rows(
     for k in range(len(rows.alpha)):
         report(k)
         weight = None if weights is None else weights[k]
-        d = at_weight(denoise, weight)(r[0], rows.alpha[k], rows.sigma[k])
-        row = Row(*(np.asarray(x[k]) for x in rows))
+        at_level = jax.tree.map(lambda x, k=k: x[k], rows)
+        d, g = _estimate_and_direction(at_weight(denoise, weight), r[0], at_level)
+        row, d, g = jax.tree.map(np.asarray, (at_level, d, g))
         z = None if noise is None else np.asarray(noise(k))
         with np.errstate(over="ignore", invalid="ignore"):  # as in JAX: samples say it
-            r = advance(np.asarray(r), row, np.asarray(d), z)
+            r = advance(np.asarray(r), row, d, z, g)
     return np.asarray(r)

@@ -6,6 +6,9 @@ A sampler is a table of numbers, one row per denoiser call, over H registers ``r
     d  = denoise(r[0], alpha_k, sigma_k)
     r <- keep_k r + pull_k d + push_k z_k,        z_k ~ N(0, I)
 
+Plans that are guided by a measurement have one term more, ``steer_k g``: g is the direction to what
+was measured, which the denoiser answers beside d (:mod:`specjax.restoration`).
+
 ``sample`` runs a real denoiser through :func:`advance`, ``transfer`` a Gaussian one, so that
 analysis and generation cannot drift apart.
 """
@@ -15,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from specjax._core.arrays import Array, concrete, namespace, value
@@ -32,8 +36,30 @@ class Row(NamedTuple):
     push: Array  # [H]
 
 
+class SteeredRow(NamedTuple):
+    """A row, or K rows, of a plan with ``steer``: :class:`Row` and one coefficient more."""
+
+    alpha: Array  # []
+    sigma: Array  # []
+    keep: Array  # [H, H]
+    pull: Array  # [H]
+    push: Array  # [H]
+    steer: Array  # [H]
+
+
 @value(
-    data=["alpha", "sigma", "keep", "pull", "push", "start", "shortfall", "guidance", "signal"],
+    data=[
+        "alpha",
+        "sigma",
+        "keep",
+        "pull",
+        "push",
+        "start",
+        "shortfall",
+        "guidance",
+        "signal",
+        "steer",
+    ],
     static=["stochastic"],
 )
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,6 +81,8 @@ class SamplerPlan(Shown):
         its own.
       signal: the scale of data in what ``r[0]`` starts from, ``signal x0 + start z``; None for a
         plan that starts from noise alone.
+      steer: [K, H], the coefficient of the direction to a measurement, which the denoiser answers
+        beside its estimate (:func:`specjax.steered`); None without one.
     """
 
     alpha: Array
@@ -67,11 +95,13 @@ class SamplerPlan(Shown):
     shortfall: Array | None = None
     guidance: Array | None = None
     signal: Array | None = None
+    steer: Array | None = None
 
     @property
-    def rows(self) -> Row:
+    def rows(self) -> Row | SteeredRow:
         """All rows, stacked along the first axis."""
-        return Row(self.alpha, self.sigma, self.keep, self.pull, self.push)
+        plain = Row(self.alpha, self.sigma, self.keep, self.pull, self.push)
+        return plain if self.steer is None else SteeredRow(*plain, self.steer)
 
     @property
     def calls(self) -> int:
@@ -121,8 +151,10 @@ def first_sample(
     return first + xp.asarray(signal, noise.dtype) * xp.asarray(data, noise.dtype)
 
 
-def advance(r: Array, row: Row, d: Array, z: Array | None) -> Array:
-    """Take one row of a plan: ``keep r + pull d + push z``.
+def advance(
+    r: Array, row: Row | SteeredRow, d: Array, z: Array | None, g: Array | None = None
+) -> Array:
+    """Take one row of a plan: ``keep r + pull d + push z + steer g``.
 
     Args:
       r: registers [H, ...].
@@ -130,6 +162,7 @@ def advance(r: Array, row: Row, d: Array, z: Array | None) -> Array:
         registers, which is the first axis of the samples then.
       d: the estimate [...].
       z: unit noise [...], or None without noise.
+      g: the direction to a measurement [...] of a :class:`SteeredRow`, or None.
 
     The sum over registers is written out: H is 1 to 5, and a matrix product would round to
     tf32 or bfloat16 on accelerators.
@@ -141,6 +174,8 @@ def advance(r: Array, row: Row, d: Array, z: Array | None) -> Array:
     keep, out = over_samples(row.keep), over_samples(row.pull) * d
     for j in range(r.shape[0]):
         out = out + keep[:, j] * r[j]
+    if isinstance(row, SteeredRow) and g is not None:
+        out = out + over_samples(row.steer) * g
     return out if z is None else out + over_samples(row.push) * z
 
 
@@ -152,8 +187,8 @@ def pad(plan: SamplerPlan, calls: int) -> SamplerPlan:
     xp, h, dtype = namespace(plan.keep), plan.registers, plan.keep.dtype
     ones, zeros = xp.ones(extra, dtype), xp.zeros((extra, h), dtype)
     eye = xp.broadcast_to(xp.eye(h, dtype=dtype), (extra, h, h))
-    idle = Row(ones, ones, eye, zeros, zeros)
-    joined = Row(*(xp.concatenate(pair) for pair in zip(plan.rows, idle, strict=True)))
+    idle = (ones, ones, eye, zeros, zeros, zeros)
+    joined = type(plan.rows)(*(xp.concatenate(pair) for pair in zip(plan.rows, idle, strict=False)))
     weights = plan.guidance
     if weights is not None:
         weights = namespace(weights).concatenate([weights, np.ones(extra, weights.dtype)])
@@ -166,8 +201,11 @@ def drop_idle(plan: SamplerPlan) -> SamplerPlan:
     if keep is None or pull is None or push is None:
         return plan
     idle = ~pull.any(1) & ~push.any(1) & (keep == np.eye(plan.registers)).all((1, 2))
+    if plan.steer is not None:
+        idle &= ~np.asarray(plan.steer).any(1)
     if not idle.any():
         return plan
     busy = np.flatnonzero(~idle)
     weights = None if plan.guidance is None else plan.guidance[busy]
-    return replace(plan, **Row(*(x[busy] for x in plan.rows))._asdict(), guidance=weights)
+    rows = jax.tree.map(lambda x: x[busy], plan.rows)
+    return replace(plan, **rows._asdict(), guidance=weights)

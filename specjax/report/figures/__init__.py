@@ -13,6 +13,7 @@ figure is drawn, not before::
     save_figure(learn_figure([plan_result]), "plan.png")
     save_figure(probe_figure(probe), "probe.png")
     save_figure(samples_figure({"learned": x, "cosine": y}), "samples.png")
+    save_figure(trajectory_figure(geometry), "trajectories.png")
 """
 
 from specjax.report.figures.bands import bands_figure
@@ -25,6 +26,7 @@ from specjax.report.figures.samples import samples_figure
 from specjax.report.figures.save import save_figure
 from specjax.report.figures.spectrum import spectrum_figure
 from specjax.report.figures.sweep import sweep_figure
+from specjax.report.figures.trajectory import trajectory_figure
 
 __all__ = [
     "bands_figure",
@@ -38,4 +40,5 @@ __all__ = [
     "save_figure",
     "spectrum_figure",
     "sweep_figure",
+    "trajectory_figure",
 ]

@@ -1,0 +1,1 @@
+"""What learned guidance weights are worth, on spectra, exact denoisers and a network."""
