@@ -1,8 +1,8 @@
 """Learn a plan through the trained UNet2DModel, keep it, and run it in diffusers beside its own.
 
-    python -m experiments.torch_network.plans [--network FOLDER] [--results FOLDER]
+    python -m experiments.diffusers_pipelines.plans [--network FOLDER] [--results FOLDER]
 
-The network is that of :mod:`experiments.torch_network.train`. All samplers start from the same
+The network is that of :mod:`experiments.diffusers_pipelines.train`. All samplers start from the same
 noise, on which nothing was learned; distances are to the fine solution from it.
 """
 
@@ -145,7 +145,7 @@ def main() -> None:
     """Run with the folders that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     here = Path(__file__).parent
-    parser.add_argument("--network", type=Path, default=Path("build/torch_network/network"))
+    parser.add_argument("--network", type=Path, default=Path("build/diffusers_pipelines/network"))
     parser.add_argument("--results", type=Path, default=here / "results")
     given = parser.parse_args()
     run(given.network, given.results, Config())

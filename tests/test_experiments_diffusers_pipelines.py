@@ -16,7 +16,7 @@ pytestmark = [
 
 @pytest.mark.thorough
 def test_a_network_is_trained_once_and_opened_as_a_pipeline(tmp_path, capsys):
-    from experiments.torch_network.train import PICTURE, SMALLEST, open_pipeline
+    from experiments.diffusers_pipelines.train import PICTURE, SMALLEST, open_pipeline
     from specjax.interop.torch import denoiser
 
     open_pipeline(SMALLEST, tmp_path / "network")

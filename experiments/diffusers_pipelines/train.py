@@ -1,6 +1,6 @@
 """Train a small UNet2DModel of diffusers, as its users train one, and keep it as a pipeline.
 
-    python -m experiments.torch_network.train [--out FOLDER] [--updates N] [--prediction P]
+    python -m experiments.diffusers_pipelines.train [--out FOLDER] [--updates N] [--prediction P]
 
 The network predicts eps (or v) on DDPM's linear grid of 1,000 timesteps (2006.11239). OUT becomes a
 ``DDPMPipeline`` (``from_pretrained(OUT)``), with ``training.json`` and a picture of its samples.
@@ -169,8 +169,8 @@ def _rate(update: int, config: Config) -> float:
 
 def main() -> None:
     """Read the arguments, and train what is not there."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.torch_network.train")
-    parser.add_argument("--out", type=Path, default=Path("build/torch_network/network"))
+    parser = argparse.ArgumentParser(prog="python -m experiments.diffusers_pipelines.train")
+    parser.add_argument("--out", type=Path, default=Path("build/diffusers_pipelines/network"))
     parser.add_argument("--smallest", action="store_true", help="a test of a few seconds")
     parser.add_argument("--updates", type=int, default=Config.updates)
     parser.add_argument("--prediction", default=Config.prediction)
