@@ -1,75 +1,61 @@
-"""Train a small UNet2DModel of diffusers, as its users train one, and keep it as a pipeline.
+"""Train small networks of diffusers, as their users train them.
 
-    python -m experiments.diffusers_pipelines.train [--out FOLDER] [--updates N] [--prediction P]
+    python -m experiments.diffusers_pipelines.train flow zero_snr eps [--out FOLDER] [--smallest]
 
-The network predicts eps (or v) on DDPM's linear grid of 1,000 timesteps (2006.11239). OUT becomes a
-``DDPMPipeline`` (``from_pretrained(OUT)``), with ``training.json`` and a picture of its samples.
+OUT/KIND gets the network (``from_pretrained``), ``training.json`` and a picture of its samples.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import time
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import numpy as np
 import torch
-from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from diffusers import DDIMScheduler
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-import specjax as sx
-from experiments.data import open_dataset
+from experiments.diffusers_pipelines.networks import (
+    EPS,
+    FLOW,
+    KINDS,
+    ZERO_SNR,
+    Config,
+    images,
+    loss_of,
+    network_of,
+    open_network,
+    pipeline_of,
+    scheduler_of,
+)
 from experiments.session import plain_config, provenance, read_json, say, write_json
 from specjax._core.checks import UserError
-from specjax.data.in_memory import rescaled
 from specjax.files.samples import grid, write_picture
-from specjax.interop.torch import denoiser
 
-TRAINING, PICTURE = "training.json", "samples.png"
+TRAINING, PICTURE, NETWORK = "training.json", "samples.png", "network"
 
+CONFIGS = {
+    FLOW: Config(FLOW, updates=2800),
+    ZERO_SNR: Config(ZERO_SNR),
+    EPS: Config(EPS, updates=4000),
+}
 
-@dataclass(frozen=True)
-class Config:
-    """All numbers of the training.
-
-    Attributes:
-      data: as ``open_dataset`` takes it; images of one size and 1 or 3 channels.
-      channels, layers, groups: of the UNet, a stage each; layers and groups of its normalisation.
-      prediction: of the network, "epsilon" or "v_prediction".
-      updates, batch, learning_rate, warmup: of AdamW, whose rate falls to 0 as a cosine.
-      average: decay of the average of the parameters, which is what is kept.
-      seed: of the start, the batches and the noise.
-      log_every: updates between two entries of the loss.
-      pictured, steps: samples in the picture, and of DDIM for it.
-    """
-
-    data: str = "tfds:fashion_mnist"
-    channels: tuple[int, ...] = (16, 32, 64)
-    layers: int = 1
-    groups: int = 8
-    prediction: str = "epsilon"
-    updates: int = 2400
-    batch: int = 64
-    learning_rate: float = 2e-3
-    warmup: int = 100
-    average: float = 0.998
-    seed: int = 0
-    log_every: int = 100
-    pictured: int = 64
-    steps: int = 50
+SMALLEST = {
+    kind: Config(
+        kind, data="digits", side=8, channels=(8, 8), width=32, blocks=1, updates=4, batch=8,
+        warmup=1, log_every=2,
+    )
+    for kind in KINDS
+}  # fmt: skip
 
 
-SMALLEST = Config(
-    data="digits", channels=(8, 8), updates=4, batch=8, log_every=2, pictured=4, steps=3
-)
-
-
-def open_pipeline(config: Config, folder: Path) -> DDPMPipeline:
-    """Open the pipeline in a folder, or train it.
+def open_pipeline(config: Config, folder: Path) -> Any:
+    """Open the pipeline of the network in a folder, or train it.
 
     Raises:
       AbsentError: if the dataset is not on this machine.
@@ -79,84 +65,71 @@ def open_pipeline(config: Config, folder: Path) -> DDPMPipeline:
     if not known:
         train(config, folder)
     elif known["config"] != plain_config(config):
-        raise UserError(f"{folder} has a network of another config: give another --out")
-    return DDPMPipeline.from_pretrained(folder, low_cpu_mem_usage=False)
-
-
-def images(config: Config) -> np.ndarray:
-    """Load all images [N, C, H, W], float32 in [-1, 1]."""
-    dataset = open_dataset(config.data)
-    found = sx.data.collect(dataset).samples
-    found = found.reshape(*found.shape[:3], -1).transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(rescaled(found, dataset.data_range), np.float32)
+        raise UserError(f"{folder} has a network of another config: give another folder")
+    classes = tuple(read_json(folder / TRAINING)["classes"])
+    pipe = pipeline_of(config.kind, open_network(config.kind, folder / NETWORK), classes)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
 
 
 def train(config: Config, folder: Path) -> None:
-    """Train the network, and write the pipeline, the facts and the picture."""
+    """Train the network, and write it, the facts and the picture."""
     torch.manual_seed(config.seed)
-    data = torch.from_numpy(images(config))
-    network = network_of(config, tuple(data.shape[1:]))
-    scheduler = DDPMScheduler(prediction_type=config.prediction)
+    data, labels, classes = images(config)
+    data, labels = torch.from_numpy(data), torch.from_numpy(labels)
+    network = network_of(config, len(classes))
+    scheduler = scheduler_of(config.kind)
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.average))
-    optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate)
+    optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate, fused=True)
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: _rate(k, config))
     losses: list[float] = []
-    history, begun = {}, time.perf_counter()
+    history, begun, used = {}, time.perf_counter(), time.process_time()
     for update in range(1, config.updates + 1):
-        losses.append(_update(network, optimiser, scheduler, data, config.batch))
+        chosen = torch.randint(len(data), (config.batch,))
+        loss = loss_of(network, scheduler, data[chosen], labels[chosen], config)
+        _step(network, optimiser, loss)
+        losses.append(loss.item())
         rate.step()
         average.update_parameters(network)
         if update % config.log_every == 0 or update == config.updates:
             history[update], losses = float(np.mean(losses)), []
-            say(f"update {update} of {config.updates}: loss {history[update]:.4f}")
-    seconds = time.perf_counter() - begun
+            say(f"{config.kind}, update {update} of {config.updates}: loss {history[update]:.4f}")
+    seconds = {"wall": time.perf_counter() - begun, "process": time.process_time() - used}
     kept = average.module.eval()
-    DDPMPipeline(kept, scheduler).save_pretrained(folder)
-    parameters = sum(p.numel() for p in kept.parameters())
-    facts = {"parameters": parameters, "seconds": seconds, "loss": history}
-    write_picture(folder / PICTURE, picture(kept, scheduler, config))
+    kept.save_pretrained(folder / NETWORK)
+    pipe = pipeline_of(config.kind, kept, classes)
+    write_picture(folder / PICTURE, grid(picture(pipe, config).transpose(0, 2, 3, 1)))
     write_json(folder / TRAINING, {
-        "config": plain_config(config), **provenance(),
-        "torch": torch.__version__, "diffusers": diffusers.__version__, **facts,
+        "config": plain_config(config), **provenance(), "torch": torch.__version__,
+        "diffusers": diffusers.__version__, "threads": torch.get_num_threads(),
+        "parameters": sum(p.numel() for p in kept.parameters()), "seconds": seconds,
+        "classes": list(classes), "loss": history,
     })  # fmt: skip
 
 
-def network_of(config: Config, shape: tuple[int, ...]) -> UNet2DModel:
-    """Make the network of images [C, H, W], with convolutions alone."""
-    stages = len(config.channels)
-    return UNet2DModel(
-        sample_size=shape[1:], in_channels=shape[0], out_channels=shape[0],
-        block_out_channels=config.channels, layers_per_block=config.layers,
-        norm_num_groups=config.groups, add_attention=False,
-        down_block_types=("DownBlock2D",) * stages, up_block_types=("UpBlock2D",) * stages,
-    )  # fmt: skip
+def picture(pipe: Any, config: Config, rows: int = 8, steps: int = 50) -> np.ndarray:
+    """Draw samples [rows^2, 1, H, W] by the pipeline itself: by DDIM, or a class a column."""
+    pipe.set_progress_bar_config(disable=True)
+    generator = torch.Generator().manual_seed(config.seed)
+    if config.kind == FLOW:
+        prompts = list(pipe.classes[:rows]) * rows
+        options = {"guidance_scale": 2.0, "output_type": "latent", "generator": generator}
+        return pipe(prompts, num_inference_steps=steps, **options).images.numpy()
+    scheduler = DDIMScheduler.from_config(pipe.scheduler.config, timestep_spacing="trailing")
+    scheduler.set_timesteps(steps)
+    x = torch.randn((rows**2, 1, config.side, config.side), generator=generator)
+    with torch.inference_mode():
+        for t in scheduler.timesteps:
+            x = scheduler.step(pipe.unet(x, t).sample, t, x).prev_sample
+    return x.numpy()
 
 
-def picture(network: UNet2DModel, scheduler: DDPMScheduler, config: Config) -> np.ndarray:
-    """Draw samples by DDIM along Karras's schedule, as specjax runs torch modules."""
-    shape = (network.config.in_channels, *network.config.sample_size)
-    box = denoiser(network, shape=shape, grid=scheduler.config, batch=config.pictured)
-    schedule = sx.family("karras", config.steps)
-    samples = sx.generate(sx.plan("ddim", schedule), box, config.pictured, shape, seed=config.seed)
-    return grid(samples.transpose(0, 2, 3, 1))
-
-
-def _update(
-    network: UNet2DModel, optimiser: Any, scheduler: DDPMScheduler, data: torch.Tensor, batch: int
-) -> float:
-    """Take one step down the squared error of the prediction at uniform timesteps; return that."""
-    clean = data[torch.randint(len(data), (batch,))]
-    noise = torch.randn_like(clean)
-    timesteps = torch.randint(scheduler.config.num_train_timesteps, (batch,))
-    answer = network(scheduler.add_noise(clean, noise, timesteps), timesteps).sample
-    by_noise = scheduler.config.prediction_type == "epsilon"
-    target = noise if by_noise else scheduler.get_velocity(clean, noise, timesteps)
-    loss = torch.nn.functional.mse_loss(answer, target)
+def _step(network: nn.Module, optimiser: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+    """Take a step down the loss, with a gradient of norm 1 at most."""
     optimiser.zero_grad()
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     optimiser.step()
-    return loss.item()
 
 
 def _rate(update: int, config: Config) -> float:
@@ -170,15 +143,16 @@ def _rate(update: int, config: Config) -> float:
 def main() -> None:
     """Read the arguments, and train what is not there."""
     parser = argparse.ArgumentParser(prog="python -m experiments.diffusers_pipelines.train")
-    parser.add_argument("--out", type=Path, default=Path("build/diffusers_pipelines/network"))
+    parser.add_argument("kinds", nargs="*", default=KINDS, metavar="KIND", help=", ".join(KINDS))
+    parser.add_argument("--out", type=Path, default=Path("build/diffusers_pipelines"))
     parser.add_argument("--smallest", action="store_true", help="a test of a few seconds")
-    parser.add_argument("--updates", type=int, default=Config.updates)
-    parser.add_argument("--prediction", default=Config.prediction)
+    parser.add_argument("--updates", type=int, help="another number of updates")
     given = parser.parse_args()
-    config = SMALLEST if given.smallest else Config(updates=given.updates)
-    config = dataclasses.replace(config, prediction=given.prediction)
-    open_pipeline(config, given.out)
-    say(f"{given.out}: DDPMPipeline, {TRAINING}, {PICTURE}")
+    for kind in given.kinds:
+        config = (SMALLEST if given.smallest else CONFIGS)[kind]
+        config = replace(config, updates=given.updates or config.updates)
+        open_pipeline(config, given.out / kind)
+        say(f"{given.out / kind}: {NETWORK}, {TRAINING}, {PICTURE}")
 
 
 if __name__ == "__main__":
