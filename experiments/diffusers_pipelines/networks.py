@@ -78,8 +78,8 @@ def images(config: Config, split: str = "train") -> tuple[np.ndarray, np.ndarray
     Args:
       split: of a prepared set, "train" or "test"; built-in sets have one.
     """
-    options = {"split": split} if config.data.startswith("tfds:") else {}
-    dataset = open_dataset(config.data, **options)
+    prepared = config.data.startswith("tfds:")
+    dataset = open_dataset(f"{config.data}:{split}" if prepared else config.data)
     found, labels, classes = sx.data.collect(dataset)
     found = rescaled(found, dataset.data_range).reshape(len(found), 1, *found.shape[1:3])
     if (size := found.shape[-1]) != config.side:
