@@ -10,7 +10,6 @@ Three kinds, each as its users have it:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,50 +28,10 @@ from torch import nn
 
 import specjax as sx
 from experiments.data import open_dataset
+from experiments.diffusers_pipelines.configs import EPS, FLOW, ZERO_SNR, NetworkConfig
 from specjax.data.in_memory import rescaled
 
-EPS, ZERO_SNR, FLOW = KINDS = ("eps", "zero_snr", "flow")
-
-
-@dataclass(frozen=True)
-class Config:
-    """All numbers of a network and of its training.
-
-    Attributes:
-      kind: of the network, see the module.
-      data: as ``open_dataset`` takes it; images of one size and one channel, with classes.
-      side: of the images: larger ones are padded to twice this, and averaged over 2x2 pixels.
-      channels, layers, groups: of the UNet, a stage each; layers and groups of its normalisation.
-      width, blocks, patch: of the transformer, with heads of 32.
-      unlabelled: part of the samples whose class the transformer is not told.
-      updates, batch, learning_rate, warmup: of AdamW, whose rate falls to 0 as a cosine.
-      largest_weight: of an error of eps, which is weighted by 1 / alpha^2.
-      average: decay of the average of the parameters, which is what is kept.
-      seed: of the start, the batches and the noise.
-      log_every: updates between two entries of the loss.
-    """
-
-    kind: str
-    data: str = "tfds:fashion_mnist"
-    side: int = 16
-    channels: tuple[int, ...] = (32, 64, 64)
-    layers: int = 1
-    groups: int = 8
-    width: int = 128
-    blocks: int = 4
-    patch: int = 2
-    unlabelled: float = 0.1
-    updates: int = 3000
-    batch: int = 32
-    learning_rate: float = 1e-3
-    warmup: int = 200
-    largest_weight: float = 1000.0
-    average: float = 0.998
-    seed: int = 0
-    log_every: int = 100
-
-
-def images(config: Config, split: str = "train") -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+def images(config: NetworkConfig, split: str = "train") -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Load all images [N, 1, side, side] in [-1, 1], their classes, and the classes' names.
 
     Args:
@@ -128,7 +87,7 @@ def encoded(labels: torch.Tensor, places: int) -> tuple[torch.Tensor, torch.Tens
     return pooled[:, None], pooled
 
 
-def network_of(config: Config, classes: int) -> nn.Module:
+def network_of(config: NetworkConfig, classes: int) -> nn.Module:
     """Make the network with its first parameters."""
     if config.kind == FLOW:
         return _transformer(config, classes + 1)
@@ -141,7 +100,7 @@ def network_of(config: Config, classes: int) -> nn.Module:
     )  # fmt: skip
 
 
-def _transformer(config: Config, places: int) -> SD3Transformer2DModel:
+def _transformer(config: NetworkConfig, places: int) -> SD3Transformer2DModel:
     """Make the transformer, whose blocks start as identities (2212.09748, section 3.2)."""
     network = SD3Transformer2DModel(
         sample_size=config.side, patch_size=config.patch, in_channels=1, out_channels=1,
@@ -190,7 +149,7 @@ def open_network(kind: str, folder: Path) -> nn.Module:
 
 
 def loss_of(
-    network: nn.Module, scheduler: Any, clean: torch.Tensor, labels: torch.Tensor, config: Config
+    network: nn.Module, scheduler: Any, clean: torch.Tensor, labels: torch.Tensor, config: NetworkConfig
 ) -> torch.Tensor:
     """Average the squared error of the network's answer at random times.
 

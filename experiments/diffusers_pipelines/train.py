@@ -25,7 +25,7 @@ from experiments.diffusers_pipelines.networks import (
     FLOW,
     KINDS,
     ZERO_SNR,
-    Config,
+    NetworkConfig,
     images,
     loss_of,
     network_of,
@@ -39,22 +39,7 @@ from specjax.files.samples import grid, write_picture
 
 TRAINING, PICTURE, NETWORK = "training.json", "samples.png", "network"
 
-CONFIGS = {
-    FLOW: Config(FLOW, updates=2800),
-    ZERO_SNR: Config(ZERO_SNR),
-    EPS: Config(EPS, updates=4000),
-}
-
-SMALLEST = {
-    kind: Config(
-        kind, data="digits", side=8, channels=(8, 8), width=32, blocks=1, updates=4, batch=8,
-        warmup=1, log_every=2,
-    )
-    for kind in KINDS
-}  # fmt: skip
-
-
-def open_pipeline(config: Config, folder: Path) -> Any:
+def open_pipeline(config: NetworkConfig, folder: Path) -> Any:
     """Open the pipeline of the network in a folder, or train it.
 
     Raises:
@@ -72,7 +57,7 @@ def open_pipeline(config: Config, folder: Path) -> Any:
     return pipe
 
 
-def train(config: Config, folder: Path) -> None:
+def train(config: NetworkConfig, folder: Path) -> None:
     """Train the network, and write it, the facts and the picture."""
     torch.manual_seed(config.seed)
     data, labels, classes = images(config)
@@ -107,7 +92,7 @@ def train(config: Config, folder: Path) -> None:
     })  # fmt: skip
 
 
-def picture(pipe: Any, config: Config, rows: int = 8, steps: int = 50) -> np.ndarray:
+def picture(pipe: Any, config: NetworkConfig, rows: int = 8, steps: int = 50) -> np.ndarray:
     """Draw samples [rows^2, 1, H, W] by the pipeline itself: by DDIM, or a class a column."""
     pipe.set_progress_bar_config(disable=True)
     generator = torch.Generator().manual_seed(config.seed)
@@ -132,7 +117,7 @@ def _step(network: nn.Module, optimiser: torch.optim.Optimizer, loss: torch.Tens
     optimiser.step()
 
 
-def _rate(update: int, config: Config) -> float:
+def _rate(update: int, config: NetworkConfig) -> float:
     """Give the learning rate as a part of the largest."""
     if update < config.warmup:
         return (update + 1) / config.warmup
