@@ -120,11 +120,12 @@ def test_the_configuration_goes_back_to_a_scheduler_made_from_it():
     assert changed <= {"_use_default_values"}
 
 
-def test_pure_noise_is_left_out_of_a_grid_of_zero_terminal_snr():
+def test_a_grid_of_zero_terminal_snr_ends_in_pure_noise():
     config = {"beta_schedule": "scaled_linear", "rescale_betas_zero_snr": True}
     grid = sx.TrainingGrid.from_config("zero", config)
     betas = np.linspace(1e-4**0.5, 0.02**0.5, 1000) ** 2
     root = np.sqrt(np.cumprod(1 - betas))  # 2305.08891, algorithm 1
     root = (root - root[-1]) * root[0] / (root[0] - root[-1])
     assert root[-1] == 0
-    np.testing.assert_allclose(1 / (1 + np.exp(-grid.logsnr)), root[:-1] ** 2, rtol=1e-9)
+    np.testing.assert_allclose(1 / (1 + np.exp(-grid.logsnr)), root**2, rtol=1e-9)
+    assert grid.range[0] == -np.inf

@@ -186,7 +186,8 @@ def test_errors_name_the_argument():
         "steps = 10": lambda: assign(SMALL, NoiseSchedule(np.linspace(-3, 3, 11))),
         "betas": lambda: TrainingGrid.from_betas("x", [0.1, 1.0]),
         "logsnr": lambda: TrainingGrid("x", [1.0, 2.0]),
-        "finite": lambda: TrainingGrid("x", [1.0, -np.inf]),
+        "fall": lambda: TrainingGrid("x", [1.0, np.nan]),
+        "all finite": lambda: TrainingGrid("x", [1.0, -np.inf, -np.inf]),
         "beta_schedule": lambda: TrainingGrid.from_config("x", {"beta_schedule": "exp"}),
         "no beta_schedule": lambda: TrainingGrid.from_config("x", {"shift": 3.0}),
         "snr_shift_scale": lambda: TrainingGrid.from_config(

@@ -73,17 +73,18 @@ REFUSED = [
     ("level 1", NoiseSchedule, [0.0, 2.0, 2.0]),
     ("level 0", NoiseSchedule, [3.0, 2.0, 1.0]),
     ("not finite", NoiseSchedule, [0.0, np.nan]),
-    ("not finite", NoiseSchedule, [-np.inf, 0.0]),
+    ("not finite", NoiseSchedule, [-np.inf, -np.inf]),
+    ("not finite", NoiseSchedule, [-3.0, -np.inf, 0.0]),
     ("not finite", NoiseSchedule, [0.0, np.inf, np.inf]),
     ("level 0", NoiseSchedule, jnp.array([1.0, 0.0])),
-    ("alpha_bar", NoiseSchedule.from_alpha_bar, [0.0, 0.5]),
+    ("alpha_bar", NoiseSchedule.from_alpha_bar, [-0.1, 0.5]),
     ("alpha_bar", NoiseSchedule.from_alpha_bar, [0.5, 1.1]),
     ("alpha_bar", NoiseSchedule.from_alpha_bar, [0.5, np.nan]),
     ("level 0", NoiseSchedule.from_alpha_bar, [0.9, 0.5]),
     ("sigmas", NoiseSchedule.from_sigmas, [1.0, -1.0]),
     ("sigmas", NoiseSchedule.from_sigmas, [1.0, np.nan]),
     ("level 0", NoiseSchedule.from_sigmas, [1.0, 2.0]),
-    ("not finite", NoiseSchedule.from_sigmas, [np.inf, 2.0]),
+    ("not finite", NoiseSchedule.from_sigmas, [np.inf, np.inf]),
 ]
 
 

@@ -175,15 +175,15 @@ def unmasked(name: str, given: Any) -> Any:
 
 
 def alpha_bar_range(given: Any) -> tuple[float, float]:
-    """Return the two ends (noisy, clean), with 0 < noisy < clean <= 1."""
+    """Return the two ends (noisy, clean), with 0 <= noisy < clean <= 1; 0 is pure noise."""
     try:
         noisy, clean = (float(end) for end in given)
     except (TypeError, ValueError):
         noisy = clean = math.nan
-    if not LEAST_SCALE <= noisy < clean <= 1:
+    if not (noisy == 0 or noisy >= LEAST_SCALE) or not max(noisy, LEAST_SCALE) < clean <= 1:
         raise UserError(
             f"alpha_bar_range = {given!r}: give (noisy, clean) with {LEAST_SCALE:g} <= noisy < "
-            f"clean <= 1, such as {DEFAULT_ALPHA_BAR_RANGE}"
+            f"clean <= 1, such as {DEFAULT_ALPHA_BAR_RANGE}, or noisy = 0 for pure noise"
         )
     return noisy, clean
 

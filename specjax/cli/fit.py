@@ -45,7 +45,7 @@ class Goal:
     """the training grid of the network that will be called, within which levels stay: ddpm, sd,
     cosine, or a scheduler_config.json of diffusers; by default they may be anywhere"""
     process: str = "vp"
-    """vp or ve"""
+    """vp, ve or flow"""
     restarts: int | None = None
     """how many of the best starting points are optimised (by default 1; 8 where several minima are
     likely)"""

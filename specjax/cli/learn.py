@@ -53,7 +53,7 @@ class Learning:
     loss: str = "w2"
     """of the transfer: w2, kl, kl_reverse, l1 or relative"""
     process: str = "vp"
-    """vp or ve"""
+    """vp, ve or flow"""
     alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE
     """the two ends; with CLEAN = 1.0 the last step returns the denoised estimate"""
     grid: str | None = None

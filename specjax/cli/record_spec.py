@@ -34,7 +34,7 @@ class RecordSpecCommand(Writing):
     alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE
     """the two ends of fine trajectories; with CLEAN = 1.0 the last step returns the estimate"""
     process: str = "vp"
-    """vp or ve, of fine trajectories"""
+    """vp, ve or flow, of fine trajectories"""
     out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "record-spec.json"
     """the file to write, for your program: alpha, sigma, keep and pull in full"""
     json: bool = False

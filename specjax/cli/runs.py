@@ -105,7 +105,7 @@ class RunSampling:
     sampler_options: tuple[str, ...] = ()
     """the sampler's own options, such as eta=0.5"""
     process: str | None = None
-    """vp or ve; by default that of the schedule file, else vp"""
+    """vp, ve or flow; by default that of the schedule file, else vp"""
     labels: tuple[int, ...] = ()
     """classes of a conditional run, repeated in turn; by default all of them"""
     batch: int | None = None

@@ -94,7 +94,7 @@ class Recommend(Writing):
     grid: str | None = None
     """the training grid that levels stay within: ddpm, sd, cosine, or a scheduler_config.json"""
     process: str = "vp"
-    """vp or ve"""
+    """vp, ve or flow"""
     noise: ForwardNoise = field(default_factory=ForwardNoise)
     denoiser_error: float = 0.0
     """what a network errs by, as a part of the ideal denoiser's own error: it counts in the loss"""

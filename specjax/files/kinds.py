@@ -26,7 +26,7 @@ from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic
 from specjax.sampling.corrections import Corrections
 from specjax.sampling.samplers import SAMPLERS
 from specjax.sampling.step import SamplerPlan
-from specjax.schedules.grids import TrainingGrid
+from specjax.schedules.grids import TrainingGrid, grid_of_config
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.basis import DenseBasis, FourierBasis
 from specjax.spectra.bootstrap import Intervals
@@ -230,7 +230,7 @@ def _grid_in(header: Header) -> TrainingGrid | None:
     name, config = header["grid"]["name"], header["grid"].get("config")
     if config is None:
         return TrainingGrid(name, header["grid"]["logsnr"])
-    return TrainingGrid.from_config(name, config)
+    return grid_of_config(name, config)
 
 
 def _or_nan(value: float | None) -> float:

@@ -36,7 +36,7 @@ class LearnedResult(Shown):
         the sampler's own coefficients are used.
       sampler: what was learned for, or started from.
       sampler_options: those of the sampler.
-      process: "vp" or "ve".
+      process: "vp", "ve" or "flow".
       loss: a name in LOSSES. For a plan it is the loss of the objective's term "transfer".
       alpha_bar_range: the two ends (noisy, clean) that were asked for.
       grid: the training grid that the levels were kept within; None where they could be anywhere.

@@ -41,7 +41,9 @@ from specjax.fitting.gain_descent import (
 from specjax.fitting.rational import Gain, zolotarev
 from specjax.gaussian.losses import Loss, check_finite, loss_of
 from specjax.gaussian.modes import Modes, modes_of
-from specjax.schedules.schedule import check_process
+from specjax.gaussian.task import loss_of_plan
+from specjax.sampling.samplers import plan
+from specjax.schedules.schedule import NoiseSchedule, check_process
 from specjax.spectra.spectrum import Spectrum
 
 __all__ = ["Gain", "best", "gaussian", "plan_numbers", "zolotarev"]
@@ -64,7 +66,7 @@ def gaussian(
       steps: S, the number of calls.
       loss: a name in LOSSES, or a loss of your own.
       noisy: alpha_bar of the first level, see :func:`best`, whose errors it raises.
-      process: "vp" or "ve".
+      process: "vp", "ve" or "flow".
 
     Example:
       >>> spectrum = Spectrum([4.0, 1.0, 0.1])
@@ -93,21 +95,27 @@ def best(
       loss: a name in LOSSES, or a loss of your own.
       noisy: alpha_bar of the first level where it is fixed. The scale is then that of the start
         of the process, and the gain that of a plan, see :func:`plan_numbers`. None is any start.
-      process: "vp" (unit noise at the start) or "ve" (noise of the first sigma).
+        From pure noise (0) the first call answers the mean, and S - 1 calls start anywhere.
+      process: "vp" (unit noise at the start), "ve" or "flow" (noise of the first sigma).
 
     Returns:
       A :class:`Gain` whose ``error`` is the loss. ``g / c`` is also what is lost of the data's
       mean; this part counts where ``noisy`` is given, and is left out where it is None.
 
     Raises:
-      UserError: for an unknown loss or process, ``noisy`` outside (0, 1), a loss that is infinite
+      UserError: for an unknown loss or process, ``noisy`` outside [0, 1), a loss that is infinite
         on the spectrum.
     """
     steps = checks.whole_number("steps", steps)
     chosen = loss_of(loss)
     modes = modes_of(spectrum, in_data_units=chosen.in_data_units).in_float64
     check_finite(chosen, modes.eigenvalues)
-    check_process(process)
+    check_process(process, starts_pure=noisy == 0)
+    if noisy == 0:
+        steps, noisy = steps - 1, None
+    if steps == 0:
+        mean = plan("ddim", NoiseSchedule([-math.inf, math.inf]))
+        return Gain(np.zeros(0), np.zeros(0), 0.0, float(loss_of_plan(mean, modes, chosen)))
     start = None if noisy is None else _start(noisy, process)
     size = max(4, 1 << (steps - 1).bit_length())
     few = modes.quadrature(max(_NODES, 12 * size))
@@ -139,7 +147,7 @@ def _start(noisy: float, process: str) -> tuple[float, float]:
     if not (isinstance(noisy, float | np.floating) and 0 < noisy < 1):
         raise UserError(f"noisy = {noisy!r}: give alpha_bar of the first level, between 0 and 1")
     pole = math.log1p(-noisy) - math.log(noisy)
-    return pole, pole / 2 if process == "ve" else -math.log(noisy) / 2
+    return pole, -math.log(noisy) / 2 if process == "vp" else pole / 2
 
 
 def _falling(x: np.ndarray) -> np.ndarray:

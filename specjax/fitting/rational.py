@@ -37,7 +37,7 @@ class Gain(NamedTuple):
         """Compute the generated standard deviations g [...] of eigenvalues [...]."""
         lam = np.asarray(eigenvalues, np.float64)[..., None]
         pairs = ((lam + self.zeros) / (lam + self.poles[:-1])).prod(-1)
-        return self.scale * pairs * lam[..., 0] / (lam[..., 0] + self.poles[-1])
+        return self.scale * pairs * (lam / (lam + self.poles[-1:])).prod(-1)
 
 
 def zolotarev(lambda_min: float, lambda_max: float, steps: int) -> Gain:

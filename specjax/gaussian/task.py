@@ -39,7 +39,7 @@ class TaskOptions(TypedDict, total=False):
       sampler: a name in SAMPLERS, a sampler with options such as ``sx.ddim(eta=0.5)``, or one of
         your own; DDIM by default.
       loss: a name in LOSSES, or a :class:`Loss` of your own; "w2" by default.
-      process: "vp" (the default) or "ve".
+      process: "vp" (the default), "ve" or "flow".
       alpha_bar_range: the two ends (noisy, clean). With ``clean = 1.0``, the default, the last
         step returns the denoised estimate and the last noisy level is learned, too.
       grid: the training grid of the network that will be called: a name in GRIDS, a
@@ -180,7 +180,7 @@ class GaussianTask:
 
     @property
     def process(self) -> str:
-        """The process, "vp" or "ve"."""
+        """The process: "vp", "ve" or "flow"."""
         return self.objective.process
 
     @property

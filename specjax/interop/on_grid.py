@@ -18,7 +18,7 @@ from specjax.fitting.fit import fit
 from specjax.fitting.learned import LearnedResult
 from specjax.gaussian.modes import Modes
 from specjax.gaussian.task import GaussianTask, Objective
-from specjax.schedules.grids import TrainingGrid, check_grid
+from specjax.schedules.grids import TrainingGrid, check_grid, grid_of_config
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.schedules.timesteps import LossOf
 
@@ -46,7 +46,7 @@ def read_grid(text: str) -> TrainingGrid:
     """
     if not text.endswith(".json"):
         return check_grid(text)
-    return TrainingGrid.from_config(Path(text).name, read_config(text, "grid"))
+    return grid_of_config(Path(text).name, read_config(text, "grid"))
 
 
 def within(result: LearnedResult, grid: TrainingGrid) -> tuple[LearnedResult, list[str]]:

@@ -39,7 +39,7 @@ class RecordSpec:
       alpha: [K + 1], the signal scale of the calls and of the end.
       sigma: [K + 1], their noise scale.
       timestep: [K], of the calls on the training grid; None without one.
-      process: "vp" or "ve".
+      process: "vp", "ve" or "flow".
     """
 
     plan: SamplerPlan
@@ -72,7 +72,7 @@ def record_spec(
       calls: K, some dozens.
       grid: the training grid of the network, within which the levels stay.
       alpha_bar_range: the two ends (noisy, clean).
-      process: "vp" or "ve", the scale of the samples.
+      process: "vp", "ve" or "flow", the scale of the samples.
 
     Raises:
       UserError: for numbers and names out of bounds.

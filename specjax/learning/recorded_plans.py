@@ -56,7 +56,7 @@ def learn_from_recording(
       recording: of fine trajectories.
       steps: S, fewer than the recorded calls.
       memory: past estimates that a step leans on, up to all; 2 by default.
-      process: "vp" or "ve"; by default that of the recording.
+      process: "vp", "ve" or "flow"; by default that of the recording.
       others: keywords of :func:`specjax.learn` that mean nothing here, all refused.
 
     Returns:

@@ -146,8 +146,13 @@ class Recording:
 
     @property
     def process(self) -> str:
-        """The process that it was recorded in: "ve" where alpha is 1, else "vp"."""
-        return "ve" if np.all(self.alpha == 1) else "vp"
+        """The process that it was recorded in: "ve" where alpha is 1, "flow" where it is 1 - sigma.
+
+        Else it is "vp".
+        """
+        if np.all(self.alpha == 1):
+            return "ve"
+        return "flow" if np.allclose(self.alpha + self.sigma, 1, rtol=0, atol=1e-5) else "vp"
 
     def part(self, held_out: bool) -> ScaledPart:
         """Return the noises to learn plans from, or, with ``held_out``, those kept aside."""

@@ -58,7 +58,7 @@ class LearnOptions(TypedDict, total=False):
       data: [N, *shape] for "energy", in the data's own space; half of them are held out.
       noise: of the forward process, under which a spectrum of data is put. A prior, a run, or a
         spectrum by :func:`specjax.effective` has its own; another is refused.
-      process: "vp" (the default) or "ve".
+      process: "vp" (the default), "ve" or "flow".
       alpha_bar_range: the two ends (noisy, clean).
       grid: the training grid of the network that will be called, within which all noisy levels
         stay, see :class:`specjax.gaussian.task.TaskOptions`.

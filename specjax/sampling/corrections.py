@@ -75,14 +75,15 @@ def exponential_adams(logsnr: np.ndarray, order: int) -> Corrections:
 
     The polynomial through the last ``order`` estimates over log s is integrated exactly; order 1
     is DDIM, order 2 DPM-Solver++(2M) up to how it weighs a step. A last step to s = 0 returns its
-    estimate.
+    estimate, and an estimate of pure noise has no weight in steps behind it.
     """
     levels = np.asarray(logsnr, np.float64) / 2  # -log s
     weights = np.zeros((len(levels) - 1, order - 1))
+    finite = np.cumsum(np.isfinite(levels))  # how many levels are known up to each one
     for k, h in enumerate(np.diff(levels)):
         if not np.isfinite(h):
             continue
-        known = min(order, k + 1)
+        known = min(order, int(finite[k]))
         moments = [-np.expm1(-h)]  # the integrals of e^(u - h) u^i from 0 to h
         for i in range(1, known):
             moments.append(h**i - i * moments[-1])

@@ -3,7 +3,8 @@
 Every sampler is written once, in the scaled coordinate ``x / alpha`` with noise level
 ``s = exp(-logsnr / 2)`` (:mod:`specjax.sampling.scaled`). A step of logsnr width ``h`` has
 ``s_next / s_now = exp(-h / 2)``. A last step to ``s = 0`` returns the estimate; that of ``lms``
-extrapolates as its other steps do.
+extrapolates as its other steps do. After a first level of pure noise everything is the limit as
+that level gets noisier: an estimate from there has weight 0 in the step behind it.
 
 DDIM as an example, from the paper to a row of numbers. 2010.02502, eq. 12 with eta = 0 is::
 
@@ -39,7 +40,7 @@ from typing import Any
 import numpy as np
 
 from specjax._core import checks
-from specjax._core.arrays import Array
+from specjax._core.arrays import Array, concrete
 from specjax._core.checks import UserError
 from specjax.sampling.scaled import LevelSteps, SamplerLike, ScaledRows, level_steps, plan_of_levels
 from specjax.sampling.step import SamplerPlan, drop_idle
@@ -165,21 +166,23 @@ def _heun(t: LevelSteps) -> ScaledRows:
     """Heun's method in sigma (EDM, 2206.00364, algorithm 1 without churn): two calls a step.
 
     ``r[1]`` keeps the half of the trapezoid that the first call knows. A last step to s = 0 is
-    Euler's; its second row is idle.
+    Euler's, and so is one from pure noise, over which no trapezoid has a limit; their second rows
+    are idle.
     """
     xp, rho = t.xp, t.xp.exp(-t.h / 2)
-    zero, one = xp.zeros_like(rho), xp.ones_like(rho)
+    zero, one, single = xp.zeros_like(rho), xp.ones_like(rho), t.last | t.pure
     euler = xp.where(t.last, 0.0, rho)
     half = (1 - 1 / rho) / 2
-    slope = xp.where(t.last, 0.0, half)
-    first = _stack(xp, [[euler, zero], [(1 + rho) / 2, zero]])
-    second = _stack(xp, [[xp.where(t.last, one, slope), xp.where(t.last, zero, one)],
-                         [zero, xp.where(t.last, one, zero)]])  # fmt: skip
+    slope = xp.where(single, 0.0, half)
+    first = _stack(xp, [[euler, zero], [xp.where(single, 0.0, (1 + rho) / 2), zero]])
+    second = _stack(xp, [[xp.where(single, one, slope), xp.where(single, zero, one)],
+                         [zero, xp.where(single, one, zero)]])  # fmt: skip
 
     def interleave(a: Array, b: Array) -> Array:
         return xp.stack([a, b], 1).reshape((2 * a.shape[0], *a.shape[1:]))
 
-    pull = interleave(xp.stack([1 - euler, (1 - rho) / 2], -1), xp.stack([-slope, zero], -1))
+    known = xp.where(single, 0.0, (1 - rho) / 2)
+    pull = interleave(xp.stack([1 - euler, known], -1), xp.stack([-slope, zero], -1))
     return ScaledRows(
         called=interleave(t.now, xp.where(t.last, t.now, t.after)),
         entered=interleave(t.now, t.after),
@@ -192,9 +195,13 @@ def _heun(t: LevelSteps) -> ScaledRows:
 
 
 def _past_weight(t: LevelSteps) -> Array:
-    """Compute 2M's weight of the past estimate, ``h / (2 h_prev)``; 0 at both ends (Euler)."""
-    previous = t.xp.concatenate([t.h[:1], t.h[:-1]])
-    return t.xp.where((t.age == 0) | t.last, 0.0, t.h / (2 * previous))
+    """Compute 2M's weight of the past estimate, ``h / (2 h_prev)``; 0 at both ends (Euler).
+
+    It is 0 after a step from pure noise, too, whose width is infinite.
+    """
+    xp, past = t.xp, t.xp.arange(len(t.h)) - 1
+    after_noise = t.pure[past] & (past >= 0)
+    return xp.where((t.age == 0) | t.last | after_noise, 0.0, t.h / (2 * t.h[past]))
 
 
 def _two_estimates(t: LevelSteps, log_ratio: Array, push: Array | None) -> ScaledRows:
@@ -338,20 +345,21 @@ def plan(
     Args:
       sampler: a name in :data:`SAMPLERS`, such a sampler, or one of your own.
       schedule: S + 1 levels.
-      process: "vp" or "ve".
+      process: "vp", "ve" or "flow".
       options: the sampler's own, such as ``eta``.
 
     Returns:
-      A plan of S rows (Heun: 2 S, or 2 S - 1 where the last level is noise-free). It starts
-      from unit noise in VP, from noise of the first sigma in VE.
+      A plan of S rows (Heun: 2 S, one less for a last level without noise and one for a first of
+      pure noise). It starts from unit noise in VP, from noise of the first sigma in VE and flow.
 
     Raises:
-      UserError: for an unknown sampler, process or option.
+      UserError: for an unknown sampler, process or option, and for VE from pure noise.
 
     Example:
       >>> schedule = NoiseSchedule.from_sigmas([10.0, 1.0, 0.0])
       >>> plan("heun", schedule, process="ve").calls
       3
     """
-    chosen = sampler_of(sampler, **options)
-    return drop_idle(plan_of_levels(chosen, schedule.logsnr, check_process(process)))
+    chosen, levels = sampler_of(sampler, **options), concrete(schedule.logsnr)
+    check_process(process, starts_pure=levels is not None and bool(np.isneginf(levels[0])))
+    return drop_idle(plan_of_levels(chosen, schedule.logsnr, process))

@@ -1,13 +1,19 @@
 """Scaled coordinates: where every sampler is written once, and the plan of a process from there.
 
-In ``x / alpha`` VP and VE are the same process. A sampler turns the steps between levels
-(:class:`LevelSteps`) into coefficients there (:class:`ScaledRows`); :func:`plan_of_rows` scales
-the registers that hold samples to the process asked for.
+In ``x / alpha`` VP, VE and flow matching are the same process. A sampler turns the steps between
+levels (:class:`LevelSteps`) into coefficients there (:class:`ScaledRows`); :func:`plan_of_rows`
+scales the registers that hold samples to the process asked for.
+
+Pure noise, alpha = 0, has no place there. A finite level stands for it that is so noisy that
+nothing changes if it is noisier (:func:`level_steps`): the ratio of the first step's noise levels
+vanishes beside 1. In the scale of a process the numbers are those of the limit,
+``x' = alpha' d + sigma' x`` for DDIM, and the denoiser is called at alpha = 0, sigma = 1.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Hashable
 from dataclasses import replace
 from types import ModuleType
@@ -17,7 +23,7 @@ import numpy as np
 
 from specjax._core.arrays import Array, namespace
 from specjax.sampling.step import SamplerPlan
-from specjax.schedules.schedule import alpha_sigma, sigmoid
+from specjax.schedules.schedule import alpha_sigma, one_minus_alpha
 
 
 class LevelSteps(NamedTuple):
@@ -25,9 +31,11 @@ class LevelSteps(NamedTuple):
 
     Attributes:
       xp: the array library of the levels, ``numpy`` or ``jax.numpy``.
-      now: logsnr at the noisy end of a step.
+      now: logsnr at the noisy end of a step, finite where it is ``pure``.
       after: logsnr at its clean end, +inf where the step is ``last``.
       h: the width in logsnr, 1 where last.
+      pure: whether a step starts from pure noise. What it and the step behind it extrapolate has to
+        have a limit as the first level gets noisier.
       last: whether a step ends at s = 0.
       s: the scaled noise level ``sigma / alpha`` at the noisy end.
       s_next: that at the clean end, 0 where last.
@@ -41,6 +49,7 @@ class LevelSteps(NamedTuple):
     now: Array
     after: Array
     h: Array
+    pure: Array
     last: Array
     s: Array
     s_next: Array
@@ -88,8 +97,17 @@ class SamplerLike(Hashable, Protocol):
 
 
 def level_steps(logsnr: Array, process: str, idle: Array | int = 0) -> LevelSteps:
-    """Return the steps between levels [S + 1], a step to s = 0 having the width 1."""
+    """Return the steps between levels [S + 1], a step to s = 0 having the width 1.
+
+    The level that stands for pure noise is so far before the next one, or before logsnr = 0, that
+    ``exp(-h / 2)`` is less than the rounding of 1. Idle levels of pure noise are spaced before it.
+    """
     xp = namespace(logsnr)
+    pure = xp.isneginf(logsnr)
+    noisiest = xp.minimum(xp.where(pure, xp.inf, logsnr).min(), 0.0)
+    far = noisiest + 2 * math.log(xp.finfo(logsnr.dtype).eps) - 2
+    place = xp.arange(len(logsnr)) + 1 - pure.sum()  # 0 for the last
+    logsnr = xp.where(pure, far + 0.01 * place.astype(logsnr.dtype), logsnr)
     now, after = logsnr[:-1], logsnr[1:]
     last = xp.isinf(after)
     finite_after = xp.where(last, now + 1, after)
@@ -97,7 +115,7 @@ def level_steps(logsnr: Array, process: str, idle: Array | int = 0) -> LevelStep
     alpha_next = alpha_sigma(finite_after, process)[0]
     sigma_now = alpha_sigma(now, process)[1]
     return LevelSteps(
-        xp, now, after, h, last,
+        xp, now, after, h, pure[:-1], last,
         s=xp.exp(-now / 2),
         s_next=xp.where(last, 0.0, xp.exp(-finite_after / 2)),
         kernel_std=sigma_now * xp.sqrt(-xp.expm1(-h)) / alpha_next,
@@ -149,7 +167,6 @@ def scaled_plan(
         return plan
     xp = steps.xp
     end = xp.where(steps.last[-1], 1.0, alpha_sigma(logsnr[-1], process)[0])
-    left = sigmoid(-logsnr[-1]) / (1 + end)
     ending = xp.ones_like(plan.pull)
     ending = xp.concatenate([ending[:-1], xp.where(xp.arange(plan.registers) == 0, end, 1.0)[None]])
     return replace(
@@ -157,15 +174,19 @@ def scaled_plan(
         keep=plan.keep * ending[:, :, None],
         pull=plan.pull * ending,
         push=plan.push * ending,
-        start=xp.sqrt(1 + plan.start**2),
-        shortfall=None if plan.shortfall is None else left,
+        start=xp.sqrt(1 + plan.start**2) if process == "vp" else plan.start,
+        shortfall=None if plan.shortfall is None else one_minus_alpha(logsnr[-1], process),
     )
 
 
 def plan_of_rows(
     rows: ScaledRows, t: LevelSteps, process: str, idle: Array | int = 0, keeps_means: bool = True
 ) -> SamplerPlan:
-    """Compute the plan of a process from rows in scaled coordinates."""
+    """Compute the plan of a process from rows in scaled coordinates.
+
+    VP starts from unit noise, as its samplers do everywhere; VE and flow matching from noise of the
+    first sigma, which makes them the same plan in two scales.
+    """
     xp = t.xp
 
     def scale(logsnr: Array) -> Array:
@@ -175,16 +196,15 @@ def plan_of_rows(
 
     before, behind = scale(rows.entered), scale(rows.left)
     alpha, sigma = alpha_sigma(rows.called, process)
+    if process != "ve":
+        at_start = rows.called <= xp.where(t.pure, t.now, -xp.inf).max()
+        alpha = xp.where(at_start, 0.0, alpha)
     keep = rows.keep * behind[:, :, None] / before[:, None, :]
     pull, push = rows.pull * behind, rows.push * behind
     if not isinstance(idle, int) or idle > 0:
         busy = xp.repeat(t.age >= 0, len(pull) // len(t.age))
         keep = xp.where(busy[:, None, None], keep, xp.eye(keep.shape[-1], dtype=keep.dtype))
         pull, push = (xp.where(busy[:, None], x, 0.0) for x in (pull, push))
-    start = xp.ones_like(t.s[0]) if process == "vp" else t.s[idle]
-    shortfall = None
-    if keeps_means:
-        end = t.after[-1]
-        short = sigmoid(-end) / (1 + xp.sqrt(sigmoid(end)))  # 1 - alpha without rounding
-        shortfall = short if process == "vp" else xp.zeros_like(short)
+    start = xp.ones_like(t.s[0]) if process == "vp" else alpha_sigma(t.now[idle], process)[1]
+    shortfall = one_minus_alpha(t.after[-1], process) if keeps_means else None
     return SamplerPlan(alpha, sigma, keep, pull, push, start, rows.stochastic, shortfall)

@@ -3,8 +3,10 @@
 A network of a training grid of betas is called at timesteps, and answers in one of a few ways. All
 fields of such a configuration are in one of four groups: :data:`LEVELS` and :data:`ANSWERS` are
 honoured, :data:`REFUSED` by name unless they say nothing, and :data:`STEPPING` is about the
-scheduler's own steps, which a plan or a list of levels replaces. Configurations without betas (flow
-matching, EDM, consistency models, discrete data) have no such grid and are refused as a whole.
+scheduler's own steps, which a plan or a list of levels replaces. Configurations of flow matching
+(:func:`is_flow`) have times in place of betas; what is about their scheduler's steps alone is kept
+(:data:`FLOW`), because who hands levels to that scheduler has to undo it. All others without betas
+(EDM, consistency models, discrete data) are refused as a whole.
 """
 
 from __future__ import annotations
@@ -19,6 +21,14 @@ LEVELS = (
     "snr_shift_scale", "rescale_betas_zero_snr",
 )  # fmt: skip
 """What makes the levels of a training grid."""
+
+FLOW = (
+    "num_train_timesteps", "prediction_type", "invert_sigmas", "use_flow_sigmas", "shift",
+    "flow_shift", "use_dynamic_shifting", "base_shift", "max_shift", "base_image_seq_len",
+    "max_image_seq_len", "time_shift_type", "shift_terminal", "use_karras_sigmas",
+    "use_exponential_sigmas", "use_beta_sigmas", "stochastic_sampling", "_class_name",
+)  # fmt: skip
+"""What is kept of a configuration of flow matching: a network's times, and what changes levels."""
 
 ANSWERS = ("prediction_type", "variance_type")
 """What the network answers: its prediction, and whether variances lie behind it."""
@@ -54,6 +64,13 @@ STEPPING = (
 """What the scheduler itself does between levels: nothing that its network knows of."""
 
 
+def is_flow(config: Mapping[str, Any]) -> bool:
+    """Tell whether a configuration is of flow matching: FlowMatchEuler, or ``use_flow_sigmas``."""
+    if config.get("use_flow_sigmas") or config.get("prediction_type") == "flow_prediction":
+        return True
+    return "shift" in config and not {"beta_schedule", "trained_betas"} & config.keys()
+
+
 def check_betas(name: str, config: Mapping[str, Any]) -> None:
     """Refuse a configuration whose network has no training grid of betas, or has more to it.
 
@@ -67,5 +84,5 @@ def check_betas(name: str, config: Mapping[str, Any]) -> None:
     if not {"beta_schedule", "trained_betas"} & given.keys():
         raise UserError(
             f"{name}: {given.get('_class_name', 'the configuration')} has no beta_schedule and no "
-            "trained_betas (flow matching or EDM): give that of a network on a grid of betas"
+            "trained_betas (EDM?): give that of a network on a grid of betas, or of flow matching"
         )

@@ -2,7 +2,11 @@
 
 A level's index is its timestep ``t = 0..T-1``; ``logsnr`` falls with ``t``. Between two levels
 timesteps are interpolated linearly in log sigma, as k-diffusion and diffusers' Euler scheduler do;
-for networks that accept only whole ones see :mod:`specjax.schedules.timesteps`.
+for networks that accept only whole ones see :mod:`specjax.schedules.timesteps`. The last level may
+be pure noise (logsnr = -inf, 2305.08891), which no other level is near.
+
+Networks of flow matching are called at ``T t``, whatever shifts the times that their scheduler
+calls them at: a :class:`FlowGrid`.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import numpy as np
 from specjax._core import checks
 from specjax._core.arrays import Array, namespace
 from specjax._core.checks import UserError
-from specjax.schedules.configurations import LEVELS, check_betas
+from specjax.schedules.configurations import FLOW, LEVELS, check_betas, is_flow
 from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr, sigmoid
 
 _ROUNDING = 1e-4  # in logsnr: a level that clipping moves by less is not worth a remark
@@ -43,7 +47,7 @@ class TrainingGrid:
 
     Args:
       name: name of the grid in errors and files.
-      logsnr: [T], float64, strictly falling over the timesteps 0..T-1, all finite.
+      logsnr: [T], float64, strictly falling over the timesteps 0..T-1; the last may be -inf.
       config: part of a diffusers scheduler configuration that makes the same levels, if any.
 
     Raises:
@@ -61,8 +65,11 @@ class TrainingGrid:
 
     def __post_init__(self) -> None:
         logsnr = np.array(self.logsnr, np.float64)
-        if logsnr.ndim != 1 or logsnr.size < 2 or not np.isfinite(logsnr).all():
-            raise UserError(f"grid {self.name!r}: give at least two finite levels of logsnr")
+        if logsnr.ndim != 1 or np.isfinite(logsnr[:-1]).sum() < max(1, logsnr.size - 1):
+            raise UserError(
+                f"grid {self.name!r}: give two levels of logsnr or more, all finite but for a last "
+                "one of pure noise (-inf)"
+            )
         if not (np.diff(logsnr) < 0).all():
             raise UserError(f"grid {self.name!r}: logsnr has to fall strictly over the timesteps")
         logsnr.setflags(write=False)
@@ -87,9 +94,10 @@ class TrainingGrid:
 
     @classmethod
     def from_config(cls, name: str, config: Mapping[str, Any]) -> TrainingGrid:
-        """Make a grid of a diffusers scheduler configuration (``pipe.scheduler.config``).
+        """Make a grid of a diffusers scheduler configuration of betas.
 
-        One with zero terminal SNR (2305.08891) has all levels but the last, which is pure noise.
+        One with zero terminal SNR (2305.08891) ends in pure noise exactly; diffusers has 2^-24.
+        For any configuration see :func:`grid_of_config`.
 
         Args:
           name: of the grid, in files and messages.
@@ -116,7 +124,7 @@ class TrainingGrid:
         if known.get("rescale_betas_zero_snr"):
             alpha = np.sqrt(sigmoid(logsnr))
             alpha = (alpha - alpha[-1]) * alpha[0] / (alpha[0] - alpha[-1])
-            logsnr = alpha_bar_to_logsnr(alpha[:-1] ** 2)
+            logsnr = alpha_bar_to_logsnr(alpha**2)
         return cls(name, logsnr, known)
 
     @property
@@ -129,12 +137,28 @@ class TrainingGrid:
         """The smallest and the largest VE sigma."""
         return np.exp(-self.logsnr[0] / 2), np.exp(-self.logsnr[-1] / 2)
 
+    @property
+    def range(self) -> tuple[float, float]:
+        """The ends of the levels, logsnr at the noisy and at the clean one."""
+        return float(self.logsnr[-1]), float(self.logsnr[0])
+
+    @property
+    def ends_pure(self) -> bool:
+        """Tell whether the noisy end is pure noise."""
+        return self.range[0] == -math.inf
+
+    @property
+    def _noisiest(self) -> float:
+        """The lowest logsnr of finite levels."""
+        return float(self.logsnr[-2 if self.ends_pure else -1])
+
     def timestep(self, logsnr: Array) -> Array:
         """Interpolate the timesteps [...] of ``logsnr`` [...] in log sigma; clamp outside."""
         xp = namespace(logsnr)
         x = xp.asarray(logsnr, getattr(logsnr, "dtype", np.float64))
-        known = xp.asarray(self.logsnr[::-1], x.dtype)
-        return xp.interp(x, known, xp.arange(self.size, dtype=x.dtype)[::-1])
+        known = xp.asarray(self.logsnr[np.isfinite(self.logsnr)][::-1], x.dtype)
+        found = xp.interp(x, known, xp.arange(known.size, dtype=x.dtype)[::-1])
+        return xp.where(xp.isneginf(x), xp.asarray(self.size - 1, x.dtype), found)
 
     def timestep_of_sigma(self, s: Array) -> Array:
         """Return the timesteps [...] of VE sigmas ``s`` [...], the ``level`` of ``sx.from_eps``."""
@@ -147,22 +171,27 @@ class TrainingGrid:
         xp = namespace(timestep)
         x = xp.asarray(timestep, getattr(timestep, "dtype", np.float64))
         x = x if np.issubdtype(x.dtype, np.floating) else x.astype(float)
-        return xp.interp(x, xp.arange(self.size, dtype=x.dtype), xp.asarray(self.logsnr, x.dtype))
+        known = xp.asarray(self.logsnr[np.isfinite(self.logsnr)], x.dtype)
+        found = xp.interp(x, xp.arange(known.size, dtype=x.dtype), known)
+        pure = self.ends_pure & (x > self.size - 1.5)
+        return xp.where(pure, xp.asarray(-np.inf, x.dtype), found)
 
     def clip(self, schedule: NoiseSchedule) -> tuple[NoiseSchedule, list[str]]:
         """Move a ``schedule`` into the grid's range; return it and remarks on what was moved.
 
         A level outside goes to the end of the range. Where several would meet there, all but
         the outermost are spread evenly over the gap to the first level inside, so that levels
-        stay strictly monotone. A noise-free end stays.
+        stay strictly monotone. A noise-free end stays, and so does pure noise in a grid that has
+        it.
 
         Raises:
           UserError: if two or more levels leave the range on the same side and none is inside.
         """
-        low, high = self.logsnr[-1], self.logsnr[0]
+        low, high = self._noisiest, self.logsnr[0]
         least, greatest = self.sigma_range
         levels = np.asarray(schedule.logsnr, np.float64)
-        finite = levels[np.isfinite(levels)]
+        pure, clean = levels[: self.ends_pure and schedule.starts_pure], levels[levels == np.inf]
+        finite = levels[len(pure) : levels.size - len(clean)]
         noisier, cleaner = finite <= low, finite >= high
         # Levels that stay where they are, and the outermost on either side: the rest lie between.
         anchors = ~(noisier | cleaner)
@@ -175,7 +204,7 @@ class TrainingGrid:
                 f"{least:.4g} to {greatest:.4g}"
             )
         clipped = np.interp(index, index[anchors], finite.clip(low, high)[anchors])
-        clipped_schedule = NoiseSchedule(np.concatenate([clipped, levels[finite.size :]]))
+        clipped_schedule = NoiseSchedule(np.concatenate([pure, clipped, clean]))
         moved = int((np.abs(finite - clipped) > _ROUNDING).sum())
         if not moved:
             return clipped_schedule, []
@@ -188,16 +217,80 @@ class TrainingGrid:
         return clipped_schedule, [remark]
 
 
+@dataclass(frozen=True, eq=False)
+class FlowGrid(TrainingGrid):
+    """The times of a network of flow matching, which is called at ``T t``, t from 1 / T to 1.
+
+    Timesteps are times, not indices: ``T s / (1 + s)`` at ``s = sigma / alpha``, of any level; with
+    ``invert_sigmas`` (Mochi) ``T / (1 + s)``. Shifts, ``shift_terminal`` and the like change which
+    levels a scheduler calls, not what a level means: they are kept in ``config`` for exports.
+
+    Example:
+      >>> grid = FlowGrid.from_config("sd3", {"num_train_timesteps": 1000, "shift": 3.0})
+      >>> float(grid.timestep_of_sigma(3.0)), grid.range[0]
+      (750.0, -inf)
+    """
+
+    @classmethod
+    def from_config(cls, name: str, config: Mapping[str, Any]) -> FlowGrid:
+        """Make the grid of a diffusers scheduler configuration of flow matching.
+
+        Args:
+          name: of the grid, in files and messages.
+          config: ``pipe.scheduler.config``, or a part of it.
+        """
+        known = {key: config[key] for key in FLOW if config.get(key) is not None}
+        known = {"num_train_timesteps": 1000, **({} if is_flow(known) else {"shift": 1.0}), **known}
+        steps = checks.whole_number("num_train_timesteps", known["num_train_timesteps"], 2)
+        t = np.arange(1, steps + 1) / steps
+        with np.errstate(divide="ignore"):
+            return cls(name, 2 * (np.log1p(-t) - np.log(t)), known)
+
+    @property
+    def _noisiest(self) -> float:
+        return -math.inf
+
+    @property
+    def _inverted(self) -> bool:
+        return bool(self.config.get("invert_sigmas"))
+
+    def timestep(self, logsnr: Array) -> Array:
+        """Return the timesteps [...] of ``logsnr`` [...], of any level."""
+        return self.size * sigmoid(logsnr / 2 if self._inverted else -logsnr / 2)
+
+    def logsnr_at(self, timestep: Array) -> Array:
+        """Return the levels of each ``timestep`` [...] from 0 to T."""
+        xp = namespace(timestep)
+        with np.errstate(divide="ignore"):
+            logsnr = 2 * (xp.log1p(-timestep / self.size) - xp.log(timestep / self.size))
+        return -logsnr if self._inverted else logsnr
+
+
+def grid_of_config(name: str, config: Mapping[str, Any]) -> TrainingGrid:
+    """Make the grid of any diffusers scheduler configuration: of betas, or of flow matching.
+
+    Args:
+      name: of the grid, in files and messages.
+      config: ``pipe.scheduler.config``, or a part of it.
+
+    Raises:
+      UserError: for a network that has neither, see :mod:`specjax.schedules.configurations`.
+    """
+    kind = FlowGrid if is_flow(config) else TrainingGrid
+    return kind.from_config(name, config)
+
+
 _CONFIGS: dict[str, dict[str, Any]] = {
     "ddpm": {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02},
     "sd": {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012},
     "cosine": {"beta_schedule": "squaredcos_cap_v2"},
 }
-GRIDS = {
+GRIDS: dict[str, TrainingGrid] = {
     name: TrainingGrid.from_config(name, {"num_train_timesteps": 1000, **config})
     for name, config in _CONFIGS.items()
 }
-"""Grids by name: DDPM's linear betas, Stable Diffusion's, and the capped cosine's."""
+GRIDS["flow"] = FlowGrid.from_config("flow", {})
+"""Grids by name: DDPM's linear betas, Stable Diffusion's, the capped cosine's, flow matching's."""
 
 
 GridLike = str | Mapping[str, Any] | TrainingGrid
@@ -209,7 +302,7 @@ def check_grid(grid: GridLike) -> TrainingGrid:
     if isinstance(grid, TrainingGrid):
         return grid
     if isinstance(grid, Mapping):
-        return TrainingGrid.from_config("of the configuration", grid)
+        return grid_of_config("of the configuration", grid)
     return GRIDS[checks.one_of("grid", grid, GRIDS)]
 
 
@@ -230,7 +323,7 @@ class LevelRange:
         """Check both, and cut the ends to the grid; a noise-free end stays.
 
         Raises:
-          UserError: for ends that are reversed or outside (0, 1], an unknown grid, and ends without
+          UserError: for ends that are reversed or outside [0, 1], an unknown grid, and ends without
             a level of the grid between them.
         """
         noisy, clean = given = checks.alpha_bar_range(alpha_bar_range)

@@ -4,10 +4,12 @@ Conventions of the whole package, stated once:
 
 - Levels run **noisy to clean**: S steps have S + 1 levels.
 - The coordinate is ``logsnr = log(alpha^2 / sigma^2)``, strictly increasing; the last entry may
-  be ``+inf`` (sigma = 0: the last step returns the denoised estimate).
+  be ``+inf`` (sigma = 0: the last step returns the denoised estimate) and the first one ``-inf``
+  (alpha = 0: pure noise, "zero terminal SNR", 2305.08891).
 - Variance preserving (``"vp"``): ``alpha^2 = alpha_bar = sigmoid(logsnr)``,
   ``sigma^2 = sigmoid(-logsnr)``. Variance exploding (``"ve"``): ``alpha = 1``,
-  ``sigma = exp(-logsnr / 2)``.
+  ``sigma = exp(-logsnr / 2)``. Flow matching (``"flow"``, 2210.02747): ``alpha = 1 - t``,
+  ``sigma = t`` with the time ``t = sigmoid(-logsnr / 2)``. Only VE has no level of pure noise.
 """
 
 from __future__ import annotations
@@ -32,15 +34,24 @@ def sigmoid(x: Array) -> Array:
 
 
 def alpha_sigma(logsnr: Array, process: str) -> tuple[Array, Array]:
-    """Return signal and noise scale ``(alpha, sigma)`` of levels [...] in a process, vp or ve."""
+    """Return signal and noise scale ``(alpha, sigma)`` of levels [...] in a process."""
     xp = namespace(logsnr)
     if process == "vp":
         return xp.sqrt(sigmoid(logsnr)), xp.sqrt(sigmoid(-logsnr))
+    if process == "flow":
+        return sigmoid(logsnr / 2), sigmoid(-logsnr / 2)
     return xp.ones_like(logsnr), xp.exp(-logsnr / 2)
 
 
+def one_minus_alpha(logsnr: Array, process: str) -> Array:
+    """Compute ``1 - alpha`` of levels [...] in a process, without rounding near alpha = 1."""
+    if process == "vp":
+        return sigmoid(-logsnr) / (1 + namespace(logsnr).sqrt(sigmoid(logsnr)))
+    return sigmoid(-logsnr / 2) if process == "flow" else namespace(logsnr).zeros_like(logsnr)
+
+
 def alpha_bar_to_logsnr(alpha_bar: Any) -> np.ndarray:
-    """Compute ``log(alpha_bar / (1 - alpha_bar))`` on the host; +inf at 1."""
+    """Compute ``log(alpha_bar / (1 - alpha_bar))`` on the host; +inf at 1, -inf at 0."""
     alpha_bar = np.asarray(alpha_bar, np.float64)
     with np.errstate(divide="ignore"):
         return np.log(alpha_bar) - np.log1p(-alpha_bar)
@@ -52,7 +63,8 @@ class NoiseSchedule(Shown):
     """The S + 1 noise levels that a sampler of S steps visits.
 
     Args:
-      logsnr: [S + 1] levels, noisy to clean, strictly increasing; the last may be +inf.
+      logsnr: [S + 1] levels, noisy to clean, strictly increasing; the last may be +inf and the
+        first -inf.
 
     Raises:
       UserError: if the levels are fewer than two, not finite or not strictly increasing.
@@ -75,10 +87,12 @@ class NoiseSchedule(Shown):
         levels = concrete(logsnr)
         if levels is None:
             return
-        if np.isnan(levels).any() or np.isinf(levels[:-1]).any() or levels[-1] == -np.inf:
+        between = levels[1:-1]
+        if not (levels[0] < np.inf and np.isfinite(between).all() and levels[-1] > -np.inf):
             raise UserError(
                 "the schedule has levels that are not finite: only the last may be noise-free "
-                "(logsnr = inf, alpha_bar = 1, sigma = 0) and none may be pure noise"
+                "(logsnr = inf, alpha_bar = 1, sigma = 0) and only the first pure noise "
+                "(logsnr = -inf, alpha_bar = 0)"
             )
         if not checks.are_within(levels[np.isfinite(levels)], checks.MOST_LOGSNR):
             raise UserError(
@@ -95,18 +109,20 @@ class NoiseSchedule(Shown):
 
     @classmethod
     def from_alpha_bar(cls, alpha_bar: Any) -> NoiseSchedule:
-        """Make a schedule of ``alpha_bar`` [S + 1] in (0, 1], strictly increasing.
+        """Make a schedule of ``alpha_bar`` [S + 1] in [0, 1], strictly increasing.
 
-        Only the last may be 1.
+        Only the last may be 1 and only the first 0.
         """
         levels = np.asarray(checks.unmasked("alpha_bar", alpha_bar), np.float64)
-        if not np.all((levels > 0) & (levels <= 1)):
-            raise UserError("alpha_bar has values outside (0, 1]: give cumulative products")
+        if not np.all((levels >= 0) & (levels <= 1)):
+            raise UserError("alpha_bar has values outside [0, 1]: give cumulative products")
         return cls(alpha_bar_to_logsnr(levels))
 
     @classmethod
     def from_sigmas(cls, sigmas: Any) -> NoiseSchedule:
-        """Make a schedule of VE sigmas [S + 1], strictly decreasing; only the last may be 0.
+        """Make a schedule of VE sigmas [S + 1], strictly decreasing.
+
+        Only the last may be 0, and only the first inf, which is pure noise.
 
         S + 1 sigmas make S steps: a list that stops at the smallest level a network knows needs
         a 0.0 behind it to return the denoised estimate.
@@ -148,6 +164,11 @@ class NoiseSchedule(Shown):
         return sigmoid(-self.logsnr / 2)
 
     @property
+    def starts_pure(self) -> bool:
+        """Tell whether the first level, which must not be traced, is pure noise."""
+        return bool(np.isneginf(np.asarray(self.logsnr)[..., 0]).all())
+
+    @property
     def ends_clean(self) -> bool:
         """Tell whether the last level, which must not be traced, is noise-free."""
         return bool(np.isposinf(np.asarray(self.logsnr)[..., -1]).all())
@@ -159,6 +180,20 @@ def alpha_bar_range_of(schedule: NoiseSchedule) -> tuple[float, float]:
     return float(alpha_bar[0]), float(alpha_bar[-1])
 
 
-def check_process(process: str) -> str:
-    """Return the process if it is "vp" or "ve"."""
-    return checks.one_of("process", process, ("vp", "ve"))
+PROCESSES = ("vp", "ve", "flow")
+"""The scales of samples: variance preserving, variance exploding, flow matching."""
+
+
+def check_process(process: str, *, starts_pure: bool = False) -> str:
+    """Return the process if it is one, and has the level that schedules start from.
+
+    Raises:
+      UserError: for an unknown process, and for VE beside a first level of pure noise.
+    """
+    checks.one_of("process", process, PROCESSES)
+    if starts_pure and process == "ve":
+        raise UserError(
+            "process = 've' has no level of pure noise (alpha_bar = 0, where sigma is infinite): "
+            "give 'vp' or 'flow', or a first level above 0"
+        )
+    return process

@@ -67,7 +67,7 @@ class Sweep(Shown):
       samplers: names in SAMPLERS, samplers, or mappings with ``name`` and options, of which a list
         is an axis: ``{"name": "ddim", "eta": [0, 0.5, 1]}``.
       losses: names in LOSSES, or losses.
-      processes: "vp", "ve".
+      processes: "vp", "ve", "flow".
       alpha_bar_ranges: pairs (noisy, clean).
       seeds: of the random starts.
       noises: that each spectrum is put under, by default isotropic alone: None, noises on samples

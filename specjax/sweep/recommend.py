@@ -93,7 +93,7 @@ def recommend(
       target_loss: above 0.
       loss: a name in LOSSES, or a loss.
       samplers: as in :class:`Sweep`.
-      process: "vp" or "ve".
+      process: "vp", "ve" or "flow".
       alpha_bar_range: the two ends, as in :func:`fit`.
       grid: the training grid that levels stay within, as in :func:`fit`.
       noise: of the forward process.

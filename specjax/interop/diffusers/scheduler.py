@@ -1,10 +1,7 @@
 """Plans in diffusers: ``pipe.scheduler = PlanScheduler.from_file("plan.json")``.
 
-The scheduler works on the VP sample that diffusers' networks see, and calls them at timesteps
-that are interpolated on their training grid. It takes ``pip install 'specjax[interop]'``.
-
-diffusers imports no module because a saved pipeline names it: import this one before
-``DiffusionPipeline.from_pretrained`` of a pipeline that was saved with a plan.
+The scheduler works on the sample that diffusers' networks see, and calls them at timesteps
+that are interpolated on their training grid.
 """
 
 from __future__ import annotations
@@ -17,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.pipelines.pipeline_loading_utils import LOADABLE_CLASSES
 from diffusers.schedulers.scheduling_ddpm import DDPMSchedulerOutput
 from diffusers.schedulers.scheduling_utils import KarrasDiffusionSchedulers, SchedulerMixin
 from diffusers.utils.torch_utils import randn_tensor
@@ -26,22 +22,16 @@ from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.files.codec import kind_of
 from specjax.fitting.learned import LearnedResult
+from specjax.interop.diffusers.network import ConfiguredNetwork, Thresholds
 from specjax.interop.on_grid import within
 from specjax.interop.stepping import advance, as_lists, as_result, check_colored, is_noisy
 from specjax.noise.noise_spectrum import anisotropic
 from specjax.sampling.corrections import LEARNABLE
-from specjax.schedules.configurations import (
-    ANSWERS,
-    LEVELS,
-    PREDICTIONS,
-    WITH_VARIANCE,
-    check_betas,
-)
-from specjax.schedules.grids import TrainingGrid
-from specjax.schedules.schedule import alpha_sigma, sigmoid
+from specjax.schedules.configurations import ANSWERS, LEVELS, check_betas
+from specjax.schedules.schedule import sigmoid
 
-# What a pipeline from the Hub may name; this module has the base class that is asked for.
-LOADABLE_CLASSES.setdefault(__name__, LOADABLE_CLASSES["diffusers"])
+_OF_SOLVERS = ("sigmas", "sigma_min", "sigma_max", "lambda_t", "alpha_t", "sigma_t", "one")
+"""Attributes of schedulers that pipelines for one solver read."""
 
 
 class MissingError(UserError, AttributeError):
@@ -92,12 +82,12 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     ) -> None:
         if plan is None:
             raise UserError("plan = None: make the scheduler by PlanScheduler.from_file(path)")
-        checks.one_of("prediction_type", prediction_type, PREDICTIONS)
         self._step_index: int | None = None
         self._begin_index: int | None = None
         self._past: list[torch.Tensor] = []
-        self._grid = TrainingGrid.from_config("of the network", self.config)
-        self._rows, self._prediction = plan, prediction_type
+        self._network = ConfiguredNetwork.of(self.config)
+        self._rows = plan
+        self._threshold = Thresholds(**plan.get("thresholds", {}))
         self.set_timesteps()
 
     @classmethod
@@ -136,6 +126,8 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         config: Mapping[str, Any] | None = None,
         *,
         colored: bool = False,
+        clip_sample: bool | None = None,
+        thresholding: bool | None = None,
         **options: Any,
     ) -> PlanScheduler:
         """Make the scheduler of a plan.
@@ -150,6 +142,10 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             honoured, what else changes the meaning of a level or an answer is refused by name.
           colored: for a plan that was learned for noise with a spectrum: says that the pipeline
             will be given ``latents``, ``plan.noise.color(white noise)`` with channels first.
+          clip_sample: whether estimates of x0 are clipped to ``clip_sample_range``; by default as
+            where the plan was learned, which is not: solvers do not clip, whatever config says.
+          thresholding: whether they are thresholded (dynamic thresholding); by default as where
+            the plan was learned, or else as config says.
           options: these by name, see the class; they go before config. By default those of the
             grid that was learned for, or else of ``DDPMScheduler``.
 
@@ -163,20 +159,41 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         if config is None and plan.grid is not None:
             config = plan.grid.config
         settings = _settings(config, options)
-        grid = TrainingGrid.from_config("of the network", settings)
-        plan, remarks = within(plan, grid)
+        network = ConfiguredNetwork.of(settings)
+        plan, remarks = within(plan, network.grid)
         for remark in remarks:
             warnings.warn(f"PlanScheduler: {remark}", stacklevel=2)
-        made = cls(plan=_rows_in_config(plan), **settings)
+        rows = _rows_in_config(plan, network.process)
+        thresholds = _thresholds(plan, {**(config or {}), **options}, clip_sample, thresholding)
+        return cls.with_rows({**rows, "thresholds": thresholds}, config, options)
+
+    @classmethod
+    def with_rows(
+        cls,
+        rows: Mapping[str, Any],
+        config: Mapping[str, Any] | None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Make the scheduler of rows; config and options are as in :meth:`from_plan`."""
+        settings = _settings(config, options or {})
+        made = cls(plan=rows, **settings)
         # What else the configuration says goes back to a scheduler that is made from this one.
-        kept = {k: x for k, x in (config or {}).items() if k not in settings and k[0] != "_"}
+        own = {*settings, "plan"}
+        kept = {k: x for k, x in (config or {}).items() if k not in own and k[0] != "_"}
         made.register_to_config(**kept)
         return made
+
+    @property
+    def network(self) -> ConfiguredNetwork:
+        """What the configuration says of the network."""
+        return self._network
 
     def __getattr__(self, name: str) -> Any:
         try:
             return super().__getattr__(name)
         except AttributeError:
+            if name not in _OF_SOLVERS:
+                raise
             raise MissingError(
                 f"PlanScheduler has no {name!r}: a plan has its own rows in place of a sampler's "
                 "steps; use a pipeline that calls set_timesteps() and step() alone, or sample by "
@@ -189,7 +206,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     @property
     def alphas_cumprod(self) -> torch.Tensor:
         """The signal's share of the variance [T] at the timesteps of the training grid."""
-        alpha_bar = sigmoid(self._grid.logsnr)
+        alpha_bar = sigmoid(self._network.grid.logsnr)
         return torch.from_numpy(np.pad(alpha_bar, (0, len(self) - alpha_bar.size))).float()
 
     @property
@@ -240,8 +257,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
                 f"num_inference_steps = {num_inference_steps}: the plan has {steps} steps; give "
                 f"{steps}, or learn a plan of {num_inference_steps}"
             )
-        s = np.array(self._rows["sigma"]) / np.array(self._rows["alpha"])
-        timesteps = np.asarray(self._grid.timestep_of_sigma(s), np.float32)
+        timesteps = self._network.timesteps(self._rows["alpha"], self._rows["sigma"])
         self.timesteps = torch.from_numpy(timesteps).to(device)
         self.num_inference_steps = steps
         self._step_index = self._begin_index = None
@@ -277,10 +293,9 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             plan does not have; for a start in the middle of a plan whose past is not estimates.
         """
         _refuse(others, "how the plan steps is learned")
-        model_output = self._prediction_in(model_output, sample)
+        model_output = self._network.prediction_in(model_output, sample)
         k = self._call_index(timestep)
-        x = sample if sample.dtype == torch.float64 else sample.to(torch.float32)
-        d = self._estimate(k, x, model_output.to(x.dtype))
+        x, d = self._estimate(self._rows["alpha"][k], self._rows["sigma"][k], sample, model_output)
         z = None
         if is_noisy(self._rows, k):
             z = randn_tensor(
@@ -296,46 +311,22 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         self, original_samples: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
     ) -> torch.Tensor:
         """Return ``alpha original_samples + sigma noise`` in VP, at timesteps [n] of the grid."""
-        alpha, sigma = self._scales_at(timesteps, original_samples)
+        alpha, sigma = self._network.scales_at(timesteps, original_samples)
         return alpha * original_samples + sigma * noise
 
     def get_velocity(
         self, sample: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
     ) -> torch.Tensor:
         """Return ``alpha noise - sigma sample``, what a network of v predicts, at timesteps [n]."""
-        alpha, sigma = self._scales_at(timesteps, sample)
+        alpha, sigma = self._network.scales_at(timesteps, sample)
         return alpha * noise - sigma * sample
 
-    def _scales_at(self, timesteps: torch.Tensor, like: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        logsnr = self._grid.logsnr_at(timesteps.detach().cpu().numpy().astype(np.float64))
-        return tuple(
-            torch.from_numpy(np.asarray(scale))
-            .to(like.device, like.dtype)
-            .reshape(-1, *[1] * (like.ndim - 1))
-            for scale in alpha_sigma(logsnr, "vp")
-        )
-
-    def _prediction_in(self, answer: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
-        """Return the prediction of an answer, of the sample's shape: learned variances are cut off.
-
-        What has another shape might be broadcast, and make a sample of nothing.
-        """
-        channels = sample.shape[1] if sample.ndim > 1 else 0
-        if self.config.variance_type in WITH_VARIANCE and answer.shape[1:2] == (2 * channels,):
-            answer = answer[:, :channels]
-        if answer.shape != sample.shape:
-            raise UserError(
-                f"model_output has shape {tuple(answer.shape)}, the sample {tuple(sample.shape)}: "
-                "give the prediction alone (variance_type = 'learned_range' cuts off variances)"
-            )
-        return answer
-
-    def _estimate(self, k: int, x: torch.Tensor, answer: torch.Tensor) -> torch.Tensor:
-        """Estimate x0 from the network's answer (2006.11239, eq. 15; 2202.00512, appendix D)."""
-        alpha, sigma = self._rows["alpha"][k], self._rows["sigma"][k]
-        if self._prediction == "epsilon":
-            return (x - sigma * answer) / alpha
-        return answer if self._prediction == "sample" else alpha * x - sigma * answer
+    def _estimate(
+        self, alpha: float, sigma: float, sample: torch.Tensor, answer: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a sample, and the estimate of x0 from the answer to it, in single or double."""
+        x = sample if sample.dtype == torch.float64 else sample.to(torch.float32)
+        return x, self._threshold(self._network.estimate(x, answer.to(x.dtype), alpha, sigma))
 
     def _call_index(self, timestep: float | torch.Tensor) -> int:
         """Return the number of this call: one after another, from where the pipeline began."""
@@ -343,18 +334,28 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         if self._step_index is None:
             self._step_index = self._begin_index
         if self._step_index is None:
-            apart = (self.timesteps.cpu() - float(timestep)).abs()
-            self._step_index = int(apart.argmin())
-            if apart[self._step_index] > 1:
-                raise UserError(
-                    f"timestep = {float(timestep):g} is none of the plan's: take those of "
-                    "scheduler.timesteps"
-                )
+            self._step_index = self._index_of(timestep)
         if self._step_index >= calls:
             raise UserError(
                 f"all {calls} calls of the plan are done: call set_timesteps() before a new sample"
             )
         return self._step_index
+
+    def _index_of(self, timestep: float | torch.Tensor) -> int:
+        """Find a timestep: by where it lies in memory, so without waiting for a device, or else
+        by its number."""
+        if torch.is_tensor(timestep) and timestep.device == self.timesteps.device:
+            one, all_ = timestep.untyped_storage(), self.timesteps.untyped_storage()
+            if one.data_ptr() == all_.data_ptr():
+                return int(timestep.storage_offset())
+        apart = (self.timesteps.cpu() - float(timestep)).abs()
+        k = int(apart.argmin())
+        if apart[k] > 1:
+            raise UserError(
+                f"timestep = {float(timestep):g} is none of the plan's: take those of "
+                "scheduler.timesteps"
+            )
+        return k
 
     def _past_registers(self, k: int, d: torch.Tensor) -> list[torch.Tensor]:
         """Return the registers behind the sample; at a later start, the first estimate."""
@@ -400,15 +401,32 @@ def _refuse(given: Mapping[str, Any], why: str) -> None:
             raise UserError(f"{name} = {value!r}: {why}; leave it out")
 
 
-def _rows_in_config(plan: LearnedResult) -> dict[str, Any]:
-    """Return what a configuration keeps of a plan.
+def _thresholds(
+    plan: LearnedResult,
+    config: Mapping[str, Any],
+    clip_sample: bool | None,
+    thresholding: bool | None,
+) -> dict[str, Any]:
+    """Return the thresholds that were asked for, or those that the plan was learned with."""
+    learned = plan.source.get("pipeline", {}).get("thresholds")
+    asked = Thresholds.of(config, bool(clip_sample), thresholding)
+    learned = learned or {"clip": None, "dynamic": asked.dynamic}
+    return {
+        "clip": learned["clip"] if clip_sample is None else asked.clip,
+        "dynamic": learned["dynamic"] if thresholding is None else asked.dynamic,
+    }
 
-    A plan of VE starts from noise of its first sigma, which times alpha is the sigma of VP.
+
+def _rows_in_config(plan: LearnedResult, process: str) -> dict[str, Any]:
+    """Return what a configuration keeps of a plan, in a process.
+
+    Noise at the start is as much of it as in the process that was learned for: VE starts from noise
+    of its first sigma alone.
     """
-    rows = as_lists(plan.plan_in("vp"))
+    rows, own = as_lists(plan.plan_in(process)), as_lists(plan.plan)
     return {
         **rows,
-        "start": rows["start"] if plan.process == "vp" else rows["sigma"][0],
+        "start": own["start"] * rows["sigma"][0] / own["sigma"][0],
         "steps": plan.steps,
         "sampler": plan.sampler,
         "process": plan.process,
