@@ -51,7 +51,7 @@ CONFIGS = {
     EPS: NetworkConfig(EPS, updates=4000),
 }
 
-SMALLEST = {
+SMALLEST_CONFIGS = {
     kind: NetworkConfig(
         kind, data="digits", side=8, channels=(8, 8), width=32, blocks=1, updates=4, batch=8,
         warmup=1, log_every=2,

@@ -4,8 +4,8 @@ Three kinds, each as its users have it:
 
 - ``eps``: a ``UNet2DModel`` that predicts eps on DDPM's linear grid (2006.11239);
 - ``zero_snr``: one that predicts v, on a scaled-linear grid that ends in pure noise (2305.08891);
-- ``flow``: an ``SD3Transformer2DModel`` that predicts the velocity eps - x0 (2403.03206) of a class,
-  or of none. A class is a prompt of one token.
+- ``flow``: an ``SD3Transformer2DModel`` that predicts the velocity eps - x0 (2403.03206) of a
+  class, or of none. A class is a prompt of one token.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ from experiments.data import open_dataset
 from experiments.diffusers_pipelines.configs import EPS, FLOW, ZERO_SNR, NetworkConfig
 from specjax.data.in_memory import rescaled
 
-def images(config: NetworkConfig, split: str = "train") -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+
+def images(
+    config: NetworkConfig, split: str = "train"
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Load all images [N, 1, side, side] in [-1, 1], their classes, and the classes' names.
 
     Args:
@@ -149,7 +152,11 @@ def open_network(kind: str, folder: Path) -> nn.Module:
 
 
 def loss_of(
-    network: nn.Module, scheduler: Any, clean: torch.Tensor, labels: torch.Tensor, config: NetworkConfig
+    network: nn.Module,
+    scheduler: Any,
+    clean: torch.Tensor,
+    labels: torch.Tensor,
+    config: NetworkConfig,
 ) -> torch.Tensor:
     """Average the squared error of the network's answer at random times.
 

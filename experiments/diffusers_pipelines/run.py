@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 import specjax as sx
 from experiments.data import AbsentError
@@ -16,18 +11,17 @@ from experiments.diffusers_pipelines.configs import (
     CONFIGS,
     EPS,
     FLOW,
-    KINDS,
     SMALLEST_CONFIGS,
     ZERO_SNR,
-    NetworkConfig,
 )
 from experiments.experiment import Experiment, Part
-from experiments.session import Session, read_json, say
+from experiments.session import Session, say
 
-FINE = "fine solution"
-BY_STEPS, BY_CALLS = "steps", "calls"
+if TYPE_CHECKING:
+    from experiments.diffusers_pipelines.judging import Judge
+
 SHIFTS = "shifts"
-_JUDGING, _CHOOSING = 10_000, 9_999  # the first of the seeds of noise
+_CHOOSING, _JUDGING = 9_999, 10_000  # the first of the seeds of noise
 
 
 @dataclass(frozen=True)
@@ -38,12 +32,12 @@ class Config:
       seeds: of the noise that is learned on, and of that which judges.
       steps: of the plans that are learned, by kind. rival_steps: of diffusers' own schedulers.
       weight: of the guidance of the flow, so that each step is two calls of the network.
-      calls: budget of a plan whose weights are learned, too, and 1 in some steps; its steps.
       noises, max_calls: that a plan is learned on; samples that may be denoised for it.
       tolerance: of the teacher.
       n, fine: noises that judge, and steps of their fine solutions.
       shifts: of the flow's schedulers, each of which has the best of them. choosing: noises that
         choose it.
+      batch: samples in one call of the network.
       components: of the principal components of held-out images, for Fréchet distances.
       pictured: samples in the picture, the first ones.
     """
@@ -56,7 +50,6 @@ class Config:
         (EPS, (5, 6, 10)), (ZERO_SNR, (6, 10)), (FLOW, (3, 5, 6, 10)),
     )  # fmt: skip
     weight: float = 2.0
-    calls: tuple[int, int] = (6, 4)
     noises: int = 64
     max_calls: int = 20_000
     tolerance: float = 0.01
@@ -64,6 +57,7 @@ class Config:
     fine: int = 64
     shifts: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0, 5.0)
     choosing: int = 128
+    batch: int = 100
     components: int = 32
     pictured: int = 10
 
@@ -95,3 +89,84 @@ def run(session: Session) -> None:
                 judge_all(kind, seed, session)
     except AbsentError as error:
         say(f"left out: {error}")
+
+
+def judge_all(kind: str, seed: int, session: Session) -> None:
+    """Learn the plans of a kind, and judge them and diffusers' own schedulers."""
+    pieces = [("fine",)]
+    for what, of_kind in (("plans", session.config.steps), ("rivals", session.config.rival_steps)):
+        pieces += [(what, str(steps)) for steps in dict(of_kind)[kind]]
+    document = session.document(f"{kind}-{seed}", pieces, case=kind, seed=seed)
+    if not document.missing:
+        return
+    chosen = shifts_of(session) if kind == FLOW else {}
+    judge = judge_of(kind, _JUDGING + seed, session.config.n, session)
+    for piece in list(document.missing):
+        what, steps = piece[0], piece[-1]
+        if what == "fine":
+            found = {"training": judge.training, **judge.of_fine()}
+        elif what == "plans":
+            found = learned_and_judged(judge, int(steps), seed, session)
+        else:
+            found = judge.rivals(int(steps), chosen.get(steps))
+        document.add(piece, found)
+
+
+def judge_of(kind: str, seed: int, n: int, session: Session) -> Judge:
+    """Make the judge of a kind, by n noises of a seed."""
+    from experiments.diffusers_pipelines.judging import Judge
+    from experiments.diffusers_pipelines.train import open_pipeline
+
+    config = session.config
+    network = (SMALLEST_CONFIGS if config == SMALLEST else CONFIGS)[kind]
+    pipe, training = open_pipeline(network, session.work / kind)
+    return Judge(pipe, network, training, config, seed, n)
+
+
+def learned_and_judged(judge: Judge, steps: int, seed: int, session: Session) -> dict[str, Any]:
+    """Learn a plan through the pipeline, or load it, and run it in the pipeline."""
+    from specjax.interop.diffusers import PlanScheduler, learn
+
+    path = session.work / "plans" / f"{judge.kind}-{steps}-{seed}.json"
+    if not path.exists():
+        config = session.config
+        path.parent.mkdir(parents=True, exist_ok=True)
+        result = learn(
+            judge.pipe, steps, batch=config.batch, n=config.noises, max_calls=config.max_calls,
+            teacher_tolerance=config.tolerance, seed=seed, progress=False, **judge.guidance,
+        )  # fmt: skip
+        sx.save(path, result)
+    result = sx.load(path)
+    about = {
+        "calls": result.source["calls"], "network_calls": result.source["network_calls"],
+        "seconds": result.seconds, "terms": result.terms, "kept": result.kept,
+    }  # fmt: skip
+    scheduler = PlanScheduler.from_file(path, judge.pipe.scheduler.config)
+    return {"learning": about, "judged": judge.of(scheduler, steps)}
+
+
+def shifts_of(session: Session) -> dict[str, list[str]]:
+    """Choose the best shifts of the flow's schedulers by noise of its own, or read the choice.
+
+    Returns:
+      For each number of steps the names of the schedulers with the shifts that are the best by
+      the mean distance and by the Fréchet distance.
+    """
+    config = session.config
+    document = session.document(SHIFTS)
+    if document.missing:
+        judge = judge_of(FLOW, _CHOOSING, config.choosing, session)
+        steps = dict(config.rival_steps)[FLOW]
+        document.add((), {"judged": {str(x): judge.rivals(x, pictured=False) for x in steps}})
+    chosen = {}
+    for steps, judged in document.content["judged"].items():
+        methods: dict[str, list[str]] = {}
+        for name in judged:
+            methods.setdefault(name.split(", shift")[0], []).append(name)
+        best = [
+            min(names, key=lambda name: judged[name][measure])
+            for names in methods.values()
+            for measure in ("mean", "frechet")
+        ]
+        chosen[steps] = list(dict.fromkeys(best))
+    return chosen

@@ -20,12 +20,14 @@ from diffusers import DDIMScheduler
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from experiments.diffusers_pipelines.networks import (
-    EPS,
+from experiments.diffusers_pipelines.configs import (
+    CONFIGS,
     FLOW,
     KINDS,
-    ZERO_SNR,
+    SMALLEST_CONFIGS,
     NetworkConfig,
+)
+from experiments.diffusers_pipelines.networks import (
     images,
     loss_of,
     network_of,
@@ -39,8 +41,9 @@ from specjax.files.samples import grid, write_picture
 
 TRAINING, PICTURE, NETWORK = "training.json", "samples.png", "network"
 
-def open_pipeline(config: NetworkConfig, folder: Path) -> Any:
-    """Open the pipeline of the network in a folder, or train it.
+
+def open_pipeline(config: NetworkConfig, folder: Path) -> tuple[Any, dict[str, Any]]:
+    """Open the pipeline of the network in a folder, or train it; and what is known of it.
 
     Raises:
       AbsentError: if the dataset is not on this machine.
@@ -49,12 +52,13 @@ def open_pipeline(config: NetworkConfig, folder: Path) -> Any:
     known = read_json(folder / TRAINING)
     if not known:
         train(config, folder)
-    elif known["config"] != plain_config(config):
+        known = read_json(folder / TRAINING)
+    if known["config"] != plain_config(config):
         raise UserError(f"{folder} has a network of another config: give another folder")
-    classes = tuple(read_json(folder / TRAINING)["classes"])
-    pipe = pipeline_of(config.kind, open_network(config.kind, folder / NETWORK), classes)
+    network = open_network(config.kind, folder / NETWORK)
+    pipe = pipeline_of(config.kind, network, tuple(known["classes"]))
     pipe.set_progress_bar_config(disable=True)
-    return pipe
+    return pipe, known
 
 
 def train(config: NetworkConfig, folder: Path) -> None:
@@ -134,7 +138,7 @@ def main() -> None:
     parser.add_argument("--updates", type=int, help="another number of updates")
     given = parser.parse_args()
     for kind in given.kinds:
-        config = (SMALLEST if given.smallest else CONFIGS)[kind]
+        config = (SMALLEST_CONFIGS if given.smallest else CONFIGS)[kind]
         config = replace(config, updates=given.updates or config.updates)
         open_pipeline(config, given.out / kind)
         say(f"{given.out / kind}: {NETWORK}, {TRAINING}, {PICTURE}")
