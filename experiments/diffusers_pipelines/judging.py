@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import jax
@@ -11,6 +10,7 @@ import numpy as np
 import specjax as sx
 from experiments.diffusers_pipelines.configs import FLOW, NetworkConfig
 from experiments.diffusers_pipelines.networks import images
+from experiments.diffusers_pipelines.run import packed
 from experiments.diffusers_pipelines.schedulers import Rival, draw, rivals
 from specjax.interop.diffusers import PipelineDenoiser
 from specjax.learning.teacher import fine_plan
@@ -96,16 +96,3 @@ class _Components:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return (images.reshape(len(images), -1) - self._mean) @ self._axes
-
-
-def packed(images: np.ndarray) -> list[str]:
-    """Pack images [n, 1, H, W] in [-1, 1] into text: a byte a pixel, row by row, in base64."""
-    grey = np.clip(np.round(127.5 * (images + 1)), 0, 255).astype(np.uint8)
-    return [base64.b64encode(one.tobytes()).decode() for one in grey]
-
-
-def unpacked(texts: list[str]) -> np.ndarray:
-    """Give the greys [n, H, W] of :func:`packed`, for square images."""
-    flat = np.stack([np.frombuffer(base64.b64decode(one), np.uint8) for one in texts])
-    side = round(flat.shape[1] ** 0.5)
-    return flat.reshape(-1, side, side)

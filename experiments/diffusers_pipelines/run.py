@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import importlib.util
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 import specjax as sx
 from experiments.data import AbsentError
@@ -113,7 +117,13 @@ def judge_all(kind: str, seed: int, session: Session) -> None:
 
 
 def judge_of(kind: str, seed: int, n: int, session: Session) -> Judge:
-    """Make the judge of a kind, by n noises of a seed."""
+    """Make the judge of a kind, by n noises of a seed.
+
+    Raises:
+      AbsentError: where torch, diffusers or the data are not on this machine.
+    """
+    if any(importlib.util.find_spec(name) is None for name in ("torch", "diffusers")):
+        raise AbsentError("no torch or diffusers: pip install 'specjax[interop]'")
     from experiments.diffusers_pipelines.judging import Judge
     from experiments.diffusers_pipelines.train import open_pipeline
 
@@ -170,3 +180,16 @@ def shifts_of(session: Session) -> dict[str, list[str]]:
         ]
         chosen[steps] = list(dict.fromkeys(best))
     return chosen
+
+
+def packed(images: np.ndarray) -> list[str]:
+    """Pack images [n, 1, H, W] in [-1, 1] into text: a byte a pixel, row by row, in base64."""
+    grey = np.clip(np.round(127.5 * (images + 1)), 0, 255).astype(np.uint8)
+    return [base64.b64encode(one.tobytes()).decode() for one in grey]
+
+
+def unpacked(texts: list[str]) -> np.ndarray:
+    """Give the greys [n, H, W] of :func:`packed`, for square images."""
+    flat = np.stack([np.frombuffer(base64.b64decode(one), np.uint8) for one in texts])
+    side = round(flat.shape[1] ** 0.5)
+    return flat.reshape(-1, side, side)
