@@ -12,8 +12,8 @@ import torch
 
 from specjax._core import checks
 from specjax._core.checks import UserError
-from specjax.schedules.configurations import PREDICTIONS, WITH_VARIANCE
-from specjax.schedules.grids import TrainingGrid
+from specjax.schedules.configurations import PREDICTIONS, WITH_VARIANCE, is_flow
+from specjax.schedules.grids import TrainingGrid, grid_of_config
 from specjax.schedules.schedule import alpha_sigma
 
 
@@ -23,8 +23,8 @@ class ConfiguredNetwork:
 
     Attributes:
       grid: the levels that it was trained on.
-      process: the scale of the samples that it sees, "vp".
-      prediction: what it answers, a ``prediction_type``.
+      process: the scale of the samples that it sees, "vp" or "flow".
+      prediction: what it answers, a ``prediction_type``; of flow matching, "flow_prediction".
       learned_variance: whether as many channels behind the answer are variances.
     """
 
@@ -40,36 +40,49 @@ class ConfiguredNetwork:
         Raises:
           UserError: for a prediction or levels that are not known.
         """
-        prediction = config.get("prediction_type") or "epsilon"
+        flow = is_flow(config)
+        known = ("flow_prediction",) if flow else PREDICTIONS
         return cls(
-            grid=TrainingGrid.from_config("of the network", config),
-            process="vp",
-            prediction=checks.one_of("prediction_type", prediction, PREDICTIONS),
+            grid=grid_of_config("of the network", config),
+            process="flow" if flow else "vp",
+            prediction=checks.one_of(
+                "prediction_type", config.get("prediction_type") or known[0], known
+            ),
             learned_variance=config.get("variance_type") in WITH_VARIANCE,
         )
 
     def timesteps(self, alpha: Any, sigma: Any) -> np.ndarray:
         """Return what the network is called at, [...] in float32, for alpha and sigma [...]."""
-        s = np.asarray(sigma, np.float64) / np.asarray(alpha, np.float64)
+        with np.errstate(divide="ignore"):
+            s = np.asarray(sigma, np.float64) / np.asarray(alpha, np.float64)
         return np.asarray(self.grid.timestep_of_sigma(s), np.float32)
 
     def scale(self, alpha: float, sigma: float) -> float:
         """Return what divides a sample, and both, into the scale of the process."""
-        return float(np.hypot(alpha, sigma))
+        return alpha + sigma if self.process == "flow" else float(np.hypot(alpha, sigma))
 
     def levels(self, timesteps: torch.Tensor) -> list[tuple[float, float]]:
         """Return alpha and sigma at each timestep, and at the end without noise."""
         found = alpha_sigma(self.grid.logsnr_at(timesteps.double().cpu().numpy()), self.process)
         return [*zip(*(np.asarray(x).tolist() for x in found), strict=True), (1.0, 0.0)]
 
-    def reference(self, config: Mapping[str, Any], steps: int) -> Any:
+    def reference(self, steps: int) -> Any:
         """Make diffusers' own scheduler of first order for the network, set to some steps."""
-        scheduler = diffusers.DDIMScheduler.from_config(
-            config, timestep_spacing="trailing", set_alpha_to_one=True, clip_sample=False,
-            thresholding=False,
+        config = self.grid.config
+        if self.process == "flow":
+            names = {"num_train_timesteps", "invert_sigmas"} & config.keys()
+            flow = diffusers.FlowMatchEulerDiscreteScheduler(**{x: config[x] for x in names})
+            flow.set_timesteps(sigmas=np.linspace(1, 1 / steps, steps).tolist())
+            flow.scale_model_input = lambda sample, timestep=None: sample
+            flow.init_noise_sigma = 1.0  # pipelines for others ask for both
+            return flow
+        kind = "CogVideoXDDIMScheduler" if "snr_shift_scale" in config else "DDIMScheduler"
+        ddim = getattr(diffusers, kind)(
+            **config, prediction_type=self.prediction, timestep_spacing="trailing",
+            set_alpha_to_one=True, clip_sample=False,
         )  # fmt: skip
-        scheduler.set_timesteps(steps)
-        return scheduler
+        ddim.set_timesteps(steps)
+        return ddim
 
     def scales_at(self, timesteps: torch.Tensor, like: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return alpha and sigma [n, 1, ...] at timesteps [n], for samples [n, ...]."""
@@ -102,7 +115,9 @@ class ConfiguredNetwork:
     def estimate(
         self, x: torch.Tensor, answer: torch.Tensor, alpha: float, sigma: float
     ) -> torch.Tensor:
-        """Estimate x0 from an answer (2006.11239, eq. 15; 2202.00512, appendix D)."""
+        """Estimate x0 from an answer (2006.11239, eq. 15; 2202.00512, appendix D; 2210.02747)."""
+        if self.process == "flow":  # with inverted times the answer is the velocity to the data
+            return x + (sigma if self.grid.config.get("invert_sigmas") else -sigma) * answer
         if self.prediction == "epsilon":
             return (x - sigma * answer) / alpha
         return answer if self.prediction == "sample" else alpha * x - sigma * answer

@@ -127,7 +127,7 @@ class PipelineDenoiser:
             "guidance_scale": scale,
             "prediction_type": self.network.prediction,
             "shape": list(self.shape),
-            "dtype": str(self._like.dtype).removeprefix("torch."),
+            "dtype": str(self._like.dtype),
             "thresholds": asdict(self._threshold),
             "diffusers": diffusers.__version__,
         }
@@ -144,7 +144,7 @@ class PipelineDenoiser:
             level, or the configuration of its scheduler says something else of the network.
         """
         pattern = next(iter(self._runs))
-        scheduler = self.network.reference(self.config, _STEPS)
+        scheduler = self.network.reference(_STEPS)
         named = {"num_inference_steps": _STEPS} if "num_inference_steps" in self._takes else {}
         samples = steps_of(
             self._pipe, scheduler, self.network, _STEPS, {**self._named(pattern), **named}
@@ -280,7 +280,10 @@ def learn(
         denoiser.check()
         rows = np.arange(denoiser.rows) if denoiser.rows else None
         prior = Network(denoiser.box, denoiser.shape, conditions=rows)
-        grid = {"grid": denoiser.config, "process": denoiser.network.process}
-        result = learn_plan(prior, steps, **{**grid, **of_learn})
+        network = denoiser.network
+        known: dict[str, Any] = {"grid": denoiser.config, "process": network.process}
+        if network.grid.ends_pure:
+            known["alpha_bar_range"] = (0.0, 1.0)
+        result = learn_plan(prior, steps, **{**known, **of_learn})
         told = {"pipeline": denoiser.about, "network_calls": denoiser.network_calls}
     return replace(result, source={**result.source, **told})

@@ -57,6 +57,8 @@ class AskingScheduler(PlanScheduler):
         """Prepare timesteps that are written while the pipeline runs through them."""
         first = self._network.timesteps(self._rows["alpha"], self._rows["sigma"])[0]
         self.timesteps = torch.full((QUESTIONS,), float(first), device=device)
+        if self._network.process == "flow":
+            self.sigmas = torch.full((QUESTIONS + 1,), float(first) / len(self))
         self.num_inference_steps = QUESTIONS
         self._step_index = self._begin_index = None
         self._level = self._rows["alpha"][0], self._rows["sigma"][0]
@@ -78,8 +80,10 @@ class AskingScheduler(PlanScheduler):
         )
         before, self._level = self.ask(estimate, sample, timestep)
         self._step_index += 1
-        at = self._network.timesteps(*self._level)
-        self.timesteps[self._step_index] = float(at)
+        at = float(self._network.timesteps(*self._level))
+        self.timesteps[self._step_index] = at
+        if self._network.process == "flow":
+            self.sigmas[self._step_index] = at / len(self)
         return DDPMSchedulerOutput(before, estimate) if return_dict else (before, estimate)
 
 

@@ -27,9 +27,11 @@ from specjax.interop.on_grid import within
 from specjax.interop.stepping import advance, as_lists, as_result, check_colored, is_noisy
 from specjax.noise.noise_spectrum import anisotropic
 from specjax.sampling.corrections import LEARNABLE
-from specjax.schedules.configurations import ANSWERS, LEVELS, check_betas
+from specjax.schedules.configurations import ANSWERS, LEVELS, check_betas, is_flow
 from specjax.schedules.schedule import sigmoid
 
+_NEARLY_PURE = 0.99  # the part of noise in a first sample
+_SHIFTS = ("shift", "flow_shift", "use_dynamic_shifting", "invert_sigmas")
 _OF_SOLVERS = ("sigmas", "sigma_min", "sigma_max", "lambda_t", "alpha_t", "sigma_t", "one")
 """Attributes of schedulers that pipelines for one solver read."""
 
@@ -58,6 +60,8 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
       rescale_betas_zero_snr: whether the grid ends in pure noise.
       variance_type: "learned" and "learned_range" say that as many channels behind the answer are
         variances. They are cut off: how much noise a step adds is the plan's own.
+      use_flow_sigmas: whether the network is of flow matching, called at T times the time.
+      invert_sigmas: whether its time runs from noise to data, as Mochi's.
 
     Raises:
       UserError: without a plan, and for a grid or prediction that does not exist.
@@ -79,6 +83,8 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         snr_shift_scale: float | None = None,
         rescale_betas_zero_snr: bool = False,
         variance_type: str | None = None,
+        use_flow_sigmas: bool = False,
+        invert_sigmas: bool = False,
     ) -> None:
         if plan is None:
             raise UserError("plan = None: make the scheduler by PlanScheduler.from_file(path)")
@@ -88,6 +94,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         self._network = ConfiguredNetwork.of(self.config)
         self._rows = plan
         self._threshold = Thresholds(**plan.get("thresholds", {}))
+        self._learned_for = dict(plan.get("learned_for", {}))
         self.set_timesteps()
 
     @classmethod
@@ -161,11 +168,24 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         settings = _settings(config, options)
         network = ConfiguredNetwork.of(settings)
         plan, remarks = within(plan, network.grid)
-        for remark in remarks:
+        if network.prediction == "epsilon" and plan.schedule.starts_pure:
+            raise UserError(
+                "prediction_type = 'epsilon': the plan starts from pure noise, where a network "
+                "of noise says nothing of the data; learn one for this network, by grid=..."
+            )
+        for remark in [*remarks, *_differences(plan, network)]:
             warnings.warn(f"PlanScheduler: {remark}", stacklevel=2)
         rows = _rows_in_config(plan, network.process)
         thresholds = _thresholds(plan, {**(config or {}), **options}, clip_sample, thresholding)
-        return cls.with_rows({**rows, "thresholds": thresholds}, config, options)
+        learned_for = {k: x for k, x in _pipeline(plan).items() if k in ("shape", "dtype")}
+        rows |= {"thresholds": thresholds, "learned_for": learned_for}
+        if network.process == "flow" and rows["start"] < _NEARLY_PURE:
+            warnings.warn(
+                f"PlanScheduler: the plan starts at t = {rows['sigma'][0]:.4g}, and pipelines of "
+                "flow matching from noise alone: learn it with alpha_bar_range=(0.0, 1.0)",
+                stacklevel=2,
+            )
+        return cls.with_rows(rows, config, options)
 
     @classmethod
     def with_rows(
@@ -238,6 +258,8 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         self,
         num_inference_steps: int | None = None,
         device: str | torch.device | None = None,
+        sigmas: Any = None,
+        mu: float | None = None,
         **others: Any,
     ) -> None:
         """Prepare for a new sample.
@@ -245,13 +267,18 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         Args:
           num_inference_steps: S of the plan, or None.
           device: that of ``timesteps``.
+          sigmas: what pipelines of flow matching give by themselves: S numbers, not used.
+          mu: likewise, a shift that the plan's levels do not take.
           others: what other schedulers take; refused if it asks for anything.
 
         Raises:
           UserError: for another number of steps than the plan's, or other levels.
         """
+        steps, flow = self._rows["steps"], self._network.process == "flow"
+        if flow and sigmas is not None:
+            num_inference_steps = len(sigmas)
+        others |= {} if flow else {"sigmas": sigmas, "mu": mu}
         _refuse(others, "the plan has its own levels")
-        steps = self._rows["steps"]
         if num_inference_steps not in (None, steps):
             raise UserError(
                 f"num_inference_steps = {num_inference_steps}: the plan has {steps} steps; give "
@@ -259,6 +286,9 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             )
         timesteps = self._network.timesteps(self._rows["alpha"], self._rows["sigma"])
         self.timesteps = torch.from_numpy(timesteps).to(device)
+        if flow:
+            end = torch.tensor([len(self) if self.config.invert_sigmas else 0.0])
+            self.sigmas = torch.cat([self.timesteps.cpu(), end]) / len(self)
         self.num_inference_steps = steps
         self._step_index = self._begin_index = None
         self._past = []
@@ -266,7 +296,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     def scale_model_input(
         self, sample: torch.Tensor, timestep: float | torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Return ``sample`` as it is, whatever the ``timestep``: in VP the network sees it so."""
+        """Return ``sample`` as it is, whatever the ``timestep``: it is in the network's scale."""
         return sample
 
     def step(
@@ -295,6 +325,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         _refuse(others, "how the plan steps is learned")
         model_output = self._network.prediction_in(model_output, sample)
         k = self._call_index(timestep)
+        self._compare(sample)
         x, d = self._estimate(self._rows["alpha"][k], self._rows["sigma"][k], sample, model_output)
         z = None
         if is_noisy(self._rows, k):
@@ -310,9 +341,15 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     def add_noise(
         self, original_samples: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
     ) -> torch.Tensor:
-        """Return ``alpha original_samples + sigma noise`` in VP, at timesteps [n] of the grid."""
+        """Return ``alpha original_samples + sigma noise`` at timesteps [n] of the grid."""
         alpha, sigma = self._network.scales_at(timesteps, original_samples)
         return alpha * original_samples + sigma * noise
+
+    def scale_noise(
+        self, sample: torch.Tensor, timestep: torch.Tensor, noise: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the same as :meth:`add_noise`, by the name that flow matching has for it."""
+        return self.add_noise(sample, noise, timestep)
 
     def get_velocity(
         self, sample: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
@@ -327,6 +364,18 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         """Return a sample, and the estimate of x0 from the answer to it, in single or double."""
         x = sample if sample.dtype == torch.float64 else sample.to(torch.float32)
         return x, self._threshold(self._network.estimate(x, answer.to(x.dtype), alpha, sigma))
+
+    def _compare(self, sample: torch.Tensor) -> None:
+        """Warn, once, of samples of another shape or dtype than the plan was learned for."""
+        learned, self._learned_for = self._learned_for, {}
+        here = {"shape": list(sample.shape[1:]), "dtype": str(sample.dtype)}
+        for name, is_ in here.items():
+            if learned.get(name, is_) != is_:
+                warnings.warn(
+                    f"PlanScheduler: samples have {name} {is_}, the plan was learned for "
+                    f"{learned[name]}: it runs, learn it for these to have its quality",
+                    stacklevel=3,
+                )
 
     def _call_index(self, timestep: float | torch.Tensor) -> int:
         """Return the number of this call: one after another, from where the pipeline began."""
@@ -386,6 +435,10 @@ def _settings(config: Mapping[str, Any] | None, options: Mapping[str, Any]) -> d
     for name in options:
         checks.one_of("option", name, (*LEVELS, *ANSWERS))
     given = {**(config or {}), **options}
+    if is_flow(given):
+        found = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+        names = ("num_train_timesteps", "invert_sigmas", "prediction_type")
+        return {**found, **{name: given[name] for name in names if given.get(name) is not None}}
     if config:
         check_betas("config", given)
     found = {name: given[name] for name in (*LEVELS, *ANSWERS) if given.get(name) is not None}
@@ -401,6 +454,25 @@ def _refuse(given: Mapping[str, Any], why: str) -> None:
             raise UserError(f"{name} = {value!r}: {why}; leave it out")
 
 
+def _pipeline(plan: LearnedResult) -> Mapping[str, Any]:
+    """Return what is known of the pipeline that a plan was learned for."""
+    found: Mapping[str, Any] = plan.source.get("pipeline", {})
+    return found
+
+
+def _differences(plan: LearnedResult, network: ConfiguredNetwork) -> list[str]:
+    """Name what a configuration says otherwise than that which the plan was learned for."""
+    learned = {} if plan.grid is None else dict(plan.grid.config)
+    learned |= {k: x for k, x in _pipeline(plan).items() if k == "prediction_type"}
+    here = {**network.grid.config, "prediction_type": network.prediction}
+    return [
+        f"{name} = {here.get(name)!r}, but the plan was learned for {x!r}: it runs, learn it for "
+        "this network to have its quality"
+        for name, x in learned.items()
+        if name in ANSWERS + LEVELS + _SHIFTS and here.get(name) != x
+    ]
+
+
 def _thresholds(
     plan: LearnedResult,
     config: Mapping[str, Any],
@@ -408,7 +480,7 @@ def _thresholds(
     thresholding: bool | None,
 ) -> dict[str, Any]:
     """Return the thresholds that were asked for, or those that the plan was learned with."""
-    learned = plan.source.get("pipeline", {}).get("thresholds")
+    learned = _pipeline(plan).get("thresholds")
     asked = Thresholds.of(config, bool(clip_sample), thresholding)
     learned = learned or {"clip": None, "dynamic": asked.dynamic}
     return {
