@@ -22,6 +22,7 @@ from .sampling.black_box import BlackBox
 from .sampling.corrections import Corrections
 from .sampling.denoisers import from_edm, from_eps, from_flow, from_v, from_x0, linearised, wiener
 from .sampling.generate import generate
+from .sampling.guidance import guided
 from .sampling.sample import sample
 from .sampling.samplers import (
     SAMPLERS,
@@ -101,6 +102,7 @@ __all__ = [
     "from_v",
     "from_x0",
     "generate",
+    "guided",
     "heun",
     "learn",
     "learn_all",

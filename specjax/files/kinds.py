@@ -150,7 +150,7 @@ def _decode_schedule(header: Header, arrays: Arrays) -> NoiseSchedule:
 
 _ELSEWHERE = {
     "schedule", "corrections", "process", "history", "nodes", "source", "noise", "custom_sampler",
-    "grid",
+    "grid", "guidance",
 }  # fmt: skip
 _LEARNED = tuple(
     one.name for one in dataclasses.fields(LearnedResult) if one.name not in _ELSEWHERE
@@ -202,6 +202,7 @@ def _decode_learned(header: Header, arrays: Arrays) -> LearnedResult:
     result = LearnedResult(
         schedule=_decode_schedule(header, arrays),
         corrections=Corrections(**corrections) if corrections else None,
+        guidance=arrays.get("plan/guidance"),
         process=header["process"],
         history=arrays["history"],
         nodes=_nodes_from(nodes) if nodes else None,
@@ -238,12 +239,15 @@ def _or_nan(value: float | None) -> float:
 
 
 def rows_of(plan: SamplerPlan) -> Arrays:
-    """Return :data:`ROWS` and the standard deviation ``start`` of a plan, in float64.
+    """Return :data:`ROWS`, the standard deviation ``start`` and any ``guidance`` of a plan.
+
+    All are float64.
 
     Raises:
       UserError: if a number is not finite.
     """
-    rows = {name: np.asarray(getattr(plan, name), np.float64) for name in (*ROWS, "start")}
+    names = (*ROWS, "start", *(["guidance"] if plan.guidance is not None else []))
+    rows = {name: np.asarray(getattr(plan, name), np.float64) for name in names}
     for name, array in rows.items():
         if not np.isfinite(array).all():
             raise UserError(f"the plan's {name} has numbers that are not finite: learn it again")

@@ -55,7 +55,8 @@ class LearnedResult(Shown):
       noise: the noise of the forward process; None is isotropic.
       seed: of the random starts.
       seconds: the time of learning, with compilation.
-      groups: what was learned, of "levels", "ratios", "weights", "noise".
+      guidance: [S], the weights of a guided denoiser that were learned; None for its own.
+      groups: what was learned, of "levels", "ratios", "weights", "noise", "guidance".
       prior: the kind of prior, such as "gaussian", "empirical", "network".
       objective: the weight of each term of what was minimised, a weighted sum of logarithms.
       train_value: the objective on the noise that was learned from.
@@ -74,6 +75,7 @@ class LearnedResult(Shown):
 
     schedule: NoiseSchedule
     corrections: Corrections | None = None
+    guidance: np.ndarray | None = None
     sampler: str
     sampler_options: Mapping[str, Any] = field(default_factory=dict)
     loss: str = "w2"
@@ -141,8 +143,10 @@ class LearnedResult(Shown):
             steps = level_steps(np.asarray(self.schedule.logsnr), self.process)
             by = corrections_of(self.method, steps)
         if by is None:
-            return plan_of_sampler(self.method, self.schedule, process)
-        return corrected_plan(self.schedule.logsnr, by, process)
+            plan = plan_of_sampler(self.method, self.schedule, process)
+        else:
+            plan = corrected_plan(self.schedule.logsnr, by, process)
+        return replace(plan, guidance=self.guidance)
 
 
 FitResult = LearnedResult
@@ -155,5 +159,7 @@ PlanResult = LearnedResult
 def in_float64(result: LearnedResult) -> LearnedResult:
     """Return the result in NumPy's float64, in which files and other programs make plans."""
     to_host = functools.partial(jax.tree.map, lambda x: np.asarray(x, np.float64))
-    schedule, corrections = to_host((result.schedule, result.corrections))
-    return replace(result, schedule=schedule, corrections=corrections)
+    schedule, corrections, guidance = to_host(
+        (result.schedule, result.corrections, result.guidance)
+    )
+    return replace(result, schedule=schedule, corrections=corrections, guidance=guidance)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple, Unpack
 
 from specjax._core import checks
@@ -126,6 +127,8 @@ def verdicts(
                     name, best = next(iter(rivals(one, prior).items()))
                     memory = 0 if one.corrections is None else one.corrections.memory
                     plans.append((one.steps, name, best.plan(settings.process, memory)))
+            if settings.guided is None:  # weights are for those that are
+                plans = [(*one, replace(plan, guidance=None)) for *one, plan in plans]
             for steps, name, plan in plans:
                 terms = objectives.judging.report(plan)
                 value = weighted_sum(objectives.judging.weights, terms)

@@ -70,7 +70,10 @@ def closed_form_for(objective: Mapping[str, float], loss: str | Loss) -> str | L
 
 
 def rivals(result: LearnedResult, prior: Prior) -> dict[str, Heuristic]:
-    """Return the heuristic plans that a learned one was compared with, the best first."""
+    """Return the heuristic plans that a learned one was compared with, the best first.
+
+    All calls of theirs are guided, where a plan's are; they have as many calls of the network.
+    """
     names = sorted(result.baselines, key=result.baselines.__getitem__)
     samplers = [
         result.method if name == result.sampler else sampler_of(name)
@@ -78,7 +81,8 @@ def rivals(result: LearnedResult, prior: Prior) -> dict[str, Heuristic]:
     ]
     levels = LevelRange(alpha_bar_range_of(result.schedule), result.grid)
     loss = closed_form_for(result.objective, result.loss)
-    known = heuristics(prior, result.steps, samplers, levels, loss)
+    steps = result.steps if result.guidance is None else result.plan.network_calls // 2
+    known = heuristics(prior, steps, samplers, levels, loss)
     return {name: known[name] for name in names}
 
 

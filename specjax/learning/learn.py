@@ -24,7 +24,8 @@ from specjax._core.checks import UserError
 from specjax._core.progress import shows_progress
 from specjax.fitting import limits
 from specjax.fitting.learned import LearnedResult
-from specjax.learning.heuristics import closed_form_for, heuristics
+from specjax.learning.guidance import Pattern, patterns, with_guidance
+from specjax.learning.heuristics import Heuristic, closed_form_for, heuristics
 from specjax.learning.objectives import (
     HELD_OUT,
     Objectives,
@@ -78,18 +79,19 @@ def learn(
       progress: see :data:`Progress`; by default a line on standard error in long calls, False
         for none.
       teacher_progress: see :data:`TeacherProgress`.
-      options: sampler, groups, memory, objective, loss, data, noise, process, alpha_bar_range,
-        grid, n, batch, labels, conditions, mesh, optimizer, max_iterations, max_calls,
-        teacher_tolerance, cache, seed: see :class:`specjax.learning.settings.LearnOptions`.
+      options: sampler, groups, network_calls, memory, objective, loss, data, noise, process,
+        alpha_bar_range, grid, n, batch, labels, conditions, mesh, optimizer, max_iterations,
+        max_calls, teacher_tolerance, cache, seed: see
+        :class:`specjax.learning.settings.LearnOptions`.
 
     Returns:
       A :class:`LearnedResult`. Its plan is chosen by held-out noise, where it is never worse than
       the best heuristic; its value, terms and baselines are those on noise that chose nothing.
 
     Raises:
-      UserError: for names and numbers out of bounds, another noise than the prior's, a teacher
-        that does not converge, a denoiser whose answers are not finite at some level, an energy
-        distance without a finite value.
+      UserError: for names and numbers out of bounds, guidance of a denoiser that is not guided,
+        another noise than the prior's, a teacher that does not converge, a denoiser whose answers
+        are not finite at some level, an energy distance without a finite value.
 
     Example:
       >>> result = learn(sx.Spectrum.power_law(64, 2.0), 4)
@@ -112,6 +114,7 @@ def learn_with(
     began = time.perf_counter()
     steps, settings = checks.whole_number("steps", steps), settings.for_prior(prior)
     by_sampler = settings.parameters(steps)
+    tried = patterns(steps, settings.network_calls)
     numbers = max(one.learned.size for one in by_sampler.values())
     checks.fits_in_memory("steps", steps, 3 * 8 * numbers**2)  # BFGS's matrices
     sampled = settings.n * math.prod(prior.shape) if settings.is_sampled else 0
@@ -126,7 +129,9 @@ def learn_with(
     with objectives.precision():
         rivals, known = _best_heuristics(prior, steps, settings, by_sampler, objectives)
         fall_back = known[0]
-        firsts = _best_starts(starts, known, by_sampler, objectives, settings, prior)
+        if not all(map(all, tried)):
+            known = _patterned(known, prior, steps, settings, tried, objectives)
+        firsts = _best_starts(starts, known, tried, by_sampler, objectives, settings, prior)
         calls["heuristics"] = objectives.calls - sum(calls.values())
         first, found = _minimised(firsts, objectives, settings, progress)
         calls["learning"] = objectives.calls - sum(calls.values())
@@ -184,11 +189,15 @@ def _best_heuristics(
 ) -> tuple[dict[str, SamplerPlan], list[_Start]]:  # fmt: skip
     """Return all heuristic plans, and the best of them, the first of which is kept at least.
 
+    Of a number of network calls they have half as many steps, all of them guided.
+
     Raises:
       UserError: if the denoiser's answers along some heuristic plan are not finite.
     """
     samplers = [one.sampler for one in by_sampler.values()]
     closed = closed_form_for(dict(settings.objective), settings.loss)
+    if settings.network_calls is not None:
+        steps = settings.network_calls // 2
     known = heuristics(prior, steps, samplers, settings.levels, closed)
     memory = max(one.memory for one in by_sampler.values())
     plans = {name: one.plan(settings.process, memory) for name, one in known.items()}
@@ -203,14 +212,45 @@ def _best_heuristics(
             "objective: no heuristic plan has a finite one; try another objective, or other ends "
             "(alpha_bar_range)"
         )
-    ends, found = settings.levels.ends, []
-    for name in sorted(finite, key=finite.__getitem__)[:_STARTS]:
-        parameters = by_sampler[known[name].sampler.name]
-        # Levels keep the least distance of the dtype that they are learned in.
-        logsnr = np.asarray(known[name].schedule.logsnr, objectives.dtype)
-        theta = np.asarray(pack(parameters, logsnr, None, ends))
-        found.append(_Start(name, parameters, theta, finite[name]))
-    return plans, found
+    best = sorted(finite, key=finite.__getitem__)[:_STARTS]
+    starts = [_packed(name, known[name], settings, objectives, (True,) * steps) for name in best]
+    return plans, [one._replace(value=finite[one.name]) for one in starts]
+
+
+def _packed(
+    name: str, one: Heuristic, settings: LearnSettings, objectives: Objectives, pattern: Pattern
+) -> _Start:
+    """Make the parameters of a heuristic plan, whose value is not known yet."""
+    ends = settings.levels.ends
+    parameters = settings.parameters(one.schedule.steps)[one.sampler.name]
+    # Levels keep the least distance of the dtype that they are learned in.
+    theta = np.asarray(
+        pack(parameters, np.asarray(one.schedule.logsnr, objectives.dtype), None, ends)
+    )
+    if settings.has_weights:
+        parameters, theta = with_guidance(parameters, theta, ends, settings.guided, pattern)
+    return _Start(name, parameters, theta, math.nan)
+
+
+def _patterned(
+    best: Sequence[_Start], prior: Prior, steps: int, settings: LearnSettings,
+    tried: Sequence[Pattern], objectives: Objectives,
+) -> list[_Start]:  # fmt: skip
+    """Return the best heuristics in S steps, of which some calls are not guided."""
+    samplers = [one.parameters.sampler for one in best]
+    closed = closed_form_for(dict(settings.objective), settings.loss)
+    known = heuristics(prior, steps, samplers, settings.levels, closed)
+    found = [
+        _packed(one.name, known[one.name], settings, objectives, pattern)
+        for one in best
+        for pattern in tried
+    ]
+    return [one._replace(value=_held_out(one, objectives, settings)) for one in found]
+
+
+def _held_out(one: _Start, objectives: Objectives, settings: LearnSettings) -> float:
+    plan = plan_of(one.parameters, one.theta, settings.levels.ends)
+    return float(objectives.held_out.worth(plan))
 
 
 def _shortlist(
@@ -227,30 +267,39 @@ def _shortlist(
 
 
 def _best_starts(
-    given: Sequence[LearnedResult], known: Sequence[_Start],
+    given: Sequence[LearnedResult], known: Sequence[_Start], tried: Sequence[Pattern],
     by_sampler: Mapping[str, PlanParameters], objectives: Objectives, settings: LearnSettings,
     prior: Prior,
 ) -> list[_Start]:  # fmt: skip
     """Return the best on what is held out of given plans and of heuristics, or a Gaussian's limit.
 
-    Where derivatives come of few samples, several are tried; else the best alone is.
+    Where derivatives come of few samples, several are tried; else the best alone is. Of several
+    patterns of guided calls the best start of each is.
     """
-    found, ends, fall_back = list[_Start](), settings.levels.ends, known[0]
-    packed = [
-        (f"{one.prior}, {one.steps} steps", parameters, theta)
-        for one in given
-        for parameters in [by_sampler.get(one.sampler, fall_back.parameters)]
-        if (theta := warm_start(one, parameters, objectives.dtype, settings.levels)) is not None
-    ]
-    if objectives.exact and (limit := _at_limit(fall_back.parameters, settings, prior)) is not None:
-        packed.append(("limit", fall_back.parameters, limit))
-    for name, parameters, theta in packed:
-        value = objectives.held_out.worth(plan_of(parameters, theta, ends))
-        found.append(_Start(name, parameters, theta, value))
+    found, ends = list[_Start](), settings.levels.ends
+    fall_back = by_sampler[known[0].parameters.sampler.name]
+    for one in given:
+        parameters = by_sampler.get(one.sampler, fall_back)
+        theta = warm_start(one, parameters, objectives.dtype, settings.levels)
+        if theta is None:
+            continue
+        for pattern in tried if settings.has_weights else [None]:
+            both = parameters, theta
+            if pattern is not None:
+                both = with_guidance(parameters, theta, ends, settings.guided, pattern, one)
+            found.append(_Start(f"{one.prior}, {one.steps} steps", *both, math.nan))
+    if objectives.exact and (limit := _at_limit(fall_back, settings, prior)) is not None:
+        found.append(_Start("limit", fall_back, limit, math.nan))
+    found = [one._replace(value=_held_out(one, objectives, settings)) for one in found]
     found = sorted((one for one in found if math.isfinite(one.value)), key=lambda one: one.value)
     if objectives.exact or not objectives.squares:
         return [min((*known, *found), key=lambda one: one.value)]
-    return sorted((*known, *found[:_STARTS]), key=lambda one: one.value)
+    if len(tried) == 1:
+        return sorted((*known, *found[:_STARTS]), key=lambda one: one.value)
+    best: dict[tuple[int, ...], _Start] = {}
+    for one in sorted((*known, *found), key=lambda one: one.value):
+        best.setdefault(tuple(one.parameters.guided.tolist()), one)
+    return list(best.values())
 
 
 def _at_limit(
@@ -276,14 +325,16 @@ def _plan_fields(
 ) -> dict[str, Any]:
     """Return the fields of a result that say what was learned, and its value."""
     theta, ends = (np.asarray(x, objectives.dtype) for x in (found.theta, ends))
-    levels, by = jax.tree.map(
-        lambda x: np.asarray(x, np.float64), unpack(parameters, theta, ends)
-    )  # fmt: skip
+    levels, by, weights = jax.tree.map(
+        lambda x: np.asarray(x, np.float64),
+        (*unpack(parameters, theta, ends), parameters.weights_of_guidance(theta)),
+    )
     terms = objectives.judging.report(plan_of(parameters, theta, ends))
     value = weighted_sum(objectives.judging.weights, terms)
     sampler = parameters.sampler
     return {
-        "schedule": NoiseSchedule(levels), "corrections": by, "groups": parameters.groups,
+        "schedule": NoiseSchedule(levels), "corrections": by, "guidance": weights,
+        "groups": parameters.groups,
         "sampler": sampler.name, "sampler_options": options_of(sampler),
         "custom_sampler": None if is_of_package(sampler) else sampler,
         "value": value, "train_value": found.training, "history": found.history, "terms": terms,
@@ -298,6 +349,10 @@ def _about(
         "fingerprint": prior.fingerprint, "noises": settings.n, "teacher": objectives.teacher,
         "calls": dict(calls), **_conditions(settings, prior),
     }  # fmt: skip
+    if settings.guided is not None:
+        source["guidance"] = {
+            "weight": float(settings.guided.weight), "interval": settings.guided.interval
+        }  # fmt: skip
     return {
         "prior": prior.kind, "source": {**(prior.source or {}), **source},
         "noise": prior_noise(prior), "objective": dict(settings.objective),

@@ -24,6 +24,7 @@ from specjax.learning.energy_distance import biased_energy_distance
 from specjax.learning.terms import TAUGHT, Distances, Weights, weighted_logarithms, weighted_sum
 from specjax.noise.noise_spectrum import NoiseSpectrum, colored
 from specjax.sampling.denoisers import Denoiser
+from specjax.sampling.guidance import weights_of
 from specjax.sampling.programs import program_of
 from specjax.sampling.sample import call_row, first_registers, scan_rows
 from specjax.sampling.step import Row, SamplerPlan
@@ -135,18 +136,21 @@ class PlanObjective:
         rows = (_row_by_row if known else _compiled_row_by_row)(plan, noise.dtype)
         program, arrays = program_of(self.denoise)
         r = _first(plan.start, noise, plan.registers)
+        weights = weights_of(plan, self.denoise)
         for k, row in enumerate(rows):
             z = _noise_of_row(keys, noise, self.forward, k) if plan.stochastic else None
-            r = program.compiled(_one_call)(arrays, r, row, z)
+            weight = None if weights is None else weights[k]
+            r = program.compiled(_one_call)(arrays, r, row, z, weight)
             yield r
 
     def _scanned(self, plan: SamplerPlan, noise: Array, keys: Array) -> jax.Array:
         """Make all calls as one scan; each is computed again going backwards."""
-        denoise = jax.checkpoint(lambda x, alpha, sigma: self.denoise(x, alpha, sigma))
         of_row = functools.partial(_noise_of_row, keys, noise, self.forward)
         first = _first(plan.start, noise, plan.registers)
         rows = _rows(plan, noise.dtype)
-        return scan_rows(denoise, first, rows, of_row if plan.stochastic else None)[0]
+        weights = weights_of(plan, self.denoise)
+        noise_of = of_row if plan.stochastic else None
+        return scan_rows(self.denoise, first, rows, noise_of, weights, _one_call)[0]
 
 
 def compiled(
@@ -199,5 +203,7 @@ def _noise_of_row(keys: Array, like: Array, forward: NoiseSpectrum | None, k: An
     return colored(forward, jax.vmap(one)(jnp.asarray(keys)))
 
 
-def _one_call(denoise: Denoiser, r: jax.Array, row: Row, z: jax.Array | None) -> jax.Array:
-    return jax.checkpoint(lambda r, row, z: call_row(denoise, r, row, z))(r, row, z)
+def _one_call(
+    denoise: Denoiser, r: jax.Array, row: Row, z: jax.Array | None, weight: Any
+) -> jax.Array:
+    return jax.checkpoint(lambda *of_row: call_row(denoise, *of_row))(r, row, z, weight)

@@ -2,14 +2,15 @@
 
 The parameters are those of the levels (:mod:`specjax.fitting.levels`) and, relative to what the
 sampler itself would do along these levels (`corrections_of` in
-:mod:`specjax.sampling.corrections`): what is added to c, to the weights, to the logarithm of g.
-At zero a plan is the sampler's own.
+:mod:`specjax.sampling.corrections`): what is added to c, to the weights, to the logarithm of g, and
+to the weights of guidance. At zero a plan is the sampler's own.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -32,7 +33,8 @@ from specjax.sampling.step import SamplerPlan
 DETERMINISTIC = ("ddim", "dpmpp_2m")
 """The samplers that are tried where none is asked for."""
 
-GROUPS = ("levels", "ratios", "weights", "noise")
+GROUPS = ("levels", "ratios", "weights", "noise", "guidance")
+_MOST_GUIDANCE = 4.0  # of a weight less 1, times that of the start
 _CORRECTION_SCALE = 0.05  # the expected inverse curvature of log(loss) in a correction
 
 
@@ -41,7 +43,8 @@ class PlanParameters(NamedTuple):
 
     ``memory`` past estimates are remembered; ``groups`` are learned, the others stay.
     ``ends_clean`` as in :func:`specjax.fitting.levels.levels_of`; the coefficients are those of
-    ``process``.
+    ``process``. ``guidance`` are the weights that each call of a guided denoiser starts from: those
+    that are 0 or 1, calls of one network, stay. None leaves them to the denoiser.
     """
 
     steps: int
@@ -51,11 +54,17 @@ class PlanParameters(NamedTuple):
     ends_clean: bool
     process: str
     stochastic: bool
+    guidance: tuple[float, ...] | None = None
 
     @property
     def corrects(self) -> bool:
-        """Tell whether anything but the levels is learned."""
-        return self.groups != ("levels",)
+        """Tell whether coefficients are learned."""
+        return bool({"ratios", "weights", "noise"} & set(self.groups))
+
+    @property
+    def guided(self) -> np.ndarray:
+        """The calls whose weight of guidance is free."""
+        return np.flatnonzero([w not in (0, 1) for w in self.guidance or ()])
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -64,6 +73,8 @@ class PlanParameters(NamedTuple):
         found = {"levels": s - 1 if self.ends_clean else s}
         if self.corrects:
             found |= {"ratios": s, "weights": s * self.memory, "noise": s * self.stochastic}
+        if self.guidance is not None:
+            found["guidance"] = len(self.guided)
         return found
 
     @property
@@ -93,12 +104,35 @@ class PlanParameters(NamedTuple):
         t = level_steps(logsnr, self.process)
         return corrections_of(self.sampler, t).remembering(self.memory)
 
+    def weights_of_guidance(self, theta: Array) -> Array | None:
+        """Compute the weights [S] of guidance; None where they are left to the denoiser.
+
+        ``w - 1`` is that of the start times a sigmoid, 1 at zero, from 0 to :data:`_MOST_GUIDANCE`:
+        where the two answers of a guided denoiser are alike, any weight would do.
+        """
+        if self.guidance is None:
+            return None
+        xp, most = namespace(theta), _MOST_GUIDANCE
+        own = self.by_group(theta)["guidance"]
+        times = most / (1 + (most - 1) * xp.exp(-own * most / (most - 1)))
+        where = np.eye(self.steps, dtype=own.dtype)[self.guided]
+        start = xp.asarray(self.guidance, own.dtype)
+        return start + (start - 1) * ((times - 1) @ where)
+
+    def guidance_from(self, weights: np.ndarray) -> np.ndarray:
+        """Compute the parameters of weights [S], the nearest ones within the bounds."""
+        start, most = np.array(self.guidance)[self.guided], _MOST_GUIDANCE
+        times = ((weights[self.guided] - 1) / (start - 1)).clip(0.01 * most, 0.99 * most)
+        return -(most - 1) / most * np.log((most / times - 1) / (most - 1))
+
     def plan(self, theta: Array, ends: Array) -> SamplerPlan:
         """Compute the plan of parameters [n]; traceable."""
         logsnr = self.levels(theta, ends)
         if not self.corrects:
-            return plan_of_levels(self.sampler, logsnr, self.process)
-        return corrected_plan(logsnr, self.corrections(theta, logsnr), self.process)
+            plan = plan_of_levels(self.sampler, logsnr, self.process)
+        else:
+            plan = corrected_plan(logsnr, self.corrections(theta, logsnr), self.process)
+        return replace(plan, guidance=self.weights_of_guidance(theta))
 
     def scale(self, theta: Array) -> Array:
         """Estimate the inverse curvature of log(loss) in each parameter [n]."""
@@ -131,13 +165,13 @@ def parameters_of(
     found = PlanParameters(steps, sampler, 0, chosen, ends_clean, process, stochastic)
     if not found.corrects:
         if memory is not None:
-            raise UserError(f"memory = {memory} beside groups = {chosen}: levels alone have none")
+            raise UserError(f"memory = {memory} beside groups = {chosen}: these have none")
         return found
     check_learnable(sampler)
     own = corrections_of(sampler, t).memory
     memory = _memory(memory, sampler.name, own, "weights" in chosen)
     found = found._replace(memory=min(memory, max(steps - 1, own, 1)))
-    if not any(found.sizes[name] for name in chosen):
+    if not any(found.sizes[name] for name in chosen if name in found.sizes):
         raise UserError(
             f"groups = {chosen}: {sampler.name} in {steps} steps has none of these; learn others "
             "too"
@@ -157,11 +191,15 @@ def _memory(given: int | None, sampler: str, own: int, learned: bool) -> int:
 def pack(
     parameters: PlanParameters, logsnr: Array, by: Corrections | None, ends: Array | None = None
 ) -> np.ndarray:
-    """Compute the parameters [n] of levels [S + 1] and corrections (None: the sampler's own)."""
+    """Compute the parameters [n] of levels [S + 1] and corrections (None: the sampler's own).
+
+    The weights of guidance are those to start from.
+    """
     logsnr = np.asarray(logsnr)
     levels = theta_of(logsnr, ends, ends_clean=parameters.ends_clean)
+    guidance = np.zeros(len(parameters.guided), levels.dtype)
     if not parameters.corrects:
-        return np.asarray(levels)
+        return np.concatenate([levels, guidance])
     own = parameters.of_sampler(logsnr)
     by = own if by is None else by.remembering(parameters.memory)
     parts = [levels, by.ratio - own.ratio, (by.weights - own.weights).reshape(-1)]
@@ -170,13 +208,13 @@ def pack(
         positive = (own.noise > 0) & (noise > 0)  # a step to s = 0 has none, and no logarithm
         ratio = np.where(positive, noise, 1) / np.where(positive, own.noise, 1)
         parts.append(np.log(ratio))
-    return np.concatenate(parts)
+    return np.concatenate([*parts, guidance])
 
 
 def unpack(
     parameters: PlanParameters, theta: Array, ends: Array
 ) -> tuple[Array, Corrections | None]:
-    """Compute levels [S + 1] and corrections; None where levels alone are learned."""
+    """Compute levels [S + 1] and corrections; None where coefficients are the sampler's own."""
     logsnr = parameters.levels(theta, ends)
     return logsnr, parameters.corrections(theta, logsnr) if parameters.corrects else None
 

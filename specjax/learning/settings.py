@@ -25,6 +25,7 @@ from specjax.priors import Colored, Gaussian, Network
 from specjax.priors.prior import Prior, prior_noise
 from specjax.sampling import conditions
 from specjax.sampling.black_box import BlackBox
+from specjax.sampling.guidance import Guided, guided_in
 from specjax.sampling.samplers import sampler_of
 from specjax.sampling.scaled import SamplerLike
 from specjax.schedules.grids import GridLike, LevelRange, TrainingGrid
@@ -46,8 +47,12 @@ class LearnOptions(TypedDict, total=False):
     Attributes:
       sampler: whose plan it is in the beginning, along the best of all schedule families; None, the
         default, tries DDIM and DPM-Solver++(2M).
-      groups: what is learned, of "levels", "ratios", "weights" and "noise"; all by default. Levels
-        alone, which any sampler has, are what :func:`fit` learns.
+      groups: what is learned, of "levels", "ratios", "weights", "noise" and "guidance"; all by
+        default, "guidance" (a weight for each call) of a denoiser by :func:`specjax.guided` alone,
+        which is constant without it. Levels alone, which any sampler has, are what :func:`fit`
+        learns.
+      network_calls: of a guided denoiser, at most: S of which some calls are not guided, and need
+        one call of the network instead of two. Which ones is tried. By default all are guided.
       memory: past estimates that a step leans on, up to all; None is 2 for a network, else the
         sampler's own, or 1.
       objective: weights of "transfer", "teacher", "teacher_mean" and "energy", see :data:`TERMS`.
@@ -83,6 +88,7 @@ class LearnOptions(TypedDict, total=False):
 
     sampler: str | SamplerLike | None
     groups: Sequence[str]
+    network_calls: int | None
     memory: int | None
     objective: Mapping[str, float] | None
     loss: str | Loss
@@ -108,11 +114,13 @@ class LearnOptions(TypedDict, total=False):
 class LearnSettings:
     """:class:`LearnOptions`, resolved.
 
-    ``objective`` and ``n`` are None until :meth:`for_prior` chooses what suits a prior.
+    ``objective`` and ``n`` are None until :meth:`for_prior` chooses what suits a prior; ``guided``
+    is the prior's guided denoiser then, if it has one.
     """
 
     sampler: SamplerLike | None = None
     groups: tuple[str, ...] = GROUPS
+    network_calls: int | None = None
     memory: int | None = None
     objective: Weights | Any = (
         None  # Any: whoever has the settings for a prior knows that it is one
@@ -134,6 +142,7 @@ class LearnSettings:
     teacher_tolerance: float = 0.01
     cache: Path | None = None
     seed: int = 0
+    guided: Guided | None = None
 
     @classmethod
     def resolve(cls, **options: Unpack[LearnOptions]) -> LearnSettings:
@@ -149,6 +158,9 @@ class LearnSettings:
             given,
             sampler=_unless_none(sampler_of, given.sampler),
             groups=tuple(given.groups),
+            network_calls=_unless_none(
+                lambda n: checks.whole_number("network_calls", n), given.network_calls
+            ),
             objective=_unless_none(check_weights, given.objective),
             loss=loss_of(given.loss),
             data=_unless_none(np.asarray, given.data),
@@ -209,7 +221,8 @@ class LearnSettings:
           stochastic: whether plans have noise; by default as those of the samplers do.
 
         Raises:
-          UserError: for a teacher beside noise, noises that cannot be cut into batches and devices.
+          UserError: for a teacher beside noise, noises that cannot be cut into batches and devices,
+            guidance for a denoiser that is not guided, or with several weights.
         """
         if stochastic is None:
             stochastic = any(one.stochastic for one in self.parameters(steps=2).values())
@@ -219,12 +232,25 @@ class LearnSettings:
                 "objective 'teacher' compares samples of the same noise: for a sampler with noise "
                 "take 'transfer' or 'energy'"
             )
-        network = prior.kind == "network"
+        network, guided = prior.kind == "network", guided_in(prior)
+        groups = tuple(name for name in self.groups if name != "guidance" or guided is not None)
+        if not groups or (self.network_calls is not None and guided is None):
+            raise UserError(
+                f"groups = {self.groups}, network_calls = {self.network_calls}: the denoiser is "
+                "not guided; make it so by specjax.guided(conditional, unconditional, weight)"
+            )
+        if guided is not None and np.ndim(guided.weight):
+            raise UserError(
+                f"weight has {np.size(guided.weight)} numbers: plans are learned with one, that of "
+                "the fine solution"
+            )
         n = self.n or (_NOISES_OF_NETWORK if network else _NOISES)
         memory = self.memory
         if network and memory is None and "weights" in self.groups:
             memory = _MEMORY_OF_NETWORK
-        chosen: LearnSettings = replace(self, objective=objective, n=n, memory=memory)
+        chosen: LearnSettings = replace(
+            self, objective=objective, n=n, memory=memory, groups=groups, guided=guided
+        )
         if not chosen.is_sum_of_squares:
             chosen._check_batches()
         checks.fits_in_memory("n", n, _ARRAYS * 8 * n * math.prod(prior.shape))
@@ -240,6 +266,12 @@ class LearnSettings:
                 f"{self.batch or self.n} noises at once do not divide over {ways} devices: give n, "
                 f"or a batch, that is a multiple of {ways}"
             )
+
+    @property
+    def has_weights(self) -> bool:
+        """Tell whether plans have weights of guidance of their own."""
+        limited = self.network_calls is not None
+        return self.guided is not None and (limited or "guidance" in self.groups)
 
     @property
     def is_sum_of_squares(self) -> bool:
@@ -267,7 +299,7 @@ class LearnSettings:
         """Return the settings of a prior before the last of a curriculum."""
         return replace(
             self, objective=None, data=None, n=None, batch=None, mesh=None, cache=None,
-            conditions=None, max_calls=None,
+            conditions=None, max_calls=None, network_calls=None,
         )  # fmt: skip
 
 
@@ -319,7 +351,7 @@ def _prior_from(given: Any) -> Prior:
         noise = getattr(given, "noise", None)
         spectrum = given.spectrum if noise is None else given.effective
         return Network(given.denoiser(), given.shape, spectrum, source=given.source, noise=noise)
-    if isinstance(given, BlackBox):
+    if isinstance(given, BlackBox | Guided) and hasattr(given, "shape"):
         return Network(given, given.shape)
     raise UserError(
         f"prior of type {type(given).__name__}: give a spectrum, a prior of specjax.priors (a "

@@ -46,7 +46,7 @@ _STATES: OrderedDict[str, Unfinished] = OrderedDict()
 
 _SAMPLED, _CLOSED_FORM = Stopping(0.1, 0.01, 1), Stopping(0.0, 1e-9, 2)
 _MOST_ITERATIONS = 100
-_TRIED = 2  # iterations from each of several starts
+_TRIED, _TRIED_PATTERNS = 2, 5  # iterations from each start, or each pattern of guided calls
 _LEAST_TO_GROW = 32  # noises; fewer are learned on from the beginning
 _SHARE = 4  # of the noises, one part is learned on at first
 _EXPECTED, _TRIALS = 4, 4  # iterations on all noises, and plans tried in each, for the time left
@@ -100,7 +100,9 @@ def _most_promising(
     problems: Sequence[SumOfSquares], first: Iterate, stopping: Stopping, most: int
 ) -> tuple[int, Iterate]:
     """Take a few iterations from each start, and return the best by what is held out."""
-    if len(problems) == 1 or most <= _TRIED:
+    patterns = {tuple(one.parameters.guided.tolist()) for one in problems}
+    trials = _TRIED if len(patterns) == 1 else _TRIED_PATTERNS
+    if len(problems) == 1 or most <= trials:
         return 0, first
     tried = {0: first}
     quickly = stopping._replace(grow=-np.inf, gain=-np.inf)
@@ -108,7 +110,7 @@ def _most_promising(
         for number, problem in enumerate(problems):
             if number:
                 tried[number] = begin(problem, problem.start[problem.learned])
-            for _ in range(_TRIED):
+            for _ in range(trials):
                 tried[number] = iterate(problem, tried[number], quickly)
     number = min(tried, key=lambda k: tried[k].held_out)
     return number, tried[number]
@@ -182,7 +184,8 @@ class _Meter:
             self._first, self.best = state.history[0, 1], state.held_out
         size = 0 if state is None else state.size
         n, whole = max(problem.sizes[size], 1), max(problem.sizes[-1], 1)
-        per_noise = problem.parameters.steps * (_TRIALS + len(problem.learned) / 2)
+        calls = problem.parameters.steps + len(problem.parameters.guided)
+        per_noise = calls * (_TRIALS + len(problem.learned) / 2)
         self._whole += n == whole
         iterations = max(_EXPECTED - self._whole, 0) + n / whole * (1 if n == whole else 2)
         self._expected = int(self.calls + iterations * whole * per_noise)

@@ -9,7 +9,8 @@ answer d goes on as ::
     dd = (denoise(r_0 + e t_0, alpha + e dalpha, sigma + e dsigma) - d) / e
 
 with the same noise and one more answer a call. A parameter of step k changes nothing before it: its
-column starts there, from the registers that were kept.
+column starts there, from the registers that were kept. The derivative of a guided answer in its
+weight is the difference of the two answers that it is made of, and costs nothing.
 """
 
 from __future__ import annotations
@@ -40,10 +41,15 @@ class Noises(NamedTuple):
 
 
 class Trajectory(NamedTuple):
-    """Registers [H, n, *shape] before each of K calls and at the end, and K answers."""
+    """Registers [H, n, *shape] before each of K calls and at the end, and K answers.
+
+    ``slopes`` are the derivatives of answers in the weights of guidance; None where a plan has
+    none, or one network is called.
+    """
 
     registers: list[np.ndarray]
     answers: list[np.ndarray]
+    slopes: list[np.ndarray | None]
 
     @property
     def samples(self) -> np.ndarray:
@@ -53,8 +59,8 @@ class Trajectory(NamedTuple):
 
 def follow(plan: SamplerPlan, answers: Answers, noises: Noises) -> Trajectory:
     """Run a plan without noise in its steps from n noises."""
-    registers, given = zip(*_calls(plan, answers, noises), strict=True)
-    return Trajectory(list(registers), list(given[:-1]))
+    registers, given, slopes = zip(*_calls(plan, answers, noises), strict=True)
+    return Trajectory(list(registers), list(given[:-1]), list(slopes[:-1]))
 
 
 def end_of(plan: SamplerPlan, answers: Answers, noises: Noises) -> np.ndarray:
@@ -64,17 +70,26 @@ def end_of(plan: SamplerPlan, answers: Answers, noises: Noises) -> np.ndarray:
 
 def _calls(
     plan: SamplerPlan, answers: Answers, noises: Noises
-) -> Iterator[tuple[np.ndarray, np.ndarray | Any]]:
-    """Yield the registers before each call, with its answer, and those at the end, with None."""
+) -> Iterator[tuple[np.ndarray, np.ndarray | Any, np.ndarray | None]]:
+    """Yield the registers before each call, with its answer and slope, and those at the end."""
     start = noises.start
     r = np.zeros((plan.registers, *start.shape), start.dtype)
     r[0] = np.asarray(plan.start, start.dtype) * start
     for k in range(plan.calls):
-        row = row_of(plan, k)
-        d = answers(r[0], float(row.alpha), float(row.sigma), noises.conditions)
-        yield r, d
+        row, weight, slope = row_of(plan, k), weight_of(plan, k), None
+        asked = r[0], float(row.alpha), float(row.sigma), noises.conditions
+        if weight in (None, 0, 1):
+            d = answers(*asked, weight)
+        else:
+            d, slope = answers.with_slope(*asked, weight)
+        yield r, d, slope
         r = np.asarray(advance(r, row, d, None))
-    yield r, None
+    yield r, None, None
+
+
+def weight_of(plan: SamplerPlan, k: int) -> float | None:
+    """Return the weight of guidance of call k; None where it is left to the denoiser."""
+    return None if plan.guidance is None else float(plan.guidance[k])
 
 
 def row_of(plan: SamplerPlan, k: int) -> Row:
@@ -82,31 +97,48 @@ def row_of(plan: SamplerPlan, k: int) -> Row:
     return Row(*(np.asarray(x)[k] for x in plan.rows))
 
 
+class Change(NamedTuple):
+    """How a parameter changes a call: the derivatives of its row, and of its weight of guidance."""
+
+    row: Row
+    weight: float
+
+
 class RowDerivatives(NamedTuple):
-    """The derivatives of all rows of a plan in P parameters, [P, K, ...] each."""
+    """The derivatives of all rows of a plan in P parameters, [P, K, ...] each, and of weights."""
 
     rows: Row
+    weights: np.ndarray
 
     @classmethod
     def of(cls, plan_at: Callable[[np.ndarray], SamplerPlan], theta: np.ndarray) -> RowDerivatives:
         """Differentiate a plan of float64 numbers in its parameters [P]."""
+
+        def numbers(plan: SamplerPlan) -> list[np.ndarray]:
+            weights = np.ones(plan.calls) if plan.guidance is None else plan.guidance
+            return [*plan.rows, weights]
+
         found = []
         for step in _STEP_OF_PARAMETER * np.eye(len(theta)):
-            above, below = plan_at(theta + step).rows, plan_at(theta - step).rows
+            above, below = numbers(plan_at(theta + step)), numbers(plan_at(theta - step))
             found.append([(a - b) / (2 * step.max()) for a, b in zip(above, below, strict=True)])
-        return cls(Row(*(np.stack(x) for x in zip(*found, strict=True))))
+        *rows, weights = (np.stack(x) for x in zip(*found, strict=True))
+        return cls(Row(*rows), weights)
 
-    def of_parameter(self, j: int) -> list[Row | None]:
+    def of_parameter(self, j: int) -> list[Change | None]:
         """Return the derivatives of the K rows in parameter j, None for rows that do not change."""
-        rows = [Row(*(x[j, k] for x in self.rows)) for k in range(self.rows.alpha.shape[1])]
-        scale = max(np.abs(x[j]).max(initial=0) for x in self.rows)
+        every = [*self.rows, self.weights]
+        scale = max(np.abs(x[j]).max(initial=0) for x in every)
         return [
-            row if max(np.abs(x).max() for x in row) > 1e-9 * scale else None for row in rows
-        ]  # fmt: skip
+            Change(Row(*(x[j, k] for x in self.rows)), float(self.weights[j, k]))
+            if max(np.abs(x[j, k]).max() for x in every) > 1e-9 * scale
+            else None
+            for k in range(self.rows.alpha.shape[1])
+        ]
 
 
 def column(
-    plan: SamplerPlan, changes: list[Row | None], trajectory: Trajectory, answers: Answers,
+    plan: SamplerPlan, changes: list[Change | None], trajectory: Trajectory, answers: Answers,
     conditions: Any,
 ) -> np.ndarray:  # fmt: skip
     """Compute the derivative [n, *shape] of samples in a parameter that changes some rows."""
@@ -115,32 +147,38 @@ def column(
         if t is None and change is None:
             continue
         r, d, row = trajectory.registers[k], trajectory.answers[k], row_of(plan, k)
-        after: Any = 0.0
-        if t is not None or (change is not None and (change.alpha != 0 or change.sigma != 0)):
-            moved = np.zeros_like(r) if t is None else t
-            derivative = _of_answer(row, change, r[0], moved[0], d, answers, conditions)
-            after = advance(moved, row, derivative, None)
+        moved = np.zeros_like(r) if t is None else t
+        derivative = _of_answer(plan, k, change, trajectory, moved[0], answers, conditions)
+        after = advance(moved, row, derivative, None)
         if change is not None:
-            after = after + advance(r, change, d, None)
+            after = after + advance(r, change.row, d, None)
         t = np.asarray(after)
     last = trajectory.registers[-1][0]
     return np.zeros_like(last) if t is None else t[0]
 
 
 def _of_answer(
-    row: Row, change: Row | None, x: np.ndarray, t: np.ndarray, d: np.ndarray, answers: Answers,
-    conditions: Any,
+    plan: SamplerPlan, k: int, change: Change | None, trajectory: Trajectory, t: np.ndarray,
+    answers: Answers, conditions: Any,
 ) -> np.ndarray:  # fmt: skip
-    """Compute the derivative [n, *shape] of the answers to x [n, *shape] as it moves by t."""
-    alpha, sigma = float(row.alpha), float(row.sigma)
-    by_alpha, by_sigma = (0.0, 0.0) if change is None else map(float, (change.alpha, change.sigma))
+    """Compute the derivative [n, *shape] of the answers of call k as its samples move by t."""
+    x, d, slope = trajectory.registers[k][0], trajectory.answers[k], trajectory.slopes[k]
+    row = row_of(plan, k)
+    alpha, sigma, by_alpha, by_sigma = float(row.alpha), float(row.sigma), 0.0, 0.0
+    found = np.zeros_like(d)
+    if change is not None:
+        by_alpha, by_sigma = float(change.row.alpha), float(change.row.sigma)
+        if slope is not None:
+            found = found + np.asarray(change.weight, d.dtype) * slope
     speed = max(_rms(t) / _rms(x), abs(by_alpha) / alpha, abs(by_sigma) / sigma)
-    if speed == 0:
-        return np.zeros_like(d)
+    if not t.any() and by_alpha == by_sigma == 0:
+        return found
     step = max(_LEAST_STEP, answers.precision**0.5) / speed
     moved = x + np.asarray(step, x.dtype) * t
-    found = answers(moved, alpha + step * by_alpha, sigma + step * by_sigma, conditions)
-    return (found - d) / np.asarray(step, d.dtype)
+    after = answers(
+        moved, alpha + step * by_alpha, sigma + step * by_sigma, conditions, weight_of(plan, k)
+    )
+    return found + (after - d) / np.asarray(step, d.dtype)
 
 
 def _rms(x: np.ndarray) -> float:

@@ -7,11 +7,13 @@ each sample of x.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
 
+from specjax._core.arrays import Array, value
 from specjax._core.checks import UserError
 
 
@@ -49,11 +51,22 @@ def _array(x: Any) -> Any:
     return x if isinstance(x, jax.Array) else np.asarray(x)
 
 
+@value(data=["denoise", "conditions"])
+@dataclass(frozen=True, eq=False)
+class Told:
+    """A denoiser that is told conditions; a pytree if it is one."""
+
+    denoise: Callable[..., Any]
+    conditions: Any
+
+    def __call__(self, x: Array, alpha: Array, sigma: Array) -> Any:
+        """Estimate ``E[x0 | x]`` of x [n, ...]."""
+        return self.denoise(x, alpha, sigma, self.conditions)
+
+
 def telling(denoise: Callable[..., Any], conditions: Any) -> Callable[..., Any]:
     """Return a denoiser that is told the conditions; the given one without any."""
-    if conditions is None:
-        return denoise
-    return lambda x, alpha, sigma: denoise(x, alpha, sigma, conditions)
+    return denoise if conditions is None else Told(denoise, conditions)
 
 
 def at(conditions: Any, rows: Any) -> Any:

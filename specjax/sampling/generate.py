@@ -26,6 +26,7 @@ from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic, without_rou
 from specjax.sampling import conditions as told
 from specjax.sampling.black_box import is_black_box
 from specjax.sampling.denoisers import within
+from specjax.sampling.guidance import alike, weights_of
 from specjax.sampling.programs import Program, drawn, program_of
 from specjax.sampling.sample import first_registers, host_rows
 from specjax.sampling.step import Row, SamplerPlan
@@ -64,7 +65,8 @@ def generate(
 
     Args:
       plan: K rows of known numbers.
-      denoise: ``(x, alpha, sigma) -> x0`` on batches [m, *shape].
+      denoise: ``(x, alpha, sigma) -> x0`` on batches [m, *shape]. One by :func:`specjax.guided`
+        has the plan's weights, or its own; where one is 1 or 0, only one of its two is called.
       n: the number of samples.
       shape: of one sample.
       seed: below 2**32.
@@ -85,8 +87,8 @@ def generate(
 
     Raises:
       UserError: if a number or a dtype is out of bounds, the labels or conditions are not n, the
-        batch does not divide over the mesh, the mesh has devices of another process, or a black
-        box is given a mesh.
+        batch does not divide over the mesh, the mesh has devices of another process, a black box
+        is given a mesh, or the plan has guidance and the denoiser is not guided.
 
     Example:
       >>> plan = sx.plan("ddim", sx.NoiseSchedule.from_sigmas([50.0, 1.0, 0.0]))
@@ -100,11 +102,16 @@ def generate(
     key = jax.random.key(checks.seed(seed))
     conditions = told.checked(labels, conditions, n)
     noise, denoise = _checked_noise(noise, tuple(shape)), within(denoise, noise)
-    program, arrays = program_of(denoise)
-    placement = _Placement(_checked_mesh(mesh, denoise), arrays)
-    arrays = [placement.whole(x) for x in arrays]
+    weights = weights_of(plan, denoise)
+    placement = _Placement(_checked_mesh(mesh, denoise), program_of(denoise)[1])
+    parts = [
+        _Part(of_calls, program, [placement.whole(x) for x in arrays])
+        for of_calls, one in alike(denoise, weights)
+        for program, arrays in [program_of(one)]
+    ]
     size = batch_size(n, shape, plan.registers, batch, placement.ways, placement.device)
     rows = Row(*(np.asarray(x, dtype) for x in plan.rows))
+    weights = None if weights is None else np.asarray(weights, dtype)
     on_cpu, boxed = placement.device.platform == "cpu", is_black_box(denoise)
     run: _Loop = _on_host if boxed else _call_by_call if on_cpu else _one_scan
     put = np.asarray if boxed else placement.cut
@@ -123,7 +130,7 @@ def generate(
                 progress(first + int(count * share), n)
 
         task = _Batch(
-            count, denoise, program, arrays, batch_conditions, keys, rows, noise, plan.stochastic
+            count, denoise, parts, batch_conditions, keys, rows, weights, noise, plan.stochastic
         )
         r = run(task, r, report)
         samples[first : first + count] = np.asarray(without_rounding(r[0], noise))[:count]
@@ -131,16 +138,24 @@ def generate(
     return samples
 
 
+class _Part(NamedTuple):
+    """Consecutive calls that need the same parts of a guided denoiser; all calls of any other."""
+
+    calls: slice
+    program: Program
+    arrays: list[Any]  # of the denoiser
+
+
 class _Batch(NamedTuple):
     """A batch of m samples that is being drawn, apart from its registers."""
 
     asked: int  # of the m, those that are not filled up
     denoise: Callable[..., Any]
-    program: Program
-    arrays: list[Any]  # of the denoiser
+    parts: list[_Part]
     conditions: Any  # a tree of arrays [m, ...] or None
     keys: jax.Array  # [m]
     rows: Row
+    weights: np.ndarray | None  # [K], of guidance
     noise: NoiseSpectrum | None
     stochastic: bool
 
@@ -160,24 +175,29 @@ def _call_by_call(batch: _Batch, r: jax.Array, report: Callable[[float], None]) 
     and Ctrl-C is heard.
     """
     calls = len(batch.rows.alpha)
-    for k in range(calls):
-        if k:
-            report(k / calls)
-        row = Row(*(x[k] for x in batch.rows))
-        r = batch.program.one_row(
-            batch.arrays, batch.conditions, r, row, batch.keys, np.int32(k), batch.noise,
-            stochastic=batch.stochastic,
-        )  # fmt: skip
-        jax.block_until_ready(r)
+    for part in batch.parts:
+        for k in range(calls)[part.calls]:
+            if k:
+                report(k / calls)
+            row, weight = jax.tree.map(lambda x, k=k: x[k], (batch.rows, batch.weights))
+            r = part.program.one_row(
+                part.arrays, batch.conditions, r, row, batch.keys, np.int32(k), batch.noise,
+                stochastic=batch.stochastic, weight=weight,
+            )  # fmt: skip
+            jax.block_until_ready(r)
     return r
 
 
 def _one_scan(batch: _Batch, r: jax.Array, report: Callable[[float], None]) -> jax.Array:
     """Run all calls of a batch on an accelerator, without a dispatch between two of them."""
-    return batch.program.all_rows(
-        batch.arrays, batch.conditions, r, batch.rows, batch.keys, batch.noise,
-        stochastic=batch.stochastic,
-    )  # fmt: skip
+    for part in batch.parts:
+        here = part.calls
+        rows, weights = jax.tree.map(lambda x, here=here: x[here], (batch.rows, batch.weights))
+        r = part.program.all_rows(
+            part.arrays, batch.conditions, r, rows, batch.keys, np.int32(here.start or 0),
+            batch.noise, stochastic=batch.stochastic, weights=weights,
+        )  # fmt: skip
+    return r
 
 
 def _on_host(batch: _Batch, r: jax.Array, report: Callable[[float], None]) -> np.ndarray:
@@ -192,7 +212,7 @@ def _on_host(batch: _Batch, r: jax.Array, report: Callable[[float], None]) -> np
 
     return host_rows(
         told.telling(batch.denoise, told.at(batch.conditions, part)), r[:, part], batch.rows,
-        of_row if batch.stochastic else None, lambda k: report(k / calls),
+        of_row if batch.stochastic else None, batch.weights, lambda k: report(k / calls),
     )  # fmt: skip
 
 

@@ -65,34 +65,35 @@ class Program:
 
     @property
     def one_row(self) -> Callable[..., jax.Array]:
-        """``(arrays, conditions, r, row, keys, k, noise, stochastic) -> r``: one call."""
+        """:func:`one_row` with arrays in place of the denoiser."""
         return self.compiled(one_row, static_argnames="stochastic", donate_argnames="r")
 
     @property
     def all_rows(self) -> Callable[..., jax.Array]:
-        """``(arrays, conditions, r, rows, keys, noise, stochastic) -> r``: all calls as a scan."""
+        """:func:`all_rows` with arrays in place of the denoiser."""
         return self.compiled(all_rows, static_argnames="stochastic", donate_argnames="r")
 
 
 def one_row(
     denoise: Callable[..., Any], conditions: Any, r: jax.Array, row: Row, keys: jax.Array, k: Any,
-    noise: NoiseSpectrum | None, stochastic: bool,
+    noise: NoiseSpectrum | None, stochastic: bool, weight: Any = None,
 ) -> jax.Array:  # fmt: skip
-    """Make one call of a plan, of a batch of seeded samples."""
+    """Make call k of a plan, with a weight of guidance, of a batch of seeded samples."""
     z = drawn(keys, k + 1, r.shape[2:], r.dtype, noise) if stochastic else None
-    return call_row(telling(denoise, conditions), r, row, z)
+    return call_row(telling(denoise, conditions), r, row, z, weight)
 
 
 def all_rows(
     denoise: Callable[..., Any], conditions: Any, r: jax.Array, rows: Row, keys: jax.Array,
-    noise: NoiseSpectrum | None, stochastic: bool,
+    first: Any, noise: NoiseSpectrum | None, stochastic: bool, weights: Any = None,
 ) -> jax.Array:  # fmt: skip
-    """Make all calls of a plan as one scan, of a batch of seeded samples."""
+    """Make calls of a plan from the ``first`` on as one scan, of a batch of seeded samples."""
 
     def of_row(k: jax.Array) -> jax.Array:
-        return drawn(keys, k + 1, r.shape[2:], r.dtype, noise)
+        return drawn(keys, first + k + 1, r.shape[2:], r.dtype, noise)
 
-    return scan_rows(telling(denoise, conditions), r, rows, of_row if stochastic else None)
+    told = telling(denoise, conditions)
+    return scan_rows(told, r, rows, of_row if stochastic else None, weights)
 
 
 def program_of(value: Any) -> tuple[Program, list[Any]]:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic, colored, wi
 from specjax.sampling import conditions as told
 from specjax.sampling.black_box import is_black_box
 from specjax.sampling.denoisers import Denoiser, within
+from specjax.sampling.guidance import alike, at_weight, weights_of
 from specjax.sampling.step import Row, SamplerPlan, advance
 
 
@@ -43,7 +45,8 @@ def sample(
     Args:
       plan: K rows.
       denoise: ``(x, alpha, sigma) -> x0`` on arrays of ``shape``; a :class:`specjax.BlackBox`
-        is called in NumPy, on samples [..., *its shape].
+        is called in NumPy, on samples [..., *its shape]. One by :func:`specjax.guided` has the
+        plan's weights, or its own.
       key: a typed PRNG key, which decides all noise.
       shape: of the samples [...].
       start: white noise [...] to start from; drawn from the key by default.
@@ -57,8 +60,8 @@ def sample(
       Samples of the given shape, at the plan's last level.
 
     Raises:
-      UserError: if the key is not a typed one, ``start`` has another shape, or labels or
-        conditions are not one for each of n samples.
+      UserError: if the key is not a typed one, ``start`` has another shape, labels or conditions
+        are not one for each of n samples, or the plan has guidance and the denoiser is not guided.
 
     Example:
       >>> plan = sx.plan("ddim", sx.NoiseSchedule.from_sigmas([50.0, 1.0, 0.0]))
@@ -75,6 +78,7 @@ def sample(
         raise UserError(f"start has shape {start.shape}, the samples {tuple(shape)}")
     rows = Row(*(jnp.asarray(x, dtype) for x in plan.rows))
     noise, denoise = anisotropic(noise), within(denoise, noise)
+    weights = weights_of(plan, denoise)
     on_host, count = is_black_box(denoise), shape[0] if shape else 0
     denoise = told.telling(denoise, told.checked(labels, conditions, count))
 
@@ -84,7 +88,7 @@ def sample(
     first = jnp.asarray(plan.start, dtype) * colored(noise, jnp.asarray(start, dtype))
     filled = first_registers(first, plan.registers)
     run = host_rows if on_host else scan_rows
-    last = run(denoise, filled, rows, pushed if plan.stochastic else None)
+    last = run(denoise, filled, rows, pushed if plan.stochastic else None, weights)
     return without_rounding(last[0], noise)
 
 
@@ -94,26 +98,44 @@ def first_registers(first: jax.Array, registers: int) -> jax.Array:
     return jnp.concatenate([first[None], rest])
 
 
-def call_row(denoise: Denoiser, r: jax.Array, row: Row, noise: jax.Array | None) -> jax.Array:
+def call_row(
+    denoise: Denoiser, r: jax.Array, row: Row, noise: jax.Array | None, weight: Any = None
+) -> jax.Array:
     """Return the registers [H, ...] after one row: a call of the denoiser and :func:`advance`."""
-    return jnp.asarray(advance(r, row, denoise(r[0], row.alpha, row.sigma), noise), r.dtype)
+    d = at_weight(denoise, weight)(r[0], row.alpha, row.sigma)
+    return jnp.asarray(advance(r, row, d, noise), r.dtype)
 
 
 def scan_rows(
-    denoise: Denoiser, r: jax.Array, rows: Row, noise: Callable[[jax.Array], jax.Array] | None
-) -> jax.Array:
-    """Return the registers [H, ...] after all K rows; ``noise(k)`` [...] is that of row k."""
+    denoise: Denoiser, r: jax.Array, rows: Row, noise: Callable[[jax.Array], jax.Array] | None,
+    weights: Array | None = None, call: Callable[..., jax.Array] = call_row,
+) -> jax.Array:  # fmt: skip
+    """Return the registers [H, ...] after all K rows.
 
-    def step(r: jax.Array, row_and_index: tuple[Row, jax.Array]) -> tuple[jax.Array, None]:
-        row, k = row_and_index
-        return call_row(denoise, r, row, None if noise is None else noise(k)), None
+    Args:
+      denoise: with guidance or without.
+      r: the registers at the start.
+      rows: those of the plan.
+      noise: ``noise(k)`` [...] is that of row k.
+      weights: [K], of a guided denoiser. Where they are known, calls of one network are scanned
+        apart from those of two.
+      call: what makes a row.
+    """
+    every = (rows, jnp.arange(len(rows.alpha)), weights)
 
-    return jax.lax.scan(step, r, (rows, jnp.arange(len(rows.alpha))))[0]
+    def step(of: Denoiser, r: jax.Array, one: Any) -> tuple[jax.Array, None]:
+        row, k, weight = one
+        return call(of, r, row, None if noise is None else noise(k), weight), None
+
+    for part, of in alike(denoise, weights):
+        here = jax.tree.map(lambda x, part=part: x[part], every)
+        r = jax.lax.scan(functools.partial(step, of), r, here)[0]
+    return r
 
 
 def host_rows(
     denoise: Denoiser, r: Array, rows: Row, noise: Callable[[Any], Array] | None,
-    report: Callable[[int], None] = lambda k: None,
+    weights: Array | None = None, report: Callable[[int], None] = lambda k: None,
 ) -> np.ndarray:  # fmt: skip
     """Do as :func:`scan_rows` in NumPy, around a black box; ``report(k)`` is called before row k.
 
@@ -121,7 +143,8 @@ def host_rows(
     """
     for k in range(len(rows.alpha)):
         report(k)
-        d = denoise(r[0], rows.alpha[k], rows.sigma[k])
+        weight = None if weights is None else weights[k]
+        d = at_weight(denoise, weight)(r[0], rows.alpha[k], rows.sigma[k])
         row = Row(*(np.asarray(x[k]) for x in rows))
         z = None if noise is None else np.asarray(noise(k))
         with np.errstate(over="ignore", invalid="ignore"):  # as in JAX: samples say it

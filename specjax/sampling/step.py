@@ -31,7 +31,10 @@ class Row(NamedTuple):
     push: Array  # [H]
 
 
-@value(data=["alpha", "sigma", "keep", "pull", "push", "start", "shortfall"], static=["stochastic"])
+@value(
+    data=["alpha", "sigma", "keep", "pull", "push", "start", "shortfall", "guidance"],
+    static=["stochastic"],
+)
 @dataclass(frozen=True, eq=False, repr=False)
 class SamplerPlan(Shown):
     """The K denoiser calls of a sampler and what is done with their answers.
@@ -47,6 +50,8 @@ class SamplerPlan(Shown):
       shortfall: 1 - alpha at the end where the plan keeps means: ``r[0]`` is ``alpha_k mu`` at each
         call, and ``(1 - shortfall) mu`` at the end, if it was at the first call and all answers
         are mu. Plans of samplers do so; None for others.
+      guidance: [K], the weight of a guided denoiser (:func:`specjax.guided`) at each call; None is
+        its own.
     """
 
     alpha: Array
@@ -57,6 +62,7 @@ class SamplerPlan(Shown):
     start: Array
     stochastic: bool
     shortfall: Array | None = None
+    guidance: Array | None = None
 
     @property
     def rows(self) -> Row:
@@ -67,6 +73,12 @@ class SamplerPlan(Shown):
     def calls(self) -> int:
         """K, the number of denoiser calls."""
         return int(self.keep.shape[0])
+
+    @property
+    def network_calls(self) -> int:
+        """The calls of the network: two where a weight of :attr:`guidance` is not 0 or 1."""
+        twice = () if self.guidance is None else ~np.isin(np.asarray(self.guidance), (0, 1))
+        return self.calls + int(np.sum(twice))
 
     @property
     def registers(self) -> int:
@@ -107,7 +119,10 @@ def pad(plan: SamplerPlan, calls: int) -> SamplerPlan:
     eye = xp.broadcast_to(xp.eye(h, dtype=dtype), (extra, h, h))
     idle = Row(ones, ones, eye, zeros, zeros)
     joined = Row(*(xp.concatenate(pair) for pair in zip(plan.rows, idle, strict=True)))
-    return replace(plan, **joined._asdict())
+    weights = plan.guidance
+    if weights is not None:
+        weights = namespace(weights).concatenate([weights, np.ones(extra, weights.dtype)])
+    return replace(plan, **joined._asdict(), guidance=weights)
 
 
 def drop_idle(plan: SamplerPlan) -> SamplerPlan:
@@ -119,4 +134,5 @@ def drop_idle(plan: SamplerPlan) -> SamplerPlan:
     if not idle.any():
         return plan
     busy = np.flatnonzero(~idle)
-    return replace(plan, **Row(*(x[busy] for x in plan.rows))._asdict())
+    weights = None if plan.guidance is None else plan.guidance[busy]
+    return replace(plan, **Row(*(x[busy] for x in plan.rows))._asdict(), guidance=weights)
