@@ -368,7 +368,8 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     def _compare(self, sample: torch.Tensor) -> None:
         """Warn, once, of samples of another shape or dtype than the plan was learned for."""
         learned, self._learned_for = self._learned_for, {}
-        here = {"shape": list(sample.shape[1:]), "dtype": str(sample.dtype)}
+        dtype = str(sample.dtype).removeprefix("torch.")
+        here = {"shape": list(sample.shape[1:]), "dtype": dtype}
         for name, is_ in here.items():
             if learned.get(name, is_) != is_:
                 warnings.warn(
