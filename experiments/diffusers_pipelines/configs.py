@@ -47,8 +47,8 @@ class NetworkConfig:
 
 CONFIGS = {
     FLOW: NetworkConfig(FLOW, updates=2800),
-    ZERO_SNR: NetworkConfig(ZERO_SNR),
-    EPS: NetworkConfig(EPS, updates=4000),
+    ZERO_SNR: NetworkConfig(ZERO_SNR, updates=2400),
+    EPS: NetworkConfig(EPS, updates=3200),
 }
 
 SMALLEST_CONFIGS = {

@@ -13,8 +13,10 @@ from experiments.diffusers_pipelines.networks import images
 from experiments.diffusers_pipelines.run import packed
 from experiments.diffusers_pipelines.schedulers import Rival, draw, rivals
 from specjax.interop.diffusers import PipelineDenoiser
+from specjax.interop.torch import denoiser
 from specjax.learning.teacher import fine_plan
 from specjax.priors import Network
+from specjax.sampling.guidance import Guided
 from specjax.schedules.grids import LevelRange
 
 
@@ -44,11 +46,37 @@ class Judge:
         return {"frechet": self._frechet(self.fine), "pictured": self._pictured(self.fine)}
 
     def of(self, rival: Any, steps: int, pictured: bool = True) -> dict[str, Any]:
-        """Judge a scheduler: its calls, distances to the fine solution, and to held-out images."""
+        """Judge a scheduler in the pipeline."""
         rival = rival if isinstance(rival, Rival) else Rival(rival)
         prompts = [self.training["classes"][i] for i in self._classes]
         weight, batch = self._config.weight, self._config.batch
         samples, calls = draw(self.pipe, rival, steps, self._noise, prompts, weight, batch)
+        return self._judged(samples, calls, pictured)
+
+    def of_plan(self, result: sx.PlanResult) -> dict[str, Any]:
+        """Judge a plan with weights of guidance, run by specjax."""
+        denoise, conditions = self.guided(self._classes)
+        samples = sx.sample(
+            result.plan, denoise, jax.random.key(0), self._noise.shape, start=self._noise,
+            conditions=conditions,
+        )  # fmt: skip
+        return self._judged(np.asarray(samples), denoise.conditional.answers / len(samples), True)
+
+    def guided(self, classes: Any = None) -> tuple[Guided, dict[str, np.ndarray]]:
+        """Make a guided denoiser of the transformer alone, and the conditions of classes."""
+        box = denoiser(
+            self.pipe.transformer, "flow", shape=self._noise.shape[1:], batch=self._config.batch,
+            level=lambda s: 1000 * (1 - 1 / (1 + s)),
+        )  # fmt: skip
+        places = len(self.training["classes"]) + 1
+        tokens = np.eye(places, dtype=np.float32)
+        null = {"encoder_hidden_states": tokens[-1:], "pooled_projections": tokens[-1]}
+        told = tokens[np.arange(places - 1) if classes is None else classes]
+        conditions = {"encoder_hidden_states": told[:, None], "pooled_projections": told}
+        return sx.guided(box, weight=self._config.weight, null=null), conditions
+
+    def _judged(self, samples: np.ndarray, calls: float, pictured: bool) -> dict[str, Any]:
+        """Judge samples: distances to the fine solution, and to held-out images."""
         squared = ((samples - self.fine).astype(np.float64) ** 2).reshape(len(samples), -1).sum(1)
         return {
             "calls": calls,

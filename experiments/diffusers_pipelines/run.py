@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib.util
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,11 +37,12 @@ class Config:
       seeds: of the noise that is learned on, and of that which judges.
       steps: of the plans that are learned, by kind. rival_steps: of diffusers' own schedulers.
       weight: of the guidance of the flow, so that each step is two calls of the network.
+      budgets: steps and network calls of the flow's plans whose weights are learned, too.
       noises, max_calls: that a plan is learned on; samples that may be denoised for it.
       tolerance: of the teacher.
       n, fine: noises that judge, and steps of their fine solutions.
-      shifts: of the flow's schedulers, each of which has the best of them. choosing: noises that
-        choose it.
+      shifts: of the flow's schedulers. choosing: noises that choose which of them are judged, as
+        many as kept by each measure.
       batch: samples in one call of the network.
       components: of the principal components of held-out images, for Fréchet distances.
       pictured: samples in the picture, the first ones.
@@ -54,13 +56,15 @@ class Config:
         (EPS, (5, 6, 10)), (ZERO_SNR, (6, 10)), (FLOW, (3, 5, 6, 10)),
     )  # fmt: skip
     weight: float = 2.0
-    noises: int = 64
-    max_calls: int = 20_000
-    tolerance: float = 0.01
-    n: int = 256
+    budgets: tuple[tuple[int, int], ...] = ((3, 6), (4, 6))
+    noises: int = 40
+    max_calls: int = 8_000
+    tolerance: float = 0.02
+    n: int = 200
     fine: int = 64
-    shifts: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0, 5.0)
-    choosing: int = 128
+    shifts: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0, 4.5)
+    choosing: int = 80
+    kept: int = 2
     batch: int = 100
     components: int = 32
     pictured: int = 10
@@ -68,8 +72,9 @@ class Config:
 
 SMALLEST = Config(
     seeds=1, steps=((EPS, (2,)), (ZERO_SNR, (2,)), (FLOW, (2,))),
-    rival_steps=((EPS, (2,)), (ZERO_SNR, (2,)), (FLOW, (2,))), noises=2, max_calls=60,
-    tolerance=10.0, n=4, fine=16, shifts=(1.0,), choosing=4, components=2, pictured=2,
+    rival_steps=((EPS, (2,)), (ZERO_SNR, (2,)), (FLOW, (2,))), budgets=((2, 3),),
+    noises=2, max_calls=60, tolerance=10.0, n=4, fine=16, shifts=(1.0,),
+    choosing=4, components=2, pictured=2,
 )  # fmt: skip
 
 EXPERIMENT = Experiment(
@@ -100,6 +105,8 @@ def judge_all(kind: str, seed: int, session: Session) -> None:
     pieces = [("fine",)]
     for what, of_kind in (("plans", session.config.steps), ("rivals", session.config.rival_steps)):
         pieces += [(what, str(steps)) for steps in dict(of_kind)[kind]]
+    if kind == FLOW:
+        pieces += [("guided", f"{steps} of {calls}") for steps, calls in session.config.budgets]
     document = session.document(f"{kind}-{seed}", pieces, case=kind, seed=seed)
     if not document.missing:
         return
@@ -111,6 +118,8 @@ def judge_all(kind: str, seed: int, session: Session) -> None:
             found = {"training": judge.training, **judge.of_fine()}
         elif what == "plans":
             found = learned_and_judged(judge, int(steps), seed, session)
+        elif what == "guided":
+            found = learned_with_weights(judge, *map(int, steps.split(" of ")), seed, session)
         else:
             found = judge.rivals(int(steps), chosen.get(steps))
         document.add(piece, found)
@@ -134,32 +143,60 @@ def judge_of(kind: str, seed: int, n: int, session: Session) -> Judge:
 
 
 def learned_and_judged(judge: Judge, steps: int, seed: int, session: Session) -> dict[str, Any]:
-    """Learn a plan through the pipeline, or load it, and run it in the pipeline."""
+    """Learn a plan through the pipeline, and run it in the pipeline."""
     from specjax.interop.diffusers import PlanScheduler, learn
 
     path = session.work / "plans" / f"{judge.kind}-{steps}-{seed}.json"
+    result = kept(path, session, seed, lambda **more: learn(
+        judge.pipe, steps, batch=session.config.batch, **judge.guidance, **more
+    ))  # fmt: skip
+    scheduler = PlanScheduler.from_file(path, judge.pipe.scheduler.config)
+    return {"learning": facts(result), "judged": judge.of(scheduler, steps)}
+
+
+def learned_with_weights(
+    judge: Judge, steps: int, calls: int, seed: int, session: Session
+) -> dict[str, Any]:
+    """Learn a plan with a weight of guidance for each call, and run it by specjax.
+
+    diffusers' pipelines have one weight for all calls.
+    """
+    path = session.work / "plans" / f"{judge.kind}-{steps}of{calls}-{seed}.json"
+    box, conditions = judge.guided()
+    result = kept(path, session, seed, lambda **more: sx.learn(
+        box, steps, network_calls=calls, process="flow", alpha_bar_range=(0.0, 1.0),
+        conditions=conditions, **more,
+    ))  # fmt: skip
+    weights = [float(x) for x in result.guidance]
+    return {"learning": {**facts(result), "weights": weights}, "judged": judge.of_plan(result)}
+
+
+def kept(path: Path, session: Session, seed: int, learn: Any) -> sx.PlanResult:
+    """Load the plan that is kept at a path, or learn and keep it."""
     if not path.exists():
         config = session.config
         path.parent.mkdir(parents=True, exist_ok=True)
         result = learn(
-            judge.pipe, steps, batch=config.batch, n=config.noises, max_calls=config.max_calls,
-            teacher_tolerance=config.tolerance, seed=seed, progress=False, **judge.guidance,
+            n=config.noises, max_calls=config.max_calls, teacher_tolerance=config.tolerance,
+            seed=seed, progress=False, cache=session.work / "teacher",
         )  # fmt: skip
         sx.save(path, result)
-    result = sx.load(path)
-    about = {
-        "calls": result.source["calls"], "network_calls": result.source["network_calls"],
-        "seconds": result.seconds, "terms": result.terms, "kept": result.kept,
+    return sx.load(path)
+
+
+def facts(result: sx.PlanResult) -> dict[str, Any]:
+    """Give what is kept of a learning."""
+    return {
+        "calls": result.source["calls"], "seconds": result.seconds, "terms": result.terms,
+        "kept": result.kept, "iterations": result.iterations,
     }  # fmt: skip
-    scheduler = PlanScheduler.from_file(path, judge.pipe.scheduler.config)
-    return {"learning": about, "judged": judge.of(scheduler, steps)}
 
 
 def shifts_of(session: Session) -> dict[str, list[str]]:
     """Choose the best shifts of the flow's schedulers by noise of its own, or read the choice.
 
     Returns:
-      For each number of steps the names of the schedulers with the shifts that are the best by
+      For each number of steps the names of the schedulers, with their shifts, that are the best by
       the mean distance and by the Fréchet distance.
     """
     config = session.config
@@ -170,15 +207,8 @@ def shifts_of(session: Session) -> dict[str, list[str]]:
         document.add((), {"judged": {str(x): judge.rivals(x, pictured=False) for x in steps}})
     chosen = {}
     for steps, judged in document.content["judged"].items():
-        methods: dict[str, list[str]] = {}
-        for name in judged:
-            methods.setdefault(name.split(", shift")[0], []).append(name)
-        best = [
-            min(names, key=lambda name: judged[name][measure])
-            for names in methods.values()
-            for measure in ("mean", "frechet")
-        ]
-        chosen[steps] = list(dict.fromkeys(best))
+        by = [sorted(judged, key=lambda x: judged[x][m]) for m in ("mean", "frechet")]
+        chosen[steps] = list(dict.fromkeys(x for names in by for x in names[: config.kept]))
     return chosen
 
 
