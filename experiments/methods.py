@@ -63,7 +63,7 @@ def train(
     config = replace(
         default,
         model=replace(default.model, width=width, **(model or {})),
-        optimiser=replace(default.optimiser, steps=updates, **(optimiser or {})),
+        optimiser=replace(default.optimiser, updates=updates, **(optimiser or {})),
         keeping=replace(default.keeping, samples_every=0),
         **options,
     )
@@ -82,7 +82,7 @@ def features(data: sx.data.Dataset, path: Path, updates: int) -> Any:
     from specjax.evaluate.classifier_training import TrainOptions, train_features
 
     if not path.exists():
-        options = TrainOptions(steps=updates)
+        options = TrainOptions(updates=updates)
         save_features(path, train_features(data, sx.data.collect(data), options))
     return open_features(path)
 

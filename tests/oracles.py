@@ -189,6 +189,8 @@ def gaussian_denoiser(eigenvalues, mean):
 def scales(logsnr, process):
     if process == "vp":
         return sqrt(expit(logsnr)), sqrt(expit(-logsnr))
+    if process == "flow":  # 1 - t and t, t = s / (1 + s)
+        return expit(logsnr / 2), expit(-logsnr / 2)
     return logsnr**0, exp(-logsnr / 2)
 
 

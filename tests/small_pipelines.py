@@ -34,7 +34,8 @@ class StableDiffusion(diffusers.StableDiffusionPipeline):
 
 class StableDiffusion3(diffusers.StableDiffusion3Pipeline):
     def encode_prompt(self, prompt, do_classifier_free_guidance, negative_prompt=None, **_):
-        return pairs(prompt, negative_prompt, do_classifier_free_guidance, (5, 8), (8,))
+        found = pairs(prompt, negative_prompt, do_classifier_free_guidance, (5, 8), (8,))
+        return tuple(None if a is None else a.to(self.transformer.dtype) for a in found)
 
 
 class Flux(diffusers.FluxPipeline):

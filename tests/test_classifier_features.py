@@ -20,7 +20,7 @@ from specjax.evaluate import classifier_training as training
 from specjax.evaluate.classifier_features import Architecture
 from specjax.evaluate.classifier_training import TrainOptions
 
-QUICK = TrainOptions(steps=200, width=16)
+QUICK = TrainOptions(updates=200, width=16)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_held_out_digits_are_as_far_as_learned_ones(trained, units):
 
 @pytest.mark.slow
 def test_a_seed_gives_the_same_again(digits):
-    options = TrainOptions(steps=8, width=8, features=5)
+    options = TrainOptions(updates=8, width=8, feature_count=5)
     one, two, other = (
         training.train_features(digits, data.collect(digits), options, seed=seed)
         for seed in (1, 1, 2)
@@ -100,14 +100,14 @@ def test_other_forms_are_learned(kind):
         x = (0.1 * rng.standard_normal((160, 9, 12, 3))).astype(np.float32)
         x[np.arange(160), ..., 2 * labels] += 0.5
     dataset = data.open(x).with_labels(labels)
-    options = TrainOptions(steps=40, width=8, batch=32, held_out=0.25)
+    options = TrainOptions(updates=40, width=8, batch=32, held_out=0.25)
     found = training.train_features(dataset, data.collect(dataset), options)
     assert found.source["accuracy"] > 0.9  # 0.5 by chance, of 40: five standard errors below
     assert found(x[:3]).shape == (3, 64)
 
 
 def test_shifts_repeat_the_edges_and_flips_mirror():
-    options = TrainOptions(shift=2)
+    options = TrainOptions(translate=2)
     rows = np.arange(5 * 6, dtype=np.float32).reshape(1, 5, 6, 1).repeat(200, 0)
     moved = training._augmented(rows, options, np.random.default_rng(0))
     padded = np.pad(rows[0, ..., 0], 2, mode="edge")
@@ -117,7 +117,7 @@ def test_shifts_repeat_the_edges_and_flips_mirror():
     both = {rows[0].tobytes(), rows[0, :, ::-1].tobytes()}
     assert {row.tobytes() for row in flipped} == both
     sound = np.arange(7, dtype=np.float32).reshape(1, 7, 1).repeat(50, 0)
-    shifted = training._augmented(sound, TrainOptions(shift=1), np.random.default_rng(0))
+    shifted = training._augmented(sound, TrainOptions(translate=1), np.random.default_rng(0))
     wide = np.pad(sound[0, :, 0], 1, mode="edge")
     assert {row[:, 0].tobytes() for row in shifted} == {wide[i : i + 7].tobytes() for i in range(3)}
 
@@ -155,13 +155,13 @@ def test_few_channels_are_normalised_together():
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"steps": 0}, "steps = 0"),
-        ({"features": 2.5}, "features = 2.5"),
+        ({"updates": 0}, "updates = 0"),
+        ({"feature_count": 2.5}, "feature_count = 2.5"),
         ({"learning_rate": -1.0}, "learning_rate = -1.0"),
         ({"weight_decay": -1.0}, "weight_decay = -1.0"),
         ({"held_out": 1.0}, "held_out = 1.0"),
-        ({"shift": 8}, "shift = 8"),
-        ({"learning_rate": 1e30, "steps": 50}, "learning_rate = 1e[+]30"),
+        ({"translate": 8}, "translate = 8"),
+        ({"learning_rate": 1e30, "updates": 50}, "learning_rate = 1e[+]30"),
     ],
 )
 def test_options_that_are_refused(digits, options, named):
@@ -193,7 +193,7 @@ def test_collected_samples_without_labels_are_refused(digits):
 
 
 def test_the_first_update_learns(digits):
-    options = TrainOptions(steps=1, width=8, features=5)
+    options = TrainOptions(updates=1, width=8, feature_count=5)
     seen = training.train_features(digits, data.collect(digits), options).parameters
     network = classifier.Classifier(Architecture((8, 8), 10, 5, 8), rngs=nnx.Rngs(0))
     start = classifier.parameters_by_path(nnx.state(network))
@@ -281,7 +281,7 @@ def test_a_file_gives_the_same_features(trained, units, tmp_path):
     assert header["source"]["data"]["data_range"] == [0, 16]
     assert header["source"]["data"]["name"] == "digits"
     assert {"jax", "numpy", "specjax"} <= set(header["source"]["versions"])
-    assert header["source"]["options"]["steps"] == QUICK.steps
+    assert header["source"]["options"]["updates"] == QUICK.updates
 
 
 def rewritten(path, **changes):

@@ -69,7 +69,7 @@ def test_floor_lifts_eigenvalues(run, samples, tmp_path):
 def test_compare_takes_several_steps_files_and_lists(run, samples):
     run("fit", "x.npy", "--steps", 3, "--plot", "None")
     code, out, _ = run("compare", "x.npy", "--steps", 3, 2,
-                       "--schedules", "schedule.json", "14.6,2,0.3,0", "--json")  # fmt: skip
+                       "--schedule", "schedule.json", "14.6,2,0.3,0", "--json")  # fmt: skip
     assert code == 0
     three, two = json.loads(out)["comparisons"]
     assert (three["steps"], two["steps"]) == (3, 2)

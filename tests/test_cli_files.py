@@ -172,7 +172,7 @@ TWICE = [
     ("export s.json --to csv --out s.csv", "s.csv"),
     ("export s.json --to npz", "s.npz"),
     ("spectrum x.npy", "spectrum.npz"),
-    ("spectrum law.npz --plot", "law.png"),
+    ("spectrum law.npz --plot law.png", "law.png"),
     ("fit law.npz --steps 2 --plot None", "schedule.json"),
     ("evaluate x.npy --against x.npy --measures sliced", "evaluation.json"),
 ]
@@ -244,7 +244,7 @@ READING = [
     "fit law.npz --steps 2 --noise {}.npy",
     "fit law.npz --steps 2 --noise {}.json",
     "compare {}.npz --steps 2",
-    "compare law.npz --steps 2 --schedules {}.json",
+    "compare law.npz --steps 2 --schedule {}.json",
     "spectrum {}.npy",
     "recommend {}.npz --target-loss 1",
     "learn {}.npz --steps 2",

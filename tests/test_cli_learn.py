@@ -153,7 +153,7 @@ def test_one_line_for_each_mistake(refused, tmp_path):
         ("prior", "digits", "--steps", 3, "--prior", "guess"),
         ("prior", "digits", "--steps", 3, "--prior", "network"),
         ("prior", "digits", "--steps", 3, "--prior", "mixture", "mixture"),
-        ("against", "digits", "--steps", 3, "--against", "patches"),
+        ("data", "digits", "--steps", 3, "--data", "patches"),
         ("held_out", "digits", "--steps", 3, "--held-out", 1),
         ("sampler", "digits", "--steps", 3, "--sampler", "heun"),
         ("groups", "digits", "--steps", 3, "--groups", "colours"),

@@ -66,7 +66,7 @@ def folder(tmp_path, monkeypatch):
         if path not in RUNS:
             return real(path, step)
         if step not in ("best", "last", 700):
-            raise sx.UserError(f"step = {step!r}: choose last, best or 700")
+            raise sx.UserError(f"checkpoint = {step!r}: choose last, best or 700")
         return gaussian_run(**RUNS[path])
 
     monkeypatch.setattr("specjax.nn.run.open_run", open_run)
@@ -139,10 +139,10 @@ MISTAKES = {
     ],
     "compare": [
         ("digits --steps 3 0", "steps"),
-        ("digits --steps 3 --schedules 1,2,0", "monotone"),
-        ("digits --steps 3 --schedules 2,1,-1", "negative"),
-        ("digits --steps 3 --schedules 2,nan,0", "numbers"),
-        ("digits --steps 3 --schedules missing.json", "missing.json"),
+        ("digits --steps 3 --schedule 1,2,0", "monotone"),
+        ("digits --steps 3 --schedule 2,1,-1", "negative"),
+        ("digits --steps 3 --schedule 2,nan,0", "numbers"),
+        ("digits --steps 3 --schedule missing.json", "missing.json"),
         ("digits --steps 3 --grid sdd", "'sd'"),
         ("x.npy --steps 3 --noise two-band --noise-gains 0 0", "weights"),
     ],
@@ -175,8 +175,8 @@ MISTAKES = {
     ],
     "train-features": [
         ("patches", "patches"),
-        ("digits --steps 0", "steps"),
-        ("digits --shift 9", "shift"),
+        ("digits --updates 0", "updates"),
+        ("digits --translate 9", "translate"),
         ("digits --label y", "label"),
         ("digits --seed -1", "seed"),
         ("digits --out no/where/x.npz", "no/where"),
@@ -187,7 +187,7 @@ MISTAKES = {
         ("r --seed -1", "seed"),
         ("r --batch 0", "batch"),
         ("r --devices 9", "devices"),
-        ("r --step newest", "step"),
+        ("r --checkpoint newest", "checkpoint"),
         ("r --steps 0", "steps"),
         ("r --schedule 2,0 --steps 4", "steps"),
         ("r --schedule kerras", "'karras'"),
@@ -218,12 +218,12 @@ MISTAKES = {
         ("grid --logsnr-range -90 1", "logsnr"),
         ("grid --batch 0", "batch"),
         ("grid --seed -1", "seed"),
-        ("grid --step middle", "step"),
-        ("grid --against x.npy --data-range 0 1", "shape"),
-        ("grid --against far.npy --data-range 0 1", "data_range"),
-        ("grid --against nothing.npy", "nothing.npy"),
-        ("grid --against digits --data-range 0 32", "data_range"),
-        ("sound", "--against"),
+        ("grid --checkpoint middle", "checkpoint"),
+        ("grid --data x.npy --data-range 0 1", "shape"),
+        ("grid --data far.npy --data-range 0 1", "data_range"),
+        ("grid --data nothing.npy", "nothing.npy"),
+        ("grid --data digits --data-range 0 32", "data_range"),
+        ("sound", "--data"),
     ],
     "evaluate": [
         ("nowhere --against images.npy", "nowhere"),
@@ -245,7 +245,7 @@ MISTAKES = {
         ("r --against images.npy", "--data-range"),
         ("r --against images.npy --data-range -1 1 --steps 0", "steps"),
         ("r --against images.npy --data-range -1 1 --schedule cosin", "'cosine'"),
-        ("r --against images.npy --data-range -1 1 --step first", "step"),
+        ("r --against images.npy --data-range -1 1 --checkpoint first", "checkpoint"),
         ("r --against images.npy --data-range -1 1 --seeds 0", "seeds"),
         ("r --against images.npy --data-range -1 1 --labels 1", "labels"),
         ("r --against images.npy --data-range -1 1 --batch 0", "batch"),

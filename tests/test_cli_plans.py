@@ -172,7 +172,7 @@ def test_where_only_levels_were_learned_a_plan_is_a_schedule_with_its_sampler(ta
 def test_compare_says_that_it_takes_the_levels(run, tmp_path, plan):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(60, 4)))
     sx.save(tmp_path / "own.json", replace(plan, source={"name": "unknown"}))
-    code, out, err = run("compare", "x.npy", "--steps", 4, "--schedules", "own.json", "--json")
+    code, out, err = run("compare", "x.npy", "--steps", 4, "--schedule", "own.json", "--json")
     assert code == 0
     assert err.strip() == "specjax: own.json is a plan: its levels are compared under ddim"
     rows = {row["name"]: row for row in json.loads(out)["comparisons"][0]["schedules"]}
@@ -180,7 +180,7 @@ def test_compare_says_that_it_takes_the_levels(run, tmp_path, plan):
     spectrum = sx.Spectrum.from_samples(np.load(tmp_path / "x.npy"))
     wanted = sx.loss(spectrum, plan.schedule)
     assert rows["own.json"]["value"] == pytest.approx(wanted, rel=1e-5)
-    code, _, err = run("compare", "x.npy", "--steps", 4, "--schedules", "plan.json")
+    code, _, err = run("compare", "x.npy", "--steps", 4, "--schedule", "plan.json")
     assert (code, err.count("\n")) == (2, 1)
     assert "plan.json" in err
 

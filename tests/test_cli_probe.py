@@ -32,7 +32,9 @@ def trained(monkeypatch):
 
 
 def test_probe_writes_what_it_finds_and_a_picture(run, trained, tmp_path):
-    code, out, err = run("probe", "runs/d", "--plot", "--n", 40, "--levels", 9, "--step", "last")
+    code, out, err = run(
+        "probe", "runs/d", "--plot", "probe.png", "--n", 40, "--levels", 9, "--checkpoint", "last"
+    )
     assert (code, err) == (0, "")
     assert trained.asked == [("runs/d", "last")]
     for word in ("runs/d at step 7", "40 samples of digits", "gain less Wiener's", "probe.npz"):
@@ -81,7 +83,7 @@ def test_data_that_are_not_built_in_must_be_given(run, trained):
     code, _, err = run("probe", "runs/d")
     assert code == 2
     assert "trained on mine.npy" in err
-    assert "--against" in err
+    assert "--data" in err
 
 
 @pytest.fixture
@@ -118,7 +120,7 @@ def test_a_conditional_network_is_told_the_classes_by_name(run, conditional, tmp
 def test_data_without_labels_are_said_to_be_untold(run, conditional, tmp_path):
     digits = sx.data.open("digits")
     np.save("x.npy", digits.samples[:50])
-    options = ("--against", "x.npy", "--data-range", 0, 16, "--levels", 2)
+    options = ("--data", "x.npy", "--data-range", 0, 16, "--levels", 2)
     code, out, err = run("probe", "runs/d", *options)
     assert code == 0
     assert "x.npy has no labels" in err
@@ -130,7 +132,7 @@ def test_data_without_labels_are_said_to_be_untold(run, conditional, tmp_path):
 
 def test_other_classes_are_refused(run, conditional, tmp_path):
     np.savez("x.npz", samples=sx.data.open("digits").samples[:3], labels=["1", "2", "cat"])
-    code, _, err = run("probe", "runs/d", "--against", "x.npz", "--data-range", 0, 16)
+    code, _, err = run("probe", "runs/d", "--data", "x.npz", "--data-range", 0, 16)
     assert code == 2
     assert "a class 'cat'" in err
     assert err.count("\n") == 1
@@ -158,7 +160,7 @@ def test_another_shape_is_refused_before_the_data_are_read(run, trained, monkeyp
 
     monkeypatch.setattr("specjax.data.drawn", refuse)
     np.save("x.npy", np.zeros((20, 3)))
-    assert "(3,)" in run("probe", "runs/d", "--against", "x.npy", "--data-range", 0, 1)[2]
+    assert "(3,)" in run("probe", "runs/d", "--data", "x.npy", "--data-range", 0, 1)[2]
 
 
 def test_bad_files_are_named(run, trained, tmp_path):
@@ -168,7 +170,7 @@ def test_bad_files_are_named(run, trained, tmp_path):
     for i, one in enumerate(x):
         Image.fromarray(one).save(folder / f"{i}.png")
     (folder / "9.png").write_bytes(b"no image")
-    code, _, err = run("probe", "runs/d", "--against", "images", "--levels", 2)
+    code, _, err = run("probe", "runs/d", "--data", "images", "--levels", 2)
     assert code == 0
     assert "skipped 1 of 7 files: 9.png" in err
     assert sx.load(tmp_path / "probe.npz").source["n"] == 6

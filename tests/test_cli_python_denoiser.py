@@ -156,7 +156,7 @@ def test_the_spectrum_of_fine_samples(folder, capsys, size):
         (("models/missing.py:denoiser", "--shape", 8), "missing.py"),
         (("no_such_module:denoiser", "--shape", 8), "no_such_module"),
         (("data.npy:denoiser", "--shape", 8), "data.npy"),
-        (("models/model.py:box", "--step", "last"), "step"),
+        (("models/model.py:box", "--checkpoint", "last"), "checkpoint"),
         (("models/model.py:box", "--prior", "mixture", "network"), "--data"),
         (("models/model.py:box", "--prior", "network", "--noise", "power-law"), "noise"),
         (("models/model.py:box", "--data", "digits"), "shape"),

@@ -35,7 +35,8 @@ def drawn(path):
 def test_arrays_can_be_made_again_from_their_header(sample, tmp_path):
     code, out, err = sample(
         "--schedule", "karras", "--steps", 6, "--sampler", "dpmpp_2m_sde", "--sampler-options",
-        "eta=0.5", "--process", "ve", "--n", 5, "--seed", 3, "-o", "x.npz", "--step", 700, "--json",
+        "eta=0.5", "--process", "ve", "--n", 5, "--seed", 3, "-o", "x.npz",
+        "--checkpoint", 700, "--json",
     )  # fmt: skip
     assert (code, err) == (0, "")
     assert sample.opened == [("r", 700)]
@@ -151,7 +152,7 @@ def test_ctrl_c_writes_nothing(sample, tmp_path):
 def test_of_a_trained_run(run, tmp_path):
     x = np.random.default_rng(0).normal(size=(64, 4, 4)).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
-    train = "train x.npy --out r --steps 2 --batch 8 --width 4 --multipliers 1 --warmup 1"
+    train = "train x.npy --out r --updates 2 --batch 8 --width 4 --multipliers 1 --warmup 1"
     code, _, err = run(*train.split())
     assert code == 0, err
     for args in (["-o", "a.npy", "--batch", 3], ["-o", "b.npy"]):

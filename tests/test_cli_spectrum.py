@@ -68,8 +68,8 @@ def test_the_table_says_what_numpy_finds(run):
 
 
 def test_json_holds_what_the_file_holds(run, tmp_path):
-    code, out, _ = run("spectrum", "digits", "-o", "d.npz", "--plot", "--json", "--bootstrap", 20,
-                       "--seed", 3)  # fmt: skip
+    code, out, _ = run("spectrum", "digits", "-o", "d.npz", "--plot", "d.png", "--json",
+                       "--bootstrap", 20, "--seed", 3)  # fmt: skip
     assert code == 0
     known = json.loads(out)
     assert known["files"] == ["d.npz", "d.png"]
@@ -151,7 +151,7 @@ def test_a_spectrum_file_stands_for_its_data(run, command):
 def test_a_spectrum_file_is_shown_and_not_written_again(run, tmp_path):
     run("spectrum", "digits", "-o", "d.npz", "--bootstrap", 10)
     before = everything(tmp_path)
-    code, out, _ = run("spectrum", "d.npz", "--plot")
+    code, out, _ = run("spectrum", "d.npz", "--plot", "d.png")
     assert code == 0
     assert "95 % interval" in out
     after = everything(tmp_path)
@@ -207,15 +207,15 @@ def test_units_that_differ_are_refused_where_they_meet(run, refused, raw):
     run("fit", "raw.npy", "--steps", 3, "-o", "raw.json", "--plot", "None")
     run("spectrum", "raw.npy", "-o", "raw.npz")
     run("spectrum", "digits", "-o", "digits.npz")
-    compare = ("compare", "raw.npz", "--steps", 3, "--schedules")
+    compare = ("compare", "raw.npz", "--steps", 3, "--schedule")
     said = refused(*compare, "mapped.json")
     assert "mapped.json was learned on data mapped to [-1, 1], raw.npz is in the units" in said
     assert "--data-range" in said
-    compare_digits = ("compare", "digits.npz", "--steps", 3, "--schedules")
+    compare_digits = ("compare", "digits.npz", "--steps", 3, "--schedule")
     said = refused(*compare_digits, "14.6,1,0", "raw.json")
     assert "raw.json was learned on data in the units of its samples, digits.npz is mapped" in said
     assert "raw.npy is in the units" in refused(
-        "compare", "raw.npy", "--steps", 3, "--schedules", "mapped.json"
+        "compare", "raw.npy", "--steps", 3, "--schedule", "mapped.json"
     )
     assert run(*compare, "raw.json", "14.6,2,0.5,0")[0] == 0
     assert run(*compare_digits, "mapped.json")[0] == 0
@@ -261,7 +261,7 @@ def test_a_folder_of_images_is_fitted(run, tmp_path):
 
 def test_images_of_mixed_sizes_need_a_rule(run, refused, tmp_path):
     images(tmp_path / "album", (8, 8), (8, 10), (6, 7))
-    said = refused("spectrum", "album", "--plot")
+    said = refused("spectrum", "album", "--plot", "spectrum.png")
     assert "images have mixed sizes: 000.png is 8x8, 001.png is 8x10" in said
     assert "--size" in said
     assert "needs a size" in refused("spectrum", "album", "--fit", "crop")

@@ -56,7 +56,7 @@ def test_mistakes(run, tmp_path):
     for args, name in (
         (["none.toml"], "none.toml"),
         (["s.toml", "--out", "full"], "out = 'full'"),
-        (["s.toml", "--processes", "2"], "processes = 2"),
+        (["s.toml", "--num-processes", "2"], "num_processes = 2"),
     ):
         code, out, err = run("sweep", *args)
         assert (code, out, err.count("\n")) == (2, "", 1)
@@ -66,13 +66,13 @@ def test_mistakes(run, tmp_path):
 @pytest.mark.thorough
 def test_recommend_writes_the_schedule(run, tmp_path):
     sx.save("law.npz", sx.Spectrum.power_law(200, 2.0))
-    args = ("recommend", "law.npz", "--target-loss", 0.5, "--samplers", "ddim")
-    code, out, err = run(*args, "--most-steps", 3, "-o", "best.json")
+    args = ("recommend", "law.npz", "--target-loss", 0.5, "--sampler", "ddim")
+    code, out, err = run(*args, "--max-steps", 3, "-o", "best.json")
     assert (code, err) == (0, "")
     assert out.startswith("ddim reaches w2 = 0.5 with 3 steps")
     best = sx.load(tmp_path / "best.json")
     assert (best.sampler, best.steps, best.value < 0.5) == ("ddim", 3, True)
-    code, out, err = run(*args[:3], 1e-9, *args[4:], "--most-steps", 3, "--json")
+    code, out, err = run(*args[:3], 1e-9, *args[4:], "--max-steps", 3, "--json")
     assert (code, err) == (0, "")
     assert not json.loads(out)["rows"][0]["reached"]
     assert run("recommend", "law.npz", "--target-loss", -1)[0] == 2

@@ -6,7 +6,7 @@ import pytest
 from specjax import data
 from specjax.evaluate.classifier_features import open_features
 
-FEW = ("--steps", 60, "--width", 8)
+FEW = ("--updates", 60, "--width", 8)
 
 
 @pytest.mark.thorough

@@ -13,8 +13,8 @@ import specjax as sx
 from specjax._core.checks import UserError
 from specjax.schedules.configurations import ANSWERS, LEVELS, REFUSED, STEPPING
 
-torch = pytest.importorskip("torch", reason="needs torch: pip install 'specjax[interop]'")
-diffusers = pytest.importorskip("diffusers", reason="needs it: pip install 'specjax[interop]'")
+torch = pytest.importorskip("torch", reason="needs torch: pip install -e '.[interop]'")
+diffusers = pytest.importorskip("diffusers", reason="needs it: pip install -e '.[interop]'")
 PlanScheduler = pytest.importorskip("specjax.interop.diffusers").PlanScheduler
 
 TABLE = 1e-6  # the schedulers' tables are float32

@@ -258,7 +258,7 @@ def test_a_sweep_file_says_it_of_all_spectra_or_of_one(tmp_path):
 @pytest.mark.slow
 def test_recommendations_count_the_error(run, tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(200, 3)) * [2, 1, 0.3])
-    arguments = ("recommend", "x.npy", "--target-loss", 0.3, "--samplers", "dpmpp_2m", "--json")
+    arguments = ("recommend", "x.npy", "--target-loss", 0.3, "--sampler", "dpmpp_2m", "--json")
     plain, counted = (
         json.loads(run(*arguments, *more)[1])["rows"][0] for more in ((), ("--denoiser-error", 0.1))
     )

@@ -25,8 +25,8 @@ from specjax.interop.export.target import eta_of
 from specjax.schedules.families import family
 from specjax.schedules.grids import GRIDS, TrainingGrid
 
-torch = pytest.importorskip("torch", reason="needs torch: pip install 'specjax[interop]'")
-diffusers = pytest.importorskip("diffusers", reason="needs it: pip install 'specjax[interop]'")
+torch = pytest.importorskip("torch", reason="needs torch: pip install -e '.[interop]'")
+diffusers = pytest.importorskip("diffusers", reason="needs it: pip install -e '.[interop]'")
 AysSchedules = importlib.import_module("diffusers.schedulers").AysSchedules
 
 # NumPy 2 on torch tensors, inside diffusers.
@@ -432,5 +432,4 @@ def test_the_flow_shift_is_the_schedulers():
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
     scheduler.set_timesteps(sigmas=np.linspace(1, 0.1, 10))
     found = family("flow", 10, shift=3.0).flow_time
-    # Our first level is alpha_bar = 1e-9, a hair below pure noise.
-    np.testing.assert_allclose(found, scheduler.sigmas, atol=1e-4)
+    np.testing.assert_allclose(found, scheduler.sigmas, atol=1e-7)  # theirs are float32

@@ -49,7 +49,7 @@ def test_docstring_examples(name):
     except ModuleNotFoundError as missing:
         if missing.name not in ("diffusers", "torch"):
             raise
-        pytest.skip(f"needs {missing.name}: pip install 'specjax[interop]'")
+        pytest.skip(f"needs {missing.name}: pip install -e '.[interop]'")
     finder = doctest.DocTestFinder()
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     for example in finder.find(module, name, globs={**NAMES, **vars(module)}):

@@ -124,7 +124,7 @@ def test_a_run_draws_its_samples_when_asked(tmp_path, monkeypatch, classes):
     assert all(x.shape == (16, 4, 4) for x in samples.values())
 
 
-@pytest.mark.skipif(find_spec("dash") is None, reason="needs dash: pip install 'specjax[explore]'")
+@pytest.mark.skipif(find_spec("dash") is None, reason="needs dash: pip install -e '.[explore]'")
 class TestServer:
     """The server by itself."""
 

@@ -62,8 +62,7 @@ def inverse_sigmoid(alpha_bar, start=-3.0, end=3.0, tau=1.0):
 
 
 def inverse_flow(alpha_bar, shift=1.0):
-    sigma = np.sqrt((1 - alpha_bar) / alpha_bar)
-    shifted = sigma / (1 + sigma)
+    shifted = np.sqrt(1 - alpha_bar) / (np.sqrt(alpha_bar) + np.sqrt(1 - alpha_bar))
     return shifted / (shift - (shift - 1) * shifted)
 
 
@@ -82,11 +81,24 @@ def inverse_flow(alpha_bar, shift=1.0):
     ],
 )
 def test_curves_take_equal_steps_of_the_papers_time(name, inverse, options):
-    for ends in (None, RANGE, (0.01, 0.95)):
+    for ends in (None, RANGE, (0.01, 0.95), (0.0, 1.0), (0.0, 0.95)):
         levels = family(name, 20, alpha_bar_range=ends, **options)
-        noisy, clean = ends or (1e-9, 1.0)
+        noisy, clean = ends or (0.0 if name == "flow" else 1e-9, 1.0)
         time = np.linspace(*inverse(np.array([noisy, clean]), **options), 21)
         np.testing.assert_allclose(inverse(levels.alpha_bar, **options), time, atol=1e-7)
+
+
+def test_a_family_that_does_not_start_from_pure_noise_has_it_before_its_own_levels():
+    for name in ("linear", "scaled_linear", "karras", "uniform_logsnr", "align_your_steps"):
+        for steps, clean in ((1, 1.0), (2, 0.99), (7, 1.0)):
+            levels = family(name, steps, alpha_bar_range=(0.0, clean)).logsnr
+            assert levels[0] == -np.inf
+            assert levels[-1] == (np.inf if clean == 1 else pytest.approx(logit(clean)))
+            own = family(name, max(steps - 1, 1)).logsnr
+            if steps > 1:
+                assert levels[1] == pytest.approx(own[0])
+            if steps > 1 and clean == 1:
+                np.testing.assert_allclose(levels[1:], own)
 
 
 def test_karras_is_the_ramp_of_edm_with_a_zero_behind_it():

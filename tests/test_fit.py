@@ -525,8 +525,8 @@ def test_the_same_optimiser_made_again_does_not_compile_again():
 def test_bad_input_names_the_argument():
     for options in (
         {"steps": 0}, {"steps": -1}, {"steps": 2.5}, {"steps": True}, {"sampler": "dimm"},
-        {"loss": "mse"}, {"process": "flow"}, {"alpha_bar_range": (0.9, 0.1)},
-        {"alpha_bar_range": (0.0, 1.0)}, {"alpha_bar_range": (0.1, 1.1)},
+        {"loss": "mse"}, {"process": "flaw"}, {"alpha_bar_range": (0.9, 0.1)},
+        {"alpha_bar_range": (-0.1, 1.0)}, {"alpha_bar_range": (0.1, 1.1)},
         {"alpha_bar_range": 0.5}, {"loss": "kl"}, {"nodes": 0}, {"restarts": 0},
         {"max_iterations": 0}, {"tolerance": 0.0},
     ):  # fmt: skip

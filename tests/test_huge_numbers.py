@@ -35,7 +35,7 @@ HUGE = {
     ],
     "compare": [("law.npz --steps 3 N", "steps")],
     "spectrum": [("digits --bootstrap N", "bootstrap"), ("digits --spatial N", "spatial")],
-    "recommend": [("law.npz --target-loss 1e-9 --most-steps N", "most_steps")],
+    "recommend": [("law.npz --target-loss 1e-9 --max-steps N", "max_steps")],
     "learn": [
         ("law.npz --steps N", "steps"),
         ("law.npz --steps 3 --n N", "n = "),
@@ -45,7 +45,7 @@ HUGE = {
         ("run --steps 3 --samples N", "samples"),
     ],
     "train": [
-        ("digits --out t --steps N", "steps"),
+        ("digits --out t --updates N", "updates"),
         ("digits --out t --batch N", "batch"),
         ("digits --out t --batch N --accumulate N", "batch"),
         ("digits --out t --width N", "width"),
@@ -62,10 +62,10 @@ HUGE = {
     ],
     "train-features": [
         ("digits --width N", "width"),
-        ("digits --features N", "features"),
-        ("digits --steps N", "steps"),
+        ("digits --feature-count N", "feature_count"),
+        ("digits --updates N", "updates"),
         ("digits --batch N", "batch"),
-        ("digits --shift N", "shift"),
+        ("digits --translate N", "translate"),
     ],
     "sample": [
         ("r --n N", "n = "),
@@ -108,8 +108,8 @@ WILD = {
         ("law.npz --steps 3 --sampler dpmpp_2m_sde --sampler-options eta=1e308", "eta"),
     ],
     "compare": [
-        ("law.npz --steps 1 --schedules 1e308,1e-308", "logsnr"),
-        ("law.npz --steps 1 --schedules 1e160,1", "logsnr"),
+        ("law.npz --steps 1 --schedule 1e308,1e-308", "logsnr"),
+        ("law.npz --steps 1 --schedule 1e160,1", "logsnr"),
     ],
     "recommend": [("law.npz --target-loss 1e-320", "target_loss")],
     "learn": [("law.npz --steps 3 --teacher-tolerance 1e-320", "teacher_tolerance")],

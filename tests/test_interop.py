@@ -62,7 +62,7 @@ def test_the_reader_in_the_docs_runs_a_plan_file(tmp_path, name):
 
 
 def tensor(x):
-    torch = pytest.importorskip("torch", reason="needs torch: pip install 'specjax[interop]'")
+    torch = pytest.importorskip("torch", reason="needs torch: pip install -e '.[interop]'")
     return torch.from_numpy(np.array(x))
 
 
@@ -105,7 +105,7 @@ def test_plans_of_vp_and_ve_are_one_here():
 
 
 def test_the_noise_of_torch_is_its_own(tmp_path):
-    torch = pytest.importorskip("torch", reason="needs torch: pip install 'specjax[interop]'")
+    torch = pytest.importorskip("torch", reason="needs torch: pip install -e '.[interop]'")
     result = learned()
     x = torch.zeros((20_000, 1), dtype=torch.float64, requires_grad=True)
     torch.manual_seed(0)
@@ -134,7 +134,7 @@ def test_the_noise_of_torch_is_its_own(tmp_path):
 
 @pytest.mark.parametrize("name", ["bfloat16", "float16"])
 def test_half_precision_is_kept_in_single_between_calls(name):
-    torch = pytest.importorskip("torch", reason="needs torch: pip install 'specjax[interop]'")
+    torch = pytest.importorskip("torch", reason="needs torch: pip install -e '.[interop]'")
     dtype, result, seen = getattr(torch, name), learned(noise=False), []
 
     def model(x, sigma):

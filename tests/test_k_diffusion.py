@@ -20,7 +20,7 @@ from specjax.fitting.learned import LearnedResult
 from specjax.interop.export import export
 from specjax.sampling.samplers import SAMPLERS
 
-torch = pytest.importorskip("torch", reason="needs torch: pip install 'specjax[interop]'")
+torch = pytest.importorskip("torch", reason="needs torch: pip install -e '.[interop]'")
 
 F64 = 1e-11  # relative: sums in another order, and LMS's coefficients by quadrature
 SPECTRUM = Spectrum(np.geomspace(30.0, 1e-3, 8), mean=np.linspace(-2, 2, 8))

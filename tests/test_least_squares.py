@@ -41,7 +41,7 @@ class Float64:
 
     precision = float(np.finfo(np.float64).eps)
 
-    def __call__(self, x, alpha, sigma, conditions):
+    def __call__(self, x, alpha, sigma, conditions, weight=None):
         return bend(x, alpha, sigma)
 
 
@@ -119,7 +119,7 @@ def test_a_column_asks_from_its_own_step_on():
     plan, asked = parameters.plan(theta, ends), []
 
     class Counted(Float64):
-        def __call__(self, x, alpha, sigma, conditions):
+        def __call__(self, x, alpha, sigma, conditions, weight=None):
             asked.append(sigma / alpha)
             return super().__call__(x, alpha, sigma, conditions)
 

@@ -59,7 +59,7 @@ def test_compare_takes_schedules_of_its_noise_alone(run, tmp_path, files):
     noise = sx.NoiseSpectrum(np.sqrt(LAM), (3,), basis="data")
     sx.save(tmp_path / "own.json", sx.fit(sx.Spectrum(LAM), 4, noise=noise))
     args = ("compare", "known.npz", "--steps", 4, "--json")
-    code, out, err = run(*args, *OWN, "--schedules", "own.json", "14.6,1,0")
+    code, out, err = run(*args, *OWN, "--schedule", "own.json", "14.6,1,0")
     assert (code, err) == (0, "")
     (one,) = json.loads(out)["comparisons"]
     values = {row["name"]: row["value"] for row in one["schedules"]}
@@ -67,8 +67,8 @@ def test_compare_takes_schedules_of_its_noise_alone(run, tmp_path, files):
     kept = np.prod(np.cos(np.diff(np.arctan([14.6, 1.0, 0.0]))))  # lambda = 1: nothing else
     assert values["14.6,1,0"] == pytest.approx(LAM.sum() * (1 - kept) ** 2, rel=1e-7)
     for more, made, used in (
-        ((*OWN, "--schedules", "white.json"), "isotropic", "weights of its own"),
-        (("--schedules", "own.json"), "weights of its own", "isotropic"),
+        ((*OWN, "--schedule", "white.json"), "isotropic", "weights of its own"),
+        (("--schedule", "own.json"), "weights of its own", "isotropic"),
     ):
         code, out, err = run(*args, *more)
         assert (code, out, err.count("\n")) == (2, "", 1)
@@ -95,8 +95,8 @@ def test_omitted_directions_and_the_metric_are_said(run, tmp_path, files, method
 
 @pytest.mark.thorough
 def test_recommend_and_export(run, tmp_path, files):
-    args = ("recommend", "known.npz", "--target-loss", 1.0, "--samplers", "ddim", *OWN)
-    code, out, err = run(*args, "--most-steps", 3, "-o", "best.json")
+    args = ("recommend", "known.npz", "--target-loss", 1.0, "--sampler", "ddim", *OWN)
+    code, out, err = run(*args, "--max-steps", 3, "-o", "best.json")
     assert (code, err) == (0, "")
     assert out.startswith("ddim reaches w2 = 1 with 3 steps")  # .636; 2 steps have 1.296
     best = sx.load(tmp_path / "best.json")

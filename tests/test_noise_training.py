@@ -271,7 +271,7 @@ def test_a_probe_says_its_noise(capsys, tmp_path):
 
 TINY = TrainConfig(
     model=ModelConfig(width=4, multipliers=(1,)),
-    optimiser=OptimiserConfig(steps=2, batch=8, warmup=1),
+    optimiser=OptimiserConfig(updates=2, batch=8, warmup=1),
     keeping=KeepingConfig(checkpoint_every=2, log_every=2, samples_every=2, sample_steps=2,
                           sample_count=4),
 )  # fmt: skip
@@ -416,7 +416,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(name, run, tmp_path):
     np.save(tmp_path / "negative.npy", -np.ones((8, 8)))
     sx.save(tmp_path / "white.json", sx.fit(spectrum_of(), steps=3))
     before = sorted(tmp_path.iterdir())
-    code, out, err = run("train", "digits", *options, "--out", "run", "--steps", 2)
+    code, out, err = run("train", "digits", *options, "--out", "run", "--updates", 2)
     assert (code, out) == (2, "")
     assert err.count("\n") == 1
     assert words in err

@@ -148,7 +148,7 @@ def test_levels_below_a_bound_come_back_from_their_parameters(last, idle):
 
 def test_mistakes_name_the_argument(tmp_path):
     other, broken = tmp_path / "other.json", tmp_path / "broken.json"
-    other.write_text('{"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0}')
+    other.write_text('{"_class_name": "EDMEulerScheduler", "sigma_max": 80.0}')
     broken.write_text("{")
     for call, word in [
         (lambda: sx.fit(SPECTRUM, 3, grid="sdxl"), "grid = 'sdxl'"),
@@ -156,7 +156,7 @@ def test_mistakes_name_the_argument(tmp_path):
         (lambda: read_grid(str(other)), "other.json"),
         (lambda: read_grid(str(broken)), "broken.json"),
         (lambda: read_grid(str(tmp_path / "missing.json")), "missing.json"),
-        (lambda: sx.learn(SPECTRUM, 3, grid={"shift": 3.0}), "beta_schedule"),
+        (lambda: sx.learn(SPECTRUM, 3, grid={"shift_": 3.0}), "beta_schedule"),
     ]:
         assert word in one_line(call)
     own = tmp_path / "scheduler_config.json"

@@ -14,8 +14,8 @@ from test_plan_file import learned, untouched
 import specjax as sx
 from specjax.schedules.schedule import alpha_sigma
 
-torch = pytest.importorskip("torch", reason="needs torch: pip install 'specjax[interop]'")
-diffusers = pytest.importorskip("diffusers", reason="needs it: pip install 'specjax[interop]'")
+torch = pytest.importorskip("torch", reason="needs torch: pip install -e '.[interop]'")
+diffusers = pytest.importorskip("diffusers", reason="needs it: pip install -e '.[interop]'")
 PlanScheduler = pytest.importorskip("specjax.interop.diffusers").PlanScheduler
 
 # NumPy 2 on torch tensors, inside diffusers.

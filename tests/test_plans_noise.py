@@ -83,8 +83,8 @@ def test_noise_that_omits_directions_is_refused_or_said():
 @pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_a_scheduler_of_diffusers_takes_colored_latents():
-    torch = pytest.importorskip("torch", reason="needs torch: pip install 'specjax[interop]'")
-    pytest.importorskip("diffusers", reason="needs it: pip install 'specjax[interop]'")
+    torch = pytest.importorskip("torch", reason="needs torch: pip install -e '.[interop]'")
+    pytest.importorskip("diffusers", reason="needs it: pip install -e '.[interop]'")
     from test_plan_scheduler import network_of, through
 
     from specjax.interop.diffusers import PlanScheduler

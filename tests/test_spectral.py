@@ -84,7 +84,7 @@ def test_the_asymptotic_error_of_ddim(loss):
 def test_bad_input_names_the_argument():
     for options in (
         {"steps": 0}, {"steps": 2.5}, {"steps": True}, {"loss": "mse"},
-        {"alpha_bar_range": (0.9, 0.1)}, {"alpha_bar_range": (0.0, 1.0)},
+        {"alpha_bar_range": (0.9, 0.1)}, {"alpha_bar_range": (-0.1, 1.0)},
         {"alpha_bar_range": (0.1, 1.5)}, {"alpha_bar_range": 0.1},
     ):  # fmt: skip
         given = {"steps": 3, **options}

@@ -723,7 +723,7 @@ def test_bad_sweep_files(tmp_path):
 def test_recommend_gives_the_fewest_steps(w2):
     law = SPECTRA["law"]
     five, six = (sx.fit(law, s, alpha_bar_range=FIXED).value for s in (5, 6))
-    options = {"samplers": ["ddim", "heun"], "alpha_bar_range": FIXED, "most_steps": 6}
+    options = {"samplers": ["ddim", "heun"], "alpha_bar_range": FIXED, "max_steps": 6}
     said = []
     found = {
         row.sampler: row
@@ -767,7 +767,7 @@ def test_the_best_may_be_of_an_earlier_window(monkeypatch):
         ])  # fmt: skip
 
     monkeypatch.setattr(module, "sweep", rising)
-    (row,) = sx.recommend(sx.Spectrum([1.0]), 0.5, samplers=["ddim"], most_steps=30)
+    (row,) = sx.recommend(sx.Spectrum([1.0]), 0.5, samplers=["ddim"], max_steps=30)
     assert (row.reached, row.steps, row.value) == (False, 3, 1.0)
 
 

@@ -184,6 +184,6 @@ def test_recommend_under_a_noise():
     phi = np.arccos(np.sqrt(NOISY))
     losses = [lam.sum() * (1 - np.cos(phi / s) ** s) ** 2 for s in (1, 2, 3)]
     assert losses[1] > 1.0 > losses[2]
-    best = sx.recommend(diagonal(lam), 1.0, samplers=["ddim"], noise=noise, most_steps=3)[0]
+    best = sx.recommend(diagonal(lam), 1.0, samplers=["ddim"], noise=noise, max_steps=3)[0]
     assert (best.reached, best.steps) == (True, 3)
     assert best.value == pytest.approx(losses[2], rel=1e-7)

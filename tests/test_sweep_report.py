@@ -1,6 +1,7 @@
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -358,6 +359,16 @@ def test_the_median_over_spectra_of_best_heuristic_over_learned(capsys):
     assert "wrote" not in text
 
 
+@pytest.mark.parametrize("error", [0.0, 0.1])
+def test_large_gains_of_an_ideal_denoiser_say_so_in_their_line(capsys, error):
+    rows = several((300.0, 700.0, 500.0))
+    for one in rows:
+        one["denoiser_error"] = error
+    print_sweep(result(rows, EXPONENTS))
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "500x" in line)
+    assert ("ideal denoiser" in line) is (error == 0)
+
+
 def test_with_one_spectrum_the_learned_loss_is_shown(capsys):
     print_sweep(result(list(product(samplers=["ddim"]))))
     text = capsys.readouterr().out
@@ -379,6 +390,7 @@ def test_errors_are_counted_and_told_apart(capsys):
     assert "9 fits (4 made now, the others kept from before), 3 converged, 1 not converged" in text
     assert "1 not finite, 4 failed\n" in text
     assert "  3 failed: no memory [bold]\n  1 failed: kl is infinite\n" in text
+    assert re.search(r"1 not converged: heun.*, w2, S = [0-9]+, on flat\n", text)
     assert cells(text, "heun") == ["-", "2", "-"]
     assert text.endswith(f"wrote {Path('out', 'table')}, sweep.png\n")
 

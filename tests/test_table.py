@@ -36,8 +36,22 @@ def test_it_prints_formatted_values_in_rows():
 
 
 def test_numbers_are_not_broken_in_a_narrow_terminal():
-    table = Table("", [Column(f"{k} wide", "{:.12f}", "right") for k in range(5)], [[np.pi] * 5])
-    assert printed(table, 20).count(f"{np.pi:.12f}") == 5
+    row = [k + np.pi for k in range(5)]
+    table = Table("", [Column(f"{k} wide", "{:.12f}", "right") for k in range(5)], [row])
+    text = printed(table, 20)
+    assert all(f"{x:.12f}" in text for x in row)
+
+
+def test_a_table_that_is_too_wide_is_cut_into_several_with_the_first_column():
+    columns = ["schedule", *(Column(f"S = {s}", "{:.4f}", "right") for s in range(10))]
+    rows = [[name, *range(10)] for name in ("align_your_steps", "two words that may be broken")]
+    text = printed(Table("title", columns, rows, ["note"], {(0, 9): "bold", 1: "dim"}), 60)
+    assert max(map(len, text.splitlines())) <= 60
+    assert text.count("align_your_steps") == text.count("schedule") > 1
+    assert text.count("title") == text.count("note") == 1
+    for s in range(10):
+        assert text.count(f"S = {s}") == 1
+        assert text.count(f"{s:.4f}") == 2
 
 
 def test_json_has_the_values_unrounded_and_is_strict():

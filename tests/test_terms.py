@@ -28,7 +28,7 @@ from specjax.nn.monitor import read_metrics, term_shares
 from specjax.nn.train_step import Batch, Task, initial_state, update, validation_loss
 
 TERMS = LossConfig(terms=("amplitude=0.1", "wavelet=0.05"), term_warmup=8, wavelet_scales=1)
-OPTIMISER = OptimiserConfig(steps=20, batch=16, warmup=0, decay="constant", clip=1e9)
+OPTIMISER = OptimiserConfig(updates=20, batch=16, warmup=0, decay="constant", clip=1e9)
 BATCH = Batch(jnp.asarray(np.random.default_rng(0).normal(size=(1, 16, 8)), jnp.float32), None)
 
 
@@ -216,7 +216,7 @@ def test_a_run_with_other_terms_is_refused(trained):
 @pytest.mark.thorough
 def test_the_command_says_what_the_terms_take(run):
     small = (  # the program of the run above
-        "train digits --limit 100 --width 8 --multipliers 1 --steps 20 --batch 16 --warmup 0 "
+        "train digits --limit 100 --width 8 --multipliers 1 --updates 20 --batch 16 --warmup 0 "
         "--decay constant --clip 1e9 --checkpoint-every 20 --log-every 10 --samples-every 0 "
         "--terms amplitude=0.1 wavelet=0.05 --term-warmup 8 --wavelet-scales 1 --json"
     )

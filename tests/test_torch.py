@@ -11,7 +11,7 @@ import pytest
 
 import specjax as sx
 
-torch = pytest.importorskip("torch", reason="needs torch: pip install 'specjax[interop]'")
+torch = pytest.importorskip("torch", reason="needs torch: pip install -e '.[interop]'")
 interop = importlib.import_module("specjax.interop.torch")
 
 LAM, MU = 2.0, 0.4
@@ -362,7 +362,7 @@ def test_samples_are_those_of_the_same_function_in_jax(sampler):
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_a_plan_samples_as_it_does_in_diffusers():
-    diffusers = pytest.importorskip("diffusers", reason="needs it: pip install 'specjax[interop]'")
+    diffusers = pytest.importorskip("diffusers", reason="needs it: pip install -e '.[interop]'")
     from specjax.interop.diffusers import PlanScheduler
 
     torch.manual_seed(0)

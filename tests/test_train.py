@@ -37,7 +37,7 @@ from specjax.nn.start import locked
 
 CONFIG = TrainConfig(
     model=ModelConfig(width=8, multipliers=(1,), conditional=True),
-    optimiser=OptimiserConfig(steps=40, batch=16, warmup=5),
+    optimiser=OptimiserConfig(updates=40, batch=16, warmup=5),
     keeping=KeepingConfig(
         checkpoint_every=10, log_every=5, samples_every=20, sample_steps=2, sample_count=4
     ),
@@ -271,7 +271,7 @@ REFUSED = {
         ({"noise_levels": "linear"}, "noise_levels = 'linear'"),
     ],
     "optimiser": [
-        ({"steps": 0}, "steps = 0"),
+        ({"updates": 0}, "updates = 0"),
         ({"accumulate": 3}, "accumulate = 3"),
         ({"learning_rate": float("nan")}, "learning_rate = nan"),
         ({"weight_decay": -1.0}, "weight_decay = -1.0"),
@@ -297,7 +297,9 @@ def test_a_set_without_labels_is_no_conditional_run(tmp_path):
 @pytest.mark.thorough
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     wild = changed("optimiser", learning_rate=1e12, clip=1e12, warmup=0)
-    message = refused(tmp_path / "run", replace(wild, optimiser=replace(wild.optimiser, steps=200)))
+    message = refused(
+        tmp_path / "run", replace(wild, optimiser=replace(wild.optimiser, updates=200))
+    )
     assert "not finite at step" in message
     assert "learning rate 1e+12" in message
     assert "last good checkpoint: " in message
@@ -351,7 +353,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_those_before(tmp_path):
 def test_a_folder_that_is_being_trained_is_refused(copied):
     with locked(copied):
         assert "is being trained by another process" in refused(
-            copied, changed("optimiser", steps=40)
+            copied, changed("optimiser", updates=40)
         )
 
 
@@ -473,7 +475,7 @@ def test_it_learns_32_images_by_heart(tmp_path):
     data = sx.data.open("digits", limit=32)
     config = TrainConfig(
         model=ModelConfig(width=32),
-        optimiser=OptimiserConfig(steps=1500, batch=32, validation=0.0),
+        optimiser=OptimiserConfig(updates=1500, batch=32, validation=0.0),
         keeping=KeepingConfig(checkpoint_every=1500, samples_every=0),
     )
     run = train(data, tmp_path / "run", config)

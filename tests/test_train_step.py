@@ -17,7 +17,13 @@ from specjax.nn.train_step import Batch, Task, initial_state, learning_rate, upd
 from specjax.nn.training import call_sizes
 
 STEADY = OptimiserConfig(
-    steps=400, batch=64, warmup=0, decay="constant", learning_rate=0.02, weight_decay=0.0, clip=1e9
+    updates=400,
+    batch=64,
+    warmup=0,
+    decay="constant",
+    learning_rate=0.02,
+    weight_decay=0.0,
+    clip=1e9,
 )
 
 
@@ -233,7 +239,7 @@ def test_validation_is_the_same_every_time():
 
 
 def test_learning_rates():
-    config = OptimiserConfig(steps=100, warmup=10, learning_rate=1.0)
+    config = OptimiserConfig(updates=100, warmup=10, learning_rate=1.0)
     rate = learning_rate(config)
     assert [float(rate(i)) for i in (0, 5, 10)] == pytest.approx([1 / 11, 6 / 11, 1])
     assert float(rate(55)) == pytest.approx(0.5, abs=1e-6)  # half of the cosine

@@ -36,7 +36,7 @@ print(spectrum.dimension, "numbers a picture, in [-1, 1]")
 config = TrainConfig(
     model=ModelConfig(width=8, multipliers=(1, 2), blocks=1),
     optimiser=OptimiserConfig(
-        steps=60, batch=32, warmup=10, learning_rate=2e-3
+        updates=60, batch=32, warmup=10, learning_rate=2e-3
     ),
 )
 run = sx.nn.train(clothes, "runs/clothes", config)
@@ -78,7 +78,7 @@ for name, value in found.values.items():
 # ## For real
 #
 #     specjax train tfds:fashion_mnist --out runs/clothes --width 64 --multipliers 1 2 2 \
-#       --steps 20000 --batch 128 --flip
+#       --updates 20000 --batch 128 --flip
 #
 # On a GPU or TPU add `--precision bfloat16` and a batch that divides by the number of devices; nothing else
 # changes. [Networks](../networks.md) has all options.

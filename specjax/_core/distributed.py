@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def join(
-    coordinator: str | None = None, processes: int | None = None, process: int | None = None
+    coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None
 ) -> None:
     """Join this process to the others by ``jax.distributed``, before JAX is first used.
 
     Args:
       coordinator: address of process 0, "host:port".
-      processes: number of processes.
-      process: number of this one, from 0 on.
+      num_processes: number of processes.
+      process_id: number of this one, from 0 on.
 
     Without arguments JAX finds all three itself: on a TPU pod slice, under SLURM and Open MPI.
 
@@ -35,16 +35,16 @@ def join(
     """
     import jax
 
-    given = (coordinator, processes, process)
+    given = (coordinator, num_processes, process_id)
     if any(x is None for x in given) and any(x is not None for x in given):
         raise UserError(
-            f"coordinator = {coordinator!r}, processes = {processes!r}, process = {process!r}: "
-            "give all three, or none on a TPU pod slice or under SLURM"
+            f"coordinator = {coordinator!r}, num_processes = {num_processes!r}, process_id = "
+            f"{process_id!r}: give all three, or none on a TPU pod slice or under SLURM"
         )
-    if processes is not None and process is not None and not 0 <= process < processes:
-        raise UserError(f"process = {process}: give one from 0 to {processes - 1}")
+    if not (num_processes is None or process_id is None or 0 <= process_id < num_processes):
+        raise UserError(f"process_id = {process_id}: give one from 0 to {num_processes - 1}")
     try:
-        jax.distributed.initialize(coordinator, processes, process, _own_devices())
+        jax.distributed.initialize(coordinator, num_processes, process_id, _own_devices())
     except (RuntimeError, ValueError) as error:
         raise UserError(f"the processes cannot be joined: {error}") from error
 

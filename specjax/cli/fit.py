@@ -167,7 +167,7 @@ class Compare:
     data: GivenData = field(default_factory=Data)
     steps: tuple[int, ...] = tyro.MISSING
     """one or several S, the numbers of denoiser calls of a one-call-per-step sampler"""
-    schedules: tuple[str, ...] = ()
+    schedule: tuple[str, ...] = ()
     """schedule files, plan files (their levels), or lists of sigmas: text files, or the numbers
     themselves, such as 14.6,1.2,0"""
     goal: Goal = field(default_factory=Goal)
@@ -182,7 +182,7 @@ class Compare:
         self.goal.check(self.steps, self.data.seed)
         self.noise.check()
         probe = self.goal.probe()
-        given = {name: read_schedule(name) for name in self.schedules}
+        given = {name: read_schedule(name) for name in self.schedule}
         opened = self.data.open()
         self._check_schedules(given, opened)
         spectrum = under(self.noise, self.data.spectrum(opened))

@@ -123,7 +123,7 @@ class LearnCommand(Reporting):
         if self.through.labels:
             options["labels"] = np.asarray(self.through.labels, np.int32)
         settings = LearnSettings.resolve(**options)
-        if is_recording(self.through.data):
+        if is_recording(self.through.source):
             learn_recording(self)
             return
         starts = [self._start(path) for path in self.start]
@@ -161,7 +161,7 @@ class LearnCommand(Reporting):
                 if self._picture is not None:
                     written.append(str(save_figure(figure, self._picture)))
                 written += self.write_html(
-                    f"{found[-1].steps} calls, learned on {self.through.data}",
+                    f"{found[-1].steps} calls, learned on {self.through.source}",
                     report_learn.learned_blocks(found, judged, ratios), [figure],
                     code_of(found[-1], str(self.path_of(found[-1].steps))),
                 )  # fmt: skip

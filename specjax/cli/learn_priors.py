@@ -39,7 +39,9 @@ _OF_RUN = ("probed", NETWORK)
 class PriorOptions:
     """The priors that plans are learned through."""
 
-    data: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA|NETWORK")]] = tyro.MISSING
+    source: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA|NETWORK")]] = (
+        tyro.MISSING
+    )
     """built-in set (digits, patches), tfds:NAME[/CONFIG][:SPLIT], .npy/.npz file of samples
     [N, ...], folder of images or of sound, a spectrum file, a run folder by 'specjax train', a
     denoiser in Python (FILE.py:NAME or MODULE:NAME, (x, alpha, sigma) -> x0), or a recording by
@@ -55,15 +57,15 @@ class PriorOptions:
     mixture, empirical and, of a run, probed (its network as 'specjax probe' sees it) and network;
     plans of the last one are written; by default gaussian empirical, and network for a run; the
     network alone for a denoiser"""
-    against: Annotated[str | None, tyro.conf.arg(aliases=["--data"])] = None
+    data: str | None = None
     """the data of a run, as DATA, by default the built-in set that it was trained on; or those of a
     denoiser, whose spectrum is otherwise that of its fine samples"""
     held_out: float = 0.5
     """the part of the data by which plans are judged, and with which none is learned"""
     kernel_width: float | None = None
     """of the empirical prior; by default what makes the held-out data most likely"""
-    step: str = "best"
-    """of a run, which checkpoint: best, last, or the number of its step"""
+    checkpoint: str = "best"
+    """of a run, which checkpoint: best, last, or its number"""
     samples: int = 16
     """of a run, how many samples of each plan the picture shows"""
     devices: int | None = None
@@ -87,26 +89,30 @@ class PriorOptions:
         if len(set(self.prior)) < len(self.prior):
             raise UserError(f"prior = {' '.join(self.prior)}: name each prior once")
         self.forward.check()
-        if is_run(self.data):
+        if is_run(self.source):
             if not self.forward.white:
                 raise UserError(
-                    f"noise: {self.data} is a run, which knows the noise that it was trained with: "
+                    f"noise: {self.source} is a run, which knows the noise of its training: "
                     "leave the options of the noise out"
                 )
             if NETWORK in self.prior[:-1]:
                 raise UserError(f"prior = {' '.join(self.prior)}: name the network last")
-            if set(self.prior) - {NETWORK} and is_named(self.data) and self.against is None:
+            if set(self.prior) - {NETWORK} and is_named(self.source) and self.data is None:
                 raise UserError(
-                    f"prior = {' '.join(self.prior)}: the data of {self.data} are not known, give "
-                    "them by --data"
+                    f"prior = {' '.join(self.prior)}: the data of {self.source} are not known: "
+                    "give them by --data"
                 )
             return
         for name in _OF_RUN:
             if name in self.prior:
-                raise UserError(f"prior = {name}: {self.data} is no run folder by 'specjax train'")
-        for option in ("against", "devices", "labels", "shape", "step"):
+                raise UserError(
+                    f"prior = {name}: {self.source} is no run folder by 'specjax train'"
+                )
+        for option in ("data", "devices", "labels", "shape", "checkpoint"):
             if f"--{option}" in changed(self):
-                raise UserError(f"{option} applies to a network, {self.data} is none: leave it out")
+                raise UserError(
+                    f"{option} is for a network, which {self.source} is not: leave it out"
+                )
 
 
 def is_run(name: str) -> bool:
@@ -134,11 +140,11 @@ def curriculum_of(options: PriorOptions, levels: LevelRange) -> Curriculum:
       options: the priors that are asked for.
       levels: the range of the levels of fine samples.
     """
-    if is_run(options.data):
+    if is_run(options.source):
         return _of_run(options, levels)
-    if files.is_spectrum(options.data):
+    if files.is_spectrum(options.source):
         return _of_spectrum(options)
-    opened = options.reading.open(options.data)
+    opened = options.reading.open(options.source)
     options.forward.spectrum(tuple(opened.source["shape"]))  # refused before anything is read
     whole = _whole(options, opened)
     noise = options.forward.spectrum(tuple(whole.source["shape"]))
@@ -157,15 +163,15 @@ def _of_spectrum(options: PriorOptions) -> Curriculum:
     beside = [one for one in changed(options) if one[2:].replace("-", "_") in unread]
     for option in changed(options.reading, "seed") + beside:
         raise UserError(
-            f"{option} does not apply to {options.data}, a spectrum file: leave it out, or give "
+            f"{option} does not apply to {options.source}, a spectrum file: leave it out, or give "
             "the data"
         )
     if options.prior not in ((), ("gaussian",)):
         raise UserError(
-            f"prior = {' '.join(options.prior)}: of {options.data}, a spectrum file, only gaussian "
-            "is known; give the data"
+            f"prior = {' '.join(options.prior)}: {options.source} is a spectrum file: give "
+            "the data, or gaussian alone"
         )
-    spectrum = files.load(options.data)
+    spectrum = files.load(options.source)
     assert isinstance(spectrum, Spectrum)
     return Curriculum([prior_from(spectrum, options.forward.on(spectrum))])
 
@@ -176,12 +182,12 @@ def _of_run(options: PriorOptions, levels: LevelRange) -> Curriculum:
 
     if options.devices is not None:
         distributed.use_all_cores(options.devices)
-    run = open_run(options.data, options.step, options.shape, options.labels)
+    run = open_run(options.source, options.checkpoint, options.shape, options.labels)
     python = isinstance(run, PythonDenoiser)
     names = options.prior or ((NETWORK,) if python else ("gaussian", "empirical", NETWORK))
     whole = None
-    if names != (NETWORK,) or (python and options.against is not None):
-        opened = data_of_run(run, options.data, options.against, options.reading)
+    if names != (NETWORK,) or (python and options.data is not None):
+        opened = data_of_run(run, options.source, options.data, options.reading)
         whole = _whole(options, opened)
         run = with_spectrum_of(run, whole)
     elif isinstance(run, PythonDenoiser) and run.spectrum is None and run.prior is None:
@@ -207,7 +213,7 @@ def _of_name(
     if name == NETWORK:
         if isinstance(run, PythonDenoiser):
             return run.as_prior()
-        about = {**run.source, "run": options.data, "step": int(run.step)}
+        about = {**run.source, "run": options.source, "step": int(run.step)}
         return Network(run.denoiser(), run.shape, run.effective, source=about, noise=run.noise)
     assert whole is not None
     if name != "probed":

@@ -39,8 +39,8 @@ def learn_recording(command: LearnCommand) -> None:
     from specjax.report.learn import print_recorded, recorded_blocks, recorded_json
     from specjax.report.use import code_of
 
-    path, through = command.through.data, command.through
-    others = changed(through, "data", "reading", "forward") + changed(through.reading)
+    path, through = command.through.source, command.through
+    others = changed(through, "source", "reading", "forward") + changed(through.reading)
     others += changed(through.forward) + changed(command.learning, *_APPLY)
     for option in others + ["--start"] * bool(command.start):
         raise UserError(f"{option} does not apply to {path}, a recording: leave it out")

@@ -31,12 +31,12 @@ class ProbeCommand(Writing):
 
     run_folder: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="RUN")]] = tyro.MISSING
     """a run folder by 'specjax train', or a denoiser in Python: FILE.py:NAME or MODULE:NAME"""
-    against: str | None = None
+    data: str | None = None
     """the data to probe with, as DATA of 'fit' (best data that the network has not seen); by
     default the built-in set that it was trained on"""
     reading: Reading = field(default_factory=Reading)
-    step: str = "best"
-    """which checkpoint: best (the least validation loss), last, or the number of its step"""
+    checkpoint: str = "best"
+    """which checkpoint: best (the least validation loss), last, or its number"""
     shape: tuple[int, ...] = ()
     """of one sample of a denoiser in Python that does not say it; its spectrum is that of the
     data"""
@@ -50,8 +50,8 @@ class ProbeCommand(Writing):
     """samples in one call of the network; by default what fits the memory"""
     out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "probe.npz"
     """the file to write (.npz)"""
-    plot: bool = False
-    """write a picture beside it, too (.png)"""
+    plot: str | None = None
+    """the picture to write (.png, .pdf, .svg); by default none"""
     json: bool = False
     """print JSON instead of tables"""
 
@@ -60,22 +60,23 @@ class ProbeCommand(Writing):
         from specjax.gaussian.probe import check_options
         from specjax.report import probe as report
         from specjax.report.figures import probe_figure, save_figure
+        from specjax.report.figures.save import check_path
 
         levels = np.linspace(*self.logsnr_range, checks.whole_number("levels", self.levels))
         check_options(levels, self.n, self.reading.seed, self.batch)
-        written = [files.check_output(self.out, ".npz")]
-        if self.plot:
-            written.append(written[0].with_suffix(".png"))
-        self.check_outputs(dict(zip(("out", "out (picture)"), written, strict=False)))
-        run = open_run(self.run_folder, self.step, self.shape)
-        opened = data_of_run(run, self.run_folder, self.against, self.reading)
+        files.check_output(self.out, ".npz")
+        self.check_outputs({"out": self.out, "plot": self.plot})
+        if self.plot is not None:
+            check_path(self.plot)
+        run = open_run(self.run_folder, self.checkpoint, self.shape)
+        opened = data_of_run(run, self.run_folder, self.data, self.reading)
         run = with_spectrum_of(run, opened)
         probe = self._probe(run, opened, levels)
         with status("writing"):
-            files.save(written[0], probe)
-            if self.plot:
-                save_figure(probe_figure(probe), written[1])
-        names = [str(path) for path in written]
+            files.save(self.out, probe)
+            if self.plot is not None:
+                save_figure(probe_figure(probe), self.plot)
+        names = [path for path in (self.out, self.plot) if path is not None]
         if self.json:
             print_json({**report.probe_json(probe), "files": names})
         else:

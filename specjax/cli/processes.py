@@ -15,9 +15,9 @@ class Processes:
     """join the processes of a TPU pod slice or of SLURM, which JAX finds by itself"""
     coordinator: str | None = None
     """HOST:PORT of process 0, to join processes by hand"""
-    processes: int | None = None
+    num_processes: int | None = None
     """how many processes there are"""
-    process: int | None = None
+    process_id: int | None = None
     """which one this is, from 0"""
 
     def join(self, *, a_device_a_core: bool = False) -> None:
@@ -30,6 +30,6 @@ class Processes:
 
         if self.devices is not None or a_device_a_core:
             distributed.use_all_cores(self.devices)
-        by_hand = (self.coordinator, self.processes, self.process)
+        by_hand = (self.coordinator, self.num_processes, self.process_id)
         if self.distributed or any(given is not None for given in by_hand):
             distributed.join(*by_hand)

@@ -38,13 +38,13 @@ def is_run(path: str) -> bool:
 
 
 def open_run(
-    folder: str, step: str, shape: tuple[int, ...] = (), labels: tuple[int, ...] = ()
+    folder: str, checkpoint: str, shape: tuple[int, ...] = (), labels: tuple[int, ...] = ()
 ) -> Run | PythonDenoiser:
-    """Open a run at the checkpoint that ``--step`` names, or a denoiser in Python.
+    """Open a run at the given checkpoint, or a denoiser in Python.
 
     Args:
       folder: of a run; or FILE.py:NAME or MODULE:NAME.
-      step: best, last or a number.
+      checkpoint: best, last or a number.
       shape: of one sample of a denoiser.
       labels: classes that a denoiser is told.
 
@@ -52,8 +52,8 @@ def open_run(
       UserError: for an option that is none of a run's, or none of a denoiser's.
     """
     if is_named(folder):
-        if step != "best":
-            raise UserError(f"step = {step}: {folder} is no run, it has no checkpoints")
+        if checkpoint != "best":
+            raise UserError(f"checkpoint = {checkpoint}: {folder} is no run, it has no checkpoints")
         return open_denoiser(folder, shape, labels)
     if shape:
         raise UserError(f"shape = {shape}: {folder} is a run, which knows its own: leave it out")
@@ -61,16 +61,16 @@ def open_run(
     from specjax.nn import run
 
     with status(f"opening {folder}"):
-        return run.open_run(folder, step_of(step))
+        return run.open_run(folder, checkpoint_of(checkpoint))
 
 
-def step_of(text: str) -> str | int:
-    """Convert ``--step`` to what :func:`specjax.nn.open_run` takes."""
+def checkpoint_of(text: str) -> str | int:
+    """Convert ``--checkpoint`` to what :func:`specjax.nn.open_run` takes."""
     return int(text) if text.isdecimal() else text
 
 
 def data_of_run(
-    run: Run | PythonDenoiser, name: str, against: str | None, reading: Reading
+    run: Run | PythonDenoiser, name: str, data: str | None, reading: Reading
 ) -> datasets.Dataset:
     """Open the given data, or those that the network was trained on if they are built in.
 
@@ -78,15 +78,15 @@ def data_of_run(
       UserError: for data of another shape, in other units or in another range than those of the
         training, and where none are given and those of the training are not built in.
     """
-    if against is not None:
-        opened = datasets.open(against, reading)
+    if data is not None:
+        opened = datasets.open(data, reading)
     else:
         own = str(run.source.get("name"))
         if own not in datasets.BUILTIN:
-            data = f"{own}, which is not built in: give it, or data like it,"
+            given = f"{own}, which is not built in: give it, or data like it,"
             if isinstance(run, PythonDenoiser):
-                data = "data that are not known here: give them, or data like them,"
-            raise UserError(f"{name} was trained on {data} by --against")
+                given = "data that are not known here: give them, or data like them,"
+            raise UserError(f"{name} was trained on {given} by --data")
         kept = {key: run.source[key] for key in _KEPT if run.source.get(key) is not None}
         opened = datasets.open(own, **kept)
         if "corruption" in run.source:
@@ -112,8 +112,8 @@ class RunSampling:
     """samples in one call of the network; by default what fits the memory"""
     devices: int | None = None
     """how many devices are used, by default all (a CPU is cut into that many)"""
-    step: str = "best"
-    """which checkpoint: best (the least validation loss), last, or the number of its step"""
+    checkpoint: str = "best"
+    """which checkpoint: best (the least validation loss), last, or its number"""
     shape: tuple[int, ...] = ()
     """of one sample of a denoiser in Python that does not say it, such as 3 32 32"""
 
@@ -121,7 +121,7 @@ class RunSampling:
         """Open the run at its checkpoint, with the devices that are asked for."""
         if self.devices is not None:
             distributed.use_all_cores(self.devices)
-        return open_run(folder, self.step, self.shape, self.labels)
+        return open_run(folder, self.checkpoint, self.shape, self.labels)
 
     def mesh(self) -> Mesh | None:
         """Return a mesh of this process's devices; None for a single one."""

@@ -83,5 +83,5 @@ def _check_finite(samples: np.ndarray) -> None:
     if bad:
         raise UserError(
             f"{bad} of {len(samples)} samples are not finite, nothing was written: try another "
-            "checkpoint (--step) or a schedule within the levels that the network knows"
+            "checkpoint (--checkpoint) or a schedule within the levels that the network knows"
         )

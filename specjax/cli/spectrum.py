@@ -27,8 +27,8 @@ class SpectrumCommand(Writing):
     data: GivenData = field(default_factory=Data)
     out: Annotated[str | None, tyro.conf.arg(aliases=["-o"])] = None
     """the spectrum file to write (.npz); by default spectrum.npz, and none if DATA is one"""
-    plot: bool = False
-    """write a picture beside it, too (.png)"""
+    plot: str | None = None
+    """the picture to write (.png, .pdf, .svg); by default none"""
     bootstrap: int | None = None
     """give the eigenvalues 95 % intervals, by that many bootstrap samples (such as 200)"""
     json: bool = False
@@ -41,7 +41,7 @@ class SpectrumCommand(Writing):
         from specjax.report.figures import save_figure, spectrum_figure
 
         checks.seed(self.data.seed)
-        out, picture = self._outputs()
+        out, picture = self._output(), self.plot
         opened = self.data.open()
         if self.bootstrap is not None:
             self._check_bootstrap(opened)
@@ -70,16 +70,18 @@ class SpectrumCommand(Writing):
                 "and --method exact or shift-invariant"
             )
 
-    def _outputs(self) -> tuple[Path | None, Path | None]:
-        """Return where the spectrum and its picture go; None for what is not written."""
-        if files.is_spectrum(self.data.data) and self.out is None:  # it is only shown
-            out, picture = None, Path(self.data.data).with_suffix(".png")
-        else:
-            out = files.check_output(self.out or "spectrum.npz", ".npz")
-            picture = out.with_suffix(".png")
-        drawn = picture if self.plot else None
-        self.check_outputs({"out": out, "out (picture)": drawn})
-        return out, drawn
+    def _output(self) -> Path | None:
+        """Return where the spectrum goes, None for nowhere; refuse what cannot be written."""
+        from specjax.report.figures.save import check_path
+
+        out = self.out
+        if out is None and not files.is_spectrum(self.data.data):  # which is only shown
+            out = "spectrum.npz"
+        written = None if out is None else files.check_output(out, ".npz")
+        self.check_outputs({"out": written, "plot": self.plot})
+        if self.plot is not None:
+            check_path(self.plot)
+        return written
 
 
 def _with_intervals(opened: Dataset, spectrum: Spectrum, replicates: int, seed: int) -> Spectrum:

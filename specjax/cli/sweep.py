@@ -87,8 +87,8 @@ class Recommend(Writing):
     """what the loss is to come down to"""
     loss: str = "w2"
     """w2 (squared Wasserstein distance), kl, kl_reverse, l1 or relative"""
-    samplers: tuple[str, ...] = ("ddim", "ddpm", "heun", "dpmpp_2m", "dpmpp_2m_sde", "lms")
-    """the samplers to choose from"""
+    sampler: tuple[str, ...] = ("ddim", "ddpm", "heun", "dpmpp_2m", "dpmpp_2m_sde", "lms")
+    """one or several samplers to choose from"""
     alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE
     """the two ends; with CLEAN = 1.0 the last step returns the denoised estimate"""
     grid: str | None = None
@@ -98,8 +98,8 @@ class Recommend(Writing):
     noise: ForwardNoise = field(default_factory=ForwardNoise)
     denoiser_error: float = 0.0
     """what a network errs by, as a part of the ideal denoiser's own error: it counts in the loss"""
-    most_steps: int = 64
-    """where to stop"""
+    max_steps: int = 64
+    """the most steps that are tried"""
     out: Annotated[str | None, tyro.conf.arg(aliases=["-o"])] = None
     """the schedule file to write"""
     json: bool = False
@@ -124,9 +124,9 @@ class Recommend(Writing):
         spectrum = under(self.noise, self.data.spectrum(opened))
         with status("fitting") as say:
             rows = recommend(
-                spectrum, self.target_loss, loss=self.loss, samplers=self.samplers,
+                spectrum, self.target_loss, loss=self.loss, samplers=self.sampler,
                 process=self.process, alpha_bar_range=self.alpha_bar_range,
-                grid=grid, denoiser_error=self.denoiser_error, most_steps=self.most_steps,
+                grid=grid, denoiser_error=self.denoiser_error, max_steps=self.max_steps,
                 progress=say,
             )  # fmt: skip
         written = []

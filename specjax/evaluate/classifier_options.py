@@ -12,29 +12,29 @@ from specjax._core.checks import UserError
 class TrainOptions:
     """How the classifier is trained."""
 
-    features: int = 64
+    feature_count: int = 64
     """numbers in the layer that is compared"""
     width: int = 32
     """channels of the first layer"""
-    steps: int = 1500
-    """of training"""
+    updates: int = 1500
+    """parameter updates"""
     batch: int = 128
-    """samples in a step"""
+    """samples in one update"""
     learning_rate: float = 2e-3
     """the highest, after the warm-up"""
     weight_decay: float = 0.05
     """of AdamW"""
     held_out: float = 0.2
     """share of the samples that the accuracy is measured on and nothing is learned from"""
-    shift: int = 0
+    translate: int = 0
     """move training samples by up to that many pixels (or samples of sound), edges repeated"""
     flip: bool = False
     """mirror half of the training images, left to right"""
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Raise a UserError for values that are not allowed with samples of a shape."""
-        checks.whole_number("steps", self.steps, most=checks.MOST_OF_OTHERS)
-        for name in ("features", "width", "batch"):
+        checks.whole_number("updates", self.updates, most=checks.MOST_OF_OTHERS)
+        for name in ("feature_count", "width", "batch"):
             checks.whole_number(name, getattr(self, name))
         checks.positive("learning_rate", self.learning_rate)
         checks.not_negative("weight_decay", self.weight_decay)
@@ -46,7 +46,7 @@ class TrainOptions:
                 "[H, W] or [H, W, C]"
             )
         shortest = min(shape[:2])
-        if checks.whole_number("shift", self.shift, 0) >= shortest:
-            raise UserError(f"shift = {self.shift!r}: give less than {shortest}, a side")
+        if checks.whole_number("translate", self.translate, 0) >= shortest:
+            raise UserError(f"translate = {self.translate!r}: give less than {shortest}, a side")
         if self.flip and len(shape) == 1:
             raise UserError("flip applies to images, not to sound: leave it out")

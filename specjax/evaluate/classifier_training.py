@@ -19,8 +19,8 @@ from specjax.evaluate.classifier_features import Architecture, ClassifierFeature
 from specjax.evaluate.classifier_options import TrainOptions
 from specjax.spectra import estimate
 
-_WARM_UP = 0.05  # of the steps
-_CHECK_INTERVAL = 50  # steps, so that a loss that is not finite stops the training soon
+_WARM_UP = 0.05  # of the updates
+_CHECK_INTERVAL = 50  # updates, so that a loss that is not finite stops the training soon
 
 
 def train_features(
@@ -39,7 +39,7 @@ def train_features(
     Args:
       dataset: with classes. collected: its samples, by :func:`specjax.data.collect`.
       options: see :class:`TrainOptions`. seed: of the parameters, the split and the batches.
-      progress: called with the steps done and their number.
+      progress: called with the updates done and their number.
 
     Returns:
       The features. Their ``source["accuracy"]`` is the share of the held-out samples that are
@@ -57,7 +57,7 @@ def train_features(
     check_labelled(dataset)
     if labels is None or classes is None:
         raise UserError("collected has no labels: give what specjax.data.collect(dataset) gives")
-    architecture = Architecture(shape, len(classes), options.features, options.width)
+    architecture = Architecture(shape, len(classes), options.feature_count, options.width)
     held_out, learned = _split(len(labels), options.held_out, seed)
     batches = _batches(samples, labels, learned, dataset.data_range, options, seed)
     parameters = _fit(architecture, batches, options, seed, progress)
@@ -122,9 +122,9 @@ def _batches(
 
 def _augmented(rows: np.ndarray, options: TrainOptions, rng: np.random.Generator) -> np.ndarray:
     """Shift and mirror samples [n, *sides, C] at random."""
-    if options.shift:
+    if options.translate:
         for axis in range(1, rows.ndim - 1):
-            offsets = rng.integers(-options.shift, options.shift + 1, len(rows))
+            offsets = rng.integers(-options.translate, options.translate + 1, len(rows))
             indices = np.arange(rows.shape[axis]) + offsets[:, None]
             indices = np.clip(indices, 0, rows.shape[axis] - 1)
             others = [i for i in range(1, rows.ndim) if i != axis]
@@ -142,7 +142,7 @@ def _fit(
     seed: int,
     progress: estimate.Progress | None,
 ) -> dict[str, np.ndarray]:
-    """Train all steps; return the parameters by path.
+    """Make all updates; return the parameters by path.
 
     Each step is compiled on its own, since XLA runs convolutions inside a loop without threads on
     a CPU.
@@ -153,12 +153,12 @@ def _fit(
     from specjax.evaluate import classifier
 
     graph, params = nnx.split(classifier.Classifier(architecture, rngs=nnx.Rngs(seed)))
-    warm_up = max(1, int(_WARM_UP * options.steps))
+    warm_up = max(1, int(_WARM_UP * options.updates))
     rate = optax.warmup_cosine_decay_schedule(
         options.learning_rate / (warm_up + 1),  # not 0, with which the first update does nothing
         options.learning_rate,
         warm_up,
-        options.steps + 1,
+        options.updates + 1,
     )
     adamw = optax.adamw(rate, weight_decay=options.weight_decay)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), adamw)
@@ -174,13 +174,13 @@ def _fit(
         return optax.apply_updates(params, updates), opt_state, loss
 
     opt_state = optimizer.init(params)
-    for done, batch in zip(range(1, options.steps + 1), batches, strict=False):
+    for done, batch in zip(range(1, options.updates + 1), batches, strict=False):
         params, opt_state, loss = step(params, opt_state, *batch)
-        if (done % _CHECK_INTERVAL == 0 or done == options.steps) and not np.isfinite(loss):
+        if (done % _CHECK_INTERVAL == 0 or done == options.updates) and not np.isfinite(loss):
             raise UserError(
                 f"the loss is not finite by step {done} with learning_rate = "
                 f"{options.learning_rate!r}: give a lower one"
             )
         if progress:
-            progress(done, options.steps)
+            progress(done, options.updates)
     return classifier.parameters_by_path(params)

@@ -113,6 +113,12 @@ class LearnedResult(Shown):
         return self.schedule.steps
 
     @property
+    def network_calls(self) -> int:
+        """The calls of the network, two for each call of a denoiser that is guided."""
+        guided = "guidance" in self.source and self.guidance is None
+        return self.plan.network_calls * (2 if guided else 1)
+
+    @property
     def iterations(self) -> int:
         """The number of iterations that learning took."""
         return len(self.history) - 1
@@ -132,11 +138,12 @@ class LearnedResult(Shown):
         return self.plan_in(self.process)
 
     def plan_in(self, process: str) -> SamplerPlan:
-        """Return the plan in a ``process``; its samples are those of the other up to rounding.
+        """Return the plan in a ``process``; its samples are those of the others up to rounding.
 
-        They differ by the start alone: VP starts from unit noise, VE from noise of sigma.
+        They differ by the start alone: VP starts from unit noise, VE and flow from noise of the
+        first sigma. From pure noise there is no plan in VE.
         """
-        check_process(process)
+        check_process(process, starts_pure=self.schedule.starts_pure)
         by = self.corrections
         if by is None and process != self.process and self.sampler in LEARNABLE:
             # DDPM's variance "beta" is the process's own: what is converted is the plan.

@@ -7,6 +7,10 @@ up to the bound, and the level there is moved to the noise-free end, so that all
 within. The last increment, the distance of the last noisy level from the bound, is then a square,
 because it is often 0 at the optimum, which softplus nears at infinity alone.
 
+Where the noisy end is pure noise (-inf) its step has no width. With a clean end the first parameter
+is then the first finite level itself; before a fixed end or a bound, from which levels are counted
+back, it does nothing.
+
 The first ``idle`` steps pad a schedule to a size that others share: they have no width, their
 parameters do nothing, and their levels are spaced in front of the noisy end so that nothing divides
 by zero.
@@ -46,17 +50,23 @@ def levels_of(theta: Array, ends: Array, *, ends_clean: bool, idle: Array | int 
     xp = namespace(theta, ends)
     ends = xp.asarray(ends, theta.dtype)
     noisy, clean, last = ends[..., :1], ends[..., 1:2], ends[..., -1:]
-    counts = xp.arange(theta.shape[-1]) >= idle
+    pure, place = xp.isneginf(noisy), xp.arange(theta.shape[-1])
     gaps = _softplus(theta) + floor(theta.dtype)
     if ends.shape[-1] == 3:
         gaps = xp.concatenate([gaps[..., :-1], theta[..., -1:] ** 2], -1)
-    total = xp.cumsum(xp.where(counts, gaps, 0), -1)
+    gaps = xp.where(pure & (place == idle), theta if ends_clean else 0.0, gaps)
+    total = xp.cumsum(xp.where(place >= idle, gaps, 0), -1)
+    first = xp.where(pure, 0.0, noisy)
     if not ends_clean:
-        total = total[..., :-1] / total[..., -1:] * (clean - noisy)
+        whole = total[..., -1:]
+        span = xp.where(pure, whole, clean - noisy)
+        total = total[..., :-1] / xp.where(whole > 0, whole, 1) * span
+        first = xp.where(pure, clean - whole, noisy)
     shape = (*total.shape[:-1], 1)
     noisy, last = xp.broadcast_to(noisy, shape), xp.broadcast_to(last, shape)
-    levels = xp.concatenate([noisy, noisy + total, last], -1)
-    return levels - IDLE_WIDTH * xp.maximum(idle - xp.arange(levels.shape[-1]), 0)
+    levels, place = xp.concatenate([noisy, first + total, last], -1), xp.arange(total.shape[-1] + 2)
+    levels = xp.where(place > idle, levels, noisy)
+    return levels - IDLE_WIDTH * xp.maximum(idle - place, 0)
 
 
 def padded(levels: np.ndarray, idle: int) -> np.ndarray:
@@ -74,14 +84,19 @@ def theta_of(levels: Array, ends: Any = None, *, ends_clean: bool, idle: Array |
     if bounded:
         bound = xp.broadcast_to(ends[..., 1:2], (*levels.shape[:-1], 1))
         levels = xp.concatenate([levels[..., :-1], bound], -1)
-    gaps = xp.diff(levels[..., :-1] if ends_clean else levels)
+    pure = xp.isneginf(levels)
+    finite = xp.where(pure, 0.0, levels)
+    gaps = xp.diff(finite[..., :-1] if ends_clean else finite)
     least = floor(levels.dtype)
     rest = xp.maximum(gaps - least, least)
     theta = rest + xp.log(-xp.expm1(-rest))
     if bounded:
         root = xp.sqrt(xp.maximum(gaps[..., -1:], _OFF_BOUND))
         theta = xp.concatenate([theta[..., :-1], root], -1)
-    return xp.where(xp.arange(gaps.shape[-1]) >= idle, theta, 0)
+    place = xp.arange(gaps.shape[-1])
+    first = finite[..., 1 : 1 + theta.shape[-1]] if ends_clean else 0.0
+    theta = xp.where(pure[..., :1] & (place == idle), first, theta)
+    return xp.where(place >= idle, theta, 0)
 
 
 def stretch(theta: Array, ends: Array) -> Array:

@@ -131,15 +131,20 @@ def best(
     return Gain(_falling(poles), _falling(zeros[: steps - 1]), float(scale), losses[best])
 
 
-def plan_numbers(gain: Gain) -> tuple[np.ndarray, np.ndarray]:
+def plan_numbers(gain: Gain, *, pure: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Return levels (logsnr) [S + 1] and corrections c [S] of the ratios of a plan with ``gain``.
 
     :func:`specjax.sampling.corrections.corrected_plan` has it, if ``scale`` is its start's: for a
-    gain of :func:`best` with ``noisy``, in the same process.
+    gain of :func:`best` with ``noisy``, in the same process. With ``pure`` a step from pure noise
+    comes before its calls, which can start at any scale: for ``noisy = 0``.
     """
     logsnr = np.append(-np.log(gain.poles), np.inf)
     ratio = np.log(gain.zeros / gain.poles[:-1]) + np.diff(logsnr[:-1]) / 2
-    return logsnr, np.append(ratio, 0.0)
+    ratio = np.append(ratio, np.zeros(gain.poles.size - ratio.size))
+    if pure:
+        to_scale = np.log(gain.scale) - np.log(gain.poles[:1]) / 2 if gain.scale else [0.0]
+        logsnr, ratio = np.append(-np.inf, logsnr), np.append(to_scale, ratio)
+    return logsnr, ratio
 
 
 def _start(noisy: float, process: str) -> tuple[float, float]:

@@ -147,10 +147,14 @@ def simple_levels(closed: np.ndarray, ends: np.ndarray, idle: Any = 0) -> np.nda
     time = np.maximum(after, 0) / (steps - idle)
     first, bound = ends[..., :1], ends[..., 1:2]
     far, near = np.arctan(np.exp(-first / 2)), np.arctan(np.exp(-bound / 2))
-    with np.errstate(divide="ignore", invalid="ignore"):  # at a clean end, which is known
+    with np.errstate(divide="ignore", invalid="ignore"):  # at ends that are known
         last = np.where(np.isinf(bound) & (time[..., -2:-1] > 0), -2, -1) + steps + 1
-        at, level = (np.take_along_axis(x + 0 * closed, last, -1) for x in (time, closed))
-        uniform = first + time * (level - first) / at
+        start = np.where(np.isneginf(first), idle + 1, idle)  # the first level that is finite
+        times = np.broadcast_to(time, closed.shape)
+        at, level = (np.take_along_axis(x, last, -1) for x in (times, closed))
+        begin, noisiest = (np.take_along_axis(x, start, -1) for x in (times, closed))
+        rise = np.where(at > begin, (level - noisiest) / (at - begin), 0.0)
+        uniform = noisiest + (time - begin) * rise
         cosine = -2 * np.log(np.tan(far + time * (near - far)))
     levels = np.stack([closed, uniform, cosine], -2)
     levels[..., -1] = bound

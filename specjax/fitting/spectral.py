@@ -4,8 +4,8 @@ For DDIM and many steps the error of log std of an eigenvalue is ``-E / (2 S)`` 
 ``E = integral u'(t)^2 q(u) dt``, ``u = log s``, ``q = lambda s^2 / (lambda + s^2)^2``. The loss
 ``sum w importance E^2`` is least where the density of levels over u is
 ``dt/du ~ sqrt(sum w importance E q)``, a fixed point in the few numbers E. One density serves
-every S, up to and including a noise-free end: for one eigenvalue it is ``s = sqrt(lambda) tan``
-of equally spaced angles, the exact optimum.
+every S, from pure noise and up to a noise-free end: for one eigenvalue it is
+``s = sqrt(lambda) tan`` of equally spaced angles, the exact optimum.
 """
 
 from __future__ import annotations
@@ -24,21 +24,24 @@ _CELLS = 48
 _POINTS, _WEIGHTS = (np.polynomial.legendre.leggauss(4) + np.array([[1.0], [0.0]])) / 2  # on [0, 1]
 _ITERATIONS = 20
 _NEWTON = 3
-_TAIL = 12.0  # in log s below the smallest eigenvalue: from there on the density is ~ s
+_TAIL = 12.0
+"""In log s below the smallest and above the largest eigenvalue: there the density is ~ s or 1/s."""
 
 
 def spectral_levels(
     eigenvalues: Array, weights: Array, quadratic: Array | bool,
     times: Array, noisy: Array, clean: Array,
 ) -> Array:  # fmt: skip
-    """Compute logsnr [n] at times [n] from 0 (``noisy``) to 1 (``clean``, may be +inf); traceable.
+    """Compute logsnr [n] at times [n] from 0 (``noisy``) to 1 (``clean``); traceable.
+
+    The ends may be infinite.
 
     ``weights`` [d] are those of small errors (:attr:`specjax.gaussian.losses.Loss.importance`),
     ``quadratic`` [] says whether these count quadratically.
 
     Time, the integral of the density over falling u, is computed by a Gauss rule in each cell of a
     grid and inverted by Newton's method within the cell. Below the grid the density is
-    proportional to ``s``, whose integral over u is ``s``.
+    proportional to ``s``, whose integral over u is ``s``; above it to ``1 / s``.
     """
     xp = namespace(eigenvalues, weights, noisy, clean)
     lam = xp.asarray(eigenvalues)
@@ -46,7 +49,10 @@ def spectral_levels(
     positive = lam > 0
     log_lam = xp.log(xp.where(positive, lam, 1))
     importance = weights * positive
-    u_noisy, u_end = -xp.asarray(noisy, lam.dtype) / 2, -xp.asarray(clean, lam.dtype) / 2
+    u_start, u_end = -xp.asarray(noisy, lam.dtype) / 2, -xp.asarray(clean, lam.dtype) / 2
+    most = xp.maximum(xp.where(positive, log_lam, -xp.inf).max() / 2, u_end)
+    boundless = xp.isinf(u_start)
+    u_noisy = xp.where(boundless, most + _TAIL, u_start)
     least = xp.minimum(xp.where(positive, log_lam, xp.inf).min() / 2, u_noisy)
     u_clean = xp.maximum(u_end, least - _TAIL)
     edges = xp.linspace(u_noisy, u_clean, _CELLS + 1)
@@ -60,20 +66,23 @@ def spectral_levels(
         return xp.sqrt(q @ (importance * energy)) + xp.finfo(lam.dtype).tiny
 
     q, q_below = spread(edges[:-1, None] - width * points), spread(u_clean)
+    q_above = spread(u_noisy)
     endless = xp.isinf(u_end)
     flat = q.reshape(-1, q.shape[-1])
 
     def improve(_: int, energy: Array) -> Array:
-        g, below = density(q, energy), density(q_below, energy)
+        g, below, above = (density(x, energy) for x in (q, q_below, q_above))
         total = width * (g @ rule).sum() + xp.where(endless, below, 0)
-        spent = width * ((rule / g).reshape(-1) @ flat)
-        return xp.sqrt(energy * total * (spent + xp.where(endless, q_below / below, 0)))
+        total = total + xp.where(boundless, above, 0)
+        spent = width * ((rule / g).reshape(-1) @ flat) + xp.where(endless, q_below / below, 0)
+        return xp.sqrt(energy * total * (spent + xp.where(boundless, q_above / above, 0)))
 
     energy = repeated(xp, _ITERATIONS, improve, xp.ones_like(lam))
     energy = xp.where(quadratic, energy, 1.0)
     passing = width * density(q, energy) @ rule
-    time = xp.concatenate([xp.zeros(1, lam.dtype), xp.cumsum(passing)])
-    below = density(q_below, energy)
+    below, above = density(q_below, energy), density(q_above, energy)
+    before = xp.where(boundless, above, 0).astype(lam.dtype)
+    time = xp.concatenate([before[None], before + xp.cumsum(passing)])
     whole = time[-1] + xp.where(endless, below, 0)
     wanted = xp.asarray(times, lam.dtype) * whole
     cell = xp.clip(xp.searchsorted(time, wanted, side="right") - 1, 0, _CELLS - 1)
@@ -86,6 +95,8 @@ def spectral_levels(
 
     u = repeated(xp, _NEWTON, newton, xp.interp(wanted, time, edges))
     u = xp.where(wanted > time[-1], u_clean + xp.log((whole - wanted) / below), u)
+    early = u_noisy + xp.log(above / xp.where(wanted > 0, wanted, 1))
+    u = xp.where(wanted < before, early, u)
     return xp.where(times == 0, noisy, xp.where(times == 1, clean, -2 * u))
 
 

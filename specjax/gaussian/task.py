@@ -41,7 +41,9 @@ class TaskOptions(TypedDict, total=False):
       loss: a name in LOSSES, or a :class:`Loss` of your own; "w2" by default.
       process: "vp" (the default), "ve" or "flow".
       alpha_bar_range: the two ends (noisy, clean). With ``clean = 1.0``, the default, the last
-        step returns the denoised estimate and the last noisy level is learned, too.
+        step returns the denoised estimate and the last noisy level is learned, too. With
+        ``noisy = 0.0`` the first step starts from pure noise, and the first level behind it is
+        learned, too: for networks of flow matching, or trained so (zero terminal SNR).
       grid: the training grid of the network that will be called: a name in GRIDS, a
         :class:`TrainingGrid`, or ``pipe.scheduler.config``. All noisy levels stay within it, and
         both ends are cut to it. By default levels may be anywhere.
@@ -132,11 +134,10 @@ class GaussianTask:
                 raise UserError(f"a task is resolved: {', '.join(options)} cannot be changed")
             return spectrum
         loss = loss_of(options.get("loss", "w2"))
-        objective = Objective(
-            sampler_of(options.get("sampler", "ddim")),
-            loss,
-            check_process(options.get("process", "vp")),
-        )
+        ends = options.get("alpha_bar_range", checks.DEFAULT_ALPHA_BAR_RANGE)
+        levels = LevelRange.resolve(ends, options.get("grid"))
+        process = check_process(options.get("process", "vp"), starts_pure=levels.starts_pure)
+        objective = Objective(sampler_of(options.get("sampler", "ddim")), loss, process)
         source: dict[str, Any] = {}
         noise = None
         denoiser = options.get("denoiser")
@@ -158,9 +159,7 @@ class GaussianTask:
             )
         if isinstance(denoiser, Probe):
             source["denoiser"] = denoiser.about
-        ends = options.get("alpha_bar_range", checks.DEFAULT_ALPHA_BAR_RANGE)
         kept = spectrum if isinstance(spectrum, Spectrum) else None
-        levels = LevelRange.resolve(ends, options.get("grid"))
         return cls(objective, levels, modes, noise, source, kept)
 
     @property

@@ -2,5 +2,5 @@
 
 ``specjax.interop.k_diffusion`` has ``sample_plan(model, x, plan)``, ``specjax.interop.diffusers``
 a scheduler for pipelines and ``specjax.interop.torch`` denoisers of torch modules (with
-``pip install 'specjax[interop]'``); import what you use.
+``pip install -e '.[interop]'``); import what you use.
 """

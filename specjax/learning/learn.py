@@ -315,7 +315,7 @@ def _at_limit(
         prior.spectrum, parameters.steps, settings.loss,
         noisy=float(settings.alpha_bar_range[0]), process=settings.process,
     )  # fmt: skip
-    logsnr, ratio = limits.plan_numbers(gain)
+    logsnr, ratio = limits.plan_numbers(gain, pure=settings.levels.starts_pure)
     by = Corrections(ratio, np.zeros((parameters.steps, parameters.memory)))
     return pack(parameters, logsnr, by, settings.levels.ends)
 

@@ -117,6 +117,11 @@ def _spec(
     plan: SamplerPlan, schedule: NoiseSchedule, grid: TrainingGrid | None, process: str
 ) -> RecordSpec:
     logsnr = np.asarray(schedule.logsnr)
+    if schedule.starts_pure:
+        raise UserError(
+            "alpha_bar_range: a recording is read as x / alpha, which pure noise has none of: give "
+            "a first level above 0"
+        )
     alpha, sigma = alpha_sigma(logsnr, process)
     timestep = None if grid is None else np.asarray(grid.timestep(logsnr[:-1]))
     return RecordSpec(plan, np.asarray(alpha), np.asarray(sigma), timestep, process)

@@ -164,7 +164,7 @@ class LearnSettings:
             objective=_unless_none(check_weights, given.objective),
             loss=loss_of(given.loss),
             data=_unless_none(np.asarray, given.data),
-            process=check_process(given.process),
+            process=check_process(given.process, starts_pure=levels.starts_pure),
             alpha_bar_range=levels.alpha_bar_range,
             grid=levels.grid,
             n=_unless_none(lambda n: checks.whole_number("n", n, 2), given.n),

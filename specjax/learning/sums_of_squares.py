@@ -125,7 +125,7 @@ class SumOfSquares:
         plan, terms = self.plan(theta), self.training.first(size)
         transfer = trajectory = None
         levels = np.asarray(self.parameters.levels(self.whole(theta), self.ends)[:-1])
-        if checks.are_within(levels, checks.MOST_LOGSNR):  # else it is no plan
+        if checks.are_within(levels[levels > -np.inf], checks.MOST_LOGSNR):  # else it is no plan
             if terms.modes is not None:
                 transfer = residuals_of_plan(plan, terms.modes, terms.loss)
             if terms.taught is not None:

@@ -194,7 +194,8 @@ def check_answers(answers: Answers, plan: SamplerPlan, noises: Noises) -> None:
         answered = follow(plan, answers, noises).answers
     for k, answer in enumerate(answered):
         if not np.isfinite(answer).all():
-            s = float(plan.sigma[k] / plan.alpha[k])
+            with np.errstate(divide="ignore"):  # of pure noise
+                s = float(np.divide(plan.sigma[k], plan.alpha[k]))
             raise UserError(
                 f"the denoiser's answers are not finite at sigma = {s:.4g} (logsnr "
                 f"{-2 * np.log(s):.4g}), call {k + 1} of {plan.calls}: check it there, or "

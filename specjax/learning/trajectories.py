@@ -170,9 +170,10 @@ def _of_answer(
         by_alpha, by_sigma = float(change.row.alpha), float(change.row.sigma)
         if slope is not None:
             found = found + np.asarray(change.weight, d.dtype) * slope
-    speed = max(_rms(t) / _rms(x), abs(by_alpha) / alpha, abs(by_sigma) / sigma)
     if not t.any() and by_alpha == by_sigma == 0:
         return found
+    scales = [abs(by) / of for by, of in ((by_alpha, alpha), (by_sigma, sigma)) if by]
+    speed = max([_rms(t) / _rms(x), *scales])
     step = max(_LEAST_STEP, answers.precision**0.5) / speed
     moved = x + np.asarray(step, x.dtype) * t
     after = answers(

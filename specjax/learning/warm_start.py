@@ -21,11 +21,14 @@ def warm_start(
 
     Levels, and what is corrected beyond the sampler, are interpolated over the time k / S; the
     corrections, of which there are more now, get smaller by S' / S. None where the plan is of
-    another kind: other ends, with noise or without.
+    another kind: other ends, with noise or without, or of one step from pure noise.
     """
     by, before = start.corrections, parameters._replace(steps=start.steps)
     clean = within.alpha_bar_range[1] == 1
-    if start.schedule.ends_clean != clean:
+    pure = within.starts_pure
+    if start.schedule.ends_clean != clean or start.schedule.starts_pure != pure:
+        return None
+    if pure and min(start.steps, parameters.steps) < 2:
         return None
     if by is not None and parameters.corrects and (by.noise is not None) != parameters.stochastic:
         return None
@@ -34,7 +37,8 @@ def warm_start(
     old = pack(before, levels, by, ends)
     if parameters.steps == start.steps:
         return old
-    resampled = NoiseSchedule(_resampled_levels(levels, parameters.steps, clean))
+    finite = _resampled_levels(levels[pure:], parameters.steps - pure, clean)
+    resampled = NoiseSchedule(np.concatenate([levels[:pure], finite]))
     new = pack(parameters, np.asarray(within.clip(resampled).logsnr, dtype), None, ends)
     groups = {name: np.asarray(x) for name, x in before.by_group(old).items() if name != "levels"}
     added = [_resampled(x, start.steps, parameters.steps) for x in groups.values()]

@@ -93,7 +93,7 @@ class Checkpoints:
             return self._manager.best_step() or steps[-1]
         if step not in steps:
             raise UserError(
-                f"step = {step!r}: choose last, best or one of {', '.join(map(str, steps))}"
+                f"checkpoint = {step!r}: choose last, best or one of {', '.join(map(str, steps))}"
             )
         return int(step)
 

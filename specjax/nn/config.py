@@ -127,7 +127,7 @@ class LossConfig:
 class OptimiserConfig:
     """The optimiser (AdamW), its batches and its schedule."""
 
-    steps: int = 2000
+    updates: int = 2000
     """parameter updates"""
     batch: int = 64
     """samples in one update, over all devices and processes"""
@@ -138,7 +138,7 @@ class OptimiserConfig:
     warmup: int = 100
     """updates before the learning rate is at its peak; it rises linearly"""
     decay: str = "cosine"
-    """the learning rate after the warm-up: cosine (to 0 at the last step) or constant"""
+    """the learning rate after the warm-up: cosine (to 0 at the last update) or constant"""
     weight_decay: float = 0.01
     """weight decay of AdamW"""
     beta2: float = 0.99
@@ -158,7 +158,7 @@ class OptimiserConfig:
 
     def check(self) -> None:
         """Refuse values that are not allowed (``UserError``)."""
-        checks.whole_number("steps", self.steps, most=checks.MOST_OF_OTHERS)
+        checks.whole_number("updates", self.updates, most=checks.MOST_OF_OTHERS)
         for name in ("batch", "accumulate"):
             checks.whole_number(name, getattr(self, name))
         checks.whole_number("warmup", self.warmup, 0)

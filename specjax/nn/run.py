@@ -113,12 +113,12 @@ class Run(RunInfo):
         return Labelled(self.network, numbers.astype(np.int32))
 
 
-def open_run(path: str | os.PathLike[str], step: int | str | None = None) -> Run:
+def open_run(path: str | os.PathLike[str], checkpoint: int | str | None = None) -> Run:
     """Open the folder of a run at one of its checkpoints.
 
     Args:
       path: the folder given to ``specjax train``.
-      step: "best" (the least validation loss, the default), "last" or the number of a checkpoint.
+      checkpoint: "best" (the least validation loss, the default), "last" or a number.
 
     Raises:
       UserError: for a folder that is no run, a checkpoint that does not exist, is damaged, or of
@@ -128,7 +128,7 @@ def open_run(path: str | os.PathLike[str], step: int | str | None = None) -> Run
     info = read_run(folder)
     network = untrained(info)
     with open_checkpoints(folder, read_only=True) as checkpoints:
-        chosen = checkpoints.chosen("best" if step is None else step)
+        chosen = checkpoints.chosen("best" if checkpoint is None else checkpoint)
         params = jax.tree.map(jnp.asarray, checkpoints.restore_ema(chosen, network.params))
     known = {name: getattr(info, name) for name in RunInfo.__dataclass_fields__}
     return Run(**known, folder=folder, step=chosen, network=network.with_params(params))

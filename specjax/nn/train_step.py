@@ -82,12 +82,12 @@ def learning_rate(config: OptimiserConfig) -> Callable[[Any], Any]:
 
     Update i of the warm-up has (i + 1) / (warmup + 1) of the peak: no update is without effect.
     """
-    warmup = min(config.warmup, config.steps)
+    warmup = min(config.warmup, config.updates)
     peak = config.learning_rate
     if config.decay == "constant":
         after: Any = optax.constant_schedule(peak)
     else:
-        after = optax.cosine_decay_schedule(peak, max(config.steps - warmup, 1))
+        after = optax.cosine_decay_schedule(peak, max(config.updates - warmup, 1))
     rise = optax.linear_schedule(peak / (warmup + 1), peak, warmup)
     return optax.join_schedules([rise, after], [warmup])
 

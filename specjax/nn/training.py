@@ -158,7 +158,7 @@ class _Trainer:
         self, training: Samples, held_out: Samples, checkpoints: Checkpoints, interrupt: Interrupt
     ) -> None:
         """Train from the last checkpoint to the end, or until a signal asks to stop."""
-        keeping, total = self.config.keeping, self.config.optimiser.steps
+        keeping, total = self.config.keeping, self.config.optimiser.updates
         state = self._restored(checkpoints)
         step = start = int(state.step)
         if start >= total:
@@ -238,7 +238,7 @@ class _Trainer:
             log.write(step, numbers)
         if self.progress:
             text = f"loss {means['loss']:.4f}, {numbers['samples_per_second']:,.0f} samples/s"
-            self.progress(step, self.config.optimiser.steps, text)
+            self.progress(step, self.config.optimiser.updates, text)
 
     def _term_metrics(self, step: int, steps_per_second: float) -> dict[str, float]:
         """The ramp of the terms' weights, and the share of a step's time that each term takes.

@@ -109,11 +109,15 @@ def as_denoiser(prior: Any) -> Any:
 
 
 def per_alpha(x: Array, alpha: Array, sigma: Array) -> tuple[Array, Array]:
-    """Return ``y = x / alpha`` and ``s = sigma / alpha`` in x's dtype, of at least float32."""
+    """Return ``y = x / alpha`` and ``s = sigma / alpha`` in x's dtype, of at least float32.
+
+    For pure noise, alpha = 0, an alpha is taken that is lost in the rounding of x.
+    """
     x = jnp.asarray(x)
     dtype = jnp.promote_types(x.dtype, jnp.float32)
-    alpha = jnp.asarray(alpha, dtype)
-    return x.astype(dtype) / alpha, jnp.asarray(sigma, dtype) / alpha
+    alpha, sigma = jnp.asarray(alpha, dtype), jnp.asarray(sigma, dtype)
+    alpha = jnp.where(alpha == 0, jnp.finfo(dtype).eps / 4 * sigma, alpha)
+    return x.astype(dtype) / alpha, sigma / alpha
 
 
 def as_jax(x: Array, like: Array) -> Array:

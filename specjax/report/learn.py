@@ -30,6 +30,7 @@ def learned_json(
         "plans": [
             {
                 **{name: plain(getattr(one, name)) for name in _FACTS},
+                **_guidance_json(one),
                 "seconds": round(one.seconds, 3),
                 "amplification": plain(amplification),
             }
@@ -37,6 +38,13 @@ def learned_json(
         ],
         "verdicts": [plain(one._asdict()) for one in verdicts],
     }
+
+
+def _guidance_json(one: LearnedResult) -> dict[str, Any]:
+    if "guidance" not in one.source:
+        return {}
+    weights = None if one.guidance is None else plain(one.guidance)
+    return {"network_calls": one.network_calls, "guidance": weights}
 
 
 def print_learned(
@@ -145,11 +153,18 @@ def _table(
             row.append(medians.get(str(row[0]).removeprefix("learned on ")))
     outcome = _outcome(result, medians)
     return Table(
-        f"S = {result.steps}, on noise that neither learned nor chose",
+        f"S = {result.steps}{_calls(result)}, on noise that neither learned nor chose",
         ["plan", *columns],
         rows,
         [*_worse_ones(values, priors), *_warning(result, amplification), outcome],
     )
+
+
+def _calls(result: LearnedResult) -> str:
+    """Say how often the network is called, where that is more than S; heuristics have as many."""
+    if "guidance" not in result.source:
+        return ""
+    return f", {result.network_calls} network calls ({result.network_calls // 2} guided of others)"
 
 
 def _product(objective: Mapping[str, float]) -> str:

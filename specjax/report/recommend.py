@@ -47,10 +47,10 @@ def recommendation_blocks(
         "",
         [
             "sampler",
-            *(Column(name, align="right") for name in ("steps", "denoiser calls")),
-            Column(loss, "{:.5g}", "right"),
+            *(Column(name, align="right") for name in ("S", "calls")),
+            Column("loss", "{:.5g}", "right"),
             "best heuristic",
-            Column(f"its {loss}", "{:.5g}", "right"),
+            Column("its loss", "{:.5g}", "right"),
             "state",
         ],
         [

@@ -153,7 +153,8 @@ def _schedule_lines(schedule: NoiseSchedule) -> list[str]:
 def _plan_title(plan: SamplerPlan) -> str:
     kind = "with noise" if plan.stochastic else "deterministic"
     return (
-        f"SamplerPlan of {count(plan.calls, 'call')} of the denoiser, {kind}, "
+        f"SamplerPlan of {count(plan.calls, 'call')} of the denoiser"
+        f"{'' if plan.guidance is None else f' ({plan.network_calls} of the network)'}, {kind}, "
         f"{count(plan.registers, 'register')}, start {float(plan.start):.4g}"
     )
 
@@ -168,6 +169,7 @@ def _plan_columns(plan: SamplerPlan) -> Columns:
         **{f"keep[0, {j}]": _numbers(keep[:, 0, j]) for j in registers},
         "pull[0]": _numbers(pull[:, 0]),
         **({"push[0]": _numbers(push[:, 0])} if plan.stochastic else {}),
+        **({} if plan.guidance is None else {"guidance": _numbers(plan.guidance)}),
     }
 
 
@@ -175,7 +177,8 @@ def _plan_lines(plan: SamplerPlan) -> list[str]:
     keep, pull, push = np.asarray(plan.keep), np.asarray(plan.pull), np.asarray(plan.push)
     last = ("push", push[:, 0]) if plan.stochastic else ("keep", keep[:, 0, 0])
     rows = (("alpha", plan.alpha), ("sigma", plan.sigma), ("pull", pull[:, 0]), last)
-    return [_plan_title(plan), *(f"  {name:<6} {_some(x)}" for name, x in rows)]
+    weights = [] if plan.guidance is None else [f"  guidance {_some(plan.guidance)}"]
+    return [_plan_title(plan), *(f"  {name:<6} {_some(x)}" for name, x in rows), *weights]
 
 
 def _plan_figure(plan: SamplerPlan) -> Figure:
@@ -216,16 +219,17 @@ def _learned_lines(result: LearnedResult) -> list[str]:
     facts = show.origin(result)
     facts |= {"data": result.source["name"]} if "name" in result.source else {}
     facts["sigma"] = _some(result.schedule.sigmas)
-    kept = [name for name in ("data", "loss", "prior", "held out", "sigma") if name in facts]
+    kept = [
+        name for name in ("data", "loss", "prior", "guidance", "held out", "sigma") if name in facts
+    ]
     return [_learned_title(result), *(f"  {name:<9} {facts[name]}" for name in kept)]
 
 
 def _learned_columns(result: LearnedResult) -> Columns:
     """Put the corrections of the step that leaves a level beside it."""
     columns = dict(_level_columns(result.schedule))
-    if result.corrections is not None:
-        for name, x in show.corrections(result.corrections).items():
-            columns[name] = [*_numbers(x), float("nan")]
+    for name, x in show.steps(result).items():
+        columns[name] = [*_numbers(x), float("nan")]
     return columns
 
 

@@ -23,7 +23,7 @@ def training_facts(run: Run, folder: str, config: TrainConfig) -> dict[str, Any]
     shares = term_shares(lines, config.loss)
     return {
         "run": folder,
-        "steps": config.optimiser.steps,
+        "updates": config.optimiser.updates,
         "best_step": run.step,
         "validation_loss": {x["step"]: x.get("validation_loss") for x in lines}.get(run.step),
         "noise": ISOTROPIC if run.noise is None else run.noise.name,
@@ -37,7 +37,7 @@ def print_training(facts: Mapping[str, Any]) -> None:
     """Print what :func:`training_facts` gives."""
     under = "" if facts["noise"] == ISOTROPIC else f" under {facts['noise']} noise"
     report_console().print(
-        f"trained {facts['steps']:,} steps{under}, best at step {facts['best_step']:,} "
+        f"trained {facts['updates']:,} updates{under}, best at step {facts['best_step']:,} "
         f"(validation loss {_known(facts['validation_loss'], '.4g')}): {facts['run']}"
     )
     if facts["terms"]:

@@ -11,7 +11,6 @@ from specjax.fitting.learned import LearnedResult
 from specjax.report.fit import denoiser_name, fit_state
 from specjax.report.table import Block, Column, Table, print_blocks
 from specjax.report.words import count, with_options
-from specjax.sampling.corrections import Corrections
 from specjax.schedules.grids import TrainingGrid
 from specjax.schedules.schedule import NoiseSchedule
 
@@ -29,8 +28,8 @@ def show_blocks(shown: LearnedResult, grid: TrainingGrid) -> list[Block]:
     blocks.append(f"{schedule.steps} steps, noisy to clean; the last level is {end}")
     blocks.append("sigma is VE's, sqrt(1 / alpha_bar - 1)")
     blocks.append(_table("level", _levels(schedule, grid)))
-    if shown.corrections is not None:
-        blocks.append(_table("step", corrections(shown.corrections)))
+    if columns := steps(shown):
+        blocks.append(_table("step", columns))
     return blocks
 
 
@@ -43,6 +42,8 @@ def show_json(shown: LearnedResult, grid: TrainingGrid) -> dict[str, Any]:
     document = {"about": origin(shown), "steps": shown.steps, "levels": levels}
     if shown.corrections is not None:
         document["corrections"] = corrections_document(shown.corrections)
+    if shown.guidance is not None:
+        document["guidance"] = numbers(shown.guidance)
     return document
 
 
@@ -58,11 +59,14 @@ def _levels(schedule: NoiseSchedule, grid: TrainingGrid) -> dict[str, np.ndarray
     }
 
 
-def corrections(by: Corrections) -> dict[str, np.ndarray]:
-    """Give the corrections by their names in docs/plans.md."""
-    weights = {f"w_{i + 1}": np.asarray(by.weights)[:, i] for i in range(by.memory)}
-    noise = {} if by.noise is None else {"g": np.asarray(by.noise)}
-    return {"c": np.asarray(by.ratio), **weights, **noise}
+def steps(shown: LearnedResult) -> dict[str, np.ndarray]:
+    """Give what was learned of each step, corrections by their names in docs/plans.md."""
+    by, found = shown.corrections, {}
+    if by is not None:
+        found = {"c": by.ratio} | {f"w_{i + 1}": by.weights[:, i] for i in range(by.memory)}
+        found |= {} if by.noise is None else {"g": by.noise}
+    found |= {} if shown.guidance is None else {"guidance": shown.guidance}
+    return {name: np.asarray(x) for name, x in found.items()}
 
 
 def _table(numbered: str, columns: dict[str, np.ndarray]) -> Table:
@@ -106,11 +110,26 @@ def _plan_facts(plan: LearnedResult) -> dict[str, str]:
     train = f"learned on: {plan.train_value:.6g}{_best_heuristic(plan, '; {}')}"
     return {
         "plan": f"{count(plan.plan.calls, 'call')}, {rows}, {plan.process}",
+        **_guidance(plan),
         "prior": plan.prior,
         "held out": f"{plan.value:.6g} ({train})",
         "terms": terms or "unknown",
         "kept": plan.kept,
     }
+
+
+def _guidance(plan: LearnedResult) -> dict[str, str]:
+    """Say with which guidance a plan was learned, and the weights of its own."""
+    about = plan.source.get("guidance")
+    if about is None:
+        return {}
+    told = f"fine solution with weight {about['weight']:g}"
+    if about["interval"] is not None:
+        told += " for sigma {:g} to {:g}".format(*about["interval"])
+    own = "the denoiser's own weight"
+    if plan.guidance is not None:
+        own = "weights " + ", ".join(f"{w:.4g}" for w in np.asarray(plan.guidance))
+    return {"guidance": f"{own}, {count(plan.network_calls, 'network call')}; {told}"}
 
 
 def _best_heuristic(result: LearnedResult, form: str) -> str:

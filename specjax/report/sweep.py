@@ -29,6 +29,15 @@ if TYPE_CHECKING:
     from specjax.sweep.run import SweepResult
 
 _MOST_COLUMNS = 8
+_MOST_NAMES = 3
+_MOST_LINES = 8
+_MOST_OF_NETWORKS = 10.0
+"""A gain over the best heuristic beyond which the error of a denoiser decides."""
+_IDEAL = " (ideal denoiser only)"
+_CAVEAT = (
+    "ideal denoiser only: a network's errors undo most of gains this large; "
+    "denoiser_error = 0.1 in the sweep counts them"
+)
 _AXES = {
     "spectra": ("spectrum", "spectra"), "steps": ("S", "S"), "samplers": ("sampler", "samplers"),
     "losses": ("loss", "losses"), "processes": ("process", "processes"),
@@ -65,6 +74,7 @@ def sweep_blocks(result: SweepResult, written: Sequence[str] = ()) -> list[Block
         if counts[name]:
             words.append(f"{counts[name]:,} {name.replace('_', ' ')}")
     blocks.append(", ".join(words))
+    blocks += _unconverged(result.table)
     for row in document["errors"]:
         blocks.append(f"  {row['fits']:,} failed: {row['error']}")
     if document["losses"]:
@@ -148,6 +158,7 @@ def _loss_table(rows: pa.Table, loss: str, samplers: Sequence[dict[str, Any]]) -
     names = distinct(rows, "sampler", "sampler_options", *noise_columns(rows))
     cells = [{one["steps"]: one for one in sampler["steps"]} for sampler in samplers]
     text = _ratio if medians else _loss_and_ratio
+    ideal = [_is_of_ideal(rows, row) for row in cells]
     return Table(
         f"{name}{loss_heading(loss)}; {what}",
         [
@@ -155,11 +166,42 @@ def _loss_table(rows: pa.Table, loss: str, samplers: Sequence[dict[str, Any]]) -
             *(Column(f"S = {s}", text, "right") for s in shown),
         ],
         [
-            [row_label(*key), *(row.get(s) for s in shown)]
-            for key, row in zip(names, cells, strict=True)
+            [row_label(*key) + _IDEAL * marked, *(row.get(s) for s in shown)]
+            for key, row, marked in zip(names, cells, ideal, strict=True)
         ],
-        [_winners(rows), *([f"{len(shown)} of {len(every_s)} S shown"] * (shown != every_s))],
+        [
+            _winners(rows),
+            *([_CAVEAT] * any(ideal)),
+            *([f"{len(shown)} of {len(every_s)} S shown"] * (shown != every_s)),
+        ],
     )
+
+
+def _is_of_ideal(rows: pa.Table, cells: dict[int, dict[str, Any]]) -> bool:
+    """Tell gains that a denoiser has to be ideal for: its error is not counted in them."""
+    if "denoiser_error" in rows.column_names and column(rows, "denoiser_error").any():
+        return False
+    gains = (one["median_best_heuristic_over_learned"] for one in cells.values())
+    return any(gain and gain > _MOST_OF_NETWORKS for gain in gains)
+
+
+def _unconverged(table: pa.Table) -> list[str]:
+    """Name the fits that did not converge, a line a sampler and loss, with their S and spectra."""
+    loose = has_finite_loss(table) & ~column(table, "converged").astype(bool)
+    rows = table.filter(loose)
+    names = ["sampler", "sampler_options", "loss"]
+    lines = []
+    for key in distinct(rows, *names):
+        own = where(rows, **dict(zip(names, key, strict=True)))
+        steps = " ".join(str(s) for (s,) in sorted(distinct(own, "steps")))
+        spectra = [name for (name,) in distinct(own, "spectrum")]
+        on = ", ".join(spectra) if len(spectra) <= _MOST_NAMES else f"{len(spectra)} spectra"
+        label = row_label(key[0], key[1])
+        lines.append(f"  {own.num_rows:,} not converged: {label}, {key[2]}, S = {steps}, on {on}")
+    if len(lines) > _MOST_LINES:
+        more = len(lines) - _MOST_LINES
+        lines[_MOST_LINES:] = [f"  and {more} more: the column converged of the table has them"]
+    return lines
 
 
 def _ratio(cell: dict[str, Any] | None) -> str:

@@ -13,7 +13,7 @@ import html
 import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from rich.console import Console
@@ -24,6 +24,7 @@ from specjax.files import plain
 from specjax.report.words import shown
 
 _LOG_WIDTH = 140  # of tables where there is no terminal to be wider than
+_LONGEST_WORD = 24  # of names that are not broken
 
 Styles = Mapping[int | tuple[int, int], str]
 
@@ -84,7 +85,8 @@ class Table:
     def print(self, console: Console | None = None) -> None:
         """Print the table and its notes; on standard output by default."""
         console = console or report_console()
-        console.print(self._rendered(), soft_wrap=True)
+        for part in self._parts(console.width):
+            console.print(part._rendered(), soft_wrap=True)
         for note in self.notes:
             console.print(note, soft_wrap=True)
 
@@ -141,18 +143,52 @@ class Table:
             for row in self.rows
         ]
 
+    def _least_widths(self) -> list[int]:
+        """Give the width of each column below which a number, a word or a heading breaks."""
+        widths, texts = [], self._texts()
+        for j, column in enumerate(self._columns()):
+            lines = [line for row in texts for line in row[j].splitlines()]
+            if column.align != "right":
+                words = [word for line in lines for word in line.split()]
+                lines = [word for word in words if len(word) <= _LONGEST_WORD]
+            widths.append(max(map(len, column.name.split() + lines), default=0))
+        return widths
+
+    def _parts(self, width: int) -> list[Table]:
+        """Cut a table that is too wide into several, each with the first column."""
+        taken = [least + 3 for least in self._least_widths()]  # with a rule and two spaces
+        parts: list[list[int]] = [[0]]
+        for j in range(1, len(taken)):
+            if len(parts[-1]) > 1 and sum(taken[k] for k in parts[-1]) + taken[j] >= width:
+                parts.append([0])
+            parts[-1].append(j)
+        if len(parts) == 1:
+            return [self]
+        return [
+            replace(
+                self,
+                title="" if i else self.title,
+                columns=[self.columns[j] for j in chosen],
+                rows=[[row[j] for j in chosen] for row in self.rows],
+                styles={
+                    where if isinstance(where, int) else (where[0], chosen.index(where[1])): style
+                    for where, style in self.styles.items()
+                    if isinstance(where, int) or where[1] in chosen
+                },
+            )
+            for i, chosen in enumerate(parts)
+        ]
+
     def _rendered(self) -> RichTable:
         """Make rich's table: numbers are never broken, headings and names only between words."""
-        columns, texts = self._columns(), self._texts()
+        columns, texts, widths = self._columns(), self._texts(), self._least_widths()
         title = Text(shown(self.title)) if self.title else None
         headed = any(column.name for column in columns)
         rendered = RichTable(title=title, title_justify="left", show_header=headed)
         for j, column in enumerate(columns):
-            lines = [line for row in texts for line in row[j].splitlines()]
-            unbroken = column.name.split() + (lines if column.align == "right" else [])
             rendered.add_column(
                 Text(column.name), justify=column.align, overflow="fold",
-                min_width=max(map(len, unbroken), default=None),
+                min_width=widths[j] or None,
             )  # fmt: skip
         for i, row in enumerate(texts):
             cells = [Text(text, self.styles.get((i, j), "")) for j, text in enumerate(row)]

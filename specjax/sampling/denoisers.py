@@ -3,20 +3,23 @@
 A denoiser gets a sample ``x = alpha x0 + sigma eps`` [..., any shape] with scalar ``alpha`` and
 ``sigma`` and returns its estimate of the clean data. Networks know one process and one form of
 answer; the adapters here are the only place where VP, VE and flow matching and eps, v, x0 and F
-meet. All of them compute with ``x / alpha``, which is the same for all processes, and
-``s = sigma / alpha``.
+meet. They scale ``x`` to what the network takes, and tell it ``s = sigma / alpha``. From v, x0 and
+flow matching the estimate is exact at alpha = 0, too; from eps and F there is none.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax._core.arrays import Array, follows_the_rule, namespace, value
+from specjax._core.arrays import Array, concrete, follows_the_rule, namespace, value
+from specjax._core.checks import UserError
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.spectra.response import wiener_gain
 from specjax.spectra.spectrum import Spectrum
@@ -88,7 +91,8 @@ class Within:
         """Estimate ``E[x0 | x]``."""
         seen = self.noise.supported(x)
         estimate = self.denoise(seen, alpha, sigma, *more, **options)
-        return self.noise.supported(estimate) + self.noise.left_out(x) / alpha
+        some = namespace(alpha).where(alpha == 0, 1.0, alpha)  # pure noise has nothing there
+        return self.noise.supported(estimate) + self.noise.left_out(x) / some
 
 
 def _copied(x: Array) -> Array:
@@ -126,6 +130,35 @@ class Adapted:
         return self.formula(network, x, alpha, sigma, *self.options)
 
 
+def noise_to_signal(alpha: Array, sigma: Array) -> Array:
+    """Return ``s = sigma / alpha``, inf at alpha = 0."""
+    if not isinstance(alpha, jax.Array) and np.ndim(alpha) == 0:
+        return math.inf if alpha == 0 else sigma / alpha
+    xp = namespace(alpha, sigma)
+    return xp.where(alpha == 0, xp.inf, sigma / xp.where(alpha == 0, 1, alpha))
+
+
+def vp_scales(alpha: Array, sigma: Array) -> tuple[Array, Array, Array]:
+    """Return ``hypot(alpha, sigma)``, and alpha and sigma divided by it: those of VP."""
+    xp = namespace(alpha, sigma)
+    norm = xp.sqrt(alpha**2 + sigma**2)
+    return norm, alpha / norm, sigma / norm
+
+
+def check_signal(prediction: str, alpha: Array) -> None:
+    """Refuse pure noise, alpha = 0, for a network whose answer tells nothing of the data there.
+
+    Raises:
+      UserError: if alpha is known to be 0.
+    """
+    known = concrete(alpha)
+    if known is not None and (known == 0).any():
+        raise UserError(
+            f"alpha = 0: a network that predicts {prediction} says nothing of the data in pure "
+            "noise: start at a level above 0 (alpha_bar_range), or use one that predicts v or x0"
+        )
+
+
 def logsnr_level(s: Array) -> Array:
     """Compute the default noise level given to a network: ``logsnr = -2 log s``."""
     return -2 * namespace(s).log(s)
@@ -145,6 +178,7 @@ def from_eps(network: NetworkCall, *, level: Callable[[Any], Any] = logsnr_level
 
 
 def _of_eps(network: NetworkCall, x: Array, alpha: Array, sigma: Array, level: Any) -> Array:
+    check_signal("eps", alpha)
     s, scaled = sigma / alpha, x / alpha
     return scaled - s * network(scaled / namespace(s).sqrt(1 + s**2), level(s))
 
@@ -162,10 +196,9 @@ def from_v(network: NetworkCall, *, level: Callable[[Any], Any] = logsnr_level) 
 
 
 def _of_v(network: NetworkCall, x: Array, alpha: Array, sigma: Array, level: Any) -> Array:
-    s = sigma / alpha
-    alpha_vp = 1 / namespace(s).sqrt(1 + s**2)
-    x_vp = x / alpha * alpha_vp
-    return alpha_vp * x_vp - s * alpha_vp * network(x_vp, level(s))
+    norm, alpha_vp, sigma_vp = vp_scales(alpha, sigma)
+    x_vp = x / norm
+    return alpha_vp * x_vp - sigma_vp * network(x_vp, level(noise_to_signal(alpha, sigma)))
 
 
 def from_x0(network: NetworkCall, *, level: Callable[[Any], Any] = logsnr_level) -> Denoiser:
@@ -177,13 +210,14 @@ def from_x0(network: NetworkCall, *, level: Callable[[Any], Any] = logsnr_level)
 
 
 def _of_x0(network: NetworkCall, x: Array, alpha: Array, sigma: Array, level: Any) -> Array:
-    s = sigma / alpha
-    return network(x / alpha / namespace(s).sqrt(1 + s**2), level(s))
+    return network(x / vp_scales(alpha, sigma)[0], level(noise_to_signal(alpha, sigma)))
 
 
 def flow_time(s: Array) -> Array:
-    """Compute the time of flow matching, ``t = s / (1 + s)``."""
-    return s / (1 + s)
+    """Compute the time of flow matching, ``t = s / (1 + s)``, 1 at s = inf."""
+    xp = namespace(s)
+    below, above = xp.minimum(s, 1.0), xp.maximum(s, 1.0)
+    return xp.where(s < 1, below / (1 + below), 1 / (1 + 1 / above))
 
 
 def from_flow(network: NetworkCall, *, level: Callable[[Any], Any] = flow_time) -> Denoiser:
@@ -200,9 +234,9 @@ def from_flow(network: NetworkCall, *, level: Callable[[Any], Any] = flow_time) 
 
 
 def _of_flow(network: NetworkCall, x: Array, alpha: Array, sigma: Array, level: Any) -> Array:
-    s = sigma / alpha
-    x_t = x / alpha / (1 + s)
-    return x_t - flow_time(s) * network(x_t, level(s))
+    whole = alpha + sigma
+    x_t = x / whole
+    return x_t - sigma / whole * network(x_t, level(noise_to_signal(alpha, sigma)))
 
 
 def edm_level(s: Array) -> Array:
@@ -226,6 +260,7 @@ def from_edm(
 def _of_edm(
     network: NetworkCall, x: Array, alpha: Array, sigma: Array, level: Any, sigma_data: float
 ) -> Array:
+    check_signal("F (EDM)", alpha)
     s, scaled = sigma / alpha, x / alpha
     total = s**2 + sigma_data**2
     root = namespace(s).sqrt(total)

@@ -68,6 +68,8 @@ def is_flow(config: Mapping[str, Any]) -> bool:
     """Tell whether a configuration is of flow matching: FlowMatchEuler, or ``use_flow_sigmas``."""
     if config.get("use_flow_sigmas") or config.get("prediction_type") == "flow_prediction":
         return True
+    if "FlowMatch" in str(config.get("_class_name")):
+        return True
     return "shift" in config and not {"beta_schedule", "trained_betas"} & config.keys()
 
 

@@ -5,12 +5,16 @@ Its S + 1 levels are taken at equal steps of time between two *ends*.
 
 Without ``alpha_bar_range`` the ends are the family's own: the curve's noisy end, or an alpha_bar
 of 1e-9 (the clipping of 2301.10972) where the curve starts at pure noise, and a noise-free end.
+Flow matching starts at pure noise as its pipelines do, t = 1, 1 - 1/S, ..., 1/S, 0.
 With it the family is **pinned** to the ends (noisy, clean), so that families can be compared:
 
 - time is truncated to the part of the curve between the two ends;
 - where the curve does not reach an end, its logsnr is stretched affinely to it, with the other
   end fixed (or, where that end is noise-free, the level at a thousandth of the time);
 - a ramp in sigma, whose ends are its options, takes them from the range.
+
+Pinned to pure noise (``noisy = 0.0``), a curve that starts there has its levels where its formula
+puts them. The others have S - 1 steps from their own noisy end, behind the one from pure noise.
 
 A noise-free end (``clean = 1.0``) is the last of the S + 1 levels. Curves end there; a ramp in
 sigma puts S levels down to its ``sigma_min`` and the noise-free one behind them.
@@ -50,6 +54,7 @@ class Family:
       curve: ``(t [n], **options) -> logsnr [n]``, falling in t from 0 (clean) to 1 (noisy).
       summary: one line for tables.
       ramp: whether the curve runs from the option ``sigma_max`` to the option ``sigma_min``.
+      pure: whether it starts from pure noise by default, and not from an alpha_bar of 1e-9.
 
     Example:
       >>> straight = Family("straight", lambda t: 10 - 20 * t)
@@ -61,6 +66,7 @@ class Family:
     curve: Callable[..., np.ndarray]
     summary: str = ""
     ramp: bool = False
+    pure: bool = False
 
 
 def _along_grid(t: np.ndarray, grid: TrainingGrid) -> np.ndarray:
@@ -180,7 +186,7 @@ SCHEDULES = {family.name: family for family in (
     Family("karras", karras, "EDM's ramp in sigma^(1/rho); rho=7", ramp=True),
     Family("uniform_logsnr", uniform_logsnr, "equal steps of log sigma", ramp=True),
     Family("linear_alpha_bar", lambda t: np.log1p(-t) - np.log(t), "alpha_bar falls linearly"),
-    Family("flow", flow, "flow matching with a time shift; shift=1"),
+    Family("flow", flow, "flow matching with a time shift; shift=1", pure=True),
     Family("align_your_steps", align_your_steps, "published sigmas; table=sd15, sdxl or svd"),
 )}  # fmt: skip
 """The families of the package by name."""
@@ -216,21 +222,35 @@ def family(
         noisy, clean = map(float, alpha_bar_to_logsnr(checks.alpha_bar_range(alpha_bar_range)))
         options = _with_ends(row, options, noisy, clean)
     curve = functools.partial(row.curve, **options)
+    with np.errstate(divide="ignore"):
+        own = float(curve(np.array(1.0)))
     if noisy is None:
-        with np.errstate(divide="ignore"):
-            noisy = max(float(curve(np.array(1.0))), PURE_NOISE)
+        noisy = own if row.pure else max(own, PURE_NOISE)
+    # A curve that is cleaner, by more than rounding, knows of no pure noise.
+    before = [noisy] if noisy == -math.inf and own > PURE_NOISE else []
+    levels = _between(row, curve, steps - len(before), own if before else noisy, clean)
+    if levels is None:
+        raise UserError(
+            f"alpha_bar_range = {alpha_bar_range!r}: no level of schedule {row.name!r} is in it"
+        )
+    return NoiseSchedule(np.concatenate([before, levels]))
+
+
+def _between(
+    row: Family, curve: Curve, steps: int, noisy: float, clean: float
+) -> np.ndarray | None:
+    """Return [S + 1] levels of a family from one end to the other, None where it has none there."""
+    if steps == 0:
+        return np.array([clean])
     if not row.ramp:
         levels = _pinned(curve, steps, noisy, clean)
     elif math.isfinite(clean):
         levels = curve(np.linspace(1, 0, steps + 1))
     else:
         levels = np.append(curve(np.linspace(1, 0, steps)), clean)
-    if levels is None:
-        raise UserError(
-            f"alpha_bar_range = {alpha_bar_range!r}: no level of schedule {row.name!r} is in it"
-        )
-    levels[0], levels[-1] = noisy, clean
-    return NoiseSchedule(levels)
+    if levels is not None:
+        levels[0], levels[-1] = noisy, clean
+    return levels
 
 
 def family_of(given: str | Family, options: Iterable[str] = ()) -> Family:
@@ -252,10 +272,10 @@ def family_of(given: str | Family, options: Iterable[str] = ()) -> Family:
 def _with_ends(
     family: Family, options: dict[str, Any], noisy: float, clean: float
 ) -> dict[str, Any]:
-    """Give a ramp the ends of a range; ``sigma_min`` only where the range is not noise-free."""
+    """Give a ramp the ends of a range that are finite."""
     if not family.ramp:
         return options
-    ends = {"sigma_max": math.exp(-noisy / 2)}
+    ends = {"sigma_max": math.exp(-noisy / 2)} if math.isfinite(noisy) else {}
     if math.isfinite(clean):
         ends["sigma_min"] = math.exp(-clean / 2)
     for option in ends.keys() & options.keys():
@@ -271,7 +291,7 @@ def _pinned(curve: Curve, steps: int, noisy: float, clean: float) -> np.ndarray 
 
     The result is None where no level of the curve lies between the ends.
     """
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):  # at pure noise, which is known
         first, last = _time_of(curve, noisy), _time_of(curve, clean)
         if not last < first:
             return None
@@ -279,9 +299,13 @@ def _pinned(curve: Curve, steps: int, noisy: float, clean: float) -> np.ndarray 
         end = float(curve(np.array(last)))
         # A curve that ends at logsnr = inf cannot be stretched from there.
         fixed = end if math.isfinite(end) else float(curve(np.array(first / 1000)))
-    target = clean if math.isfinite(clean) else fixed
-    slope = (target - noisy) / (fixed - levels[0])
-    return noisy + slope * (levels - levels[0])
+        target = clean if math.isfinite(clean) else fixed
+        if noisy == -math.inf:
+            noisy, anchor = levels[1], levels[1]  # the first level that can be kept
+        else:
+            anchor = levels[0]
+        slope = (target - noisy) / (fixed - anchor) if fixed != anchor else 1.0
+        return noisy + slope * (levels - anchor)
 
 
 def _time_of(curve: Curve, level: float) -> float:
@@ -291,7 +315,7 @@ def _time_of(curve: Curve, level: float) -> float:
     def gap(t: float) -> float:
         return float(curve(np.array(t))) - level
 
-    if gap(1.0) >= 0:
+    if level == -math.inf or gap(1.0) >= 0:
         return 1.0
     if gap(0.0) <= 0 or math.isinf(level):
         return 0.0

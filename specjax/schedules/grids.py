@@ -340,6 +340,11 @@ class LevelRange:
         return cls((noisy, clean), grid)
 
     @property
+    def starts_pure(self) -> bool:
+        """Tell whether the first level is pure noise."""
+        return self.alpha_bar_range[0] == 0
+
+    @property
     def last_is_free(self) -> bool:
         """Tell whether the last noisy level may be anywhere."""
         return self.grid is None and self.alpha_bar_range[1] == 1

@@ -79,7 +79,7 @@ def recommend(
     grid: GridLike | None = None,
     noise: NoiseSpectrum | None = None,
     denoiser_error: float = 0.0,
-    most_steps: int = 64,
+    max_steps: int = 64,
     progress: Progress | Literal[False] | None = None,
     **options: Any,
 ) -> Results[Recommendation]:
@@ -98,7 +98,7 @@ def recommend(
       grid: the training grid that levels stay within, as in :func:`fit`.
       noise: of the forward process.
       denoiser_error: as in :func:`fit`.
-      most_steps: where to stop.
+      max_steps: where to stop.
       progress: see :data:`Progress`; by default a line on standard error in long calls, False
         for none.
       options: more of :class:`Sweep`, such as ``restarts``.
@@ -116,7 +116,7 @@ def recommend(
       ('ddim', 4, True)
     """
     target = checks.positive("target_loss", target_loss)
-    most_steps = checks.whole_number("most_steps", most_steps)
+    max_steps = checks.whole_number("max_steps", max_steps)
     spectrum = effective(spectrum, noise)
     tasks = {
         (one.name, options_json(one)): GaussianTask.resolve(
@@ -129,8 +129,8 @@ def recommend(
         raise UserError("samplers = (): give at least one")
     rows: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     waiting, last = dict(tasks), 0
-    while waiting and last < most_steps:
-        window = range(last + 1, min(2 * last + _FIRST_STEPS, most_steps) + 1)
+    while waiting and last < max_steps:
+        window = range(last + 1, min(2 * last + _FIRST_STEPS, max_steps) + 1)
         last = window[-1]
         if progress:
             names = ", ".join(name for name, _ in waiting)

@@ -87,8 +87,13 @@ class PipelineDenoiser:
             for name, module in pipe.components.items()
             if isinstance(module, torch.nn.Module) and name.startswith(("unet", "transformer"))
         ]
-        first = self._run(tuple(np.arange(batch if self._is_batched else 1) % (self.rows or 1)))
-        self.shape, self._like = tuple(first.first.shape[1:]), first.first
+        try:
+            rows = np.arange(batch if self._is_batched else 1) % (self.rows or 1)
+            self._like = self._run(tuple(rows.tolist())).first
+        except BaseException:
+            self.close()
+            raise
+        self.shape = tuple(self._like.shape[1:])
         rounding = max(torch.finfo(self._like.dtype).eps, float(np.finfo(np.float32).eps))
         self.box = BlackBox(self, self.shape, batch if self._is_batched else 1, precision=rounding)
 
@@ -155,12 +160,12 @@ class PipelineDenoiser:
         for (alpha, sigma), (alpha_next, sigma_next) in itertools.pairwise(levels):
             d = self._asked(found.astype(np.float32), alpha, sigma, rows).numpy()
             found = alpha_next * d + sigma_next * (found - alpha * d) / sigma
-        apart = np.abs(found - wanted).max() / np.abs(wanted).max()
-        if not apart < max(_AGREES, 16 * self.box.precision):
+        apart, size = np.abs(found - wanted).max(), np.abs(wanted).max()
+        if not apart <= max(_AGREES, 16 * self.box.precision) * size:
             raise UserError(
                 f"pipe: four steps of {type(scheduler).__name__} in {type(self._pipe).__name__} "
-                f"are not what its answers say (off by {apart:.2g}): it does more than to call its "
-                "network at a level; learn through that, by specjax.interop.torch.denoiser"
+                f"are not what its answers say (off by {apart:.2g} of {size:.2g}): it does more "
+                "than to call its network at a level; learn through specjax.interop.torch.denoiser"
             )
 
     def _conditions(self, prompts: Any, labels: Any) -> tuple[str | None, list[Any] | None]:
@@ -168,8 +173,6 @@ class PipelineDenoiser:
         given = {"prompts": prompts, "labels": labels}
         for name, values in given.items():
             keyword = next((k for k in _KEYWORDS[name] if k in self._takes), None)
-            if values is None and keyword and _default(self._takes, keyword) is inspect._empty:
-                raise UserError(f"{name} = None: {type(self._pipe).__name__} needs some")
             if values is None:
                 continue
             if keyword is None or (prompts is not None and labels is not None):
@@ -178,6 +181,11 @@ class PipelineDenoiser:
             if not values:
                 raise UserError(f"{name} = []: give at least one")
             return keyword, values
+        for name, keywords in _KEYWORDS.items():
+            for keyword in keywords:
+                otherwise = "batch_size" in self._takes or f"{keyword}_embeds" in self._arguments
+                if keyword in self._takes and not otherwise:
+                    raise UserError(f"{name} = None: {type(self._pipe).__name__} needs some")
         return None, None
 
     @property

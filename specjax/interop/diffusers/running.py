@@ -106,7 +106,9 @@ class Run:
         self.left = QUESTIONS - 1
         scheduler.ask = self._in_step
         self._pipe = silent_copy(pipe, scheduler)
-        self._thread = threading.Thread(target=self._run, args=(dict(arguments),), daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, args=(dict(arguments),), daemon=True, name="a pipeline that is asked"
+        )
         self._thread.start()
         _, self.first = self._taken()
 

@@ -68,7 +68,10 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     """
 
     order = 1
-    _compatibles = [one.name for one in KarrasDiffusionSchedulers]  # noqa: RUF012
+    # Whose fields are known where a saved one is read.
+    _compatibles = [  # noqa: RUF012
+        *(one.name for one in KarrasDiffusionSchedulers), "FlowMatchEulerDiscreteScheduler",
+    ]  # fmt: skip
 
     @register_to_config
     def __init__(
@@ -173,7 +176,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
                 "prediction_type = 'epsilon': the plan starts from pure noise, where a network "
                 "of noise says nothing of the data; learn one for this network, by grid=..."
             )
-        for remark in [*remarks, *_differences(plan, network)]:
+        for remark in [*remarks, *_differences(plan, network, config or {})]:
             warnings.warn(f"PlanScheduler: {remark}", stacklevel=2)
         rows = _rows_in_config(plan, network.process)
         thresholds = _thresholds(plan, {**(config or {}), **options}, clip_sample, thresholding)
@@ -226,8 +229,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
     @property
     def alphas_cumprod(self) -> torch.Tensor:
         """The signal's share of the variance [T] at the timesteps of the training grid."""
-        alpha_bar = sigmoid(self._network.grid.logsnr)
-        return torch.from_numpy(np.pad(alpha_bar, (0, len(self) - alpha_bar.size))).float()
+        return torch.from_numpy(sigmoid(self._network.grid.logsnr)).float()
 
     @property
     def betas(self) -> torch.Tensor:
@@ -287,8 +289,8 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         timesteps = self._network.timesteps(self._rows["alpha"], self._rows["sigma"])
         self.timesteps = torch.from_numpy(timesteps).to(device)
         if flow:
-            end = torch.tensor([len(self) if self.config.invert_sigmas else 0.0])
-            self.sigmas = torch.cat([self.timesteps.cpu(), end]) / len(self)
+            end = np.float32(len(self) if self.config.invert_sigmas else 0)
+            self.sigmas = torch.from_numpy(np.append(timesteps, end) / np.float32(len(self)))
         self.num_inference_steps = steps
         self._step_index = self._begin_index = None
         self._past = []
@@ -461,16 +463,18 @@ def _pipeline(plan: LearnedResult) -> Mapping[str, Any]:
     return found
 
 
-def _differences(plan: LearnedResult, network: ConfiguredNetwork) -> list[str]:
+def _differences(
+    plan: LearnedResult, network: ConfiguredNetwork, config: Mapping[str, Any]
+) -> list[str]:
     """Name what a configuration says otherwise than that which the plan was learned for."""
     learned = {} if plan.grid is None else dict(plan.grid.config)
     learned |= {k: x for k, x in _pipeline(plan).items() if k == "prediction_type"}
-    here = {**network.grid.config, "prediction_type": network.prediction}
+    here = {**config, **network.grid.config, "prediction_type": network.prediction}
     return [
         f"{name} = {here.get(name)!r}, but the plan was learned for {x!r}: it runs, learn it for "
         "this network to have its quality"
         for name, x in learned.items()
-        if name in ANSWERS + LEVELS + _SHIFTS and here.get(name) != x
+        if name in (*ANSWERS, *LEVELS, *_SHIFTS) and here.get(name) != x
     ]
 
 
