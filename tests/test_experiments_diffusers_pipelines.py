@@ -16,8 +16,8 @@ def driver(*argv):
 
 @pytest.fixture
 def torch():
-    found = pytest.importorskip("torch", reason="needs torch: pip install 'specjax[interop]'")
-    pytest.importorskip("diffusers", reason="needs it: pip install 'specjax[interop]'")
+    found = pytest.importorskip("torch", reason="needs torch: pip install -e '.[interop]'")
+    pytest.importorskip("diffusers", reason="needs it: pip install -e '.[interop]'")
     return found
 
 

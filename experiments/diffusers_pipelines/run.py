@@ -132,7 +132,7 @@ def judge_of(kind: str, seed: int, n: int, session: Session) -> Judge:
       AbsentError: where torch, diffusers or the data are not on this machine.
     """
     if any(importlib.util.find_spec(name) is None for name in ("torch", "diffusers")):
-        raise AbsentError("no torch or diffusers: pip install 'specjax[interop]'")
+        raise AbsentError("no torch or diffusers: pip install -e '.[interop]'")
     from experiments.diffusers_pipelines.judging import Judge
     from experiments.diffusers_pipelines.train import open_pipeline
 
@@ -174,11 +174,12 @@ def learned_with_weights(
 def kept(path: Path, session: Session, seed: int, learn: Any) -> sx.PlanResult:
     """Load the plan that is kept at a path, or learn and keep it."""
     if not path.exists():
-        config = session.config
-        path.parent.mkdir(parents=True, exist_ok=True)
+        config, teacher = session.config, session.work / "teacher"
+        for folder in (path.parent, teacher):
+            folder.mkdir(parents=True, exist_ok=True)
         result = learn(
             n=config.noises, max_calls=config.max_calls, teacher_tolerance=config.tolerance,
-            seed=seed, progress=False, cache=session.work / "teacher",
+            seed=seed, progress=False, cache=teacher,
         )  # fmt: skip
         sx.save(path, result)
     return sx.load(path)

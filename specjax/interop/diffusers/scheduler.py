@@ -97,7 +97,6 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         self._network = ConfiguredNetwork.of(self.config)
         self._rows = plan
         self._threshold = Thresholds(**plan.get("thresholds", {}))
-        self._learned_for = dict(plan.get("learned_for", {}))
         self.set_timesteps()
 
     @classmethod
@@ -326,8 +325,9 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         """
         _refuse(others, "how the plan steps is learned")
         model_output = self._network.prediction_in(model_output, sample)
+        if self._step_index is None:
+            self._compare(sample)
         k = self._call_index(timestep)
-        self._compare(sample)
         x, d = self._estimate(self._rows["alpha"][k], self._rows["sigma"][k], sample, model_output)
         z = None
         if is_noisy(self._rows, k):
@@ -368,10 +368,9 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         return x, self._threshold(self._network.estimate(x, answer.to(x.dtype), alpha, sigma))
 
     def _compare(self, sample: torch.Tensor) -> None:
-        """Warn, once, of samples of another shape or dtype than the plan was learned for."""
-        learned, self._learned_for = self._learned_for, {}
-        dtype = str(sample.dtype).removeprefix("torch.")
-        here = {"shape": list(sample.shape[1:]), "dtype": dtype}
+        """Warn of samples of another shape or dtype than the plan was learned for."""
+        learned: Mapping[str, Any] = self._rows.get("learned_for", {})
+        here = {"shape": list(sample.shape[1:]), "dtype": str(sample.dtype)}
         for name, is_ in here.items():
             if learned.get(name, is_) != is_:
                 warnings.warn(
