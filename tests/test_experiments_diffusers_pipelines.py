@@ -29,23 +29,26 @@ def test_the_smallest_run_trains_learns_and_judges(tmp_path, capsys, torch):
     assert driver(*argv) == 0
     assert "update 4 of 4" in capsys.readouterr().out
     first = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("results/*.json")}
-    assert first.keys() == {"eps-0", "zero_snr-0", "flow-0", "shifts"}
+    cases = {"eps-0": 5, "zero_snr-0": 6, "flow-0": 3, "flow_longer-0": 6}  # and their steps
+    assert first.keys() == {*cases, "shifts-flow", "shifts-flow_longer"}
     assert all(one["complete"] for one in first.values())
     assert driver(*argv) == 0
     assert capsys.readouterr().out == ""
 
-    for kind, each in (("eps", 1), ("zero_snr", 1), ("flow", 2)):  # calls of a step
-        one = first[f"{kind}-0"]
-        judged = [one["plans"]["2"]["judged"], *one["rivals"]["2"].values()]
-        assert {x["calls"] for x in judged} == {2 * each}
-        assert one["training"]["config"]["kind"] == kind
+    for name, steps in cases.items():
+        one, each = first[name], 1 + name.startswith("flow")  # calls of a step
+        rivals = one["rivals"][str(steps)].values()
+        judged = [one["plans"][str(steps)]["judged"], *rivals]
+        assert {x["calls"] for x in judged} == {steps * each}
+        kind = one["training"]["config"]["kind"]
         assert (tmp_path / "work" / kind / "samples.png").read_bytes()[:4] == b"\x89PNG"
+    assert first["flow-0"]["guided"]["4 of 6"]["judged"]["calls"] == 6
     from experiments.__main__ import draw
     from experiments.diffusers_pipelines.configs import SMALLEST_CONFIGS
     from experiments.diffusers_pipelines.train import open_pipeline
 
     draw(["diffusers_pipelines"], tmp_path / "results", tmp_path)
-    assert all((tmp_path / f"{kind}.png").exists() for kind in ("eps", "zero_snr", "flow"))
+    assert all((tmp_path / f"{name[:-2]}.png").exists() for name in cases)
     other = replace(SMALLEST_CONFIGS["eps"], updates=5)
     assert "eps" in checks.one_line(open_pipeline, other, tmp_path / "work" / "eps")
 

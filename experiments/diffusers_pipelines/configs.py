@@ -47,8 +47,8 @@ class NetworkConfig:
 
 CONFIGS = {
     FLOW: NetworkConfig(FLOW, updates=2800),
-    ZERO_SNR: NetworkConfig(ZERO_SNR, updates=2400),
-    EPS: NetworkConfig(EPS, updates=3200),
+    ZERO_SNR: NetworkConfig(ZERO_SNR, channels=(16, 32, 64), updates=2000, learning_rate=2e-3),
+    EPS: NetworkConfig(EPS, channels=(16, 32, 64), updates=2600, learning_rate=2e-3),
 }
 
 SMALLEST_CONFIGS = {

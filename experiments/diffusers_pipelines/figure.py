@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.diffusers_pipelines.run import unpacked
-from experiments.diffusers_pipelines.summary import MINE, THEIRS, TITLES, Case, read
+from experiments.diffusers_pipelines.summary import MINE, NAMES, THEIRS, TITLES, Case, read
 from experiments.figure import Figures
 
 
@@ -41,9 +41,9 @@ def _rows(case: Case) -> dict[str, list[str]]:
     """Title the images of the first seed: of plans, and of the best schedulers by the mean."""
     first = case.seeds[0]
     rows = {f"fine solution, {first['config']['fine']} steps": first["fine"]["pictured"]}
-    for plan in first["plans"].values():
-        judged = plan["judged"]
-        rows[f"learned plan, {judged['calls']:g} calls"] = judged["pictured"]
+    for kind, steps in case.plans():
+        judged = first[kind][steps]["judged"]
+        rows[f"{NAMES[kind]}, {judged['calls']:g} calls"] = judged["pictured"]
         for calls in (judged["calls"], judged["calls"] * THEIRS / MINE):
             if case.with_calls(calls):
                 name = case.best(calls, "mean")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -25,12 +26,13 @@ class Judge:
 
     Attributes:
       pipe: the pipeline. kind: of its network. training: facts of that.
-      guidance: keywords of ``learn``. fine: samples [n, 1, H, W] of the fine solution.
+      guidance: keywords of ``learn``.
+      fine: samples [n, 1, H, W] of the fine solution, which are kept in a folder.
     """
 
     def __init__(
         self, pipe: Any, network: NetworkConfig, training: dict[str, Any], config: Any, seed: int,
-        n: int,
+        n: int, folder: Path,
     ) -> None:  # fmt: skip
         self.pipe, self.kind, self.training, self._config = pipe, network.kind, training, config
         prompts = {"prompts": training["classes"], "guidance_scale": config.weight}
@@ -39,7 +41,11 @@ class Judge:
         shape = (n, *self._held_out.shape)
         self._noise = np.random.default_rng(seed).standard_normal(shape, np.float32)
         self._classes = np.arange(n) % len(training["classes"])
-        self.fine = self._solved()
+        kept = folder / f"{self.kind}-{seed}-{n}-{config.fine}.npy"
+        if not kept.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            np.save(kept, self._solved())
+        self.fine = np.load(kept)
 
     def of_fine(self) -> dict[str, Any]:
         """Judge the fine solution."""
@@ -84,6 +90,7 @@ class Judge:
             "geometric mean": float(np.exp(np.log(squared).mean())),
             "median": float(np.median(squared)),
             "frechet": self._frechet(samples),
+            "frechet to fine": sx.evaluate.frechet(*map(self._held_out, (samples, self.fine))),
             **({"pictured": self._pictured(samples)} if pictured else {}),
         }
 

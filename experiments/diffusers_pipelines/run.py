@@ -6,7 +6,7 @@ import base64
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from experiments.session import Session, say
 if TYPE_CHECKING:
     from experiments.diffusers_pipelines.judging import Judge
 
-SHIFTS = "shifts"
+SHIFTS, FLOW_LONGER = "shifts", "flow_longer"
 _CHOOSING, _JUDGING = 9_999, 10_000  # the first of the seeds of noise
 
 
@@ -35,9 +35,7 @@ class Config:
 
     Attributes:
       seeds: of the noise that is learned on, and of that which judges.
-      steps: of the plans that are learned, by kind. rival_steps: of diffusers' own schedulers.
       weight: of the guidance of the flow, so that each step is two calls of the network.
-      budgets: steps and network calls of the flow's plans whose weights are learned, too.
       noises, max_calls: that a plan is learned on; samples that may be denoised for it.
       tolerance: of the teacher.
       n, fine: noises that judge, and steps of their fine solutions.
@@ -49,21 +47,14 @@ class Config:
     """
 
     seeds: int = 3
-    steps: tuple[tuple[str, tuple[int, ...]], ...] = (
-        (EPS, (5, 6)), (ZERO_SNR, (6,)), (FLOW, (3, 6)),
-    )  # fmt: skip
-    rival_steps: tuple[tuple[str, tuple[int, ...]], ...] = (
-        (EPS, (5, 6, 10)), (ZERO_SNR, (6, 10)), (FLOW, (3, 5, 6, 10)),
-    )  # fmt: skip
     weight: float = 2.0
-    budgets: tuple[tuple[int, int], ...] = ((3, 6), (4, 6))
     noises: int = 40
-    max_calls: int = 8_000
-    tolerance: float = 0.02
+    max_calls: int = 6_000
+    tolerance: float = 0.05
     n: int = 200
-    fine: int = 64
-    shifts: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0, 4.5)
-    choosing: int = 80
+    fine: int = 32
+    shifts: tuple[float, ...] = (0.5, 0.7, 1.0, 1.5, 2.0)
+    choosing: int = 100
     kept: int = 2
     batch: int = 100
     components: int = 32
@@ -71,19 +62,40 @@ class Config:
 
 
 SMALLEST = Config(
-    seeds=1, steps=((EPS, (2,)), (ZERO_SNR, (2,)), (FLOW, (2,))),
-    rival_steps=((EPS, (2,)), (ZERO_SNR, (2,)), (FLOW, (2,))), budgets=((2, 3),),
-    noises=2, max_calls=60, tolerance=10.0, n=4, fine=16, shifts=(1.0,),
-    choosing=4, components=2, pictured=2,
+    seeds=1, noises=2, max_calls=60, tolerance=10.0, n=4, fine=16, shifts=(1.0,), choosing=4,
+    components=2, pictured=2,
 )  # fmt: skip
+
+
+class Case(NamedTuple):
+    """What is compared.
+
+    Attributes:
+      kind: of the network. plans: steps of the learned plans. rivals: of diffusers' schedulers.
+      budgets: steps and network calls of plans whose weights of guidance are learned, too.
+    """
+
+    kind: str
+    plans: tuple[int, ...]
+    rivals: tuple[int, ...]
+    budgets: tuple[tuple[int, int], ...] = ()
+
+
+CASES = {
+    FLOW: Case(FLOW, (3,), (3, 5), ((4, 6),)),
+    FLOW_LONGER: Case(FLOW, (6,), (6, 10)),
+    ZERO_SNR: Case(ZERO_SNR, (6,), (6, 10)),
+    EPS: Case(EPS, (5, 6), (5, 6, 10)),
+}
 
 EXPERIMENT = Experiment(
     "diffusers_pipelines",
     "Plans learned through pipelines of diffusers in 6 network calls match its schedulers at 10",
     (
-        Part.of_seeds("eps, DDPM's grid", [EPS], Config.seeds, None),
+        Part.of_seeds("a guided flow, 6 network calls", [FLOW], Config.seeds, None),
+        Part.of_seeds("a guided flow, 12 network calls", [FLOW_LONGER], Config.seeds, None),
         Part.of_seeds("v, zero terminal SNR", [ZERO_SNR], Config.seeds, None),
-        Part.of_seeds("a guided flow", [FLOW], Config.seeds, None),
+        Part.of_seeds("eps, DDPM's grid", [EPS], Config.seeds, None),
     ),
     Config(),
     SMALLEST,
@@ -93,35 +105,34 @@ EXPERIMENT = Experiment(
 def run(session: Session) -> None:
     """Make what is missing of every case and seed."""
     try:
-        for kind in session.cases:
+        for case in session.cases:
             for seed in session.seeds:
-                judge_all(kind, seed, session)
+                judge_all(case, seed, session)
     except AbsentError as error:
         say(f"left out: {error}")
 
 
-def judge_all(kind: str, seed: int, session: Session) -> None:
-    """Learn the plans of a kind, and judge them and diffusers' own schedulers."""
-    pieces = [("fine",)]
-    for what, of_kind in (("plans", session.config.steps), ("rivals", session.config.rival_steps)):
-        pieces += [(what, str(steps)) for steps in dict(of_kind)[kind]]
-    if kind == FLOW:
-        pieces += [("guided", f"{steps} of {calls}") for steps, calls in session.config.budgets]
-    document = session.document(f"{kind}-{seed}", pieces, case=kind, seed=seed)
+def judge_all(case: str, seed: int, session: Session) -> None:
+    """Learn the plans of a case, and judge them and diffusers' own schedulers."""
+    kind, plans, steps, budgets = CASES[case]
+    pieces = [("fine",), *(("plans", str(x)) for x in plans)]
+    pieces += [("rivals", str(x)) for x in steps]
+    pieces += [("guided", f"{x} of {calls}") for x, calls in budgets]
+    document = session.document(f"{case}-{seed}", pieces, case=case, seed=seed)
     if not document.missing:
         return
-    chosen = shifts_of(session) if kind == FLOW else {}
+    chosen = shifts_of(case, session) if kind == FLOW else {}
     judge = judge_of(kind, _JUDGING + seed, session.config.n, session)
     for piece in list(document.missing):
-        what, steps = piece[0], piece[-1]
+        what, at = piece[0], piece[-1]
         if what == "fine":
             found = {"training": judge.training, **judge.of_fine()}
         elif what == "plans":
-            found = learned_and_judged(judge, int(steps), seed, session)
+            found = learned_and_judged(judge, int(at), seed, session)
         elif what == "guided":
-            found = learned_with_weights(judge, *map(int, steps.split(" of ")), seed, session)
+            found = learned_with_weights(judge, *map(int, at.split(" of ")), seed, session)
         else:
-            found = judge.rivals(int(steps), chosen.get(steps))
+            found = judge.rivals(int(at), chosen.get(at))
         document.add(piece, found)
 
 
@@ -139,7 +150,7 @@ def judge_of(kind: str, seed: int, n: int, session: Session) -> Judge:
     config = session.config
     network = (SMALLEST_CONFIGS if config == SMALLEST else CONFIGS)[kind]
     pipe, training = open_pipeline(network, session.work / kind)
-    return Judge(pipe, network, training, config, seed, n)
+    return Judge(pipe, network, training, config, seed, n, session.work / "fine")
 
 
 def learned_and_judged(judge: Judge, steps: int, seed: int, session: Session) -> dict[str, Any]:
@@ -193,7 +204,7 @@ def facts(result: sx.PlanResult) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def shifts_of(session: Session) -> dict[str, list[str]]:
+def shifts_of(case: str, session: Session) -> dict[str, list[str]]:
     """Choose the best shifts of the flow's schedulers by noise of its own, or read the choice.
 
     Returns:
@@ -201,11 +212,11 @@ def shifts_of(session: Session) -> dict[str, list[str]]:
       the mean distance and by the Fréchet distance.
     """
     config = session.config
-    document = session.document(SHIFTS)
+    document = session.document(f"{SHIFTS}-{case}")
     if document.missing:
         judge = judge_of(FLOW, _CHOOSING, config.choosing, session)
-        steps = dict(config.rival_steps)[FLOW]
-        document.add((), {"judged": {str(x): judge.rivals(x, pictured=False) for x in steps}})
+        judged = {str(x): judge.rivals(x, pictured=False) for x in CASES[case].rivals}
+        document.add((), {"judged": judged})
     chosen = {}
     for steps, judged in document.content["judged"].items():
         by = [sorted(judged, key=lambda x: judged[x][m]) for m in ("mean", "frechet")]

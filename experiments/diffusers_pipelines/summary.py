@@ -7,18 +7,26 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.diffusers_pipelines.configs import EPS, FLOW, ZERO_SNR
-from experiments.diffusers_pipelines.run import EXPERIMENT
+from experiments.diffusers_pipelines.run import EXPERIMENT, FLOW_LONGER
 from experiments.estimates import Estimate, differences, estimate
 from experiments.session import read_all
 from experiments.summary import Claim, not_run, seeds_line, table
 
-MEASURES = ("mean", "geometric mean", "median", "frechet")
-HEADS = ("mean", "geometric mean", "median", "Fréchet")
+MEASURES = {
+    "mean": "mean distance",
+    "geometric mean": "geometric mean",
+    "median": "median",
+    "frechet": "Fréchet distance to held-out images",
+    "frechet to fine": "Fréchet distance to fine samples",
+}
 TITLES = {
     EPS: "A UNet that predicts eps, DDPM's grid",
     ZERO_SNR: "A UNet that predicts v, zero terminal SNR",
     FLOW: "A flow transformer, guided",
+    FLOW_LONGER: "A flow transformer, guided, more steps",
 }
+NAMES = {"plans": "learned plan", "guided": "plan with learned weights"}
+
 MINE, THEIRS = 6, 10
 """Calls of the network that are compared: those of a learned plan, and of the best scheduler."""
 
@@ -28,13 +36,14 @@ class Case(NamedTuple):
 
     seeds: list[dict[str, Any]]
 
-    def plans(self) -> list[str]:
-        """Give the steps of the learned plans."""
-        return list(self.seeds[0]["plans"])
+    def plans(self) -> list[tuple[str, str]]:
+        """Give the kinds and steps of the learned plans, those with weights of their own last."""
+        return [(x, steps) for x in ("plans", "guided") for steps in self.seeds[0].get(x, ())]
 
-    def plan(self, steps: str, measure: str) -> dict[int, float]:
+    def plan(self, plan: tuple[str, str], measure: str) -> dict[int, float]:
         """Give what was measured of a plan, seed by seed."""
-        return {x["seed"]: x["plans"][steps]["judged"][measure] for x in self.seeds}
+        kind, steps = plan
+        return {x["seed"]: x[kind][steps]["judged"][measure] for x in self.seeds}
 
     def rivals(self) -> list[tuple[str, str]]:
         """Give the steps and names of diffusers' schedulers."""
@@ -77,16 +86,16 @@ def tables(results: Path) -> list[str]:
     return lines or ["Not yet run."]
 
 
-_HEAD = ["sampler", "steps", "network calls", *HEADS]
+_HEAD = ["sampler", "steps", "network calls", *MEASURES.values()]
 
 
 def _rows(case: Case) -> Iterator[list[Any]]:
     fine = estimate([x["fine"]["frechet"] for x in case.seeds])
-    yield ["fine solution", case.seeds[0]["config"]["fine"], "-", *3 * ["-"], fine]
-    for steps in case.plans():
-        calls = estimate(list(case.plan(steps, "calls").values())).mean
-        values = case.row(lambda measure, steps=steps: case.plan(steps, measure))
-        yield ["**learned plan**", steps, f"{calls:g}", *values]
+    yield ["fine solution", case.seeds[0]["config"]["fine"], "-", *3 * ["-"], fine, "-"]
+    for plan in case.plans():
+        calls = estimate(list(case.plan(plan, "calls").values())).mean
+        values = case.row(lambda measure, plan=plan: case.plan(plan, measure))
+        yield [f"**{NAMES[plan[0]]}**", plan[1].split(" ")[0], f"{calls:g}", *values]
     for steps, name in case.rivals():
         calls = estimate(list(case.rival(steps, name, "calls").values())).mean
         values = case.row(lambda measure, at=(steps, name): case.rival(*at, measure))
@@ -100,25 +109,25 @@ def claims(results: Path) -> Iterator[Claim]:
         if case is None:
             yield not_run(f"{title}: learned plans in {MINE} network calls", command)
             continue
-        for steps in case.plans():
-            mine = estimate(list(case.plan(steps, "calls").values())).mean
+        for plan in case.plans():
+            mine = estimate(list(case.plan(plan, "calls").values())).mean
             for theirs in sorted({mine, mine * THEIRS / MINE}):
                 if case.with_calls(theirs):
-                    yield from _compared(case, title, steps, mine, theirs, command)
+                    yield from _compared(case, title, plan, mine, theirs, command)
 
 
 def _compared(
-    case: Case, title: str, steps: str, mine: float, theirs: float, command: str
+    case: Case, title: str, plan: tuple[str, str], mine: float, theirs: float, command: str
 ) -> Iterator[Claim]:
     """Compare a plan with the best scheduler of so many calls, by each measure."""
-    for measure, head in zip(MEASURES, HEADS, strict=True):
+    for measure, head in MEASURES.items():
         best = case.best(theirs, measure)
         at = next(steps for steps, name in case.with_calls(theirs) if name == best)
-        own, other = case.plan(steps, measure), case.rival(at, best, measure)
+        own, other = case.plan(plan, measure), case.rival(at, best, measure)
         told = [estimate(list(values.values())) for values in (own, other)]
         yield Claim(
-            f"{title}: the learned plan in {mine:g} network calls has a lower {head} than the best "
-            f"of diffusers' schedulers in {theirs:g}",
+            f"{title}: the {NAMES[plan[0]]} in {mine:g} network calls has a lower {head} than the "
+            f"best of diffusers' schedulers in {theirs:g}",
             differences(own, other).verdict(),
             f"{told[0]} against {told[1]} ({best})",
             command,
