@@ -45,10 +45,15 @@ class NetworkConfig:
     log_every: int = 100
 
 
+_DIGITS = {
+    "data": "digits", "side": 8, "channels": (32, 64), "learning_rate": 2e-3, "warmup": 100,
+    "average": 0.995,
+}  # fmt: skip
+
 CONFIGS = {
     FLOW: NetworkConfig(FLOW, updates=2800),
-    ZERO_SNR: NetworkConfig(ZERO_SNR, channels=(16, 32, 64), updates=2000, learning_rate=2e-3),
-    EPS: NetworkConfig(EPS, channels=(16, 32, 64), updates=2600, learning_rate=2e-3),
+    ZERO_SNR: NetworkConfig(ZERO_SNR, updates=1000, **_DIGITS),
+    EPS: NetworkConfig(EPS, updates=1500, **_DIGITS),
 }
 
 SMALLEST_CONFIGS = {
