@@ -107,7 +107,7 @@ def claims(results: Path) -> Iterator[Claim]:
     for kind, title in TITLES.items():
         case, command = read(kind, results), EXPERIMENT.command(kind)
         if case is None:
-            yield not_run(f"{title}: learned plans in {MINE} network calls", command)
+            yield not_run(f"{title}: learned plans beat diffusers' schedulers", command)
             continue
         for plan in case.plans():
             mine = estimate(list(case.plan(plan, "calls").values())).mean
