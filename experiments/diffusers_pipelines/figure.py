@@ -32,7 +32,8 @@ def samples_figure(case: Case) -> Figure:
     for axes, (title, image) in zip(panels, rows.items(), strict=True):
         axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axes.set_axis_off()
-        axes.text(-0.01, 0.5, title, ha="right", va="center", transform=axes.transAxes, fontsize=9)
+        axes.set_anchor("E")
+        axes.text(-0.01, 0.5, title, ha="right", va="center", transform=axes.transAxes, fontsize=8)
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
     return figure
 
@@ -40,13 +41,13 @@ def samples_figure(case: Case) -> Figure:
 def _rows(case: Case) -> dict[str, list[str]]:
     """Title the images of the first seed: of plans, and of the best schedulers by the mean."""
     first = case.seeds[0]
-    rows = {f"fine solution, {first['config']['fine']} steps": first["fine"]["pictured"]}
+    rows = {f"fine solution,\n{first['config']['fine']} steps": first["fine"]["pictured"]}
     for kind, steps in case.plans():
         judged = first[kind][steps]["judged"]
-        rows[f"{NAMES[kind]}, {judged['calls']:g} calls"] = judged["pictured"]
+        rows[f"{NAMES[kind]},\n{judged['calls']:g} calls"] = judged["pictured"]
         for calls in (judged["calls"], judged["calls"] * THEIRS / MINE):
             if case.with_calls(calls):
                 name = case.best(calls, "mean")
                 at = next(x for x, other in case.with_calls(calls) if other == name)
-                rows[f"{name}, {calls:g} calls"] = first["rivals"][at][name]["pictured"]
+                rows[f"{name},\n{calls:g} calls"] = first["rivals"][at][name]["pictured"]
     return rows
