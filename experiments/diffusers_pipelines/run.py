@@ -121,7 +121,7 @@ def judge_all(case: str, seed: int, session: Session) -> None:
     document = session.document(f"{case}-{seed}", pieces, case=case, seed=seed)
     if not document.missing:
         return
-    chosen = shifts_of(case, session) if kind == FLOW else {}
+    chosen = shifts_of(session) if kind == FLOW else {}
     judge = judge_of(kind, _JUDGING + seed, session.config.n, session)
     for piece in list(document.missing):
         what, at = piece[0], piece[-1]
@@ -132,7 +132,8 @@ def judge_all(case: str, seed: int, session: Session) -> None:
         elif what == "guided":
             found = learned_with_weights(judge, *map(int, at.split(" of ")), seed, session)
         else:
-            found = judge.rivals(int(at), chosen.get(at))
+            names = chosen.get(at, next(reversed(chosen.values()), None))
+            found = judge.rivals(int(at), names)
         document.add(piece, found)
 
 
@@ -204,18 +205,18 @@ def facts(result: sx.PlanResult) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def shifts_of(case: str, session: Session) -> dict[str, list[str]]:
+def shifts_of(session: Session) -> dict[str, list[str]]:
     """Choose the best shifts of the flow's schedulers by noise of its own, or read the choice.
 
     Returns:
       For each number of steps the names of the schedulers, with their shifts, that are the best by
-      the mean distance and by the Fréchet distance.
+      the mean distance and by the Fréchet distance. More steps have the choice of the most.
     """
     config = session.config
-    document = session.document(f"{SHIFTS}-{case}")
+    document = session.document(SHIFTS)
     if document.missing:
         judge = judge_of(FLOW, _CHOOSING, config.choosing, session)
-        judged = {str(x): judge.rivals(x, pictured=False) for x in CASES[case].rivals}
+        judged = {str(x): judge.rivals(x, pictured=False) for x in CASES[FLOW].rivals}
         document.add((), {"judged": judged})
     chosen = {}
     for steps, judged in document.content["judged"].items():
