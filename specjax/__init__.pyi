@@ -1,6 +1,7 @@
 from . import data, evaluate, nn, plots, priors
 from ._core.cache import enable_cache
 from ._core.checks import UserError
+from .bench import Bench, bench
 from .files import load, save
 from .fitting import limits
 from .fitting.compare import Comparison, compare
@@ -29,16 +30,20 @@ from .sampling.samplers import (
     Sampler,
     ddim,
     ddpm,
+    deis,
     dpmpp_2m,
     dpmpp_2m_sde,
+    dpmpp_3m,
     euler_ancestral,
     heun,
+    ipndm,
     lms,
     plan,
+    unipc,
 )
 from .sampling.step import SamplerPlan, advance
 from .schedules.families import SCHEDULES, Family, family
-from .schedules.grids import GRIDS, TrainingGrid
+from .schedules.grids import GRIDS, FlowGrid, TrainingGrid
 from .schedules.schedule import NoiseSchedule
 from .spectra.bootstrap import Intervals, bootstrap
 from .spectra.estimate import check_units
@@ -54,11 +59,13 @@ __all__ = [
     "NOISES",
     "SAMPLERS",
     "SCHEDULES",
+    "Bench",
     "BlackBox",
     "Comparison",
     "Corrections",
     "Family",
     "FitResult",
+    "FlowGrid",
     "GaussianTask",
     "Intervals",
     "LearnedResult",
@@ -80,14 +87,17 @@ __all__ = [
     "Transfer",
     "UserError",
     "advance",
+    "bench",
     "bootstrap",
     "check_units",
     "compare",
     "data",
     "ddim",
     "ddpm",
+    "deis",
     "dpmpp_2m",
     "dpmpp_2m_sde",
+    "dpmpp_3m",
     "effective",
     "enable_cache",
     "euler_ancestral",
@@ -104,6 +114,7 @@ __all__ = [
     "generate",
     "guided",
     "heun",
+    "ipndm",
     "learn",
     "learn_all",
     "limits",
@@ -124,6 +135,7 @@ __all__ = [
     "spectral",
     "sweep",
     "transfer",
+    "unipc",
     "verdicts",
     "wiener",
 ]

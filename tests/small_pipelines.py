@@ -94,6 +94,8 @@ def stable_diffusion(scheduler=diffusers.PNDMScheduler, kind=StableDiffusion, **
     )  # fmt: skip
     parts = {"text_encoder": None, "tokenizer": None, "safety_checker": None}
     config = {**SD, "steps_offset": 1, **config}
+    if scheduler is diffusers.PNDMScheduler:
+        config["skip_prk_steps"] = True
     return quiet(kind(
         unet=network, scheduler=scheduler(**config), vae=vae, feature_extractor=None,
         requires_safety_checker=False, **parts,

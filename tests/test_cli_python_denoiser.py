@@ -221,8 +221,10 @@ def test_sampling(run, folder, tmp_path, name):
 def test_probing_and_evaluating(run, folder, tmp_path):
     np.save("data.npy", 2 * np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32))
     args = ("--shape", 8, "--against", "data.npy")
-    code, out, _ = run("probe", "models/model.py:denoiser", *args, "--json", "--n", 100)
+    given = ("--shape", 8, "--data", "data.npy", "--n", 100)
+    code, out, _ = run("probe", "models/model.py:denoiser", *given)
     assert code == 0
+    assert "models/model.py:denoiser, probed with 100" in out
     assert sx.load(tmp_path / "probe.npz").spectrum.dimension == 8
     code, out, _ = run(
         "evaluate", "models/model.py:black", *args, "--schedule", "karras", "--steps", 12, "--json",

@@ -11,7 +11,7 @@ from test_plan_scheduler import plan_of
 
 import specjax as sx
 from specjax._core.checks import UserError
-from specjax.schedules.configurations import ANSWERS, LEVELS, REFUSED, STEPPING
+from specjax.schedules.configurations import ANSWERS, FLOW, LEVELS, REFUSED, STEPPING
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install -e '.[interop]'")
 diffusers = pytest.importorskip("diffusers", reason="needs it: pip install -e '.[interop]'")
@@ -65,12 +65,17 @@ def served(scheduler):
     """The scheduler of a plan for the same network; None if it is refused."""
     with contextlib.suppress(UserError), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # levels outside the range of a grid
-        return PlanScheduler.from_plan(GIVEN, scheduler.config)
+        loaded = {**scheduler.config, "_class_name": type(scheduler).__name__}
+        return PlanScheduler.from_plan(GIVEN, loaded)
     return None
 
 
 def check_same_levels(scheduler, own):
     """Timesteps mean the levels of the scheduler's own table, down to what float32 knows."""
+    if own.network.process == "flow":
+        turned = scheduler.config.get("invert_sigmas")
+        assert own.network.timesteps(0.75, 0.25) == (750 if turned else 250)
+        return
     wanted = scheduler.alphas_cumprod.double().numpy()
     found = own.alphas_cumprod.double().numpy()
     assert len(own) == len(wanted)
@@ -87,10 +92,12 @@ def test_every_field_is_honoured_or_refused(name):
     own = served(scheduler)
     if own is None:
         return
-    known = {*LEVELS, *ANSWERS, *REFUSED, *STEPPING}
+    known = {*LEVELS, *ANSWERS, *REFUSED, *STEPPING, *FLOW}
     assert fields_of(scheduler) <= known, "say what it means in schedules/configurations.py"
     assert set(scheduler.config) <= set(own.config), "lost for a scheduler that is made from it"
     check_same_levels(scheduler, own)
+    if own.network.process == "flow":
+        return
     for field in fields_of(scheduler) & OTHER.keys():
         other = made(name, **{field: OTHER[field]})
         if other is None:

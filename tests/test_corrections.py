@@ -31,7 +31,11 @@ CASES = [
     ("dpmpp_2m", {}),
     ("dpmpp_2m_sde", {}),
     ("dpmpp_2m_sde", {"eta": 0.4}),
+    ("dpmpp_3m", {}),
+    ("unipc", {}),
+    ("unipc", {"order": 1}),
 ]
+WITH_MORE = {"heun", "lms", "deis", "ipndm"}
 SPECTRUM = sx.Spectrum([30.0, 2.0, 0.4, 0.01], [0.7, -1.0, 0.2, 0.0])
 ROUNDING = 1e-11  # relative, float64: 1 - r and its inverse cost a digit or two
 
@@ -98,7 +102,7 @@ def test_and_so_is_what_sample_draws():
 
 
 def test_all_others_call_twice_a_step_or_remember_slopes():
-    assert {sampler for sampler, _ in CASES} == set(LEARNABLE) == set(SAMPLERS) - {"heun", "lms"}
+    assert {sampler for sampler, _ in CASES} == set(LEARNABLE) == set(SAMPLERS) - WITH_MORE
 
 
 def test_published_numbers():

@@ -270,9 +270,87 @@ def test_a_flow_list_arrives_unaltered(config):
         scheduler.set_timesteps(**{asked["set_timesteps"]: document[asked["list"]]})
         np.testing.assert_allclose(scheduler.sigmas, result.schedule.flow_time, atol=2 * F32)
         assert not scheduler.config.stochastic_sampling
+        asked = document["flow_unipc"]
+        unipc = diffusers.UniPCMultistepScheduler.from_config(own.config, **asked["arguments"])
+        unipc.set_timesteps(**{asked["set_timesteps"]: np.array(document[asked["list"]])})
+        np.testing.assert_allclose(unipc.sigmas, result.schedule.flow_time, atol=1e-6)
     if set(config) == {"shift"}:  # a list for the pipeline's scheduler as it is
         own.set_timesteps(sigmas=document["flow_sigmas"])
         np.testing.assert_allclose(own.sigmas, result.schedule.flow_time, atol=2 * F32)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mu", "shift"), [("exponential", 1.15, math.exp(1.15)), ("linear", 1.7, 1.7)]
+)
+def test_a_shift_by_the_resolution_is_undone_by_its_own_number(kind, mu, shift):
+    result = replace(fitted(8), nodes=None)
+    own = {"use_dynamic_shifting": True, "time_shift_type": kind}
+    document = json.loads(export(result, "diffusers", grid=None, shift=shift).content)
+    for scheduler in (
+        diffusers.FlowMatchEulerDiscreteScheduler(**own),
+        diffusers.UniPCMultistepScheduler(
+            **own, use_flow_sigmas=True, prediction_type="flow_prediction"
+        ),
+    ):
+        scheduler.set_timesteps(sigmas=np.array(document["flow_sigmas"]), mu=mu)
+        np.testing.assert_allclose(scheduler.sigmas, result.schedule.flow_time, atol=1e-6)
+
+
+def velocity_at(x, t):
+    """The ideal velocity of flow matching; pure noise says the mean alone."""
+    s = float(t) / 1000
+    lam, mu = (torch.from_numpy(np.array(a)) for a in (SPECTRUM.eigenvalues, SPECTRUM.mean))
+    x0 = ((1 - s) * lam * x + s**2 * mu) / ((1 - s) ** 2 * lam + s**2)
+    return (x - x0) / s
+
+
+@pytest.mark.parametrize("shift", [1.0, 3.0])
+def test_a_plan_of_flow_matching_from_pure_noise_does_what_transfer_predicts(shift, monkeypatch):
+    levels = NoiseSchedule([-np.inf, -4.0, -1.5, 0.0, 1.5, 4.0, np.inf])
+    result = replace(fitted(6), schedule=levels, nodes=None, process="flow")
+    config = {"num_train_timesteps": 1000, "shift": shift}
+    wanted = transfer(plan("ddim", levels, process="flow"), SPECTRUM)
+    np.testing.assert_allclose(
+        transfer(plan("ddim", levels, process="vp"), SPECTRUM).variance, wanted.variance, rtol=1e-12
+    )
+    document = json.loads(export(result, "diffusers", config=config).content)
+    assert document["flow_sigmas"][0] == 1
+    assert document["scheduler"] is None
+    own = diffusers.FlowMatchEulerDiscreteScheduler(**config)
+    own.set_timesteps(sigmas=document["flow_sigmas"])
+    planned = importlib.import_module("specjax.interop.diffusers").PlanScheduler
+    for scheduler in (own, planned.from_plan(result, own.config)):
+        mean, std, calls, _ = moments(scheduler, monkeypatch, velocity_at, start=1.0)
+        assert calls == 6
+        np.testing.assert_allclose(std, np.sqrt(wanted.variance), rtol=STEP, atol=ROUNDING)
+        np.testing.assert_allclose(mean, wanted.mean_gain * SPECTRUM.mean, rtol=STEP, atol=4 * F32)
+
+
+@pytest.mark.parametrize("kind", ["EulerDiscreteScheduler", "DDPMScheduler"])
+def test_pure_noise_of_zero_terminal_snr_reaches_diffusers(kind, monkeypatch):
+    """Of v-prediction; Euler has the level that diffusers puts in its place."""
+    config = {
+        "beta_schedule": "linear", "rescale_betas_zero_snr": True, "num_train_timesteps": 1000,
+    }  # fmt: skip
+    grid = TrainingGrid.from_config("zero", config)
+    levels = NoiseSchedule(np.append(grid.logsnr[[999, 700, 400, 100]], np.inf))
+    sampler = "ddim" if kind == "EulerDiscreteScheduler" else "ddpm"
+    result = replace(fitted(4, sampler=sampler), schedule=levels, nodes=None)
+    document = json.loads(export(result, "diffusers", grid=grid).content)
+    scheduler = make(document, {**config, "prediction_type": "v_prediction"})
+    assert document["timesteps"] == [999, 700, 400, 100]
+
+    def network(x, t):
+        alpha_bar = 1 / (1 + np.exp(-grid.logsnr_at(np.float64(t))))
+        alpha, sigma = alpha_bar**0.5, (1 - alpha_bar) ** 0.5
+        lam, mu = (torch.from_numpy(np.array(a)) for a in (SPECTRUM.eigenvalues, SPECTRUM.mean))
+        x0 = (alpha * lam * x + sigma**2 * mu) / (alpha**2 * lam + sigma**2)
+        return (alpha * x - x0) / sigma  # alpha eps - sigma x0
+
+    found = moments(scheduler, monkeypatch, network)
+    wanted = transfer(plan(sampler, levels), SPECTRUM)
+    np.testing.assert_allclose(found[1], np.sqrt(wanted.variance), rtol=TABLE, atol=TABLE)
+    np.testing.assert_allclose(found[0], wanted.mean_gain * SPECTRUM.mean, rtol=TABLE, atol=TABLE)
 
 
 def test_time_that_runs_the_other_way_stays_so():
@@ -390,7 +468,7 @@ def test_which_schedulers_take_a_list_is_as_the_table_says():
         assert not {"sigmas", "timesteps"} & takes(name), name
 
 
-@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("name", ["ddpm", "sd", "cosine"])
 def test_grids_are_the_schedulers_and_come_from_their_configuration(name):
     scheduler = diffusers.DDPMScheduler(**GRIDS[name].config)
     alpha_bar = scheduler.alphas_cumprod.numpy().astype(np.float64)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from test_plan_file import learned
 
 import specjax as sx
 from specjax.cli import main
@@ -70,6 +71,7 @@ def test_every_public_name_is_documented(name):
 
 COMMANDS = {
     '"trajectories.npz"': "record-spec --grid sd",
+    '"rows.json"': "export plan.json --to json --out rows.json",
     '"second.npz"': "record-spec plan-5.json --force",
 }
 """What a page tells to type before the example that has these words."""
@@ -114,6 +116,7 @@ def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
     """In their order; those of diffusers and torch where these are installed."""
     monkeypatch.chdir(tmp_path)
     sx.save("schedule.json", sx.fit(sx.Spectrum.power_law(64, 1.5), 10))
+    sx.save("plan.json", learned())
     scope = {"pipe": pipeline()}
     ran = 0
     for block in blocks(page, "python"):

@@ -41,25 +41,24 @@ def test_a_network_is_a_denoiser_by_tweedies_formula():
 @needs_the_package
 @pytest.mark.thorough
 def test_the_smallest_run_goes_on_where_it_was_ended(tmp_path, capsys):
-    argv = ["--smallest", "--cases", "hsc", "samples"]
+    argv = ["--smallest", "--cases", "hsc"]
     argv += ["--results", str(tmp_path / "results"), "--work", str(tmp_path / "work")]
     assert driver(*argv) == 0
     assert capsys.readouterr().out
-    first = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("results/*.json")}
-    assert first.keys() == {"hsc-0", "samples"}
-    assert all(one["complete"] for one in first.values())
+    (path,) = tmp_path.glob("results/*.json")
+    found = json.loads(path.read_text())
+    assert found["complete"]
     assert driver(*argv) == 0
     assert capsys.readouterr().out == ""
 
     from experiments.__main__ import draw
-    from experiments.published_networks.run import LEARNED, unpacked
+    from experiments.published_networks.run import unpacked
 
-    found = first["hsc-0"]["plans"]["5"]
-    assert found["learning"]["calls"]["learning"] <= 300 + 4  # the last batch may go beyond
-    heuristics = first["hsc-0"]["heuristics"]["5"]
-    assert {x.split()[0] for x in heuristics} == {"ddim", "dpmpp_2m"}
-    assert found["judged"]["mean"] < min(one["mean"] for one in heuristics.values())
-    assert unpacked(first["samples"]["pictures"][LEARNED]).shape == (2, 32, 32)
+    learned, *rivals = found["rows"]
+    assert learned["learning"]["learning"] <= 300 + 4  # the last batch may go beyond
+    assert {row["method"] for row in rivals} == {"DDIM", "UniPC-2"}
+    assert learned["values"]["mean"] < min(row["values"]["mean"] for row in rivals)
+    assert unpacked(found["pictures"]["learned plan"]).shape == (2, 32, 32)
     draw(["published_networks"], tmp_path / "results", tmp_path)
     assert (tmp_path / "galaxies.png").exists()
 
@@ -81,47 +80,42 @@ def test_pictures_are_packed_as_half_floats():
 
 @pytest.fixture
 def results(tmp_path):
-    """Three seeds of S = 5 and 8: learned 2.4 +- 0.1, heuristics 14 and 6, or 5 and 20."""
+    """Three seeds of S = 5 and 8: learned 2.4 and 3.2 +- 0.1, UniPC 14 and 7, or DDIM 16 and 6."""
     for seed, shift in enumerate((-0.1, 0.0, 0.1)):
-        plans = {
-            name: {
-                "judged": dict.fromkeys(("mean", "geometric mean", "median"), value + shift),
-                "learning": {
-                    "calls": {"teacher": 10_000, "heuristics": 5_000, "learning": calls + seed},
-                    "seconds": 10.0, "value": math.log(value),
-                },
-            }
-            for name, value, calls in (("5", 2.4, 40_000), ("8", 3.2, 90_000))
-        }  # fmt: skip
-        heuristics = {
-            s: {"ddim linear": {"mean": a}, "dpmpp_2m flow": {"mean": b}}
-            for s, a, b in (("5", 14.0, 16.0 + shift), ("8", 7.0, 6.0 + shift))
-        }
+        rows = []
+        for calls, *values in ((5, 2.4 + shift, 14.0, 16.0 + shift), (8, 3.2 + shift, 7.0, 6.0)):
+            for method, value in zip(("learned plan", "UniPC-2", "DDIM"), values, strict=True):
+                row = {"method": method, "calls": calls, "schedule": f"along {method}"}
+                rows.append(row | {"values": {"mean": value, "frechet": 2 * value}})
+            of = {"teacher": 10_000 if calls == 5 else 0, "heuristics": 5_000, "judging": 1_000}
+            rows[-3]["learning"] = {**of, "learning": 40_000 * calls // 5 + seed, "seconds": 10.0}
         config = {"calls": [[5, 50_000], [8, 100_000]]}
-        document = {"seed": seed, "config": config, "plans": plans, "heuristics": heuristics}
+        document = {"seed": seed, "config": config, "rows": rows, "fine": 3.0}
         (tmp_path / f"hsc-{seed}.json").write_text(json.dumps(document))
-    box = json.loads((tmp_path / "hsc-0.json").read_text())
-    box["plans"] = {"box": {**box["plans"]["5"], "judged": {"mean": 2.3 * 1.02}}}
-    (tmp_path / "box-0.json").write_text(json.dumps(box))
+    plans = {name: {"judged": {"mean": x}} for name, x in (("box", 2.346), ("own", 2.3))}
+    (tmp_path / "box-0.json").write_text(json.dumps({"plans": plans}))
     return tmp_path
 
 
-def test_claims_are_about_the_best_heuristic_and_all_answers(results):
+def test_claims_are_about_the_best_rival_and_all_answers(results):
     from experiments.published_networks.summary import claims, tables
 
     found = {one.claim.split(": ", 1)[1]: one for one in claims(results)}
     error = 0.1 / math.sqrt(3)
-    one = found["S = 5: the learned plan beats every heuristic"]
+    one = found["S = 5: the learned plan beats every rival in 5 calls"]
     assert one.verdict == "yes"
-    assert one.measured.startswith(f"2.40 ± {error:.2f}; best heuristic 14.00")
+    assert one.measured.startswith(f"2.40 ± {error:.2f}; UniPC-2 (along UniPC-2) 14.00")
+    later = found["S = 5: the learned plan beats every rival in 8 calls"]
+    assert later.measured.endswith("DDIM (along DDIM) 6.00 ± 0.00")
     by_words = {claim.split(" are enough")[0]: one for claim, one in found.items()}
     enough = "answers to learn, twice that with teacher and ranking,"
     assert by_words[f"S = 5: 50,000 {enough}"].verdict == "yes"
-    assert "55,002 with all" in by_words[f"S = 5: 50,000 {enough}"].measured
+    assert "56,002 with all" in by_words[f"S = 5: 50,000 {enough}"].measured
     assert by_words[f"S = 8: 100,000 {enough}"].verdict == "**no**"  # 3.2 is more than 2.9
-    assert found["5 learned calls are better than every heuristic's 8"].verdict == "yes"
+    assert "80,002 with all" in by_words[f"S = 8: 100,000 {enough}"].measured
     box = found["through a black box the distance is the same to 1 %"]
     assert (box.verdict, box.measured) == ("**no**", "2.3460 against 2.3000")
     assert any(one.verdict == "not yet run" for one in found.values())
     text = "\n".join(tables(results))
-    assert "| 8 | 3.20 ± 0.06 | 6.00 ± 0.06 | dpmpp_2m flow | 90,002 | 5,000 | 10,000 |" in text
+    assert f"| learned plan | 2.40 ± {error:.2f} | 3.20 ± {error:.2f} |" in text
+    assert "| fine solution | 3.00 ± 0.00 | 3.00 ± 0.00 |" in text

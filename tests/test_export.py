@@ -228,6 +228,28 @@ def test_comfyui_reads_the_same_numbers_back():
     assert "e" not in text
 
 
+def test_stable_diffusion_cpp_reads_the_same_numbers_back():
+    levels = NoiseSchedule.from_sigmas([14.0, 1.0, 2.5e-7, 0.0])
+    form = export(levels, "stable-diffusion.cpp", grid=None)
+    assert form.content == "14.0,1.0,0.00000025,0.0\n"
+    assert any("--steps 3" in note for note in form.notes)
+
+
+@pytest.mark.parametrize("target", ["comfyui", "stable-diffusion.cpp", "k-diffusion"])
+def test_lists_for_flow_matching_are_times(target):
+    levels = NoiseSchedule([-np.inf, 0.0, np.inf])
+    form = export(levels, target, grid={"shift": 3.0})
+    if target == "k-diffusion":
+        document = json.loads(form.content)
+        assert (document["sigmas"], document["start_std"]) == ([1.0, 0.5, 0.0], 1.0)
+    else:
+        assert form.content.replace(" ", "") == "1.0,0.5,0.0\n"
+    assert any("times of flow" in note for note in form.notes)
+    for sampler, function in (("ddim", "sample_euler"), ("dpmpp_2m", None)):
+        document = json.loads(export(fitted(levels, sampler), "k-diffusion", grid="flow").content)
+        assert document["function"] == function
+
+
 def test_csv_is_read_back_by_numpy():
     levels = learned(5)
     table = np.genfromtxt(
@@ -308,7 +330,10 @@ def test_every_target_takes_every_number_of_steps(target, steps):
     ("call", "words"),
     [
         (lambda: export(learned(3), "diffuser"), ("to = 'diffuser'",)),
-        (lambda: export(learned(3), "csv", grid="sdxl"), ("grid = 'sdxl'", "cosine, ddpm, sd")),
+        (
+            lambda: export(learned(3), "csv", grid="sdxl"),
+            ("grid = 'sdxl'", "cosine, ddpm, flow, sd"),
+        ),
         (lambda: export(learned(3), "diffusers", shift=0.0), ("shift = 0.0",)),
         (
             lambda: export(NoiseSchedule(np.linspace(-5, 5, 1202)), "diffusers", grid="sd"),

@@ -1,5 +1,6 @@
 """Guided denoisers: their closed form, calls that are not made, weights that are learned."""
 
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -10,6 +11,7 @@ import pytest
 from checks import one_line
 
 import specjax as sx
+from specjax.interop.k_diffusion import sample_plan
 from specjax.learning import solve, teacher
 from specjax.learning.guidance import patterns, with_guidance
 from specjax.learning.parameters import GROUPS, pack, parameters_of
@@ -25,6 +27,10 @@ CONDITIONAL = sx.Spectrum([2.0, 0.5, 0.1], [1.0, -2.0, 0.5])
 ANY = sx.Spectrum([6.0, 1.0, 0.3], [0.2, 0.3, -0.4])
 WEIGHTS = np.array([1.0, 3.0, 2.5, 0.0, -0.5, 1.0])
 INTERVAL = (0.5, 5.0)
+
+
+def thorough(case):
+    return pytest.param(case, marks=pytest.mark.thorough)
 
 
 def a_plan(sampler="dpmpp_2m", guidance=None):
@@ -57,15 +63,15 @@ def in_interval(plan, weight):
 
 CASES = {
     "of the plan": (3.0, None, WEIGHTS),
-    "constant": (3.0, None, None),
     "interval": (3.0, INTERVAL, None),
+    "constant": (3.0, None, None),
     "one for each call": (WEIGHTS, None, None),
     "the plan's before the interval": (7.0, INTERVAL, WEIGHTS),
 }
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("as_boxes", [False, True])
+@pytest.mark.parametrize("case", [*list(CASES)[:2], *(thorough(x) for x in list(CASES)[2:])])
+@pytest.mark.parametrize("as_boxes", [thorough(False), True])
 def test_samples_are_those_of_the_closed_form(case, as_boxes):
     weight, interval, of_plan = CASES[case]
     plan = a_plan(guidance=of_plan)
@@ -81,7 +87,7 @@ def test_samples_are_those_of_the_closed_form(case, as_boxes):
 
 
 def test_the_moments_of_many_samples_are_those_of_the_transfer():
-    plan, n = a_plan(guidance=WEIGHTS), 20000
+    plan, n = a_plan(guidance=WEIGHTS), 4000
     denoise = sx.guided(sx.wiener(CONDITIONAL), sx.wiener(ANY))
     offset = oracle(plan, WEIGHTS, np.zeros(3))
     std = abs(oracle(plan, WEIGHTS, np.ones(3)) - offset)
@@ -100,14 +106,18 @@ def at_levels(plan, calls, value):
     return denoise
 
 
-@pytest.mark.parametrize("run", ["sample", "generate", "jit"])
-def test_answers_that_count_nothing_are_not_asked_for(run):
+@pytest.mark.parametrize("run", ["sample", "generate", "as on an accelerator", thorough("jit")])
+def test_answers_that_count_nothing_are_not_asked_for(run, monkeypatch):
     plan = a_plan(guidance=WEIGHTS)
     unasked = [np.flatnonzero(w == WEIGHTS) for w in (0, 1)]
     denoise = sx.guided(at_levels(plan, unasked[0], 0.5), at_levels(plan, unasked[1], 0.3))
 
+    if run == "as on an accelerator":
+        module = sys.modules[generate.__module__]
+        monkeypatch.setattr(module, "_call_by_call", module._one_scan)
+
     def draw():
-        if run == "generate":
+        if run in ("generate", "as on an accelerator"):
             return generate(plan, denoise, 4, (3,))
         return sx.sample(plan, denoise, jax.random.key(0), (4, 3))
 
@@ -115,7 +125,7 @@ def test_answers_that_count_nothing_are_not_asked_for(run):
 
 
 def test_network_calls_are_those_that_are_made():
-    plan = a_plan(guidance=WEIGHTS)
+    plan = a_plan(guidance=WEIGHTS.tolist())
     boxes = [sx.BlackBox(lambda x, a, s: x / 2, (3,)) for _ in "cu"]
     generate(plan, sx.guided(*boxes), 7, (3,))
     assert [box.answers / 7 for box in boxes] == [5, 4]  # all but weight 0, all but the two of 1
@@ -189,11 +199,14 @@ def boxed(denoise, weight=2.0):
         ("weight", lambda d: generate(a_plan(), sx.guided(d, d, [1, 2, 3]), 2, (3,))),
         ("guidance", lambda d: generate(a_plan(guidance=WEIGHTS[:4]), sx.guided(d, d), 2, (3,))),
         ("guidance", lambda d: generate(a_plan(guidance=WEIGHTS), d, 2, (3,))),
+        ("guidance", lambda d: generate(a_plan(guidance=[np.inf] * 6), sx.guided(d, d), 2, (3,))),
         ("guidance", lambda d: sx.sample(a_plan(guidance=WEIGHTS), d, jax.random.key(0), (2, 3))),
+        ("guidance", lambda d: sx.transfer(a_plan(guidance=WEIGHTS), ANY)),
         ("groups", lambda d: sx.learn(sx.priors.Network(d, (3,)), 3, groups=("guidance",))),
         ("network_calls", lambda d: sx.learn(sx.priors.Network(d, (3,)), 3, network_calls=4)),
         ("network_calls", lambda d: sx.learn(boxed(d), 3, network_calls=7)),
         ("network_calls", lambda d: sx.learn(boxed(d), 3, network_calls=2)),
+        ("network_calls", lambda d: sx.learn(boxed(d), 1, network_calls=1)),
         ("weight", lambda d: sx.learn(boxed(d, [2, 3, 4]), 3)),
     ],
 )  # fmt: skip
@@ -267,7 +280,7 @@ def nothing_remembered(monkeypatch):
     monkeypatch.setattr(solve, "_STATES", type(solve._STATES)())
 
 
-D, N, CALLS = 4, 96, 8
+D, N, CALLS = 4, 64, 6
 
 
 def two_mixtures():
@@ -282,7 +295,7 @@ def two_mixtures():
 def learned():
     one, every = two_mixtures()
     prior = sx.priors.Network(sx.guided(one, every, 3.0), (D,), every.spectrum)
-    return sx.learn(prior, 5, n=N, network_calls=CALLS)
+    return sx.learn(prior, 4, n=N, network_calls=CALLS)
 
 
 def distances(plans, denoise, seed):
@@ -300,7 +313,7 @@ def test_a_learned_plan_is_better_than_constant_guidance_of_as_many_calls(learne
     plans = [
         sx.plan(sampler, sx.family(family, CALLS // 2))
         for sampler in ("ddim", "dpmpp_2m")
-        for family in ("cosine", "karras", "uniform_logsnr")
+        for family in ("cosine", "karras")
     ]
     own, *constant = distances([learned.plan, *plans], denoise, 3)
     assert own < min(constant) / 5
@@ -357,6 +370,7 @@ def test_what_is_interrupted_goes_on(nothing_remembered):
     assert again.value == whole.value
 
 
+@pytest.mark.thorough
 def test_weights_carry_over_to_other_steps(learned):
     one, every = two_mixtures()
     prior = sx.priors.Network(sx.guided(one, every, 3.0), (D,), every.spectrum)
@@ -364,3 +378,20 @@ def test_weights_carry_over_to_other_steps(learned):
     assert more.plan.network_calls == 12
     judged = sx.verdicts([learned], [every.spectrum, prior], n=32)
     assert {x.on for x in judged} == {"gaussian", "network"}
+
+
+def test_k_diffusion_gives_each_call_its_weight():
+    weights = np.array([3.0, 1.5, 1.0])
+    result = replace(sx.fit(ANY, 3), guidance=weights)
+    start = np.random.default_rng(0).standard_normal((5, 3))
+
+    def model(x, sigma, cond_scale, cond=None):
+        d_c, d_u = (wiener(of, x, 1.0, sigma[0]) for of in (CONDITIONAL, ANY))
+        return d_u + cond_scale * (d_c - d_u)
+
+    plan = result.plan_in("ve")
+    x = np.asarray(plan.start) * start
+    found = sample_plan(model, x, result, {"cond_scale": 7.5, "cond": "a prompt"}, disable=True)
+    np.testing.assert_allclose(found, oracle(plan, weights, start), rtol=1e-9)
+    with pytest.warns(UserWarning, match="cond_scale"):
+        sample_plan(lambda x, sigma: model(x, sigma, 2.0), x, result, disable=True)

@@ -1,5 +1,6 @@
 """Plans outside specjax's own loops: the reader in the docs, and programs on k-diffusion."""
 
+import json
 import re
 import subprocess
 import sys
@@ -13,9 +14,11 @@ from checks import one_line
 from test_plan_file import CASES, learned, untouched
 
 import specjax as sx
+from specjax.interop.export import export
 from specjax.interop.k_diffusion import sample_plan
 
 DOCS = Path(__file__).parents[1] / "docs" / "plans.md"
+EXPORT = Path(__file__).parents[1] / "docs" / "howto" / "export.md"
 SHAPE = (5, 3)
 F64 = 1e-12  # sums in another order; the largest numbers are first sigmas of about 50
 CASES = {**CASES, "heun": untouched("heun"), "ancestral": untouched("euler_ancestral", eta=0.5)}
@@ -61,6 +64,22 @@ def test_the_reader_in_the_docs_runs_a_plan_file(tmp_path, name):
     np.testing.assert_allclose(found, sampled(result.plan, key), rtol=F64, atol=F64)
 
 
+@pytest.mark.parametrize("name", [name for name in CASES if CASES[name].corrections is not None])
+def test_ten_lines_of_numpy_run_exported_rows(tmp_path, monkeypatch, name):
+    result, key = CASES[name], jax.random.key(3)
+    monkeypatch.chdir(tmp_path)
+    Path("rows.json").write_text(export(result, "json").content)
+    blocks = re.findall(r"```python\n(.*?)```", EXPORT.read_text(), re.DOTALL)
+    (block,) = (one for one in blocks if "rows.json" in one)
+    scope = {"json": json, "np": np, "Path": Path}
+    exec(compile(block, "export.md", "exec"), scope)
+    drawn = iter(noises(key, result.plan.calls))
+    start = next(drawn)
+    draws = [z for z, push in zip(drawn, result.plan.push, strict=True) if push.any()]
+    found = scope["run"](denoise, start, iter(draws).__next__)
+    np.testing.assert_allclose(found, sampled(result.plan, key), rtol=F64, atol=F64)
+
+
 def tensor(x):
     torch = pytest.importorskip("torch", reason="needs torch: pip install -e '.[interop]'")
     return torch.from_numpy(np.array(x))
@@ -95,6 +114,27 @@ def test_sample_plan_is_sample(tmp_path, name, kind):
     np.testing.assert_allclose([float(one["sigma"]) for one in seen], plan.sigma, rtol=1e-15)
     first = denoise(np.asarray(start) * plan.start, 1.0, plan.sigma[0])
     np.testing.assert_allclose(np.asarray(seen[0]["denoised"]), first, rtol=F64)
+
+
+def test_plans_of_flow_matching_run_in_its_times():
+    levels = sx.NoiseSchedule([-np.inf, -1.0, 1.0, 3.0, np.inf])
+    result = replace(untouched("dpmpp_2m"), schedule=levels, process="flow")
+    plan, key, seen = result.plan, jax.random.key(4), []
+
+    def model(x, t):
+        t = float(t[0])
+        return 0.3 * x / ((1 - t) ** 2 * 0.3 + t**2) * (1 - t)  # of a Gaussian
+
+    start = noises(key, plan.calls)[0]
+    with jax.enable_x64(True):
+        found = sample_plan(model, start, result, None, seen.append, True)
+        wanted = sx.sample(plan, lambda x, alpha, t: alpha * 0.3 * x / (alpha**2 * 0.3 + t**2), key,
+                           SHAPE, dtype=np.float64)  # fmt: skip
+    np.testing.assert_allclose(found, wanted, rtol=F64, atol=F64)
+    np.testing.assert_allclose(
+        [one["sigma"] for one in seen], 1 / (1 + np.exp(levels.logsnr[:-1] / 2))
+    )
+    assert "process" in one_line(sample_plan, model, start, result, process="ve")
 
 
 def test_plans_of_vp_and_ve_are_one_here():

@@ -10,7 +10,7 @@ PACKAGE = Path(specjax.__file__).parent
 
 # A package imports only from those before it, or beside it in braces (DESIGN, section 5).
 ORDER = """_core < spectra < noise < schedules < sampling < gaussian < fitting < files
-           < {data, priors} < learning < interop < {sweep, nn} < evaluate < report < plots
+           < {data, priors} < learning < interop < {sweep, nn} < evaluate < bench < report < plots
            < explore < cli"""
 LAYERS = [re.findall(r"\w+", part) for part in ORDER.split("<")]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

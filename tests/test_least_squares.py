@@ -14,8 +14,10 @@ from specjax.learning.least_squares import Stopping, begin, iterate
 from specjax.learning.parameters import GROUPS, pack, parameters_of
 from specjax.learning.sums_of_squares import SumOfSquares, Taught, Terms
 from specjax.learning.trajectories import Noises, RowDerivatives, column, end_of, follow
-from specjax.sampling.corrections import corrected_plan, exponential_adams
+from specjax.sampling.corrections import corrected_plan
+from specjax.sampling.multistep import exponential_adams
 from specjax.sampling.samplers import sampler_of
+from specjax.sampling.scaled import level_steps
 from specjax.schedules.schedule import alpha_bar_to_logsnr
 
 ENDS, D, N = (1e-3, 1.0), 4, 12
@@ -139,7 +141,8 @@ def problem_of(weights, form_of="memory 2", sizes=(N,), target=None, error=0.01)
     parameters, theta, ends = form(*FORMS[form_of])
     if target is None:
         logsnr = np.asarray(sx.family("cosine", 40, alpha_bar_range=ENDS).logsnr)
-        fine = corrected_plan(logsnr, exponential_adams(logsnr, 3), parameters.process)
+        by = exponential_adams(level_steps(logsnr, parameters.process), 3)
+        fine = corrected_plan(logsnr, by, parameters.process)
         target = end_of(fine, Float64(), NOISES)
     taught = Taught(NOISES, target, error)
     terms = Terms(tuple(weights.items()), LOSSES["w2"], Float64(), taught, modes_of(SPECTRUM))
@@ -227,7 +230,7 @@ def test_exponential_adams_is_of_its_order(order):
     errors = []
     for steps in (256, 512, 1024):
         logsnr = np.linspace(*(-2 * np.log(s)), steps + 1)
-        plan = corrected_plan(logsnr, exponential_adams(logsnr, order), "ve")
+        plan = corrected_plan(logsnr, exponential_adams(level_steps(logsnr, "ve"), order), "ve")
         x = np.array([s[0] * np.sqrt(1 + variance / s[0] ** 2)]) / plan.start
         r = np.zeros((plan.registers, 1))
         r[0] = plan.start * x

@@ -58,7 +58,7 @@ def test_stratified_numbers_are_one_in_each_stratum():
     assert u.max() < 1
 
 
-@pytest.mark.parametrize("target", ["f", "eps", "v"])
+@pytest.mark.parametrize("target", ["f", "eps", "v", "flow"])
 def test_a_weighting_makes_errors_of_its_target_count_alike(target):
     """A change of the network's answer by 1 changes the weighted squared error by 1."""
     s, sd, x = jnp.array([0.01, 0.5, 30.0]), 0.7, jnp.array([0.3, -1.0, 2.0])

@@ -2,15 +2,17 @@
 
 import inspect
 import threading
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from checks import one_line
+from checks import by_default, one_line
 
 import specjax as sx
 
-torch = pytest.importorskip("torch", reason="needs torch: pip install 'specjax[interop]'")
-diffusers = pytest.importorskip("diffusers", reason="needs it: pip install 'specjax[interop]'")
+torch = pytest.importorskip("torch", reason="needs torch: pip install -e '.[interop]'")
+diffusers = pytest.importorskip("diffusers", reason="needs it: pip install -e '.[interop]'")
 pytest.importorskip("transformers", reason="the pipelines of prompts need transformers")
 interop = pytest.importorskip("specjax.interop.diffusers")
 small = pytest.importorskip("small_pipelines")
@@ -129,7 +131,7 @@ def test_runs_that_end_begin_again(monkeypatch):
     assert waiting() == 0
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", by_default([torch.float32, torch.bfloat16], 0))
 def test_five_lines_learn_and_run_a_plan(tmp_path, dtype):
     pipe = small.sd3().to(dtype)
     before = dict(vars(pipe))
@@ -198,9 +200,107 @@ def test_what_cannot_be_learned_through_is_refused():
         ({"prompts": []}, "prompts"), ({"labels": [1]}, "labels"), ({}, "prompts"),
     ):  # fmt: skip
         assert name in one_line(interop.learn, sd3, 2, **given)
+    both = small.pixels(rescale_betas_zero_snr=True)
+    assert "prediction_type" in one_line(interop.learn, both, 2)
+    turned = small.pixels()
+    turned.scheduler = diffusers.DDPMScheduler()
+    turned.scheduler.register_to_config(use_flow_sigmas=True, prediction_type="flow_prediction")
+    assert "_class_name" in one_line(interop.learn, turned, 2)  # whatever it does
     edm = small.pixels()
     edm.scheduler = diffusers.EDMEulerScheduler()
     assert "sigma_min" in one_line(interop.learn, edm, 2)
     with pytest.raises(ValueError, match="divisible by"):  # the pipeline's own
         interop.learn(sd3, 2, prompts=["a"], height=63)
     assert waiting() == 0
+
+
+@pytest.mark.parametrize("make", [small.stable_diffusion, small.sd3])
+def test_weights_of_guidance_are_set_call_by_call(make):
+    pipe, options = make(), {"height": 64, "width": 64}
+    with (
+        interop.PipelineDenoiser(pipe, prompts=["a"], guidance_scale=1.0, **options) as with_it,
+        interop.PipelineDenoiser(pipe, prompts=["bad"], guidance_scale=1.0, **options) as without,
+    ):
+        flow = with_it.network.process == "flow"
+        levels = sx.NoiseSchedule([-np.inf if flow else -4.0, -1.0, 1.0, 2.0, np.inf])
+        weights = np.array([3.0, 1.0, 5.0, 1.0])
+        result = replace(
+            sx.LearnedResult.from_schedule(levels), guidance=weights, groups=("levels", "guidance")
+        )
+        pipe.scheduler = interop.PlanScheduler.from_plan(result, pipe.scheduler.config)
+        guide = interop.guidance_callback(result, pipe)
+        named = {"prompt": "a", "negative_prompt": "bad", **options}
+        named |= {"num_inference_steps": 4, "generator": torch.Generator().manual_seed(1)}
+        before = with_it.network_calls
+        first, found = before_and_after(pipe, {**named, **guide.arguments}, 4)
+        assert with_it.network_calls - before == 2 + 1 + 2 + 1
+        plan, x = sx.plan("ddim", levels, with_it.network.process), first
+        for k, weight in enumerate(weights):
+            alpha, sigma = float(plan.alpha[k]), float(plan.sigma[k])
+            d, d_u = (box(x, alpha, sigma, np.zeros(1, int)) for box in (with_it.box, without.box))
+            d = d_u + weight * (d - d_u)
+            x = plan.keep[k, 0, 0] * x + plan.pull[k, 0] * d
+    assert np.abs(found - x).max() < 2e-5 * np.abs(x).max()
+    with pytest.warns(UserWarning, match="guidance_scale = 7"):
+        before_and_after(pipe, {**named, **guide.arguments, "guidance_scale": 7.0}, 4)
+    pipe.scheduler = interop.PlanScheduler.from_plan(result, pipe.scheduler.config)
+    with pytest.warns(UserWarning, match="weight of guidance"):
+        before_and_after(pipe, named, 4)
+    low = replace(result, guidance=np.array([3.0, 0.5, 1.0, 1.0]))
+    assert "weight of 0.5" in one_line(interop.guidance_callback, low, pipe)
+    assert "callback_on_step_end" in one_line(interop.guidance_callback, result, small.dit())
+    assert "guidance_scale" in one_line(interop.guidance_callback, result, small.wan())
+
+
+@pytest.mark.thorough
+def test_weights_of_guidance_are_learned_through_the_pipeline():
+    pipe = small.sd3()
+    plan = interop.learn(
+        pipe, 2, **PROMPTS, guidance_scale=5.0, network_calls=3, n=4, max_calls=100,
+        teacher_tolerance=0.5,
+    )  # fmt: skip
+    assert plan.guidance.shape == (2,)
+    assert (plan.guidance == 1).sum() == 1
+    assert plan.source["pipeline"]["guidance_scale"] == 5.0
+    assert "groups" in one_line(interop.learn, small.dit(), 2, labels=[1], network_calls=3)
+
+
+class ImageToImage(diffusers.StableDiffusionImg2ImgPipeline):
+    encode_prompt = small.StableDiffusion.encode_prompt
+
+
+class Inpaint(diffusers.StableDiffusionInpaintPipeline):
+    encode_prompt = small.StableDiffusion.encode_prompt
+
+
+class ImageToImage3(diffusers.StableDiffusion3Img2ImgPipeline):
+    encode_prompt = small.StableDiffusion3.encode_prompt
+
+
+@pytest.mark.parametrize("kind", [ImageToImage, Inpaint, ImageToImage3])
+def test_image_to_image_and_inpainting_begin_in_the_middle(kind):
+    """With strength 0.5 the last two of four calls are made, from the image with its noise."""
+    flow = kind is ImageToImage3
+    pipe = small.sd3(kind=kind) if flow else small.stable_diffusion(kind=kind)
+    levels = sx.NoiseSchedule([-np.inf if flow else -4.0, -1.0, 1.0, 2.0, np.inf])
+    result = sx.LearnedResult.from_schedule(levels)
+    pipe.scheduler = interop.PlanScheduler.from_plan(result, pipe.scheduler.config)
+    named = {
+        "prompt": "a",
+        "image": torch.rand(1, 3, 64, 64),
+        "strength": 0.5,
+        "num_inference_steps": 4,
+    }
+    named |= {"generator": torch.Generator().manual_seed(1), "height": 64, "width": 64}
+    if kind is ImageToImage:
+        named = {name: x for name, x in named.items() if name not in ("height", "width")}
+    if kind is Inpaint:
+        named["mask_image"] = torch.ones(1, 1, 64, 64)
+    if flow:  # latents, which are not encoded
+        named["image"] = torch.zeros(1, 4, 8, 8)
+        vars(pipe)["vae"] = SimpleNamespace(config=SimpleNamespace(latent_channels=4), dtype=None)
+    first, found = before_and_after(pipe, named, 2)
+    assert pipe.scheduler.step_index == 4
+    assert np.isfinite(found).all()
+    if flow:  # an image of zeros is noise of size t
+        assert first.std() == pytest.approx(1 / (1 + np.exp(0.5)), rel=0.2)

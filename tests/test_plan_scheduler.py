@@ -354,14 +354,11 @@ def test_pipelines_that_give_more_to_a_step_are_served():
     assert "eta" in one_line(pipe, eta=0.5, **options)
 
 
-FLOW = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0}
-
-
 @pytest.mark.parametrize(
     ("config", "options", "message"),
     [
-        (FLOW, {}, "FlowMatchEulerDiscreteScheduler has no beta_schedule"),
-        ({**SD, "prediction_type": "flow_prediction"}, {}, "prediction_type = 'flow_prediction'"),
+        ({"_class_name": "TCDScheduler", "eta": 0.3}, {}, "TCDScheduler has no beta_schedule"),
+        ({**SD, "use_flow_sigmas": True, "prediction_type": "sample"}, {}, "prediction_type = "),
         (None, {"beta_stop": 1}, "option = 'beta_stop'"),
         (None, {"beta_schedule": "sigmoid"}, "beta_schedule = 'sigmoid'"),
         (None, {"trained_betas": [0.1, 2.0]}, "betas outside (0, 1)"),
@@ -383,3 +380,75 @@ def test_mistakes_are_one_line():
     message = one_line(scheduler.step, unit(), scheduler.timesteps[-1], unit())
     assert "all 4 calls of the plan are done" in message
     assert "PlanScheduler.from_file(path)" in one_line(PlanScheduler)
+
+
+PURE = sx.NoiseSchedule([-np.inf, -2.0, 0.5, 2.0, np.inf])
+FLOW = {
+    "static": ({"shift": 3.0}, {}),
+    "exponential": ({"use_dynamic_shifting": True, "shift": 3.0}, {"mu": 1.15}),
+    "linear": ({"use_dynamic_shifting": True, "time_shift_type": "linear"}, {"mu": 2.0}),
+    "terminal": ({"shift": 3.0, "shift_terminal": 0.1}, {}),
+    "karras": ({"use_karras_sigmas": True}, {}),
+    "inverted": ({"invert_sigmas": True, "shift": 2.0}, {}),
+    "stochastic": ({"stochastic_sampling": True}, {}),
+    "UniPC": (
+        {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": 5.0}, {},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("config", "given"), FLOW.values(), ids=FLOW)
+def test_times_of_a_flow_plan_are_called_as_they_are(config, given):
+    """No shift is applied; an exact velocity gives the samples of DDIM in the flow's scale."""
+    result = replace(untouched("ddim"), schedule=PURE, process="flow")
+    flow, unipc = diffusers.FlowMatchEulerDiscreteScheduler, diffusers.UniPCMultistepScheduler
+    own = (unipc if "flow_shift" in config else flow)(**config)
+    scheduler = PlanScheduler.from_plan(result, own.config)
+    scheduler.set_timesteps(sigmas=[1.0, 0.7, 0.5, 0.2], **given)  # as a pipeline does
+    t = np.array([1.0, *(1 / (1 + np.exp([-1.0, 0.25, 1.0])))])
+    t, sign = (1 - t, -1) if config.get("invert_sigmas") else (t, 1)
+    np.testing.assert_allclose(scheduler.timesteps / 1000, t, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(scheduler.sigmas, [*t, 0.5 - sign / 2], rtol=0, atol=1e-6)
+    euler = flow(invert_sigmas=sign < 0)
+    euler.set_timesteps(sigmas=(t if sign > 0 else 1 - t).tolist())
+    euler.scale_model_input, euler.init_noise_sigma = (lambda x, t: x), 1.0
+
+    def velocity(x, at):
+        s = float(at) / 1000 if sign > 0 else 1 - float(at) / 1000
+        x0 = torch.zeros_like(x) if s > 0.999 else estimate(x, 1 - s, s)
+        return sign * (x - x0) / s
+
+    found, wanted = (
+        through(one, velocity, unit(dtype=torch.float32)) for one in (scheduler, euler)
+    )
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+    noised = scheduler.scale_noise(unit(1), scheduler.timesteps[1][None], unit(2))
+    s = 1 / (1 + np.exp(-1.0))
+    np.testing.assert_allclose(noised, (1 - s) * unit(1) + s * unit(2), rtol=0, atol=1e-6)
+    assert "num_inference_steps" in one_line(scheduler.set_timesteps, sigmas=[1.0, 0.5])
+    assert "timesteps" in one_line(scheduler.set_timesteps, 4, timesteps=[999, 500, 300, 1])
+
+
+def test_a_plan_of_another_process_runs_in_flow_matching():
+    """DDIM of VP and of the flow are the same up to the scale of their samples."""
+    levels = sx.NoiseSchedule([-10.5, -2.0, 0.5, 2.0, np.inf])
+    made = [
+        PlanScheduler.from_plan(
+            replace(untouched("ddim"), schedule=levels, process=one), FLOW_CONFIG
+        )
+        for one in ("vp", "ve", "flow")
+    ]
+
+    def velocity(x, at):
+        s = float(at) / 1000
+        return (x - estimate(x, 1 - s, s)) / s
+
+    found = [through(one, velocity, unit()) for one in made]
+    assert made[0].init_noise_sigma == pytest.approx(0.9948, abs=2e-4)
+    for one in found[1:]:
+        np.testing.assert_allclose(one, found[0], rtol=1e-4, atol=1e-4)
+    with pytest.warns(UserWarning, match="from noise alone"):
+        PlanScheduler.from_plan(plan_of(), FLOW_CONFIG)
+
+
+FLOW_CONFIG = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0}

@@ -8,13 +8,13 @@ import logging
 
 import numpy as np
 import pytest
-from checks import one_line
+from checks import by_default, one_line
 from test_plan_file import learned
 
 import specjax as sx
 
-torch = pytest.importorskip("torch", reason="needs torch: pip install 'specjax[interop]'")
-diffusers = pytest.importorskip("diffusers", reason="needs it: pip install 'specjax[interop]'")
+torch = pytest.importorskip("torch", reason="needs torch: pip install -e '.[interop]'")
+diffusers = pytest.importorskip("diffusers", reason="needs it: pip install -e '.[interop]'")
 PlanScheduler = pytest.importorskip("specjax.interop.diffusers").PlanScheduler
 
 # NumPy 2 on torch tensors, inside diffusers.
@@ -62,7 +62,7 @@ def test_saved_it_steps_as_before(config, tmp_path, caplog):
     np.testing.assert_array_equal(stepped(first).prev_sample, stepped(back).prev_sample)
 
 
-@each
+@pytest.mark.parametrize("config", by_default([*CONFIGS.values()], 3))
 def test_configurations_go_to_other_schedulers_and_back(config):
     first = made(config)
     assert len(first.compatibles) > 10

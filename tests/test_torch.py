@@ -232,6 +232,15 @@ def test_labels_conditions_and_other_arguments_reach_the_module():
     assert [one.more["rows"] for one in seen] == [3, 2]
 
 
+def test_networks_of_flow_matching_are_called_at_their_times():
+    module = Recorder()
+    box = interop.denoiser(module, grid={"num_train_timesteps": 1000, "shift": 3.0}, shape=SHAPE)
+    x = np.ones((4, *SHAPE), np.float32)
+    np.testing.assert_allclose(box(x, 0.25, 0.75), x)  # x0 = x - t v, of v = 0
+    np.testing.assert_allclose(module.seen[-1].timestep, np.full(4, 750.0), rtol=1e-6)
+    np.testing.assert_allclose(box(x, 0.5, 1.5), x / 2)  # in another scale
+
+
 class InPlace(torch.nn.Module):
     def forward(self, x, level):
         return x.mul_(2)
@@ -264,7 +273,14 @@ BAD_ARGUMENTS = {
         {"grid": {"beta_schedule": "linear", "prediction_type": "v_prediction"}},
         "v_prediction",
     ),
-    "a configuration without betas": ((NET,), {"grid": {"shift": 3.0}}, "beta_schedule"),
+    "a configuration without betas": ((NET,), {"grid": {"solver_order": 2}}, "beta_schedule"),
+    "noise on times": ((NET, "epsilon"), {"grid": {"shift": 3.0}}, "prediction"),
+    "a level beside times": ((NET,), {"grid": "flow", "level": itself}, "grid"),
+    "time turned around": (
+        (NET,),
+        {"grid": {"shift": 1.0, "invert_sigmas": True}},
+        "invert_sigmas",
+    ),
     "no scale": ((NET, "edm"), {"sigma_data": 0}, "sigma_data"),
     "no shape": ((NET,), {"level": itself, "shape": 3}, "shape"),
     "no batch": ((NET,), {"level": itself, "batch": 0}, "batch"),

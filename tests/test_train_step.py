@@ -156,6 +156,15 @@ def test_the_loss_is_the_weighted_error():
     np.testing.assert_allclose(metrics["loss"], expected, rtol=1e-5)
 
 
+def test_pure_noise_holds_nothing_of_the_data():
+    """With D = a x and alpha = 0: a z - x0, whose square is a^2 + E x0^2 in the mean."""
+    chosen = replace(task(weighting="v"), quantile=lambda u: jnp.full_like(u, -jnp.inf))
+    batch = drawn(20_000, std=2.0)
+    _, metrics = run(chosen, initial_state(chosen, parameters(a=0.5)), batch, 1)[0]
+    expected = 0.25 + np.mean(np.asarray(batch.samples) ** 2)  # a weight of 1: v = -x0
+    np.testing.assert_allclose(metrics["loss"], expected, rtol=0.01)
+
+
 def test_the_average_forgets_how_it_began():
     state = initial_state(task(ema=0.9), parameters(5.0))
     average = 5.0

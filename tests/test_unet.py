@@ -5,7 +5,7 @@ import pytest
 from checks import by_default
 from flax import nnx
 
-from specjax.nn.denoiser import TARGETS, Labelled, NetworkDenoiser, network_shape
+from specjax.nn.denoiser import LEAST_LOGSNR, TARGETS, Labelled, NetworkDenoiser, network_shape
 from specjax.nn.unet import Attention, Downsample, ResidualBlock, UNet, Upsample
 from specjax.sampling.denoisers import logsnr_level
 
@@ -74,7 +74,9 @@ def test_an_answer_of_zero_is_the_closed_form_of_no_knowledge(target):
     x = jax.random.normal(jax.random.key(0), (5, 8, 8))
     alpha, sigma = 0.8, 0.6
     s2 = (sigma / alpha) ** 2
-    kept = {"f": 0.25 / (s2 + 0.25), "eps": 1.0, "v": 1 / (1 + s2)}[target]
+    kept = {
+        "f": 0.25 / (s2 + 0.25), "eps": 1.0, "v": 1 / (1 + s2), "flow": 1 / (1 + np.sqrt(s2))
+    }[target]  # fmt: skip
     np.testing.assert_allclose(denoise(x, alpha, sigma), kept * x / alpha, rtol=1e-5, atol=1e-6)
 
 
@@ -86,9 +88,14 @@ def test_a_perfect_answer_gives_the_data_back(target):
     alpha, sigma = 1 / np.sqrt(1 + s**2), s / np.sqrt(1 + s**2)
 
     def network(scaled, level):
-        np.testing.assert_allclose(level, -2 * np.log(s), rtol=1e-6)
+        t = s / (1 + s)
+        told = 30 * (0.5 - t) if target == "flow" else -2 * np.log(s)
+        np.testing.assert_allclose(level, told, rtol=1e-6)
         if target == "eps":
             return noise
+        if target == "flow":
+            np.testing.assert_allclose(scaled, (1 - t) * x0 + t * noise, atol=1e-5)
+            return noise - x0
         if target == "v":
             return alpha * noise - sigma * x0
         y = x0 + s * noise
@@ -232,6 +239,21 @@ def test_what_the_network_sees(shape, spatial, seen):
 def test_shapes_that_no_network_takes(shape, spatial):
     with pytest.raises(ValueError, match="spatial"):
         network_shape(shape, spatial)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("target", ["v", "flow"])
+def test_a_network_is_told_of_pure_noise(target):
+    """alpha = 0 for one of two samples: its estimate is what the definition says."""
+    graph, params = nnx.split(unet_of())
+    denoise = NetworkDenoiser(params, graph, target, 0.5, (8, 8, 1))
+    x = jax.random.normal(jax.random.key(0), (2, 8, 8))
+    found = jax.jit(denoise)(x, jnp.array([0.0, 0.6]), jnp.array([1.0, 0.8]))
+    told = LEAST_LOGSNR if target == "v" else -15.0  # 30 (1/2 - t)
+    answer = nnx.merge(graph, params)(x[:1, ..., None], jnp.array([told]))[..., 0]
+    wanted = -answer if target == "v" else x[:1] - answer
+    np.testing.assert_allclose(found[:1], wanted, rtol=1e-4, atol=1e-5)
+    assert np.isfinite(found).all()
 
 
 def test_the_level_is_logsnr():

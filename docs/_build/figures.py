@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
@@ -131,6 +133,45 @@ def _limits(axes: Axes) -> None:
     axes.legend()
 
 
+def _flow(axes: Axes) -> None:
+    spectrum, steps = sx.Spectrum.power_law(1000, 1.5), 8
+    for label, schedule, style in (
+        ("shift 1", sx.family("flow", steps), "o-"),
+        ("shift 3", sx.family("flow", steps, shift=3.0), "s-"),
+        ("best for a power law", sx.fit(spectrum, steps, process="flow").schedule, "^-"),
+    ):
+        axes.plot(np.arange(steps + 1), np.asarray(schedule.flow_time), style, label=label)
+    axes.set(xlabel="level, noisy to clean", ylabel="time t", xticks=np.arange(steps + 1))
+    axes.legend()
+
+
+def _guidance(axes: Axes) -> None:
+    def of(mean: float, variance: float) -> sx.BlackBox:
+        def denoise(x: np.ndarray, alpha: float, sigma: float) -> np.ndarray:
+            gain = alpha * variance / (alpha**2 * variance + sigma**2)
+            return (mean + gain * (x - alpha * mean)).astype(np.float32)
+
+        return sx.BlackBox(denoise, (1,))
+
+    weights, conditional, every = np.linspace(0, 5, 11), of(1.0, 0.25), of(0.0, 1.0)
+    plan = sx.plan("heun", sx.family("karras", 24))
+    start = jnp.array([[0.0], [1.0]])
+    for interval, style in ((None, "-"), ((0.3, 3.0), "--")):
+        ends = []
+        for weight in weights:
+            denoise = sx.guided(conditional, every, weight, interval=interval)
+            end = sx.sample(plan, denoise, jax.random.key(0), (2, 1), start=start)
+            ends.append(np.asarray(end)[:, 0])
+        at_zero, at_one = np.array(ends).T
+        label = "" if interval is None else ", interval (0.3, 3)"
+        axes.plot(weights, at_zero, style, color="C0", label=f"mean{label}")
+        std = abs(at_one - at_zero)
+        axes.plot(weights, std, style, color="C1", label=f"standard deviation{label}")
+    axes.axvline(1, color="gray", linewidth=1, linestyle=":")
+    axes.set(xlabel="weight w", ylabel="of the samples")
+    axes.legend()
+
+
 FIGURES: dict[str, Callable[[Axes], None]] = {
     "spectrum": _spectrum,
     "transfer": _transfer,
@@ -138,5 +179,7 @@ FIGURES: dict[str, Callable[[Axes], None]] = {
     "priors": _priors,
     "noise": _noise,
     "limits": _limits,
+    "flow": _flow,
+    "guidance": _guidance,
 }
 """What draws each picture."""

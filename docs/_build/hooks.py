@@ -5,6 +5,7 @@ tutorial that does not run.
 """
 
 import os
+import re
 import sys
 from pathlib import Path, PurePosixPath
 
@@ -34,6 +35,9 @@ OF_THE_REPOSITORY = (
     "experiments/*/*.png",
 )
 """Pages and pictures outside of docs/ that the site has at the same place."""
+
+SHORT_CODE = re.compile(r"<code>([^<\n]{1,24})</code>")
+"""Code within a sentence that is not broken over two lines."""
 
 ADDRESS = address.Address.of(os.environ)
 
@@ -71,8 +75,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Write equations as MathML, which browsers draw without a script."""
-    return equations.as_mathml(html)
+    """Write equations as MathML, which browsers draw without a script; mark code that is short."""
+    return SHORT_CODE.sub(r'<code class="short">\1</code>', equations.as_mathml(html))
 
 
 def on_post_build(config: MkDocsConfig) -> None:

@@ -4,35 +4,37 @@
 # From a folder of pictures to a schedule, a plan, and samples side by side. Nothing is trained: the plan
 # is learned through a Gaussian mixture that is fitted to the pictures, in the place of a network.
 
-# %% [markdown]
-# ## The pictures
-#
-# Any folder of PNG, JPEG or WebP files. Here 1,797 handwritten digits of scikit-learn are written to one;
-# leave this cell out and give your own folder below.
-
 # %%
 from pathlib import Path
 
+import jax
 import matplotlib.pyplot as plt
 import numpy as np
+
+import specjax as sx
+
+folder = Path("pictures")
+
+# %% [markdown]
+# ## The pictures
+#
+# Any folder of PNG, JPEG or WebP files: name yours above, and leave the next cell out. It writes the 1,797
+# handwritten digits of scikit-learn to files.
+
+# %%
 from PIL import Image
 from sklearn.datasets import load_digits
 
-folder = Path("pictures")
 folder.mkdir(exist_ok=True)
 for number, picture in enumerate(load_digits().images):
     pixels = (picture * 255 / 16).astype(np.uint8)
     Image.fromarray(pixels).save(folder / f"{number:04}.png")
 
 # %% [markdown]
-# `open` reads them batch by batch. Pictures of mixed sizes are brought to one by `size=32`, and bytes are
-# mapped to [-1, 1], the units of most networks.
+# `open` reads them batch by batch and maps bytes to [-1, 1], the units of most networks. Pictures of mixed sizes need
+# `size=32`, which scales them to 32 x 32. Files that cannot be read are skipped and listed in `pictures.skipped`.
 
 # %%
-import jax
-
-import specjax as sx
-
 pictures = sx.data.open(folder)
 spectrum = pictures.spectrum()
 slope = sx.power_law_fit(spectrum).exponent
@@ -87,7 +89,8 @@ for line, (label, one) in zip(axes, rows.items(), strict=True):
     for axis, picture in zip(
         line, np.asarray(prior.lift(drawn)), strict=True
     ):
-        axis.imshow(picture.squeeze(), cmap="gray", vmin=-1, vmax=1)
+        brightness = np.clip((picture.squeeze() + 1) / 2, 0, 1)
+        axis.imshow(brightness, cmap="gray", vmin=0, vmax=1)
         axis.axis("off")
     line[0].set_title(label, loc="left", fontsize=9)
 

@@ -24,6 +24,7 @@ from specjax.interop.torch import denoiser
 digits = sx.data.open("digits")
 pixels = sx.data.drawn(digits, 1797).samples  # [1797, 8, 8] in [-1, 1]
 images = torch.tensor(pixels, dtype=torch.float32)[:, None]
+shape = tuple(images.shape[1:])  # (1, 8, 8)
 
 # %% [markdown]
 # ## A network
@@ -34,7 +35,7 @@ images = torch.tensor(pixels, dtype=torch.float32)[:, None]
 
 # %%
 class Network(torch.nn.Module):
-    """Predict the noise in x [n, 1, 8, 8] at timesteps [n]."""
+    """Predict the noise in x [n, *shape] at timesteps [n]."""
 
     def __init__(self, width: int = 256) -> None:
         super().__init__()
@@ -42,13 +43,13 @@ class Network(torch.nn.Module):
             torch.exp(torch.linspace(0, math.log(1000), 32)) / 1000
         )
         self.layers = torch.nn.Sequential(
-            torch.nn.Linear(64 + 64, width),
+            torch.nn.Linear(math.prod(shape) + 64, width),
             torch.nn.SiLU(),
             torch.nn.Linear(width, width),
             torch.nn.SiLU(),
             torch.nn.Linear(width, width),
             torch.nn.SiLU(),
-            torch.nn.Linear(width, 64),
+            torch.nn.Linear(width, math.prod(shape)),
         )
 
     def forward(
@@ -90,7 +91,6 @@ print(f"loss {loss.item():.3f}")
 # says which timestep belongs to which level; a pipeline's `scheduler.config` will do as well.
 
 # %%
-shape = (1, 8, 8)
 box = denoiser(network, "epsilon", shape=shape, grid="ddpm", batch=256)
 
 # %% [markdown]
@@ -112,7 +112,7 @@ for s in (0.2, 1.0, 5.0):
 # ## Learn
 #
 # Levels stay within the grid, since the network knows no others. Learning counts what it asks, `max_calls` would
-# bound it, and interrupted it goes on where it was.
+# bound it, and what is interrupted goes on where it was.
 
 # %%
 learned = sx.learn(box, steps=5, grid="ddpm", n=64)

@@ -20,8 +20,6 @@ from experiments.learned_plans import plans
 from experiments.session import Session, say
 from specjax.evaluate.frechet import frechet, frechet_of_moments
 from specjax.learning.heuristics import heuristics
-from specjax.learning.parameters import DETERMINISTIC
-from specjax.sampling.samplers import sampler_of
 from specjax.schedules.grids import LevelRange
 
 FINE = "fine solution"
@@ -166,9 +164,7 @@ def through_network(row: str, seed: int, steps: int, session: Session) -> dict[s
 
 def heuristic_plans(prior: Any, steps: int) -> dict[str, sx.SamplerPlan]:
     """Make DDIM and DPM-Solver++(2M) along every family, pinned to the ends, and "spectral"."""
-    known = heuristics(
-        prior, steps, list(map(sampler_of, DETERMINISTIC)), LevelRange(methods.ENDS), "w2"
-    )
+    known = heuristics(prior, steps, [sx.ddim(), sx.dpmpp_2m()], LevelRange(methods.ENDS), "w2")
     return {name: one.plan("vp", 1) for name, one in known.items()}
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from functools import cache, partial
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,25 +14,19 @@ from experiments.data import AbsentError
 from experiments.experiment import Experiment, Part
 from experiments.published_networks.learning import ROOT, Lesson, learn_apart, unpack_commit
 from experiments.published_networks.networks import ENDS, SHAPE, published
-from experiments.session import Session, read_all, say
-from specjax._core.checks import UserError
-from specjax.learning.heuristics import heuristics
-from specjax.learning.parameters import DETERMINISTIC
+from experiments.session import Session, say
 from specjax.learning.teacher import fine_plan
-from specjax.sampling.samplers import sampler_of
 from specjax.schedules.grids import LevelRange
 
-FINE, LEARNED, BEST = "fine solution", "learned plan", "best heuristic"
 STEPS = 5
-"""The S of all but the first table."""
-
-MEAN, ROBUST = "mean", "default"
-"""Objectives: the mean of the squared distances to the teacher, and that of their logarithms."""
+"""The S of the plans that are learned in other ways, and of the pictures."""
 
 BY_MEAN = {"teacher_mean": 1.0}
+MEASURES_OF = {"hsc": "mean", "ztf": "geometric_mean"}
+"""The networks that are benched, and by what; *ztf* by the default objective."""
 
-PEER, SAMPLES = "peer", "samples"
-_JUDGING, _REFERENCE = 10_000, 50_000  # the first of the seeds of noise
+PEER = "peer"
+_JUDGING = 10_000  # the first of the seeds of noise
 
 
 @dataclass(frozen=True)
@@ -43,25 +36,28 @@ class Config:
     Attributes:
       seeds: of the noise that is learned on, and of that which judges.
       calls: S, and the answers of the denoiser that learning a plan of it may take.
+      ztf_calls: those of them that *ztf* is benched at.
       memory: past estimates that a step leans on, beside the default of a network, which is 2.
+      rivals: names in ``specjax.bench.RIVALS``; None for all.
       noises, batch: that are learned on, and denoised in one call; None for the defaults.
       n, fine: noises that judge, and steps of their fine solutions.
-      drawn, fine_drawn: samples of a seed for Fréchet distances, and steps of fine ones; the
-        reference has twice as many. components: of the principal components they are taken in.
+      components: of the principal components that Fréchet distances are taken in.
       pictured: samples in the picture, the first ones.
       peer, peer_n: a commit from before plans were learned by least squares, and the noises it
         learns on.
     """
 
     seeds: int = 3
-    calls: tuple[tuple[int, int], ...] = ((3, 15_000), (4, 30_000), (5, 50_000), (8, 100_000))
+    calls: tuple[tuple[int, int], ...] = (
+        (2, 10_000), (3, 15_000), (4, 30_000), (5, 50_000), (6, 65_000), (8, 100_000), (10, 130_000)
+    )  # fmt: skip
+    ztf_calls: tuple[int, ...] = (3, 4, 5, 6, 8)
     memory: tuple[int, ...] = (1, 4)
+    rivals: tuple[str, ...] | None = None
     noises: int | None = None
     batch: int | None = None
-    n: int = 256
+    n: int = 512
     fine: int = 128
-    drawn: int = 1000
-    fine_drawn: int = 32
     components: int = 64
     pictured: int = 8
     peer: str = "a1c7ad5"
@@ -69,73 +65,89 @@ class Config:
 
 
 SMALLEST = Config(
-    seeds=1, calls=((5, 300),), memory=(1,), noises=4, batch=4, n=4, fine=16, drawn=8,
-    fine_drawn=16, components=4, pictured=2, peer_n=4,
+    seeds=1, calls=((5, 300),), ztf_calls=(5,), memory=(1,), rivals=("DDIM", "UniPC-2"), noises=4,
+    batch=4, n=4, fine=16, components=4, pictured=2, peer_n=4,
 )  # fmt: skip
 
 
 def lessons(case: str, config: Config) -> dict[str, Lesson]:
-    """Name the plans of a case."""
-    bound = dict(config.calls)
-
-    def of(network: str, steps: int, box: bool = False, **options: Any) -> Lesson:
-        shared = {"max_calls": bound[steps], "n": config.noises, "batch": config.batch}
-        return Lesson(network, steps, {**shared, **options}, box)
-
-    ztf, hsc = partial(of, "ztf"), partial(of, "hsc", objective=BY_MEAN)
-    every = {
-        "hsc": {str(steps): hsc(steps) for steps in bound},
-        "memory": {str(memory): hsc(STEPS, memory=memory) for memory in config.memory},
-        "box": {"box": hsc(STEPS, box=True)},
-        "ztf": {ROBUST: ztf(STEPS), MEAN: ztf(STEPS, objective=BY_MEAN)},
+    """Name the plans of a case, which are learned in processes of their own."""
+    shared = {
+        "max_calls": dict(config.calls)[STEPS], "n": config.noises, "batch": config.batch,
+        "objective": BY_MEAN,
+    }  # fmt: skip
+    if case == "box":
+        return {"box": Lesson("hsc", STEPS, shared, True), "own": Lesson("hsc", STEPS, shared)}
+    return {
+        str(memory): Lesson("hsc", STEPS, {**shared, "memory": memory}) for memory in config.memory
     }
-    return every[case]
 
 
 EXPERIMENT = Experiment(
     "published_networks",
-    "Plans learned through published networks beat every schedule, for few of their answers",
+    "Plans learned through published networks beat the samplers and schedules of others",
     (
-        Part.of_seeds("galaxies of HSC, 3 to 8 calls", ["hsc"], Config.seeds, None),
+        Part.of_seeds("bench on galaxies of HSC, 2 to 10 calls", ["hsc"], Config.seeds, None),
+        Part.of_seeds("bench on galaxies of ZTF, 3 to 8 calls", ["ztf"], Config.seeds, None),
         Part.of_seeds("memory of the steps", ["memory"], Config.seeds, None),
         Part("through a black box", ("box-0.json",), None, ("box",)),
-        Part.of_seeds("galaxies of ZTF", ["ztf"], Config.seeds, None),
-        Part("Fréchet distances and pictures", (f"{SAMPLES}.json",), None, (SAMPLES,)),
         Part("beside BFGS and reverse mode", (f"{PEER}.json",), None, (PEER,), quiet=True),
     ),
     Config(),
     SMALLEST,
-    smallest_cases=("hsc", "ztf", SAMPLES),
+    smallest_cases=("hsc", "ztf"),
 )
 
 
 def run(session: Session) -> None:
     """Make what is missing of every case and seed."""
     try:
-        for case in (x for x in session.cases if x not in (SAMPLES, PEER)):
+        for case in (x for x in session.cases if x != PEER):
             for seed in session.seeds if case != "box" else (0,):
-                learn_and_judge(case, seed, session)
-        for case, make in ((SAMPLES, drawn), (PEER, beside_peer)):
-            if case in session.cases and (document := session.document(case)).missing:
-                document.add((), make(session))
+                if case not in MEASURES_OF:
+                    learn_and_judge(case, seed, session)
+                    continue
+                document = session.document(f"{case}-{seed}", case=case, seed=seed)
+                if document.missing:
+                    document.add((), benched(case, seed, session))
+        if PEER in session.cases and (document := session.document(PEER)).missing:
+            document.add((), beside_peer(session))
     except AbsentError as error:
         say(f"left out: {error}")
 
 
+def benched(case: str, seed: int, session: Session) -> dict[str, Any]:
+    """Bench a network on the noises of a seed."""
+    config = session.config
+    every = [calls for calls, _ in config.calls if case == "hsc" or calls in config.ztf_calls]
+    found = sx.bench(
+        published(case), every, seeds=[seed], max_calls=dict(config.calls), judging=config.n,
+        measure=MEASURES_OF[case], components=config.components, fine=config.fine,
+        rivals=config.rivals, folder=session.work / f"bench-{case}", alpha_bar_range=ENDS,
+        n=config.noises, batch=config.batch,
+    )  # fmt: skip
+    rows = [
+        {"method": row.method, "calls": row.calls, "schedule": row.schedule[0],
+         "values": {name: x[0] for name, x in row.values.items()},
+         **({"learning": row.learning[0]} if row.learning else {})}
+        for row in found.rows
+    ]  # fmt: skip
+    pictures = {
+        name: packed(x[: config.pictured]) for name, x in found.samples.get(STEPS, {}).items()
+    }
+    return {"rows": rows, "fine": found.fine[0], "pictures": pictures}
+
+
 def learn_and_judge(case: str, seed: int, session: Session) -> None:
-    """Learn the plans of a case, and judge them and all heuristics of as many calls."""
+    """Learn the plans of a case, and judge them."""
     known = lessons(case, session.config)
-    steps = {str(one.steps) for one in known.values()} if case in ("hsc", "ztf") else ()
-    pieces = [("plans", name) for name in known] + [("heuristics", s) for s in sorted(steps)]
-    document = session.document(f"{case}-{seed}", pieces, case=case, seed=seed)
+    document = session.document(
+        f"{case}-{seed}", [("plans", name) for name in known], case=case, seed=seed
+    )
     for what, name in list(document.missing):
         judge = judge_of(next(iter(known.values())).network, seed, session.config)
-        if what == "plans":
-            result = learned(case, name, seed, session)
-            found = {"learning": facts(result), "judged": judge(result.plan_in("vp"))}
-        else:
-            plans = heuristic_plans(judge.prior, int(name))
-            found = {x: judge(plan) for x, plan in plans.items()}
+        result = learned(case, name, seed, session)
+        found = {"learning": facts(result), "judged": judge(result.plan_in("vp"))}
         document.add((what, name), found)
 
 
@@ -182,60 +194,6 @@ judge_of = cache(Judge)
 """The judge of a network and a seed, with its fine solutions."""
 
 
-def heuristic_plans(prior: sx.priors.Network, steps: int) -> dict[str, sx.SamplerPlan]:
-    """Make DDIM and DPM-Solver++(2M) along every family, pinned to the ends."""
-    known = heuristics(prior, steps, list(map(sampler_of, DETERMINISTIC)), LevelRange(ENDS), "w2")
-    return {name: one.plan("vp", 1) for name, one in known.items()}
-
-
-def best_heuristic(results: Path, steps: int, case: str = "hsc") -> str:
-    """Name the heuristic of the least mean distance over the seeds.
-
-    Raises:
-      UserError: if there are no results.
-    """
-    seeds = [x["heuristics"][str(steps)] for x in read_all(results, f"{case}-*.json")]
-    if not seeds:
-        raise UserError(f"no {results / case}-*.json: {EXPERIMENT.command(case)}")
-    return min(seeds[0], key=lambda name: sum(one[name]["mean"] for one in seeds))
-
-
-def drawn(session: Session) -> dict[str, Any]:
-    """Draw samples in 5 calls and fine ones: Fréchet distances to other fine ones, and pictures."""
-    config, prior = session.config, published("hsc")
-    best = best_heuristic(session.results, STEPS)
-    fine = fine_plan(prior, config.fine_drawn, LevelRange(ENDS))
-    rival = heuristic_plans(prior, STEPS)[best]
-
-    def draw(plan: sx.SamplerPlan, n: int, seed: int) -> np.ndarray:
-        return sx.generate(plan, prior, n, SHAPE, seed=seed)
-
-    sets: dict[str, list[np.ndarray]] = {LEARNED: [], BEST: [], FINE: []}
-    for seed in session.seeds:
-        mine = learned("hsc", str(STEPS), seed, session).plan_in("vp")
-        for name, plan in zip(sets, (mine, rival, fine), strict=True):
-            sets[name].append(draw(plan, config.drawn, _JUDGING + seed))
-            say(f"seed {seed}: {config.drawn} samples, {name}")
-    reference = draw(fine, 2 * config.drawn, _REFERENCE)
-    found = {
-        space: _frechet(sets, reference, config.drawn, components)
-        for space, components in (("pixels", None), ("components", config.components))
-    }
-    pictures = {name: packed(samples[0][: config.pictured]) for name, samples in sets.items()}
-    return {"best": best, "frechet": found, "pictures": pictures}
-
-
-def _frechet(
-    sets: dict[str, list[np.ndarray]], reference: np.ndarray, n: int, components: int | None
-) -> dict[str, list[float]]:
-    """Measure the sets of all seeds against fine samples of other noise."""
-    measured = {
-        name: sx.evaluate.evaluate(samples, reference, measures=["frechet"], n=n, pca=components)
-        for name, samples in sets.items()
-    }
-    return {name: list(one.values["frechet"].each) for name, one in measured.items()}
-
-
 def packed(samples: np.ndarray) -> list[str]:
     """Pack each sample [1, 32, 32] into text: float16, row by row, in base64."""
     return [base64.b64encode(one.astype("<f2").tobytes()).decode() for one in samples]
@@ -251,7 +209,7 @@ def beside_peer(session: Session) -> dict[str, Any]:
     """Learn in 5 calls as before, by BFGS and reverse mode, and by least squares."""
     config, old = session.config, session.work / PEER
     unpack_commit(config.peer, old)
-    now = lessons("hsc", config)[str(STEPS)]
+    now = lessons("box", config)["own"]
     # The mean of the distances to the teacher was called "teacher" then.
     before = Lesson("hsc", STEPS, {"objective": {"teacher": 1.0}, "n": config.peer_n})
     judge, found = judge_of("hsc", 0, config), {}

@@ -30,6 +30,7 @@ import tyro
 
 from specjax._core.cache import enable_cache
 from specjax._core.checks import UserError
+from specjax.cli.bench import BenchCommand
 from specjax.cli.console import drop_output, open_streams, remark
 from specjax.cli.evaluate import EvaluateCommand
 from specjax.cli.explore import Explore
@@ -58,6 +59,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "sample": Sample,
     "probe": ProbeCommand,
     "evaluate": EvaluateCommand,
+    "bench": BenchCommand,
     "explore": Explore,
     "show": Show,
     "export": Export,

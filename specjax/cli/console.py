@@ -54,12 +54,19 @@ def drop_output() -> None:
 
 
 @contextlib.contextmanager
-def progress(label: str, unit: str, *, long: bool = False) -> Iterator[Callable[..., None]]:
+def progress(
+    label: str, unit: str, *, long: bool = False, first: str = "", last: str = ""
+) -> Iterator[Callable[..., None]]:
     """Show a progress bar on standard error that disappears when the work is done.
 
     Yields a function of the work done so far, its total (None if unknown) and an optional note.
     Long work also shows its rate and the time left; where standard error is not a terminal (in the
     log of a cluster) it prints a line every 20 seconds.
+
+    Args:
+      label, unit: of the work and of what is counted.
+      long: whether rate and time left are shown.
+      first, last: what is done before anything is counted, such as "compiling", and after all is.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -73,18 +80,19 @@ def progress(label: str, unit: str, *, long: bool = False) -> Iterator[Callable[
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bar:
-        task = bar.add_task(shown(label), total=None, left="")
+        task = bar.add_task(shown(label), total=None, left=first)
 
         def update(done: int, total: int | None, note: str = "") -> None:
             nonlocal printed
             left = time_left(rate.at(done), done, total, unit) if long else ""
-            left += f", {note}" if note else ""
+            now = first if done == 0 else last if done == total else ""
+            left = ", ".join(words for words in (left.removeprefix(", "), note, now) if words)
             bar.update(task, completed=done, total=total, left=left)
             due = time.monotonic() - printed > _LINE_SECONDS
             if long and due and not console.is_terminal:
                 printed = time.monotonic()
                 of = f" of {total:,}" if total else ""
-                remark(f"{label}: {done:,}{of} {unit}{left}")
+                remark(f"{label}: {done:,}{of} {unit}{f', {left}' if left else ''}")
 
         yield update
 

@@ -138,7 +138,7 @@ class Data:
     def _estimated(self, opened: datasets.Dataset) -> Spectrum:
         options = self.estimating.options()
         one_pass = options["method"] != "low-rank"
-        with progress("spectrum", "samples", long=one_pass) as update:
+        with progress("spectrum", "samples", long=one_pass, last="eigenvectors") as update:
             spectrum = opened.spectrum(**options, seed=self.seed, progress=update)
         remark_on_skipped(opened, self.reading)
         return spectrum

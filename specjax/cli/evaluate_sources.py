@@ -13,6 +13,7 @@ from specjax import files
 from specjax._core import checks, distributed
 from specjax._core.checks import UserError
 from specjax.cli.console import progress, status
+from specjax.cli.guidance import remark_on_guidance
 from specjax.cli.python_denoiser import PythonDenoiser
 from specjax.cli.runs import RunSampling, plan_facts, run_facts
 from specjax.cli.schedules import SPECTRAL, any_steps
@@ -76,8 +77,11 @@ class RunSource:
         checks.whole_number("seeds", schedules.seeds)
         run, mesh = schedules.open(path), distributed.local_mesh(schedules.devices)
         batch_size(1, run.shape, 1, schedules.batch, mesh.size, mesh.devices.flat[0])
-        schedules.labels_for(run, 1)
-        return cls(path, run, schedules, schedules.results(run, path))
+        results = schedules.results(run, path)
+        plans = [one for _, one in results]
+        run = schedules.guided(run, plans)
+        remark_on_guidance(plans, run, schedules.labels_for(run, max(run.classes, 1)))
+        return cls(path, run, schedules, results)
 
     @property
     def spatial(self) -> int | None:
@@ -116,7 +120,7 @@ class RunSource:
         from specjax.evaluate import evaluate_schedules
 
         plans = {f"{text} ({one.steps} steps)": one.plan for text, one in self.results}
-        with progress("sampling and measuring", "samples", long=True) as update:
+        with progress("sampling and measuring", "samples", long=True, first="compiling") as update:
             return evaluate_schedules(
                 plans, self.run.denoiser(), reference, seeds=self.schedules.seeds,
                 labels=self.schedules.labels_for(self.run, reference.n),

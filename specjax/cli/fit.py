@@ -39,11 +39,13 @@ class Goal:
     """the sampler's own options, such as eta=0.5"""
     loss: str = "w2"
     """w2 (squared Wasserstein distance), kl, kl_reverse, l1 or relative"""
-    alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE
-    """NOISY CLEAN: the two ends; with CLEAN = 1.0 the last step returns the denoised estimate"""
+    alpha_bar_range: tuple[float, float] | None = None
+    """NOISY CLEAN: the two ends; with CLEAN = 1.0 the last step returns the denoised estimate, with
+    NOISY = 0 the first one starts from pure noise; by default 4.0358e-5 1.0, in flow matching and
+    on a grid of zero terminal SNR 0 1"""
     grid: str | None = None
     """the training grid of the network that will be called, within which levels stay: ddpm, sd,
-    cosine, or a scheduler_config.json of diffusers; by default they may be anywhere"""
+    cosine, flow, or a scheduler_config.json of diffusers; by default they may be anywhere"""
     process: str = "vp"
     """vp, ve or flow"""
     restarts: int | None = None
@@ -99,7 +101,7 @@ class Goal:
         """Compare a fit with the heuristics and the given schedules, with a progress bar."""
         from specjax.fitting.compare import compare
 
-        with progress("fit", "iterations") as update:
+        with progress("fit", "iterations", first="compiling") as update:
             return compare(
                 task, steps, restarts=self.restarts, seed=seed, schedules=schedules,
                 progress=lambda done, most, value: update(done, most),

@@ -41,8 +41,12 @@ class Learning:
     (levels alone: any sampler); by default the better of ddim and dpmpp_2m"""
     sampler_options: tuple[str, ...] = ()
     """the sampler's own options, such as eta=0.5"""
-    groups: tuple[str, ...] = ("levels", "ratios", "weights", "noise")
-    """what is learned, of levels, ratios, weights and noise; the others stay the sampler's"""
+    groups: tuple[str, ...] = ("levels", "ratios", "weights", "noise", "guidance")
+    """what is learned, of levels, ratios, weights, noise and (of a guided network) guidance, a
+    weight for each call; the others stay the sampler's, or constant"""
+    network_calls: int | None = None
+    """of a guided network at most, of which some calls are then not guided; by default two for each
+    call of the denoiser"""
     memory: int | None = None
     """past estimates that a step leans on, up to all; by default 2 for a network, else the
     sampler's own, or 1"""
@@ -54,11 +58,13 @@ class Learning:
     """of the transfer: w2, kl, kl_reverse, l1 or relative"""
     process: str = "vp"
     """vp, ve or flow"""
-    alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE
-    """the two ends; with CLEAN = 1.0 the last step returns the denoised estimate"""
+    alpha_bar_range: tuple[float, float] | None = None
+    """NOISY CLEAN: the two ends; with CLEAN = 1.0 the last step returns the denoised estimate, with
+    NOISY = 0 the first one starts from pure noise; by default 4.0358e-5 1.0, in flow matching and
+    on a grid of zero terminal SNR 0 1"""
     grid: str | None = None
     """the training grid of the network that will be called, within which levels stay: ddpm, sd,
-    cosine, or a scheduler_config.json of diffusers; by default they may be anywhere"""
+    cosine, flow, or a scheduler_config.json of diffusers; by default they may be anywhere"""
     n: int | None = None
     """noises on the last prior, and as many held out; by default 512, or 128 for a network"""
     batch: int | None = None
@@ -128,7 +134,9 @@ class LearnCommand(Reporting):
             return
         starts = [self._start(path) for path in self.start]
         curriculum = curriculum_of(self.through, settings.levels)
-        last = curriculum.last
+        last, labels = curriculum.last, self._labels(curriculum)
+        if labels:
+            options["labels"] = np.asarray(labels, np.int32)
         request = self._request(curriculum, settings.for_prior(last))
         known = self._known(request)
         self.check_outputs(self.outputs(set(self.steps) - set(known)))
@@ -141,7 +149,7 @@ class LearnCommand(Reporting):
                 files.save(self.path_of(result.steps), replace(result, source=source))
 
         unit = "calls" if settings.for_prior(last).is_sum_of_squares else "evaluations"
-        with progress("learning", unit, long=True) as update:
+        with progress("learning", unit, long=True, first="compiling") as update:
             every = learn_all(
                 curriculum.priors, self.steps, start=starts, known=known, learned=learned,
                 progress=lambda done, most, gain: update(done, most, _gained(gain)),
@@ -157,7 +165,7 @@ class LearnCommand(Reporting):
         written = [str(self.path_of(one.steps)) for one in found]
         if self._picture is not None or self.html is not None:
             with status("drawing"):
-                figure = _figure(found, curriculum, self.through)
+                figure = _figure(found, curriculum, self.through.samples, labels)
                 if self._picture is not None:
                     written.append(str(save_figure(figure, self._picture)))
                 written += self.write_html(
@@ -169,6 +177,12 @@ class LearnCommand(Reporting):
             print_json({**report_learn.learned_json(found, judged, ratios), "files": written})
         else:
             report_learn.print_learned(found, judged, ratios, written)
+
+    def _labels(self, curriculum: Curriculum) -> tuple[int, ...]:
+        """Return the classes that the network is told; with guidance all, where none are given."""
+        if self.through.labels or curriculum.run is None or not self.through.guidance:
+            return self.through.labels
+        return tuple(range(curriculum.run.classes))
 
     def _check(self) -> None:
         """Refuse what can be refused before anything is read."""
@@ -221,11 +235,13 @@ class LearnCommand(Reporting):
             asked["answers"] = run.answers_digest(labels)
         return files.plain({
             **asked,
+            "alpha_bar_range": list(settings.alpha_bar_range),
             "grid": settings.grid and files.checksum({"logsnr": settings.grid.logsnr.tolist()}),
             "objective": dict(settings.objective),
             "priors": [f"{one.kind} {one.fingerprint}" for one in curriculum.priors],
             "seed": self.through.seed,
             "labels": list(labels),
+            "guidance": [*self.through.guidance, *(self.through.guidance_interval or ())],
             "start": [files.checksum({"file": files.read_bytes(x).decode()}) for x in self.start],
         })  # fmt: skip
 
@@ -250,7 +266,7 @@ def _gained(gain: float) -> str:
 
 
 def _figure(
-    found: Sequence[LearnedResult], curriculum: Curriculum, through: PriorOptions
+    found: Sequence[LearnedResult], curriculum: Curriculum, n: int, labels: tuple[int, ...]
 ) -> Figure:
     """Draw the plans, the best heuristic of each schedule, and samples of a network."""
     from specjax.learning.heuristics import rivals
@@ -265,9 +281,7 @@ def _figure(
         found,
         {name: one.schedule for name, one in beside.items()},
         {steps: x for steps, x in limits.items() if x is not None},
-        None
-        if curriculum.run is None
-        else _samples(found[-1], beside, curriculum, through.samples, through.labels),
+        None if curriculum.run is None else _samples(found[-1], beside, curriculum, n, labels),
     )
 
 
@@ -306,7 +320,7 @@ def _samples(
     fine = fine_plan(curriculum.last, _FINE_CALLS, levels)
     plans = {
         f"learned, {result.plan.calls} calls": result.plan,
-        f"{name}, {result.steps} steps": heuristic.plan(result.process, 0),
+        f"{name}, {heuristic.schedule.steps} steps": heuristic.plan(result.process, 0),
         f"fine solution, {_FINE_CALLS} calls": fine,
     }
     told = np.resize(np.asarray(labels, np.int32), n) if labels else None

@@ -13,6 +13,7 @@ from specjax._core import checks, distributed
 from specjax._core.checks import UserError
 from specjax.cli.console import progress, status
 from specjax.cli.data import Reading, changed, remark_on_skipped
+from specjax.cli.guidance import Guidance
 from specjax.cli.python_denoiser import (
     PythonDenoiser,
     fine_spectrum,
@@ -36,7 +37,7 @@ _OF_RUN = ("probed", NETWORK)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PriorOptions:
+class PriorOptions(Guidance):
     """The priors that plans are learned through."""
 
     source: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="DATA|NETWORK")]] = (
@@ -49,7 +50,8 @@ class PriorOptions:
     shape: tuple[int, ...] = ()
     """of one sample of a denoiser that does not say it, such as 3 32 32"""
     labels: tuple[int, ...] = ()
-    """of a network that is told classes, which ones; they are shared out among the noises"""
+    """of a network that is told classes, which ones; they are shared out among the noises; by
+    default no class, or all of them with --guidance"""
     reading: Reading = field(default_factory=Reading)
     forward: ForwardNoise = field(default_factory=ForwardNoise)
     prior: tuple[str, ...] = ()
@@ -108,7 +110,8 @@ class PriorOptions:
                 raise UserError(
                     f"prior = {name}: {self.source} is no run folder by 'specjax train'"
                 )
-        for option in ("data", "devices", "labels", "shape", "checkpoint"):
+        of_network = ("data", "devices", "labels", "shape", "checkpoint", "guidance")
+        for option in (*of_network, "guidance-interval"):
             if f"--{option}" in changed(self):
                 raise UserError(
                     f"{option} is for a network, which {self.source} is not: leave it out"
@@ -183,6 +186,7 @@ def _of_run(options: PriorOptions, levels: LevelRange) -> Curriculum:
     if options.devices is not None:
         distributed.use_all_cores(options.devices)
     run = open_run(options.source, options.checkpoint, options.shape, options.labels)
+    run = options.guided(run)
     python = isinstance(run, PythonDenoiser)
     names = options.prior or ((NETWORK,) if python else ("gaussian", "empirical", NETWORK))
     whole = None
@@ -219,7 +223,7 @@ def _of_name(
     if name != "probed":
         return _of_data(options, name, whole, run.noise)
     samples = datasets.rescaled(whole.samples, whole.data_range)
-    with progress("probing", "answers", long=True) as update:
+    with progress("probing", "answers", long=True, first="compiling") as update:
         probed = probe(run.denoiser(), samples, run.effective, seed=options.seed, progress=update)
     return prior_from(Gaussian(probed.spectrum, response=probed))
 

@@ -99,7 +99,7 @@ class ProbeCommand(Writing):
                   "samples": drawn.total, "versions": files.versions()}  # fmt: skip
         if run.classes:
             source["classes"] = "untold" if labels is None else "told"
-        with progress("probing", "answers", long=True) as update:
+        with progress("probing", "answers", long=True, first="compiling") as update:
             return probe(
                 run.denoiser(), drawn.samples, run.effective, levels=levels, n=self.n,
                 batch=self.batch, seed=self.reading.seed, labels=labels, progress=update,

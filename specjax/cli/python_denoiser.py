@@ -13,7 +13,7 @@ import math
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -103,6 +103,26 @@ class PythonDenoiser:
         """Return the denoiser, which takes labels as a fourth argument."""
         return self.denoise
 
+    def guided(
+        self, weight: float | Sequence[float], interval: tuple[float, float] | None = None
+    ) -> PythonDenoiser:
+        """Return the same with another weight of guidance.
+
+        Raises:
+          UserError: for a denoiser that is not guided, and weights that are none.
+        """
+        from specjax.sampling.guidance import guided, guided_in
+
+        found = guided_in(self.denoise)
+        if found is None or found is not self.denoise:
+            raise UserError(
+                f"guidance: {self.name} is not guided: make it one by "
+                "specjax.guided(conditional, unconditional)"
+            )
+        parts = found.conditional, found.unconditional
+        denoise = guided(*parts, weight, null=found.null, interval=interval or found.interval)
+        return replace(self, denoise=denoise)
+
     def answers_digest(self, labels: tuple[int, ...]) -> str:
         """Return the SHA-256 of a few answers: nothing else tells a function from its next version.
 
@@ -141,6 +161,7 @@ def open_denoiser(text: str, shape: tuple[int, ...], labels: tuple[int, ...]) ->
     """
     from specjax.priors import Network
     from specjax.sampling.black_box import is_black_box
+    from specjax.sampling.guidance import guided_in
 
     found = _object(text)
     if not callable(found) or isinstance(found, type):
@@ -149,7 +170,8 @@ def open_denoiser(text: str, shape: tuple[int, ...], labels: tuple[int, ...]) ->
             "BlackBox, or a prior"
         )
     prior = found if all(hasattr(found, one) for one in _PRIOR) else None
-    known = tuple(found.shape) if prior is not None or is_black_box(found) else shape
+    says = prior is not None or is_black_box(found) or guided_in(found) is not None
+    known = tuple(getattr(found, "shape", shape) if says else shape)
     if not known:
         raise UserError(f"shape: say that of one sample of {text}, as in --shape 3 32 32")
     if shape and known != tuple(shape):
@@ -174,7 +196,16 @@ def _traceable(
     import jax
 
     from specjax.sampling.black_box import BlackBox
+    from specjax.sampling.guidance import Guided
 
+    if isinstance(denoise, Guided):
+        every = labels or (0,) * (denoise.null is not None)
+        other = denoise.unconditional
+        return replace(
+            denoise,
+            conditional=_traceable(text, denoise.conditional, shape, every),
+            unconditional=None if other is None else _traceable(text, other, shape, ()),
+        )
     x, level = (jax.ShapeDtypeStruct(sides, np.float32) for sides in ((2, *shape), ()))
     told = (jax.ShapeDtypeStruct((2,), np.int32),) if labels else ()
     try:

@@ -30,7 +30,7 @@ class RecordSpecCommand(Writing):
     """K, the calls of fine trajectories; a plan has its own"""
     grid: str | None = None
     """the training grid of the network, within which levels stay and which gives timesteps: ddpm,
-    sd, cosine, or a scheduler_config.json of diffusers"""
+    sd, cosine, flow, or a scheduler_config.json of diffusers"""
     alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE
     """the two ends of fine trajectories; with CLEAN = 1.0 the last step returns the estimate"""
     process: str = "vp"

@@ -18,6 +18,7 @@ from specjax._core.checks import UserError
 from specjax._core.extras import import_extra
 from specjax.cli.console import status
 from specjax.cli.data import Reading
+from specjax.cli.guidance import Guidance
 from specjax.cli.python_denoiser import PythonDenoiser, is_named, open_denoiser
 from specjax.cli.schedules import SPECTRAL, schedule_for
 from specjax.spectra.estimate import check_same_data, check_units
@@ -96,7 +97,7 @@ def data_of_run(
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunSampling:
+class RunSampling(Guidance):
     """How a run draws samples."""
 
     sampler: str | None = None
@@ -176,10 +177,16 @@ class RunSampling:
 
 def run_facts(run: Run | PythonDenoiser, folder: str) -> dict[str, Any]:
     """Return what is kept of a run beside its samples; the run itself has the rest."""
+    from specjax.sampling.guidance import guided_in
+
     noise = run.noise
     about = None if noise is None else {"name": noise.name, "fingerprint": noise.fingerprint}
     step = None if run.step is None else int(run.step)
-    return {"run": folder, "step": step, "data": files.plain(run.source), "noise": about}
+    facts = {"run": folder, "step": step, "data": files.plain(run.source), "noise": about}
+    if (guided := guided_in(run.denoiser())) is not None:
+        weight = np.ravel(guided.weight).tolist()
+        facts["guided"] = {"weight": weight, "interval": guided.interval}
+    return facts
 
 
 def plan_facts(result: LearnedResult, schedule: str | None) -> dict[str, Any]:
@@ -194,4 +201,6 @@ def plan_facts(result: LearnedResult, schedule: str | None) -> dict[str, Any]:
     }
     if result.corrections is not None:
         facts["corrections"] = files.corrections_document(result.corrections)
+    if result.guidance is not None:
+        facts["guidance"] = files.numbers(result.guidance)
     return facts

@@ -11,6 +11,7 @@ import tyro
 
 from specjax._core.checks import UserError
 from specjax.cli.console import print_json, progress, status
+from specjax.cli.guidance import remark_on_guidance
 from specjax.cli.outputs import Writing
 from specjax.cli.runs import RunSampling, plan_facts, run_facts
 
@@ -51,8 +52,10 @@ class Sample(Writing):
         result = self.sampling.schedule_on(run, self.run_folder, self.schedule, self.steps)
         result = self.sampling.applied(result, self.schedule)
         labels = self.sampling.labels_for(run, self.n)
+        run = self.sampling.guided(run, [result])
+        remark_on_guidance([result], run, labels)
         start = time.perf_counter()
-        with progress("sampling", "samples", long=True) as update:
+        with progress("sampling", "samples", long=True, first="compiling") as update:
             samples = generate(
                 result.plan, run.denoiser(), self.n, run.shape, seed=self.seed, labels=labels,
                 batch=self.sampling.batch, mesh=self.sampling.mesh(), noise=run.noise,

@@ -21,8 +21,8 @@ class Show:
     file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE")]] = tyro.MISSING
     """a schedule file, a plan file, or a list of sigmas"""
     grid: str | None = None
-    """the training grid of the timesteps: ddpm, sd, cosine, or a scheduler_config.json of
-    diffusers; by default the one that was learned for, or ddpm"""
+    """the training grid of the timesteps: ddpm, sd, cosine, flow, or a scheduler_config.json of
+    diffusers; by default the one that was learned for, or ddpm (flow in flow matching)"""
     json: bool = False
     """print JSON instead of a table"""
 
@@ -32,7 +32,8 @@ class Show:
         from specjax.report import show as report
 
         result = read_schedule(self.file)
-        grid = result.grid if result.grid and not self.grid else read_grid(self.grid or "ddpm")
+        usual = "flow" if result.process == "flow" else "ddpm"
+        grid = result.grid if result.grid and not self.grid else read_grid(self.grid or usual)
         if self.json:
             print_json(report.show_json(result, grid))
         else:

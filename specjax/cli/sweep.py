@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from specjax._core import checks
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.data import Data, GivenData, under
 from specjax.cli.outputs import Reporting, Writing
@@ -51,7 +50,7 @@ class Sweep(Reporting):
             options: dict[str, Any] = {} if self.grid is None else {"grid": read_grid(self.grid)}
             wanted = read_sweep(self.file, **options)
         out = Path(self.file).with_suffix("") if self.out is None else Path(self.out)
-        with progress("sweep", "fits", long=True) as update:
+        with progress("sweep", "fits", long=True, first="compiling") as update:
             result = sweep(wanted, out=out, progress=lambda done, total: update(done, total))
         if result is None:  # another process has the table
             return
@@ -89,8 +88,8 @@ class Recommend(Writing):
     """w2 (squared Wasserstein distance), kl, kl_reverse, l1 or relative"""
     sampler: tuple[str, ...] = ("ddim", "ddpm", "heun", "dpmpp_2m", "dpmpp_2m_sde", "lms")
     """one or several samplers to choose from"""
-    alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE
-    """the two ends; with CLEAN = 1.0 the last step returns the denoised estimate"""
+    alpha_bar_range: tuple[float, float] | None = None
+    """NOISY CLEAN: the two ends, as of 'specjax fit'"""
     grid: str | None = None
     """the training grid that levels stay within: ddpm, sd, cosine, or a scheduler_config.json"""
     process: str = "vp"

@@ -100,7 +100,7 @@ class Train:
 
         mesh = mesh_of(self.model_devices)
         opened = self.corrupting.corrupted(self.reading.open(self.data), config)
-        with progress("training", "steps", long=True) as update:
+        with progress("training", "updates", long=True, first="compiling") as update:
             run = train(opened, self.out, config, mesh=mesh, progress=update)
         if jax.process_index() == 0:
             remark_on_skipped(opened, self.reading)
@@ -139,7 +139,7 @@ class TrainFeatures(Writing):
         with progress("reading", "samples", long=True) as update:
             collected = datasets.collect(opened, cache=self.cache, progress=update)
         remark_on_skipped(opened, self.reading)
-        with progress("training", "steps", long=True) as update:
+        with progress("training", "updates", long=True, first="compiling") as update:
             features = train_features(
                 opened, collected, self.training, seed=self.reading.seed, progress=update
             )

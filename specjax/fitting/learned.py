@@ -15,6 +15,7 @@ from specjax._core.shown import Shown
 from specjax.gaussian.modes import Modes
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.sampling.corrections import LEARNABLE, Corrections, corrected_plan, corrections_of
+from specjax.sampling.guidance import guided
 from specjax.sampling.samplers import plan as plan_of_sampler
 from specjax.sampling.samplers import sampler_of
 from specjax.sampling.scaled import SamplerLike, level_steps
@@ -115,8 +116,12 @@ class LearnedResult(Shown):
     @property
     def network_calls(self) -> int:
         """The calls of the network, two for each call of a denoiser that is guided."""
-        guided = "guidance" in self.source and self.guidance is None
-        return self.plan.network_calls * (2 if guided else 1)
+        plan, about = self.plan, self.source.get("guidance")
+        if about is not None and plan.guidance is None:
+            interval = about["interval"] and tuple(about["interval"])
+            own = guided(abs, abs, about["weight"], interval=interval)
+            plan = replace(plan, guidance=own.weights_at(plan.alpha, plan.sigma))
+        return plan.network_calls
 
     @property
     def iterations(self) -> int:

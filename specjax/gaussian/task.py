@@ -14,7 +14,6 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 import jax
 import numpy as np
 
-from specjax._core import checks
 from specjax._core.arrays import Array, follows_the_rule, namespace
 from specjax._core.checks import UserError
 from specjax.gaussian.losses import LOSSES, Loss, check_finite, evaluate, loss_of, residuals
@@ -27,7 +26,7 @@ from specjax.sampling.samplers import options_of, plan, sampler_of
 from specjax.sampling.scaled import SamplerLike, scaled_plan
 from specjax.sampling.step import SamplerPlan
 from specjax.schedules.grids import GridLike, LevelRange
-from specjax.schedules.schedule import NoiseSchedule, check_process
+from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.response import Measured
 from specjax.spectra.spectrum import Spectrum
 
@@ -43,7 +42,8 @@ class TaskOptions(TypedDict, total=False):
       alpha_bar_range: the two ends (noisy, clean). With ``clean = 1.0``, the default, the last
         step returns the denoised estimate and the last noisy level is learned, too. With
         ``noisy = 0.0`` the first step starts from pure noise, and the first level behind it is
-        learned, too: for networks of flow matching, or trained so (zero terminal SNR).
+        learned, too: the default in flow matching, and of a grid that ends in pure noise (zero
+        terminal SNR); elsewhere it is 4.0358e-5, where DDPM's linear schedule ends.
       grid: the training grid of the network that will be called: a name in GRIDS, a
         :class:`TrainingGrid`, or ``pipe.scheduler.config``. All noisy levels stay within it, and
         both ends are cut to it. By default levels may be anywhere.
@@ -59,7 +59,7 @@ class TaskOptions(TypedDict, total=False):
     sampler: str | SamplerLike
     loss: str | Loss
     process: str
-    alpha_bar_range: tuple[float, float]
+    alpha_bar_range: tuple[float, float] | None
     grid: GridLike | None
     noise: NoiseSpectrum | None
     denoiser: Probe | Measured | None
@@ -134,9 +134,8 @@ class GaussianTask:
                 raise UserError(f"a task is resolved: {', '.join(options)} cannot be changed")
             return spectrum
         loss = loss_of(options.get("loss", "w2"))
-        ends = options.get("alpha_bar_range", checks.DEFAULT_ALPHA_BAR_RANGE)
-        levels = LevelRange.resolve(ends, options.get("grid"))
-        process = check_process(options.get("process", "vp"), starts_pure=levels.starts_pure)
+        process = options.get("process", "vp")
+        levels = LevelRange.resolve(options.get("alpha_bar_range"), options.get("grid"), process)
         objective = Objective(sampler_of(options.get("sampler", "ddim")), loss, process)
         source: dict[str, Any] = {}
         noise = None

@@ -32,6 +32,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from specjax._core.arrays import Array, namespace, value
+from specjax._core.checks import UserError
 from specjax.gaussian.modes import Modes, modes_of
 from specjax.gaussian.probe import Probe
 from specjax.sampling.step import Row, SamplerPlan, advance
@@ -86,13 +87,19 @@ def transfer(
       A :class:`Transfer` of [d] arrays: D1, D2, sqrt(V) and V of 2502.00180, section 3.
 
     Raises:
-      UserError: for a probe of another spectrum, or an error that is negative.
+      UserError: for a probe of another spectrum, an error that is negative, or a plan with weights
+        of guidance.
 
     Example:
       >>> schedule = NoiseSchedule([-10.0, 0.0, float("inf")])
       >>> transfer(plan("ddim", schedule), Spectrum([1.0])).std.round(3)
       array([0.503])
     """
+    if plan.guidance is not None:
+        raise UserError(
+            "guidance: the plan has weights for a guided denoiser, which is no Gaussian's: drop "
+            "them by dataclasses.replace(plan, guidance=None)"
+        )
     modes = modes_of(spectrum, denoiser=denoiser, denoiser_error=denoiser_error)
     return transfer_modes(plan, modes)
 

@@ -6,9 +6,11 @@ import contextlib
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from specjax._core import checks
 from specjax._core.arrays import namespace
 from specjax._core.checks import UserError
 from specjax.fitting.learned import LearnedResult
@@ -25,22 +27,27 @@ def sample_plan(
     noise_sampler: Callable[[Any, Any], Any] | None = None,
     *,
     colored: bool = False,
+    process: str | None = None,
 ) -> Any:
     """Sample along a plan, as ``k_diffusion.sampling.sample_euler`` does along sigmas.
 
-    A plan of either process runs, in the scale of VE.
+    A plan of any process runs, in the scale of VE, or in that of flow matching, where sigma is the
+    time t and x is ``(1 - t) x0 + t eps``.
 
     Args:
       model: ``(x, sigma, **extra_args) -> denoised``, sigma a vector [n].
       x: [n, ...], noise times the plan's first sigma: a torch tensor, or an array of NumPy or JAX.
         The model sees its dtype; between calls half precision is kept in float32.
       plan: what :func:`specjax.learn` or :func:`specjax.fit` returned, or the path of its file.
-      extra_args: further arguments of the model.
+      extra_args: further arguments of the model. Of a plan with weights of guidance ``cond_scale``
+        is that of each call, as CFGDenoiser takes it.
       callback: called after every call of the model with its number "i", "x", "sigma",
         "sigma_hat" (the same) and "denoised".
       disable: the progress bar (None: where there is no terminal).
       noise_sampler: ``(sigma, sigma_next) -> unit noise`` like x, for plans with noise; by
         default torch's ``randn_like``.
+      process: "ve" or "flow", the scale of the program's samples; by default that of flow matching
+        for its plans (as in ComfyUI, for such models).
       colored: for a plan that was learned for noise with a spectrum: says that x, and what
         noise_sampler draws, are ``plan.noise.color(white noise)``.
 
@@ -51,13 +58,23 @@ def sample_plan(
       UserError: if the plan is none, needs noise that nothing draws, or noise with a spectrum.
     """
     result = as_result(plan)
-    rows = as_lists(result.plan_in("ve"))
-    sigmas = [*rows["sigma"], float(result.schedule.sigmas[-1])]
+    scale = process or ("flow" if result.process == "flow" else "ve")
+    rows = as_lists(result.plan_in(checks.one_of("process", scale, ("ve", "flow"))))
+    last = result.schedule.flow_time if scale == "flow" else result.schedule.sigmas
+    sigmas = [*rows["sigma"], float(last[-1])]
     check_colored(result, colored, "x")
     if colored and rows["stochastic"] and noise_sampler is None:
         raise UserError(
             "noise_sampler = None: the plan draws noise with a spectrum in its steps; give "
             "noise_sampler(sigma, sigma_next) -> plan.noise.color(white)"
+        )
+    more, guided = dict(extra_args or {}), rows.get("guidance", {})
+    if guided and more.pop("cond_scale", None) is None:
+        guided = {}
+        warnings.warn(
+            "the plan was learned with a weight of guidance for each call: give cond_scale among "
+            "extra_args, whose value they replace",
+            stacklevel=2,
         )
     draw = noise_sampler or _noise_like(x, rows)
     wide = _in_single(x)
@@ -65,7 +82,7 @@ def sample_plan(
     with _without_gradients(x):
         for k in _counted(len(sigmas) - 1, disable):
             level, seen = _vector(x, sigmas[k]), _in_dtype_of(x, r[0])
-            d = model(seen, level, **(extra_args or {}))
+            d = model(seen, level, **more, **(guided and {"cond_scale": guided[k]}))
             if callback is not None:
                 callback({
                     "x": seen, "i": k, "sigma": level[0], "sigma_hat": level[0], "denoised": d,

@@ -25,8 +25,8 @@ from specjax.interop.on_grid import read_config
 from specjax.sampling.black_box import BlackBox
 from specjax.sampling.denoisers import Denoiser, from_edm, from_eps, from_flow, from_v, from_x0
 from specjax.schedules.configurations import PREDICTIONS as OF_GRIDS
-from specjax.schedules.configurations import WITH_VARIANCE
-from specjax.schedules.grids import GridLike, TrainingGrid, check_grid
+from specjax.schedules.configurations import WITH_VARIANCE, is_flow
+from specjax.schedules.grids import FlowGrid, GridLike, TrainingGrid, check_grid
 
 PREDICTIONS: dict[str, Callable[..., Denoiser]] = {
     "epsilon": from_eps,
@@ -69,6 +69,7 @@ def denoiser(
       grid: the training grid of a network that is called at timesteps, for the first three
         predictions: its name, a scheduler of diffusers or its configuration, the path of a
         ``scheduler_config.json``, or a :class:`specjax.TrainingGrid`.
+        Configurations of flow matching say that it is called at T t, and predicts "flow".
       level: in place of a grid, what the network is conditioned on as a function of
         ``s = sigma / alpha``; whole numbers are given to the module as such. By default
         ``t = s / (1 + s)`` for "flow" (that of Flux; SD3's transformer takes 1,000 times that) and
@@ -281,7 +282,11 @@ def _resolve(
     if not isinstance(grid, TrainingGrid):
         grid = getattr(grid, "config", grid)  # of a scheduler
     config = grid if isinstance(grid, Mapping) else {}
-    said = config.get("prediction_type")
+    said, times = config.get("prediction_type"), None
+    if grid == "flow" or isinstance(grid, FlowGrid) or is_flow(config):
+        said, times = "flow", check_grid(grid)
+        if times.config.get("invert_sigmas"):
+            raise UserError("grid: invert_sigmas turns time and answers around; give it without")
     prediction = checks.one_of("prediction", prediction or said or "epsilon", PREDICTIONS)
     if said is not None and said != prediction:
         raise UserError(
@@ -298,8 +303,13 @@ def _resolve(
             )
         if grid is not None:
             options["level"] = functools.partial(_timestep, check_grid(grid))
+    elif times is not None and level is None:
+        options["level"] = times.timestep_of_sigma
     elif grid is not None:
-        raise UserError(f"grid: a network of {prediction!r} has none of betas; give level=")
+        raise UserError(
+            f"grid: a network of {prediction!r} has none of betas; give level=, or for 'flow' a "
+            "configuration of flow matching, not both"
+        )
     if prediction == "edm":
         options["sigma_data"] = checks.positive("sigma_data", sigma_data)
     network = _Network(module, kwargs or {}, labels, learned_variance)

@@ -128,7 +128,7 @@ def verdicts(
                     memory = 0 if one.corrections is None else one.corrections.memory
                     plans.append((one.steps, name, best.plan(settings.process, memory)))
             if settings.guided is None:  # weights are for those that are
-                plans = [(*one, replace(plan, guidance=None)) for *one, plan in plans]
+                plans = [(s, name, replace(plan, guidance=None)) for s, name, plan in plans]
             for steps, name, plan in plans:
                 terms = objectives.judging.report(plan)
                 value = weighted_sum(objectives.judging.weights, terms)

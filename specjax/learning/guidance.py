@@ -26,14 +26,14 @@ def patterns(steps: int, network_calls: int | None) -> list[Pattern]:
     All are guided where None is given.
 
     Raises:
-      UserError: for fewer network calls than S, or more than 2 S.
+      UserError: for fewer network calls than S, fewer than 2 or more than 2 S.
     """
     most = 2 * steps
     if network_calls is None or network_calls == most:
         return [(True,) * steps]
-    if not steps <= network_calls <= most:
+    if not (least := max(steps, 2)) <= network_calls <= most:
         raise UserError(
-            f"network_calls = {network_calls}: give {steps} to {most} for {steps} steps, one for "
+            f"network_calls = {network_calls}: give {least} to {most} for {steps} steps, one for "
             "each call and one more for each guided one"
         )
     single = most - network_calls

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -51,17 +51,24 @@ def heuristics(
     loss: str | Loss,
 ) -> dict[str, Heuristic]:  # fmt: skip
     """Return every sampler along every family in S steps, and along the closed form for a loss."""
-    makers = pinned_families(levels)
-    if prior.spectrum is not None:
-        task = GaussianTask.resolve(
-            prior.spectrum, loss=loss, alpha_bar_range=levels.alpha_bar_range, grid=levels.grid
-        )
-        makers = schedules_of(task)
     return {
         f"{sampler.name} {name}": Heuristic(sampler, make(steps))
         for sampler in samplers
-        for name, make in makers.items()
+        for name, make in schedule_makers(prior, levels, loss).items()
     }
+
+
+def schedule_makers(
+    prior: Prior, levels: LevelRange, loss: str | Loss
+) -> dict[str, Callable[[int], NoiseSchedule]]:
+    """Return what makes a schedule of S steps: every family, and the closed form for a loss."""
+    if prior.spectrum is None:
+        return pinned_families(levels)
+    return schedules_of(
+        GaussianTask.resolve(
+            prior.spectrum, loss=loss, alpha_bar_range=levels.alpha_bar_range, grid=levels.grid
+        )
+    )
 
 
 def closed_form_for(objective: Mapping[str, float], loss: str | Loss) -> str | Loss:
@@ -96,9 +103,9 @@ def amplification(result: LearnedResult, prior: Prior) -> float:
       result: of :func:`learn`. prior: what it was learned on.
 
     Returns:
-      The ratio; NaN where the prior has no spectrum.
+      The ratio; NaN where the prior has no spectrum, and for a plan with weights of guidance.
     """
-    if prior.spectrum is None:
+    if prior.spectrum is None or result.guidance is not None:
         return math.nan
     modes = modes_of(prior.spectrum, in_data_units=True)
     others = rivals(result, prior).values()

@@ -297,8 +297,8 @@ def _best_starts(
     if len(tried) == 1:
         return sorted((*known, *found[:_STARTS]), key=lambda one: one.value)
     best: dict[tuple[int, ...], _Start] = {}
-    for one in sorted((*known, *found), key=lambda one: one.value):
-        best.setdefault(tuple(one.parameters.guided.tolist()), one)
+    for start in sorted((*known, *found), key=lambda one: one.value):
+        best.setdefault(tuple(start.parameters.guided.tolist()), start)
     return list(best.values())
 
 

@@ -30,7 +30,7 @@ from specjax.sampling.corrections import (
 from specjax.sampling.scaled import SamplerLike, level_steps, plan_of_levels
 from specjax.sampling.step import SamplerPlan
 
-DETERMINISTIC = ("ddim", "dpmpp_2m")
+DETERMINISTIC = ("ddim", "dpmpp_2m", "unipc")
 """The samplers that are tried where none is asked for."""
 
 GROUPS = ("levels", "ratios", "weights", "noise", "guidance")

@@ -29,7 +29,6 @@ from specjax.sampling.guidance import Guided, guided_in
 from specjax.sampling.samplers import sampler_of
 from specjax.sampling.scaled import SamplerLike
 from specjax.schedules.grids import GridLike, LevelRange, TrainingGrid
-from specjax.schedules.schedule import check_process
 from specjax.spectra.spectrum import Spectrum
 
 if TYPE_CHECKING:
@@ -64,7 +63,8 @@ class LearnOptions(TypedDict, total=False):
       noise: of the forward process, under which a spectrum of data is put. A prior, a run, or a
         spectrum by :func:`specjax.effective` has its own; another is refused.
       process: "vp" (the default), "ve" or "flow".
-      alpha_bar_range: the two ends (noisy, clean).
+      alpha_bar_range: the two ends (noisy, clean), see
+        :class:`specjax.gaussian.task.TaskOptions`.
       grid: the training grid of the network that will be called, within which all noisy levels
         stay, see :class:`specjax.gaussian.task.TaskOptions`.
       n: noises learned on, as many to choose by and to judge by; 512, or 128 for a network.
@@ -95,7 +95,7 @@ class LearnOptions(TypedDict, total=False):
     data: Any
     noise: NoiseSpectrum | None
     process: str
-    alpha_bar_range: tuple[float, float]
+    alpha_bar_range: tuple[float, float] | None
     grid: GridLike | None
     n: int | None
     batch: int | None
@@ -129,7 +129,7 @@ class LearnSettings:
     data: np.ndarray | None = None
     noise: NoiseSpectrum | None = None
     process: str = "vp"
-    alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE
+    alpha_bar_range: tuple[float, float] | Any = None  # Any: resolved, it is a range
     grid: TrainingGrid | Any = None  # Any: resolved, it is a grid or None
     n: int | Any = None  # Any: as above
     batch: int | None = None
@@ -142,7 +142,7 @@ class LearnSettings:
     teacher_tolerance: float = 0.01
     cache: Path | None = None
     seed: int = 0
-    guided: Guided | None = None
+    guided: Guided | Any = None  # Any: whoever asks for its weights knows that there are some
 
     @classmethod
     def resolve(cls, **options: Unpack[LearnOptions]) -> LearnSettings:
@@ -153,7 +153,7 @@ class LearnSettings:
             folder that does not exist.
         """
         given: Any = cls(**options)  # type: ignore[arg-type]
-        levels = LevelRange.resolve(given.alpha_bar_range, given.grid)
+        levels = LevelRange.resolve(given.alpha_bar_range, given.grid, given.process)
         settings: LearnSettings = replace(
             given,
             sampler=_unless_none(sampler_of, given.sampler),
@@ -164,7 +164,6 @@ class LearnSettings:
             objective=_unless_none(check_weights, given.objective),
             loss=loss_of(given.loss),
             data=_unless_none(np.asarray, given.data),
-            process=check_process(given.process, starts_pure=levels.starts_pure),
             alpha_bar_range=levels.alpha_bar_range,
             grid=levels.grid,
             n=_unless_none(lambda n: checks.whole_number("n", n, 2), given.n),

@@ -44,7 +44,7 @@ class Unfinished(NamedTuple):
 _STATES: OrderedDict[str, Unfinished] = OrderedDict()
 """The latest, by key."""
 
-_SAMPLED, _CLOSED_FORM = Stopping(0.1, 0.01, 1), Stopping(0.0, 1e-9, 2)
+_SAMPLED, _CLOSED_FORM = Stopping(0.1, 0.01, 2), Stopping(0.0, 1e-9, 2)
 _MOST_ITERATIONS = 100
 _TRIED, _TRIED_PATTERNS = 2, 5  # iterations from each start, or each pattern of guided calls
 _LEAST_TO_GROW = 32  # noises; fewer are learned on from the beginning

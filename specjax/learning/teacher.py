@@ -26,7 +26,9 @@ from specjax.learning.answers import Answers
 from specjax.learning.settings import LearnSettings
 from specjax.learning.trajectories import Noises, end_of, follow
 from specjax.priors.prior import Prior
-from specjax.sampling.corrections import corrected_plan, exponential_adams
+from specjax.sampling.corrections import corrected_plan
+from specjax.sampling.multistep import exponential_adams
+from specjax.sampling.scaled import level_steps
 from specjax.sampling.step import SamplerPlan
 from specjax.schedules.families import family
 from specjax.schedules.grids import LevelRange
@@ -185,7 +187,8 @@ def fine_plan(prior: Prior, steps: int, within: LevelRange, process: str = "vp")
     else:
         levels = spectral(prior.spectrum, MOST, alpha_bar_range=ends)
     logsnr = np.asarray(within.clip(levels).logsnr, np.float64)[:: MOST // steps]
-    return corrected_plan(logsnr, exponential_adams(logsnr, _ORDER), process)
+    by = exponential_adams(level_steps(logsnr, process), _ORDER)
+    return corrected_plan(logsnr, by, process)
 
 
 def check_answers(answers: Answers, plan: SamplerPlan, noises: Noises) -> None:

@@ -116,7 +116,7 @@ class RowDerivatives(NamedTuple):
 
         def numbers(plan: SamplerPlan) -> list[np.ndarray]:
             weights = np.ones(plan.calls) if plan.guidance is None else plan.guidance
-            return [*plan.rows, weights]
+            return [np.asarray(x) for x in (*plan.rows, weights)]
 
         found = []
         for step in _STEP_OF_PARAMETER * np.eye(len(theta)):

@@ -37,7 +37,7 @@ class ModelConfig:
     dropout: float = 0.0
     """dropout rate in the residual blocks"""
     target: str = "f"
-    """what the network predicts: f (EDM), eps or v"""
+    """what the network predicts: f (EDM), eps, v or flow (the velocity eps - x0)"""
     conditional: bool = False
     """learn samples of given classes, too (needs a labelled set)"""
     spatial: int | None = None
@@ -63,14 +63,26 @@ class ModelConfig:
 class NoiseConfig:
     """The noise levels that the network is trained at."""
 
-    noise_levels: str = "edm"
-    """their distribution: edm (log-normal), uniform (in logsnr), spectral (as dense as the
-    spectral schedule of the data) or schedule (as the levels in a schedule file)"""
+    noise_levels: str | None = None
+    """their distribution: edm (log-normal), logit_normal (of the time of flow matching), uniform
+    (in logsnr), spectral (as dense as the spectral schedule of the data) or schedule (as the levels
+    in a schedule file); by default edm, and logit_normal for the target flow"""
     noise_options: tuple[str, ...] = ()
     """options of the distribution, such as mean=-1.2 std=1.2, low=-12 high=12, or
-    file=schedule.json"""
-    weighting: str = "edm"
-    """how much a level counts: edm, eps, v, x0 or min_snr"""
+    file=schedule.json; of all of them pure=0.02, the part of samples that are pure noise (for the
+    targets v and flow)"""
+    weighting: str | None = None
+    """how much a level counts: edm, eps, v, flow, x0 or min_snr; by default edm, and flow for the
+    target flow"""
+
+    def for_target(self, target: str) -> NoiseConfig:
+        """Return the configuration with what is usual for a target where nothing was asked for."""
+        levels, weighting = ("logit_normal", "flow") if target == "flow" else ("edm", "edm")
+        return replace(
+            self,
+            noise_levels=self.noise_levels or levels,
+            weighting=self.weighting or weighting,
+        )
 
     def check(self) -> None:
         """Refuse an unknown weighting (``UserError``); the distribution checks its own options."""
@@ -226,15 +238,26 @@ class TrainConfig:
     keeping: KeepingConfig = field(default_factory=KeepingConfig)
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "noise", self.noise.for_target(self.model.target))
+
     def check(self) -> None:
         """Refuse what can be refused without the data.
 
         Raises:
           UserError: one line that names the option.
         """
+        from specjax.nn.denoiser import TARGETS
+
         for name in _groups():
             getattr(self, name).check()
         checks.seed(self.seed)
+        pure = checks.named_values("noise_options", self.noise.noise_options).get("pure")
+        if pure and TARGETS[self.model.target].needs_signal:
+            raise UserError(
+                f"noise_options: pure = {pure!r}, but a network of target {self.model.target!r} "
+                "says nothing of the data in pure noise: give the target v or flow"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return all options as plain JSON values, by group."""

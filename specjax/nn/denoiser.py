@@ -1,7 +1,8 @@
 """A network as a denoiser: what it predicts, and the samples that it takes.
 
-A target is one of the adapters of :mod:`specjax.sampling.denoisers`; the network is always given
-logsnr. Flax is loaded with the first network, not with this module.
+A target is one of the adapters of :mod:`specjax.sampling.denoisers`. The network is given logsnr,
+that of pure noise as :data:`LEAST_LOGSNR`; one of flow matching is given its time
+(:func:`flow_level`). Flax is loaded with the first network, not with this module.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from specjax._core.checks import UserError
 from specjax.sampling.denoisers import (
     Denoiser,
     NetworkCall,
+    flow_time,
     from_edm,
     from_eps,
+    from_flow,
     from_v,
     logsnr_level,
 )
@@ -28,22 +31,41 @@ if TYPE_CHECKING:
     from specjax.nn.config import TrainConfig
     from specjax.nn.run import RunInfo
     from specjax.nn.unet import UNet
+    from specjax.sampling.guidance import Guided
+
+
+LEAST_LOGSNR = -30.0
+"""The least level that a network is told: here nothing of the data is left (alpha_bar = 1e-13)."""
+
+
+def flow_level(s: jax.Array) -> jax.Array:
+    """Return the time t of flow matching as ``30 (1/2 - t)``, in the range of logsnr."""
+    return 30 * (0.5 - flow_time(s))
 
 
 class Target(NamedTuple):
-    """A row of the table: ``denoiser(network, sigma_data)``."""
+    """A row of the table: ``denoiser(network, sigma_data)``.
+
+    ``needs_signal`` is what the answer is called where it says nothing of the data in pure noise.
+    """
 
     denoiser: Callable[[NetworkCall, float], Denoiser]
     summary: str
+    needs_signal: str | None = None
 
 
 TARGETS: Mapping[str, Target] = {
     "f": Target(
         lambda network, sigma_data: from_edm(network, sigma_data=sigma_data, level=logsnr_level),
         "EDM's F: noise at low levels of noise, data at high ones (2206.00364, table 1)",
+        "F (EDM)",
     ),
-    "eps": Target(lambda network, _: from_eps(network), "the noise (2006.11239)"),
+    "eps": Target(lambda network, _: from_eps(network), "the noise (2006.11239)", "eps"),
     "v": Target(lambda network, _: from_v(network), "alpha eps - sigma x0 (2202.00512)"),
+    "flow": Target(
+        lambda network, _: from_flow(network, level=flow_level),
+        "eps - x0, the velocity of flow matching (2210.02747)",
+    ),
 }
 """What a network may predict, by name."""
 
@@ -90,6 +112,11 @@ class NetworkDenoiser:
     sigma_data: float
     shape: tuple[int, ...]
 
+    @property
+    def needs_signal(self) -> str | None:
+        """What the network's answer is called if it says nothing of the data in pure noise."""
+        return TARGETS[self.target].needs_signal
+
     def with_params(self, params: Any) -> NetworkDenoiser:
         """Return the same network with other ``params``."""
         return replace(self, params=params)
@@ -108,8 +135,8 @@ class NetworkDenoiser:
 
         unet = nnx.merge(self.graph, self.params)
 
-        def network(scaled: jax.Array, logsnr: jax.Array) -> jax.Array:
-            return unet(scaled, logsnr, labels, key=key)
+        def network(scaled: jax.Array, level: jax.Array) -> jax.Array:
+            return unet(scaled, jnp.maximum(level, LEAST_LOGSNR), labels, key=key)
 
         denoise = TARGETS[self.target].denoiser(network, self.sigma_data)
         n = len(x)
@@ -125,12 +152,13 @@ class NetworkDenoiser:
 class Labelled:
     """A conditional network with the class of every sample given, labels [n] or []; a pytree."""
 
-    denoiser: NetworkDenoiser
+    denoiser: NetworkDenoiser | Guided
     labels: Any
 
     def __call__(self, x: jax.Array, alpha: jax.Array, sigma: jax.Array) -> jax.Array:
         """``E[x0 | x, label]`` of x [n, *sample]."""
-        return self.denoiser(x, alpha, sigma, jnp.broadcast_to(self.labels, (len(x),)))
+        told = jnp.broadcast_to(self.labels, (len(x),))
+        return jnp.asarray(self.denoiser(x, alpha, sigma, told))
 
 
 def untrained(run: RunInfo) -> NetworkDenoiser:

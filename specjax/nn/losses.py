@@ -43,9 +43,10 @@ class LevelWeight(NamedTuple):
 
 
 WEIGHTINGS: Mapping[str, LevelWeight] = {
-    "edm": LevelWeight(lambda s, sd: (s**2 + sd**2) / (s * sd) ** 2, "errors of F count alike"),
+    "edm": LevelWeight(lambda s, sd: 1 / sd**2 + 1 / s**2, "errors of F count alike"),
     "eps": LevelWeight(lambda s, sd: 1 / s**2, "errors of the noise count alike"),
     "v": LevelWeight(lambda s, sd: 1 + 1 / s**2, "errors of v count alike"),
+    "flow": LevelWeight(lambda s, sd: (1 + 1 / s) ** 2, "errors of the velocity count alike"),
     "x0": LevelWeight(lambda s, sd: jnp.ones_like(s), "errors of the data count alike"),
     "min_snr": LevelWeight(lambda s, sd: jnp.minimum(1 / s**2, 5.0),
                            "the smaller of snr and 5 (2303.09556)"),
@@ -56,7 +57,7 @@ TERM_LEVELS: Mapping[str, LevelWeight] = {
     "signal": LevelWeight(lambda s, sd: sd**2 / (s**2 + sd**2), "what of the data's variance the "
                           "noisy sample tells: high levels, where estimates are means, count "
                           "little"),
-    "edm": LevelWeight(lambda s, sd: jnp.sqrt(s**2 + sd**2) / (s * sd), "the root of EDM's weight "
+    "edm": LevelWeight(lambda s, sd: jnp.sqrt(1 / sd**2 + 1 / s**2), "the root of EDM's weight "
                        "(the errors here are not squared): errors of F count alike"),
     "x0": LevelWeight(lambda s, sd: jnp.ones_like(s), "errors of the data count alike"),
 }  # fmt: skip

@@ -41,6 +41,10 @@ def _edm(spectrum: Spectrum, *, mean: float = -1.2, std: float = 1.2) -> Quantil
     return lambda u: -2 * (mean + std * ndtri(u))
 
 
+def _logit_normal(spectrum: Spectrum, *, mean: float = 0.0, std: float = 1.0) -> Quantile:
+    return _edm(spectrum, mean=mean, std=std)  # logit t = log s
+
+
 def _uniform(spectrum: Spectrum, *, low: float = -12.0, high: float = 12.0) -> Quantile:
     if not low < high:
         raise UserError(f"low = {low!r}, high = {high!r}: give low below high, in logsnr")
@@ -79,6 +83,7 @@ def _interpolated(logsnr: np.ndarray) -> Quantile:
 
 NOISE_LEVELS: Mapping[str, Distribution] = {
     "edm": Distribution(_edm, "log s normal: mean, std (2206.00364, table 1)"),
+    "logit_normal": Distribution(_logit_normal, "logit t normal: mean, std (2403.03206, eq. 19)"),
     "uniform": Distribution(_uniform, "logsnr uniform: low, high"),
     "spectral": Distribution(_spectral, "density of the spectral schedule: loss, noisy, clean"),
     "schedule": Distribution(_schedule, "density of the levels in a schedule file: file"),
@@ -89,16 +94,31 @@ NOISE_LEVELS: Mapping[str, Distribution] = {
 def noise_levels(name: str, spectrum: Spectrum, options: Mapping[str, Any]) -> Quantile:
     """Return the quantile function of a named distribution of logsnr.
 
+    An option of all of them is ``pure``: the part of samples that are pure noise, logsnr = -inf.
+
     Raises:
       UserError: for an unknown name or option, or a value that is not allowed.
     """
     quantile = NOISE_LEVELS[checks.one_of("noise_levels", name, NOISE_LEVELS)].quantile
     known = {k: p for k, p in signature(quantile).parameters.items() if k != "spectrum"}
+    options = dict(options)
+    pure = checks.number("pure", options.pop("pure", 0.0), 0, 1, "a part of all, from 0 to 1")
     for option, given in options.items():
         checks.one_of(f"option of noise_levels {name!r}", option, known)
         if isinstance(known[option].default, float) and not isinstance(given, int | float):
             raise UserError(f"{option} = {given!r}: give a number")
-    return quantile(spectrum, **options)
+    finite = quantile(spectrum, **options)
+    return _with_pure_noise(finite, pure) if pure else finite
+
+
+def _with_pure_noise(finite: Quantile, part: float) -> Quantile:
+    """Put pure noise first; the rest is spread as without it."""
+
+    def quantile(u: jax.Array) -> jax.Array:
+        rest = (u - part) / max(1 - part, 1e-6)
+        return jnp.where(rest < 0, -jnp.inf, finite(jnp.clip(rest, 1e-6, 1 - 1e-6)))
+
+    return quantile
 
 
 def stratified(key: jax.Array, n: int) -> jax.Array:

@@ -10,7 +10,7 @@ import functools
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from specjax.nn.denoiser import Labelled, NetworkDenoiser, untrained
 from specjax.noise.families import noise_of_document
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.noise.whitening import effective
+from specjax.sampling.guidance import Guided, guided
 from specjax.spectra.spectrum import Spectrum
 
 RUN = "run.json"
@@ -87,9 +88,9 @@ class Run(RunInfo):
 
     folder: Path
     step: int
-    network: NetworkDenoiser
+    network: NetworkDenoiser | Guided
 
-    def denoiser(self, labels: Any = None) -> NetworkDenoiser | Labelled:
+    def denoiser(self, labels: Any = None) -> NetworkDenoiser | Guided | Labelled:
         """Return ``denoise(x, alpha, sigma) -> x0`` on x [n, *shape]; a pytree.
 
         Args:
@@ -111,6 +112,26 @@ class Run(RunInfo):
         if not whole or numbers.min() < 0 or numbers.max() >= self.classes:
             raise UserError(f"labels = {labels!r}: give numbers from 0 to {self.classes - 1}")
         return Labelled(self.network, numbers.astype(np.int32))
+
+    def guided(self, weight: Any, interval: tuple[float, float] | None = None) -> Run:
+        """Return the run with a guided denoiser, see :func:`specjax.guided`.
+
+        Args:
+          weight: one number, or one for each call.
+          interval: in sigma / alpha.
+
+        Raises:
+          UserError: for a network that knows no classes or was never without them.
+        """
+        if not self.classes or not self.config.optimiser.drop_label:
+            raise UserError(
+                f"guidance: {self.folder} was trained without labels, or never without them: train "
+                "with --conditional and a --drop-label above 0"
+            )
+        network = guided(
+            self.network, weight=weight, null=np.int32(self.classes), interval=interval
+        )
+        return replace(self, network=network)
 
 
 def open_run(path: str | os.PathLike[str], checkpoint: int | str | None = None) -> Run:

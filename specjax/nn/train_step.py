@@ -169,16 +169,17 @@ def _noised(task: Task, batch: Batch, key: jax.Array, *, training: bool = True) 
 def _estimate(
     task: Task, params: Any, noised: _Noised, key: jax.Array | None
 ) -> tuple[jax.Array, jax.Array, NetworkDenoiser]:
-    """The network's x0 [n, *sample], its levels sigma [n], and the denoiser."""
-    sigma = jnp.exp(-noised.logsnr / 2)
-    wide = sigma.reshape(-1, *(1,) * (noised.clean.ndim - 1))
+    """The network's x0 [n, *sample], its levels s = sigma / alpha [n], and the denoiser."""
+    pure, s = jnp.isneginf(noised.logsnr), jnp.exp(-noised.logsnr / 2)
+    scales = jnp.where(pure, 0.0, 1.0), jnp.where(pure, 1.0, s)  # VE, but for pure noise
+    alpha, sigma = (x.reshape(-1, *(1,) * (noised.clean.ndim - 1)) for x in scales)
     denoiser = task.denoiser(params)
     estimate: Any = denoiser
     if task.omits and task.noise is not None:
         estimate = Within(estimate, task.noise)  # there the estimate is the data themselves
-    one = jnp.ones((), sigma.dtype)
-    x0 = estimate(noised.clean + wide * noised.noise, one, sigma, noised.labels, key=key)
-    return x0, sigma, denoiser
+    x = alpha * noised.clean + sigma * noised.noise
+    x0 = estimate(x, *scales, noised.labels, key=key)
+    return x0, s, denoiser
 
 
 def _loss(

@@ -11,7 +11,7 @@ from specjax.fitting.compare import MOST_STEPS, ComparedSchedule, Comparison
 from specjax.fitting.learned import LearnedResult
 from specjax.noise.whitening import ObliqueBasis
 from specjax.report.table import Block, Column, Styles, Table, print_blocks
-from specjax.report.words import amplification_warning, loss_title, with_options, wrote
+from specjax.report.words import amplification_warning, at_step, loss_title, with_options, wrote
 from specjax.spectra.spectrum import Spectrum
 
 _ALONG = "is taken along the directions of their generalised eigenproblem"
@@ -145,7 +145,7 @@ def denoiser_name(fit: LearnedResult) -> str:
     probed, error = fit.source.get("denoiser"), fit.nodes.denoiser_error
     name = "ideal" if probed is None else "probed"
     if probed is not None and "run" in probed:
-        name = f"probed, {probed['run']} at step {probed['step']:,}"
+        name = f"probed, {probed['run']}{at_step(probed['step'])}"
     return name if error is None else f"{name}, with an error of {float(error):g}"
 
 

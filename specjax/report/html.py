@@ -38,14 +38,16 @@ body { margin: 0 auto; max-width: 76rem; padding: 1rem; background: var(--paper)
 h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .5rem 0; }
 caption { text-align: left; font-weight: 600; padding: .25rem 0; }
+caption { position: sticky; left: 0; max-width: calc(100vw - 2rem); }
 th, td { padding: .2rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 td[style*=right] { white-space: nowrap; }
 .wide { overflow-x: auto; }
+@media (max-width: 38rem) { table { font-size: .8rem; } th, td { padding: .2rem .35rem; } }
 pre { overflow-x: auto; background: var(--soft); padding: .8rem; border-radius: .4rem;
   font-size: .875rem; }
 figure { margin: 1rem 0; } figcaption { font-weight: 600; }
 .panels { display: grid; gap: .6rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); }
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); }
 .panels figure { margin: 0; } .panels figcaption { font-size: .875rem; }
 .panels img { width: 100%; height: auto; background: #fff; border-radius: .3rem; }
 .panels .whole { grid-column: 1 / -1; overflow-x: auto; } .whole img { min-width: 44rem; }

@@ -164,7 +164,8 @@ def _calls(result: LearnedResult) -> str:
     """Say how often the network is called, where that is more than S; heuristics have as many."""
     if "guidance" not in result.source:
         return ""
-    return f", {result.network_calls} network calls ({result.network_calls // 2} guided of others)"
+    calls = result.network_calls
+    return f", {calls} network calls (heuristics: {calls // 2} guided steps)"
 
 
 def _product(objective: Mapping[str, float]) -> str:

@@ -13,7 +13,7 @@ from specjax.report.probe_bands import Band, bands, noise_words, title
 from specjax.report.table import Block, Column, Table, print_blocks
 from specjax.report.words import spread, wrote
 
-_COLUMNS = 7
+_COLUMNS = 6  # fit 80 characters
 
 
 def probe_json(probe: Probe) -> dict[str, Any]:

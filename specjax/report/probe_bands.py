@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from specjax.gaussian.probe import Probe
+from specjax.report.words import at_step
 
 
 class Band(NamedTuple):
@@ -86,7 +87,7 @@ def noise_words(probe: Probe) -> str | None:
 def title(probe: Probe) -> str:
     """Say what was probed, and on what."""
     source = probe.source
-    of = f"{source['run']} at step {source['step']:,}" if "run" in source else "a denoiser"
+    of = f"{source['run']}{at_step(source['step'])}" if "run" in source else "a denoiser"
     of += {"told": ", told the classes", "untold": ", not told the classes"}.get(
         str(source.get("classes")), ""
     )

@@ -16,6 +16,7 @@ import numpy as np
 from specjax._core.checks import UserError
 from specjax._core.extras import import_extra
 from specjax._core.shown import Results
+from specjax.bench import MEASURES, Bench
 from specjax.evaluate import Evaluation
 from specjax.fitting.compare import ComparedSchedule, Comparison, heuristics
 from specjax.fitting.learned import LearnedResult
@@ -23,6 +24,7 @@ from specjax.gaussian.probe import Probe
 from specjax.gaussian.task import GaussianTask
 from specjax.learning import Verdict
 from specjax.report import figures, show
+from specjax.report.bench import bench_blocks
 from specjax.report.evaluate import evaluation_blocks
 from specjax.report.fit import fit_blocks
 from specjax.report.probe import probe_blocks
@@ -281,6 +283,17 @@ def _evaluation_columns(rows: Sequence[Evaluation]) -> Columns:
     }
 
 
+def _bench_columns(bench: Bench) -> Columns:
+    rows = bench.rows
+    return {
+        "method": [row.method for row in rows],
+        "calls": [row.calls for row in rows],
+        "schedule": [", ".join(dict.fromkeys(row.schedule)) for row in rows],
+        **{name: [row.estimate(name).value for row in rows] for name in MEASURES},
+        **{f"{name}_error": [row.estimate(name).error for row in rows] for name in MEASURES},
+    }
+
+
 def _axes(sweep: Sweep) -> Columns:
     names = ("spectra", "steps", "samplers", "losses", "processes", "alpha_bar_ranges", "seeds",
              "noises")  # fmt: skip
@@ -374,6 +387,7 @@ VIEWS: Mapping[type, View] = {
         lambda x: _evaluation_columns([x]),
         lambda x, **options: figures.bands_figure([x], **options),
     ),
+    Bench: View(bench_blocks, _bench_columns, figures.bench_figure),
     Probe: View(probe_blocks, _probe_columns, figures.probe_figure),
     Sweep: View(_sweep_axes_blocks, _axes),
     SweepResult: View(sweep_blocks, _sweep_columns, lambda x: figures.sweep_figure(x.table)),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from specjax.files.forward_noise import ISOTROPIC
 from specjax.report.table import report_console
+from specjax.report.words import at_step
 
 if TYPE_CHECKING:
     from specjax.evaluate.classifier_features import ClassifierFeatures
@@ -67,9 +68,8 @@ def print_samples(facts: Mapping[str, Any], seconds: float, written: str) -> Non
     options = ", ".join(f"{k} = {v}" for k, v in facts["sampler_options"].items())
     noise, rate = facts["noise"], facts["n"] / max(seconds, 1e-9)
     digits = max(0, 1 - math.floor(math.log10(rate)))
-    step = "" if facts["step"] is None else f" at step {facts['step']:,}"
     report_console().print(
-        f"{facts['n']:,} samples of {facts['run']}{step}: "
+        f"{facts['n']:,} samples of {facts['run']}{at_step(facts['step'])}: "
         f"{facts['sampler']}{f' ({options})' if options else ''}"
         f"{' corrected' if facts.get('corrections') else ''}, {facts['process']}, "
         f"{facts['calls']} calls along {facts['schedule']}, "

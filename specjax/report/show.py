@@ -55,7 +55,7 @@ def _levels(schedule: NoiseSchedule, grid: TrainingGrid) -> dict[str, np.ndarray
         "sigma": np.asarray(schedule.sigmas),
         "logsnr": logsnr,
         "flow time": np.asarray(schedule.flow_time),
-        f"timestep ({grid.name})": np.where(np.isinf(logsnr), np.nan, grid.timestep(logsnr)),
+        f"timestep ({grid.name})": np.where(logsnr == np.inf, np.nan, grid.timestep(logsnr)),
     }
 
 
@@ -82,13 +82,17 @@ def origin(shown: LearnedResult) -> dict[str, str]:
         return {}
     source = shown.source
     data = (
-        f"{source.get('name', 'unknown')}, {source.get('samples', '?')} samples, "
-        f"range {source.get('data_range')}"
-    )
+        {
+            "data": f"{source['name']}, {source.get('samples', '?')} samples, "
+            f"range {source.get('data_range')}"
+        }
+        if "name" in source
+        else {}
+    )  # learned through a network alone
     specific = _plan_facts(shown) if shown.nodes is None else _fit_facts(shown)  # fits have nodes
     noise = "isotropic" if shown.noise is None else shown.noise.name
     within = {} if shown.grid is None else {"levels": f"within grid {shown.grid.name}"}
-    return {"data": data, "noise": noise, **specific, **within}
+    return {**data, "noise": noise, **specific, **within}
 
 
 def _fit_facts(fit: LearnedResult) -> dict[str, str]:

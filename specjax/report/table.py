@@ -24,7 +24,8 @@ from specjax.files import plain
 from specjax.report.words import shown
 
 _LOG_WIDTH = 140  # of tables where there is no terminal to be wider than
-_LONGEST_WORD = 24  # of names that are not broken
+_FRAME = 3  # a rule and two spaces a column
+_LONGEST_NAME = 24  # that is not broken
 
 Styles = Mapping[int | tuple[int, int], str]
 
@@ -86,7 +87,7 @@ class Table:
         """Print the table and its notes; on standard output by default."""
         console = console or report_console()
         for part in self._parts(console.width):
-            console.print(part._rendered(), soft_wrap=True)
+            console.print(part._rendered(console.width), soft_wrap=True)
         for note in self.notes:
             console.print(note, soft_wrap=True)
 
@@ -121,7 +122,9 @@ class Table:
         lines = ["<table>", *([f"<caption>{escaped(self.title)}</caption>"] if self.title else [])]
         if any(one.name for one in columns):
             heads = zip(aligned, columns, strict=True)
-            cells = "".join(f"<th{how}>{escaped(one.name)}</th>" for how, one in heads)
+            cells = "".join(
+                f"<th{how}>{escaped(one.name).replace('_', '_<wbr>')}</th>" for how, one in heads
+            )
             lines.append(f"<thead><tr>{cells}</tr></thead>")
         lines.append("<tbody>")
         for i, texts in enumerate(self._texts()):
@@ -144,19 +147,20 @@ class Table:
         ]
 
     def _least_widths(self) -> list[int]:
-        """Give the width of each column below which a number, a word or a heading breaks."""
+        """Give the width of each column below which a number, a short name or a word breaks."""
         widths, texts = [], self._texts()
         for j, column in enumerate(self._columns()):
             lines = [line for row in texts for line in row[j].splitlines()]
             if column.align != "right":
+                names = [x for x in lines if len(x) <= _LONGEST_NAME]
                 words = [word for line in lines for word in line.split()]
-                lines = [word for word in words if len(word) <= _LONGEST_WORD]
+                lines = names + [word for word in words if len(word) <= _LONGEST_NAME]
             widths.append(max(map(len, column.name.split() + lines), default=0))
         return widths
 
     def _parts(self, width: int) -> list[Table]:
         """Cut a table that is too wide into several, each with the first column."""
-        taken = [least + 3 for least in self._least_widths()]  # with a rule and two spaces
+        taken = [least + _FRAME for least in self._least_widths()]
         parts: list[list[int]] = [[0]]
         for j in range(1, len(taken)):
             if len(parts[-1]) > 1 and sum(taken[k] for k in parts[-1]) + taken[j] >= width:
@@ -179,17 +183,29 @@ class Table:
             for i, chosen in enumerate(parts)
         ]
 
-    def _rendered(self) -> RichTable:
+    def _widths(self, width: int) -> list[int]:
+        """Share out a width to the columns: none has less than it must or more than it needs."""
+        widths, texts = self._least_widths(), self._texts()
+        room = width - 1 - sum(least + _FRAME for least in widths)
+        for j, column in enumerate(self._columns()):
+            lines = [column.name, *(line for row in texts for line in row[j].splitlines())]
+            more = max(0, min(max(map(len, lines)) - widths[j], room))
+            widths[j], room = widths[j] + more, room - more
+        return widths
+
+    def _rendered(self, width: int) -> RichTable:
         """Make rich's table: numbers are never broken, headings and names only between words."""
-        columns, texts, widths = self._columns(), self._texts(), self._least_widths()
+        columns, texts, widths = self._columns(), self._texts(), self._widths(width)
         title = Text(shown(self.title)) if self.title else None
         headed = any(column.name for column in columns)
-        rendered = RichTable(title=title, title_justify="left", show_header=headed)
+        rendered = RichTable(
+            title=title, title_justify="left", show_header=headed,
+            width=1 + sum(widths) + _FRAME * len(widths),
+        )  # fmt: skip
         for j, column in enumerate(columns):
             rendered.add_column(
-                Text(column.name), justify=column.align, overflow="fold",
-                min_width=widths[j] or None,
-            )  # fmt: skip
+                Text(column.name), justify=column.align, overflow="fold", width=widths[j]
+            )
         for i, row in enumerate(texts):
             cells = [Text(text, self.styles.get((i, j), "")) for j, text in enumerate(row)]
             rendered.add_row(*cells, style=self.styles.get(i))

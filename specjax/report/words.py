@@ -30,6 +30,11 @@ def shown(text: str) -> str:
     )  # fmt: skip
 
 
+def at_step(step: int | None) -> str:
+    """Write `` at step 700``; nothing for a denoiser that has no checkpoints."""
+    return "" if step is None else f" at step {step:,}"
+
+
 def count(number: int, one: str, several: str | None = None) -> str:
     """Write a number with its noun.
 

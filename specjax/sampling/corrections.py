@@ -15,8 +15,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from specjax._core.arrays import Array, namespace, value
 from specjax._core.checks import UserError
 from specjax.sampling.scaled import (
@@ -70,29 +68,6 @@ def _gain(t: LevelSteps, rows: ScaledRows) -> Array:
     return t.xp.where(t.last, 0.0, rows.push[:, 0] / t.xp.where(t.last, 1.0, unit))
 
 
-def exponential_adams(logsnr: np.ndarray, order: int) -> Corrections:
-    """Return the corrections of the exponential Adams-Bashforth method along levels [S + 1].
-
-    The polynomial through the last ``order`` estimates over log s is integrated exactly; order 1
-    is DDIM, order 2 DPM-Solver++(2M) up to how it weighs a step. A last step to s = 0 returns its
-    estimate, and an estimate of pure noise has no weight in steps behind it.
-    """
-    levels = np.asarray(logsnr, np.float64) / 2  # -log s
-    weights = np.zeros((len(levels) - 1, order - 1))
-    finite = np.cumsum(np.isfinite(levels))  # how many levels are known up to each one
-    for k, h in enumerate(np.diff(levels)):
-        if not np.isfinite(h):
-            continue
-        known = min(order, int(finite[k]))
-        moments = [-np.expm1(-h)]  # the integrals of e^(u - h) u^i from 0 to h
-        for i in range(1, known):
-            moments.append(h**i - i * moments[-1])
-        before = levels[k - np.arange(known)] - levels[k]
-        found = np.linalg.solve(np.vander(before, known, increasing=True).T, moments)
-        weights[k, : known - 1] = found[1:] / moments[0]
-    return Corrections(np.zeros(len(weights)), weights)
-
-
 def corrected_rows(t: LevelSteps, by: Corrections) -> ScaledRows:
     """Compute the rows of S steps; the registers are the sample and the M last estimates."""
     xp, memory = t.xp, by.memory
@@ -125,7 +100,9 @@ def corrected_plan(logsnr: Array, by: Corrections, process: str) -> SamplerPlan:
     return plan_of_rows(corrected_rows(t, by), t, process)
 
 
-LEARNABLE = ("ddim", "ddpm", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_sde")
+LEARNABLE = (
+    "ddim", "ddpm", "euler_ancestral", "dpmpp_2m", "dpmpp_2m_sde", "dpmpp_3m", "unipc"
+)  # fmt: skip
 """The samplers of one call a step that remember past estimates and nothing else."""
 
 

@@ -91,8 +91,10 @@ class Within:
         """Estimate ``E[x0 | x]``."""
         seen = self.noise.supported(x)
         estimate = self.denoise(seen, alpha, sigma, *more, **options)
-        some = namespace(alpha).where(alpha == 0, 1.0, alpha)  # pure noise has nothing there
-        return self.noise.supported(estimate) + self.noise.left_out(x) / some
+        scale = _nonzero(alpha)  # in pure noise x has nothing there
+        if np.ndim(scale):
+            scale = scale.reshape(scale.shape + (1,) * (x.ndim - scale.ndim))
+        return self.noise.supported(estimate) + self.noise.left_out(x) / scale
 
 
 def _copied(x: Array) -> Array:
@@ -121,21 +123,36 @@ class Adapted:
     formula: Callable[..., Array]
     options: tuple[Any, ...]
 
+    @property
+    def needs_signal(self) -> str | None:
+        """What the network's answer is called if it says nothing of the data in pure noise."""
+        return {_of_eps: "eps", _of_edm: "F (EDM)"}.get(self.formula)
+
     def __call__(self, x: Array, alpha: Array, sigma: Array, *more: Any) -> Array:
         """Estimate ``E[x0 | x]``."""
 
         def network(x: Array, level: Array) -> Array:
             return self.network(x, level, *more)
 
+        check_signal(self, alpha)
         return self.formula(network, x, alpha, sigma, *self.options)
 
 
-def noise_to_signal(alpha: Array, sigma: Array) -> Array:
+def noise_to_signal(alpha: Array, sigma: Array) -> Any:
     """Return ``s = sigma / alpha``, inf at alpha = 0."""
-    if not isinstance(alpha, jax.Array) and np.ndim(alpha) == 0:
-        return math.inf if alpha == 0 else sigma / alpha
-    xp = namespace(alpha, sigma)
-    return xp.where(alpha == 0, xp.inf, sigma / xp.where(alpha == 0, 1, alpha))
+    s = sigma / _nonzero(alpha)
+    if _is_number(alpha):
+        return s if alpha else math.inf
+    return namespace(s).where(alpha == 0, math.inf, s)
+
+
+def _nonzero(alpha: Array) -> Any:
+    """Return alpha with 1 in place of 0; numbers of Python and NumPy stay such."""
+    return alpha or 1.0 if _is_number(alpha) else namespace(alpha).where(alpha == 0, 1, alpha)
+
+
+def _is_number(x: Any) -> bool:
+    return not isinstance(x, jax.Array) and np.ndim(x) == 0
 
 
 def vp_scales(alpha: Array, sigma: Array) -> tuple[Array, Array, Array]:
@@ -145,18 +162,27 @@ def vp_scales(alpha: Array, sigma: Array) -> tuple[Array, Array, Array]:
     return norm, alpha / norm, sigma / norm
 
 
-def check_signal(prediction: str, alpha: Array) -> None:
+def check_signal(denoise: Any, alpha: Array) -> None:
     """Refuse pure noise, alpha = 0, for a network whose answer tells nothing of the data there.
 
+    Args:
+      denoise: a denoiser, or what is made of some; one of them may say what it needs a signal for
+        (``needs_signal``).
+      alpha: scales of the data.
+
     Raises:
-      UserError: if alpha is known to be 0.
+      UserError: if one is known to be 0.
     """
     known = concrete(alpha)
-    if known is not None and (known == 0).any():
-        raise UserError(
-            f"alpha = 0: a network that predicts {prediction} says nothing of the data in pure "
-            "noise: start at a level above 0 (alpha_bar_range), or use one that predicts v or x0"
-        )
+    if known is None or (known != 0).all():
+        return
+    for one in jax.tree.leaves(denoise, is_leaf=lambda x: hasattr(x, "needs_signal")):
+        if prediction := getattr(one, "needs_signal", None):
+            raise UserError(
+                f"alpha = 0: a network that predicts {prediction} says nothing of the data in pure "
+                "noise: start at a level above 0 (alpha_bar_range), or use one that predicts v, "
+                "x0 or a velocity"
+            )
 
 
 def logsnr_level(s: Array) -> Array:
@@ -178,7 +204,6 @@ def from_eps(network: NetworkCall, *, level: Callable[[Any], Any] = logsnr_level
 
 
 def _of_eps(network: NetworkCall, x: Array, alpha: Array, sigma: Array, level: Any) -> Array:
-    check_signal("eps", alpha)
     s, scaled = sigma / alpha, x / alpha
     return scaled - s * network(scaled / namespace(s).sqrt(1 + s**2), level(s))
 
@@ -260,7 +285,6 @@ def from_edm(
 def _of_edm(
     network: NetworkCall, x: Array, alpha: Array, sigma: Array, level: Any, sigma_data: float
 ) -> Array:
-    check_signal("F (EDM)", alpha)
     s, scaled = sigma / alpha, x / alpha
     total = s**2 + sigma_data**2
     root = namespace(s).sqrt(total)

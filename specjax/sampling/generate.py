@@ -25,7 +25,7 @@ from specjax._core.progress import shows_progress
 from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic, without_rounding
 from specjax.sampling import conditions as told
 from specjax.sampling.black_box import is_black_box
-from specjax.sampling.denoisers import within
+from specjax.sampling.denoisers import check_signal, within
 from specjax.sampling.guidance import alike, weights_of
 from specjax.sampling.programs import Program, drawn, program_of
 from specjax.sampling.sample import first_registers, host_rows
@@ -110,6 +110,7 @@ def generate(
         for program, arrays in [program_of(one)]
     ]
     size = batch_size(n, shape, plan.registers, batch, placement.ways, placement.device)
+    check_signal(denoise, plan.alpha)
     rows = Row(*(np.asarray(x, dtype) for x in plan.rows))
     weights = None if weights is None else np.asarray(weights, dtype)
     on_cpu, boxed = placement.device.platform == "cpu", is_black_box(denoise)

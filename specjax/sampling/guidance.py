@@ -18,6 +18,7 @@ import numpy as np
 
 from specjax._core.arrays import Array, concrete, namespace, value
 from specjax._core.checks import UserError
+from specjax.sampling.black_box import BlackBox
 from specjax.sampling.step import SamplerPlan
 
 
@@ -96,10 +97,18 @@ class Guided:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of one sample, where the conditional denoiser says it (AttributeError)."""
-        return self.conditional.shape  # type: ignore[attr-defined, no-any-return]
+        """The shape of one sample, of a black box or a prior among the two.
 
-    def weights_at(self, alpha: Array, sigma: Array) -> Array:
+        Raises:
+          AttributeError: where neither says it.
+        """
+        part: Any
+        for part in (self.conditional, self.unconditional):
+            if isinstance(part, BlackBox) or hasattr(part, "held_out"):
+                return tuple(part.shape)
+        raise AttributeError("shape: neither denoiser says that of a sample")
+
+    def weights_at(self, alpha: Array | float, sigma: Array | float) -> Array:
         """Return its own weights at levels [] or [S]: 1 outside of the interval.
 
         Raises:
@@ -192,8 +201,8 @@ def weights_of(plan: SamplerPlan, denoise: Any) -> Array | None:
     None for a denoiser that is not guided.
 
     Raises:
-      UserError: if a plan has weights and the denoiser is not guided, or either has weights for
-        another number of calls.
+      UserError: if a plan has weights and the denoiser is not guided, either has weights for
+        another number of calls, or the plan's are not finite.
     """
     found = guided_in(denoise)
     if plan.guidance is None:
@@ -209,7 +218,10 @@ def weights_of(plan: SamplerPlan, denoise: Any) -> Array | None:
             f"guidance has shape {np.shape(plan.guidance)}: give one weight for each of "
             f"{plan.calls} calls"
         )
-    return plan.guidance
+    known = concrete(plan.guidance)
+    if known is not None and not np.isfinite(known).all():
+        raise UserError(f"guidance = {known.tolist()}: give finite numbers")
+    return plan.guidance if known is None else known
 
 
 def alike(denoise: Any, weights: Array | None) -> Iterator[tuple[slice, Any]]:

@@ -19,7 +19,7 @@ from specjax._core.checks import UserError
 from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic, colored, without_rounding
 from specjax.sampling import conditions as told
 from specjax.sampling.black_box import is_black_box
-from specjax.sampling.denoisers import Denoiser, within
+from specjax.sampling.denoisers import Denoiser, check_signal, within
 from specjax.sampling.guidance import alike, at_weight, weights_of
 from specjax.sampling.step import Row, SamplerPlan, advance
 
@@ -76,6 +76,7 @@ def sample(
         start = jax.random.normal(jax.random.fold_in(key, 0), shape, dtype)
     if start.shape != tuple(shape):
         raise UserError(f"start has shape {start.shape}, the samples {tuple(shape)}")
+    check_signal(denoise, plan.alpha)
     rows = Row(*(jnp.asarray(x, dtype) for x in plan.rows))
     noise, denoise = anisotropic(noise), within(denoise, noise)
     weights = weights_of(plan, denoise)

@@ -42,6 +42,11 @@ import numpy as np
 from specjax._core import checks
 from specjax._core.arrays import Array, concrete
 from specjax._core.checks import UserError
+from specjax.sampling.multistep import deis as _deis
+from specjax.sampling.multistep import dpmpp_3m as _dpmpp_3m
+from specjax.sampling.multistep import ipndm as _ipndm
+from specjax.sampling.multistep import slopes_rows
+from specjax.sampling.multistep import unipc as _unipc
 from specjax.sampling.scaled import LevelSteps, SamplerLike, ScaledRows, level_steps, plan_of_levels
 from specjax.sampling.step import SamplerPlan, drop_idle
 from specjax.schedules.schedule import NoiseSchedule, check_process
@@ -232,8 +237,9 @@ def _dpmpp_2m(t: LevelSteps) -> ScaledRows:
 def _dpmpp_2m_sde(t: LevelSteps, *, eta: float = 1.0) -> ScaledRows:
     """SDE-DPM-Solver++(2M), midpoint form (2211.01095, eq. 19; k-diffusion's ``dpmpp_2m_sde``)."""
     eta = checks.not_negative("eta", eta)
-    push = t.s_next * t.xp.sqrt(-t.xp.expm1(-eta * t.h)) if eta else None
-    return _two_estimates(t, -(1 + eta) * t.h / 2, push)
+    rate: Any = t.xp.where(t.pure, max(eta, 1.0), eta)  # small eta, too, keep no pure noise
+    push = t.s_next * t.xp.sqrt(-t.xp.expm1(-rate * t.h)) if eta else None
+    return _two_estimates(t, -(1 + (rate if eta else 0.0)) * t.h / 2, push)
 
 
 def _lms(t: LevelSteps, *, order: int = 4) -> ScaledRows:
@@ -242,14 +248,6 @@ def _lms(t: LevelSteps, *, order: int = 4) -> ScaledRows:
     The slopes ``(x - d) / s`` of the last ``order`` calls are extrapolated by a polynomial that
     is integrated exactly (Gauss-Legendre), also over a last step to s = 0. It starts with Euler
     and adds an order a step, so the formal order is 2 with a small constant.
-
-    A slope is told by how it differs from that of the call, so that nothing cancels where estimates
-    are small, and in units of the level of the call, so that nothing overflows where that is::
-
-        x_next = d + ratio (x - d) + sum_j c_j e_j,    e_j = s (slope_j steps ago - slope now).
-
-    ``r[1]`` keeps ``q``, the rest of ``x_next`` without ``ratio (x - d)``: as ``x_next - q`` is
-    ``s_next`` times the slope, ``e_1 = d - q`` at the next call. ``r[i]`` keep older differences.
     """
     checks.whole_number("order", order)
     xp, steps = t.xp, t.h.shape[0]
@@ -259,7 +257,6 @@ def _lms(t: LevelSteps, *, order: int = 4) -> ScaledRows:
     back = xp.where(known, (t.now[:, None] - t.now[index]) / 2, 0.0)  # log of past levels over s
     gap = xp.exp(back)[:, None, :] * xp.expm1(back[:, :, None] - back[:, None, :])  # [S, j, m]
     other = known[:, :, None] & known[:, None, :] & (past[:, None] != past)
-    ratio = xp.where(t.last, 0.0, xp.exp(-t.h / 2))
     width = xp.where(t.last, -1.0, xp.expm1(-t.h / 2))  # of the step, in units of s
     where, weight = np.polynomial.legendre.leggauss((order + 1) // 2)
     total = xp.zeros_like(back)
@@ -267,18 +264,7 @@ def _lms(t: LevelSteps, *, order: int = 4) -> ScaledRows:
         beyond = (1 + x) / 2 * width[:, None] - xp.expm1(back)  # a point less past levels
         factor = xp.where(other, beyond[:, None, :] / xp.where(other, gap, 1.0), 1.0)
         total = total + w / 2 * factor.prod(-1)
-    c = (xp.where(known, total, 0.0) * width[:, None])[:, 1:]  # of the slopes before this one
-
-    zero, sum_c, recent = xp.zeros_like(ratio), c.sum(1), range(2, order)
-    older = [c[:, j - 1] for j in recent]
-    keep = [[ratio, -sum_c, *older], [zero, -sum_c, *older]]
-    keep += [[zero, -ratio, *(ratio if j == i - 1 else zero for j in recent)] for i in recent]
-    keep = [row[:order] for row in keep[:order]]
-    pull = xp.stack([1 - ratio + sum_c, 1 + sum_c, *([ratio] * len(recent))][:order], -1)
-    return ScaledRows(
-        t.now, t.now, t.after, _stack(xp, keep), pull, xp.zeros_like(pull),
-        (True,) + (False,) * (order - 1),
-    )  # fmt: skip
+    return slopes_rows(t, xp.where(known, total, 0.0)[:, 1:])
 
 
 ddim = Sampler("ddim", _ddim, 1, "DDIM; eta=0 is deterministic, eta=1 is DDPM")
@@ -297,11 +283,21 @@ dpmpp_2m_sde = Sampler("dpmpp_2m_sde", _dpmpp_2m_sde, None, "its stochastic form
 """The stochastic form of DPM-Solver++(2M) with the option ``eta``."""
 lms = Sampler("lms", _lms, 2, "Adams-Bashforth with variable steps; order=4")
 """Adams-Bashforth on EDM's ODE with variable steps, and the option ``order``."""
+dpmpp_3m = Sampler("dpmpp_3m", _dpmpp_3m, 2, "DPM-Solver++(3M): one call a step, three estimates")
+"""DPM-Solver++(3M) (2211.01095), as diffusers has it: one call a step."""
+unipc = Sampler("unipc", _unipc, 2, "UniPC: each call corrects a step and takes one; order=2")
+"""UniPC (2302.04867), one call a step, with the options ``order`` and ``variant``."""
+deis = Sampler("deis", _deis, 2, "DEIS: slopes, polynomials in log sigma; order=3")
+"""DEIS (2204.13902, tAB in log sigma) with the option ``order``."""
+ipndm = Sampler("ipndm", _ipndm, 1, "iPNDM: slopes, Adams-Bashforth's weights; order=4")
+"""iPNDM (2204.13902) with the option ``order``."""
 
 SAMPLERS = {
     sampler.name: sampler
-    for sampler in (ddim, ddpm, euler_ancestral, heun, dpmpp_2m, dpmpp_2m_sde, lms)
-}
+    for sampler in (
+        ddim, ddpm, euler_ancestral, heun, dpmpp_2m, dpmpp_2m_sde, dpmpp_3m, unipc, lms, deis, ipndm
+    )
+}  # fmt: skip
 """The samplers of the package by name."""
 
 

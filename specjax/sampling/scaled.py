@@ -34,8 +34,8 @@ class LevelSteps(NamedTuple):
       now: logsnr at the noisy end of a step, finite where it is ``pure``.
       after: logsnr at its clean end, +inf where the step is ``last``.
       h: the width in logsnr, 1 where last.
-      pure: whether a step starts from pure noise. What it and the step behind it extrapolate has to
-        have a limit as the first level gets noisier.
+      pure: whether a step starts from pure noise, at most one. What it and the step behind it
+        extrapolate has to have a limit as the first level gets noisier.
       last: whether a step ends at s = 0.
       s: the scaled noise level ``sigma / alpha`` at the noisy end.
       s_next: that at the clean end, 0 where last.
@@ -115,7 +115,7 @@ def level_steps(logsnr: Array, process: str, idle: Array | int = 0) -> LevelStep
     alpha_next = alpha_sigma(finite_after, process)[0]
     sigma_now = alpha_sigma(now, process)[1]
     return LevelSteps(
-        xp, now, after, h, pure[:-1], last,
+        xp, now, after, h, pure[:-1] & ~pure[1:], last,
         s=xp.exp(-now / 2),
         s_next=xp.where(last, 0.0, xp.exp(-finite_after / 2)),
         kernel_std=sigma_now * xp.sqrt(-xp.expm1(-h)) / alpha_next,

@@ -73,6 +73,36 @@ def is_flow(config: Mapping[str, Any]) -> bool:
     return "shift" in config and not {"beta_schedule", "trained_betas"} & config.keys()
 
 
+FLOW_SCHEDULERS = (
+    "FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler", "UniPCMultistepScheduler",
+    "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler", "DEISMultistepScheduler",
+    "SASolverScheduler", "PlanScheduler",
+)  # fmt: skip
+"""Schedulers of flow matching whose networks answer the velocity at T t.
+
+Others turn it around (MiniMax-H3), have several stages (Helios) or ask for maps and policies.
+"""
+
+
+def check_flow(name: str, config: Mapping[str, Any]) -> None:
+    """Refuse a configuration of flow matching whose network answers something else.
+
+    Raises:
+      UserError: with the name of the field.
+    """
+    prediction, kind = config.get("prediction_type"), config.get("_class_name")
+    if prediction not in (None, "flow_prediction"):
+        raise UserError(
+            f"{name}: prediction_type = {prediction!r} beside use_flow_sigmas; networks of flow "
+            "matching answer 'flow_prediction'"
+        )
+    if kind not in (None, *FLOW_SCHEDULERS):
+        raise UserError(
+            f"{name}: _class_name = {kind!r}: whether its network answers eps - x0 at T t is not "
+            "known; if so, give the configuration without the name"
+        )
+
+
 def check_betas(name: str, config: Mapping[str, Any]) -> None:
     """Refuse a configuration whose network has no training grid of betas, or has more to it.
 

@@ -21,8 +21,8 @@ import numpy as np
 from specjax._core import checks
 from specjax._core.arrays import Array, namespace
 from specjax._core.checks import UserError
-from specjax.schedules.configurations import FLOW, LEVELS, check_betas, is_flow
-from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr, sigmoid
+from specjax.schedules.configurations import FLOW, LEVELS, check_betas, check_flow, is_flow
+from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr, check_process, sigmoid
 
 _ROUNDING = 1e-4  # in logsnr: a level that clipping moves by less is not worth a remark
 
@@ -192,6 +192,8 @@ class TrainingGrid:
         levels = np.asarray(schedule.logsnr, np.float64)
         pure, clean = levels[: self.ends_pure and schedule.starts_pure], levels[levels == np.inf]
         finite = levels[len(pure) : levels.size - len(clean)]
+        if not finite.size:
+            return schedule, []
         noisier, cleaner = finite <= low, finite >= high
         # Levels that stay where they are, and the outermost on either side: the rest lie between.
         anchors = ~(noisier | cleaner)
@@ -276,8 +278,10 @@ def grid_of_config(name: str, config: Mapping[str, Any]) -> TrainingGrid:
     Raises:
       UserError: for a network that has neither, see :mod:`specjax.schedules.configurations`.
     """
-    kind = FlowGrid if is_flow(config) else TrainingGrid
-    return kind.from_config(name, config)
+    if not is_flow(config):
+        return TrainingGrid.from_config(name, config)
+    check_flow(f"grid {name!r}", config)
+    return FlowGrid.from_config(name, config)
 
 
 _CONFIGS: dict[str, dict[str, Any]] = {
@@ -319,17 +323,31 @@ class LevelRange:
     grid: TrainingGrid | None = None
 
     @classmethod
-    def resolve(cls, alpha_bar_range: Any, grid: GridLike | None = None) -> LevelRange:
-        """Check both, and cut the ends to the grid; a noise-free end stays.
+    def resolve(
+        cls, alpha_bar_range: Any = None, grid: GridLike | None = None, process: str = "vp"
+    ) -> LevelRange:
+        """Check all, and cut the ends to the grid; a noise-free end stays.
+
+        Args:
+          alpha_bar_range: (noisy, clean); None is what networks are called at by default:
+            :data:`specjax._core.checks.DEFAULT_ALPHA_BAR_RANGE`, or (0, 1) where pure noise is
+            where they start, in flow matching and on a grid that ends there.
+          grid: as in :class:`specjax.gaussian.task.TaskOptions`.
+          process: of the samples.
 
         Raises:
-          UserError: for ends that are reversed or outside [0, 1], an unknown grid, and ends without
-            a level of the grid between them.
+          UserError: for ends that are reversed or outside [0, 1], an unknown grid or process, ends
+            without a level of the grid between them, and VE from pure noise.
         """
+        check_process(process)
+        grid = None if grid is None else check_grid(grid)
+        if alpha_bar_range is None:
+            pure = process == "flow" or (process == "vp" and grid is not None and grid.ends_pure)
+            alpha_bar_range = (0.0, 1.0) if pure else checks.DEFAULT_ALPHA_BAR_RANGE
         noisy, clean = given = checks.alpha_bar_range(alpha_bar_range)
         if grid is None:
+            check_process(process, starts_pure=noisy == 0)
             return cls(given)
-        grid = check_grid(grid)
         least, most = sigmoid(grid.logsnr[[-1, 0]]).tolist()
         noisy, clean = max(noisy, least), clean if clean == 1 else min(clean, most)
         if not noisy < min(clean, most):
@@ -337,6 +355,7 @@ class LevelRange:
                 f"alpha_bar_range = {given}: nothing of it is within grid {grid.name!r}, "
                 f"({least:.4g}, {most:.4g})"
             )
+        check_process(process, starts_pure=noisy == 0)
         return cls((noisy, clean), grid)
 
     @property

@@ -24,7 +24,7 @@ from specjax.sampling.samplers import options_of, sampler_of
 from specjax.sampling.scaled import SamplerLike
 from specjax.schedules.families import SCHEDULES, family_of
 from specjax.schedules.grids import LevelRange, check_grid
-from specjax.schedules.schedule import NoiseSchedule
+from specjax.schedules.schedule import NoiseSchedule, check_process
 from specjax.spectra.spectrum import Spectrum
 from specjax.sweep.noises import noises_of, option_product
 
@@ -162,6 +162,9 @@ class Sweep(Shown):
         levels = NoiseSchedule(np.array([-1.0, 0.0, 1.0]))
         some = Spectrum(np.ones(1))
         error = max(self.denoiser_error.values(), default=0.0)
+        pure = any(noisy == 0 for noisy, _ in self.alpha_bar_ranges)
+        for process in self.processes:
+            check_process(process, starts_pure=pure)
         for choices in itertools.product(self.samplers, self.losses, self.processes):
             names = dict(zip(("sampler", "loss", "process"), choices, strict=True))
             GaussianTask.resolve(some, denoiser_error=error, **names).plan(levels)

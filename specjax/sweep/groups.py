@@ -79,7 +79,9 @@ class FitGroup:
         counted = []
         for steps, within in self.discretizations:
             noisy, clean = alpha_bar_to_logsnr(within.alpha_bar_range)
-            levels = np.append(np.linspace(noisy, min(clean, noisy + 9), steps + 1)[:-1], clean)
+            first = noisy if np.isfinite(noisy) else min(clean, 0.0) - 9
+            levels = np.append(np.linspace(first, min(clean, first + 9), steps + 1)[:-1], clean)
+            levels[0] = noisy
             counted.append(self.objective.plan(NoiseSchedule(levels)).calls)
         return np.array(counted)
 

@@ -19,7 +19,7 @@ from specjax.gaussian.losses import Loss
 from specjax.gaussian.task import GaussianTask
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.noise.whitening import effective
-from specjax.schedules.grids import GridLike
+from specjax.schedules.grids import GridLike, LevelRange
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.spectrum import Spectrum
 from specjax.sweep.axes import options_json, samplers_of
@@ -75,7 +75,7 @@ def recommend(
     loss: str | Loss = "w2",
     samplers: Sequence[Any] = SAMPLERS,
     process: str = "vp",
-    alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE,
+    alpha_bar_range: tuple[float, float] | None = None,
     grid: GridLike | None = None,
     noise: NoiseSpectrum | None = None,
     denoiser_error: float = 0.0,
@@ -118,10 +118,11 @@ def recommend(
     target = checks.positive("target_loss", target_loss)
     max_steps = checks.whole_number("max_steps", max_steps)
     spectrum = effective(spectrum, noise)
+    levels = LevelRange.resolve(alpha_bar_range, grid, process)
     tasks = {
         (one.name, options_json(one)): GaussianTask.resolve(
-            spectrum, sampler=one, loss=loss, process=process, alpha_bar_range=alpha_bar_range,
-            grid=grid, denoiser_error=denoiser_error,
+            spectrum, sampler=one, loss=loss, process=process, denoiser_error=denoiser_error,
+            alpha_bar_range=levels.alpha_bar_range, grid=levels.grid,
         )
         for entry in samplers for one in samplers_of(entry)
     }  # fmt: skip
@@ -138,7 +139,8 @@ def recommend(
         result = sweep(
             {"spectrum": spectrum}, window, losses=[loss], processes=[process],
             samplers=[task.objective.sampler for task in waiting.values()],
-            alpha_bar_ranges=[alpha_bar_range], grid=grid, denoiser_error=denoiser_error, **options,
+            alpha_bar_ranges=[levels.alpha_bar_range], grid=levels.grid,
+            denoiser_error=denoiser_error, **options,
         )  # fmt: skip
         assert result is not None  # which only other processes of a sweep with a folder return
         for row in result.table.to_pylist():

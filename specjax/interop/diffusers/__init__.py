@@ -11,10 +11,11 @@ with a plan.
 from diffusers.pipelines.pipeline_loading_utils import LOADABLE_CLASSES
 from diffusers.schedulers.scheduling_utils import SchedulerMixin  # noqa: F401
 
+from specjax.interop.diffusers.guidance import guidance_callback
 from specjax.interop.diffusers.pipelines import PipelineDenoiser, learn
 from specjax.interop.diffusers.scheduler import PlanScheduler
 
-__all__ = ["PipelineDenoiser", "PlanScheduler", "learn"]
+__all__ = ["PipelineDenoiser", "PlanScheduler", "guidance_callback", "learn"]
 
 # What a saved pipeline names as the scheduler's module, which must have the base class, too.
 PlanScheduler.__module__ = __name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import itertools
 from collections import OrderedDict
@@ -23,6 +24,8 @@ from specjax.learning.learn import learn as learn_plan
 from specjax.learning.settings import LearnOptions
 from specjax.priors import Network
 from specjax.sampling.black_box import BlackBox
+from specjax.sampling.guidance import guided
+from specjax.schedules.configurations import FLOW_SCHEDULERS
 
 _RUNS = 32  # pipelines that wait at once, one for each list of prompts in a batch
 _STEPS, _AGREES = 4, 1e-4  # of the check against diffusers' own scheduler
@@ -79,7 +82,9 @@ class PipelineDenoiser:
         batch = checks.whole_number("batch", batch)
         if self._values:
             batch -= batch % min(len(self._values), batch)
-        self.config = dict(pipe.scheduler.config)
+        names = [one.__name__ for one in type(pipe.scheduler).__mro__]
+        kind = next((name for name in names if name in FLOW_SCHEDULERS), names[0])
+        self.config = {**pipe.scheduler.config, "_class_name": kind}
         self.network = AskingScheduler.of(self.config).network
         self._threshold = Thresholds.of(self.config, clip_sample, thresholding)
         self._hooks = [
@@ -148,6 +153,11 @@ class PipelineDenoiser:
           UserError: where they differ: what the pipeline does depends on more than sample and
             level, or the configuration of its scheduler says something else of the network.
         """
+        if self.network.grid.ends_pure and self.network.prediction == "epsilon":
+            raise UserError(
+                "prediction_type = 'epsilon': the grid ends in pure noise, by "
+                "rescale_betas_zero_snr, where a network of noise says nothing of the data"
+            )
         pattern = next(iter(self._runs))
         scheduler = self.network.reference(_STEPS)
         named = {"num_inference_steps": _STEPS} if "num_inference_steps" in self._takes else {}
@@ -243,6 +253,32 @@ def _default(parameters: Any, name: str) -> Any:
     return parameters[name].default if name in parameters else None
 
 
+def _two(pipe: Any, prompts: Any, options: dict[str, Any]) -> list[PipelineDenoiser]:
+    """Return the pipeline's answers with the prompts and without, neither guided."""
+    alone = {k: x for k, x in options.items() if not k.startswith("negative_prompt")}
+    negative = options.get("negative_prompt") or ""
+    if prompts is None or not isinstance(negative, str):
+        raise UserError(
+            "groups: weights of guidance are learned for prompts, and one negative_prompt for all"
+        )
+    return [
+        PipelineDenoiser(pipe, prompts=one, guidance_scale=1.0, **alone)
+        for one in (prompts, [negative])
+    ]
+
+
+def _check_guided(denoiser: PipelineDenoiser, denoise: Any) -> None:
+    """Compare the pipeline's guidance with that by its two answers."""
+    rows = np.arange(denoiser.rows)
+    x = np.random.default_rng(0).normal(size=(len(rows), *denoiser.shape)).astype(np.float32)
+    wanted, found = (one(x, 0.6, 0.8, rows) for one in (denoiser.box, denoise))
+    if not np.abs(found - wanted).max() <= max(1e-3, 32 * denoiser.box.precision) * np.ptp(wanted):
+        raise UserError(
+            "groups: the pipeline's guidance is more than d_u + guidance_scale (d_c - d_u); learn "
+            "without weights of guidance"
+        )
+
+
 def learn(
     pipe: Any,
     steps: int,
@@ -271,7 +307,9 @@ def learn(
       clip_sample: whether estimates of x0 are clipped, see :class:`PipelineDenoiser`.
       thresholding: likewise.
       options: those of :func:`specjax.learn` (n, max_calls, progress, cache, seed, ...), and
-        arguments of the pipeline's call (height, negative_prompt, ...).
+        arguments of the pipeline's call (height, negative_prompt, ...). With "guidance" among
+        ``groups``, or ``network_calls``, each call has a weight of guidance of its own, see
+        :func:`guidance_callback`.
 
     Returns:
       A :class:`specjax.LearnedResult`; its source has "pipeline", what it was learned for.
@@ -281,17 +319,28 @@ def learn(
         answers do not make its own samples, see :meth:`PipelineDenoiser.check`.
     """
     of_learn = {name: options.pop(name) for name in _OF_LEARN & options.keys()}
-    with PipelineDenoiser(
-        pipe, prompts=prompts, labels=labels, guidance_scale=guidance_scale, batch=batch,
-        clip_sample=clip_sample, thresholding=thresholding, **options,
-    ) as denoiser:  # fmt: skip
+    options |= {"batch": batch, "clip_sample": clip_sample, "thresholding": thresholding}
+    with contextlib.ExitStack() as stack:
+        denoiser = stack.enter_context(
+            PipelineDenoiser(
+                pipe, prompts=prompts, labels=labels, guidance_scale=guidance_scale, **options
+            )
+        )
         denoiser.check()
         rows = np.arange(denoiser.rows) if denoiser.rows else None
-        prior = Network(denoiser.box, denoiser.shape, conditions=rows)
+        parts: list[PipelineDenoiser] = [denoiser]
+        denoise: Any = denoiser.box
+        if "guidance" in of_learn.get("groups", ()) or of_learn.get("network_calls") is not None:
+            parts += [stack.enter_context(part) for part in _two(pipe, prompts, options)]
+            weight = denoiser.about["guidance_scale"]
+            denoise = guided(parts[1].box, parts[2].box, weight)
+            _check_guided(denoiser, denoise)
+        prior = Network(denoise, denoiser.shape, conditions=rows)
         network = denoiser.network
         known: dict[str, Any] = {"grid": denoiser.config, "process": network.process}
         if network.grid.ends_pure:
             known["alpha_bar_range"] = (0.0, 1.0)
         result = learn_plan(prior, steps, **{**known, **of_learn})
-        told = {"pipeline": denoiser.about, "network_calls": denoiser.network_calls}
+        calls = sum(part.network_calls for part in parts[-2:])
+        told = {"pipeline": denoiser.about, "network_calls": calls}
     return replace(result, source={**result.source, **told})

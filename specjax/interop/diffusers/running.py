@@ -50,8 +50,8 @@ class AskingScheduler(PlanScheduler):
         num_inference_steps: int | None = None,
         device: str | torch.device | None = None,
         sigmas: Any = None,
-        timesteps: Any = None,
         mu: float | None = None,
+        timesteps: Any = None,
         **others: Any,
     ) -> None:
         """Prepare timesteps that are written while the pipeline runs through them."""

@@ -18,20 +18,23 @@ from diffusers.schedulers.scheduling_ddpm import DDPMSchedulerOutput
 from diffusers.schedulers.scheduling_utils import KarrasDiffusionSchedulers, SchedulerMixin
 from diffusers.utils.torch_utils import randn_tensor
 
-from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax.files.codec import kind_of
 from specjax.fitting.learned import LearnedResult
 from specjax.interop.diffusers.network import ConfiguredNetwork, Thresholds
+from specjax.interop.diffusers.plan_config import (
+    check_noise,
+    differences,
+    pipeline_of,
+    rows_in_config,
+    settings_of,
+    thresholds_of,
+)
 from specjax.interop.on_grid import within
-from specjax.interop.stepping import advance, as_lists, as_result, check_colored, is_noisy
-from specjax.noise.noise_spectrum import anisotropic
-from specjax.sampling.corrections import LEARNABLE
-from specjax.schedules.configurations import ANSWERS, LEVELS, check_betas, is_flow
+from specjax.interop.stepping import advance, as_result, is_noisy
 from specjax.schedules.schedule import sigmoid
 
 _NEARLY_PURE = 0.99  # the part of noise in a first sample
-_SHIFTS = ("shift", "flow_shift", "use_dynamic_shifting", "invert_sigmas")
 _OF_SOLVERS = ("sigmas", "sigma_min", "sigma_max", "lambda_t", "alpha_t", "sigma_t", "one")
 """Attributes of schedulers that pipelines for one solver read."""
 
@@ -96,6 +99,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         self._past: list[torch.Tensor] = []
         self._network = ConfiguredNetwork.of(self.config)
         self._rows = plan
+        self.is_guided = False  # whether a callback sets the weights of guidance
         self._threshold = Thresholds(**plan.get("thresholds", {}))
         self.set_timesteps()
 
@@ -149,6 +153,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
           plan: what :func:`specjax.learn` or :func:`specjax.fit` returned.
           config: ``pipe.scheduler.config``: the training grid and the kind of prediction are
             honoured, what else changes the meaning of a level or an answer is refused by name.
+            What it says otherwise than where the plan was learned is a warning.
           colored: for a plan that was learned for noise with a spectrum: says that the pipeline
             will be given ``latents``, ``plan.noise.color(white noise)`` with channels first.
           clip_sample: whether estimates of x0 are clipped to ``clip_sample_range``; by default as
@@ -159,15 +164,16 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             grid that was learned for, or else of ``DDPMScheduler``.
 
         Raises:
-          UserError: for an unknown option, a config without a training grid of betas (flow
-            matching, EDM) or with more to it, a plan with levels outside of the grid that cannot
-            be learned again, one with noise that is not white.
+          UserError: for an unknown option, a config that has neither a training grid of betas nor
+            the times of flow matching (EDM), or more to it, a plan with levels outside of the grid
+            that cannot be learned again, one with noise that is not white, pure noise for a network
+            that predicts noise.
         """
         plan = as_result(plan)
-        _check_noise(plan, colored)
+        check_noise(plan, colored)
         if config is None and plan.grid is not None:
             config = plan.grid.config
-        settings = _settings(config, options)
+        settings = settings_of(config, options)
         network = ConfiguredNetwork.of(settings)
         plan, remarks = within(plan, network.grid)
         if network.prediction == "epsilon" and plan.schedule.starts_pure:
@@ -175,11 +181,11 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
                 "prediction_type = 'epsilon': the plan starts from pure noise, where a network "
                 "of noise says nothing of the data; learn one for this network, by grid=..."
             )
-        for remark in [*remarks, *_differences(plan, network, config or {})]:
+        for remark in [*remarks, *differences(plan, network, config or {})]:
             warnings.warn(f"PlanScheduler: {remark}", stacklevel=2)
-        rows = _rows_in_config(plan, network.process)
-        thresholds = _thresholds(plan, {**(config or {}), **options}, clip_sample, thresholding)
-        learned_for = {k: x for k, x in _pipeline(plan).items() if k in ("shape", "dtype")}
+        rows = rows_in_config(plan, network.process)
+        thresholds = thresholds_of(plan, {**(config or {}), **options}, clip_sample, thresholding)
+        learned_for = {k: x for k, x in pipeline_of(plan).items() if k in ("shape", "dtype")}
         rows |= {"thresholds": thresholds, "learned_for": learned_for}
         if network.process == "flow" and rows["start"] < _NEARLY_PURE:
             warnings.warn(
@@ -197,7 +203,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         options: Mapping[str, Any] | None = None,
     ) -> Any:
         """Make the scheduler of rows; config and options are as in :meth:`from_plan`."""
-        settings = _settings(config, options or {})
+        settings = settings_of(config, options or {})
         made = cls(plan=rows, **settings)
         # What else the configuration says goes back to a scheduler that is made from this one.
         own = {*settings, "plan"}
@@ -335,6 +341,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
                 model_output.shape, generator=generator, device=model_output.device,
                 dtype=model_output.dtype,
             ).to(x.dtype)  # fmt: skip
+        self._name_guidance(k)
         r = advance([x, *self._past_registers(k, d)], self._rows, k, d, z)
         self._past, self._step_index = r[1:], k + 1
         before = r[0].to(model_output.dtype)
@@ -379,6 +386,15 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
                     stacklevel=3,
                 )
 
+    def _name_guidance(self, k: int) -> None:
+        """Warn, in the second call, of weights of guidance that nobody sets."""
+        if k == 1 and self._rows.get("guidance") is not None and not self.is_guided:
+            warnings.warn(
+                "PlanScheduler: the plan has a weight of guidance for each call, and the pipeline "
+                "one for all: give **guidance_callback(plan, pipe).arguments",
+                stacklevel=3,
+            )
+
     def _call_index(self, timestep: float | torch.Tensor) -> int:
         """Return the number of this call: one after another, from where the pipeline began."""
         calls = len(self._rows["alpha"])
@@ -392,9 +408,12 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
             )
         return self._step_index
 
-    def _index_of(self, timestep: float | torch.Tensor) -> int:
-        """Find a timestep: by where it lies in memory, so without waiting for a device, or else
-        by its number."""
+    def _index_of(self, timestep: Any) -> int:
+        """Find the call of a timestep.
+
+        It is found by where it lies in memory, so that nobody waits for a device, or else by its
+        number.
+        """
         if torch.is_tensor(timestep) and timestep.device == self.timesteps.device:
             one, all_ = timestep.untyped_storage(), self.timesteps.untyped_storage()
             if one.data_ptr() == all_.data_ptr():
@@ -421,90 +440,8 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):
         return [d if k else torch.zeros_like(d)] * others
 
 
-def _check_noise(plan: LearnedResult, colored: bool) -> None:
-    """Refuse noise that nobody gives: pipelines take that of the start, steps draw white."""
-    noise = anisotropic(plan.noise)
-    if noise is not None and plan.plan.stochastic:
-        raise UserError(
-            f"the plan draws {noise.name} noise in its steps, the scheduler white noise: learn a "
-            "plan without noise (ddim or dpmpp_2m), or sample by specjax.generate"
-        )
-    check_colored(plan, colored, "the pipeline latents")
-
-
-def _settings(config: Mapping[str, Any] | None, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Collect the arguments of the class apart from the plan: options go before config."""
-    for name in options:
-        checks.one_of("option", name, (*LEVELS, *ANSWERS))
-    given = {**(config or {}), **options}
-    if is_flow(given):
-        found = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
-        names = ("num_train_timesteps", "invert_sigmas", "prediction_type")
-        return {**found, **{name: given[name] for name in names if given.get(name) is not None}}
-    if config:
-        check_betas("config", given)
-    found = {name: given[name] for name in (*LEVELS, *ANSWERS) if given.get(name) is not None}
-    if "trained_betas" in found:
-        found["num_train_timesteps"] = len(found["trained_betas"])
-    return {"beta_schedule": "linear", **found}
-
-
 def _refuse(given: Mapping[str, Any], why: str) -> None:
     """Refuse keywords of other schedulers that ask for something."""
     for name, value in given.items():
         if not (value is None or (isinstance(value, bool | int | float) and not value)):
             raise UserError(f"{name} = {value!r}: {why}; leave it out")
-
-
-def _pipeline(plan: LearnedResult) -> Mapping[str, Any]:
-    """Return what is known of the pipeline that a plan was learned for."""
-    found: Mapping[str, Any] = plan.source.get("pipeline", {})
-    return found
-
-
-def _differences(
-    plan: LearnedResult, network: ConfiguredNetwork, config: Mapping[str, Any]
-) -> list[str]:
-    """Name what a configuration says otherwise than that which the plan was learned for."""
-    learned = {} if plan.grid is None else dict(plan.grid.config)
-    learned |= {k: x for k, x in _pipeline(plan).items() if k == "prediction_type"}
-    here = {**config, **network.grid.config, "prediction_type": network.prediction}
-    return [
-        f"{name} = {here.get(name)!r}, but the plan was learned for {x!r}: it runs, learn it for "
-        "this network to have its quality"
-        for name, x in learned.items()
-        if name in (*ANSWERS, *LEVELS, *_SHIFTS) and here.get(name) != x
-    ]
-
-
-def _thresholds(
-    plan: LearnedResult,
-    config: Mapping[str, Any],
-    clip_sample: bool | None,
-    thresholding: bool | None,
-) -> dict[str, Any]:
-    """Return the thresholds that were asked for, or those that the plan was learned with."""
-    learned = _pipeline(plan).get("thresholds")
-    asked = Thresholds.of(config, bool(clip_sample), thresholding)
-    learned = learned or {"clip": None, "dynamic": asked.dynamic}
-    return {
-        "clip": learned["clip"] if clip_sample is None else asked.clip,
-        "dynamic": learned["dynamic"] if thresholding is None else asked.dynamic,
-    }
-
-
-def _rows_in_config(plan: LearnedResult, process: str) -> dict[str, Any]:
-    """Return what a configuration keeps of a plan, in a process.
-
-    Noise at the start is as much of it as in the process that was learned for: VE starts from noise
-    of its first sigma alone.
-    """
-    rows, own = as_lists(plan.plan_in(process)), as_lists(plan.plan)
-    return {
-        **rows,
-        "start": own["start"] * rows["sigma"][0] / own["sigma"][0],
-        "steps": plan.steps,
-        "sampler": plan.sampler,
-        "process": plan.process,
-        "past_is_estimates": plan.corrections is not None or plan.sampler in LEARNABLE,
-    }

@@ -15,7 +15,7 @@ from specjax._core.checks import UserError
 from specjax.fitting.learned import LearnedResult
 from specjax.interop.export import diffusers, plain, sigma_lists
 from specjax.interop.export.target import ExportTarget, Target
-from specjax.schedules.grids import GridLike, check_grid
+from specjax.schedules.grids import FlowGrid, GridLike, check_grid
 from specjax.schedules.schedule import NoiseSchedule
 
 __all__ = ["TARGETS", "Export", "ExportTarget", "export"]
@@ -27,6 +27,12 @@ _TARGETS = (
     Target("diffusers", "sigmas, timesteps and flow sigmas", ".json", diffusers.write),
     Target("k-diffusion", "sigmas and the sample_* to run", ".json", sigma_lists.write_k_diffusion),
     Target("comfyui", "the text of a ManualSigmas node", ".txt", sigma_lists.write_comfyui),
+    Target(
+        "stable-diffusion.cpp",
+        "the text for --sigmas",
+        ".txt",
+        sigma_lists.write_stable_diffusion_cpp,
+    ),
     Target("csv", "a row per level, or per call of a plan", ".csv", plain.write_csv),
     Target("npz", "NumPy arrays without pickle", ".npz", plain.write_npz),
     Target("json", "plain lists", ".json", plain.write_json),
@@ -72,8 +78,10 @@ def export(
         :data:`specjax.schedules.grids.GRIDS`, one's own, or None for a network of continuous level;
         by default that which the result was learned for, or else "ddpm". A network's timestep stops
         at its ends: where levels lie outside, what was learned is learned again within it, and
-        sigmas of your own are clipped; a remark says so. Plain forms keep the levels.
-      shift: the flow-matching shift that the other program applies ("diffusers"); 1 by default.
+        sigmas of your own are clipped; a remark says so. Plain forms keep the levels. For a network
+        of flow matching lists of sigmas are its times.
+      shift: the flow-matching shift that the other program applies ("diffusers"); by default that
+        of the network's configuration, or 1.
       config: ``pipe.scheduler.config``, which says grid or shift in their place.
 
     Returns:
@@ -95,18 +103,12 @@ def export(
     if config is not None:
         if grid != AS_LEARNED or shift is not None:
             raise UserError("config: it says grid and shift; leave these out")
-        grid, shift = _of_config(config)
+        grid = config
     if grid == AS_LEARNED:
         grid = result.grid or "ddpm"
     levels = None if grid is None else check_grid(grid)
+    if shift is None and isinstance(levels, FlowGrid):
+        shift = levels.config.get("shift", levels.config.get("flow_shift"))
     shift = checks.positive("shift", 1.0 if shift is None else shift)
     content, notes = target.write(result, levels, shift)
     return Export(target.name, content, target.suffix, tuple(notes))
-
-
-def _of_config(config: Mapping[str, Any]) -> tuple[GridLike | None, float]:
-    """Return the grid of a network's betas, or None and the shift of one of flow matching."""
-    flow = config.get("use_flow_sigmas") or "beta_schedule" not in config
-    if flow and (config.get("use_flow_sigmas") or "shift" in config):
-        return None, config.get("shift", 1.0)
-    return config, 1.0

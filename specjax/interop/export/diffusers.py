@@ -13,7 +13,12 @@ network, and none of what would alter a list on its way (Karras' sigmas, a shift
   adds it. Its shift is applied again to any list, so it is undone here; ``shift_terminal`` and
   dynamic shifting cannot be undone by a list, and are switched off by the arguments. Levels are as
   learned, not kept within a grid of betas: flow networks know them all. With ``invert_sigmas``
-  (Mochi) the network counts time the other way; the list is the same.
+  (Mochi) the network counts time the other way; the list is the same. ``flow_unipc`` has the
+  arguments by which ``UniPCMultistepScheduler`` runs it (as a NumPy array); it cuts timesteps to
+  whole numbers.
+
+A first level of pure noise is 1.0 in ``flow_sigmas``. In ``sigmas`` it is what diffusers puts in
+its place, alpha_bar of 2^-24.
 
 Where a sample starts: pipelines multiply unit noise by ``scheduler.init_noise_sigma``. Euler and
 Heun work on ``x / alpha`` and take the first sigma of the list with ``timestep_spacing``
@@ -40,14 +45,16 @@ from specjax.interop.export.target import (
     check_levels,
     end_note,
     eta_of,
+    finite_sigmas,
     floats,
     noise_note,
+    pure_note,
     sampler_note,
     start_std,
 )
 from specjax.interop.on_grid import losses_of, within
 from specjax.noise.noise_spectrum import anisotropic
-from specjax.schedules.grids import TrainingGrid
+from specjax.schedules.grids import FlowGrid, TrainingGrid
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.schedules.timesteps import Assignment, assign
 
@@ -100,6 +107,12 @@ _FLOW = {
     "stochastic_sampling": False,
     **_AS_GIVEN,
 }
+_UNIPC = {  # of first order and without a corrector it is DDIM
+    "use_flow_sigmas": True, "prediction_type": "flow_prediction", "use_dynamic_shifting": False,
+    "shift_terminal": None, "final_sigmas_type": "zero", "thresholding": False, "solver_order": 1,
+    "predict_x0": True, "solver_p": None, **_AS_GIVEN,
+}  # fmt: skip
+_NO_GRID = "no grid: no timesteps, and sigmas are not kept within the network's range"
 
 CLIENTS = {
     ("ddim", 0.0): _EULER,
@@ -122,27 +135,31 @@ def write(result: LearnedResult, grid: TrainingGrid | None, shift: float) -> Con
       UserError: for a schedule of noise that is not white, where the scheduler draws its own.
     """
     check_levels(result, "diffusers")
+    flow = isinstance(grid, FlowGrid)
+    grid = None if flow else grid
     kept, notes = (result, []) if grid is None else within(result, grid)
     scheduler, more = _scheduler(result, grid)
     notes = [*notes, *end_note(result.schedule), *more, *_noise_notes(result, scheduler)]
     document: dict[str, Any] = {"format": "specjax-diffusers", "version": VERSION}
-    document |= {**about(kept), "sigmas": floats(kept.schedule.sigmas)}
+    document |= about(kept)
+    if not flow:
+        document["sigmas"] = finite_sigmas(kept.schedule.sigmas)
+        notes += pure_note(kept.schedule)
     losses = losses_of(result)
     if grid is None:
-        notes.append("no grid: no timesteps, and sigmas are not kept within the network's range")
-        scheduler = scheduler if scheduler and scheduler.takes == "sigmas" else None
+        notes += [] if flow else [_NO_GRID]
+        scheduler = scheduler if not flow and scheduler and scheduler.takes == "sigmas" else None
     else:
         assigned = assign(grid, kept.schedule, losses)
         document |= _on_grid(grid, assigned)
         notes += _grid_notes(result.schedule, assigned)
     document["scheduler"] = scheduler and _use(scheduler, result.process, grid, document)
     document["flow_sigmas"] = floats(undo_shift(result.schedule.flow_time[:-1], shift))
-    document["flow_scheduler"] = {
-        "class": "FlowMatchEulerDiscreteScheduler",
-        "arguments": {"shift": shift, **_FLOW},
-        "set_timesteps": "sigmas",
-        "list": "flow_sigmas",
-    }
+    takes = {"set_timesteps": "sigmas", "list": "flow_sigmas"}
+    euler = {"class": "FlowMatchEulerDiscreteScheduler", "arguments": {"shift": shift, **_FLOW}}
+    unipc = {**_UNIPC, "flow_shift": shift, "disable_corrector": [*range(result.steps)]}
+    document["flow_scheduler"] = {**euler, **takes}
+    document["flow_unipc"] = {"class": "UniPCMultistepScheduler", "arguments": unipc, **takes}
     if losses is not None:
         levels = np.append(np.asarray(result.schedule.logsnr, np.float64)[:-1], np.inf)
         document.setdefault("losses", {})["flow_sigmas"] = float(losses(levels[None])[0])
@@ -227,7 +244,7 @@ def _on_grid(grid: TrainingGrid, assigned: Assignment) -> dict[str, Any]:
         "grid": {
             "name": grid.name,
             "timesteps": grid.size,
-            "sigma_range": floats(grid.sigma_range),
+            "sigma_range": finite_sigmas(grid.sigma_range),
             "config": dict(grid.config),
         },
         "timesteps": np.asarray(assigned.timesteps).tolist(),

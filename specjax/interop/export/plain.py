@@ -121,5 +121,5 @@ def _table_of_calls(result: LearnedResult) -> _Table:
         f"rows of a plan in {result.process}: r[0] starts from noise of standard deviation "
         f"{start:.6g}, other registers from 0; r <- keep r + pull d + push z"
     )
-    columns = {name: rows[name] for name in ROWS}
+    columns = {name: rows[name] for name in (*ROWS, "guidance") if name in rows}
     return _Table("specjax-rows", "call", columns, facts, [note, *noise_note(result)])

@@ -135,3 +135,18 @@ def start_std(sigma: float, process: str) -> float:
 def floats(levels: Any) -> list[float]:
     """Make Python's floats of an array."""
     return [float(x) for x in np.asarray(levels, np.float64)]
+
+
+_PURE_SIGMA = (2.0**24 - 1) ** 0.5  # where diffusers has alpha_bar of 2^-24 for 0
+
+
+def finite_sigmas(sigmas: Any) -> list[float]:
+    """Make a list of VE sigmas, with a large number for pure noise."""
+    return [min(s, _PURE_SIGMA) for s in floats(sigmas)]
+
+
+def pure_note(schedule: NoiseSchedule) -> list[str]:
+    """Remark on a first level of pure noise."""
+    if not schedule.starts_pure:
+        return []
+    return [f"the first level is pure noise: in a list of sigmas {_PURE_SIGMA:.6g} stands for it"]

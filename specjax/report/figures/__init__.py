@@ -9,12 +9,14 @@ figure is drawn, not before::
     save_figure(spectrum_figure(spectrum), "spectrum.png")
     save_figure(sweep_figure(result.table), "sweep.png")
     save_figure(bands_figure([evaluation]), "bands.png")
+    save_figure(bench_figure(bench), "bench.png")
     save_figure(learn_figure([plan_result]), "plan.png")
     save_figure(probe_figure(probe), "probe.png")
     save_figure(samples_figure({"learned": x, "cosine": y}), "samples.png")
 """
 
 from specjax.report.figures.bands import bands_figure
+from specjax.report.figures.bench import bench_figure
 from specjax.report.figures.fit import comparison_figure, fit_figure
 from specjax.report.figures.learn import learn_figure
 from specjax.report.figures.levels import levels_figure
@@ -26,6 +28,7 @@ from specjax.report.figures.sweep import sweep_figure
 
 __all__ = [
     "bands_figure",
+    "bench_figure",
     "comparison_figure",
     "fit_figure",
     "learn_figure",

@@ -1,0 +1,412 @@
+"""Bench a denoiser: a learned plan beside all rivals, over the number of calls.
+
+Three sets of noise are kept apart: plans are learned on one (:func:`specjax.learn`), the schedule
+of each rival is chosen on a second, and all are judged on a third, the same for all. The squared
+distance of a sample to the fine solution from the same noise is what is judged, and the Fréchet
+distance of all of them to data, or to fine solutions from other noise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from specjax import files
+from specjax._core import checks
+from specjax._core.checks import UserError
+from specjax._core.progress import shows_progress
+from specjax._core.shown import Shown
+from specjax.bench import rivals as others
+from specjax.bench.rivals import RIVALS
+from specjax.evaluate.error_bars import Estimate
+from specjax.evaluate.frechet import frechet
+from specjax.learning.answers import Answers
+from specjax.learning.learn import learn_with
+from specjax.learning.settings import LearnSettings, prior_from
+from specjax.learning.teacher import fine_plan
+from specjax.learning.terms import MEDIAN, Distances
+from specjax.learning.trajectories import Noises, end_of
+from specjax.noise.noise_spectrum import colored
+from specjax.priors.prior import Prior, as_denoiser, prior_noise
+from specjax.sampling.scaled import SamplerLike
+from specjax.sampling.step import SamplerPlan
+
+MEASURES = {
+    "geometric_mean": "geometric mean of the squared distances to the fine solutions",
+    "mean": "mean of the squared distances to the fine solutions",
+    "median": "median of the squared distances to the fine solutions",
+    "frechet": "Fréchet distance (squared) in principal components",
+}
+"""What is measured, by name."""
+
+LEARNED = {
+    "plan": ("learned plan", ("levels", "ratios", "weights", "noise")),
+    "levels": ("levels alone, learned", ("levels",)),
+    "coefficients": ("coefficients alone, learned", ("ratios", "weights")),
+}
+"""What may be learned, with the name of its row and its groups of parameters."""
+
+FINE = "fine solution"
+
+_OBJECTIVES = {"geometric_mean": "teacher", "mean": "teacher_mean"}
+_TERMS = {"geometric_mean": "teacher", "mean": "teacher_mean", "median": MEDIAN}
+_RANKING, _JUDGING, _REFERENCE = range(1, 4)  # streams of noise
+_FEW, _FEW_STEPS = 32, 64  # noises on which rivals' schedules are chosen, and fine steps of theirs
+_PICTURED, _VERSION = 16, 1
+
+Progress = Callable[[int, int], None]
+"""Called with (plans judged, their number)."""
+
+
+@dataclass(frozen=True)
+class BenchRow:
+    """A method at a number of calls.
+
+    Attributes:
+      method: its name. calls: of the denoiser.
+      schedule: along which it goes, that of each seed.
+      values: by measure, one of each seed.
+      learning: of a learned one, the denoiser's answers by what they were for, and the seconds,
+        of each seed.
+    """
+
+    method: str
+    calls: int
+    schedule: tuple[str, ...]
+    values: Mapping[str, tuple[float, ...]]
+    learning: tuple[Mapping[str, Any], ...] = ()
+
+    def estimate(self, measure: str) -> Estimate:
+        """Return the mean over seeds with its standard error."""
+        return Estimate.of(self.values[measure])
+
+
+@dataclass(frozen=True, repr=False)
+class Bench(Shown):
+    """What :func:`bench` found.
+
+    Attributes:
+      rows: a :class:`BenchRow` for each method and number of calls.
+      measure: by which plans were learned, and rivals' schedules chosen.
+      fine: the Fréchet distance of the fine solutions, one of each seed.
+      n: noises that judged. source: what the denoiser is, and the calls that all of it took.
+      samples: by calls and method, a few samples [m, *shape] of the first seed: the learned plan's,
+        the best rival's, the fine solutions.
+    """
+
+    rows: tuple[BenchRow, ...]
+    measure: str
+    fine: tuple[float, ...]
+    n: int
+    source: Mapping[str, Any]
+    samples: Mapping[int, Mapping[str, np.ndarray]] = field(default_factory=dict)
+
+    @property
+    def calls(self) -> list[int]:
+        """The numbers of calls."""
+        return sorted({row.calls for row in self.rows})
+
+    @property
+    def methods(self) -> list[str]:
+        """The names of the methods."""
+        return list(dict.fromkeys(row.method for row in self.rows))
+
+    def row(self, method: str, calls: int) -> BenchRow | None:
+        """Return a row, or None where the method has none with so many calls."""
+        found = (row for row in self.rows if (row.method, row.calls) == (method, calls))
+        return next(found, None)
+
+    def best_rival(self, calls: int, measure: str | None = None) -> BenchRow:
+        """Return the rival that is best by a measure, by default the bench's own."""
+        names = {name for name, _ in LEARNED.values()}
+        known = [row for row in self.rows if row.calls == calls and row.method not in names]
+        return min(known, key=lambda row: row.estimate(measure or self.measure).value)
+
+
+@shows_progress("bench", "plans")
+def bench(
+    denoiser: Any,
+    calls: Sequence[int] = (3, 4, 5, 6, 8, 10),
+    *,
+    learned: Sequence[str] = ("plan",),
+    rivals: Mapping[str, SamplerLike] | Sequence[str] | None = None,
+    measure: str = "geometric_mean",
+    judging: int = 256,
+    seeds: int | Sequence[int] = 3,
+    data: Any = None,
+    components: int = 64,
+    fine: int = 128,
+    max_calls: int | Mapping[int, int] | None = None,
+    folder: str | Path | None = None,
+    progress: Progress | Literal[False] | None = None,
+    **options: Any,
+) -> Bench:
+    """Compare plans that are learned for a denoiser with the samplers and schedules of others.
+
+    Args:
+      denoiser: what :func:`specjax.learn` takes: a prior, a run, a :class:`specjax.BlackBox`.
+      calls: of the denoiser, one plan for each.
+      learned: names in LEARNED: "plan", and "levels" (as LD3, 2405.15506, learns them) or
+        "coefficients" (as S4S, 2502.17423) alone.
+      rivals: names in :data:`RIVALS`, or samplers by name; all by default.
+      measure: "geometric_mean" or "mean", by which plans are learned and schedules chosen.
+      judging: noises that judge.
+      seeds: how many, or which; each has noises of its own for learning, choosing and judging.
+      data: [N, *shape], which samples are to be like; fine samples by default.
+      components: principal components of these in which Fréchet distances are taken.
+      fine: steps of the fine solutions.
+      max_calls: answers of the denoiser that learning a plan may take, or those by its calls.
+      folder: where each part is kept as it is ready; the same bench goes on from there.
+      progress: see :data:`Progress`.
+      options: of :func:`specjax.learn`, such as ``labels``, ``alpha_bar_range`` and ``grid``.
+
+    Returns:
+      A :class:`Bench`.
+
+    Raises:
+      UserError: for unknown names, a folder with another bench, and what ``learn`` refuses.
+
+    Example:
+      >>> prior = sx.priors.prior_of("mixture", sx.data.open("digits"))
+      >>> found = bench(prior, [4], judging=32, seeds=1, rivals=["DDIM", "UniPC-2"])
+      >>> found.row("learned plan", 4).values["mean"] < found.best_rival(4).values["mean"]
+      True
+    """
+    chosen = _rivals(rivals)
+    for name in learned:
+        checks.one_of("learned", name, LEARNED)
+    checks.one_of("measure", measure, _OBJECTIVES)
+    calls = [checks.whole_number("calls", one, 2) for one in calls]
+    checks.whole_number("judging", judging, 4)
+    options.setdefault("objective", {_OBJECTIVES[measure]: 1.0})
+    settings = LearnSettings.resolve(**options)
+    prior = prior_from(denoiser, settings.noise)
+    settings = settings.for_prior(prior)
+    every = range(checks.whole_number("seeds", seeds)) if isinstance(seeds, int) else seeds
+    most = max_calls if isinstance(max_calls, Mapping) else dict.fromkeys(calls, max_calls)
+    kept = _Kept(folder, [list(learned), list(chosen), measure, judging, components, fine,
+                          None if data is None else np.shape(data), prior.fingerprint, most,
+                          repr(options)])  # fmt: skip
+    total = len(every) * len(calls) * (len(learned) + len(chosen))
+    parts, done = [], 0
+    for seed in every:
+        judge = _Judge(prior, settings, seed, judging, fine, data, components)
+        for one in calls:
+            part = kept.read(seed, one)
+            if part is None:
+                judge.settings = replace(judge.settings, max_calls=most.get(one))
+                part = _part(judge, one, learned, chosen, measure, pictured=seed == every[0])
+                kept.write(seed, one, part)
+            parts.append((one, part))
+            done += len(learned) + len(chosen)
+            if progress:
+                progress(done, total)
+    return _collected(parts, measure, judging, prior)
+
+
+def _rivals(given: Mapping[str, SamplerLike] | Sequence[str] | None) -> dict[str, SamplerLike]:
+    if given is None:
+        return dict(RIVALS)
+    if isinstance(given, Mapping):
+        return dict(given)
+    return {name: RIVALS[checks.one_of("rivals", name, RIVALS)] for name in given}
+
+
+class _Judge:
+    """Judges the plans of a seed, all from the same noise; it is prepared as it is asked first."""
+
+    def __init__(
+        self, prior: Prior, settings: LearnSettings, seed: int, n: int, fine: int, data: Any,
+        components: int,
+    ) -> None:  # fmt: skip
+        self.prior, self.settings, self.seed = prior, settings, seed
+        self._n, self._fine, self._data, self._components = n, fine, data, components
+        self._ready: dict[str, Any] = {}
+        self.answers = Answers(as_denoiser(prior), network=prior.kind == "network",
+                               batch=settings.batch)  # fmt: skip
+
+    def noises(self, stream: int, n: int) -> Noises:
+        """Draw noises of a stream, and share the conditions out among them."""
+        rng = np.random.default_rng([self.settings.seed, self.seed, stream])
+        white: Any = rng.standard_normal((n, *self.prior.shape), np.float32)
+        conditions = replace(self.settings, n=n).conditions_of(self.prior)
+        return Noises(np.asarray(colored(prior_noise(self.prior), white)), conditions)
+
+    def _once(self, name: str, make: Callable[[], Any]) -> Any:
+        if name not in self._ready:
+            self._ready[name] = make()
+        return self._ready[name]
+
+    def solved(self, stream: int, n: int, steps: int) -> tuple[Noises, np.ndarray]:
+        """Return noises and their fine solutions."""
+
+        def make() -> tuple[Noises, np.ndarray]:
+            noises = self.noises(stream, n)
+            plan = fine_plan(self.prior, steps, self.settings.levels, self.settings.process)
+            return noises, end_of(plan, self.answers, noises)
+
+        return self._once(f"{stream}", make)
+
+    def makers(self) -> dict[str, others.Maker]:
+        """Return what makes schedules."""
+
+        def make() -> dict[str, others.Maker]:
+            fine = fine_plan(self.prior, _FEW_STEPS, self.settings.levels, "ve")
+            few = self.noises(_RANKING, _FEW)
+            return others.schedules(self.prior, self.settings.levels, fine, self.answers, few)
+
+        return self._once("makers", make)
+
+    def chosen(self, calls: int, rivals: Mapping[str, SamplerLike], measure: str) -> dict[str, Any]:
+        """Return the plan and the schedule of each rival, chosen on a few noises."""
+        noises, target = self.solved(_RANKING, _FEW, self._fine)
+        known = others.plans(calls, self.makers(), rivals, self.settings.process)
+        best: dict[str, tuple[float, str, SamplerPlan]] = {}
+        for (name, schedule), plan in known.items():
+            samples = end_of(plan, self.answers, noises)
+            value = Distances.between(samples, target, 0.0).report[_TERMS[measure]]
+            if math.isfinite(value) and value < best.get(name, (math.inf,))[0]:
+                best[name] = float(value), schedule, plan
+        return {name: (plan, schedule) for name, (_, schedule, plan) in best.items()}
+
+    def values(self, samples: np.ndarray) -> dict[str, float]:
+        """Measure samples from the judging noise."""
+        _, target = self.solved(_JUDGING, self._n, self._fine)
+        report = Distances.between(samples, target, 0.0).report
+        found = {name: float(report[term]) for name, term in _TERMS.items()}
+        return {**found, "frechet": self.frechet(samples)}
+
+    def frechet(self, samples: np.ndarray) -> float:
+        """Measure the Fréchet distance of samples in principal components."""
+        mean, basis, reference = self._once("reference", self._reference)
+        flat = samples.reshape(len(samples), -1).astype(np.float64) - mean
+        return frechet(flat @ basis, reference) if np.isfinite(flat).all() else math.inf
+
+    def _reference(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the mean, the principal components and what samples are compared with in them."""
+        if self._data is None:
+            x = self.solved(_REFERENCE, 2 * self._n, _FEW_STEPS)[1]
+        else:
+            x = np.asarray(self._data)
+            if x.shape[1:] != self.prior.shape:
+                raise UserError(f"data has samples of shape {x.shape[1:]}, not {self.prior.shape}")
+        flat = x.reshape(len(x), -1).astype(np.float64)
+        mean = flat.mean(0)
+        basis = np.linalg.svd(flat - mean, full_matrices=False)[2][: self._components].T
+        return mean, basis, (flat - mean) @ basis
+
+    def sampled(self, plan: SamplerPlan) -> np.ndarray:
+        """Sample from the judging noise."""
+        return end_of(plan, self.answers, self.solved(_JUDGING, self._n, self._fine)[0])
+
+    @property
+    def fine_samples(self) -> np.ndarray:
+        """The fine solutions from the judging noise."""
+        return self.solved(_JUDGING, self._n, self._fine)[1]
+
+
+def _part(
+    judge: _Judge, calls: int, learned: Sequence[str], rivals: Mapping[str, SamplerLike],
+    measure: str, pictured: bool,
+) -> dict[str, Any]:  # fmt: skip
+    """Learn and judge all plans of a seed in so many calls."""
+    rows, samples, before = {}, {}, judge.answers.calls
+    chosen = judge.chosen(calls, rivals, measure)
+    learning = {}
+    for what in learned:
+        name, groups = LEARNED[what]
+        result = _learned(judge, calls, groups)
+        learning[name] = {**result.source["calls"], "seconds": result.seconds}
+        schedule = "" if result.kept == "learned" else result.kept
+        chosen = {name: (result.plan_in(judge.settings.process), schedule), **chosen}
+    for name, (plan, schedule) in chosen.items():
+        samples[name] = judge.sampled(plan)
+        rows[name] = {"schedule": schedule, **judge.values(samples[name])}
+        if name in learning:
+            rows[name]["learning"] = learning[name]
+    answers = sum(x for one in learning.values() for name, x in one.items() if name != "seconds")
+    found = {"rows": rows, "fine": judge.frechet(judge.fine_samples),
+             "answers": {"learning": answers, "judging": judge.answers.calls - before}}  # fmt: skip
+    if pictured:
+        names = {name for name, _ in LEARNED.values()}
+        best = min((x for x in rows if x not in names), key=lambda x: rows[x][measure], default="")
+        shown = [x for x in (LEARNED["plan"][0], best) if x in samples]
+        found["samples"] = {x: samples[x][:_PICTURED] for x in shown}
+        found["samples"][FINE] = judge.fine_samples[:_PICTURED]
+    return found
+
+
+def _learned(judge: _Judge, calls: int, groups: tuple[str, ...]) -> Any:
+    settings = replace(
+        judge.settings, groups=groups, seed=judge.settings.seed + judge.seed,
+        memory=judge.settings.memory if "weights" in groups else None,
+    )  # fmt: skip
+    return learn_with(settings, judge.prior, calls)
+
+
+class _Kept:
+    """The parts of a bench in a folder, one file each."""
+
+    def __init__(self, folder: str | Path | None, about: Any) -> None:
+        self._folder = None if folder is None else Path(folder)
+        self._key = hashlib.sha256(repr(about).encode()).hexdigest()
+        if self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+
+    def _path(self, seed: int, calls: int) -> Path | None:
+        return None if self._folder is None else self._folder / f"seed-{seed}-calls-{calls}.npz"
+
+    def read(self, seed: int, calls: int) -> dict[str, Any] | None:
+        """Read a part, if it is there."""
+        path = self._path(seed, calls)
+        if path is None or not path.exists():
+            return None
+        kept = files.read(path, {"bench part": _VERSION})
+        if kept.header["key"] != self._key:
+            raise UserError(
+                f"folder = {self._folder}: {path.name} is of a bench with other settings; give "
+                "another folder, or those settings"
+            )
+        return {**kept.header["part"], "samples": dict(kept.arrays)}
+
+    def write(self, seed: int, calls: int, part: Mapping[str, Any]) -> None:
+        """Keep a part."""
+        path = self._path(seed, calls)
+        if path is not None:
+            rest = {name: x for name, x in part.items() if name != "samples"}
+            header = {"key": self._key, "part": rest}
+            files.write(path, "bench part", _VERSION, header, dict(part.get("samples", {})))
+
+
+def _collected(
+    parts: Sequence[tuple[int, Mapping[str, Any]]], measure: str, n: int, prior: Prior
+) -> Bench:
+    """Put the parts of all seeds together."""
+    rows = list(_rows(parts))
+    answers = {
+        name: sum(part["answers"][name] for _, part in parts) for name in ("learning", "judging")
+    }
+    seeds = len(parts) // len({calls for calls, _ in parts})
+    every = len(parts) // seeds
+    return Bench(
+        tuple(rows), measure, tuple(part["fine"] for _, part in parts[::every]), n,
+        {**(prior.source or {}), "answers": answers},
+        {calls: part["samples"] for calls, part in parts[:every] if part.get("samples")},
+    )  # fmt: skip
+
+
+def _rows(parts: Sequence[tuple[int, Mapping[str, Any]]]) -> Iterator[BenchRow]:
+    for calls in dict.fromkeys(one for one, _ in parts):
+        each = [part["rows"] for one, part in parts if one == calls]
+        for method in each[0]:
+            known = [rows[method] for rows in each if method in rows]
+            values = {name: tuple(row[name] for row in known) for name in MEASURES}
+            learning = tuple(row["learning"] for row in known if "learning" in row)
+            schedule = tuple(row["schedule"] for row in known)
+            yield BenchRow(method, calls, schedule, values, learning)
