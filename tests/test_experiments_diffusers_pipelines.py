@@ -40,7 +40,7 @@ def test_the_smallest_run_trains_learns_and_judges(tmp_path, capsys, torch):
         rivals = one["rivals"][str(steps)].values()
         judged = [one["plans"][str(steps)]["judged"], *rivals]
         assert {x["calls"] for x in judged} == {steps * each}
-        kind = one["training"]["config"]["kind"]
+        kind = one["fine"]["training"]["config"]["kind"]
         assert (tmp_path / "work" / kind / "samples.png").read_bytes()[:4] == b"\x89PNG"
     assert first["flow-0"]["guided"]["4 of 6"]["judged"]["calls"] == 6
     from experiments.__main__ import draw
@@ -109,7 +109,7 @@ def test_claims_compare_calls_of_the_network_not_steps(tmp_path):
             "plans": {"3": {"judged": judged(3.0 + shift, 6.0)}},
         }  # fmt: skip
         (tmp_path / f"flow-{seed}.json").write_text(json.dumps(document))
-    found = [one for one in claims(tmp_path) if "guided" in one.claim]
+    found = [one for one in claims(tmp_path) if "guided: the learned" in one.claim]
     assert len(found) == 2 * len(MEASURES)
     assert {one.verdict for one in found} == {"yes"}
     assert {one.measured.split("against ")[1] for one in found} == {
