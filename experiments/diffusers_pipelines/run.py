@@ -93,9 +93,9 @@ EXPERIMENT = Experiment(
     "Plans learned through pipelines of diffusers in 6 network calls match its schedulers at 10",
     (
         Part.of_seeds("a guided flow, 6 network calls", [FLOW], Config.seeds, 22),
-        Part.of_seeds("a guided flow, 12 network calls", [FLOW_LONGER], Config.seeds, None),
-        Part.of_seeds("v, zero terminal SNR", [ZERO_SNR], Config.seeds, None),
-        Part.of_seeds("eps, DDPM's grid", [EPS], Config.seeds, None),
+        Part.of_seeds("a guided flow, 12 network calls", [FLOW_LONGER], Config.seeds, 10),
+        Part.of_seeds("v, zero terminal SNR", [ZERO_SNR], Config.seeds, 4),
+        Part.of_seeds("eps, DDPM's grid", [EPS], Config.seeds, 5),
     ),
     Config(),
     SMALLEST,
