@@ -28,7 +28,7 @@ def folder() -> Path:
 
 
 def open_dataset(name: str, **options: Any) -> sx.data.Dataset:
-    """Open a built-in set, a prepared TFDS set ("tfds:NAME"), or a folder of sound.
+    """Open a built-in set, a prepared TFDS set ("tfds:NAME[:SPLIT]"), or a folder of sound.
 
     Raises:
       AbsentError: if it is not on this machine.
@@ -37,7 +37,7 @@ def open_dataset(name: str, **options: Any) -> sx.data.Dataset:
         return sx.data.open(name, **options)
     prepared = name.startswith("tfds:")
     root = folder() / "tfds" if prepared else folder()
-    place = root / name.removeprefix("tfds:")
+    place = root / name.removeprefix("tfds:").split(":")[0]
     if not place.is_dir():
         raise AbsentError(f"no {place}: set SPECJAX_DATA to the folder of the datasets")
     if prepared:
