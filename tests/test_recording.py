@@ -145,7 +145,7 @@ def test_a_plan_of_a_mixture_is_better_than_every_heuristic(steps):
         second = sx.Recording(**recorded(mixture, record_spec_of(one), noise))
         found[name] = recording.compare(second)
     learned = found.pop("learned")
-    assert learned.measured < 0.7 * min(one.measured for one in found.values())
+    assert learned.measured < 0.9 * min(one.measured for one in found.values())
     assert learned.measured_median < 2 * learned.predicted_median
 
 
