@@ -30,8 +30,9 @@ NAMES = {name: getattr(sx, name) for name in sx.__all__} | {
 
 # Examples that compile for a second or more.
 COMPILING = (
-    "specjax.bench.bench", "specjax.evaluate.classifier", "specjax.evaluate.evaluation", "specjax.evaluate.feature_spaces",
-    "specjax.evaluate.precision_recall", "specjax.fitting.any_steps", "specjax.fitting.compare", "specjax.fitting.fit",
+    "specjax.bench.bench", "specjax.evaluate.classifier", "specjax.evaluate.evaluation",
+    "specjax.evaluate.feature_spaces", "specjax.evaluate.precision_recall",
+    "specjax.fitting.any_steps", "specjax.fitting.compare", "specjax.fitting.fit",
     "specjax.fitting.learned", "specjax.fitting.limits", "specjax.fitting.noise_fit",
     "specjax.learning.curriculum", "specjax.learning.learn",
     "specjax.nn.losses", "specjax.nn.unet", "specjax.nn.wavelets",
