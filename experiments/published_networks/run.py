@@ -66,7 +66,8 @@ class Config:
 
 
 SMALLEST = Config(
-    seeds=1, calls=((5, 300),), hsc_calls=(5,), ztf_calls=(5,), memory=(1,), rivals=("DDIM", "UniPC-2"), noises=4,
+    seeds=1, calls=((5, 300),), hsc_calls=(5,), ztf_calls=(5,), memory=(1,),
+    rivals=("DDIM", "UniPC-2"), noises=4,
     batch=4, n=4, fine=16, components=4, pictured=2, peer_n=4,
 )  # fmt: skip
 
