@@ -139,7 +139,8 @@ class PosteriorResult(Shown):
       plan: K rows with ``steer``.
       method: the method, whose direction the plan steers along.
       measurement: what was measured.
-      sampler: its name. sampler_options: those of the sampler.
+      sampler: its name.
+      sampler_options: those of the sampler.
       process: "vp", "ve" or "flow".
       loss: weights of losses by name.
       value: the loss on all directions.
@@ -148,7 +149,8 @@ class PosteriorResult(Shown):
       history: the loss on the nodes at each iteration.
       seconds: the time of learning, with compilation.
       source: where the spectrum comes from.
-      theta: [n], the parameters. problem: what they are parameters of.
+      theta: [n], the parameters.
+      problem: what they are parameters of.
     """
 
     schedule: NoiseSchedule

@@ -62,7 +62,11 @@ class Measurement(Protocol):
         """Return ``(H H^T + c(H H^T))^-1 r`` of residuals r of the shape of y."""
 
     def gains_on(self, spectrum: Spectrum) -> np.ndarray | None:
-        """Return h [d] in the directions of a spectrum, None where H is not diagonal there."""
+        """Return the gains h [d], None where H is not diagonal in the spectrum's directions.
+
+        Args:
+          spectrum: of the data, with its basis.
+        """
 
 
 @value(data=["multipliers", "basis", "sigma"], static=["name", "domain", "shape", "spatial"])
@@ -283,7 +287,9 @@ def lowpass(
 
     Args:
       cutoff: from 0 to 1.
-      shape, sigma, spatial: as in :func:`blur`.
+      shape: as in :func:`blur`.
+      sigma: likewise.
+      spatial: likewise.
     """
     shape, spatial = _grid(shape, spatial)
     cutoff = checks.number("cutoff", cutoff, 0, 1, "a share of the highest frequency, 0 to 1")
@@ -301,7 +307,9 @@ def downsample(
 
     Args:
       factor: of at least 2, which divides the blurred axes.
-      shape, sigma, spatial: as in :func:`blur`.
+      shape: as in :func:`blur`.
+      sigma: likewise.
+      spatial: likewise.
 
     Raises:
       UserError: for a factor that does not divide the sizes.
@@ -337,7 +345,8 @@ def linear(
     """Measure by any linear function of batches [n, *shape] in JAX, and its adjoint.
 
     Args:
-      function: ``x -> H x``. adjoint: ``y -> H^T y``.
+      function: ``x -> H x``.
+      adjoint: ``y -> H^T y``.
       shape: of one sample.
       sigma: the standard deviation of the noise, above 0.
       name: the name in tables.
@@ -365,7 +374,8 @@ def named(text: str, shape: tuple[int, ...], *, sigma: float) -> Diagonal | Down
 
     Args:
       text: a name, and its number behind a colon.
-      shape, sigma: as in :func:`blur`.
+      shape: as in :func:`blur`.
+      sigma: likewise.
 
     Raises:
       UserError: for an unknown name, a number that is missing or none, and as the functions do.
