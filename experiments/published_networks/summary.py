@@ -74,9 +74,9 @@ class Benched(NamedTuple):
         return max(int(x["learning"][what]) for x in self.row(PLAN, calls).values())
 
     def every_answer(self, calls: int) -> int:
-        """Give the answers of all of learning, with the teacher, which serves all S of a seed."""
+        """Give the answers to learn and to rank, and the teacher's, which serve all S of a seed."""
         teacher = max(self.answers(one, "teacher") for one in self.calls)
-        rest = (self.answers(calls, x) for x in ("heuristics", "learning", "judging"))
+        rest = (self.answers(calls, x) for x in ("heuristics", "learning"))
         return teacher + sum(rest)
 
 
@@ -118,7 +118,7 @@ def bench_tables(case: str, results: Path) -> list[str]:
     rows = [[f"answers {x}", *(f"{bench.answers(calls, y):,}" for calls in bench.calls)]
             for x, y in parts.items()]  # fmt: skip
     rows.append(
-        ["answers, with the teacher's", *(f"{bench.every_answer(x):,}" for x in bench.calls)]
+        ["to learn and to rank, with the teacher's", *(f"{bench.every_answer(x):,}" for x in bench.calls)]
     )
     lines += table(head, rows, f"{TITLES[case]}: what learning takes", 3)
     return [*lines, *seeds_line(len(bench.seeds))]
