@@ -109,6 +109,7 @@ def test_the_digits(advice):
     assert list(advice.to_pandas()["name"]) == list(advice.numbers)
 
 
+@pytest.mark.thorough
 def test_standard_errors_are_those_of_other_data():
     rng = np.random.default_rng(0)
     scale, n = np.array([4.0, 2.0, 1.0, 0.5, 0.3, 0.2]), 300

@@ -149,6 +149,7 @@ def test_the_plan_between_is_sampled_and_judged(sample, tmp_path):  # noqa: F811
     assert verdict.terms["transfer"] == pytest.approx(wanted)
 
 
+@pytest.mark.thorough
 def test_the_command_writes_one_file_and_keeps_it(run, tmp_path):
     sx.save(tmp_path / "s.npz", sx.Spectrum([4.0, 1.0, 0.1]))
     args = ("learn", "s.npz", "--one-file", "-o", "plans.json", "--plot", "None", "--json")

@@ -94,6 +94,7 @@ def test_what_does_not_exist_is_refused():
             sx.bench(box(), [2], **options)
 
 
+@pytest.mark.thorough
 def test_the_command_writes_numbers_and_a_picture(tmp_path, monkeypatch, capsys):
     from specjax.cli import main
 

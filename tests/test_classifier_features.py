@@ -192,6 +192,7 @@ def test_collected_samples_without_labels_are_refused(digits):
         training.train_features(digits, data.collect(digits)._replace(labels=None), QUICK)
 
 
+@pytest.mark.thorough
 def test_the_first_update_learns(digits):
     options = TrainOptions(updates=1, width=8, feature_count=5)
     seen = training.train_features(digits, data.collect(digits), options).parameters

@@ -30,7 +30,9 @@ NAMES = {name: getattr(sx, name) for name in sx.__all__} | {
 
 # Examples that compile for a second or more.
 COMPILING = (
-    "specjax.bench.bench", "specjax.evaluate.classifier", "specjax.evaluate.evaluation",
+    "specjax.advise.advice", "specjax.bench.bench", "specjax.evaluate.classifier",
+    "specjax.evaluate.evaluation", "specjax.restoration.fit", "specjax.restoration.posterior",
+    "specjax.restoration.steered",
     "specjax.evaluate.feature_spaces", "specjax.evaluate.precision_recall",
     "specjax.fitting.any_steps", "specjax.fitting.compare", "specjax.fitting.fit",
     "specjax.fitting.learned", "specjax.fitting.limits", "specjax.fitting.noise_fit",

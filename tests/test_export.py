@@ -197,6 +197,7 @@ def test_7_the_sampler_is_part_of_the_form(sampler, options, scheduler, function
     assert any("no sampler is recorded" in note for note in bare.notes)
 
 
+@pytest.mark.thorough
 def test_8_a_wrong_scale_of_the_data_shifts_the_schedule_and_the_form_warns():
     scale, noisy, clean = 255 / 2, -6.0, 9.0
     shift = -2 * math.log(scale)
@@ -207,6 +208,7 @@ def test_8_a_wrong_scale_of_the_data_shifts_the_schedule_and_the_form_warns():
     assert any("every logsnr by -2 log c" in n for n in diffusers_form(fitted(ours))["notes"])
 
 
+@pytest.mark.thorough
 def test_10_clipping_of_samples_is_switched_off_where_it_is_on_by_default():
     for sampler in ("ddpm", "heun"):
         arguments = diffusers_form(fitted(learned(3), sampler))["scheduler"]["arguments"]

@@ -305,6 +305,7 @@ def distances(plans, denoise, seed):
     return [np.exp(np.log(((x - fine) ** 2).sum(1)).mean()) for x in ends]
 
 
+@pytest.mark.thorough
 def test_a_learned_plan_is_better_than_constant_guidance_of_as_many_calls(learned):
     assert learned.kept == "learned"
     assert learned.plan.network_calls == CALLS
@@ -340,6 +341,7 @@ def test_a_plan_of_constant_guidance_has_no_weights_of_its_own():
     assert sum(box.answers for box in boxes) == sum(result.source["calls"].values())
 
 
+@pytest.mark.thorough
 def test_what_is_interrupted_goes_on(nothing_remembered):
     asked, most = 0, np.inf
 

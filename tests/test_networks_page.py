@@ -26,6 +26,7 @@ def ran(block, scope):
 
 
 # The examples of one section go on from each other.
+@pytest.mark.thorough
 @pytest.mark.parametrize("title", [title for title, blocks in SECTIONS.items() if blocks])
 def test_the_examples_of_the_page_run(title):
     scope = {}

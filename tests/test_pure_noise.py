@@ -200,6 +200,7 @@ def test_levels_after_pure_noise_come_back_from_their_parameters(ends, idle):
     assert np.linalg.matrix_rank(np.asarray(slopes)) == min(below, 4)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("process", ["vp", FLOW])
 def test_learned_plans_reach_the_limit(process, tmp_path):
     spectrum = sx.Spectrum(np.exp(np.linspace(3, -4, 20)), np.ones(20))
@@ -289,6 +290,7 @@ def test_priors_answer_their_mean_to_pure_noise():
         np.testing.assert_allclose(prior(x, 0.0, 1.0), prior(x, 1e-5, 1.0), atol=3e-4)
 
 
+@pytest.mark.thorough
 def test_comparisons_start_from_pure_noise():
     spectrum = sx.Spectrum.power_law(30, 2.0)
     table = sx.compare(spectrum, 4, process="flow", alpha_bar_range=PURE)

@@ -271,6 +271,7 @@ def fitted():
     return spectrum, measurement, sx.fit_posterior(spectrum, measurement, 10, method="pigdm")
 
 
+@pytest.mark.thorough
 def test_learned_weights_beat_the_best_constant(fitted):
     spectrum, measurement, result = fitted
     assert result.value < 0.8 * result.baselines["constant"] < 0.8 * result.baselines["customary"]

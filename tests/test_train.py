@@ -380,6 +380,7 @@ def unopened(folder, step=None):
     return one_line(open_run, folder, step)
 
 
+@pytest.mark.thorough
 def test_damage_of_any_file_is_refused_by_its_name(copied):
     """orbax itself gives other numbers for a turned bit, and a bare Exception for a cut file."""
     step = copied / "checkpoints" / "40"

@@ -118,7 +118,10 @@ def bench_tables(case: str, results: Path) -> list[str]:
     rows = [[f"answers {x}", *(f"{bench.answers(calls, y):,}" for calls in bench.calls)]
             for x, y in parts.items()]  # fmt: skip
     rows.append(
-        ["to learn and to rank, with the teacher's", *(f"{bench.every_answer(x):,}" for x in bench.calls)]
+        [
+            "to learn and to rank, with the teacher's",
+            *(f"{bench.every_answer(x):,}" for x in bench.calls),
+        ]
     )
     lines += table(head, rows, f"{TITLES[case]}: what learning takes", 3)
     return [*lines, *seeds_line(len(bench.seeds))]
