@@ -90,7 +90,9 @@ def test_channels_of_sound_need_to_be_named():
 
 
 @pytest.mark.parametrize(
-    "bad", [noise(5, 4, 4, 2, 2, 2), noise(1, 8), np.full((5, 8), np.inf)], ids=["axes", "one", "inf"]
+    "bad",
+    [noise(5, 4, 4, 2, 2, 2), noise(1, 8), np.full((5, 8), np.inf)],
+    ids=["axes", "one", "inf"],
 )
 def test_other_samples_are_refused(bad):
     with pytest.raises(ValueError):  # noqa: PT011 (the shape is for specjax.spectra to refuse)

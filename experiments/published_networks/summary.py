@@ -175,7 +175,7 @@ def _against_rivals(bench: Benched, case: str) -> Told:
     measure = MEASURES_OF[case]
     for calls in bench.calls:
         mine = bench.values(PLAN, calls, measure)
-        later = [x for x in bench.calls if x <= round(FURTHER * calls)]
+        later = [x for x in bench.calls if x <= FURTHER * calls]
         for other in dict.fromkeys((calls, later[-1])):
             rival = bench.rival(other, measure)
             theirs = bench.values(rival, other, measure)
