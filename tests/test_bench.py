@@ -88,6 +88,13 @@ def test_a_bench_goes_on_from_its_folder(tmp_path):
         sx.bench(box(), [2, 3], folder=tmp_path, **{**OPTIONS, "judging": 9})
 
 
+def test_from_pure_noise_in_flow_matching():
+    options = {**OPTIONS, "seeds": 1, "process": "flow", "alpha_bar_range": (0.0, 1.0)}
+    found = sx.bench(box(), [3], progress=False, **options)
+    assert found.methods == ["learned plan", "DDIM", "UniPC-2"]
+    assert all(np.isfinite(row.values["mean"]).all() for row in found.rows)
+
+
 def test_what_does_not_exist_is_refused():
     for options in ({"rivals": ["Euler"]}, {"learned": ["all"]}, {"measure": "median"}):
         with pytest.raises(sx.UserError, match=next(iter(options))):

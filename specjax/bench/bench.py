@@ -273,7 +273,10 @@ class _Judge:
         """Return what makes schedules."""
 
         def make() -> dict[str, others.Maker]:
-            fine = fine_plan(self.prior, _FEW_STEPS, self.settings.levels, "ve")
+            pure = self.settings.alpha_bar_range[0] == 0
+            fine = None
+            if not pure:
+                fine = fine_plan(self.prior, _FEW_STEPS, self.settings.levels, "ve")
             few = self.noises(_RANKING, _FEW)
             return others.schedules(self.prior, self.settings.levels, fine, self.answers, few)
 

@@ -40,16 +40,18 @@ Maker = Callable[[int], NoiseSchedule]
 
 
 def schedules(
-    prior: Prior, levels: LevelRange, fine: SamplerPlan, answers: Answers, noises: Noises
+    prior: Prior, levels: LevelRange, fine: SamplerPlan | None, answers: Answers, noises: Noises
 ) -> dict[str, Maker]:
     """Return what makes each schedule of S steps, by name.
 
     Args:
       prior: whose spectrum, if it is known, has a closed form. levels: the ends.
-      fine: a plan of many steps in scaled coordinates (VE), whose levels "gits" chooses among.
+      fine: a plan of many steps in scaled coordinates (VE), whose levels "gits" chooses among;
+        None from pure noise, which has no scaled coordinates.
       answers: of the denoiser. noises: a few.
     """
-    return {**schedule_makers(prior, levels, "w2"), "gits": gits(fine, answers, noises)}
+    found = dict(schedule_makers(prior, levels, "w2"))
+    return found if fine is None else {**found, "gits": gits(fine, answers, noises)}
 
 
 def gits(fine: SamplerPlan, answers: Answers, noises: Noises) -> Maker:

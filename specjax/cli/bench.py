@@ -9,7 +9,6 @@ import numpy as np
 import tyro
 
 from specjax import files
-from specjax._core import checks
 from specjax.cli.console import print_json, progress, status
 from specjax.cli.learn_priors import PriorOptions, curriculum_of
 from specjax.cli.outputs import BESIDE, Reporting, picture_of
@@ -43,8 +42,8 @@ class BenchCommand(Reporting):
     """answers of the denoiser that learning a plan may take; no bound by default"""
     process: str = "vp"
     """vp, ve or flow"""
-    alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE
-    """the two ends; with CLEAN = 1.0 the last step returns the denoised estimate"""
+    alpha_bar_range: tuple[float, float] | None = None
+    """NOISY CLEAN: the two ends, as of 'specjax fit'"""
     grid: str | None = None
     """the training grid of the network, within which levels stay: ddpm, sd, cosine, or a
     scheduler_config.json of diffusers"""
