@@ -41,7 +41,7 @@ def learned():
 @pytest.mark.parametrize("process", ["vp", "ve"])
 def test_it_is_what_errors_add_up_to_over_the_least_of_the_heuristics(learned, process):
     prior = prior_from(sx.Spectrum(LAM))
-    known = heuristics(prior, 4, (sx.ddim, sx.dpmpp_2m), LevelRange(ENDS), "w2")
+    known = heuristics(prior, 4, (sx.ddim, sx.dpmpp_2m, sx.unipc), LevelRange(ENDS), "w2")
     assert known.keys() == learned.baselines.keys()
     least = min(let_through(sx.plan(x.sampler, x.schedule)) for x in known.values())
     wanted = let_through(learned.plan) / least
@@ -58,7 +58,9 @@ def test_of_a_heuristic_it_is_one_or_more(learned):
             dataclasses.replace(learned, schedule=one.schedule, corrections=one.corrections("vp")),
             prior,
         )
-        for one in heuristics(prior, 4, (sx.ddim, sx.dpmpp_2m), LevelRange(ENDS), "w2").values()
+        for one in heuristics(
+            prior, 4, (sx.ddim, sx.dpmpp_2m, sx.unipc), LevelRange(ENDS), "w2"
+        ).values()
     ]
     assert min(found) == pytest.approx(1)
 
