@@ -206,7 +206,7 @@ def bench(
     settings = settings.for_prior(prior)
     every = range(checks.whole_number("seeds", seeds)) if isinstance(seeds, int) else seeds
     most = max_calls if isinstance(max_calls, Mapping) else dict.fromkeys(calls, max_calls)
-    samples = None if data is None else hashlib.sha256(np.ascontiguousarray(data)).hexdigest()
+    samples = None if data is None else hashlib.sha256(np.asarray(data).tobytes()).hexdigest()
     about = [list(learned), list(chosen), measure, judging, components, fine, samples, most]
     kept = _Kept(folder, [*about, prior.fingerprint, repr(options)])
     total = len(every) * len(calls) * (len(learned) + len(chosen))
