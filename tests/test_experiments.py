@@ -106,7 +106,7 @@ def test_the_counts_are_of_all_claims_and_the_readme_shows_one_of_an_experiment(
     counts = [[int(cell) for cell in x.strip("| ").split(" | ")[1:]] for x in rows]
     assert sum(map(sum, counts)) == len(table)
     assert sum(row[2] for row in counts) == sum("| **no** |" in x for x in table)
-    monkeypatch.setattr(summary, "SHOWN", {"synthetic_gaussian": "Gaussians: DDIM"})
+    monkeypatch.setattr(summary, "SHOWN", {"Of DDIM": ("synthetic_gaussian", "Gaussians: DDIM")})
     with pytest.raises(ValueError, match="synthetic_gaussian"):
         summary.shown(claims)
 

@@ -1,0 +1,1 @@
+"""The paper's claims on networks that others have trained."""
