@@ -9,7 +9,6 @@ distance of all of them to data, or to fine solutions from other noise.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,20 +21,13 @@ from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax._core.progress import shows_progress
 from specjax._core.shown import Shown
-from specjax.bench import rivals as others
+from specjax.bench.judge import Judge
 from specjax.bench.rivals import RIVALS
 from specjax.evaluate.error_bars import Estimate
-from specjax.evaluate.frechet import frechet
-from specjax.learning.answers import Answers
 from specjax.learning.learn import learn_with
 from specjax.learning.settings import LearnSettings, prior_from
-from specjax.learning.teacher import fine_plan
-from specjax.learning.terms import MEDIAN, Distances
-from specjax.learning.trajectories import Noises, end_of
-from specjax.noise.noise_spectrum import colored
-from specjax.priors.prior import Prior, as_denoiser, prior_noise
+from specjax.priors.prior import Prior
 from specjax.sampling.scaled import SamplerLike
-from specjax.sampling.step import SamplerPlan
 
 MEASURES = {
     "geometric_mean": "geometric mean of the squared distances to the fine solutions",
@@ -55,9 +47,6 @@ LEARNED = {
 FINE = "fine solution"
 
 _OBJECTIVES = {"geometric_mean": "teacher", "mean": "teacher_mean"}
-_TERMS = {"geometric_mean": "teacher", "mean": "teacher_mean", "median": MEDIAN}
-_RANKING, _JUDGING, _REFERENCE = range(1, 4)  # streams of noise
-_FEW, _FEW_STEPS = 32, 64  # noises on which rivals' schedules are chosen, and fine steps of theirs
 _PICTURED, _VERSION = 16, 1
 
 Progress = Callable[[int, int], None]
@@ -212,7 +201,7 @@ def bench(
     total = len(every) * len(calls) * (len(learned) + len(chosen))
     parts, done = [], 0
     for seed in every:
-        judge = _Judge(prior, settings, seed, judging, fine, data, components)
+        judge = Judge(prior, settings, seed, judging, fine, data, components)
         for one in calls:
             part = kept.read(seed, one)
             if part is None:
@@ -234,104 +223,8 @@ def _rivals(given: Mapping[str, SamplerLike] | Sequence[str] | None) -> dict[str
     return {name: RIVALS[checks.one_of("rivals", name, RIVALS)] for name in given}
 
 
-class _Judge:
-    """Judges the plans of a seed, all from the same noise; it is prepared as it is asked first."""
-
-    def __init__(
-        self, prior: Prior, settings: LearnSettings, seed: int, n: int, fine: int, data: Any,
-        components: int,
-    ) -> None:  # fmt: skip
-        self.prior, self.settings, self.seed = prior, settings, seed
-        self._n, self._fine, self._data, self._components = n, fine, data, components
-        self._ready: dict[str, Any] = {}
-        self.answers = Answers(as_denoiser(prior), network=prior.kind == "network",
-                               batch=settings.batch)  # fmt: skip
-
-    def noises(self, stream: int, n: int) -> Noises:
-        """Draw noises of a stream, and share the conditions out among them."""
-        rng = np.random.default_rng([self.settings.seed, self.seed, stream])
-        white: Any = rng.standard_normal((n, *self.prior.shape), np.float32)
-        conditions = replace(self.settings, n=n).conditions_of(self.prior)
-        return Noises(np.asarray(colored(prior_noise(self.prior), white)), conditions)
-
-    def _once(self, name: str, make: Callable[[], Any]) -> Any:
-        if name not in self._ready:
-            self._ready[name] = make()
-        return self._ready[name]
-
-    def solved(self, stream: int, n: int, steps: int) -> tuple[Noises, np.ndarray]:
-        """Return noises and their fine solutions."""
-
-        def make() -> tuple[Noises, np.ndarray]:
-            noises = self.noises(stream, n)
-            plan = fine_plan(self.prior, steps, self.settings.levels, self.settings.process)
-            return noises, end_of(plan, self.answers, noises)
-
-        return self._once(f"{stream}", make)
-
-    def makers(self) -> dict[str, others.Maker]:
-        """Return what makes schedules."""
-
-        def make() -> dict[str, others.Maker]:
-            pure = self.settings.alpha_bar_range[0] == 0
-            fine = None
-            if not pure:
-                fine = fine_plan(self.prior, _FEW_STEPS, self.settings.levels, "ve")
-            few = self.noises(_RANKING, _FEW)
-            return others.schedules(self.prior, self.settings.levels, fine, self.answers, few)
-
-        return self._once("makers", make)
-
-    def chosen(self, calls: int, rivals: Mapping[str, SamplerLike], measure: str) -> dict[str, Any]:
-        """Return the plan and the schedule of each rival, chosen on a few noises."""
-        noises, target = self.solved(_RANKING, _FEW, self._fine)
-        known = others.plans(calls, self.makers(), rivals, self.settings.process)
-        best: dict[str, tuple[float, str, SamplerPlan]] = {}
-        for (name, schedule), plan in known.items():
-            samples = end_of(plan, self.answers, noises)
-            value = Distances.between(samples, target, 0.0).report[_TERMS[measure]]
-            if math.isfinite(value) and value < best.get(name, (math.inf,))[0]:
-                best[name] = float(value), schedule, plan
-        return {name: (plan, schedule) for name, (_, schedule, plan) in best.items()}
-
-    def values(self, samples: np.ndarray) -> dict[str, float]:
-        """Measure samples from the judging noise."""
-        _, target = self.solved(_JUDGING, self._n, self._fine)
-        report = Distances.between(samples, target, 0.0).report
-        found = {name: float(report[term]) for name, term in _TERMS.items()}
-        return {**found, "frechet": self.frechet(samples)}
-
-    def frechet(self, samples: np.ndarray) -> float:
-        """Measure the Fréchet distance of samples in principal components."""
-        mean, basis, reference = self._once("reference", self._reference)
-        flat = samples.reshape(len(samples), -1).astype(np.float64) - mean
-        return frechet(flat @ basis, reference) if np.isfinite(flat).all() else math.inf
-
-    def _reference(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the mean, the principal components and what samples are compared with in them."""
-        if self._data is None:
-            x = self.solved(_REFERENCE, 2 * self._n, _FEW_STEPS)[1]
-        else:
-            x = np.asarray(self._data)
-            if x.shape[1:] != self.prior.shape:
-                raise UserError(f"data has samples of shape {x.shape[1:]}, not {self.prior.shape}")
-        flat = x.reshape(len(x), -1).astype(np.float64)
-        mean = flat.mean(0)
-        basis = np.linalg.svd(flat - mean, full_matrices=False)[2][: self._components].T
-        return mean, basis, (flat - mean) @ basis
-
-    def sampled(self, plan: SamplerPlan) -> np.ndarray:
-        """Sample from the judging noise."""
-        return end_of(plan, self.answers, self.solved(_JUDGING, self._n, self._fine)[0])
-
-    @property
-    def fine_samples(self) -> np.ndarray:
-        """The fine solutions from the judging noise."""
-        return self.solved(_JUDGING, self._n, self._fine)[1]
-
-
 def _part(
-    judge: _Judge, calls: int, learned: Sequence[str], rivals: Mapping[str, SamplerLike],
+    judge: Judge, calls: int, learned: Sequence[str], rivals: Mapping[str, SamplerLike],
     measure: str, pictured: bool,
 ) -> dict[str, Any]:  # fmt: skip
     """Learn and judge all plans of a seed in so many calls."""
@@ -362,7 +255,7 @@ def _part(
     return found
 
 
-def _learned(judge: _Judge, calls: int, groups: tuple[str, ...]) -> Any:
+def _learned(judge: Judge, calls: int, groups: tuple[str, ...]) -> Any:
     settings = replace(
         judge.settings, groups=groups, seed=judge.settings.seed + judge.seed,
         memory=judge.settings.memory if "weights" in groups else None,
