@@ -75,7 +75,7 @@ def test_a_bench_goes_on_from_its_folder(tmp_path):
     found = sx.bench(denoiser, [2, 3], folder=tmp_path, progress=False, **OPTIONS)
     whole = denoiser.answers
     again = sx.bench(denoiser, [2, 3], folder=tmp_path, progress=False, **OPTIONS)
-    assert denoiser.answers == whole > 0
+    assert denoiser.answers - whole == 2 * 6 < whole  # which recognise the denoiser, for each seed
     assert found.rows == again.rows
     assert found.calls == [2, 3]
     assert found.methods == ["learned plan", "DDIM", "UniPC-2"]
@@ -84,8 +84,55 @@ def test_a_bench_goes_on_from_its_folder(tmp_path):
     assert max(one["learning"] for one in learned.learning) <= 600 + 8  # the last batch
     assert learned.estimate("geometric_mean").value < found.best_rival(3).estimate("mean").value
     assert found.samples[3]["fine solution"].shape == (8, 2)
-    with pytest.raises(sx.UserError, match="folder"):
-        sx.bench(box(), [2, 3], folder=tmp_path, **{**OPTIONS, "judging": 9})
+    other = sx.BlackBox(lambda x, a, s: denoise(x, a, s).astype("f4") * 1.01, (2,), batch=8)
+    for asked in ((box(), {**OPTIONS, "judging": 9}), (other, OPTIONS)):
+        with pytest.raises(sx.UserError, match="folder"):
+            sx.bench(asked[0], [2, 3], folder=tmp_path, **asked[1])
+
+
+def test_all_that_is_learned_and_measured():
+    """Parts have no more numbers than the plan; a measure of the user's sees samples of both."""
+    seen = []
+
+    def widths(samples, reference):
+        seen.append((samples.shape, reference.shape))
+        return abs(samples.std() / reference.std() - 1)
+
+    options = {**OPTIONS, "seeds": 1, "rivals": [], "measures": {"width": widths}}
+    found = sx.bench(box(), [3], learned=["plan", "pas"], progress=False, **options)
+    assert set(seen) == {((8, 2), (16, 2)), ((8, 2), (8, 2))}
+    assert found.methods == ["a weight a step, learned", "learned plan"]
+    row = found.row("learned plan", 3)
+    assert row.values.keys() == set(found.measures) > found.fine.keys() == found.floor.keys()
+    assert len(row.bands[0]) == 2  # two numbers, two components
+    with pytest.raises(sx.UserError, match="rivals"):
+        found.best_rival(3)
+    for bad in ({"mean": widths}, {"width": 3}):
+        with pytest.raises(sx.UserError, match="measures"):
+            sx.bench(box(), [2], measures=bad)
+
+
+def test_variances_are_compared_band_by_band():
+    """A reference of 6 directions of known variance, and samples that are 1.1 times as wide."""
+    from specjax.bench.measures import Reference
+
+    rng = np.random.default_rng(0)
+    white = np.linalg.qr(rng.normal(size=(40, 7)))[0]
+    white = np.linalg.qr(white - white.mean(0))[0][:, :6]  # orthonormal, and of zero mean
+    white -= white.mean(0)
+    scales = np.array([6.0, 5, 4, 3, 2, 1])
+    wider = np.array([1.1, 1.0, 0.9, 0.9, 1.3, 1.0])
+    reference = Reference.of(white * scales, 4)
+    bands = reference.compare(white * scales * wider, {})["bands"]
+    expected = [0.21, 0.0, -0.19, (1.69 * 4 + 1) / 5 - 1]
+    np.testing.assert_allclose(bands, expected, atol=1e-6)
+    copies = reference.compare(white * scales, {})
+    assert (copies["precision"], copies["recall"]) == (1, 1)
+    assert (
+        copies["frechet"] == pytest.approx(copies["sliced"], abs=1e-9) == pytest.approx(0, abs=1e-9)
+    )
+    broken = reference.compare(np.full((5, 6), np.nan), {"own": lambda a, b: 0.0})
+    assert broken["own"] == broken["sliced"] == np.inf > broken["recall"] == 0
 
 
 def test_from_pure_noise_in_flow_matching():

@@ -1,4 +1,4 @@
-"""The judge of a bench: noises, fine solutions, rivals' schedules and what is measured of samples."""
+"""The judge of a bench: noises, fine solutions, the schedules of rivals, and measures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from specjax._core.checks import UserError
 from specjax.bench import rivals as others
-from specjax.evaluate.frechet import frechet
+from specjax.bench.measures import Measure, Reference
 from specjax.learning.answers import Answers
 from specjax.learning.settings import LearnSettings
 from specjax.learning.teacher import fine_plan
@@ -21,10 +21,12 @@ from specjax.noise.noise_spectrum import colored
 from specjax.priors.prior import Prior, as_denoiser, prior_noise
 from specjax.sampling.scaled import SamplerLike
 from specjax.sampling.step import SamplerPlan
+from specjax.schedules.schedule import alpha_sigma
 
 _TERMS = {"geometric_mean": "teacher", "mean": "teacher_mean", "median": MEDIAN}
 _RANKING, _JUDGING, _REFERENCE = range(1, 4)  # streams of noise
 _FEW, _FEW_STEPS = 32, 64  # noises on which rivals' schedules are chosen, and fine steps of theirs
+_PROBE, _PROBED, _PROBE_LEVELS = 2147, 2, (-6.0, 0.0, 6.0)  # the seed, noises and logsnr of a probe
 
 
 class Judge:
@@ -32,10 +34,11 @@ class Judge:
 
     def __init__(
         self, prior: Prior, settings: LearnSettings, seed: int, n: int, fine: int, data: Any,
-        components: int,
+        components: int, measures: Mapping[str, Measure],
     ) -> None:  # fmt: skip
         self.prior, self.settings, self.seed = prior, settings, seed
         self._n, self._fine, self._data, self._components = n, fine, data, components
+        self._measures = measures
         self._ready: dict[str, Any] = {}
         self.answers = Answers(as_denoiser(prior), network=prior.kind == "network",
                                batch=settings.batch)  # fmt: skip
@@ -87,31 +90,52 @@ class Judge:
                 best[name] = float(value), schedule, plan
         return {name: (plan, schedule) for name, (_, schedule, plan) in best.items()}
 
-    def values(self, samples: np.ndarray) -> dict[str, float]:
-        """Measure samples from the judging noise."""
+    def values(self, samples: np.ndarray) -> dict[str, Any]:
+        """Measure samples from the judging noise; with the errors of "bands"."""
         _, target = self.solved(_JUDGING, self._n, self._fine)
         report = Distances.between(samples, target, 0.0).report
         found = {name: float(report[term]) for name, term in _TERMS.items()}
-        return {**found, "frechet": self.frechet(samples)}
+        return {**found, **self._reference.compare(samples, self._measures)}
 
-    def frechet(self, samples: np.ndarray) -> float:
-        """Measure the Fréchet distance of samples in principal components."""
-        mean, basis, reference = self._once("reference", self._reference)
-        flat = samples.reshape(len(samples), -1).astype(np.float64) - mean
-        return frechet(flat @ basis, reference) if np.isfinite(flat).all() else math.inf
+    @property
+    def fine_values(self) -> dict[str, Any]:
+        """What the fine solutions from the judging noise reach."""
+        return self._once(
+            "fine", lambda: self._reference.compare(self.fine_samples, self._measures)
+        )
 
-    def _reference(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the mean, the principal components and what samples are compared with in them."""
+    @property
+    def floor(self) -> dict[str, Any]:
+        """What as many samples of the reference itself reach."""
+        return self._once("floor", lambda: self._reference.floor(self._n, self._measures))
+
+    @property
+    def _reference(self) -> Reference:
+        return self._once("reference", self._make_reference)
+
+    def _make_reference(self) -> Reference:
         if self._data is None:
             x = self.solved(_REFERENCE, 2 * self._n, _FEW_STEPS)[1]
         else:
             x = np.asarray(self._data)
             if x.shape[1:] != self.prior.shape:
                 raise UserError(f"data has samples of shape {x.shape[1:]}, not {self.prior.shape}")
-        flat = x.reshape(len(x), -1).astype(np.float64)
-        mean = flat.mean(0)
-        basis = np.linalg.svd(flat - mean, full_matrices=False)[2][: self._components].T
-        return mean, basis, (flat - mean) @ basis
+        return Reference.of(x, self._components)
+
+    @property
+    def probe(self) -> np.ndarray:
+        """What the denoiser makes of a few noises at a few levels, by which it is recognised."""
+        return self._once("probe", self._probed)
+
+    def _probed(self) -> np.ndarray:
+        rng = np.random.default_rng(_PROBE)
+        noise = rng.standard_normal((_PROBED, *self.prior.shape), np.float32)
+        given = replace(self.settings, n=_PROBED).conditions_of(self.prior)
+        levels = alpha_sigma(np.array(_PROBE_LEVELS), self.settings.process)
+        asked = zip(*(one.tolist() for one in levels), strict=True)
+        return np.stack(
+            [self.answers(np.float32(math.hypot(a, s)) * noise, a, s, given) for a, s in asked]
+        )
 
     def sampled(self, plan: SamplerPlan) -> np.ndarray:
         """Sample from the judging noise."""
