@@ -12,6 +12,7 @@ import numpy as np
 from specjax._core.checks import UserError
 from specjax.bench import rivals as others
 from specjax.bench.measures import Measure, Reference
+from specjax.bench.schedules import Maker, schedules
 from specjax.learning.answers import Answers
 from specjax.learning.settings import LearnSettings
 from specjax.learning.teacher import fine_plan
@@ -65,16 +66,16 @@ class Judge:
 
         return self._once(f"{stream}", make)
 
-    def makers(self) -> dict[str, others.Maker]:
+    def makers(self) -> dict[str, Maker]:
         """Return what makes schedules."""
 
-        def make() -> dict[str, others.Maker]:
+        def make() -> dict[str, Maker]:
             pure = self.settings.alpha_bar_range[0] == 0
             fine = None
             if not pure:
                 fine = fine_plan(self.prior, _FEW_STEPS, self.settings.levels, "ve")
             few = self.noises(_RANKING, _FEW)
-            return others.schedules(self.prior, self.settings.levels, fine, self.answers, few)
+            return schedules(self.prior, self.settings.levels, fine, self.answers, few)
 
         return self._once("makers", make)
 
