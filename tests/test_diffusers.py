@@ -22,7 +22,7 @@ from specjax.gaussian.modes import modes_of
 from specjax.interop.export import export
 from specjax.interop.export.diffusers import CLIENTS
 from specjax.interop.export.target import eta_of
-from specjax.schedules.families import family
+from specjax.schedules.families import SCHEDULES, family
 from specjax.schedules.grids import GRIDS, TrainingGrid
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install -e '.[interop]'")
@@ -511,3 +511,15 @@ def test_the_flow_shift_is_the_schedulers():
     scheduler.set_timesteps(sigmas=np.linspace(1, 0.1, 10))
     found = family("flow", 10, shift=3.0).flow_time
     np.testing.assert_allclose(found, scheduler.sigmas, atol=1e-7)  # theirs are float32
+
+
+def test_the_beta_family_has_diffusers_quantiles_of_time():
+    """With use_beta_sigmas FlowMatchEuler puts its times, from 1 to the least, at quantiles."""
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(use_beta_sigmas=True)
+    scheduler.set_timesteps(9)
+    times = scheduler.sigmas.numpy()[:-1].astype(float)
+    shares = (times - times[-1]) / (times[0] - times[-1])
+    levels = SCHEDULES["beta"].curve(np.linspace(1, 0, 9)[:-1])
+    of_time = SCHEDULES["linear"].curve(np.linspace(1, 1e-6, 100_001))
+    found = np.interp(levels, of_time, np.linspace(1, 1e-6, 100_001))
+    np.testing.assert_allclose(found, shares[:-1], atol=1e-5)  # float32

@@ -58,9 +58,13 @@ def test_the_smallest_run_goes_on_where_it_was_ended(tmp_path, capsys):
     assert learned["learning"]["learning"] <= 300 + 4  # the last batch may go beyond
     assert {row["method"] for row in rivals} == {"DDIM", "UniPC-2"}
     assert learned["values"]["mean"] < min(row["values"]["mean"] for row in rivals)
-    assert unpacked(found["pictures"]["learned plan"]).shape == (2, 32, 32)
+    assert unpacked(found["pictures"]["5"]["learned plan"]).shape == (2, 32, 32)
+    from experiments.published_networks.galaxies import STATISTICS
+
+    assert STATISTICS.keys() < found["fine"].keys() == found["floor"].keys()
     draw(["published_networks"], tmp_path / "results", tmp_path)
     assert (tmp_path / "galaxies.png").exists()
+    assert (tmp_path / "bench_hsc.png").exists()
 
 
 def test_without_the_package_it_says_what_to_install(tmp_path, monkeypatch, capsys):
@@ -86,11 +90,13 @@ def results(tmp_path):
         for calls, *values in ((5, 2.4 + shift, 14.0, 16.0 + shift), (8, 3.2 + shift, 7.0, 6.0)):
             for method, value in zip(("learned plan", "UniPC-2", "DDIM"), values, strict=True):
                 row = {"method": method, "calls": calls, "schedule": f"along {method}"}
-                rows.append(row | {"values": {"mean": value, "frechet": 2 * value}})
+                values = {"mean": value, "frechet": 2 * value, "flux": value / 10}
+                rows.append(row | {"values": values})
             of = {"teacher": 10_000 if calls == 5 else 0, "heuristics": 5_000, "judging": 1_000}
             rows[-3]["learning"] = {**of, "learning": 40_000 * calls // 5 + seed, "seconds": 10.0}
         config = {"calls": [[5, 50_000], [8, 100_000]]}
-        document = {"seed": seed, "config": config, "rows": rows, "fine": 3.0}
+        limits = {"fine": {"frechet": 3.0, "flux": 0.2}, "floor": {"frechet": 1.0, "flux": 0.1}}
+        document = {"case": "hsc", "seed": seed, "config": config, "rows": rows, **limits}
         (tmp_path / f"hsc-{seed}.json").write_text(json.dumps(document))
     plans = {name: {"judged": {"mean": x}} for name, x in (("box", 2.346), ("own", 2.3))}
     (tmp_path / "box-0.json").write_text(json.dumps({"plans": plans}))
@@ -119,3 +125,50 @@ def test_claims_are_about_the_best_rival_and_all_answers(results):
     text = "\n".join(tables(results))
     assert f"| learned plan | 2.40 ± {error:.2f} | 3.20 ± {error:.2f} |" in text
     assert "| fine solution | 3.00 ± 0.00 | 3.00 ± 0.00 |" in text
+    assert "| floor | 0.100 ± 0.000 |" in text.split("all samples of 5 calls")[1]
+
+
+def blob(covariance, centre=(15.5, 15.5), flux=300.0):
+    """An image, as the networks make them, of a galaxy with a Gaussian profile."""
+    places = np.stack(np.indices((32, 32)), -1) - centre
+    inverse = np.linalg.inv(covariance)
+    height = flux / (2 * np.pi * np.sqrt(np.linalg.det(covariance)))
+    x = height * np.exp(-np.einsum("hwi,ij,hwj->hw", places, inverse, places) / 2)
+    return (np.log1p(x) / 0.1)[None].astype("f4")
+
+
+def test_a_gaussian_galaxy_has_its_flux_radius_and_ellipticity():
+    """r = s sqrt(2 ln 2); under a round weight of width w moments are (C^-1 + 1 / w^2)^-1."""
+    from experiments.published_networks import galaxies
+
+    turn = np.array([[np.cos(0.4), -np.sin(0.4)], [np.sin(0.4), np.cos(0.4)]])
+    for major, minor in ((3.0, 3.0), (4.0, 2.5), (4.0, 2.0)):
+        covariance = turn @ np.diag([major**2, minor**2]) @ turn.T
+        x = galaxies.brightness(np.stack([blob(covariance), blob(covariance, (14.2, 16.9))]))
+        np.testing.assert_allclose(galaxies.magnitudes(x), -2.5 * np.log10(300), atol=1e-3)
+        a, b = (1 / (s**-2 + galaxies.WEIGHT**-2) for s in (major, minor))
+        np.testing.assert_allclose(galaxies.ellipticities(x), (a - b) / (a + b), atol=2e-3)
+        if major == minor:
+            radii = galaxies.half_light_radii(x)
+            np.testing.assert_allclose(radii, 3 * np.sqrt(2 * np.log(2)), rtol=0.02)
+
+
+def test_a_wave_has_its_power_in_its_ring():
+    from experiments.published_networks import galaxies
+
+    x = np.cos(2 * np.pi * 4 * np.arange(32) / 32)[None, None, :] * np.ones((1, 32, 1))
+    powers = galaxies.ring_powers(x)[0]
+    assert powers.argmax() == 2  # 4 / 32 is a quarter of the highest frequency, of 8 rings
+    assert (np.delete(powers, 2) < powers[2] - 10).all()
+
+
+def test_a_shift_of_a_statistic_counts_in_standard_deviations():
+    from experiments.published_networks import galaxies
+
+    rng = np.random.default_rng(0)
+    fluxes = 10 ** (-0.4 * rng.normal(-6, 0.5, 200))
+    brighter = fluxes * 10 ** (0.4 * 0.25)  # by half of a standard deviation
+    images = [np.stack([blob(9 * np.eye(2), flux=f) for f in each]) for each in (brighter, fluxes)]
+    spread = (-2.5 * np.log10(fluxes)).std()
+    assert galaxies.MEASURES["flux"](*images) == pytest.approx(0.25 / spread, rel=1e-3)
+    assert galaxies.MEASURES["ellipticity"](images[0], images[0]) == 0

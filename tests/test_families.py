@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 from checks import one_line
+from scipy import stats
 from scipy.special import expit, logit
 
 from specjax.schedules.families import AYS_TABLES, SCHEDULES, family
@@ -43,6 +44,18 @@ def test_beta_schedules_visit_every_kth_level_of_the_training_grid(name, betas):
         # "trailing" timesteps: T, T - T/S, ..., T/S, then the clean level.
         alpha_bar = np.concatenate([[1.0], betas_to_alpha_bar(betas)])[:: 1000 // steps][::-1]
         np.testing.assert_allclose(family(name, steps).alpha_bar, alpha_bar, rtol=EXACT)
+
+
+def test_beta_is_at_quantiles_of_the_timesteps():
+    """As ComfyUI's beta_scheduler has it, which rounds them to timesteps."""
+    alpha_bar = np.append(1.0, betas_to_alpha_bar(np.linspace(1e-4, 0.02, 1000)))
+    for steps, options in ((1, {}), (7, {}), (20, {"alpha": 0.5, "beta": 0.9})):
+        shape = options.get("alpha", 0.6), options.get("beta", 0.6)
+        share = 1 - np.linspace(0, 1, steps, endpoint=False)
+        timesteps = np.append(np.rint(1000 * stats.beta.ppf(share, *shape)), 0).astype(int)
+        found = np.log(family("beta", steps, **options).alpha_bar)
+        places = np.interp(-found, -np.log(alpha_bar), np.arange(1001))
+        np.testing.assert_allclose(places, timesteps, atol=0.5 + 1e-6)
 
 
 def inverse_cosine(alpha_bar, s=0.008):

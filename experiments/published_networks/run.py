@@ -12,20 +12,24 @@ import numpy as np
 import specjax as sx
 from experiments.data import AbsentError
 from experiments.experiment import Experiment, Part
+from experiments.published_networks import galaxies
 from experiments.published_networks.learning import ROOT, Lesson, learn_apart, unpack_commit
 from experiments.published_networks.networks import ENDS, SHAPE, published
 from experiments.session import Session, say
 from specjax.learning.teacher import fine_plan
 from specjax.schedules.grids import LevelRange
 
-STEPS = 5
-"""The S of the plans that are learned in other ways, and of the pictures."""
+STEPS, PICTURED = 5, (3, 5, 8)
+"""The S of the plans that are learned in other ways, and those of the pictures."""
 
 BY_MEAN = {"teacher_mean": 1.0}
 MEASURES_OF = {"hsc": "mean", "ztf": "geometric_mean"}
 """The networks that are benched, and by what; *ztf* by the default objective."""
 
-PEER = "peer"
+PEER, PARTS = "peer", "parts"
+PARTS_OF_PLANS = ("levels", "coefficients", "pas")
+"""What is learned alone, as LD3, S4S and PAS do."""
+
 _JUDGING = 10_000  # the first of the seeds of noise
 
 
@@ -37,6 +41,7 @@ class Config:
       seeds: of the noise that is learned on, and of that which judges.
       calls: S, and the answers of the denoiser that learning a plan of it may take.
       hsc_calls, ztf_calls: those of them that the networks are benched at.
+      part_calls: S of which parts of plans are learned alone, and the answers for each.
       memory: past estimates that a step leans on, beside the default of a network, which is 2.
       rivals: names in ``specjax.bench.RIVALS``; None for all.
       noises, batch: that are learned on, and denoised in one call; None for the defaults.
@@ -51,8 +56,9 @@ class Config:
     calls: tuple[tuple[int, int], ...] = (
         (2, 10_000), (3, 15_000), (4, 30_000), (5, 50_000), (6, 65_000), (8, 100_000), (10, 130_000)
     )  # fmt: skip
-    hsc_calls: tuple[int, ...] = (2, 3, 4, 5, 6, 8)
+    hsc_calls: tuple[int, ...] = (2, 3, 4, 5, 6, 8, 10)
     ztf_calls: tuple[int, ...] = (5,)
+    part_calls: tuple[tuple[int, int], ...] = ((3, 10_000), (5, 30_000), (8, 60_000))
     memory: tuple[int, ...] = (1, 4)
     rivals: tuple[str, ...] | None = None
     noises: int | None = None
@@ -66,7 +72,7 @@ class Config:
 
 
 SMALLEST = Config(
-    seeds=1, calls=((5, 300),), hsc_calls=(5,), ztf_calls=(5,), memory=(1,),
+    seeds=1, calls=((5, 300),), hsc_calls=(5,), ztf_calls=(5,), part_calls=((5, 200),), memory=(1,),
     rivals=("DDIM", "UniPC-2"), noises=4,
     batch=4, n=4, fine=16, components=4, pictured=2, peer_n=4,
 )  # fmt: skip
@@ -89,8 +95,9 @@ EXPERIMENT = Experiment(
     "published_networks",
     "Plans learned through published networks beat the samplers and schedules of others",
     (
-        Part.of_seeds("bench on galaxies of HSC, 2 to 8 calls", ["hsc"], Config.seeds, None),
+        Part.of_seeds("bench on galaxies of HSC, 2 to 10 calls", ["hsc"], Config.seeds, None),
         Part.of_seeds("bench on galaxies of ZTF, 5 calls", ["ztf"], Config.seeds, None),
+        Part.of_seeds("parts of plans learned alone, 3 to 8 calls", [PARTS], Config.seeds, None),
         Part.of_seeds("memory of the steps", ["memory"], Config.seeds, None),
         Part("through a black box", ("box-0.json",), None, ("box",)),
         Part("beside BFGS and reverse mode", (f"{PEER}.json",), None, (PEER,), quiet=True),
@@ -106,7 +113,7 @@ def run(session: Session) -> None:
     try:
         for case in (x for x in session.cases if x != PEER):
             for seed in session.seeds if case != "box" else (0,):
-                if case not in MEASURES_OF:
+                if case not in (*MEASURES_OF, PARTS):
                     learn_and_judge(case, seed, session)
                     continue
                 document = session.document(f"{case}-{seed}", case=case, seed=seed)
@@ -121,23 +128,34 @@ def run(session: Session) -> None:
 def benched(case: str, seed: int, session: Session) -> dict[str, Any]:
     """Bench a network on the noises of a seed."""
     config = session.config
-    every = config.hsc_calls if case == "hsc" else config.ztf_calls
+    network = "hsc" if case == PARTS else case
+    bounds = dict(config.part_calls if case == PARTS else config.calls)
+    every = {"hsc": config.hsc_calls, "ztf": config.ztf_calls, PARTS: list(bounds)}[case]
     found = sx.bench(
-        published(case), every, seeds=[seed], max_calls=dict(config.calls), judging=config.n,
-        measure=MEASURES_OF[case], components=config.components, fine=config.fine,
-        rivals=config.rivals, folder=session.work / f"bench-{case}", alpha_bar_range=ENDS,
+        published(network), every, seeds=[seed], max_calls=bounds, judging=config.n,
+        measure=MEASURES_OF[network], components=config.components, fine=config.fine,
+        learned=PARTS_OF_PLANS if case == PARTS else ("plan",),
+        rivals=() if case == PARTS else config.rivals, measures=galaxies.MEASURES,
+        folder=session.work / f"bench-{case}", alpha_bar_range=ENDS,
         n=config.noises, batch=config.batch,
     )  # fmt: skip
     rows = [
         {"method": row.method, "calls": row.calls, "schedule": row.schedule[0],
          "values": {name: x[0] for name, x in row.values.items()},
+         "bands": [round(x, 4) for x in row.bands[0]],
          **({"learning": row.learning[0]} if row.learning else {})}
         for row in found.rows
     ]  # fmt: skip
-    pictures = {
-        name: packed(x[: config.pictured]) for name, x in found.samples.get(STEPS, {}).items()
+    limits = {
+        name: {measure: x[0] for measure, x in values.items()}
+        for name, values in {"fine": found.fine, "floor": found.floor}.items()
     }
-    return {"rows": rows, "fine": found.fine[0], "pictures": pictures}
+    pictures = {
+        str(calls): {name: packed(x[: config.pictured]) for name, x in found.samples[calls].items()}
+        for calls in PICTURED
+        if case != PARTS and seed == 0 and calls in found.samples
+    }
+    return {"rows": rows, **limits, "pictures": pictures}
 
 
 def learn_and_judge(case: str, seed: int, session: Session) -> None:

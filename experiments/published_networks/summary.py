@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.estimates import Estimate, differences, estimate
-from experiments.published_networks.run import EXPERIMENT, MEASURES_OF, PEER, STEPS
+from experiments.published_networks.run import EXPERIMENT, MEASURES_OF, PARTS, PEER, STEPS
 from experiments.session import read_all, read_json
 from experiments.summary import Claim, not_run, seeds_line, table, verdict
-from specjax.bench.bench import FINE, LEARNED
+from specjax.bench.bench import FINE, FLOOR, LEARNED, LEARNED_NAMES
+from specjax.bench.measures import DISTANCES, HIGHER
 
 HSC, ZTF = "galaxies of HSC, 32x32", "galaxies of ZTF, 32x32"
 TITLES = {"hsc": HSC, "ztf": ZTF}
-PLAN = LEARNED["plan"][0]
+PLAN = LEARNED["plan"].name
 WORDS = {
     "mean": "mean squared distance to the fine solution",
     "geometric_mean": "geometric mean of the squared distances to the fine solution",
@@ -42,6 +43,15 @@ class Benched(NamedTuple):
         """The methods, the learned plan first."""
         return list(dict.fromkeys(row["method"] for row in self.seeds[0]["rows"]))
 
+    @property
+    def has_limits(self) -> bool:
+        """Whether all measures of the fine solutions and of the floor are known."""
+        return all(isinstance(one["fine"], dict) for one in self.seeds)
+
+    def limit(self, name: str, measure: str) -> Estimate:
+        """Estimate what the fine solutions ("fine") or the reference itself ("floor") reach."""
+        return estimate([one[name][measure] for one in self.seeds])
+
     def row(self, method: str, calls: int) -> dict[int, dict[str, Any]]:
         """Give the rows of a method by seed; none where it has none with so many calls."""
         return {
@@ -62,8 +72,9 @@ class Benched(NamedTuple):
 
     def rival(self, calls: int, measure: str) -> str:
         """Name the rival that is best by its mean over seeds."""
-        known = {x: self.of(x, calls, measure) for x in self.methods if x != PLAN}
-        return min((x for x in known if known[x] is not None), key=lambda x: known[x].mean)
+        every = {x: self.of(x, calls, measure) for x in self.methods if x not in LEARNED_NAMES}
+        known = {name: one.mean for name, one in every.items() if one is not None}
+        return (max if measure in HIGHER else min)(known, key=known.__getitem__)
 
     def schedules(self, method: str, calls: int) -> str:
         """Name the schedules along which a method went."""
@@ -83,7 +94,13 @@ class Benched(NamedTuple):
 def read(case: str, results: Path) -> Benched | None:
     """Read the complete results of a bench; None without any."""
     seeds = [x for x in read_all(results, f"{case}-*.json") if x.get("complete", True)]
-    return Benched(seeds) if seeds else None
+    return Benched([_with_parts(x, results) for x in seeds]) if seeds else None
+
+
+def _with_parts(seed: dict[str, Any], results: Path) -> dict[str, Any]:
+    """Add the rows of parts of plans, which were judged from the same noise."""
+    known = read_json(results / f"{PARTS}-{seed['seed']}.json") if seed["case"] == "hsc" else {}
+    return {**seed, "rows": seed["rows"] + known.get("rows", [])}
 
 
 def tables(results: Path) -> list[str]:
@@ -110,10 +127,11 @@ def bench_tables(case: str, results: Path) -> list[str]:
         best = [bench.rival(calls, measure) for calls in bench.calls]
         along = (bench.schedules(*one) for one in zip(best, bench.calls, strict=True))
         rows.append(["best rival", *(f"{x} ({y})" for x, y in zip(best, along, strict=True))])
-        if measure == "frechet":
-            fine = estimate([one["fine"] for one in bench.seeds])
-            rows.append([FINE, *[fine] * len(bench.calls)])
+        if measure == "frechet" and bench.has_limits:
+            for title, name in ((FINE, "fine"), (FLOOR, "floor")):
+                rows.append([title, *[bench.limit(name, measure)] * len(bench.calls)])
         lines += table(head, rows, f"{TITLES[case]}: {WORDS[measure]}", 3)
+    lines += all_measures_table(bench, case) if bench.has_limits else []
     parts = {"to learn": "learning", "to rank": "heuristics", "to judge": "judging"}
     rows = [[f"answers {x}", *(f"{bench.answers(calls, y):,}" for calls in bench.calls)]
             for x, y in parts.items()]  # fmt: skip
@@ -125,6 +143,22 @@ def bench_tables(case: str, results: Path) -> list[str]:
     )
     lines += table(head, rows, f"{TITLES[case]}: what learning takes", 3)
     return [*lines, *seeds_line(len(bench.seeds))]
+
+
+def all_measures_table(bench: Benched, case: str) -> list[str]:
+    """Put what all samples together are like beside each other, in the S of the pictures."""
+    names = [x for x in bench.seeds[0]["fine"] if x not in (*DISTANCES, "frechet")]
+    rows = [
+        [method, *(bench.of(method, STEPS, x) for x in names)]
+        for method in bench.methods
+        if bench.row(method, STEPS)
+    ]
+    rows += [
+        [title, *(bench.limit(name, x) for x in names)]
+        for title, name in ((FINE, "fine"), (FLOOR, "floor"))
+    ]
+    title = f"{TITLES[case]}: all samples of {STEPS} calls"
+    return table(["", *names], rows, title, 3)
 
 
 def memory_table(results: Path) -> list[str]:
@@ -160,6 +194,7 @@ def claims(results: Path) -> Iterator[Claim]:
     for case, make, title in (
         ("hsc", _of_hsc, f"{HSC}: a learned plan beats every rival"),
         ("ztf", _of_ztf, f"{ZTF}: a learned plan beats every rival"),
+        (PARTS, _of_parts, f"{HSC}: a learned plan beats parts of it that are learned alone"),
         ("box", _of_box, f"{HSC}: a black box has the same plan"),
         (PEER, _of_peer, f"{HSC}: least squares are {FASTER:.0f} times faster than BFGS"),
     ):
@@ -215,6 +250,24 @@ def _of_ztf(results: Path) -> Told:
             f"{ZTF}: S = {STEPS}: the default objective has a geometric mean of {AIM_OF_ZTF}",
             verdict(mine.mean <= AIM_OF_ZTF),
             str(mine),
+        )
+
+
+def _of_parts(results: Path) -> Told:
+    bench = read("hsc", results)
+    if bench is None:
+        return
+    for calls in bench.calls:
+        others = {x: bench.values(x, calls, "mean") for x in LEARNED_NAMES if x != PLAN}
+        known = {x: values for x, values in others.items() if values}
+        if not known:
+            continue
+        best = min(known, key=lambda x: estimate(list(known[x].values())).mean)
+        mine = bench.values(PLAN, calls, "mean")
+        yield (
+            f"{HSC}: S = {calls}: a learned plan beats its parts learned alone",
+            differences(mine, known[best]).verdict(),
+            f"{estimate(list(mine.values()))}; {best} {estimate(list(known[best].values()))}",
         )
 
 

@@ -1,19 +1,18 @@
 """Bench a denoiser: a learned plan beside all rivals, over the number of calls.
 
 Three sets of noise are kept apart: plans are learned on one (:func:`specjax.learn`), the schedule
-of each rival is chosen on a second, and all are judged on a third, the same for all. The squared
-distance of a sample to the fine solution from the same noise is what is judged, and the Fréchet
-distance of all of them to data, or to fine solutions from other noise.
+of each rival is chosen on a second, and all are judged on a third, the same for all: by the squared
+distance of a sample to the fine solution from the same noise, and by measures of all of them beside
+data, or fine solutions from other noise (:mod:`specjax.bench.measures`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -22,43 +21,51 @@ from specjax._core import checks
 from specjax._core.checks import UserError
 from specjax._core.progress import shows_progress
 from specjax._core.shown import Shown
-from specjax.bench import rivals as others
+from specjax.bench.judge import Judge
+from specjax.bench.measures import HIGHER, MEASURES, Measure, check_measures
 from specjax.bench.rivals import RIVALS
 from specjax.evaluate.error_bars import Estimate
-from specjax.evaluate.frechet import frechet
-from specjax.learning.answers import Answers
+from specjax.fitting.learned import LearnedResult
 from specjax.learning.learn import learn_with
 from specjax.learning.settings import LearnSettings, prior_from
-from specjax.learning.teacher import fine_plan
-from specjax.learning.terms import MEDIAN, Distances
-from specjax.learning.trajectories import Noises, end_of
-from specjax.noise.noise_spectrum import colored
-from specjax.priors.prior import Prior, as_denoiser, prior_noise
+from specjax.priors.prior import Prior
 from specjax.sampling.scaled import SamplerLike
-from specjax.sampling.step import SamplerPlan
 
-MEASURES = {
-    "geometric_mean": "geometric mean of the squared distances to the fine solutions",
-    "mean": "mean of the squared distances to the fine solutions",
-    "median": "median of the squared distances to the fine solutions",
-    "frechet": "Fréchet distance (squared) in principal components",
-}
-"""What is measured, by name."""
+
+class Learned(NamedTuple):
+    """What is learned of a plan: its name in a bench, groups of parameters, and past estimates.
+
+    The memory is that of the settings where it is None.
+    """
+
+    name: str
+    groups: tuple[str, ...]
+    memory: int | None = None
+
 
 LEARNED = {
-    "plan": ("learned plan", ("levels", "ratios", "weights", "noise")),
-    "levels": ("levels alone, learned", ("levels",)),
-    "coefficients": ("coefficients alone, learned", ("ratios", "weights")),
+    "plan": Learned("learned plan", ("levels", "ratios", "weights", "noise")),
+    "levels": Learned("levels alone, learned", ("levels",)),
+    "coefficients": Learned("coefficients alone, learned", ("ratios", "weights")),
+    "pas": Learned("a weight a step, learned", ("weights",), 1),
 }
-"""What may be learned, with the name of its row and its groups of parameters."""
+"""What may be learned: whole plans, and groups of their numbers in the manner of other papers.
 
-FINE = "fine solution"
+"levels" are what LD3 (2405.15506) learns, "coefficients" what S4S (2502.17423) does. "pas" has as
+few numbers as PAS (2411.06503): along the best schedule of a family, the weight of one past
+estimate at each step. PAS has instead, at the steps where that helps most, coordinates along the
+principal components of each sample's own past directions; neither that basis nor the choice of
+steps is restated.
+"""
+
+LEARNED_NAMES = tuple(one.name for one in LEARNED.values())
+"""Their names in a bench."""
+
+FINE, FLOOR = "fine solution", "floor"
 
 _OBJECTIVES = {"geometric_mean": "teacher", "mean": "teacher_mean"}
-_TERMS = {"geometric_mean": "teacher", "mean": "teacher_mean", "median": MEDIAN}
-_RANKING, _JUDGING, _REFERENCE = range(1, 4)  # streams of noise
-_FEW, _FEW_STEPS = 32, 64  # noises on which rivals' schedules are chosen, and fine steps of theirs
-_PICTURED, _VERSION = 16, 1
+_PICTURED, _VERSION = 16, 2
+_PROBE, _ROUNDING = "probe", 1e-3  # an array of a part, and what machines and batches may change
 
 Progress = Callable[[int, int], None]
 """Called with (plans judged, their number)."""
@@ -73,6 +80,8 @@ class BenchRow:
       calls: of the denoiser.
       schedule: along which it goes, that of each seed.
       values: by measure, one of each seed.
+      bands: of each seed, the relative errors of the variance in octaves of principal components
+        and in all others, see :mod:`specjax.bench.measures`.
       learning: of a learned one, the denoiser's answers by what they were for, and the seconds,
         of each seed.
     """
@@ -81,13 +90,14 @@ class BenchRow:
     calls: int
     schedule: tuple[str, ...]
     values: Mapping[str, tuple[float, ...]]
+    bands: tuple[tuple[float, ...], ...] = ()
     learning: tuple[Mapping[str, Any], ...] = ()
 
     def estimate(self, measure: str) -> Estimate:
         """Return the mean over seeds with its standard error.
 
         Args:
-          measure: a name in MEASURES.
+          measure: a name in MEASURES, or one of the user's.
         """
         return Estimate.of(self.values[measure])
 
@@ -99,7 +109,9 @@ class Bench(Shown):
     Attributes:
       rows: a :class:`BenchRow` for each method and number of calls.
       measure: by which plans were learned, and rivals' schedules chosen.
-      fine: the Fréchet distance of the fine solutions, one of each seed.
+      fine: by measure, what the fine solutions from the judging noise reach beside the reference,
+        one of each seed.
+      floor: what as many samples of the reference itself reach beside its others.
       n: noises that judged.
       source: what the denoiser is, and the answers of it that all of this took.
       samples: by calls and method, a few samples [m, *shape] of the first seed: the learned plan's,
@@ -108,7 +120,8 @@ class Bench(Shown):
 
     rows: tuple[BenchRow, ...]
     measure: str
-    fine: tuple[float, ...]
+    fine: Mapping[str, tuple[float, ...]]
+    floor: Mapping[str, tuple[float, ...]]
     n: int
     source: Mapping[str, Any]
     samples: Mapping[int, Mapping[str, np.ndarray]] = field(default_factory=dict)
@@ -122,6 +135,11 @@ class Bench(Shown):
     def methods(self) -> list[str]:
         """The names of the methods."""
         return list(dict.fromkeys(row.method for row in self.rows))
+
+    @property
+    def measures(self) -> list[str]:
+        """The names of the measures."""
+        return [*MEASURES, *(name for name in self.fine if name not in MEASURES)]
 
     def row(self, method: str, calls: int) -> BenchRow | None:
         """Return a row, or None where the method has none with so many calls.
@@ -138,11 +156,17 @@ class Bench(Shown):
 
         Args:
           calls: one of ``calls``.
-          measure: a name in MEASURES, by default the bench's own.
+          measure: one of ``measures``, by default that which chose.
+
+        Raises:
+          UserError: for a bench without rivals.
         """
-        names = {name for name, _ in LEARNED.values()}
-        known = [row for row in self.rows if row.calls == calls and row.method not in names]
-        return min(known, key=lambda row: row.estimate(measure or self.measure).value)
+        name = measure or self.measure
+        known = [row for row in self.rows if row.calls == calls and row.method not in LEARNED_NAMES]
+        if not known:
+            raise UserError("rivals: the bench has none")
+        best = max if name in HIGHER else min
+        return best(known, key=lambda row: row.estimate(name).value)
 
 
 @shows_progress("bench", "plans")
@@ -153,6 +177,7 @@ def bench(
     learned: Sequence[str] = ("plan",),
     rivals: Mapping[str, SamplerLike] | Sequence[str] | None = None,
     measure: str = "geometric_mean",
+    measures: Mapping[str, Measure] | None = None,
     judging: int = 256,
     seeds: int | Sequence[int] = 3,
     data: Any = None,
@@ -168,17 +193,20 @@ def bench(
     Args:
       denoiser: what :func:`specjax.learn` takes: a prior, a run, a :class:`specjax.BlackBox`.
       calls: of the denoiser, one plan for each.
-      learned: names in LEARNED: "plan", and "levels" (as LD3, 2405.15506, learns them) or
-        "coefficients" (as S4S, 2502.17423) alone.
+      learned: names in :data:`LEARNED`: "plan", and "levels" (as LD3 learns them), "coefficients"
+        (as S4S) or "pas" (few of them, as PAS) alone.
       rivals: names in :data:`RIVALS`, or samplers by name; all by default.
       measure: "geometric_mean" or "mean", by which plans are learned and schedules chosen.
+      measures: of your own, by name, beside those of MEASURES: functions of samples [n, *shape] and
+        of what they are to be like, [m, *shape], to a number of which less is better.
       judging: noises that judge.
       seeds: how many, or which; each has noises of its own for learning, choosing and judging.
       data: [N, *shape], which samples are to be like; fine samples by default.
       components: principal components of these in which Fréchet distances are taken.
       fine: steps of the fine solutions.
       max_calls: answers of the denoiser that learning a plan may take, or those by its calls.
-      folder: where each part is kept as it is ready; the same bench goes on from there.
+      folder: where each part is kept as it is ready; the same bench goes on from there. A
+        denoiser is recognised by what it makes of a few noises.
       progress: see :data:`Progress`.
       options: of :func:`specjax.learn`, such as ``labels``, ``alpha_bar_range`` and ``grid``.
 
@@ -186,7 +214,8 @@ def bench(
       A :class:`Bench`.
 
     Raises:
-      UserError: for unknown names, a folder with another bench, and what ``learn`` refuses.
+      UserError: for unknown names, a folder with a bench of another denoiser or other settings,
+        and what ``learn`` refuses.
 
     Example:
       >>> prior = sx.priors.prior_of("mixture", sx.data.open("digits"))
@@ -198,6 +227,7 @@ def bench(
     for name in learned:
         checks.one_of("learned", name, LEARNED)
     checks.one_of("measure", measure, _OBJECTIVES)
+    more = check_measures(measures)
     calls = [checks.whole_number("calls", one, 2) for one in calls]
     checks.whole_number("judging", judging, 4)
     options.setdefault("objective", {_OBJECTIVES[measure]: 1.0})
@@ -207,18 +237,19 @@ def bench(
     every = range(checks.whole_number("seeds", seeds)) if isinstance(seeds, int) else seeds
     most = max_calls if isinstance(max_calls, Mapping) else dict.fromkeys(calls, max_calls)
     samples = None if data is None else hashlib.sha256(np.asarray(data).tobytes()).hexdigest()
-    about = [list(learned), list(chosen), measure, judging, components, fine, samples, most]
+    about = [list(learned), list(chosen), measure, judging, components, fine, samples, most,
+             list(more)]  # fmt: skip
     kept = _Kept(folder, [*about, prior.fingerprint, repr(options)])
     total = len(every) * len(calls) * (len(learned) + len(chosen))
     parts, done = [], 0
     for seed in every:
-        judge = _Judge(prior, settings, seed, judging, fine, data, components)
+        judge = Judge(prior, settings, seed, judging, fine, data, components, more)
         for one in calls:
-            part = kept.read(seed, one)
+            part = kept.read(seed, one, judge)
             if part is None:
                 judge.settings = replace(judge.settings, max_calls=most.get(one))
                 part = _part(judge, one, learned, chosen, measure, pictured=seed == every[0])
-                kept.write(seed, one, part)
+                kept.write(seed, one, part, judge)
             parts.append((one, part))
             done += len(learned) + len(chosen)
             if progress:
@@ -234,104 +265,8 @@ def _rivals(given: Mapping[str, SamplerLike] | Sequence[str] | None) -> dict[str
     return {name: RIVALS[checks.one_of("rivals", name, RIVALS)] for name in given}
 
 
-class _Judge:
-    """Judges the plans of a seed, all from the same noise; it is prepared as it is asked first."""
-
-    def __init__(
-        self, prior: Prior, settings: LearnSettings, seed: int, n: int, fine: int, data: Any,
-        components: int,
-    ) -> None:  # fmt: skip
-        self.prior, self.settings, self.seed = prior, settings, seed
-        self._n, self._fine, self._data, self._components = n, fine, data, components
-        self._ready: dict[str, Any] = {}
-        self.answers = Answers(as_denoiser(prior), network=prior.kind == "network",
-                               batch=settings.batch)  # fmt: skip
-
-    def noises(self, stream: int, n: int) -> Noises:
-        """Draw noises of a stream, and share the conditions out among them."""
-        rng = np.random.default_rng([self.settings.seed, self.seed, stream])
-        white: Any = rng.standard_normal((n, *self.prior.shape), np.float32)
-        conditions = replace(self.settings, n=n).conditions_of(self.prior)
-        return Noises(np.asarray(colored(prior_noise(self.prior), white)), conditions)
-
-    def _once(self, name: str, make: Callable[[], Any]) -> Any:
-        if name not in self._ready:
-            self._ready[name] = make()
-        return self._ready[name]
-
-    def solved(self, stream: int, n: int, steps: int) -> tuple[Noises, np.ndarray]:
-        """Return noises and their fine solutions."""
-
-        def make() -> tuple[Noises, np.ndarray]:
-            noises = self.noises(stream, n)
-            plan = fine_plan(self.prior, steps, self.settings.levels, self.settings.process)
-            return noises, end_of(plan, self.answers, noises)
-
-        return self._once(f"{stream}", make)
-
-    def makers(self) -> dict[str, others.Maker]:
-        """Return what makes schedules."""
-
-        def make() -> dict[str, others.Maker]:
-            pure = self.settings.alpha_bar_range[0] == 0
-            fine = None
-            if not pure:
-                fine = fine_plan(self.prior, _FEW_STEPS, self.settings.levels, "ve")
-            few = self.noises(_RANKING, _FEW)
-            return others.schedules(self.prior, self.settings.levels, fine, self.answers, few)
-
-        return self._once("makers", make)
-
-    def chosen(self, calls: int, rivals: Mapping[str, SamplerLike], measure: str) -> dict[str, Any]:
-        """Return the plan and the schedule of each rival, chosen on a few noises."""
-        noises, target = self.solved(_RANKING, _FEW, self._fine)
-        known = others.plans(calls, self.makers(), rivals, self.settings.process)
-        best: dict[str, tuple[float, str, SamplerPlan]] = {}
-        for (name, schedule), plan in known.items():
-            samples = end_of(plan, self.answers, noises)
-            value = Distances.between(samples, target, 0.0).report[_TERMS[measure]]
-            if math.isfinite(value) and value < best.get(name, (math.inf,))[0]:
-                best[name] = float(value), schedule, plan
-        return {name: (plan, schedule) for name, (_, schedule, plan) in best.items()}
-
-    def values(self, samples: np.ndarray) -> dict[str, float]:
-        """Measure samples from the judging noise."""
-        _, target = self.solved(_JUDGING, self._n, self._fine)
-        report = Distances.between(samples, target, 0.0).report
-        found = {name: float(report[term]) for name, term in _TERMS.items()}
-        return {**found, "frechet": self.frechet(samples)}
-
-    def frechet(self, samples: np.ndarray) -> float:
-        """Measure the Fréchet distance of samples in principal components."""
-        mean, basis, reference = self._once("reference", self._reference)
-        flat = samples.reshape(len(samples), -1).astype(np.float64) - mean
-        return frechet(flat @ basis, reference) if np.isfinite(flat).all() else math.inf
-
-    def _reference(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the mean, the principal components and what samples are compared with in them."""
-        if self._data is None:
-            x = self.solved(_REFERENCE, 2 * self._n, _FEW_STEPS)[1]
-        else:
-            x = np.asarray(self._data)
-            if x.shape[1:] != self.prior.shape:
-                raise UserError(f"data has samples of shape {x.shape[1:]}, not {self.prior.shape}")
-        flat = x.reshape(len(x), -1).astype(np.float64)
-        mean = flat.mean(0)
-        basis = np.linalg.svd(flat - mean, full_matrices=False)[2][: self._components].T
-        return mean, basis, (flat - mean) @ basis
-
-    def sampled(self, plan: SamplerPlan) -> np.ndarray:
-        """Sample from the judging noise."""
-        return end_of(plan, self.answers, self.solved(_JUDGING, self._n, self._fine)[0])
-
-    @property
-    def fine_samples(self) -> np.ndarray:
-        """The fine solutions from the judging noise."""
-        return self.solved(_JUDGING, self._n, self._fine)[1]
-
-
 def _part(
-    judge: _Judge, calls: int, learned: Sequence[str], rivals: Mapping[str, SamplerLike],
+    judge: Judge, calls: int, learned: Sequence[str], rivals: Mapping[str, SamplerLike],
     measure: str, pictured: bool,
 ) -> dict[str, Any]:  # fmt: skip
     """Learn and judge all plans of a seed in so many calls."""
@@ -340,32 +275,39 @@ def _part(
     chosen = judge.chosen(calls, rivals, measure)
     learning = {}
     for what in learned:
-        name, groups = LEARNED[what]
-        result = _learned(judge, calls, groups)
+        name = LEARNED[what].name
+        result = _learned(judge, calls, LEARNED[what])
         learning[name] = {**result.source["calls"], "seconds": result.seconds}
         schedule = "" if result.kept == "learned" else result.kept
         chosen = {name: (result.plan_in(judge.settings.process), schedule), **chosen}
     for name, (plan, schedule) in chosen.items():
         samples[name] = judge.sampled(plan)
-        rows[name] = {"schedule": schedule, **judge.values(samples[name])}
+        values = judge.values(samples[name])
+        rows[name] = {"schedule": schedule, "bands": values.pop("bands"), "values": values}
         if name in learning:
             rows[name]["learning"] = learning[name]
     answers = sum(x for one in learning.values() for name, x in one.items() if name != "seconds")
-    found: dict[str, Any] = {"rows": rows, "fine": judge.frechet(judge.fine_samples),
-             "answers": {"learning": answers, "judging": judge.answers.calls - before}}  # fmt: skip
+    fine, floor = (dict(one) for one in (judge.fine_values, judge.floor))
+    for one in (fine, floor):
+        del one["bands"]
+    found: dict[str, Any] = {
+        "rows": rows, "fine": fine, "floor": floor,
+        "answers": {"learning": answers, "judging": judge.answers.calls - before},
+    }  # fmt: skip
     if pictured:
-        names = {name for name, _ in LEARNED.values()}
-        best = min((x for x in rows if x not in names), key=lambda x: rows[x][measure], default="")
-        shown = [x for x in (LEARNED["plan"][0], best) if x in samples]
+        others = (x for x in rows if x not in LEARNED_NAMES)
+        best = min(others, key=lambda x: rows[x]["values"][measure], default="")
+        shown = [x for x in (LEARNED["plan"].name, best) if x in samples]
         found["samples"] = {x: samples[x][:_PICTURED] for x in shown}
         found["samples"][FINE] = judge.fine_samples[:_PICTURED]
     return found
 
 
-def _learned(judge: _Judge, calls: int, groups: tuple[str, ...]) -> Any:
+def _learned(judge: Judge, calls: int, what: Learned) -> LearnedResult:
+    memory = what.memory or (judge.settings.memory if "weights" in what.groups else None)
     settings = replace(
-        judge.settings, groups=groups, seed=judge.settings.seed + judge.seed,
-        memory=judge.settings.memory if "weights" in groups else None,
+        judge.settings, groups=what.groups, memory=memory,
+        seed=judge.settings.seed + judge.seed,
     )  # fmt: skip
     return learn_with(settings, judge.prior, calls)
 
@@ -382,7 +324,7 @@ class _Kept:
     def _path(self, seed: int, calls: int) -> Path | None:
         return None if self._folder is None else self._folder / f"seed-{seed}-calls-{calls}.npz"
 
-    def read(self, seed: int, calls: int) -> dict[str, Any] | None:
+    def read(self, seed: int, calls: int, judge: Judge) -> dict[str, Any] | None:
         """Read a part, if it is there."""
         path = self._path(seed, calls)
         if path is None or not path.exists():
@@ -393,15 +335,22 @@ class _Kept:
                 f"folder = {self._folder}: {path.name} is of a bench with other settings; give "
                 "another folder, or those settings"
             )
-        return {**kept.header["part"], "samples": dict(kept.arrays)}
+        samples = dict(kept.arrays)
+        gap = np.abs(samples.pop(_PROBE) - judge.probe).max()
+        if not gap <= _ROUNDING * np.abs(judge.probe).max():
+            raise UserError(
+                f"folder = {self._folder}: {path.name} is of another denoiser; give another folder"
+            )
+        return {**kept.header["part"], "samples": samples}
 
-    def write(self, seed: int, calls: int, part: Mapping[str, Any]) -> None:
+    def write(self, seed: int, calls: int, part: Mapping[str, Any], judge: Judge) -> None:
         """Keep a part."""
         path = self._path(seed, calls)
         if path is not None:
             rest = {name: x for name, x in part.items() if name != "samples"}
             header = {"key": self._key, "part": rest}
-            files.write(path, "bench part", _VERSION, header, dict(part.get("samples", {})))
+            arrays = {_PROBE: judge.probe, **part.get("samples", {})}
+            files.write(path, "bench part", _VERSION, header, arrays)
 
 
 def _collected(
@@ -414,8 +363,11 @@ def _collected(
     }
     seeds = len(parts) // len({calls for calls, _ in parts})
     every = len(parts) // seeds
+    fine, floor = (
+        _by_name([part[name] for _, part in parts[::every]]) for name in ("fine", "floor")
+    )
     return Bench(
-        tuple(rows), measure, tuple(part["fine"] for _, part in parts[::every]), n,
+        tuple(rows), measure, fine, floor, n,
         {**(prior.source or {}), "answers": answers},
         {calls: part["samples"] for calls, part in parts[:every] if part.get("samples")},
     )  # fmt: skip
@@ -426,7 +378,13 @@ def _rows(parts: Sequence[tuple[int, Mapping[str, Any]]]) -> Iterator[BenchRow]:
         each = [part["rows"] for one, part in parts if one == calls]
         for method in each[0]:
             known = [rows[method] for rows in each if method in rows]
-            values = {name: tuple(row[name] for row in known) for name in MEASURES}
+            bands = tuple(tuple(row["bands"]) for row in known)
             learning = tuple(row["learning"] for row in known if "learning" in row)
             schedule = tuple(row["schedule"] for row in known)
-            yield BenchRow(method, calls, schedule, values, learning)
+            values = _by_name([row["values"] for row in known])
+            yield BenchRow(method, calls, schedule, values, bands, learning)
+
+
+def _by_name(each: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, ...]]:
+    """Return the values of each seed by measure."""
+    return {name: tuple(one[name] for one in each) for name in each[0]}

@@ -24,7 +24,7 @@ class BenchCommand(Reporting):
     calls: tuple[int, ...] = (3, 4, 5, 6, 8, 10)
     """of the denoiser; a plan is learned for each number"""
     learned: tuple[str, ...] = ("plan",)
-    """what is learned: plan, and levels or coefficients alone"""
+    """what is learned: plan, and levels, coefficients or pas (a weight a step) alone"""
     rivals: tuple[str, ...] = ()
     """DDIM, Heun, DPM-Solver++(2M), DPM-Solver++(3M), UniPC-2, UniPC-3, DEIS-3, iPNDM-3; all by
     default"""

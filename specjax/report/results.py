@@ -17,7 +17,7 @@ from specjax._core.checks import UserError
 from specjax._core.extras import import_extra
 from specjax._core.shown import Results
 from specjax.advise.advice import Advice
-from specjax.bench import MEASURES, Bench
+from specjax.bench import Bench
 from specjax.evaluate import Evaluation
 from specjax.evaluate.trajectory import TrajectoryGeometry
 from specjax.fitting.any_steps import PlanSet
@@ -297,8 +297,8 @@ def _bench_columns(bench: Bench) -> Columns:
         "method": [row.method for row in rows],
         "calls": [row.calls for row in rows],
         "schedule": [", ".join(dict.fromkeys(row.schedule)) for row in rows],
-        **{name: [row.estimate(name).value for row in rows] for name in MEASURES},
-        **{f"{name}_error": [row.estimate(name).error for row in rows] for name in MEASURES},
+        **{name: [row.estimate(name).value for row in rows] for name in bench.measures},
+        **{f"{name}_error": [row.estimate(name).error for row in rows] for name in bench.measures},
     }
 
 

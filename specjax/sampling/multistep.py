@@ -101,6 +101,14 @@ def exponential_adams(t: LevelSteps, order: int) -> Corrections:
     return Corrections(t.xp.zeros_like(t.h), _adams_bashforth(t, orders, order)[:, 1:])
 
 
+def falling_adams(t: LevelSteps, order: int) -> Array:
+    """Return the weights [S, order] of the last answers where the order falls to 1 at the end, too.
+
+    That of each step is UniPC's; its weights are exact, without the halves of second order.
+    """
+    return _adams_bashforth(t, _orders(t, order), order)
+
+
 def dpmpp_3m_rows(t: LevelSteps) -> ScaledRows:
     """DPM-Solver++(3M) (2211.01095; the authors' code, and diffusers'): one call a step.
 

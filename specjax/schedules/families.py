@@ -165,6 +165,17 @@ def uniform_logsnr(
     return -2 * (math.log(low) + t * math.log(high / low))
 
 
+def beta(t: np.ndarray, *, alpha: float = 0.6, beta: float = 0.6) -> np.ndarray:
+    """Follow DDPM's linear grid at quantiles of Beta(alpha, beta) in time (2407.12173, ComfyUI).
+
+    With 0.6 both ends of time have more levels than its middle.
+    """
+    from scipy.special import betaincinv
+
+    shape = checks.positive("alpha", alpha), checks.positive("beta", beta)
+    return _along_grid(betaincinv(*shape, t), GRIDS["ddpm"])
+
+
 AYS_TABLES = {
     "sd15": (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029),
     "sdxl": (14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.380, 0.234, 0.113, 0.029),
@@ -189,6 +200,7 @@ SCHEDULES = {family.name: family for family in (
     Family("uniform_logsnr", uniform_logsnr, "equal steps of log sigma", ramp=True),
     Family("linear_alpha_bar", lambda t: np.log1p(-t) - np.log(t), "alpha_bar falls linearly"),
     Family("flow", flow, "flow matching with a time shift; shift=1", pure=True),
+    Family("beta", beta, "quantiles of a beta distribution in time; alpha=0.6, beta=0.6"),
     Family("align_your_steps", align_your_steps, "published sigmas; table=sd15, sdxl or svd"),
 )}  # fmt: skip
 """The families of the package by name."""

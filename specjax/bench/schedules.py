@@ -1,0 +1,162 @@
+"""The schedules of rivals: families, the closed form of a spectrum, and those that are optimised.
+
+Three of these are for a denoiser: of the levels on the way of a few noises to their fine solutions
+they choose by dynamic programming.
+
+- ``gits`` (2405.11326): Euler's jumps from one sample on the way to another err least in all;
+- ``optimal_stepsize`` (2503.21774): so does Euler's own path, which goes on from where it is;
+- ``klub`` (Align Your Steps, 2404.14507): the bound on the divergence of the sampled paths from
+  those of the data is least;
+- ``non_uniform`` (2402.17376, DM-NonUniform): what a multistep sampler makes of the denoiser's
+  errors is least (:mod:`specjax.bench.non_uniform`).
+
+In scaled coordinates (alpha = 1, noise of level s).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from specjax.bench.non_uniform import non_uniform
+from specjax.learning.answers import Answers
+from specjax.learning.heuristics import schedule_makers
+from specjax.learning.recorded_plans import cheapest_path, jump_costs
+from specjax.learning.trajectories import Noises, Trajectory, follow
+from specjax.priors.prior import Prior
+from specjax.sampling.step import SamplerPlan
+from specjax.schedules.grids import LevelRange
+from specjax.schedules.schedule import NoiseSchedule
+
+Maker = Callable[[int], NoiseSchedule]
+"""From S to a schedule."""
+
+_SEED = 0  # of the noise of forward paths
+_STRIDE = 2  # of the levels that Euler's own paths go through, which take an answer at each
+
+
+def schedules(
+    prior: Prior, levels: LevelRange, fine: SamplerPlan | None, answers: Answers, noises: Noises
+) -> dict[str, Maker]:
+    """Return what makes each schedule of S steps, by name.
+
+    Args:
+      prior: whose spectrum, if it is known, has a closed form. levels: the ends.
+      fine: a plan of many steps in scaled coordinates (VE), among whose levels is chosen; None from
+        pure noise, which has no scaled coordinates, and so none of what is optimised.
+      answers: of the denoiser. noises: a few.
+    """
+    found = dict(schedule_makers(prior, levels, "w2"))
+    if fine is not None:
+        path = follow(fine, answers, noises)
+        s = np.append(np.asarray(fine.sigma, np.float64), 0.0)
+        found |= {
+            "gits": gits(path, s),
+            "optimal_stepsize": optimal_stepsize(path, s, answers, noises.conditions),
+            "klub": klub(path.samples, s, answers, noises.conditions),
+            "non_uniform": lambda steps: levels.clip(non_uniform(steps, levels.alpha_bar_range)),
+        }
+    return {name: functools.cache(make) for name, make in found.items()}
+
+
+def gits(path: Trajectory, s: np.ndarray) -> Maker:
+    """Return what makes GITS' schedule of S steps.
+
+    Args:
+      path: of a few noises to their fine solutions. s: [K + 1], its levels, 0 at last.
+    """
+    flat = [_flat(x) for x in (*(one[0] for one in path.registers), *path.answers)]
+    vectors = np.stack(flat, 1)
+    products = np.mean([one @ one.T for one in vectors], 0)[None]
+    costs = np.sqrt(jump_costs(products, np.ones((len(s), 1)), s, best=False))
+    return lambda steps: NoiseSchedule.from_sigmas(s[list(cheapest_path(costs, steps))])
+
+
+def optimal_stepsize(path: Trajectory, s: np.ndarray, answers: Answers, conditions: Any) -> Maker:
+    """Return what makes the schedule of S steps by the recursion of Optimal Stepsize (eq. 9).
+
+    The best path of k steps to a level is that, of the best paths of k - 1 steps to levels before,
+    whose Euler's step comes nearest to the fine solution there. Unlike the paper's, it is one
+    schedule for all noises, and only every other level of the fine solution is gone through.
+
+    Args:
+      path, s: as of :func:`gits`. answers: of the denoiser. conditions: of the noises.
+    """
+    chosen = np.append(np.arange(0, len(s) - 1, _STRIDE), len(s) - 1)
+    s, targets = s[chosen], [path.registers[i][0] for i in chosen]
+    states: list[np.ndarray | None] = [targets[0], *[None] * (len(s) - 1)]
+    before: list[list[int]] = []
+
+    def step() -> None:
+        """Go on from the best paths so far by one step."""
+        nonlocal states
+        least, new = np.full(len(s), np.inf), [None] * len(s)
+        came: list[int] = [0] * len(s)
+        for i, x in enumerate(states[:-1]):
+            if x is None:
+                continue
+            answer = answers(x, 1.0, float(s[i]), conditions)
+            for j in range(i + 1, len(s)):
+                y = answer + np.float32(s[j] / s[i]) * (x - answer)
+                cost = float(((y - targets[j]) ** 2).mean())
+                if cost < least[j]:
+                    least[j], new[j], came[j] = cost, y, i
+        states = new
+        before.append(came)
+
+    def make(steps: int) -> NoiseSchedule:
+        while len(before) < steps:
+            step()
+        way = [len(s) - 1]
+        for came in reversed(before[:steps]):
+            way.append(came[way[-1]])
+        return NoiseSchedule.from_sigmas(s[way[::-1]])
+
+    return make
+
+
+def klub(clean: np.ndarray, s: np.ndarray, answers: Answers, conditions: Any) -> Maker:
+    """Return what makes the schedule of S steps with the least bound of Align Your Steps.
+
+    The bound on the divergence of paths is, up to a factor, ::
+
+        sum_i  int_{s_(i+1)}^{s_i} E |D(x_s, s) - D(x_(s_i), s_i)|^2 / s^3 ds
+
+    over forward paths x_s of data. The expectation is over one path of each fine solution, with
+    answers at all its levels; the integral is the trapezoid rule over log s between these. It ends
+    at the cleanest level above 0 (the bound is infinite at 0), in whose place 0 is gone to, as in
+    the published schedules. The paper minimises by search, level after level, on fresh samples;
+    here the choice among these levels is exact.
+
+    Args:
+      clean: [n, *shape], fine solutions. s: [K + 1], levels, 0 at last. answers: of the denoiser.
+      conditions: of the samples.
+    """
+    rng = np.random.default_rng(_SEED)
+    given, x, level = [], np.asarray(clean, np.float32), 0.0
+    for now in s[-2::-1].tolist():
+        more = math.sqrt(now**2 - level**2)
+        x = x + np.float32(more) * rng.standard_normal(x.shape, np.float32)
+        given.append(_flat(answers(x, 1.0, now, conditions)))
+        level = now
+    d = np.stack(given[::-1], 1)
+    products = np.mean([one @ one.T for one in d], 0)
+    squares = np.diag(products)
+    gaps = np.maximum(squares[:, None] - 2 * products + squares, 0) / s[:-1] ** 2
+    widths = np.diff(-np.log(s[:-1]))
+    pieces = (gaps[:, 1:] + gaps[:, :-1]) / 2 * widths  # [i, from level t to t + 1]
+    sums = np.cumsum(np.triu(pieces), 1)
+    costs = np.full((len(s), len(s)), np.inf)
+    above = np.triu(np.ones_like(gaps, bool), 1)
+    costs[:-1, :-1][above] = np.pad(sums, ((0, 0), (1, 0)))[above]
+    costs[:-1, -1] = costs[:-1, -2]  # to 0 as to the level above it,
+    costs[-2, -1] = 0.0  # from which it takes nothing
+    return lambda steps: NoiseSchedule.from_sigmas(s[list(cheapest_path(costs, steps))])
+
+
+def _flat(x: np.ndarray) -> np.ndarray:
+    return np.asarray(x, np.float64).reshape(len(x), -1)
