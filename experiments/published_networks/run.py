@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import numpy as np
 
 import specjax as sx
+from experiments import methods
 from experiments.data import AbsentError
 from experiments.experiment import Experiment, Part
-from experiments.published_networks import galaxies
+from experiments.published_networks import clothing, galaxies
 from experiments.published_networks.learning import ROOT, Lesson, learn_apart, unpack_commit
 from experiments.published_networks.networks import ENDS, SHAPE, published
 from experiments.session import Session, say
@@ -23,10 +25,10 @@ STEPS, PICTURED = 5, (3, 5, 8)
 """The S of the plans that are learned in other ways, and those of the pictures."""
 
 BY_MEAN = {"teacher_mean": 1.0}
-MEASURES_OF = {"hsc": "mean", "ztf": "geometric_mean"}
+CLOTHING, PEER, PARTS = "clothing", "peer", "parts"
+MEASURES_OF = {"hsc": "mean", "ztf": "geometric_mean", CLOTHING: "mean"}
 """The networks that are benched, and by what; *ztf* by the default objective."""
 
-PEER, PARTS = "peer", "parts"
 PARTS_OF_PLANS = ("levels", "coefficients", "pas")
 """What is learned alone, as LD3, S4S and PAS do."""
 
@@ -41,6 +43,9 @@ class Config:
       seeds: of the noise that is learned on, and of that which judges.
       calls: S, and the answers of the denoiser that learning a plan of it may take.
       hsc_calls, ztf_calls: those of them that the networks are benched at.
+      clothing_calls: those of the network of pieces of clothing, clothing_n: noises that judge it,
+        held_out: images that its samples are to be like. width, updates: of its training.
+        features: updates of the classifier of the pieces.
       part_calls: S of which parts of plans are learned alone, and the answers for each.
       memory: past estimates that a step leans on, beside the default of a network, which is 2.
       rivals: names in ``specjax.bench.RIVALS``; None for all.
@@ -58,6 +63,12 @@ class Config:
     )  # fmt: skip
     hsc_calls: tuple[int, ...] = (2, 3, 4, 5, 6, 8, 10)
     ztf_calls: tuple[int, ...] = (5,)
+    clothing_calls: tuple[int, ...] = (3, 5, 8)
+    clothing_n: int = 256
+    held_out: int = 2048
+    width: int = 16
+    updates: int = 5000
+    features: int = 1000
     part_calls: tuple[tuple[int, int], ...] = ((3, 10_000), (5, 30_000), (8, 60_000))
     memory: tuple[int, ...] = (1, 4)
     rivals: tuple[str, ...] | None = None
@@ -72,7 +83,8 @@ class Config:
 
 
 SMALLEST = Config(
-    seeds=1, calls=((5, 300),), hsc_calls=(5,), ztf_calls=(5,), part_calls=((5, 200),), memory=(1,),
+    seeds=1, calls=((5, 300),), hsc_calls=(5,), ztf_calls=(5,), clothing_calls=(5,), clothing_n=4,
+    held_out=16, width=4, updates=2, features=2, part_calls=((5, 200),), memory=(1,),
     rivals=("DDIM", "UniPC-2"), noises=4,
     batch=4, n=4, fine=16, components=4, pictured=2, peer_n=4,
 )  # fmt: skip
@@ -97,6 +109,7 @@ EXPERIMENT = Experiment(
     (
         Part.of_seeds("bench on galaxies of HSC, 2 to 10 calls", ["hsc"], Config.seeds, None),
         Part.of_seeds("bench on galaxies of ZTF, 5 calls", ["ztf"], Config.seeds, None),
+        Part.of_seeds("bench on pieces of clothing, 3 to 8 calls", [CLOTHING], Config.seeds, None),
         Part.of_seeds("parts of plans learned alone, 3 to 8 calls", [PARTS], Config.seeds, None),
         Part.of_seeds("memory of the steps", ["memory"], Config.seeds, None),
         Part("through a black box", ("box-0.json",), None, ("box",)),
@@ -128,16 +141,9 @@ def run(session: Session) -> None:
 def benched(case: str, seed: int, session: Session) -> dict[str, Any]:
     """Bench a network on the noises of a seed."""
     config = session.config
-    network = "hsc" if case == PARTS else case
-    bounds = dict(config.part_calls if case == PARTS else config.calls)
-    every = {"hsc": config.hsc_calls, "ztf": config.ztf_calls, PARTS: list(bounds)}[case]
     found = sx.bench(
-        published(network), every, seeds=[seed], max_calls=bounds, judging=config.n,
-        measure=MEASURES_OF[network], components=config.components, fine=config.fine,
-        learned=PARTS_OF_PLANS if case == PARTS else ("plan",),
-        rivals=() if case == PARTS else config.rivals, measures=galaxies.MEASURES,
-        folder=session.work / f"bench-{case}", alpha_bar_range=ENDS,
-        n=config.noises, batch=config.batch,
+        seeds=[seed], components=config.components, fine=config.fine, n=config.noises,
+        batch=config.batch, folder=session.work / f"bench-{case}", **asked(case, session),
     )  # fmt: skip
     rows = [
         {"method": row.method, "calls": row.calls, "schedule": row.schedule[0],
@@ -156,6 +162,30 @@ def benched(case: str, seed: int, session: Session) -> dict[str, Any]:
         if case != PARTS and seed == 0 and calls in found.samples
     }
     return {"rows": rows, **limits, "pictures": pictures}
+
+
+def asked(case: str, session: Session) -> dict[str, Any]:
+    """Give the network of a case, and how it is benched."""
+    config = session.config
+    if case == CLOTHING:
+        return {
+            "denoiser": clothing.network(session.work, config.width, config.updates),
+            "calls": config.clothing_calls, "max_calls": dict(config.calls),
+            "judging": config.clothing_n, "measure": MEASURES_OF[case], "rivals": config.rivals,
+            "data": clothing.held_out(config.held_out),
+            "measures": clothing.measures(session.work, config.features),
+            "alpha_bar_range": methods.ENDS,
+        }  # fmt: skip
+    network = "hsc" if case == PARTS else case
+    bounds = dict(config.part_calls if case == PARTS else config.calls)
+    every = {"hsc": config.hsc_calls, "ztf": config.ztf_calls, PARTS: tuple(bounds)}
+    return {
+        "denoiser": published(network), "calls": every[case], "max_calls": bounds,
+        "judging": config.n, "measure": MEASURES_OF[network],
+        "learned": PARTS_OF_PLANS if case == PARTS else ("plan",),
+        "rivals": () if case == PARTS else config.rivals, "measures": galaxies.MEASURES,
+        "alpha_bar_range": ENDS,
+    }  # fmt: skip
 
 
 def learn_and_judge(case: str, seed: int, session: Session) -> None:
@@ -215,14 +245,15 @@ judge_of = cache(Judge)
 
 
 def packed(samples: np.ndarray) -> list[str]:
-    """Pack each sample [1, 32, 32] into text: float16, row by row, in base64."""
+    """Pack each sample of one channel into text: float16, row by row, in base64."""
     return [base64.b64encode(one.astype("<f2").tobytes()).decode() for one in samples]
 
 
 def unpacked(texts: list[str]) -> np.ndarray:
-    """Give the samples [n, 32, 32] of :func:`packed`."""
-    every = [np.frombuffer(base64.b64decode(one), "<f2") for one in texts]
-    return np.stack(every).reshape(-1, *SHAPE[1:]).astype(np.float32)
+    """Give the square samples [n, side, side] of :func:`packed`."""
+    every = np.stack([np.frombuffer(base64.b64decode(one), "<f2") for one in texts])
+    side = math.isqrt(every.shape[1])
+    return every.reshape(-1, side, side).astype(np.float32)
 
 
 def beside_peer(session: Session) -> dict[str, Any]:

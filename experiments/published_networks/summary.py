@@ -7,14 +7,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.estimates import Estimate, differences, estimate
-from experiments.published_networks.run import EXPERIMENT, MEASURES_OF, PARTS, PEER, STEPS
+from experiments.published_networks.run import (
+    CLOTHING,
+    EXPERIMENT,
+    MEASURES_OF,
+    PARTS,
+    PEER,
+    STEPS,
+)
 from experiments.session import read_all, read_json
 from experiments.summary import Claim, not_run, seeds_line, table, verdict
 from specjax.bench.bench import FINE, FLOOR, LEARNED, LEARNED_NAMES
 from specjax.bench.measures import DISTANCES, HIGHER
 
 HSC, ZTF = "galaxies of HSC, 32x32", "galaxies of ZTF, 32x32"
-TITLES = {"hsc": HSC, "ztf": ZTF}
+PIECES = "pieces of clothing, 28x28"
+TITLES = {"hsc": HSC, "ztf": ZTF, CLOTHING: PIECES}
 PLAN = LEARNED["plan"].name
 WORDS = {
     "mean": "mean squared distance to the fine solution",
@@ -194,6 +202,7 @@ def claims(results: Path) -> Iterator[Claim]:
     for case, make, title in (
         ("hsc", _of_hsc, f"{HSC}: a learned plan beats every rival"),
         ("ztf", _of_ztf, f"{ZTF}: a learned plan beats every rival"),
+        (CLOTHING, _of_clothing, f"{PIECES}: a learned plan beats every rival"),
         (PARTS, _of_parts, f"{HSC}: a learned plan beats parts of it that are learned alone"),
         ("box", _of_box, f"{HSC}: a black box has the same plan"),
         (PEER, _of_peer, f"{HSC}: least squares are {FASTER:.0f} times faster than BFGS"),
@@ -251,6 +260,12 @@ def _of_ztf(results: Path) -> Told:
             verdict(mine.mean <= AIM_OF_ZTF),
             str(mine),
         )
+
+
+def _of_clothing(results: Path) -> Told:
+    bench = read(CLOTHING, results)
+    if bench is not None:
+        yield from _against_rivals(bench, CLOTHING)
 
 
 def _of_parts(results: Path) -> Told:
