@@ -237,7 +237,7 @@ def resumed(tmp_path, capsys, name, *argv):
     return first, "\n".join(summary.tables(tmp_path / "results")), claims
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_restoration_runs_and_is_resumed(tmp_path, capsys):
     found, tables, claims = resumed(tmp_path, capsys, "restoration")
     assert set(found) == {"digits", "exact-digits-0", "u-turn-0"}

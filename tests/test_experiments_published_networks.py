@@ -39,7 +39,7 @@ def test_a_network_is_a_denoiser_by_tweedies_formula():
 
 
 @needs_the_package
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_the_smallest_run_goes_on_where_it_was_ended(tmp_path, capsys):
     argv = ["--smallest", "--cases", "hsc"]
     argv += ["--results", str(tmp_path / "results"), "--work", str(tmp_path / "work")]

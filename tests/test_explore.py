@@ -65,7 +65,7 @@ def test_what_cannot_be_explored_is_refused(tmp_path):
         Subject.open(str(tmp_path / "p.json"))
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_losses_over_steps():
     settings = Settings(slope=1.0, floor=-2.0, families=("cosine",))
     found = Subject().over_steps(settings)
@@ -77,7 +77,7 @@ def test_losses_over_steps():
         assert found["cosine"][k] == pytest.approx(float(cosine), rel=1e-3)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["", "digits", "s.json", "f.npz"])
 @pytest.mark.parametrize("noise", [0.0, -0.2])
 def test_the_code_makes_the_same_fit(name, noise, tmp_path, monkeypatch):
@@ -92,7 +92,7 @@ def test_the_code_makes_the_same_fit(name, noise, tmp_path, monkeypatch):
     assert made["learned"].value == pytest.approx(subject.fit(settings).learned.value)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_plan_is_shown_beside_the_fits_with_samples(tmp_path):
     spectrum = sx.data.open("digits").spectrum()
     learned = sx.fit(spectrum, 4)
@@ -110,7 +110,7 @@ def test_a_plan_is_shown_beside_the_fits_with_samples(tmp_path):
     assert all(x.shape == (16, 8, 8) for x in samples.values())
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [0, 3])
 def test_a_run_draws_its_samples_when_asked(tmp_path, monkeypatch, classes):
     (tmp_path / "run.json").write_text("{}")
@@ -198,7 +198,7 @@ def started():
         process.stderr.close()
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_two_instances_and_ctrl_c(started):
     (one, at), (two, elsewhere) = started(), started()
     assert at != elsewhere
@@ -254,7 +254,7 @@ def choose(page, name, value):
     page.get_by_role("option", name=value, exact=True).click()
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_the_page(page, tmp_path):
     page.set_viewport_size({"width": 1280, "height": 900})
     given = {"steps": 10, "sampler": "ddim", "loss": "w2", "alpha_bar_range": (10**-4.39, 1.0)}
@@ -327,7 +327,7 @@ def test_the_page(page, tmp_path):
     assert page.process.wait(30) == 0
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_moved_control_redraws_soon(page):
     """Within 100 ms on an idle machine; here within what a busy one may take."""
     page.wait_for_timeout(3000)

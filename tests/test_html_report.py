@@ -106,7 +106,7 @@ def test_the_report_is_an_output_like_any_other(run, tmp_path, samples):
     assert run("sweep", "no.toml", "--html", "r.html")[0] == 2
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_fits_plans_and_sweeps(run, tmp_path):
     assert run("fit", "digits", "--steps", 3, "--html", "fit.html")[0] == 0
     found = page(tmp_path / "fit.html")

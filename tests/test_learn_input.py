@@ -143,7 +143,7 @@ print(json.dumps(found))
 """
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_eight_devices_are_as_one(tmp_path):
     np.save(tmp_path / "x.npy", DATA)
     flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"

@@ -31,7 +31,7 @@ def gain(steps):
     return np.cos(PHI / steps) ** steps
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_fit_where_the_noise_has_the_spectrum_of_the_data(run, tmp_path, files):
     args = ("fit", "known.npz", "--steps", 4, *OWN)
     code, out, err = run(*args, "--plot", "None")
@@ -53,7 +53,7 @@ def test_fit_where_the_noise_has_the_spectrum_of_the_data(run, tmp_path, files):
     )
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_compare_takes_schedules_of_its_noise_alone(run, tmp_path, files):
     sx.save(tmp_path / "white.json", sx.fit(sx.Spectrum(LAM), 4))
     noise = sx.NoiseSpectrum(np.sqrt(LAM), (3,), basis="data")
@@ -75,7 +75,7 @@ def test_compare_takes_schedules_of_its_noise_alone(run, tmp_path, files):
         assert re.search(f"json was made for {made}.* noise, the comparison has {used}", err)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "apart"), [("exact", True), ("shift-invariant", False)])
 def test_omitted_directions_and_the_metric_are_said(run, tmp_path, files, method, apart):
     """|f| / f_Nyquist of 8 numbers: 0, 1/4, 1/2, 3/4, 1, 3/4, 1/2, 1/4; three are in the band."""
@@ -93,7 +93,7 @@ def test_omitted_directions_and_the_metric_are_said(run, tmp_path, files, method
         assert "kl is exact all the same" in noise["metric"]
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_recommend_and_export(run, tmp_path, files):
     args = ("recommend", "known.npz", "--target-loss", 1.0, "--sampler", "ddim", *OWN)
     code, out, err = run(*args, "--max-steps", 3, "-o", "best.json")

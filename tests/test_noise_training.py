@@ -25,7 +25,7 @@ from specjax.noise.noise_spectrum import NoiseSpectrum, same_noise
 from specjax.noise.whitening import effective
 from specjax.sampling.denoisers import from_edm, from_eps
 
-pytestmark = pytest.mark.thorough
+pytestmark = pytest.mark.slow
 
 MANY_SIGMAS = 5.0  # of the largest of some hundred normal numbers: once in 10,000 runs
 

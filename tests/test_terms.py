@@ -61,7 +61,7 @@ def only(**weights):
     return replace(TERMS, terms=tuple(f"{k}={v}" for k, v in weights.items()), term_warmup=0)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_the_gradient_is_the_weighted_sum():
     plain, without = updated(task(LossConfig()))
     parts = {"amplitude": 0.3, "wavelet": 2.0}
@@ -75,7 +75,7 @@ def test_the_gradient_is_the_weighted_sum():
     assert metrics["gradient_norm"] == pytest.approx(abs(both), rel=1e-4)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_weight_of_zero_only_logs():
     plain, without = updated(task(LossConfig()))
     watched, metrics = updated(task(only(amplitude=0)))
@@ -84,7 +84,7 @@ def test_a_weight_of_zero_only_logs():
     assert metrics["loss"] == without["loss"]
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_weights_rise_over_the_warm_up():
     assert [float(term_ramp(TERMS, step)) for step in (0, 2, 8, 100)] == [0, 0.25, 1, 1]
     assert float(term_ramp(replace(TERMS, term_warmup=0), 0)) == 1
@@ -94,7 +94,7 @@ def test_weights_rise_over_the_warm_up():
     assert rising - plain == pytest.approx((full - plain) / 4, rel=1e-4)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize("looped", [False, True])
 def test_a_batch_in_parts_has_the_same_terms(monkeypatch, looped):
     one, metrics = updated(task())
@@ -104,7 +104,7 @@ def test_a_batch_in_parts_has_the_same_terms(monkeypatch, looped):
     assert others == pytest.approx(metrics, rel=1e-5)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_validation_is_by_the_plain_loss():
     batch = Batch(BATCH.samples[0], None)
     plain, watched = (
@@ -114,7 +114,7 @@ def test_validation_is_by_the_plain_loss():
     assert float(plain) == float(watched)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("levels", "expected"),
     [
@@ -179,7 +179,7 @@ def trained(tmp_path_factory):
     return train(DATA, tmp_path_factory.mktemp("terms") / "run", CONFIG)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_run_logs_the_loss_and_its_terms(trained):
     lines = [line for line in read_metrics(trained.folder) if "loss" in line]
     assert [line["term_ramp"] for line in lines] == pytest.approx([3 / 8, 7 / 8, 1, 1, 1])
@@ -207,13 +207,13 @@ def test_a_run_with_terms_goes_on_with_the_same_bits(trained, tmp_path):
         np.testing.assert_array_equal(value, after[name])
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_run_with_other_terms_is_refused(trained):
     message = one_line(train, DATA, trained.folder, replace(CONFIG, loss=LossConfig()))
     assert "terms = () (('amplitude=0.1', 'wavelet=0.05') in the run)" in message
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_the_command_says_what_the_terms_take(run):
     small = (  # the program of the run above
         "train digits --limit 100 --width 8 --multipliers 1 --updates 20 --batch 16 --warmup 0 "

@@ -130,10 +130,8 @@ module._Trainer._report = report
 """
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize(
-    "at", [pytest.param(12, marks=pytest.mark.slow), 22, pytest.param(31, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [12, 22, 31])
 def test_killed_at_any_moment_it_ends_with_the_same_bits(trained, tmp_path, at):
     folder = tmp_path / "killed"
     process = start(folder, before=SLOWLY)
@@ -294,7 +292,7 @@ def test_a_set_without_labels_is_no_conditional_run(tmp_path):
     assert "has no labels" in refused(tmp_path / "run", data=data)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     wild = changed("optimiser", learning_rate=1e12, clip=1e12, warmup=0)
     message = refused(
@@ -340,7 +338,7 @@ assert [path.name for path in (folder / "checkpoints").iterdir()] == ["3"]
 """
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_checkpoint_that_cannot_be_written_leaves_those_before(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, timeout=240
@@ -380,7 +378,7 @@ def unopened(folder, step=None):
     return one_line(open_run, folder, step)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_damage_of_any_file_is_refused_by_its_name(copied):
     """orbax itself gives other numbers for a turned bit, and a bare Exception for a cut file."""
     step = copied / "checkpoints" / "40"
@@ -405,7 +403,7 @@ def restored(folder):
         return kept.restore_ema(40, untrained(read_run(folder)).params)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_errors_that_are_no_damage_are_not_called_so(trained, monkeypatch):
     for kind in (RuntimeError, TypeError, ValueError):
 

@@ -63,7 +63,7 @@ def run(task, state, batch, times):
     return seen
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_gain_learns_wieners():
     """E|a y - x0|^2 is least at lambda / (lambda + s^2), here 4 / 5."""
     batch = drawn(4096, std=2.0)
@@ -73,7 +73,7 @@ def test_a_gain_learns_wieners():
     assert float(state.ema["a"]) == pytest.approx(variance / (variance + 1), abs=0.01)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [2, 8])
 def test_a_batch_in_parts_is_the_same_batch(parts):
     whole, split = task(), task(accumulate=parts)
@@ -86,7 +86,7 @@ def test_a_batch_in_parts_is_the_same_batch(parts):
         np.testing.assert_allclose(state.params["a"], other.params["a"], rtol=1e-4)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_several_updates_in_a_call_are_those_of_several_calls():
     batches = drawn(16, k=3)
     together, metrics = jax.jit(partial(update, task()))(
@@ -101,7 +101,7 @@ def test_several_updates_in_a_call_are_those_of_several_calls():
     assert int(together.step) == 3
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_the_loop_of_an_accelerator_does_the_same(monkeypatch):
     batches = drawn(16, k=3)
     chosen = task(accumulate=2)
@@ -125,7 +125,7 @@ def test_calls_end_where_something_is_due(begun):
     assert call_sizes(0, 20_000, [500, 50]) == [10] * 2000
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_training_and_sampling_draw_different_noise():
     """From one seed: the noise of the first updates is no start of a sample, nor dropout's."""
     seen = []
@@ -198,7 +198,7 @@ def test_the_first_update_learns():
     assert float(state.params["a"]) == pytest.approx(0.02 / 11, rel=1e-3)  # Adam's first step
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_half_of_the_images_are_flipped():
     """x0 = (1, -1) from left to right, a = 0 and b told for no one: the loss is that of x0."""
     pictures = np.zeros((1, 512, 1, 2, 1), np.float32)
@@ -222,7 +222,7 @@ def test_half_of_the_images_are_flipped():
     )  # the left pixel is 1 half of the time
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_some_labels_are_not_told():
     """b is learned where it is told: its gradient is (1 - drop_label) of the whole one."""
     samples = jnp.ones((1, 4096, 4))

@@ -33,7 +33,7 @@ def answer(module, *args):
     return jax.jit(lambda params, *args: nnx.merge(graph, params)(*args))(params, *args)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "dtype"),
     by_default([((9, 7, 3), jnp.float32), ((25, 2), jnp.float32), ((25, 2), jnp.bfloat16)], 0, 2),
@@ -52,7 +52,7 @@ def test_sides_channels_and_dtypes(shape, dtype):
     assert float(jnp.abs(answer(unet, x[1:2], 5.0) - alone).max()) > 0.02 * scale
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_bfloat16_computes_what_float32_does():
     x = jax.random.normal(jax.random.key(1), (4, 8, 8, 1))
     exact, rounded = (
@@ -63,7 +63,7 @@ def test_bfloat16_computes_what_float32_does():
     assert 1e-4 < error < 0.05  # eight bits of mantissa through some twenty layers
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS)
 def test_an_answer_of_zero_is_the_closed_form_of_no_knowledge(target):
     """As of an untrained network: it leaves the part of the input that the adapter keeps."""
@@ -106,7 +106,7 @@ def test_a_perfect_answer_gives_the_data_back(target):
     np.testing.assert_allclose(found, x0, atol=1e-5)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_attention_is_the_softmax_of_products():
     attention = drawn(lambda: Attention(16, 8, dtype=jnp.float32, rngs=nnx.Rngs(0)), 3)
     x = jax.random.normal(jax.random.key(0), (2, 3, 5, 16))
@@ -123,7 +123,7 @@ def test_attention_is_the_softmax_of_products():
     np.testing.assert_allclose(attention(x), x + out.reshape(x.shape), atol=FLOAT32)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_film_scales_and_shifts_between_the_convolutions():
     block = drawn(
         lambda: ResidualBlock(8, 8, 12, 1, dropout=0.0, dtype=jnp.float32, rngs=nnx.Rngs(0))
@@ -137,7 +137,7 @@ def test_film_scales_and_shifts_between_the_convolutions():
     np.testing.assert_allclose(block(x, features, None), expected, atol=FLOAT32)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_dropout_needs_a_key():
     block = drawn(
         lambda: ResidualBlock(8, 8, 4, 2, dropout=0.5, dtype=jnp.float32, rngs=nnx.Rngs(0))
@@ -160,7 +160,7 @@ def test_down_and_up_come_back_to_the_same_sides(sides):
     np.testing.assert_array_equal(up(low, sides)[0, 0], up(low, sides)[0, 1])
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_the_size_of_the_cifar_network_is_that_of_ddpm():
     """2006.11239, appendix B: 35.7 million parameters; FiLM doubles their time projections."""
     unet = nnx.eval_shape(
@@ -171,7 +171,7 @@ def test_the_size_of_the_cifar_network_is_that_of_ddpm():
     assert 35e6 < count < 40e6
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_attention_is_at_the_sides_that_are_asked_for():
     """28, 14, 7, 4: two blocks on the way down and three on the way up at each of two of them."""
     unet = nnx.eval_shape(
@@ -192,7 +192,7 @@ def test_heads_divide_the_channels():
     assert answer(attention, jnp.ones((1, 4, 56))).shape == (1, 4, 56)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_labels_reach_the_network():
     graph, params = nnx.split(unet_of(multipliers=(1,), classes=3))
     network = NetworkDenoiser(params, graph, "f", 0.5, (8, 8, 1))
@@ -209,7 +209,7 @@ def test_labels_reach_the_network():
     assert float(jnp.abs(told - untold).max()) > 1e-3
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_denoiser_is_a_pytree():
     """Other parameters, the same program."""
     traced = []
@@ -241,7 +241,7 @@ def test_shapes_that_no_network_takes(shape, spatial):
         network_shape(shape, spatial)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["v", "flow"])
 def test_a_network_is_told_of_pure_noise(target):
     """alpha = 0 for one of two samples: its estimate is what the definition says."""
