@@ -183,7 +183,7 @@ def test_all_that_is_learned_and_measured():
     options = {**OPTIONS, "seeds": 1, "rivals": [], "measures": {"width": widths}}
     found = sx.bench(box(), [3], learned=["plan", "pas"], progress=False, **options)
     assert set(seen) == {((8, 2), (16, 2)), ((8, 2), (8, 2))}
-    assert found.methods == ["a weight a step, learned", "learned plan"]
+    assert found.methods == ["learned plan", "a weight a step, learned"]
     row = found.row("learned plan", 3)
     assert row.values.keys() == set(found.measures) > found.fine.keys() == found.floor.keys()
     assert len(row.bands[0]) == 2  # two numbers, two components

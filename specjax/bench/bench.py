@@ -273,14 +273,14 @@ def _part(
     rows: dict[str, dict[str, Any]] = {}
     samples, before = {}, judge.answers.calls
     chosen = judge.chosen(calls, rivals, measure)
-    learning = {}
+    learning, plans = {}, {}
     for what in learned:
         name = LEARNED[what].name
         result = _learned(judge, calls, LEARNED[what])
         learning[name] = {**result.source["calls"], "seconds": result.seconds}
         schedule = "" if result.kept == "learned" else result.kept
-        chosen = {name: (result.plan_in(judge.settings.process), schedule), **chosen}
-    for name, (plan, schedule) in chosen.items():
+        plans[name] = result.plan_in(judge.settings.process), schedule
+    for name, (plan, schedule) in {**plans, **chosen}.items():
         samples[name] = judge.sampled(plan)
         values = judge.values(samples[name])
         rows[name] = {"schedule": schedule, "bands": values.pop("bands"), "values": values}

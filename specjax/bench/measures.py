@@ -15,6 +15,7 @@ import numpy as np
 
 from specjax._core import checks
 from specjax._core.checks import UserError
+from specjax.evaluate.feature_spaces import Principal, principal
 from specjax.evaluate.frechet import frechet
 from specjax.evaluate.precision_recall import precision_recall
 from specjax.evaluate.sliced_wasserstein import sliced_wasserstein
@@ -76,72 +77,65 @@ class Reference(NamedTuple):
 
     Attributes:
       samples: [m, *shape].
-      mean: [d]. basis: [d, k], the first principal components.
+      components: their first k principal components.
       coordinates: [m, k], of the samples in them.
     """
 
     samples: np.ndarray
-    mean: np.ndarray
-    basis: np.ndarray
+    components: Principal
     coordinates: np.ndarray
 
     @classmethod
     def of(cls, samples: Any, components: int) -> Reference:
-        """Find the principal components of samples, in float64."""
+        """Find the principal components of samples."""
         samples = np.asarray(samples)
-        flat = samples.reshape(len(samples), -1).astype(np.float64)
-        mean = flat.mean(0)
-        vectors = np.linalg.svd(flat - mean, full_matrices=False)[2]
-        basis = vectors[: checks.whole_number("components", components)].T
-        return cls(samples, mean, basis, (flat - mean) @ basis)
+        most = min(len(samples), math.prod(samples.shape[1:]))
+        found = principal(samples, min(checks.whole_number("components", components), most))
+        return cls(samples, found, found.project(samples))
 
     def compare(self, samples: np.ndarray, more: Mapping[str, Measure]) -> dict[str, Any]:
         """Measure samples [n, *shape]: numbers by name, and "bands" of :meth:`band_errors`."""
-        flat = samples.reshape(len(samples), -1).astype(np.float64) - self.mean
-        if not np.isfinite(flat).all():
+        if not np.isfinite(samples).all():
             return {**{name: worst_of(name) for name in (*DISTRIBUTIONS, *more)}, "bands": []}
-        own = {name: float(function(samples, self.samples)) for name, function in more.items()}
-        return {**self._in_components(flat @ self.basis, flat), **own}
-
-    def floor(self, n: int, more: Mapping[str, Measure]) -> dict[str, Any]:
-        """Measure n samples of the reference, or half of it, beside the others."""
-        order = np.random.default_rng(0).permutation(len(self.samples))
-        n = min(n, len(order) // 2)
-        mine, others = self.samples[order[:n]], order[n:]
-        rest = self._replace(samples=self.samples[others], coordinates=self.coordinates[others])
-        return rest.compare(mine, more)
-
-    def _in_components(self, y: np.ndarray, flat: np.ndarray) -> dict[str, Any]:
-        """Measure coordinates y [n, k] of samples less the mean [n, d]."""
-        shares = precision_recall(y, self.coordinates, k=_NEIGHBOURS)
-        bands = self.band_errors(y, flat)
+        y = self.components.project(samples)
+        bands = self.band_errors(y, samples)
         return {
             "frechet": frechet(y, self.coordinates),
             "sliced": sliced_wasserstein(y, self.coordinates, projections=_PROJECTIONS),
-            **shares._asdict(),
+            **precision_recall(y, self.coordinates, k=_NEIGHBOURS)._asdict(),
             "spectrum": float(np.sqrt(np.mean(bands**2))),
+            **{name: float(function(samples, self.samples)) for name, function in more.items()},
             "bands": bands.tolist(),
         }
 
-    def band_errors(self, y: np.ndarray, flat: np.ndarray) -> np.ndarray:
+    def floor(self, n: int, more: Mapping[str, Measure]) -> dict[str, Any]:
+        """Measure n samples of the reference, or half of it, beside the others.
+
+        Principal components are those of the others, so that the n are as new to them as samples
+        are to the reference's.
+        """
+        order = np.random.default_rng(0).permutation(len(self.samples))
+        mine, others = np.split(self.samples[order], [min(n, len(order) // 2)])
+        return Reference.of(others, self.coordinates.shape[1]).compare(mine, more)
+
+    def band_errors(self, y: np.ndarray, samples: np.ndarray) -> np.ndarray:
         """Compute the relative error of the variance in octaves of components, and in all others.
 
         Args:
-          y: [n, k]. flat: [n, d], the same samples.
+          y: [n, k], the coordinates of the samples [n, *shape].
 
         Returns:
           [bands], of the components 1, 2, 3 to 4, 5 to 8, ... and the rest; those alone in which
           the reference varies.
         """
-        ours = _variances(y, flat)
-        theirs = _variances(self.coordinates, self.samples.reshape(len(self.samples), -1))
+        ours, theirs = _variances(y, samples), _variances(self.coordinates, self.samples)
         varies = theirs > _NO_VARIANCE * theirs.sum()
         return ours[varies] / theirs[varies] - 1
 
 
-def _variances(y: np.ndarray, flat: np.ndarray) -> np.ndarray:
-    """Return the variance [bands] of coordinates y [n, k] in octaves, and the rest of flat's."""
+def _variances(y: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    """Return the variance [bands] of coordinates y [n, k] in octaves, and the samples' others."""
     k = y.shape[1]
     first = [0, *(2**i for i in range(k.bit_length()) if 2**i < k)]
     octaves = np.add.reduceat(y.var(0), first)
-    return np.append(octaves, flat.var(0, dtype=np.float64).sum() - octaves.sum())
+    return np.append(octaves, samples.var(0, dtype=np.float64).sum() - octaves.sum())

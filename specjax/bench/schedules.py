@@ -94,8 +94,8 @@ def optimal_stepsize(path: Trajectory, s: np.ndarray, answers: Answers, conditio
     def step() -> None:
         """Go on from the best paths so far by one step."""
         nonlocal states
-        least, new = np.full(len(s), np.inf), [None] * len(s)
-        came: list[int] = [0] * len(s)
+        least, came = np.full(len(s), np.inf), [0] * len(s)
+        new: list[np.ndarray | None] = [None] * len(s)
         for i, x in enumerate(states[:-1]):
             if x is None:
                 continue

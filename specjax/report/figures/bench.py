@@ -35,7 +35,8 @@ def bench_figure(bench: Bench, *, shown: int | Sequence[int] | None = None) -> F
       UserError: for a number of calls that the bench does not have.
     """
     if shown is None:
-        shown = sorted({min(bench.calls, key=lambda x, s=s: abs(x - s)) for s in _SHOWN})
+        known = np.array(bench.calls)
+        shown = sorted({int(known[np.abs(known - x).argmin()]) for x in _SHOWN})
     every = [shown] if isinstance(shown, int) else list(shown)
     for calls in every:
         checks.one_of("shown", str(calls), map(str, bench.calls))
@@ -51,6 +52,8 @@ def bench_figure(bench: Bench, *, shown: int | Sequence[int] | None = None) -> F
     for name, (values, dashes) in limits.items():
         level = float(np.mean(values["frechet"]))
         right.axhline(level, color=GUIDE, linewidth=1.2, linestyle=dashes, label=name, zorder=0)
+    for axes in (left, right):
+        panels.log_ticks(axes.yaxis)
     handles, names = right.get_legend_handles_labels()
     panels.legend_below(parts[0], handles, names, "methods")
     if strips:
@@ -105,4 +108,4 @@ def _draw(axes: Axes, bench: Bench, measure: str) -> None:
     axes.set(xlabel="calls of the denoiser", yscale="log")
     axes.set_title(MEASURES[measure].replace(" to the fine solutions", ""), fontsize="medium")
     axes.set_xticks(bench.calls, map(str, bench.calls))
-    axes.minorticks_off()
+    axes.xaxis.minorticks_off()
