@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from specjax.advise.advice import DECIDED, FRAMEWORKS, QUANTILES, Advice, Advised
+from specjax.advise.advice import DECIDED, FRAMEWORKS, QUANTILES, Advice, Advised, few_samples
 from specjax.advise.by_steps import SHARES, Calls
 from specjax.advise.shift import BestShift
 from specjax.files import numbers, plain
@@ -210,7 +210,8 @@ def shift_json(rows: Sequence[tuple[Spectrum, Sequence[BestShift], Sequence[floa
         "shifts": [
             {"data": plain((spectrum.source or {}).get("name")), "dimension": _dimension(spectrum),
              "steps": [{**one._asdict(), "standard_error": plain(error)}
-                       for one, error in zip(found, errors, strict=True)]}
+                       for one, error in zip(found, errors, strict=True)],
+             "remarks": few_samples(spectrum)}
             for spectrum, found, errors in rows
         ]
     }  # fmt: skip
@@ -237,7 +238,8 @@ def shift_blocks(
         for spectrum, found, errors in rows
     ]  # fmt: skip
     note = "many steps: the root of the quartic (docs/concepts/shift.md); mu = log shift"
-    return [Table(title, columns, table, [note])]
+    remarks = [line for spectrum, *_ in rows for line in few_samples(spectrum)]
+    return [Table(title, columns, table, [note, *remarks])]
 
 
 def _dimension(spectrum: Spectrum) -> int:
