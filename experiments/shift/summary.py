@@ -70,7 +70,7 @@ class Row(NamedTuple):
 def read(results: Path, case: str) -> list[Row]:
     """Read the results of a network, a row for each sampler and S."""
     found: dict[tuple[str, int], dict[int, Any]] = {}
-    for document in read_all(results, f"{case}-*.json"):
+    for document in (x for x in read_all(results, f"{case}-*.json") if x["complete"]):
         for sampler, every in document["judged"].items():
             for steps, rows in every.items():
                 found.setdefault((sampler, int(steps)), {})[document["seed"]] = rows
