@@ -21,6 +21,7 @@ from specjax.schedules.grids import LevelRange
 NAMED = "named"
 SAMPLERS = {"ddim": "DDIM", "unipc": "UniPC-2"}
 DIGITS, FLOW = "digits", "flow"
+ALL, WITHIN = "all data", "within classes"
 _DRAWN, _JUDGING = 1000, 20_000  # seeds of noise: of the spectrum, and the first that judges
 
 
@@ -157,19 +158,27 @@ class _Network:
 
 
 def _name_flow(case: str, seed: int, session: Session) -> None:
-    """Name the shifts of the flow transformer's data: clothes, averaged to 16x16."""
+    """Name the shifts of the flow transformer's data: clothes, averaged to 16x16.
+
+    A guided network makes samples of one class: beside the spectrum of all there is that within
+    classes, of the deviations from each class's mean.
+    """
     document = session.document(case, [(NAMED,)], case=case)
     if not document.missing:
         return
-    samples = sx.data.collect(open_dataset("tfds:fashion_mnist:train")).samples
+    samples, labels, _ = sx.data.collect(open_dataset("tfds:fashion_mnist:train"))
     padded = np.pad(samples.reshape(-1, 28, 28) / 127.5 - 1, [(0, 0), (2, 2), (2, 2)],
                     constant_values=-1)  # fmt: skip
-    spectrum = sx.Spectrum.from_samples(padded.reshape(-1, 16, 2, 16, 2).mean((2, 4)))
+    images = padded.reshape(-1, 16, 2, 16, 2).mean((2, 4))
+    within = images - np.stack([images[labels == k].mean(0) for k in range(10)])[labels]
     named: dict[str, Any] = {
-        sampler: {
-            str(s): sx.best_shift(spectrum, s, sampler=sampler).shift
-            for s in session.config.flow_steps
+        name: {
+            sampler: {
+                str(s): sx.best_shift(sx.Spectrum.from_samples(x), s, sampler=sampler).shift
+                for s in session.config.flow_steps
+            }
+            for sampler in (*SAMPLERS, "dpmpp_2m")
         }
-        for sampler in (*SAMPLERS, "dpmpp_2m")
+        for name, x in {ALL: images, WITHIN: within}.items()
     }
     document.add((NAMED,), named)

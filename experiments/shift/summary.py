@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.estimates import Estimate, differences, estimate
+from experiments.estimates import Estimate, estimate
 from experiments.experiment import NOT_YET
 from experiments.session import read_all, read_json
-from experiments.shift.run import DIGITS, EXPERIMENT, FLOW, NAMED, SAMPLERS
+from experiments.shift.run import ALL, DIGITS, EXPERIMENT, FLOW, NAMED, SAMPLERS, WITHIN
 from experiments.summary import Claim, all_hold, not_run, seeds_line, table, verdict
 
 TITLES = {
@@ -52,10 +52,10 @@ class Row(NamedTuple):
         """Find the best shift but the named one, by its mean over seeds."""
         return min((x for x in self.shifts if x != NAMED), key=lambda x: self.of(x, measure).mean)
 
-    def excess(self, measure: str = "mean") -> Estimate:
-        """Estimate by what part the named shift is above the best one."""
-        mine, other = self.values(NAMED, measure), self.values(self.best(measure), measure)
-        return estimate([mine[seed] / other[seed] - 1 for seed in mine])
+    def over(self, name: str) -> Estimate:
+        """Estimate the named shift's distance over that of another, from the same noise."""
+        mine, other = self.values(NAMED), self.values(name)
+        return estimate([mine[seed] / other[seed] for seed in mine])
 
     def optimum(self, seed: int) -> float:
         """Interpolate the best shift of a seed by a parabola, in logarithms."""
@@ -98,8 +98,31 @@ def tables(results: Path) -> list[str]:
     return lines + _flow_table(results)
 
 
-def _flow(results: Path) -> Iterator[tuple[str, str, float, dict[float, dict[str, float]]]]:
-    """Give scheduler, S, named shift, and what was measured by shift, of the flow transformer."""
+class Scheduled(NamedTuple):
+    """A scheduler of the flow transformer in S steps.
+
+    Attributes:
+      named: the shifts by what they are named from. every: what was measured, by shift.
+    """
+
+    scheduler: str
+    steps: str
+    named: dict[str, float]
+    every: dict[float, dict[str, float]]
+
+    def between(self, of: str, measure: str = "mean") -> float:
+        """Interpolate a measure at a named shift, in logarithms."""
+        values = [row[measure] for row in self.every.values()]
+        x = np.log(list(self.every))
+        return float(np.exp(np.interp(np.log(self.named[of]), x, np.log(values))))
+
+    @property
+    def best(self) -> float:
+        """The best shift."""
+        return min(self.every, key=lambda x: self.every[x]["mean"])
+
+
+def _flow(results: Path) -> Iterator[Scheduled]:
     named = read_json(results / f"{FLOW}.json").get(NAMED)
     judged = read_json(results.parent.parent / "diffusers_pipelines/results/shifts.json")
     if not named or not judged:
@@ -108,29 +131,22 @@ def _flow(results: Path) -> Iterator[tuple[str, str, float, dict[float, dict[str
         for scheduler, sampler in SCHEDULERS.items():
             start = f"{scheduler}, shift "
             every = {float(x[len(start) :]): y for x, y in rows.items() if x.startswith(start)}
-            yield scheduler, steps, named[sampler][steps], every
-
-
-def _between(every: dict[float, dict[str, float]], shift: float, measure: str) -> float:
-    """Interpolate a measure at a shift, in logarithms."""
-    values = [row[measure] for row in every.values()]
-    return float(np.exp(np.interp(np.log(shift), np.log(list(every)), np.log(values))))
+            shifts = {name: known[sampler][steps] for name, known in named.items()}
+            yield Scheduled(scheduler, steps, shifts, every)
 
 
 def _flow_table(results: Path) -> list[str]:
-    rows = [
-        [scheduler, steps, f"{named:.2f}", f"{_between(every, named, 'mean'):.2f}",
-         *(f"{row['mean']:.2f}" for row in every.values()),
-         f"{_between(every, named, 'frechet to fine'):.2f}",
-         f"{min(row['frechet to fine'] for row in every.values()):.2f}"]
-        for scheduler, steps, named, every in _flow(results)
-    ]  # fmt: skip
-    if not rows:
+    found = list(_flow(results))
+    if not found:
         return []
-    shifts = [f"{x:g}" for x in next(_flow(results))[3]]
-    head = ["scheduler", "S", "named", "interpolated there", *shifts, "Fréchet, named",
-            "Fréchet, best"]  # fmt: skip
-    return table(head, rows, FLOW_TITLE)
+    rows = [
+        [one.scheduler, one.steps, *(f"{x['mean']:.2f}" for x in one.every.values()),
+         *(f"{one.between(name):.2f} ({shift:.2f})" for name, shift in one.named.items())]
+        for one in found
+    ]  # fmt: skip
+    shifts = [f"{x:g}" for x in found[0].every]
+    head = ["scheduler", "S", *shifts, *(f"named, {name}" for name in found[0].named)]
+    return table(head, rows, f"{FLOW_TITLE}: mean squared distance by shift (in brackets)")
 
 
 def claims(results: Path) -> Iterator[Claim]:
@@ -144,7 +160,9 @@ def claims(results: Path) -> Iterator[Claim]:
             if own:
                 start = f"{title}, {words}: "
                 yield Claim(start + _NEAR_BEST, *_near_best(own), command)
-                yield Claim(start + _BEATS, *_beats(own), command)
+                for name, whose in CUSTOMARY.items():
+                    claim = f"{start}the named shift beats {name} ({whose}) at every S"
+                    yield Claim(claim, *_beats(own, name), command)
                 yield Claim(start + _FALLS, *_falls(own), command)
     yield from _flow_claims(results)
 
@@ -153,28 +171,25 @@ _NEAR_BEST = (
     f"the named shift is at most {100 * NEAR:.0f} % above the best of the grid at every S "
     "(mean squared distance to the fine solution)"
 )
-_BEATS = "the named shift beats no shift, Flux's 1.65 and SD3's 3 at every S"
 _FALLS = f"the best shift falls with S by the factor of the named ones, to {100 * SAME_FALL:.0f} %"
 
 
 def _near_best(rows: list[Row]) -> tuple[str, str]:
-    gaps = [row.excess() for row in rows]
-    verdicts = [Estimate(NEAR - x.mean, x.error, x.seeds).verdict() for x in gaps]
+    ratios = [row.over(row.best()) for row in rows]
+    verdicts = [Estimate(1 + NEAR - x.mean, x.error, x.seeds).verdict() for x in ratios]
     measured = "; ".join(
-        f"S = {row.steps}: {row.shifts[NAMED]:.2f} against {row.best()}, {100 * x.mean:+.0f} "
-        f"± {100 * x.error:.0f} %"
-        for row, x in zip(rows, gaps, strict=True)
+        f"S = {row.steps}: {row.shifts[NAMED]:.2f} against {row.best()}, "
+        f"{100 * (x.mean - 1):+.0f} ± {100 * x.error:.0f} %"
+        for row, x in zip(rows, ratios, strict=True)
     )
     return all_hold(verdicts), measured
 
 
-def _beats(rows: list[Row]) -> tuple[str, str]:
-    verdicts, measured = [], []
-    for row in rows:
-        best = min(CUSTOMARY, key=lambda name, row=row: row.of(name).mean)
-        verdicts.append(differences(row.values(NAMED), row.values(best)).verdict())
-        measured.append(f"S = {row.steps}: {row.of(NAMED)} against {row.of(best)} ({best})")
-    return all_hold(verdicts), "; ".join(measured)
+def _beats(rows: list[Row], name: str) -> tuple[str, str]:
+    ratios = [row.over(name) for row in rows]
+    verdicts = [Estimate(1 - x.mean, x.error, x.seeds).verdict() for x in ratios]
+    measured = (f"S = {row.steps}: {x}" for row, x in zip(rows, ratios, strict=True))
+    return all_hold(verdicts), "distance over its: " + "; ".join(measured)
 
 
 def _falls(rows: list[Row]) -> tuple[str, str]:
@@ -188,19 +203,18 @@ def _falls(rows: list[Row]) -> tuple[str, str]:
 
 def _flow_claims(results: Path) -> Iterator[Claim]:
     found, command = list(_flow(results)), EXPERIMENT.command(FLOW)
-    claim = f"{FLOW_TITLE}: the named shift is at most {100 * NEAR:.0f} % above the best of five"
-    if not found:
-        yield not_run(claim, command)
-        return
-    gaps = {
-        (scheduler, steps): (
-            named, min(every, key=lambda x, every=every: every[x]["mean"]),
-            _between(every, named, "mean") / min(row["mean"] for row in every.values()) - 1,
+    for name in (ALL, WITHIN):
+        claim = (
+            f"{FLOW_TITLE}: the shift named by the spectrum of {name} is at most "
+            f"{100 * NEAR:.0f} % above the best of five"
         )
-        for scheduler, steps, named, every in found
-    }  # fmt: skip
-    measured = "; ".join(
-        f"{scheduler}, S = {steps}: {named:.2f} against {best:g}, {100 * gap:+.0f} %"
-        for (scheduler, steps), (named, best, gap) in gaps.items()
-    )
-    yield Claim(claim, verdict(max(x[2] for x in gaps.values()) <= NEAR), measured, command)
+        if not found:
+            yield not_run(claim, command)
+            continue
+        gaps = [one.between(name) / one.every[one.best]["mean"] - 1 for one in found]
+        measured = "; ".join(
+            f"{one.scheduler}, S = {one.steps}: {one.named[name]:.2f} against {one.best:g}, "
+            f"{100 * gap:+.0f} %"
+            for one, gap in zip(found, gaps, strict=True)
+        )
+        yield Claim(claim, verdict(max(gaps) <= NEAR), measured, command)
