@@ -36,7 +36,34 @@ def child_advise(path: Path) -> dict:
     }
 
 
-CHILDREN = {"numpy": child_numpy, "advise": child_advise}
+def child_clips(path: Path) -> dict:
+    """Advise from clips [N, T, H, W], by the stationary spectrum over their three axes."""
+    import specjax as sx
+
+    options = {"layout": "NTHW", "method": "shift-invariant", "progress": False}
+    seconds, advice = clock(lambda: sx.advise(path, **options))
+    shifts = {str(one.steps): one.parameters["shift"][0] for one in advice.by_steps}
+    return {"seconds": seconds, "shifts": shifts}
+
+
+CHILDREN = {"numpy": child_numpy, "advise": child_advise, "clips": child_clips}
+
+
+def gather_clips(path: Path, count: int, frames: int, side: int) -> tuple[int, ...]:
+    """Write grey clips of windows that move over photographs, a pixel or two a frame."""
+    from sklearn.datasets import load_sample_images
+
+    photos = [photo.mean(-1) / 127.5 - 1 for photo in load_sample_images().images]
+    rng, clips = np.random.default_rng(0), np.empty((count, frames, side, side), np.float32)
+    for clip in clips:
+        photo, speed = photos[rng.integers(len(photos))], rng.integers(-2, 3, 2)
+        room = np.array(photo.shape) - side - 2 * frames
+        corner = frames + rng.integers(0, room)
+        for k, frame in enumerate(clip):
+            top, left = corner + (k - frames // 2) * speed
+            frame[:] = photo[top : top + side, left : left + side]
+    np.save(path, clips)
+    return clips.shape
 
 
 def run_child(kind: str, path: Path) -> dict:
@@ -49,10 +76,12 @@ def run_child(kind: str, path: Path) -> dict:
 
 
 def main(argv: list[str] | None = None) -> dict:
-    given = {"data": "patches", "data_dir": None, "samples": 50_000, "side": 32}
+    given = {"data": "patches", "data_dir": None, "samples": 50_000, "side": 32,
+             "clips": 64, "frames": 16}  # fmt: skip
     args = options(argv, __doc__, repeat=3, **given)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "x.npy"
+        path, moving = Path(folder) / "x.npy", Path(folder) / "clips.npy"
+        clips = gather_clips(moving, args.clips, args.frames, args.side)
         if Path(args.data).suffix == ".npy":
             np.save(path, np.load(args.data)[: args.samples])
         else:
@@ -61,7 +90,7 @@ def main(argv: list[str] | None = None) -> dict:
         runs: dict[str, list[dict]] = {name: [] for name in CHILDREN}
         for _ in range(args.repeat):
             for name in CHILDREN:
-                runs[name].append(run_child(name, path))
+                runs[name].append(run_child(name, moving if name == "clips" else path))
     ratio = statistics.median(
         one["seconds"] / other["seconds"]
         for one, other in zip(runs["advise"], runs["numpy"], strict=True)
@@ -72,6 +101,7 @@ def main(argv: list[str] | None = None) -> dict:
         "shape": list(shape[1:]),
         **{name: medians(of_one) for name, of_one in runs.items()},
         "advise_over_numpy_seconds": ratio,
+        "clips_shape": list(clips),
     }
     return write("advise", result, args.folder)
 

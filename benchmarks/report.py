@@ -115,6 +115,20 @@ def _spectrum(result: dict) -> Iterator[Row]:
     yield "the same, decoded from the prepared TFDS set in one pass", time, "-", "-", "-"
 
 
+def _advise(result: dict) -> Iterator[Row]:
+    own, peer = result["advise"], result["numpy"]
+    yield (
+        f"`advise` on {result['samples']:,} images of {_size(result['shape'])}, from a file",
+        f"{_seconds(own['seconds'])}, {own['peak_megabytes']:,.0f} MB",
+        f"NumPy's `cov` alone: {_seconds(peer['seconds'])}, {peer['peak_megabytes']:,.0f} MB",
+        f"{result['advise_over_numpy_seconds']:.2f} times as long",
+        "-",
+    )
+    clips, (count, *shape) = result["clips"], result["clips_shape"]
+    time = f"{_seconds(clips['seconds'])}, {clips['peak_megabytes']:,.0f} MB"
+    yield f"`advise` on {count:,} clips of {_size(shape)}, stationary", time, "-", "-", "-"
+
+
 def _sweep(result: dict) -> Iterator[Row]:
     peer = result["slsqp"]
     yield (
@@ -178,7 +192,8 @@ def _noise(result: dict) -> Iterator[Row]:
 
 
 ROWS: dict[str, Callable[[dict], Iterator[Row]]] = {
-    "fit": _fit, "dimension": _dimension, "cold": _cold, "spectrum": _spectrum, "sweep": _sweep,
+    "fit": _fit, "dimension": _dimension, "cold": _cold, "spectrum": _spectrum,
+    "advise": _advise, "sweep": _sweep,
     "sampling": _sampling, "frequency_losses": _terms, "noise": _noise,
 }  # fmt: skip
 
@@ -202,8 +217,8 @@ def _notes(fit: dict, sweep: dict) -> str:
 
 
 def table() -> str:
-    results = {name: _read(name) for name in ROWS}
-    rows = [row for name, make in ROWS.items() for row in make(results[name])]
+    results = {name: _read(name) for name in ROWS if (RESULTS / f"{name}.json").exists()}
+    rows = [row for name, found in results.items() for row in ROWS[name](found)]
     return Table("", HEAD, rows, [_notes(results["fit"], results["sweep"])]).to_markdown()
 
 

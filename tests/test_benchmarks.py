@@ -68,8 +68,10 @@ def test_advice_has_the_scale_of_the_data(tmp_path):
     import bench_advise
 
     result = bench_advise.main(
-        ["--samples", "500", "--side", "6", "--repeat", "1", "--folder", str(tmp_path)]
-    )
+        ["--samples", "500", "--side", "6", "--frames", "18", "--clips", "30", "--repeat", "1",
+         "--folder", str(tmp_path)]
+    )  # fmt: skip
+    assert set(result["clips"]["shifts"]) == {"8", "20", "50"}
     assert 0.3 < result["advise"]["configuration"]["sigma_data"] < 1.2  # of pixels in [-1, 1]
     assert result["advise_over_numpy_seconds"] > 0
 

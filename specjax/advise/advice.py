@@ -14,7 +14,7 @@ from specjax._core import checks
 from specjax._core.progress import shows_progress
 from specjax._core.shown import Shown
 from specjax.advise import levels
-from specjax.advise.by_steps import AdvisedSteps, advise_steps, calls_needed, check_steps
+from specjax.advise.by_steps import AdvisedSteps, Calls, advise_steps, calls_needed, check_steps
 from specjax.advise.channels import Channels, channels_of
 from specjax.advise.resampling import Replicates, replicates_of
 from specjax.gaussian.task import GaussianTask, TaskOptions
@@ -27,6 +27,9 @@ MOST_EXACT = 4096
 
 QUANTILES = np.linspace(0.01, 0.99, 33)
 """Probabilities for which the training density's levels are given."""
+
+DECIDED = (0.01, 0.1, 0.5, 0.9, 0.99)
+"""Shares of the directions for which it is said where they are still noise."""
 
 FRAMEWORKS = ("edm", "vp", "flow")
 _MOST_CHANNELS = 4  # on the last axis, without a question
@@ -65,9 +68,11 @@ class Advice(Shown):
         beta_min, beta_max, exponent.
       by_steps: what is best in each number of steps.
       quantiles: sigma of the training density, below which levels are with :data:`QUANTILES`.
+      quantile_errors: their standard errors.
       decided: sigma at which 1, 10, 50, 90 and 99 % of the directions are still noise.
-      calls: the fewest calls by sampler and share of the variance that is lost, the mean left out;
-        None for more than a thousand steps.
+      decided_errors: their standard errors.
+      calls: the fewest :class:`Calls` by sampler and share of the variance that is lost, the mean
+        left out.
       law: the power law of the spectrum over rank; None for fewer than three directions.
       departs_at: the rank from which the spectrum stays more than a factor of 2 from the law; None
         where it does not.
@@ -79,8 +84,10 @@ class Advice(Shown):
     numbers: Mapping[str, Advised]
     by_steps: tuple[AdvisedSteps, ...]
     quantiles: np.ndarray
+    quantile_errors: np.ndarray
     decided: np.ndarray
-    calls: Mapping[str, Mapping[float, int | None]]
+    decided_errors: np.ndarray
+    calls: Mapping[str, Mapping[float, Calls]]
     law: PowerLaw | None
     departs_at: int | None
     channels: Channels | None
@@ -180,15 +187,25 @@ def advise(
     found = tuple(advise_steps(resolved, one, resampled, low) for one in steps)
     lam, w = _positive(spectrum)
     law = power_law_fit(spectrum) if lam.size >= 3 else None
+    quantiles, decided = _quantiles(lam, w), _decided(lam, w)
+    unknown = np.full(QUANTILES.size, np.nan), np.full(decided.size, np.nan)
+    errors = resampled and (resampled.spread(_quantiles), resampled.spread(_decided))
+    quantile_errors, decided_errors = errors or unknown
     advice = Advice(
-        spectrum, numbers, found,
-        quantiles=levels.LevelDensity(lam, w).quantiles(QUANTILES),
-        decided=levels.decided(lam, w, np.array([0.01, 0.1, 0.5, 0.9, 0.99])),
-        calls=calls_needed(spectrum, high, {**task, "mean": "ignore"}),
+        spectrum, numbers, found, quantiles, quantile_errors, decided, decided_errors,
+        calls=calls_needed(spectrum, high, {**task, "mean": "ignore"}, resampled),
         law=law, departs_at=None if law is None else _departure(spectrum, law),
         channels=channels, remarks=(),
     )  # fmt: skip
     return replace(advice, remarks=tuple(_remarks(advice)))
+
+
+def _quantiles(lam: np.ndarray, w: np.ndarray) -> np.ndarray:
+    return levels.LevelDensity(lam, w).quantiles(QUANTILES)
+
+
+def _decided(lam: np.ndarray, w: np.ndarray) -> np.ndarray:
+    return levels.decided(lam, w, np.array(DECIDED))
 
 
 def method_for(dataset: datasets.Dataset) -> str:

@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class AdvisedSteps:
       mean_share: the part of the loss that is the mean's, from the task's own noisy end.
       parameters: shift, rho, cosine_tau, sigmoid_tau and sigma_max by name: the best value, and
         the loss there over that of the levels in closed form.
-      errors: standard errors of the parameters by name.
+      errors: standard errors of the parameters and of the share, by name.
     """
 
     steps: int
@@ -123,6 +123,7 @@ def advise_steps(
         name: math.exp(x) * resampled.errors(task, makes[name], x) if resampled else math.nan
         for name, (x, _) in found.items()
     }
+    errors["share"] = float(np.std(resampled.shares(task, schedule))) if resampled else math.nan
     return AdvisedSteps(
         steps, ends, math.exp(end), float(np.exp(-schedule.logsnr[-2] / 2)),
         value / task.unit, task.mean_share(own),
@@ -146,15 +147,27 @@ def _tuned(
     return family(row, steps, alpha_bar_range=ends, **options)
 
 
-def calls_needed(
-    spectrum: Any, sigma_max: float, task: Mapping[str, Any]
-) -> dict[str, dict[float, int | None]]:
-    """Return the fewest calls with which samplers lose at most these shares of the variance.
+class Calls(NamedTuple):
+    """The fewest calls of the network with which a sampler loses at most a share of the variance.
 
-    Of the levels in closed form, and of EDM's ramp; None where a thousand steps do not do.
+    Attributes:
+      calls: how many; None where a thousand steps do not do.
+      error: their standard error; NaN where samples are not at hand.
+    """
+
+    calls: int | None
+    error: float
+
+
+def calls_needed(
+    spectrum: Any, sigma_max: float, task: Mapping[str, Any], resampled: Replicates | None
+) -> dict[str, dict[float, Calls]]:
+    """Find the fewest calls of samplers, by the share of the variance that they lose.
+
+    Of the levels in closed form, and of EDM's ramp.
     """
     ends = (1 / (1 + sigma_max**2), 1.0)
-    calls: dict[str, dict[float, int | None]] = {}
+    calls: dict[str, dict[float, Calls]] = {}
     for sampler in _SAMPLERS:
         resolved = GaussianTask.resolve(
             spectrum, **{**task, "sampler": sampler, "alpha_bar_range": ends}
@@ -167,12 +180,32 @@ def calls_needed(
         for share in SHARES:
             needed = [steps_needed(resolved, make, share * resolved.unit) for make in makes]
             few = [
-                plan(sampler, make(s)).calls
+                (plan(sampler, make(s)).calls, s, make)
                 for s, make in zip(needed, makes, strict=True)
                 if s is not None
             ]
-            calls[sampler][share] = min(few, default=None)
+            if not few:
+                calls[sampler][share] = Calls(None, math.nan)
+                continue
+            least, steps, make = min(few, key=lambda one: one[0])
+            error = least / steps * _error_of_steps(resolved, make, steps, resampled)
+            calls[sampler][share] = Calls(least, error)
     return calls
+
+
+def _error_of_steps(
+    task: GaussianTask, make: Callable[[int], NoiseSchedule], steps: int,
+    resampled: Replicates | None,
+) -> float:  # fmt: skip
+    """Return the standard error of the steps that reach a share of the variance.
+
+    It is that of the logarithm of the share, over what a step changes of it.
+    """
+    if resampled is None or steps == 1:
+        return math.nan
+    before, here = (resampled.shares(task, make(s)) for s in (steps - 1, steps))
+    slope = math.log(before[0] / here[0])
+    return float(np.std(np.log(here[1:]))) / slope if slope > 0 else math.nan
 
 
 def _closed(task: GaussianTask, log_sigma: float, steps: int) -> NoiseSchedule:

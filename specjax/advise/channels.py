@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from specjax._core.checks import UserError
-from specjax.spectra.basis import FourierBasis
+from specjax.spectra.basis import DenseBasis, FourierBasis
 from specjax.spectra.spectrum import Spectrum
 from specjax.spectra.stationary import grid_axes
 
@@ -82,6 +82,9 @@ def _over_places(x: np.ndarray, axis: int | None) -> np.ndarray:
 def _variances(spectrum: Spectrum) -> np.ndarray:
     """Return the variance of each number of a sample [*shape]."""
     lam = np.asarray(spectrum.eigenvalues, np.float64)
+    if isinstance(spectrum.basis, DenseBasis):
+        vectors = np.asarray(spectrum.basis.vectors)
+        return np.einsum("ik,ik,k->i", vectors, vectors, lam).reshape(spectrum.basis.shape)
     positive = np.flatnonzero(lam > 0)
     basis = spectrum.basis
     assert basis is not None

@@ -42,6 +42,10 @@ class Replicates(NamedTuple):
     weights: np.ndarray
     mean_power: np.ndarray
 
+    def spread(self, numbers: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+        """Return the standard error [n] of numbers that eigenvalues and their counts decide."""
+        return np.std([numbers(one, self.weights) for one in self.eigenvalues[1:]], axis=0)
+
     def errors(
         self, task: GaussianTask, make: Callable[[float], NoiseSchedule], best: float
     ) -> float:
@@ -55,17 +59,28 @@ class Replicates(NamedTuple):
           make: the levels of a parameter.
           best: the parameter.
         """
-        before, here, after = (self._losses(task, make(best + x)) for x in (-_STEP, 0.0, _STEP))
+        before, here, after = (self.losses(task, make(best + x)) for x in (-_STEP, 0.0, _STEP))
         curvature = (after[0] - 2 * here[0] + before[0]) / _STEP**2
         if not curvature > 0:
             return float("nan")
         return float(np.std((after - before)[1:] / (2 * _STEP))) / float(curvature)
 
-    def _losses(self, task: GaussianTask, schedule: NoiseSchedule) -> np.ndarray:
-        """Return the loss [1 + B] of levels on every replicate, in one transfer."""
+    def shares(self, task: GaussianTask, schedule: NoiseSchedule) -> np.ndarray:
+        """Return the losses [1 + B] as shares of the variance, or by direction, as each is."""
+        scale = self.eigenvalues if task.loss.in_data_units else np.ones_like(self.eigenvalues)
+        return self.losses(task, schedule) / (scale @ self.weights)
+
+    def losses(self, task: GaussianTask, schedule: NoiseSchedule) -> np.ndarray:
+        """Return the loss [1 + B] of levels on every replicate, in one transfer.
+
+        Args:
+          task: whose loss it is. One that ignores the mean has none in its modes.
+          schedule: the levels.
+        """
         rows, groups = self.eigenvalues.shape
         weights = np.tile(self.weights, rows)
         mean = np.sqrt(np.tile(self.mean_power / self.weights, rows))
+        mean *= bool(np.any(np.asarray(task.modes.mean)))
         modes = Modes(self.eigenvalues.ravel(), mean, weights, weights)
         moments = transfer(task.plan(schedule), modes)
         return np.asarray(by_direction(task.loss, moments, modes)).reshape(rows, groups).sum(1)

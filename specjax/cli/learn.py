@@ -127,6 +127,7 @@ class LearnCommand(Reporting):
 
     def run(self) -> None:
         """Learn the plans, write each as it is learned, draw, and print the table."""
+        from specjax.gaussian.modes import modes_of
         from specjax.learning import learn_all, verdicts
         from specjax.learning.heuristics import amplification
         from specjax.learning.settings import LearnSettings
@@ -179,6 +180,10 @@ class LearnCommand(Reporting):
         with status("judging every plan on every prior"):
             judged = verdicts(every, curriculum.priors, **options)
             ratios = [amplification(one, last) for one in found]
+            variance = None
+            if last.spectrum is not None:
+                modes = modes_of(last.spectrum, in_data_units=True)
+                variance = float(modes.weights @ modes.eigenvalues)
         written = list(dict.fromkeys(str(self.path_of(one.steps)) for one in found))
         if self._picture is not None or self.html is not None:
             with status("drawing"):
@@ -187,13 +192,13 @@ class LearnCommand(Reporting):
                     written.append(str(save_figure(figure, self._picture)))
                 written += self.write_html(
                     f"{found[-1].steps} calls, learned on {self.through.source}",
-                    report_learn.learned_blocks(found, judged, ratios), [figure],
+                    report_learn.learned_blocks(found, judged, ratios, (), variance), [figure],
                     code_of(found[-1], str(self.path_of(found[-1].steps))),
                 )  # fmt: skip
         if self.json:
             print_json({**report_learn.learned_json(found, judged, ratios), "files": written})
         else:
-            report_learn.print_learned(found, judged, ratios, written)
+            report_learn.print_learned(found, judged, ratios, written, variance)
 
     def _labels(self, curriculum: Curriculum) -> tuple[int, ...]:
         """Return the classes that the network is told; with guidance all, where none are given."""

@@ -110,6 +110,7 @@ class Recommend(Writing):
         from specjax._core import distributed
 
         distributed.use_all_cores()
+        from specjax.advise.advice import few_samples
         from specjax.fitting.fit import fit
         from specjax.interop.on_grid import read_grid
         from specjax.report.recommend import print_recommendations, recommendations_json
@@ -140,4 +141,5 @@ class Recommend(Writing):
         if self.json:
             print_json({**recommendations_json(rows, self.target_loss), "files": written})
         else:
-            print_recommendations(rows, self.target_loss, self.loss, written)
+            remarks = few_samples(spectrum)
+            print_recommendations(rows, self.target_loss, self.loss, written, remarks)

@@ -119,6 +119,7 @@ class Evaluation(Shown):
       space: the space in which vectors were compared, in words.
       error: what the error bars are taken over, in words.
       seed: of the splits, and of all else that is random in the measures.
+      variance: of the data, summed over the numbers of a sample; None where it is not known.
     """
 
     name: str
@@ -132,6 +133,7 @@ class Evaluation(Shown):
     space: str
     error: str
     seed: int
+    variance: float | None = None
 
     def over_floor(self, column: str) -> float:
         """Return value over floor of a ``column``.

@@ -63,6 +63,7 @@ class Reference:
       n: samples on either side of a comparison.
       seed: of the splits, and of the first set of samples.
       floors: the measured numbers of real against real, for each split.
+      variance: of the data, summed over the numbers of a sample.
     """
 
     real: Mapping[str, np.ndarray]
@@ -73,6 +74,7 @@ class Reference:
     n: int
     seed: int
     floors: tuple[Measured, ...]
+    variance: float | None = None
 
     @classmethod
     def of(
@@ -136,7 +138,8 @@ class Reference:
             held_out = {space: x[part.held_out] for space, x in real.items()}
             floors.append(reference._measured(held_out, number))
             step_done()
-        return replace(reference, floors=tuple(floors))
+        variance = float(data.reshape(len(data), -1).var(0, dtype=np.float64).sum())
+        return replace(reference, floors=tuple(floors), variance=variance)
 
     def _measured(self, a: Mapping[str, np.ndarray], number: int) -> Measured:
         """Take all measures of n samples a, by space, beside the reference of a split."""
@@ -208,6 +211,7 @@ class Reference:
             space=self.spaces["vectors"].description,
             error="random halves" if halves else f"{len(measured)} sets",
             seed=self.seed,
+            variance=self.variance,
         )
 
     def not_finite(self, name: str, seeds: int) -> Evaluation:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from specjax.advise.advice import FRAMEWORKS, QUANTILES, Advice, Advised
-from specjax.advise.by_steps import SHARES
+from specjax.advise.advice import DECIDED, FRAMEWORKS, QUANTILES, Advice, Advised, few_samples
+from specjax.advise.by_steps import SHARES, Calls
 from specjax.advise.shift import BestShift
 from specjax.files import numbers, plain
 from specjax.report.table import Block, Column, Table
@@ -54,6 +54,7 @@ def advice_json(advice: Advice, frameworks: Sequence[str] = FRAMEWORKS) -> dict[
             {
                 "steps": one.steps, "alpha_bar_range": list(one.alpha_bar_range),
                 "sigma_last": one.sigma_last, "share": plain(one.share),
+                "share_standard_error": plain(one.errors["share"]),
                 "mean_share": plain(one.mean_share),
                 "parameters": {
                     name: {"value": value, "standard_error": plain(one.errors[name]),
@@ -63,11 +64,19 @@ def advice_json(advice: Advice, frameworks: Sequence[str] = FRAMEWORKS) -> dict[
             }
             for one in advice.by_steps
         ],
-        "training_levels": {"probability": numbers(QUANTILES), "sigma": numbers(advice.quantiles)},
-        "decided": dict(zip(("0.01", "0.1", "0.5", "0.9", "0.99"), numbers(advice.decided),
-                            strict=True)),
+        "training_levels": {
+            "probability": numbers(QUANTILES), "sigma": numbers(advice.quantiles),
+            "standard_error": plain(advice.quantile_errors),
+        },
+        "decided": {
+            "directions": list(DECIDED), "sigma": numbers(advice.decided),
+            "standard_error": plain(advice.decided_errors),
+        },
         "calls": {
-            sampler: {f"{share:g}": needed for share, needed in row.items()}
+            sampler: {
+                f"{share:g}": {"calls": one.calls, "standard_error": plain(one.error)}
+                for share, one in row.items()
+            }
             for sampler, row in advice.calls.items()
         },
         "power_law": None if advice.law is None else
@@ -95,18 +104,19 @@ def _numbers_table(advice: Advice, frameworks: Sequence[str]) -> Table:
     )
     rows = [_row(advice.numbers[name], frameworks) for name in (*wanted, "exponent")
             if name in advice.numbers]  # fmt: skip
-    low, *_, high = advice.decided
-    shown = [advice.quantiles[k] for k in _SHOWN_QUANTILES]
+    (low, *_, high), (low_error, *_, high_error) = advice.decided, advice.decided_errors
+    shown = [f"{advice.quantiles[k]:.3g}{_plus_minus(advice.quantile_errors[k])}"
+             for k in _SHOWN_QUANTILES]  # fmt: skip
     return Table(
         f"{source.get('name', 'spectrum')} (d = {dimension:,}{samples})",
         ["", Column("", "{:.4g}", "right"), Column("+-", _error, "right"), "because", "equation"],
         rows,
         [
             "* rests on the Gaussian alone",
-            f"levels to train on: 1, 25, 50, 75 and 99 % are below sigma = "
-            f"{', '.join(f'{x:.3g}' for x in shown)}",
-            f"the spectrum is decided, where lambda = sigma^2, between sigma = {high:.3g} (1 % of "
-            f"directions) and {low:.3g} (99 %)",
+            f"levels to train on: 1, 25, 50, 75 and 99 % are below sigma = {', '.join(shown)}",
+            f"the spectrum is decided, where lambda = sigma^2, between sigma = {high:.3g}"
+            f"{_plus_minus(high_error)} (1 % of directions) and {low:.3g}{_plus_minus(low_error)} "
+            "(99 %)",
             *_law_lines(advice),
         ],
     )
@@ -143,7 +153,7 @@ def _steps_table(advice: Advice, frameworks: Sequence[str]) -> Table:
         Column("steps", "{}", "right"),
         Column("sigma_max", align="right"),
         Column("last sigma", "{:.3g}", "right"),
-        Column("loss", percent, "right"),
+        Column("loss", align="right"),
         *(Column(name, align="right") for name in names),
     ]
     rows = []
@@ -153,7 +163,9 @@ def _steps_table(advice: Advice, frameworks: Sequence[str]) -> Table:
             for name, (value, ratio) in ((name, one.parameters[name]) for name in names)
         ]
         end = f"{one.sigma_max:.4g}{_plus_minus(one.errors['sigma_max'])}"
-        rows.append([one.steps, end, one.sigma_last, one.share, *cells])
+        error = one.errors["share"]
+        share = percent(one.share) + ("" if math.isnan(error) else f" +- {100 * error:.1g}")
+        rows.append([one.steps, end, one.sigma_last, share, *cells])
     return Table(
         "by steps: DDIM with the levels in closed form, ends of its own, and the best parameter of "
         "usual families",
@@ -171,11 +183,15 @@ def _plus_minus(error: float) -> str:
 def _calls_table(advice: Advice) -> Table:
     columns = [Column(percent(share), align="right") for share in SHARES]
     rows = [
-        [sampler, *("> 1000 steps" if row[share] is None else str(row[share]) for share in SHARES)]
+        [sampler, *(_calls(row[share]) for share in SHARES)]
         for sampler, row in advice.calls.items()
     ]
     title = "calls of the network until the loss is this share of the data's variance *"
     return Table(title, ["sampler", *columns], rows)
+
+
+def _calls(one: Calls) -> str:
+    return "> 1000 steps" if one.calls is None else f"{one.calls}{_plus_minus(one.error)}"
 
 
 def _channel_blocks(advice: Advice) -> list[Block]:
@@ -194,7 +210,8 @@ def shift_json(rows: Sequence[tuple[Spectrum, Sequence[BestShift], Sequence[floa
         "shifts": [
             {"data": plain((spectrum.source or {}).get("name")), "dimension": _dimension(spectrum),
              "steps": [{**one._asdict(), "standard_error": plain(error)}
-                       for one, error in zip(found, errors, strict=True)]}
+                       for one, error in zip(found, errors, strict=True)],
+             "remarks": few_samples(spectrum)}
             for spectrum, found, errors in rows
         ]
     }  # fmt: skip
@@ -221,7 +238,8 @@ def shift_blocks(
         for spectrum, found, errors in rows
     ]  # fmt: skip
     note = "many steps: the root of the quartic (docs/concepts/shift.md); mu = log shift"
-    return [Table(title, columns, table, [note])]
+    remarks = [line for spectrum, *_ in rows for line in few_samples(spectrum)]
+    return [Table(title, columns, table, [note, *remarks])]
 
 
 def _dimension(spectrum: Spectrum) -> int:

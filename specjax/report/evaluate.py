@@ -10,7 +10,7 @@ import numpy as np
 from specjax.evaluate import Estimate, Evaluation
 from specjax.evaluate.measures import higher_is_better
 from specjax.report.table import Block, Column, Styles, Table, print_blocks
-from specjax.report.words import wrote
+from specjax.report.words import percent, wrote
 
 FLOOR = "real against real"
 
@@ -100,6 +100,13 @@ def _explanations(rows: Sequence[Evaluation]) -> list[str]:
         f"of the data; n = {first.n:,} on either side",
         f"compared: {first.space}" + (f"; {' and '.join(squared)} squared" if squared else ""),
     ]
+    if first.variance and "frechet" in first.titles:
+        shares = (f"{row.name} {percent(row.values['frechet'].value / first.variance)}"
+                  for row in rows if math.isfinite(row.values["frechet"].value))  # fmt: skip
+        lines.append(
+            f"{first.titles['frechet']} as a share of the data's variance, {first.variance:.4g}: "
+            + ", ".join(shares)
+        )
     if any(_times(_over_floor(row, name)) for row in rows for name in first.titles):
         lines.append(
             f"x: times the floor ({FLOOR}), which is not 0 at finite n; new data would have 1 x"

@@ -52,9 +52,10 @@ def print_learned(
     verdicts: Sequence[Verdict],
     amplifications: Sequence[float],
     written: Sequence[str],
+    variance: float | None = None,
 ) -> None:
     """Print :func:`learned_blocks`."""
-    print_blocks(learned_blocks(results, verdicts, amplifications, written))
+    print_blocks(learned_blocks(results, verdicts, amplifications, written, variance))
 
 
 def learned_blocks(
@@ -62,11 +63,13 @@ def learned_blocks(
     verdicts: Sequence[Verdict],
     amplifications: Sequence[float],
     written: Sequence[str] = (),
+    variance: float | None = None,
 ) -> list[Block]:
     """Report a table for each S: a row for each prior learned on, a column for each that judges.
 
     Args:
       results: learned plans of the last rung. amplifications: one for each of them.
+      variance: of the data, which distances are shares of.
     """
     blocks: list[Block] = []
     priors = list(dict.fromkeys(one.on for one in verdicts))
@@ -85,7 +88,8 @@ def learned_blocks(
             "none; distances are in units of the data"
         ]
     lines = (f"{term}: {TERMS[term]}" for term in terms)
-    return [*blocks, *lines, *noise_line, *wrote(written)]
+    scale = [] if variance is None else [f"the data's variance is {variance:.5g}"]
+    return [*blocks, *lines, *scale, *noise_line, *wrote(written)]
 
 
 def recorded_json(results: Sequence[LearnedResult]) -> dict[str, Any]:

@@ -30,10 +30,11 @@ _FACTS = (
 
 
 def print_recommendations(
-    rows: Sequence[Recommendation], target: float, loss: str = "w2", written: Sequence[str] = ()
-) -> None:
+    rows: Sequence[Recommendation], target: float, loss: str = "w2", written: Sequence[str] = (),
+    remarks: Sequence[str] = (),
+) -> None:  # fmt: skip
     """Print :func:`recommendation_blocks`."""
-    print_blocks(recommendation_blocks(rows, target, loss, written))
+    print_blocks([*recommendation_blocks(rows, target, loss, written), *remarks])
 
 
 def recommendation_blocks(

@@ -1,0 +1,1 @@
+"""Shifts of flow-matching schedules that a spectrum names, beside customary ones, on networks."""
