@@ -40,7 +40,7 @@ from specjax.restoration.quadrature import measured_nodes
 from specjax.sampling.samplers import options_of, sampler_of
 from specjax.sampling.scaled import SamplerLike, plan_of_levels
 from specjax.sampling.step import SamplerPlan, drop_idle
-from specjax.schedules.families import family
+from specjax.schedules.families import SCHEDULES, family
 from specjax.schedules.grids import GridLike, LevelRange
 from specjax.schedules.schedule import NoiseSchedule, check_process
 from specjax.spectra.spectrum import Spectrum
@@ -68,10 +68,11 @@ class PosteriorShape(NamedTuple):
 
 
 class PosteriorInputs(NamedTuple):
-    """The numbers of a fit: nodes, and logsnr at the ends [2] or [3]."""
+    """The numbers of a fit: nodes, logsnr at the ends [2] or [3], and levels [S + 1] if given."""
 
     nodes: MeasuredModes
     ends: Array
+    logsnr: Array | None = None
 
 
 def steered_plan(plan: SamplerPlan, weights: Any) -> SamplerPlan:
@@ -109,8 +110,10 @@ def plan_of_theta(
     shape: PosteriorShape, inputs: PosteriorInputs, theta: Array
 ) -> tuple[SamplerPlan, Array]:
     """Compute the plan and the levels [S + 1] of parameters [n]; traceable."""
-    count = shape.steps - 1 if shape.ends_clean else shape.steps
-    levels = levels_of(theta[:count], inputs.ends, ends_clean=shape.ends_clean)
+    count, levels = 0, inputs.logsnr
+    if levels is None:
+        count = shape.steps - 1 if shape.ends_clean else shape.steps
+        levels = levels_of(theta[:count], inputs.ends, ends_clean=shape.ends_clean)
     plan = plan_of_levels(shape.sampler, levels, shape.process)
     return steered_plan(plan, theta[count:] * units(plan, inputs.nodes, shape.method)), levels
 
@@ -197,7 +200,7 @@ class PosteriorResult(Shown):
 def fit_posterior(
     spectrum: Spectrum,
     measurement: Measurement,
-    steps: int = 20,
+    steps: int | None = None,
     *,
     method: str | Method = "dps",
     sampler: str | SamplerLike = "ddim",
@@ -205,6 +208,7 @@ def fit_posterior(
     process: str = "vp",
     alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE,
     grid: GridLike | None = None,
+    schedule: NoiseSchedule | str | None = None,
     denoiser_error: float = 0.0,
     max_iterations: int = 200,
     cells: int | None = 32,
@@ -214,13 +218,16 @@ def fit_posterior(
     Args:
       spectrum: d eigenvalues.
       measurement: one of ``specjax.measure`` that is diagonal in the basis of the spectrum.
-      steps: S, the number of steps.
+      steps: S, the number of steps; by default that of the schedule, or 20.
       method: a name in METHODS, or such a method with another knob.
       sampler: a name in SAMPLERS, or a sampler; with options it may add noise.
       loss: a name in RESTORATION_LOSSES, or weights by name, such as {"mse": 1, "perception": 2}.
       process: "vp", "ve" or "flow".
       alpha_bar_range: the two ends (noisy, clean); noisy is above 0.
       grid: the training grid of the network that will be called, see :func:`specjax.fit`.
+      schedule: the levels, or the name of a family, along which weights alone are learned; by
+        default levels are learned, too. Those are for Gaussian data: where the measurement tells
+        what is large, they leave out the noisy levels, at which a network finds shapes.
       denoiser_error: the part of the posterior variance by which each answer of the denoiser is
         wrong, at random; it keeps weights from what only an exact denoiser would follow.
       max_iterations: the most iterations.
@@ -240,19 +247,19 @@ def fit_posterior(
       True
     """
     clock = time.perf_counter()
-    steps, chosen = checks.whole_number("steps", steps), method_of(method)
-    by, weights = sampler_of(sampler), checked_loss(loss)
+    chosen, by, weights = method_of(method), sampler_of(sampler), checked_loss(loss)
     check_process(process)
     levels = LevelRange.resolve(alpha_bar_range, grid)
     if levels.alpha_bar_range[0] == 0:
         raise UserError("alpha_bar_range begins with pure noise: give a noisy end above 0")
+    steps, logsnr = _levels_given(schedule, steps, levels)
     check_noise(chosen, measurement.sigma)
     measured = measured_modes(spectrum, measurement, denoiser_error)
     nodes = measured
     if cells is not None:
         nodes = measured_nodes(measured, checks.whole_number("cells", cells))
     shape = PosteriorShape(by, process, chosen, weights, steps, levels.last_is_free)
-    inputs = PosteriorInputs(nodes, levels.ends)
+    inputs = PosteriorInputs(nodes, levels.ends, logsnr)
     thetas = _starts(shape, inputs, levels)
     best = _descended(shape, inputs, thetas, max_iterations)
     problem = PosteriorProblem(shape, inputs, levels, measured, measurement, spectrum)
@@ -265,6 +272,27 @@ def fit_posterior(
         best.theta, converged=best.converged, history=best.history,
         seconds=time.perf_counter() - clock,
     )  # fmt: skip
+
+
+def _levels_given(
+    schedule: NoiseSchedule | str | None, steps: int | None, levels: LevelRange
+) -> tuple[int, np.ndarray | None]:
+    """Return S, and logsnr [S + 1] of the levels that are given, None where they are learned."""
+    if isinstance(schedule, NoiseSchedule):
+        if steps not in (None, schedule.steps):
+            raise UserError(f"steps = {steps}: schedule has {schedule.steps}, leave steps out")
+        steps, made = schedule.steps, schedule
+    else:
+        steps = checks.whole_number("steps", 20 if steps is None else steps)
+        if schedule is None:
+            return steps, None
+        made = family(
+            checks.one_of("schedule", schedule, SCHEDULES), steps,
+            alpha_bar_range=levels.alpha_bar_range,
+        )  # fmt: skip
+    if made.starts_pure:
+        raise UserError("schedule begins with pure noise: give a noisy end above 0")
+    return steps, np.asarray(levels.clip(made).logsnr, np.float64)
 
 
 def _descended(
@@ -334,12 +362,14 @@ def exact_shares(plan: SamplerPlan, nodes: MeasuredModes) -> np.ndarray:
 
 def _starts(shape: PosteriorShape, inputs: PosteriorInputs, levels: LevelRange) -> np.ndarray:
     """Return the best of some simple starts, as parameters [1, n]."""
-    found, ends = [], levels.alpha_bar_range
-    for name, options in _FAMILIES:
-        made = family(name, shape.steps, alpha_bar_range=ends, **options)
-        logsnr = np.asarray(levels.clip(made).logsnr)
+    found, ends, of_levels = [], levels.alpha_bar_range, np.zeros(0)
+    for name, options in _FAMILIES if inputs.logsnr is None else _FAMILIES[:1]:
+        logsnr = inputs.logsnr
+        if logsnr is None:
+            made = family(name, shape.steps, alpha_bar_range=ends, **options)
+            logsnr = np.asarray(levels.clip(made).logsnr)
+            of_levels = theta_of(logsnr, inputs.ends, ends_clean=shape.ends_clean)
         plan = plan_of_levels(shape.sampler, logsnr, shape.process)
-        of_levels = theta_of(logsnr, inputs.ends, ends_clean=shape.ends_clean)
         shares = exact_shares(plan, inputs.nodes)
         found += [np.concatenate([of_levels, share * shares]) for share in _SHARES]
     thetas = np.stack(found)
