@@ -160,15 +160,16 @@ class Digits(NamedTuple):
     """A denoiser, the dataset with a kernel that is its prior, and what the learning takes.
 
     Attributes:
-      n: samples that are restored. few: those of learning through the denoiser. teacher: "exact"
-        for the denoiser of the posterior itself.
+      n: samples that are restored. learning: options of learning through the denoiser.
+      few: samples that it takes. methods: of those that are learned so.
     """
 
     denoise: Any
     prior: sx.priors.Empirical
     n: int
+    learning: dict[str, Any]
     few: int
-    teacher: str
+    methods: tuple[str, ...] = RUN
 
 
 def subject(session: Session, name: str, seed: int) -> Digits:
@@ -177,13 +178,15 @@ def subject(session: Session, name: str, seed: int) -> Digits:
     The UNet's prior is that of all digits with the kernel width of the half.
     """
     config, prior = session.config, exact_denoiser(digits(), "likely", seed)
+    fine = {"teacher_steps": config.fine}
     if name in (EXACT, TURN):
-        return Digits(prior, prior, config.n, 96, "exact")
+        return Digits(prior, prior, config.n, fine, 96)
     width = float(np.asarray(prior.kernel_width))
     whole = sx.priors.Empirical.from_samples(digits(), width, held_out=0)
     shared = session.work.parent / "learned_plans"
     network = methods.digits_network(shared, SharedConfig.width, SharedConfig.updates)
-    return Digits(network.denoiser(), whole, config.n // 3, 48, "own")
+    fewer = {**fine, "max_iterations": 4}
+    return Digits(network.denoiser(), whole, config.n // 3, fewer, 32, ("diffpir", "gaussian"))
 
 
 def _digits(session: Session, name: str, seed: int) -> None:
@@ -193,7 +196,7 @@ def _digits(session: Session, name: str, seed: int) -> None:
     document = session.document(f"{name}-{seed}", [("posterior",), *pieces], seed=seed)
     if not document.missing:
         return
-    denoise, prior, n, few, teacher = subject(session, name, seed)
+    denoise, prior, n, learning, few, learned = subject(session, name, seed)
     rng = np.random.default_rng(seed)
     spectrum = sx.Spectrum.from_samples(np.asarray(prior.samples), method="shift-invariant")
     measured = sx.measure.blur(dict(config.blur)["digits"], (8, 8), sigma=config.noise[0])
@@ -204,16 +207,16 @@ def _digits(session: Session, name: str, seed: int) -> None:
     again = exact.sample(y, rng)
 
     def through(start: sx.PosteriorResult) -> sx.PosteriorResult:
-        return sx.learn_posterior(
-            start, denoise, x0[n : n + min(n, few)], seed=seed, teacher_steps=config.fine,
-            teacher=exact.denoise if teacher == "exact" else None,
-        )  # fmt: skip
+        teacher = exact.denoise if name == EXACT else None
+        samples = x0[n : n + min(n, few)]
+        return sx.learn_posterior(start, denoise, samples, teacher=teacher, seed=seed, **learning)
 
     for keys in list(document.missing):
         if len(keys) == 1:
             document.add(keys, _measured(again, drawn, truth, y))
             continue
-        every = fits(spectrum, measured, int(keys[0]), keys[1], through)
+        own = through if keys[1] in learned else None
+        every = fits(spectrum, measured, int(keys[0]), keys[1], own)
         found = {
             label: _measured(_restored(*one, denoise, measured, spectrum, y, seed), drawn, truth, y)
             for label, one in every.items()
@@ -321,7 +324,7 @@ def _turns(session: Session, name: str, seed: int) -> None:
     config, document = session.config, session.document(f"{name}-{seed}", seed=seed)
     if not document.missing:
         return
-    denoise, prior, n, _, _ = subject(session, name, seed)
+    denoise, prior, n, *_ = subject(session, name, seed)
     spectrum, rng = prior.spectrum, np.random.default_rng(seed)
     x0 = _drawn(prior, n, rng)
     lam, found = np.asarray(spectrum.eigenvalues), {}
