@@ -26,15 +26,19 @@ from specjax._core.shown import Shown
 from specjax.fitting.bfgs import BFGS, Function
 from specjax.fitting.fit import BestStart, Descent, follow_starts
 from specjax.fitting.levels import levels_of, theta_of
+from specjax.restoration.dense import (
+    MOST_DIMENSIONS,
+    MeasuredMatrices,
+    measured_matrices,
+    surrogate_modes,
+)
 from specjax.restoration.measure import Measurement
 from specjax.restoration.methods import Method, check_noise, method_of
 from specjax.restoration.posterior import (
     MeasuredModes,
     checked_loss,
     measured_modes,
-    parts_of,
     steering_of,
-    transfer_measured,
 )
 from specjax.restoration.quadrature import measured_nodes
 from specjax.sampling.samplers import options_of, sampler_of
@@ -45,6 +49,12 @@ from specjax.schedules.grids import GridLike, LevelRange
 from specjax.schedules.schedule import NoiseSchedule, check_process
 from specjax.spectra.spectrum import Spectrum
 
+ANALYSES = {
+    "diagonal": "exact: the measurement is diagonal in the basis of the spectrum",
+    "matrices": "exact, by matrices",
+    "surrogate": "not exact: as if the measurement were diagonal in the basis of the spectrum",
+}
+"""What the losses of a posterior sampler are."""
 _TOLERANCE = 1e-4
 """Of the gradient of log(loss): below it the last digits of weights change and no figure does."""
 _FAMILIES: tuple[tuple[str, dict[str, float]], ...] = (
@@ -54,6 +64,9 @@ _FAMILIES: tuple[tuple[str, dict[str, float]], ...] = (
 _NODES_FAIL = 1.05
 """Of the loss on all directions, over that on the nodes: above it, all directions are fitted."""
 _SHARES = (1.0, 0.5, 0.2)  # of the exact score's weight, to start from
+
+
+Measured = MeasuredModes | MeasuredMatrices
 
 
 class PosteriorShape(NamedTuple):
@@ -70,7 +83,7 @@ class PosteriorShape(NamedTuple):
 class PosteriorInputs(NamedTuple):
     """The numbers of a fit: nodes, logsnr at the ends [2] or [3], and levels [S + 1] if given."""
 
-    nodes: MeasuredModes
+    nodes: Measured
     ends: Array
     logsnr: Array | None = None
 
@@ -99,8 +112,7 @@ def log_loss(shape: PosteriorShape, inputs: PosteriorInputs) -> Function:
 
     def evaluate(theta: jax.Array) -> jax.Array:
         plan, _ = plan_of_theta(shape, inputs, theta)
-        moments = transfer_measured(plan, inputs.nodes, shape.method)
-        value = weighted(shape.loss, parts_of(moments, inputs.nodes))
+        value = weighted(shape.loss, inputs.nodes.parts(plan, shape.method))
         return jnp.log(jnp.maximum(value, jnp.finfo(value.dtype).tiny))
 
     return evaluate
@@ -115,7 +127,9 @@ def plan_of_theta(
         count = shape.steps - 1 if shape.ends_clean else shape.steps
         levels = levels_of(theta[:count], inputs.ends, ends_clean=shape.ends_clean)
     plan = plan_of_levels(shape.sampler, levels, shape.process)
-    return steered_plan(plan, theta[count:] * units(plan, inputs.nodes, shape.method)), levels
+    return steered_plan(
+        plan, theta[count:] * units(plan, inputs.nodes.diagonal, shape.method)
+    ), levels
 
 
 def units(plan: SamplerPlan, nodes: MeasuredModes, method: Method) -> Array:
@@ -154,6 +168,9 @@ class PosteriorResult(Shown):
       source: where the spectrum comes from.
       theta: [n], the parameters.
       problem: what they are parameters of.
+      analysis: a name in ANALYSES, what value and parts are: exact for measurements that are
+        diagonal in the basis ("diagonal") and for up to 256 dimensions ("matrices"); of others
+        those of gains ``|H v|`` of the spectrum's directions v ("surrogate").
     """
 
     schedule: NoiseSchedule
@@ -173,6 +190,7 @@ class PosteriorResult(Shown):
     source: Mapping[str, Any] = field(default_factory=dict)
     theta: np.ndarray
     problem: PosteriorProblem
+    analysis: str = "diagonal"
     _rivals: Callable[[], Any]
 
     @property
@@ -217,7 +235,9 @@ def fit_posterior(
 
     Args:
       spectrum: d eigenvalues.
-      measurement: one of ``specjax.measure`` that is diagonal in the basis of the spectrum.
+      measurement: one of ``specjax.measure``. Where it is not diagonal in the basis of the
+        spectrum, matrices are learned on up to 256 dimensions, and gains that stand for it on
+        more: see ``analysis`` of the result.
       steps: S, the number of steps; by default that of the schedule, or 20.
       method: a name in METHODS, or such a method with another knob.
       sampler: a name in SAMPLERS, or a sampler; with options it may add noise.
@@ -238,8 +258,8 @@ def fit_posterior(
       A :class:`PosteriorResult`, whose ``baselines`` are computed when they are asked for.
 
     Raises:
-      UserError: for an unknown name, a measurement that is not diagonal in the basis of the
-        spectrum or without noise where the method divides by it, and pure noise.
+      UserError: for an unknown name, a measurement of another shape or without noise where the
+        method divides by it, another number of steps than the schedule's, and pure noise.
 
     Example:
       >>> result = fit_posterior(sx.Spectrum([4.0, 0.1]), sx.measure.noise(0.5), 3)
@@ -254,15 +274,20 @@ def fit_posterior(
         raise UserError("alpha_bar_range begins with pure noise: give a noisy end above 0")
     steps, logsnr = _levels_given(schedule, steps, levels)
     check_noise(chosen, measurement.sigma)
-    measured = measured_modes(spectrum, measurement, denoiser_error)
+    measured, analysis = _measured(spectrum, measurement, denoiser_error)
     nodes = measured
-    if cells is not None:
+    if cells is not None and isinstance(measured, MeasuredModes):
         nodes = measured_nodes(measured, checks.whole_number("cells", cells))
     shape = PosteriorShape(by, process, chosen, weights, steps, levels.last_is_free)
     inputs = PosteriorInputs(nodes, levels.ends, logsnr)
     thetas = _starts(shape, inputs, levels)
+    if isinstance(nodes, MeasuredMatrices):  # what is learned as if it were diagonal is a start
+        near = inputs._replace(nodes=measured_nodes(nodes.diagonal))
+        first = _descended(shape, near, _best_of(shape, near, thetas), max_iterations).theta
+        thetas = np.concatenate([thetas, first[None]])
+    thetas = _best_of(shape, inputs, thetas)
     best = _descended(shape, inputs, thetas, max_iterations)
-    problem = PosteriorProblem(shape, inputs, levels, measured, measurement, spectrum)
+    problem = PosteriorProblem(shape, inputs, levels, measured, measurement, spectrum, analysis)
     plan = drop_idle(plan_of_theta(shape, inputs, best.theta)[0])
     value = weighted(weights, on_all(plan, measured, chosen))
     if nodes is not measured and not value <= _NODES_FAIL * best.value:
@@ -272,6 +297,18 @@ def fit_posterior(
         best.theta, converged=best.converged, history=best.history,
         seconds=time.perf_counter() - clock,
     )  # fmt: skip
+
+
+def _measured(
+    spectrum: Spectrum, measurement: Measurement, denoiser_error: float
+) -> tuple[Measured, str]:
+    """Return what is learned on, and its name in ANALYSES."""
+    if measurement.gains_on(spectrum) is not None:
+        return measured_modes(spectrum, measurement, denoiser_error), "diagonal"
+    if spectrum.dimension <= MOST_DIMENSIONS:
+        error = denoiser_error or None  # matrices of no errors cost time
+        return measured_matrices(spectrum, measurement, error), "matrices"
+    return surrogate_modes(spectrum, measurement, denoiser_error), "surrogate"
 
 
 def _levels_given(
@@ -312,9 +349,10 @@ class PosteriorProblem(NamedTuple):
     shape: PosteriorShape
     inputs: PosteriorInputs
     levels: LevelRange
-    measured: MeasuredModes
+    measured: Measured
     measurement: Measurement
     spectrum: Spectrum
+    analysis: str
 
     def result(self, theta: np.ndarray, **about: Any) -> PosteriorResult:
         """Make the result of parameters [n], with more of its fields."""
@@ -330,16 +368,17 @@ class PosteriorProblem(NamedTuple):
             sampler_options=options_of(shape.sampler), process=shape.process,
             loss=dict(shape.loss), value=float(weighted(shape.loss, parts)), parts=parts,
             source=dict(self.spectrum.source or {}), theta=theta, problem=self,
+            analysis=self.analysis,
             _rivals=functools.partial(
                 rivals, shape, self.levels, self.measured, self.inputs.nodes
             ), **about,
         )  # fmt: skip
 
 
-def on_all(plan: SamplerPlan, measured: MeasuredModes, method: Method) -> dict[str, float]:
+def on_all(plan: SamplerPlan, measured: Measured, method: Method) -> dict[str, float]:
     """Compute all losses of a plan, as Python's numbers."""
     with np.errstate(all="ignore"):
-        found = parts_of(transfer_measured(plan, measured, method), measured)
+        found = measured.parts(plan, method)
     return {name: float(x) for name, x in found.items()}
 
 
@@ -361,7 +400,7 @@ def exact_shares(plan: SamplerPlan, nodes: MeasuredModes) -> np.ndarray:
 
 
 def _starts(shape: PosteriorShape, inputs: PosteriorInputs, levels: LevelRange) -> np.ndarray:
-    """Return the best of some simple starts, as parameters [1, n]."""
+    """Return some simple starts, as parameters [B, n]."""
     found, ends, of_levels = [], levels.alpha_bar_range, np.zeros(0)
     for name, options in _FAMILIES if inputs.logsnr is None else _FAMILIES[:1]:
         logsnr = inputs.logsnr
@@ -370,9 +409,13 @@ def _starts(shape: PosteriorShape, inputs: PosteriorInputs, levels: LevelRange) 
             logsnr = np.asarray(levels.clip(made).logsnr)
             of_levels = theta_of(logsnr, inputs.ends, ends_clean=shape.ends_clean)
         plan = plan_of_levels(shape.sampler, logsnr, shape.process)
-        shares = exact_shares(plan, inputs.nodes)
+        shares = exact_shares(plan, inputs.nodes.diagonal)
         found += [np.concatenate([of_levels, share * shares]) for share in _SHARES]
-    thetas = np.stack(found)
+    return np.stack(found)
+
+
+def _best_of(shape: PosteriorShape, inputs: PosteriorInputs, thetas: np.ndarray) -> np.ndarray:
+    """Return the best of parameters [B, n], as [1, n]."""
     values = np.asarray(_values(shape, inputs, thetas))
     order = np.argsort(np.where(np.isfinite(values), values, math.inf), kind="stable")
     return thetas[order[:1]]
