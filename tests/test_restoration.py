@@ -177,7 +177,7 @@ def test_gains_stand_for_a_measurement_of_many_dimensions():
     spectrum = sx.Spectrum(np.linspace(1, 2, 1200))
     blocks = sx.measure.downsample(2, (1200,), sigma=0.1)
     found = surrogate_modes(spectrum, blocks)
-    np.testing.assert_allclose(found.gain, np.sqrt(0.5), rtol=0.15)  # |H v|^2 = 1 / 2
+    np.testing.assert_allclose(found.gain, 0.5, rtol=0.1)  # of 1,024 random signs
     few = surrogate_modes(sx.Spectrum(np.ones(6)), sx.measure.downsample(2, (6,), sigma=0.1))
     np.testing.assert_allclose(few.gain, 0.5, rtol=1e-12)
 

@@ -267,6 +267,36 @@ def fit_posterior(
       True
     """
     clock = time.perf_counter()
+    problem = problem_of(
+        spectrum, measurement, steps, method=method, sampler=sampler, loss=loss, process=process,
+        alpha_bar_range=alpha_bar_range, grid=grid, schedule=schedule,
+        denoiser_error=denoiser_error, cells=cells,
+    )  # fmt: skip
+    shape, inputs, measured, nodes = problem.shape, problem.inputs, problem.measured, problem.nodes
+    thetas = _starts(shape, inputs, problem.levels)
+    if isinstance(nodes, MeasuredMatrices):  # what is learned as if it were diagonal is a start
+        near = inputs._replace(nodes=measured_nodes(nodes.diagonal))
+        first = _descended(shape, near, _best_of(shape, near, thetas), max_iterations).theta
+        thetas = np.concatenate([thetas, first[None]])
+    best = _descended(shape, inputs, _best_of(shape, inputs, thetas), max_iterations)
+    plan = drop_idle(plan_of_theta(shape, inputs, best.theta)[0])
+    value = weighted(shape.loss, on_all(plan, measured, shape.method))
+    if nodes is not measured and not value <= _NODES_FAIL * best.value:
+        problem = problem._replace(inputs=inputs._replace(nodes=measured), cells=None)
+        best = _descended(shape, problem.inputs, best.theta[None], max_iterations)
+    return problem.result(
+        best.theta, converged=best.converged, history=best.history,
+        seconds=time.perf_counter() - clock,
+    )  # fmt: skip
+
+
+def problem_of(
+    spectrum: Spectrum, measurement: Measurement, steps: int | None, *, method: str | Method,
+    sampler: str | SamplerLike, loss: str | Mapping[str, float], process: str,
+    alpha_bar_range: tuple[float, float], grid: GridLike | None,
+    schedule: NoiseSchedule | str | None, denoiser_error: float, cells: int | None,
+) -> PosteriorProblem:  # fmt: skip
+    """Check the arguments of :func:`fit_posterior`, and make the problem that they pose."""
     chosen, by, weights = method_of(method), sampler_of(sampler), checked_loss(loss)
     check_process(process)
     levels = LevelRange.resolve(alpha_bar_range, grid)
@@ -280,22 +310,8 @@ def fit_posterior(
         nodes = measured_nodes(measured, checks.whole_number("cells", cells))
     shape = PosteriorShape(by, process, chosen, weights, steps, levels.last_is_free)
     inputs = PosteriorInputs(nodes, levels.ends, logsnr)
-    thetas = _starts(shape, inputs, levels)
-    if isinstance(nodes, MeasuredMatrices):  # what is learned as if it were diagonal is a start
-        near = inputs._replace(nodes=measured_nodes(nodes.diagonal))
-        first = _descended(shape, near, _best_of(shape, near, thetas), max_iterations).theta
-        thetas = np.concatenate([thetas, first[None]])
-    thetas = _best_of(shape, inputs, thetas)
-    best = _descended(shape, inputs, thetas, max_iterations)
-    problem = PosteriorProblem(shape, inputs, levels, measured, measurement, spectrum, analysis)
-    plan = drop_idle(plan_of_theta(shape, inputs, best.theta)[0])
-    value = weighted(weights, on_all(plan, measured, chosen))
-    if nodes is not measured and not value <= _NODES_FAIL * best.value:
-        problem = problem._replace(inputs=inputs._replace(nodes=measured))
-        best = _descended(shape, problem.inputs, best.theta[None], max_iterations)
-    return problem.result(
-        best.theta, converged=best.converged, history=best.history,
-        seconds=time.perf_counter() - clock,
+    return PosteriorProblem(
+        shape, inputs, levels, measured, measurement, spectrum, analysis, denoiser_error, cells
     )  # fmt: skip
 
 
@@ -353,6 +369,13 @@ class PosteriorProblem(NamedTuple):
     measurement: Measurement
     spectrum: Spectrum
     analysis: str
+    denoiser_error: float
+    cells: int | None
+
+    @property
+    def nodes(self) -> Measured:
+        """What is learned on."""
+        return self.inputs.nodes
 
     def result(self, theta: np.ndarray, **about: Any) -> PosteriorResult:
         """Make the result of parameters [n], with more of its fields."""
