@@ -153,6 +153,12 @@ def steered(
     return Steered(denoise, measurement, chosen, spectrum, measurement.gains_on(spectrum))
 
 
+def measured_shape(measurement: Measurement, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of the measurement of one sample of a shape."""
+    sample = jax.ShapeDtypeStruct((1, *shape), np.float32)
+    return tuple(jax.eval_shape(measurement.forward, sample).shape[1:])
+
+
 def restore(
     result: PosteriorResult, denoise: Callable[..., Any], y: Any, *, seed: int = 0,
     conditions: Any = None, **options: Any,
@@ -185,7 +191,7 @@ def restore(
     if y.ndim < 2 or not np.isfinite(y).all():
         raise UserError("y: give measurements [n, ...] of finite numbers, one for each sample")
     shape = (spectrum.dimension,) if spectrum.basis is None else spectrum.basis.shape
-    expected = np.shape(jax.eval_shape(measurement.forward, jnp.zeros((1, *shape))))[1:]
+    expected = measured_shape(measurement, shape)
     if y.shape[1:] != expected:
         raise UserError(f"y has shape {y.shape}: give measurements [n, {str(expected)[1:]}")
     checks.seed(seed)
