@@ -44,6 +44,8 @@ RUN = ("pigdm", "diffpir", "gaussian")
 """The methods that run with denoisers."""
 EXACT, NETWORK, GALAXIES = "exact-digits", "network-digits", "galaxies"
 TURN, NETWORK_TURN = "u-turn", "u-turn-network"
+TRADE = "perception"
+_WEIGHTS = (0.0, 0.5, 2.0, 8.0)  # of perception, beside the MSE
 _WINDOW = 1024
 
 
@@ -79,6 +81,7 @@ EXPERIMENT = Experiment(
     "Guidance weights learned on a spectrum beat tuned constants, and carry over to denoisers",
     (
         Part("spectra, closed form", tuple(f"{x}.json" for x in SPECTRA), 8.0, tuple(SPECTRA)),
+        Part("perception against distortion", (f"{TRADE}.json",), 1.0, (TRADE,)),
         Part.of_seeds("exact denoiser of half of the digits", [EXACT], Config.seeds, 15.0),
         Part.of_seeds("a UNet on the digits", [NETWORK, NETWORK_TURN], Config.seeds, 30.0),
         Part("a network of galaxies", (f"{GALAXIES}-0.json",), 12.0, (GALAXIES,)),
@@ -86,7 +89,7 @@ EXPERIMENT = Experiment(
     ),
     Config(),
     Config(steps=(3,), seeds=1, n=16, run=(3,), galaxies=(8, 2), fine=4, turns=(0.5,)),
-    smallest_cases=("digits", EXACT, TURN),
+    smallest_cases=("digits", TRADE, EXACT, TURN),
 )
 
 
@@ -95,6 +98,8 @@ def run(session: Session) -> None:
     for name in session.cases:
         if name in SPECTRA:
             _spectra(session, name)
+        elif name == TRADE:
+            _trade(session)
         elif name == GALAXIES:
             _galaxies(session)
         else:
@@ -135,6 +140,27 @@ def _spectra(session: Session, name: str) -> None:
 
 Plans = dict[str, tuple[Any, Any]]
 """Plan and method by what was learned."""
+
+
+def _trade(session: Session) -> None:
+    """Learn weights for the MSE and perception of digits, beside the curve that bounds both."""
+    document = session.document(TRADE)
+    if not document.missing:
+        return
+    spectrum, steps = spectrum_of("digits"), session.config.run[-1]
+    measured = measurements("digits", spectrum.basis.shape, session.config)["blur"]
+    perception, distortion = sx.perception_distortion(spectrum, measured, 40)
+    losses = {str(w): {"mse": 1.0, **({"perception": w} if w else {})} for w in _WEIGHTS}
+    found = {
+        w: sx.fit_posterior(spectrum, measured, steps, method="gaussian", loss=loss).parts
+        for w, loss in losses.items()
+    }
+    for_w2 = sx.fit_posterior(spectrum, measured, steps, method="gaussian")
+    rivals = {name: one.parts for name, one in for_w2.rivals.items()}
+    document.add((), {
+        "curve": {"perception": perception.tolist(), "mse": distortion.tolist()},
+        "learned": found, "others": {"learned for W2": for_w2.parts, **rivals},
+    })  # fmt: skip
 
 
 def fits(
