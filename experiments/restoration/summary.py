@@ -105,7 +105,7 @@ def _digits(name: str, title: str, seeds: list[dict[str, Any]]) -> list[str]:
             "Fréchet distance"]  # fmt: skip
     rows = [["the posterior itself", "", "", *_three([one["posterior"] for one in seeds])]]
     for steps in (x for x in seeds[0] if x.isdecimal()):
-        for method, every in seeds[0][steps].items():
+        for method in seeds[0][steps]:
             for label in SAMPLERS:
                 if all(label in one.get(steps, {}).get(method, {}) for one in seeds):
                     known = [one[steps][method][label] for one in seeds]
