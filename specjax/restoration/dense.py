@@ -255,7 +255,7 @@ def _parts(plan: SamplerPlan, matrices: MeasuredMatrices, knob: Any, method: Met
     return _losses(_transfer(plan, matrices, replace(method, knob=knob)), matrices)
 
 
-def _bures(a: jax.Array, target: Array) -> jax.Array:
+def _bures(a: Any, target: Any) -> jax.Array:
     """Return the squared W2 of centred Gaussians; the second is not differentiated."""
     values, vectors = jnp.linalg.eigh(jax.lax.stop_gradient(jnp.asarray(target)))
     root = (vectors * jnp.sqrt(jnp.maximum(values, 0))) @ vectors.T

@@ -426,7 +426,7 @@ def _starts(shape: PosteriorShape, inputs: PosteriorInputs, levels: LevelRange) 
     """Return some simple starts, as parameters [B, n]."""
     found, ends, of_levels = [], levels.alpha_bar_range, np.zeros(0)
     for name, options in _FAMILIES if inputs.logsnr is None else _FAMILIES[:1]:
-        logsnr = inputs.logsnr
+        logsnr: Any = inputs.logsnr
         if logsnr is None:
             made = family(name, shape.steps, alpha_bar_range=ends, **options)
             logsnr = np.asarray(levels.clip(made).logsnr)
