@@ -8,8 +8,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from experiments.figure import Figures, panels
-from experiments.restoration.run import METHODS
+from experiments.restoration.run import METHODS, TRADE
 from experiments.restoration.summary import KINDS, spectra_of
+from experiments.session import read_all
 from specjax.report.figures.style import LEARNED, MUTED
 
 _STYLES = {"learned": {"color": LEARNED}, "constant": {"color": MUTED[0], "linestyle": "--"},
@@ -21,6 +22,27 @@ def figures(results: Path) -> Figures:
     found = spectra_of(results)
     if found:
         yield "distances", _distances(found)
+    for one in read_all(results, f"{TRADE}.json"):
+        yield "perception", _trade(one)
+
+
+def _trade(found: dict[str, Any]) -> Figure:
+    """Draw what was learned for MSE and perception, beside the curve that bounds both."""
+    figure, ((axes,),) = panels(1, 1, (4.6, 3.4))
+    curve = found["curve"]
+    axes.plot(curve["perception"], curve["mse"], color="black", label="least MSE of estimators")
+    learned = list(found["learned"].values())
+    x, y = ([one[name] for one in learned] for name in ("perception", "mse"))
+    axes.plot(x, y, marker="o", color=LEARNED, label="learned for MSE + w perception")
+    for (w, _), px, py in zip(found["learned"].items(), x, y, strict=True):
+        axes.annotate(f"w = {float(w):g}", (px, py), (4, 4), textcoords="offset points", fontsize=8)
+    for name, marker in (("learned for W2", "s"), ("constant", "^"), ("posterior", "*")):
+        one = found["others"][name]
+        axes.plot([one["perception"]], [one["mse"]], marker=marker, linestyle="", label=name,
+                  color=MUTED[0])  # fmt: skip
+    axes.set(xlabel="perception: squared W2 to the data", ylabel="mean squared error")
+    axes.legend(fontsize=8)
+    return figure
 
 
 def _distances(found: dict[str, dict[str, Any]]) -> Figure:

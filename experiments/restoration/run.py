@@ -12,8 +12,10 @@ import jax
 import numpy as np
 
 import specjax as sx
+from experiments import methods
 from experiments.data import digits, exact_denoiser, open_dataset
 from experiments.experiment import Experiment, Part
+from experiments.learned_plans.run import Config as SharedConfig
 from experiments.published_networks.networks import ENDS, published
 from experiments.restoration.posterior import ExactPosterior
 from experiments.session import Session
@@ -31,11 +33,19 @@ LEARNED: dict[str, dict[str, Any]] = {
     "learned": {},
     "learned, error 0.1": {"denoiser_error": 0.1},
     "learned for MSE": {"denoiser_error": 0.1, "loss": "mse"},
+    "weights alone": {"denoiser_error": 0.1, "schedule": "karras"},
 }
 """What is learned in closed form and run with a denoiser, by its options."""
 THROUGH = "learned through it"
-SAMPLERS = ("customary", "constant", *LEARNED, THROUGH)
-EXACT, GALAXIES, TURN = "exact-digits", "galaxies", "u-turn"
+STARTS = {THROUGH: "learned, error 0.1", "weights alone, through it": "weights alone"}
+"""What is learned through a denoiser, and from which of the others on."""
+SAMPLERS = ("customary", "constant", *LEARNED, *STARTS)
+RUN = ("pigdm", "diffpir", "gaussian")
+"""The methods that run with denoisers."""
+EXACT, NETWORK, GALAXIES = "exact-digits", "network-digits", "galaxies"
+TURN, NETWORK_TURN = "u-turn", "u-turn-network"
+TRADE = "perception"
+_WEIGHTS = (0.0, 0.5, 2.0, 8.0)  # of perception, beside the MSE
 _WINDOW = 1024
 
 
@@ -58,7 +68,7 @@ class Config:
         ("spoken_digits", 4.0),
     )
     noise: tuple[float, float] = (0.05, 0.2)
-    seeds: int = 2
+    seeds: int = 3
     n: int = 300
     run: tuple[int, ...] = (10,)
     galaxies: tuple[int, int] = (192, 48)
@@ -71,13 +81,15 @@ EXPERIMENT = Experiment(
     "Guidance weights learned on a spectrum beat tuned constants, and carry over to denoisers",
     (
         Part("spectra, closed form", tuple(f"{x}.json" for x in SPECTRA), 8.0, tuple(SPECTRA)),
-        Part.of_seeds("exact denoiser of half of the digits", [EXACT], Config.seeds, 8.0),
-        Part("a network of galaxies", (f"{GALAXIES}-0.json",), 10.0, (GALAXIES,)),
+        Part("perception against distortion", (f"{TRADE}.json",), 1.0, (TRADE,)),
+        Part.of_seeds("exact denoiser of half of the digits", [EXACT], Config.seeds, 15.0),
+        Part.of_seeds("a UNet on the digits", [NETWORK, NETWORK_TURN], Config.seeds, 30.0),
+        Part("a network of galaxies", (f"{GALAXIES}-0.json",), 12.0, (GALAXIES,)),
         Part.of_seeds("turning back on the digits", [TURN], Config.seeds, 1.0),
     ),
     Config(),
     Config(steps=(3,), seeds=1, n=16, run=(3,), galaxies=(8, 2), fine=4, turns=(0.5,)),
-    smallest_cases=("digits", EXACT, TURN),
+    smallest_cases=("digits", TRADE, EXACT, TURN),
 )
 
 
@@ -86,14 +98,14 @@ def run(session: Session) -> None:
     for name in session.cases:
         if name in SPECTRA:
             _spectra(session, name)
+        elif name == TRADE:
+            _trade(session)
         elif name == GALAXIES:
             _galaxies(session)
         else:
+            make = _turns if name in (TURN, NETWORK_TURN) else _digits
             for seed in session.seeds:
-                document = session.document(f"{name}-{seed}", seed=seed)
-                if document.missing:
-                    make = _exact if name == EXACT else _turns
-                    document.add((), make(session.config, seed))
+                make(session, name, seed)
 
 
 def spectrum_of(name: str) -> sx.Spectrum:
@@ -126,52 +138,122 @@ def _spectra(session: Session, name: str) -> None:
         document.add(keys, {"losses": found, "knob": best.method.knob, "levels": best.levels})
 
 
-class Fits(NamedTuple):
-    """What was learned in closed form with the plain options, and plan and method by name."""
-
-    start: sx.PosteriorResult
-    plans: dict[str, tuple[Any, Any]]
+Plans = dict[str, tuple[Any, Any]]
+"""Plan and method by what was learned."""
 
 
-def fits(spectrum: sx.Spectrum, measured: Any, steps: int, method: str, **options: Any) -> Fits:
-    """Learn weights with each of the options, and take the rivals of the first."""
+def _trade(session: Session) -> None:
+    """Learn weights for the MSE and perception of digits, beside the curve that bounds both."""
+    document = session.document(TRADE)
+    if not document.missing:
+        return
+    spectrum, steps = spectrum_of("digits"), session.config.run[-1]
+    measured = measurements("digits", spectrum.basis.shape, session.config)["blur"]
+    perception, distortion = sx.perception_distortion(spectrum, measured, 40)
+    losses = {str(w): {"mse": 1.0, **({"perception": w} if w else {})} for w in _WEIGHTS}
+    found = {
+        w: sx.fit_posterior(spectrum, measured, steps, method="gaussian", loss=loss).parts
+        for w, loss in losses.items()
+    }
+    for_w2 = sx.fit_posterior(spectrum, measured, steps, method="gaussian")
+    rivals = {name: one.parts for name, one in for_w2.rivals.items()}
+    document.add((), {
+        "curve": {"perception": perception.tolist(), "mse": distortion.tolist()},
+        "learned": found, "others": {"learned for W2": for_w2.parts, **rivals},
+    })  # fmt: skip
+
+
+def fits(
+    spectrum: sx.Spectrum, measured: Any, steps: int, method: str, through: Any, **options: Any
+) -> Plans:
+    """Learn weights with each of the options, and take the rivals of the first.
+
+    Args:
+      through: from a result in closed form to the one learned through a denoiser; None for none.
+    """
     found = {
         label: sx.fit_posterior(spectrum, measured, steps, method=method, **more, **options)
         for label, more in LEARNED.items()
     }
-    start = found["learned, error 0.1"]
     rivals: dict[str, Rival] = dict(found["learned"].rivals)
+    if through is not None:
+        found |= {label: through(found[start]) for label, start in STARTS.items()}
     plans = {x: (rivals[x].plan, rivals[x].method) for x in ("customary", "constant")}
-    return Fits(start, {**plans, **{x: (y.plan, y.method) for x, y in found.items()}})
+    return {**plans, **{x: (y.plan, y.method) for x, y in found.items()}}
 
 
-def _exact(config: Config, seed: int) -> dict[str, Any]:
-    """Restore digits with the exact denoiser of one half, and compare with its posterior."""
-    prior, rng = exact_denoiser(digits(), "likely", seed), np.random.default_rng(seed)
+class Digits(NamedTuple):
+    """A denoiser, the dataset with a kernel that is its prior, and what the learning takes.
+
+    Attributes:
+      n: samples that are restored. learning: options of learning through the denoiser.
+      few: samples that it takes. methods: of those that are learned so.
+    """
+
+    denoise: Any
+    prior: sx.priors.Empirical
+    n: int
+    learning: dict[str, Any]
+    few: int
+    methods: tuple[str, ...] = RUN
+
+
+def subject(session: Session, name: str, seed: int) -> Digits:
+    """Make the exact denoiser of one half of the digits, or open the UNet that was trained on all.
+
+    The UNet's prior is that of all digits with the kernel width of the half.
+    """
+    config, prior = session.config, exact_denoiser(digits(), "likely", seed)
+    fine = {"teacher_steps": config.fine}
+    if name in (EXACT, TURN):
+        return Digits(prior, prior, config.n, fine, 96)
+    width = float(np.asarray(prior.kernel_width))
+    whole = sx.priors.Empirical.from_samples(digits(), width, held_out=0)
+    shared = session.work.parent / "learned_plans"
+    network = methods.digits_network(shared, SharedConfig.width, SharedConfig.updates)
+    fewer = {**fine, "max_iterations": 4}
+    return Digits(network.denoiser(), whole, config.n // 3, fewer, 32, ("diffpir", "gaussian"))
+
+
+def _digits(session: Session, name: str, seed: int) -> None:
+    """Restore digits, and compare with the posterior of their exact prior."""
+    config = session.config
+    pieces = [(str(steps), method) for steps in config.run for method in RUN]
+    document = session.document(f"{name}-{seed}", [("posterior",), *pieces], seed=seed)
+    if not document.missing:
+        return
+    denoise, prior, n, learning, few, learned = subject(session, name, seed)
+    rng = np.random.default_rng(seed)
     spectrum = sx.Spectrum.from_samples(np.asarray(prior.samples), method="shift-invariant")
     measured = sx.measure.blur(dict(config.blur)["digits"], (8, 8), sigma=config.noise[0])
-    chosen = np.asarray(prior.samples)[rng.integers(len(prior.samples), size=2 * config.n)]
-    x0 = chosen + float(prior.kernel_width) * rng.normal(size=chosen.shape)
+    x0 = _drawn(prior, 2 * n, rng)
     y = measured.forward(x0) + config.noise[0] * rng.normal(size=x0.shape)
     exact = ExactPosterior(prior, measured, spectrum)
-    half = config.n
-    truth, y, drawn = x0[:half], y[:half].astype(np.float32), exact.sample(y[:half], rng)
+    truth, y, drawn = x0[:n], y[:n].astype(np.float32), exact.sample(y[:n], rng)
     again = exact.sample(y, rng)
-    found: dict[str, Any] = {"posterior": _measured(again, drawn, truth, y)}
-    for steps in config.run:
-        for method in ("pigdm", "diffpir"):
-            start, every = fits(spectrum, measured, steps, method)
-            through = sx.learn_posterior(
-                start, prior, x0[half : half + min(half, 96)], teacher=exact.denoise, seed=seed,
-                teacher_steps=config.fine,
-            )  # fmt: skip
-            every[THROUGH] = through.plan, through.method
-            for label, (plan, by) in every.items():
-                samples = _restored(plan, by, prior, measured, spectrum, y, seed)
-                found.setdefault(str(steps), {}).setdefault(method, {})[label] = _measured(
-                    samples, drawn, truth, y
-                )
-    return found
+
+    def through(start: sx.PosteriorResult) -> sx.PosteriorResult:
+        teacher = exact.denoise if name == EXACT else None
+        samples = x0[n : n + min(n, few)]
+        return sx.learn_posterior(start, denoise, samples, teacher=teacher, seed=seed, **learning)
+
+    for keys in list(document.missing):
+        if len(keys) == 1:
+            document.add(keys, _measured(again, drawn, truth, y))
+            continue
+        own = through if keys[1] in learned else None
+        every = fits(spectrum, measured, int(keys[0]), keys[1], own)
+        found = {
+            label: _measured(_restored(*one, denoise, measured, spectrum, y, seed), drawn, truth, y)
+            for label, one in every.items()
+        }
+        document.add(keys, found)
+
+
+def _drawn(prior: sx.priors.Empirical, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw samples [n, 8, 8] of a dataset with a kernel."""
+    chosen = np.asarray(prior.samples)[rng.integers(len(prior.samples), size=n)]
+    return chosen + float(np.asarray(prior.kernel_width)) * rng.normal(size=chosen.shape)
 
 
 def _restored(
@@ -233,12 +315,14 @@ def _galaxies(session: Session) -> None:
     y = np.asarray(measured.forward(truth))
     y = (y + float(measured.sigma) * rng.normal(size=y.shape)).astype(np.float32)
     found: dict[str, Any] = {"measured": {"psnr": relative(y, truth)}}
+
+    def through(start: sx.PosteriorResult) -> sx.PosteriorResult:
+        return sx.learn_posterior(start, denoise, drawn[:shown], max_iterations=4)
+
     for steps in config.run:
-        for method in ("pigdm", "diffpir"):
-            start, every = fits(spectrum, measured, steps, method, alpha_bar_range=ENDS)
-            if not start.method.jacobian:
-                through = sx.learn_posterior(start, denoise, drawn[:shown], max_iterations=4)
-                every[THROUGH] = through.plan, through.method
+        for method in RUN:
+            own = through if method == "diffpir" else None
+            every = fits(spectrum, measured, steps, method, own, alpha_bar_range=ENDS)
             for label, (plan, by) in every.items():
                 samples = _restored(plan, by, denoise, measured, spectrum, y, 0)
                 place = found.setdefault(str(steps), {}).setdefault(method, {})
@@ -261,20 +345,21 @@ def relative(found: np.ndarray, truth: np.ndarray) -> float:
     return float(10 * np.log10(np.var(truth) / np.mean((found - truth) ** 2)))
 
 
-def _turns(config: Config, seed: int) -> dict[str, Any]:
+def _turns(session: Session, name: str, seed: int) -> None:
     """Noise digits up to a level and come back by DDPM: what is kept of the deviations."""
-    prior, rng = exact_denoiser(digits(), "likely", seed), np.random.default_rng(seed)
-    spectrum = prior.spectrum
-    chosen = np.asarray(prior.samples)[rng.integers(len(prior.samples), size=config.n)]
-    x0 = chosen + float(prior.kernel_width) * rng.normal(size=chosen.shape)
+    config, document = session.config, session.document(f"{name}-{seed}", seed=seed)
+    if not document.missing:
+        return
+    denoise, prior, n, *_ = subject(session, name, seed)
+    spectrum, rng = prior.spectrum, np.random.default_rng(seed)
+    x0 = _drawn(prior, n, rng)
     lam, found = np.asarray(spectrum.eigenvalues), {}
     for sigma in config.turns:
         levels = np.append(np.geomspace(sigma, min(0.02, sigma / 4), config.fine), 0.0)
         plan = sx.plan("ddpm", sx.NoiseSchedule.from_sigmas(levels), process="ve")
         noisy = x0 + sigma * rng.normal(size=x0.shape)
-        back = sx.sample(
-            plan, prior, jax.random.key(seed), x0.shape, start=np.asarray(noisy / sigma, np.float32)
-        )
+        start = np.asarray(noisy / sigma, np.float32)
+        back = sx.sample(plan, denoise, jax.random.key(seed), x0.shape, start=start)
         a, b = (spectrum.project(np.asarray(x)) - spectrum.mean for x in (x0, back))
         covariance = (a * b).mean(0)
         found[str(sigma)] = {
@@ -282,7 +367,7 @@ def _turns(config: Config, seed: int) -> dict[str, Any]:
             "predicted": float((lam**2 / (lam + sigma**2)).sum() / lam.sum()),
             "same": float(np.mean(_nearest(prior, x0) == _nearest(prior, np.asarray(back)))),
         }
-    return {"turns": found}
+    document.add((), {"turns": found})
 
 
 def _nearest(prior: Any, x: np.ndarray) -> np.ndarray:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from experiments.estimates import estimate
 from experiments.experiment import NOT_YET
 from experiments.restoration.run import (
@@ -13,15 +15,23 @@ from experiments.restoration.run import (
     EXPERIMENT,
     GALAXIES,
     METHODS,
+    NETWORK,
+    NETWORK_TURN,
     SAMPLERS,
     SPECTRA,
     THROUGH,
+    TRADE,
     TURN,
 )
 from experiments.session import read_all
 from experiments.summary import Claim, not_run, table, verdict
 
 KINDS = {"blur": "deblurring", "noise": "denoising"}
+DIGITS = {
+    EXACT: "the exact denoiser of half of the digits",
+    NETWORK: "a UNet of 0.69 M parameters trained on the digits",
+}
+TURNS = {TURN: "exact denoiser", NETWORK_TURN: "UNet"}
 GOAL = 0.8
 """Of the best constant's W2, what learned weights should have at most."""
 SHOWN = "20"
@@ -48,9 +58,13 @@ def tables(results: Path) -> list[str]:
             lines += [f"{NOT_YET}: `{EXPERIMENT.command(name)}`", ""]
         for kind, title in KINDS.items() if name in found else ():
             lines += _spectrum(found[name], kind, title)
-    lines += _exact(read_all(results, f"{EXACT}-*.json"))
+    lines += _trade(read_all(results, f"{TRADE}.json"))
+    for name, title in DIGITS.items():
+        lines += _digits(name, title, read_all(results, f"{name}-?.json"))
     lines += _galaxies(read_all(results, f"{GALAXIES}-*.json"))
-    return [*lines, *_turns(read_all(results, f"{TURN}-*.json"))]
+    for name, title in TURNS.items():
+        lines += _turns(name, title, read_all(results, f"{name}-?.json"))
+    return lines
 
 
 def _spectrum(by_steps: dict[str, Any], kind: str, title: str) -> list[str]:
@@ -67,17 +81,33 @@ def _spectrum(by_steps: dict[str, Any], kind: str, title: str) -> list[str]:
     return table(head, rows)
 
 
-def _exact(seeds: list[dict[str, Any]]) -> list[str]:
-    title = "### the exact denoiser of half of the digits, deblurring"
+def _trade(found: list[dict[str, Any]]) -> list[str]:
+    title = "### MSE and perception, digits, deblurring: the exact score's direction in 10 steps"
+    if not found:
+        return [title, "", f"{NOT_YET}: `{EXPERIMENT.command(TRADE)}`", ""]
+    one, rows = found[0], []
+    every = {f"learned, w = {float(w):g}": x for w, x in one["learned"].items()} | one["others"]
+    perception, mse = (np.array(one["curve"][x]) for x in ("perception", "mse"))
+    for name, parts in every.items():
+        least = float(np.interp(parts["perception"], perception, mse))
+        ratio = f"{parts['mse'] / least:.3f}"
+        rows.append([name, f"{parts['perception']:.3f}", f"{parts['mse']:.3f}", f"{least:.3f}",
+                     ratio])  # fmt: skip
+    head = ["weights", "perception", "MSE", "least MSE at that perception", "ratio"]
+    return [title, "", *table(head, rows)]
+
+
+def _digits(name: str, title: str, seeds: list[dict[str, Any]]) -> list[str]:
+    title = f"### {title}, deblurring"
     if not seeds:
-        return [title, "", f"{NOT_YET}: `{EXPERIMENT.command(EXACT)}`", ""]
+        return [title, "", f"{NOT_YET}: `{EXPERIMENT.command(name)}`", ""]
     head = ["method", "S", "weights", "PSNR, dB", "energy distance to the posterior, 1000 times",
             "Fréchet distance"]  # fmt: skip
     rows = [["the posterior itself", "", "", *_three([one["posterior"] for one in seeds])]]
     for steps in (x for x in seeds[0] if x.isdecimal()):
-        for method, every in seeds[0][steps].items():
+        for method in seeds[0][steps]:
             for label in SAMPLERS:
-                if label in every:
+                if all(label in one.get(steps, {}).get(method, {}) for one in seeds):
                     known = [one[steps][method][label] for one in seeds]
                     rows.append([method, steps, label, *_three(known)])
     return [title, "", *table(head, rows)]
@@ -103,10 +133,10 @@ def _galaxies(seeds: list[dict[str, Any]]) -> list[str]:
     return [title, "", *lines, f"What was measured has {one['measured']['psnr']:.2f} dB.", ""]
 
 
-def _turns(seeds: list[dict[str, Any]]) -> list[str]:
-    title = "### turning back: what is kept of a digit that is noised up to sigma and denoised"
+def _turns(name: str, title: str, seeds: list[dict[str, Any]]) -> list[str]:
+    title = f"### turning back, {title}: what is kept of a digit noised up to sigma and denoised"
     if not seeds:
-        return [title, "", f"{NOT_YET}: `{EXPERIMENT.command(TURN)}`", ""]
+        return [title, "", f"{NOT_YET}: `{EXPERIMENT.command(name)}`", ""]
     head = ["sigma", "kept, predicted for a Gaussian", "kept, measured", "the same sample again"]
     rows = [
         [sigma, f"{one['predicted']:.3f}",
@@ -130,11 +160,15 @@ def claims(results: Path) -> Iterator[Claim]:
                 yield _ratios(claim, every, command)
             else:
                 yield not_run(claim, command)
-    yield from _carried(read_all(results, f"{EXACT}-*.json"))
+    for name, title in DIGITS.items():
+        yield from _carried(name, title, read_all(results, f"{name}-?.json"))
     galaxies = read_all(results, f"{GALAXIES}-*.json")
-    claim = "A network of galaxies: learned weights deblur better than the best constant"
     command = EXPERIMENT.command(GALAXIES)
-    yield _sharper(claim, galaxies[0], command) if galaxies else not_run(claim, command)
+    for label, told in (("learned, error 0.1", "learned levels and weights"),
+                        ("weights alone", "weights learned along Karras's levels")):  # fmt: skip
+        claim = f"A network of galaxies: {told} deblur better than the best constant"
+        known = galaxies and any(label in x for x in galaxies[0].get("10", {}).values())
+        yield _sharper(claim, label, galaxies[0], command) if known else not_run(claim, command)
 
 
 def _ratios(claim: str, every: dict[str, Any], command: str) -> Claim:
@@ -146,14 +180,15 @@ def _ratios(claim: str, every: dict[str, Any], command: str) -> Claim:
     return Claim(claim, verdict(max(ratios.values()) <= GOAL), measured, command)
 
 
-def _carried(seeds: list[dict[str, Any]]) -> Iterator[Claim]:
-    words = "Half of the digits, exact denoiser, deblurring"
-    command = EXPERIMENT.command(EXACT)
+def _carried(name: str, title: str, seeds: list[dict[str, Any]]) -> Iterator[Claim]:
+    command = EXPERIMENT.command(name)
     for label, told in (
         ("learned, error 0.1", "weights learned on the Gaussian, with the error 0.1,"),
+        ("weights alone", "weights learned so along Karras's levels"),
         (THROUGH, "weights learned through the denoiser"),
     ):
-        claim = f"{words}: {told} come closer to the posterior than the best constant"
+        claim = f"{title[0].upper()}{title[1:]}, deblurring: {told} come closer to the posterior "
+        claim += "than the best constant"
         if not seeds:
             yield not_run(claim, command)
             continue
@@ -163,7 +198,11 @@ def _carried(seeds: list[dict[str, Any]]) -> Iterator[Claim]:
                  for one in seeds]
             ).mean
             for steps in (x for x in seeds[0] if x.isdecimal()) for method in seeds[0][steps]
+            if all(label in one.get(steps, {}).get(method, {}) for one in seeds)
         }  # fmt: skip
+        if not gains:
+            yield not_run(claim, command)
+            continue
         measured = ", ".join(f"{x}: {gain:.2f} of its energy distance" for x, gain in gains.items())
         yield Claim(claim, _some(gain < 1 for gain in gains.values()), measured, command)
 
@@ -173,9 +212,9 @@ def _some(holds: Iterator[bool]) -> str:
     return verdict(all(known)) if all(known) or not any(known) else "in part"
 
 
-def _sharper(claim: str, one: dict[str, Any], command: str) -> Claim:
+def _sharper(claim: str, label: str, one: dict[str, Any], command: str) -> Claim:
     gains = {
-        f"{method}, S = {steps}": every["learned, error 0.1"]["psnr"] - every["constant"]["psnr"]
+        f"{method}, S = {steps}": every[label]["psnr"] - every["constant"]["psnr"]
         for steps in (x for x in one if x.isdecimal()) for method, every in one[steps].items()
     }  # fmt: skip
     measured = ", ".join(f"{x}: {gain:+.2f} dB" for x, gain in gains.items())

@@ -6,8 +6,9 @@ A kind of file is a row of :data:`KINDS`: how a value becomes a header and array
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,10 @@ class Kind:
     decode: Callable[[Header, Arrays], Any]
 
 
-def save(path: str | os.PathLike[str], value: Saved | Sequence[LearnedResult]) -> Path:
-    """Write learned results, a schedule or a noise (JSON), a spectrum or a probe (npz).
+def save(path: str | os.PathLike[str], value: Any) -> Path:
+    """Write a learned result, a schedule or a noise (JSON), a spectrum or a probe (npz).
+
+    A learned posterior sampler (:class:`specjax.PosteriorResult`) is npz, with its spectrum.
 
     The file is whole or not there at all. A regular file that is there is replaced and keeps its
     mode; a symbolic link is followed. Arrays in JSON are read by ``json`` and NumPy alone.
@@ -79,28 +82,38 @@ def save(path: str | os.PathLike[str], value: Saved | Sequence[LearnedResult]) -
     """
     if isinstance(value, list | tuple):
         value = PlanSet(value)
-    for name, kind in KINDS.items():
+    for name in (*KINDS, *ABOVE):
+        kind = _kind(name)
         if isinstance(value, kind.of):
             check_not_owned(path)
             header, arrays = kind.encode(value)
             return codec.write(path, name, kind.version, header, arrays, container=kind.container)
     raise UserError(
         f"value of type {type(value).__name__}: give one of "
-        f"{', '.join(kind.of.__name__ for kind in KINDS.values())}"
+        f"{', '.join(_kind(name).of.__name__ for name in (*KINDS, *ABOVE))}"
     )
 
 
-def load(path: str | os.PathLike[str]) -> Saved:
+def load(path: str | os.PathLike[str]) -> Any:
     """Read what :func:`save` wrote to ``path``.
 
     Raises:
       UserError: if the file is missing, truncated, corrupted, newer than this version of specjax,
         or not one of its files.
     """
-    document = codec.read(path, {name: kind.version for name, kind in KINDS.items()})
+    versions = {name: kind.version for name, kind in KINDS.items()}
+    document = codec.read(path, versions | {name: version for name, (version, _) in ABOVE.items()})
     with codec.decoding(path, document.kind):
-        value: Saved = KINDS[document.kind].decode(document.header, document.arrays)
+        value: Any = _kind(document.kind).decode(document.header, document.arrays)
     return value
+
+
+def _kind(name: str) -> Kind:
+    """Return the kind of a name; those of classes above this package are imported here."""
+    if name in KINDS:
+        return KINDS[name]
+    found: Kind = importlib.import_module(ABOVE[name][1]).KIND
+    return found
 
 
 def load_plans(path: str | os.PathLike[str]) -> PlanSet:
@@ -198,15 +211,15 @@ def _encode_learned(result: LearnedResult) -> tuple[Header, Mapping[str, Any]]:
         },
         "learned": {name: getattr(result, name) for name in _LEARNED},
         "data": result.source,
-        **_grid_field(result.grid),
+        **grid_field(result.grid),
         **noise_field(result.noise),
     }
     return header, {
         **arrays,
-        **_within("plan", rows_of(plan)),
-        **_within("corrections", _arrays(result.corrections, _CORRECTIONS)),
+        **within("plan", rows_of(plan)),
+        **within("corrections", _arrays(result.corrections, _CORRECTIONS)),
         "history": np.asarray(result.history, np.float64),
-        **_within("nodes", _nodes(result.nodes)),
+        **within("nodes", _nodes(result.nodes)),
     }
 
 
@@ -220,7 +233,7 @@ def _decode_learned(header: Header, arrays: Arrays) -> LearnedResult:
         learned[name] = {key: _or_nan(x) for key, x in learned[name].items()}
     for name in ("groups", "alpha_bar_range"):
         learned[name] = tuple(learned[name])
-    corrections, nodes = _inside("corrections", arrays), _inside("nodes", arrays)
+    corrections, nodes = inside("corrections", arrays), inside("nodes", arrays)
     for name, array in corrections.items():
         finite(name, array)
     result = LearnedResult(
@@ -234,11 +247,11 @@ def _decode_learned(header: Header, arrays: Arrays) -> LearnedResult:
         nodes=_nodes_from(nodes) if nodes else None,
         source=_source(header["data"]),
         noise=noise_in(header),
-        grid=_grid_in(header),
+        grid=grid_in(header),
         **learned,
     )
     if result.corrections is not None or result.sampler in SAMPLERS:
-        _check_rows(result.plan, _inside("plan", arrays), header["plan"])
+        check_rows(result.plan, inside("plan", arrays), header["plan"])
     return result  # of a sampler of somebody's own the levels are known, and its rows in the file
 
 
@@ -249,18 +262,18 @@ def _encode_plans(plans: PlanSet) -> tuple[Header, Mapping[str, Any]]:
     return header, {
         name: array
         for steps, (_, arrays) in parts.items()
-        for name, array in _within(f"plans/{steps}", arrays).items()
+        for name, array in within(f"plans/{steps}", arrays).items()
     }
 
 
 def _decode_plans(header: Header, arrays: Arrays) -> PlanSet:
     return PlanSet(
-        _decode_learned(part, _inside(f"plans/{steps}", arrays))
+        _decode_learned(part, inside(f"plans/{steps}", arrays))
         for steps, part in header["plans"].items()
     )
 
 
-def _grid_field(grid: TrainingGrid | None) -> Header:
+def grid_field(grid: TrainingGrid | None) -> Header:
     """Return the field ``grid`` of a header: a configuration of diffusers, or levels."""
     if grid is None:
         return {}
@@ -268,7 +281,7 @@ def _grid_field(grid: TrainingGrid | None) -> Header:
     return {"grid": {"name": grid.name, **known}}
 
 
-def _grid_in(header: Header) -> TrainingGrid | None:
+def grid_in(header: Header) -> TrainingGrid | None:
     """Return the grid of a header; None where levels could be anywhere."""
     if "grid" not in header:
         return None
@@ -283,14 +296,14 @@ def _or_nan(value: float | None) -> float:
 
 
 def rows_of(plan: SamplerPlan) -> Arrays:
-    """Return :data:`ROWS`, the standard deviation ``start``, any ``signal`` and ``guidance``.
+    """Return :data:`ROWS`, the standard deviation ``start``, any signal, guidance and steer.
 
     All are float64.
 
     Raises:
       UserError: if a number is not finite.
     """
-    more = [name for name in ("signal", "guidance") if getattr(plan, name) is not None]
+    more = [name for name in ("signal", "guidance", "steer") if getattr(plan, name) is not None]
     names = (*ROWS, "start", *more)
     rows = {name: np.asarray(getattr(plan, name), np.float64) for name in names}
     for name, array in rows.items():
@@ -299,7 +312,7 @@ def rows_of(plan: SamplerPlan) -> Arrays:
     return rows
 
 
-def _check_rows(plan: SamplerPlan, rows: Arrays, about: Mapping[str, Any]) -> None:
+def check_rows(plan: SamplerPlan, rows: Arrays, about: Mapping[str, Any]) -> None:
     """Refuse rows that another version made differently: what runs here must run elsewhere."""
     for name, own in rows_of(plan).items():
         given = rows[name]
@@ -355,7 +368,7 @@ def _encode_spectrum(spectrum: Spectrum) -> tuple[Header, Mapping[str, Any]]:
     header: Header = {"fingerprint": spectrum.fingerprint, "source": spectrum.source or {}}
     arrays, basis = _arrays(spectrum, _COLUMNS), spectrum.basis
     if isinstance(basis, DenseBasis | FourierBasis | ReflectedBasis):
-        arrays |= _within("basis", _arrays(basis, ("vectors", "factor")))
+        arrays |= within("basis", _arrays(basis, ("vectors", "factor")))
         header["basis"] = {"shape": basis.shape, "spatial": getattr(basis, "spatial", None)}
         if isinstance(basis, FourierBasis) and basis.channel_axis is not None:
             header["basis"]["channel_axis"] = basis.channel_axis
@@ -364,16 +377,16 @@ def _encode_spectrum(spectrum: Spectrum) -> tuple[Header, Mapping[str, Any]]:
             name: getattr(spectrum.intervals, name)
             for name in ("level", "replicates", "seed", "method")
         }
-        arrays |= _within("intervals", _arrays(spectrum.intervals, ("lower", "upper")))
+        arrays |= within("intervals", _arrays(spectrum.intervals, ("lower", "upper")))
     return header, arrays
 
 
 def _decode_spectrum(header: Header, arrays: Arrays) -> Spectrum:
     columns: dict[str, Any] = {name: arrays[name] for name in _COLUMNS}
     if "basis" in header:
-        columns["basis"] = _decode_basis(header["basis"], _inside("basis", arrays))
+        columns["basis"] = _decode_basis(header["basis"], inside("basis", arrays))
     if "intervals" in header:
-        ends: dict[str, Any] = _inside("intervals", arrays)
+        ends: dict[str, Any] = inside("intervals", arrays)
         check_fields(Intervals, header["intervals"], ("level", "replicates", "seed", "method"))
         columns["intervals"] = Intervals(**ends, **header["intervals"])
     return Spectrum(**columns, source=_source(header["source"]))
@@ -397,23 +410,23 @@ def _encode_probe(probe: Probe) -> tuple[Header, Mapping[str, Any]]:
         **noise_field(spectrum.noise),
     }
     return header, {
-        **_within("spectrum", _arrays(spectrum, _COLUMNS)),
-        **_within("whitening", _arrays(spectrum.whitening, ("variance",))),
+        **within("spectrum", _arrays(spectrum, _COLUMNS)),
+        **within("whitening", _arrays(spectrum.whitening, ("variance",))),
         **_arrays(probe, ("logsnr", *MEASURED)),
-        **_within("standard_errors", probe.standard_errors),
+        **within("standard_errors", probe.standard_errors),
     }
 
 
 def _decode_probe(header: Header, arrays: Arrays) -> Probe:
-    columns: dict[str, Any] = _inside("spectrum", arrays)
+    columns: dict[str, Any] = inside("spectrum", arrays)
     if "whitening/variance" in arrays:
         columns["whitening"] = Whitening(noise_in(header), arrays["whitening/variance"])
     check_fields(Probe, header, ("source",))
     spectrum = Spectrum(**columns, source=_source(header["spectrum_source"]))
-    logsnr, inside = check_options(arrays["logsnr"], n=3), _inside("standard_errors", arrays)
+    logsnr, of_errors = check_options(arrays["logsnr"], n=3), inside("standard_errors", arrays)
     shape = (*logsnr.shape, spectrum.dimension)
     measured = {name: finite(name, arrays[name], shape) for name in MEASURED}
-    errors = {name: finite(f"standard_errors/{name}", inside[name], shape) for name in MEASURED}
+    errors = {name: finite(f"standard_errors/{name}", of_errors[name], shape) for name in MEASURED}
     about = header["source"]
     return Probe(spectrum, logsnr=logsnr, **measured, standard_errors=errors, source=about)
 
@@ -424,12 +437,12 @@ _RESPONSE = tuple(one.name for one in dataclasses.fields(Measured))
 def _nodes(nodes: Modes | None) -> Arrays:
     """Return the arrays of the quadrature that a fit ran on, and of the denoiser on it."""
     arrays = _arrays(nodes, (*_COLUMNS, "denoiser_error"))
-    return arrays | _within("response", _arrays(getattr(nodes, "response", None), _RESPONSE))
+    return arrays | within("response", _arrays(getattr(nodes, "response", None), _RESPONSE))
 
 
 def _nodes_from(arrays: Arrays) -> Modes:
     columns: dict[str, Any] = {name: arrays[name] for name in _COLUMNS}
-    response: dict[str, Any] = _inside("response", arrays)
+    response: dict[str, Any] = inside("response", arrays)
     measured = Measured(**response) if response else None
     return Modes(**columns, response=measured, denoiser_error=arrays.get("denoiser_error"))
 
@@ -440,12 +453,13 @@ def _arrays(value: Any, names: Iterable[str]) -> Arrays:
     return {name: np.asarray(x) for name, x in fields.items() if x is not None}
 
 
-def _within(name: str, arrays: Mapping[str, Any]) -> Arrays:
+def within(name: str, arrays: Mapping[str, Any]) -> Arrays:
+    """Put a name and a slash before the names of arrays."""
     return {f"{name}/{key}": np.asarray(array) for key, array in arrays.items()}
 
 
-def _inside(name: str, arrays: Arrays) -> Arrays:
-    """Undo :func:`_within`."""
+def inside(name: str, arrays: Arrays) -> Arrays:
+    """Undo :func:`within`."""
     prefix = f"{name}/"
     return {k.removeprefix(prefix): x for k, x in arrays.items() if k.startswith(prefix)}
 
@@ -459,3 +473,6 @@ KINDS = {
     "probe": Kind(Probe, 1, "npz", _encode_probe, _decode_probe),
 }
 """Every kind of file of the core, by its name."""
+
+ABOVE = {"posterior": (1, "specjax.restoration.files")}
+"""Kinds of classes above this package: the version of the format, and the module of the row."""

@@ -10,7 +10,7 @@ import numpy as np
 from specjax.files import numbers, plain
 from specjax.report.table import Block, Column, Table, print_blocks
 from specjax.report.words import count, wrote
-from specjax.restoration.fit import PosteriorResult
+from specjax.restoration.fit import ANALYSES, PosteriorResult
 from specjax.restoration.posterior import RESTORATION_LOSSES
 
 
@@ -36,6 +36,7 @@ def posterior_json(result: PosteriorResult) -> dict[str, Any]:
         "weights": numbers(result.weights),
         "losses": plain(result.parts),
         "value": result.value,
+        "analysis": result.analysis,
         "baselines": plain(result.baselines),
         "seconds": round(result.seconds, 3),
     }
@@ -68,6 +69,7 @@ def posterior_blocks(result: PosteriorResult, written: Sequence[str] = ()) -> li
         rows.append([name + what, *rival.parts.values()])
     heads = [Column("sampler"), *(Column(name, "{:.4g}", align="right") for name in result.parts)]
     notes = [f"{name}: {text}" for name, text in RESTORATION_LOSSES.items()]
+    notes.append(f"They are {ANALYSES[result.analysis]}.")
     return [Table(posterior_title(result), heads, rows), *notes, *wrote(written)]
 
 

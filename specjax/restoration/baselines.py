@@ -14,9 +14,7 @@ from specjax.restoration.methods import Method, gaussian
 from specjax.restoration.posterior import (
     RESTORATION_LOSSES,
     MeasuredModes,
-    parts_of,
     steering_of,
-    transfer_measured,
 )
 from specjax.sampling.samplers import plan as plan_of
 from specjax.sampling.step import SamplerPlan, SteeredRow, advance
@@ -25,7 +23,7 @@ from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.response import wiener_gain
 
 if TYPE_CHECKING:
-    from specjax.restoration.fit import PosteriorShape
+    from specjax.restoration.fit import Measured, PosteriorShape
 
 CUSTOMARY = "linear"
 """The family of levels of the published codes, DDPM's."""
@@ -94,12 +92,12 @@ def _by_norms(method: Method, plan: SamplerPlan, measured: MeasuredModes) -> np.
 
 
 def rivals(
-    shape: PosteriorShape, levels: LevelRange, measured: MeasuredModes, nodes: MeasuredModes
+    shape: PosteriorShape, levels: LevelRange, measured: Measured, nodes: Measured
 ) -> dict[str, Rival]:
     """Compute the samplers beside a learned one, see ``PosteriorResult.baselines``."""
     families = {name: make(shape.steps) for name, make in pinned_families(levels).items()}
 
-    def tried(method: Method, names: Sequence[str], on: MeasuredModes) -> Iterator[Rival]:
+    def tried(method: Method, names: Sequence[str], on: Measured) -> Iterator[Rival]:
         for name in names:
             yield _rival(shape, families[name], name, method, nodes, on)
 
@@ -125,18 +123,18 @@ def _best(found: Iterable[Rival]) -> Any:
 
 def _rival(
     shape: PosteriorShape, schedule: NoiseSchedule, name: str, method: Method,
-    nodes: MeasuredModes, on: MeasuredModes,
+    nodes: Measured, on: Measured,
 ) -> Rival:  # fmt: skip
-    weights = own_weights(method, plan_of(shape.sampler, schedule, "vp"), nodes)
+    weights = own_weights(method, plan_of(shape.sampler, schedule, "vp"), nodes.diagonal)
     plan = _steered(plan_of(shape.sampler, schedule, shape.process), weights)
-    parts = {x: float(y) for x, y in parts_of(transfer_measured(plan, on, method), on).items()}
+    parts = {x: float(y) for x, y in on.parts(plan, method).items()}
     value = sum(weight * parts[part] for part, weight in shape.loss)
     return Rival(value, parts, method, plan, name)
 
 
-def _posterior(shape: PosteriorShape, measured: MeasuredModes) -> Rival:
+def _posterior(shape: PosteriorShape, measured: Measured) -> Rival:
     """Return the posterior itself as a rival: it has no distance, and twice the least MSE."""
     parts = dict.fromkeys(RESTORATION_LOSSES, 0.0)
-    parts["mse"] = float(2 * (measured.modes.weights * measured.variance).sum())
+    parts["mse"] = 2 * float(measured.least_mse)
     value = sum(weight * parts[part] for part, weight in shape.loss)
     return Rival(value, parts, None, None)

@@ -26,25 +26,35 @@ from specjax._core.shown import Shown
 from specjax.fitting.bfgs import BFGS, Function
 from specjax.fitting.fit import BestStart, Descent, follow_starts
 from specjax.fitting.levels import levels_of, theta_of
+from specjax.restoration.dense import (
+    MOST_DIMENSIONS,
+    MeasuredMatrices,
+    measured_matrices,
+    surrogate_modes,
+)
 from specjax.restoration.measure import Measurement
 from specjax.restoration.methods import Method, check_noise, method_of
 from specjax.restoration.posterior import (
     MeasuredModes,
     checked_loss,
     measured_modes,
-    parts_of,
     steering_of,
-    transfer_measured,
 )
 from specjax.restoration.quadrature import measured_nodes
 from specjax.sampling.samplers import options_of, sampler_of
 from specjax.sampling.scaled import SamplerLike, plan_of_levels
 from specjax.sampling.step import SamplerPlan, drop_idle
-from specjax.schedules.families import family
+from specjax.schedules.families import SCHEDULES, family
 from specjax.schedules.grids import GridLike, LevelRange
 from specjax.schedules.schedule import NoiseSchedule, check_process
 from specjax.spectra.spectrum import Spectrum
 
+ANALYSES = {
+    "diagonal": "exact: the measurement is diagonal in the basis of the spectrum",
+    "matrices": "exact, by matrices",
+    "surrogate": "not exact: as if the measurement were diagonal in the basis of the spectrum",
+}
+"""What the losses of a posterior sampler are."""
 _TOLERANCE = 1e-4
 """Of the gradient of log(loss): below it the last digits of weights change and no figure does."""
 _FAMILIES: tuple[tuple[str, dict[str, float]], ...] = (
@@ -54,6 +64,9 @@ _FAMILIES: tuple[tuple[str, dict[str, float]], ...] = (
 _NODES_FAIL = 1.05
 """Of the loss on all directions, over that on the nodes: above it, all directions are fitted."""
 _SHARES = (1.0, 0.5, 0.2)  # of the exact score's weight, to start from
+
+
+Measured = MeasuredModes | MeasuredMatrices
 
 
 class PosteriorShape(NamedTuple):
@@ -68,10 +81,11 @@ class PosteriorShape(NamedTuple):
 
 
 class PosteriorInputs(NamedTuple):
-    """The numbers of a fit: nodes, and logsnr at the ends [2] or [3]."""
+    """The numbers of a fit: nodes, logsnr at the ends [2] or [3], and levels [S + 1] if given."""
 
-    nodes: MeasuredModes
+    nodes: Measured
     ends: Array
+    logsnr: Array | None = None
 
 
 def steered_plan(plan: SamplerPlan, weights: Any) -> SamplerPlan:
@@ -98,8 +112,7 @@ def log_loss(shape: PosteriorShape, inputs: PosteriorInputs) -> Function:
 
     def evaluate(theta: jax.Array) -> jax.Array:
         plan, _ = plan_of_theta(shape, inputs, theta)
-        moments = transfer_measured(plan, inputs.nodes, shape.method)
-        value = weighted(shape.loss, parts_of(moments, inputs.nodes))
+        value = weighted(shape.loss, inputs.nodes.parts(plan, shape.method))
         return jnp.log(jnp.maximum(value, jnp.finfo(value.dtype).tiny))
 
     return evaluate
@@ -109,10 +122,14 @@ def plan_of_theta(
     shape: PosteriorShape, inputs: PosteriorInputs, theta: Array
 ) -> tuple[SamplerPlan, Array]:
     """Compute the plan and the levels [S + 1] of parameters [n]; traceable."""
-    count = shape.steps - 1 if shape.ends_clean else shape.steps
-    levels = levels_of(theta[:count], inputs.ends, ends_clean=shape.ends_clean)
+    count, levels = 0, inputs.logsnr
+    if levels is None:
+        count = shape.steps - 1 if shape.ends_clean else shape.steps
+        levels = levels_of(theta[:count], inputs.ends, ends_clean=shape.ends_clean)
     plan = plan_of_levels(shape.sampler, levels, shape.process)
-    return steered_plan(plan, theta[count:] * units(plan, inputs.nodes, shape.method)), levels
+    return steered_plan(
+        plan, theta[count:] * units(plan, inputs.nodes.diagonal, shape.method)
+    ), levels
 
 
 def units(plan: SamplerPlan, nodes: MeasuredModes, method: Method) -> Array:
@@ -151,6 +168,9 @@ class PosteriorResult(Shown):
       source: where the spectrum comes from.
       theta: [n], the parameters.
       problem: what they are parameters of.
+      analysis: a name in ANALYSES, what value and parts are: exact for measurements that are
+        diagonal in the basis ("diagonal") and for up to 256 dimensions ("matrices"); of others
+        those of gains ``|H v|`` of the spectrum's directions v ("surrogate").
     """
 
     schedule: NoiseSchedule
@@ -170,6 +190,7 @@ class PosteriorResult(Shown):
     source: Mapping[str, Any] = field(default_factory=dict)
     theta: np.ndarray
     problem: PosteriorProblem
+    analysis: str = "diagonal"
     _rivals: Callable[[], Any]
 
     @property
@@ -197,7 +218,7 @@ class PosteriorResult(Shown):
 def fit_posterior(
     spectrum: Spectrum,
     measurement: Measurement,
-    steps: int = 20,
+    steps: int | None = None,
     *,
     method: str | Method = "dps",
     sampler: str | SamplerLike = "ddim",
@@ -205,6 +226,7 @@ def fit_posterior(
     process: str = "vp",
     alpha_bar_range: tuple[float, float] = checks.DEFAULT_ALPHA_BAR_RANGE,
     grid: GridLike | None = None,
+    schedule: NoiseSchedule | str | None = None,
     denoiser_error: float = 0.0,
     max_iterations: int = 200,
     cells: int | None = 32,
@@ -213,14 +235,19 @@ def fit_posterior(
 
     Args:
       spectrum: d eigenvalues.
-      measurement: one of ``specjax.measure`` that is diagonal in the basis of the spectrum.
-      steps: S, the number of steps.
+      measurement: one of ``specjax.measure``. Where it is not diagonal in the basis of the
+        spectrum, matrices are learned on up to 256 dimensions, and gains that stand for it on
+        more: see ``analysis`` of the result.
+      steps: S, the number of steps; by default that of the schedule, or 20.
       method: a name in METHODS, or such a method with another knob.
       sampler: a name in SAMPLERS, or a sampler; with options it may add noise.
       loss: a name in RESTORATION_LOSSES, or weights by name, such as {"mse": 1, "perception": 2}.
       process: "vp", "ve" or "flow".
       alpha_bar_range: the two ends (noisy, clean); noisy is above 0.
       grid: the training grid of the network that will be called, see :func:`specjax.fit`.
+      schedule: the levels, or the name of a family, along which weights alone are learned; by
+        default levels are learned, too. Those are for Gaussian data: where the measurement tells
+        what is large, they leave out the noisy levels, at which a network finds shapes.
       denoiser_error: the part of the posterior variance by which each answer of the denoiser is
         wrong, at random; it keeps weights from what only an exact denoiser would follow.
       max_iterations: the most iterations.
@@ -231,8 +258,8 @@ def fit_posterior(
       A :class:`PosteriorResult`, whose ``baselines`` are computed when they are asked for.
 
     Raises:
-      UserError: for an unknown name, a measurement that is not diagonal in the basis of the
-        spectrum or without noise where the method divides by it, and pure noise.
+      UserError: for an unknown name, a measurement of another shape or without noise where the
+        method divides by it, another number of steps than the schedule's, and pure noise.
 
     Example:
       >>> result = fit_posterior(sx.Spectrum([4.0, 0.1]), sx.measure.noise(0.5), 3)
@@ -240,31 +267,85 @@ def fit_posterior(
       True
     """
     clock = time.perf_counter()
-    steps, chosen = checks.whole_number("steps", steps), method_of(method)
-    by, weights = sampler_of(sampler), checked_loss(loss)
-    check_process(process)
-    levels = LevelRange.resolve(alpha_bar_range, grid)
-    if levels.alpha_bar_range[0] == 0:
-        raise UserError("alpha_bar_range begins with pure noise: give a noisy end above 0")
-    check_noise(chosen, measurement.sigma)
-    measured = measured_modes(spectrum, measurement, denoiser_error)
-    nodes = measured
-    if cells is not None:
-        nodes = measured_nodes(measured, checks.whole_number("cells", cells))
-    shape = PosteriorShape(by, process, chosen, weights, steps, levels.last_is_free)
-    inputs = PosteriorInputs(nodes, levels.ends)
-    thetas = _starts(shape, inputs, levels)
-    best = _descended(shape, inputs, thetas, max_iterations)
-    problem = PosteriorProblem(shape, inputs, levels, measured, measurement, spectrum)
+    problem = problem_of(
+        spectrum, measurement, steps, method=method, sampler=sampler, loss=loss, process=process,
+        alpha_bar_range=alpha_bar_range, grid=grid, schedule=schedule,
+        denoiser_error=denoiser_error, cells=cells,
+    )  # fmt: skip
+    shape, inputs, measured, nodes = problem.shape, problem.inputs, problem.measured, problem.nodes
+    thetas = _starts(shape, inputs, problem.levels)
+    if isinstance(nodes, MeasuredMatrices):  # what is learned as if it were diagonal is a start
+        near = inputs._replace(nodes=measured_nodes(nodes.diagonal))
+        first = _descended(shape, near, _best_of(shape, near, thetas), max_iterations).theta
+        thetas = np.concatenate([thetas, first[None]])
+    best = _descended(shape, inputs, _best_of(shape, inputs, thetas), max_iterations)
     plan = drop_idle(plan_of_theta(shape, inputs, best.theta)[0])
-    value = weighted(weights, on_all(plan, measured, chosen))
+    value = weighted(shape.loss, on_all(plan, measured, shape.method))
     if nodes is not measured and not value <= _NODES_FAIL * best.value:
-        problem = problem._replace(inputs=inputs._replace(nodes=measured))
+        problem = problem._replace(inputs=inputs._replace(nodes=measured), cells=None)
         best = _descended(shape, problem.inputs, best.theta[None], max_iterations)
     return problem.result(
         best.theta, converged=best.converged, history=best.history,
         seconds=time.perf_counter() - clock,
     )  # fmt: skip
+
+
+def problem_of(
+    spectrum: Spectrum, measurement: Measurement, steps: int | None, *, method: str | Method,
+    sampler: str | SamplerLike, loss: str | Mapping[str, float], process: str,
+    alpha_bar_range: tuple[float, float], grid: GridLike | None,
+    schedule: NoiseSchedule | str | None, denoiser_error: float, cells: int | None,
+) -> PosteriorProblem:  # fmt: skip
+    """Check the arguments of :func:`fit_posterior`, and make the problem that they pose."""
+    chosen, by, weights = method_of(method), sampler_of(sampler), checked_loss(loss)
+    check_process(process)
+    levels = LevelRange.resolve(alpha_bar_range, grid)
+    if levels.alpha_bar_range[0] == 0:
+        raise UserError("alpha_bar_range begins with pure noise: give a noisy end above 0")
+    steps, logsnr = _levels_given(schedule, steps, levels)
+    check_noise(chosen, measurement.sigma)
+    measured, analysis = _measured(spectrum, measurement, denoiser_error)
+    nodes = measured
+    if cells is not None and isinstance(measured, MeasuredModes):
+        nodes = measured_nodes(measured, checks.whole_number("cells", cells))
+    shape = PosteriorShape(by, process, chosen, weights, steps, levels.last_is_free)
+    inputs = PosteriorInputs(nodes, levels.ends, logsnr)
+    return PosteriorProblem(
+        shape, inputs, levels, measured, measurement, spectrum, analysis, denoiser_error, cells
+    )  # fmt: skip
+
+
+def _measured(
+    spectrum: Spectrum, measurement: Measurement, denoiser_error: float
+) -> tuple[Measured, str]:
+    """Return what is learned on, and its name in ANALYSES."""
+    if measurement.gains_on(spectrum) is not None:
+        return measured_modes(spectrum, measurement, denoiser_error), "diagonal"
+    if spectrum.dimension <= MOST_DIMENSIONS:
+        error = denoiser_error or None  # matrices of no errors cost time
+        return measured_matrices(spectrum, measurement, error), "matrices"
+    return surrogate_modes(spectrum, measurement, denoiser_error), "surrogate"
+
+
+def _levels_given(
+    schedule: NoiseSchedule | str | None, steps: int | None, levels: LevelRange
+) -> tuple[int, np.ndarray | None]:
+    """Return S, and logsnr [S + 1] of the levels that are given, None where they are learned."""
+    if isinstance(schedule, NoiseSchedule):
+        if steps not in (None, schedule.steps):
+            raise UserError(f"steps = {steps}: schedule has {schedule.steps}, leave steps out")
+        steps, made = schedule.steps, schedule
+    else:
+        steps = checks.whole_number("steps", 20 if steps is None else steps)
+        if schedule is None:
+            return steps, None
+        made = family(
+            checks.one_of("schedule", schedule, SCHEDULES), steps,
+            alpha_bar_range=levels.alpha_bar_range,
+        )  # fmt: skip
+    if made.starts_pure:
+        raise UserError("schedule begins with pure noise: give a noisy end above 0")
+    return steps, np.asarray(levels.clip(made).logsnr, np.float64)
 
 
 def _descended(
@@ -284,9 +365,17 @@ class PosteriorProblem(NamedTuple):
     shape: PosteriorShape
     inputs: PosteriorInputs
     levels: LevelRange
-    measured: MeasuredModes
+    measured: Measured
     measurement: Measurement
     spectrum: Spectrum
+    analysis: str
+    denoiser_error: float
+    cells: int | None
+
+    @property
+    def nodes(self) -> Measured:
+        """What is learned on."""
+        return self.inputs.nodes
 
     def result(self, theta: np.ndarray, **about: Any) -> PosteriorResult:
         """Make the result of parameters [n], with more of its fields."""
@@ -302,16 +391,17 @@ class PosteriorProblem(NamedTuple):
             sampler_options=options_of(shape.sampler), process=shape.process,
             loss=dict(shape.loss), value=float(weighted(shape.loss, parts)), parts=parts,
             source=dict(self.spectrum.source or {}), theta=theta, problem=self,
+            analysis=self.analysis,
             _rivals=functools.partial(
                 rivals, shape, self.levels, self.measured, self.inputs.nodes
             ), **about,
         )  # fmt: skip
 
 
-def on_all(plan: SamplerPlan, measured: MeasuredModes, method: Method) -> dict[str, float]:
+def on_all(plan: SamplerPlan, measured: Measured, method: Method) -> dict[str, float]:
     """Compute all losses of a plan, as Python's numbers."""
     with np.errstate(all="ignore"):
-        found = parts_of(transfer_measured(plan, measured, method), measured)
+        found = measured.parts(plan, method)
     return {name: float(x) for name, x in found.items()}
 
 
@@ -333,16 +423,22 @@ def exact_shares(plan: SamplerPlan, nodes: MeasuredModes) -> np.ndarray:
 
 
 def _starts(shape: PosteriorShape, inputs: PosteriorInputs, levels: LevelRange) -> np.ndarray:
-    """Return the best of some simple starts, as parameters [1, n]."""
-    found, ends = [], levels.alpha_bar_range
-    for name, options in _FAMILIES:
-        made = family(name, shape.steps, alpha_bar_range=ends, **options)
-        logsnr = np.asarray(levels.clip(made).logsnr)
+    """Return some simple starts, as parameters [B, n]."""
+    found, ends, of_levels = [], levels.alpha_bar_range, np.zeros(0)
+    for name, options in _FAMILIES if inputs.logsnr is None else _FAMILIES[:1]:
+        logsnr: Any = inputs.logsnr
+        if logsnr is None:
+            made = family(name, shape.steps, alpha_bar_range=ends, **options)
+            logsnr = np.asarray(levels.clip(made).logsnr)
+            of_levels = theta_of(logsnr, inputs.ends, ends_clean=shape.ends_clean)
         plan = plan_of_levels(shape.sampler, logsnr, shape.process)
-        of_levels = theta_of(logsnr, inputs.ends, ends_clean=shape.ends_clean)
-        shares = exact_shares(plan, inputs.nodes)
+        shares = exact_shares(plan, inputs.nodes.diagonal)
         found += [np.concatenate([of_levels, share * shares]) for share in _SHARES]
-    thetas = np.stack(found)
+    return np.stack(found)
+
+
+def _best_of(shape: PosteriorShape, inputs: PosteriorInputs, thetas: np.ndarray) -> np.ndarray:
+    """Return the best of parameters [B, n], as [1, n]."""
     values = np.asarray(_values(shape, inputs, thetas))
     order = np.argsort(np.where(np.isfinite(values), values, math.inf), kind="stable")
     return thetas[order[:1]]

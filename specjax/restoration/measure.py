@@ -370,29 +370,54 @@ def linear(
 
 
 def named(text: str, shape: tuple[int, ...], *, sigma: float) -> Diagonal | Downsample:
-    """Make the measurement of a text such as "blur:2.0", "lowpass:0.5", "downsample:2" or "noise".
+    """Make the measurement of a text such as "blur:2.0", "mask:seen.png" or "noise".
 
     Args:
-      text: a name, and its number behind a colon.
+      text: a name, and behind a colon its number, or of a mask a picture that is white where a
+        sample is observed; "mask:box" hides the middle half of each axis.
       shape: as in :func:`blur`.
       sigma: likewise.
 
     Raises:
-      UserError: for an unknown name, a number that is missing or none, and as the functions do.
+      UserError: for an unknown name, a number that is missing or none, a picture that cannot be
+        read or is of another size, and as the functions do.
     """
-    name, colon, number = text.partition(":")
-    checks.one_of("measurement", name, ("blur", "lowpass", "downsample", "noise"))
+    name, colon, rest = text.partition(":")
+    checks.one_of("measurement", name, ("blur", "lowpass", "downsample", "mask", "noise"))
     if name == "noise" and not colon:
         return noise(sigma)
+    if name == "mask" and rest:
+        return mask(_observed(rest, _grid(shape, None)), sigma=sigma)
     try:
-        amount = float(number)
+        amount = float(rest)
     except ValueError:
         amount = math.nan
-    if name == "noise" or not math.isfinite(amount):
-        raise UserError(f"measurement = {text!r}: give noise, or a name and a number: blur:2.0")
+    if name in ("noise", "mask") or not math.isfinite(amount):
+        raise UserError(
+            f"measurement = {text!r}: give noise, mask:box, mask:PICTURE, or a name and a number: "
+            "blur:2.0"
+        )
     if name == "downsample":
         return downsample(int(amount) if amount == int(amount) else 0, shape, sigma=sigma)
     return {"blur": blur, "lowpass": lowpass}[name](amount, shape, sigma=sigma)
+
+
+def _observed(where: str, grid: tuple[tuple[int, ...], int]) -> np.ndarray:
+    """Return which numbers of a sample a mask observes: all but a box, or what is white."""
+    from specjax.data.image_folder import read_picture
+
+    shape, spatial = grid
+    if where == "box":
+        seen = np.ones(shape[:spatial], bool)
+        seen[tuple(slice(n // 4, n // 4 + -(-n // 2)) for n in shape[:spatial])] = False
+    else:
+        seen = read_picture(where, colour=False) > 0
+    if seen.shape != shape[:spatial]:
+        raise UserError(
+            f"mask = {where}: it is of size {seen.shape} and samples of {shape[:spatial]}: give a "
+            "picture of their size"
+        )
+    return np.broadcast_to(seen.reshape(seen.shape + (1,) * (len(shape) - spatial)), shape)
 
 
 def _real(name: str, given: Any) -> np.ndarray:

@@ -75,6 +75,20 @@ class MeasuredModes:
         seen = xp.where(total > 0, total, 1)
         return xp.where(total > 0, self.modes.eigenvalues * self.gain / seen, 0)
 
+    @property
+    def diagonal(self) -> MeasuredModes:
+        """The directions themselves."""
+        return self
+
+    @property
+    def least_mse(self) -> Array:
+        """The mean squared error of the posterior's mean []."""
+        return (self.modes.weights * self.variance).sum()
+
+    def parts(self, plan: SamplerPlan, method: Method) -> dict[str, Array]:
+        """Compute the losses [] of RESTORATION_LOSSES; traceable."""
+        return parts_of(transfer_measured(plan, self, method), self)
+
 
 def measured_modes(
     spectrum: Spectrum, measurement: Measurement, denoiser_error: float | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -13,17 +13,19 @@ import numpy as np
 from specjax._core import checks
 from specjax._core.arrays import Array, namespace, value
 from specjax._core.checks import UserError
-from specjax.restoration.fit import PosteriorResult
 from specjax.restoration.measure import Measurement
 from specjax.restoration.methods import Method, check_noise, method_of
 from specjax.sampling.black_box import is_black_box
 from specjax.sampling.generate import generate
 from specjax.spectra.spectrum import Spectrum
 
+if TYPE_CHECKING:
+    from specjax.restoration.fit import PosteriorResult
+
 _MOST_CG, _CG_TOLERANCE = 100, 1e-6
 
 
-@value(data=["denoise", "measurement", "spectrum", "gain"], static=["method"])
+@value(data=["denoise", "measurement", "spectrum", "gain", "matrix"], static=["method"])
 @dataclass(frozen=True, eq=False)
 class Steered:
     """A denoiser ``(x, alpha, sigma, y) -> (d, g)``, see :func:`steered`; a pytree if it is one.
@@ -34,6 +36,8 @@ class Steered:
       method: that of the direction.
       spectrum: of the data, for methods of the spectrum; None for others.
       gain: [d], the measurement's in its directions; None where it is not diagonal there.
+      matrix: [m, d], H over flat samples, where equations are solved exactly; None for conjugate
+        gradients.
     """
 
     denoise: Callable[..., Any]
@@ -41,6 +45,7 @@ class Steered:
     method: Method
     spectrum: Spectrum | None = None
     gain: Array | None = None
+    matrix: Array | None = None
 
     def __call__(self, x: Array, alpha: Array, sigma: Array, y: Any) -> tuple[Array, Array]:
         """Return the estimate and the direction [n, *shape] of samples x with measurements y.
@@ -89,6 +94,14 @@ class Steered:
             gain = xp.asarray(self.gain, r.dtype)
             by = covariance / (gain**2 * covariance + noise)
             return times(by, measurement.adjoint(r))
+
+        if self.matrix is not None:
+            h, d = xp.asarray(self.matrix, r.dtype), len(covariance)
+            lifted = spectrum.lift(xp.eye(d, dtype=r.dtype)).reshape(d, d)
+            carried = (lifted.T * covariance) @ lifted @ h.T
+            total = h @ carried + noise * xp.eye(len(h), dtype=r.dtype)
+            g = xp.linalg.solve(total, r.reshape(len(r), -1).T).T @ carried.T
+            return g.reshape(-1, *(spectrum.basis.shape if spectrum.basis else (d,)))
 
         def operator(v: Array) -> Array:
             return measurement.forward(times(covariance, measurement.adjoint(v))) + noise * v
@@ -140,6 +153,12 @@ def steered(
     return Steered(denoise, measurement, chosen, spectrum, measurement.gains_on(spectrum))
 
 
+def measured_shape(measurement: Measurement, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of the measurement of one sample of a shape."""
+    sample = jax.ShapeDtypeStruct((1, *shape), np.float32)
+    return tuple(jax.eval_shape(measurement.forward, sample).shape[1:])
+
+
 def restore(
     result: PosteriorResult, denoise: Callable[..., Any], y: Any, *, seed: int = 0,
     conditions: Any = None, **options: Any,
@@ -172,7 +191,7 @@ def restore(
     if y.ndim < 2 or not np.isfinite(y).all():
         raise UserError("y: give measurements [n, ...] of finite numbers, one for each sample")
     shape = (spectrum.dimension,) if spectrum.basis is None else spectrum.basis.shape
-    expected = np.shape(jax.eval_shape(measurement.forward, jnp.zeros((1, *shape))))[1:]
+    expected = measured_shape(measurement, shape)
     if y.shape[1:] != expected:
         raise UserError(f"y has shape {y.shape}: give measurements [n, {str(expected)[1:]}")
     checks.seed(seed)
