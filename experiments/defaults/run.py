@@ -149,17 +149,14 @@ class Judge:
             rng = np.random.default_rng([0, stream])
             start = rng.standard_normal((n, *self.prior.shape), np.float32)
             if at_mean:
-                mean = sx.wiener(self.spectrum)(np.zeros_like(start[:1]), 0.0, 1.0)[0]
+                mean = self.solved(_JUDGING, False)[1].mean(0)
                 start = start + np.float32(mean_at_start(self._fine, mean, start.shape))
             noises = Noises(start)
             self._solved[stream, at_mean] = noises, end_of(self._fine, self.answers, noises)
         return self._solved[stream, at_mean]
 
     def values(
-        self,
-        sampler: str,
-        schedule: sx.NoiseSchedule,
-        stream: int = _JUDGING,
+        self, sampler: str, schedule: sx.NoiseSchedule, stream: int = _JUDGING,
         at_mean: bool = False,
     ) -> dict[str, float]:  # fmt: skip
         """Measure a schedule."""
