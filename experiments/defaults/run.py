@@ -49,6 +49,7 @@ def column(loss: str = "w2", error: float = 0.0, more: str = "") -> str:
 
 IGNORED, AT_MEAN, AUTO = "mean ignored", "mean ignored, start at it", "ends auto"
 _JUDGING, _RANKING = range(2)  # streams of noise
+_FLOOR = 1e-4  # of eigenvalues under KL, as a part of their mean
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Config:
     fine: int = 128
 
 
-SMALLEST = Config(("ddim", "dpmpp_2m"), (3,), (0.0, 0.1), (), n=4, few=2, fine=16)
+SMALLEST = Config(("ddim", "dpmpp_2m"), (3,), (0.0, 0.1), (0.0,), n=4, few=2, fine=16)
 
 EXPERIMENT = Experiment(
     "defaults",
@@ -130,6 +131,11 @@ class Judge:
         """The spectrum of the data."""
         assert self.prior.spectrum is not None
         return self.prior.spectrum
+
+    @cached_property
+    def lifted(self) -> sx.Spectrum:
+        """The spectrum on which KL is finite."""
+        return self.spectrum.floor(_FLOOR * self.facts["variance"] / self.facts["dimension"])
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -202,11 +208,12 @@ class Judge:
 
         def task(loss: str, error: float, steps: int, auto: bool = False, **more: Any) -> Any:
             options = {"sampler": sampler, "loss": loss, "denoiser_error": error, **more}
-            one = GaussianTask.resolve(self.spectrum, alpha_bar_range=self.ends, **options)
+            spectrum = self.spectrum if loss == "w2" else self.lifted
+            one = GaussianTask.resolve(spectrum, alpha_bar_range=self.ends, **options)
             if not auto:
                 return one
             noisy = max(ends_for(one, steps)[0], self.ends[0])  # which the network knows
-            return GaussianTask.resolve(self.spectrum, alpha_bar_range=(noisy, 1.0), **options)
+            return GaussianTask.resolve(spectrum, alpha_bar_range=(noisy, 1.0), **options)
 
         for loss, errors in (("w2", config.errors), ("kl", config.kl_errors)):
             for error in errors:
