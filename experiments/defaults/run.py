@@ -68,8 +68,8 @@ class Config:
     steps: tuple[int, ...] = (3, 5, 8, 12)
     errors: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2)
     kl_errors: tuple[float, ...] = (0.0, 0.1)
-    n: int = 128
-    few: int = 16
+    n: int = 64
+    few: int = 12
     fine: int = 128
 
 

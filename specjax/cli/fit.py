@@ -35,7 +35,8 @@ class Goal:
     """The sampler, the loss, and the network that will be sampled."""
 
     sampler: str = "ddim"
-    """ddim, ddpm, euler_ancestral, heun, dpmpp_2m, dpmpp_2m_sde or lms"""
+    """ddim, ddpm, euler_ancestral, heun, dpmpp_2m, dpmpp_2m_sde, dpmpp_3m, unipc, lms, deis or
+    ipndm"""
     sampler_options: tuple[str, ...] = ()
     """the sampler's own options, such as eta=0.5"""
     loss: str = "w2"
@@ -60,9 +61,10 @@ class Goal:
     likely)"""
     denoiser: str | None = None
     """a file by 'specjax probe': fit for that network in place of the ideal denoiser"""
-    denoiser_error: float = 0.0
-    """the network's error, as a share of the ideal denoiser's own: with 0.1 dpmpp_2m gets levels
-    that a network can follow"""
+    denoiser_error: float | None = None
+    """the network's error, as a share of the ideal denoiser's own, which the loss counts: by default
+    0.1 for samplers that lean on past answers, which are else fitted to levels that no network
+    follows, and 0 for others"""
 
     def task(self, spectrum: Spectrum, steps: int, probe: Probe | None = None) -> GaussianTask:
         """Resolve the task on a spectrum, with ends for a number of steps where they are asked."""
@@ -73,7 +75,7 @@ class Goal:
 
         options = checks.named_values("sampler_options", self.sampler_options)
         resolve = functools.partial(
-            GaussianTask.resolve, spectrum, sampler=sampler_of(self.sampler, **options),
+            GaussianTask.for_fit, spectrum, sampler=sampler_of(self.sampler, **options),
             loss=self.loss, process=self.process, denoiser=probe, mean=self.mean,
             denoiser_error=self.denoiser_error, grid=self.grid and read_grid(self.grid),
         )  # fmt: skip
