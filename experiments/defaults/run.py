@@ -58,22 +58,37 @@ class Config:
 
     Attributes:
       samplers, steps: each with each. errors: of the denoiser, under W2. kl_errors: under KL.
+      galaxy_samplers, galaxy_errors, galaxy_kl_errors: those on the networks of galaxies.
       n: noises that judge. few: those on which the best family is chosen.
       fine: steps of the solutions that judge.
     """
 
     samplers: tuple[str, ...] = (
-        "ddim", "heun", "dpmpp_2m", "dpmpp_3m", "unipc", "deis", "ipndm"
+        "dpmpp_2m", "ddim", "unipc", "heun", "dpmpp_3m", "deis", "ipndm"
     )  # fmt: skip
-    steps: tuple[int, ...] = (3, 5, 8, 12)
+    steps: tuple[int, ...] = (3, 5, 8)
     errors: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2)
     kl_errors: tuple[float, ...] = (0.0, 0.1)
-    n: int = 64
-    few: int = 12
-    fine: int = 128
+    galaxy_samplers: tuple[str, ...] = ("dpmpp_2m", "ddim", "unipc", "heun")
+    galaxy_errors: tuple[float, ...] = (0.0, 0.1)
+    galaxy_kl_errors: tuple[float, ...] = (0.1,)
+    n: int = 32
+    few: int = 6
+    fine: int = 64
+
+    def of(self, case: str) -> Config:
+        """Return the config of a case."""
+        if case not in galaxies.NETWORKS:
+            return self
+        return replace(
+            self, samplers=self.galaxy_samplers, errors=self.galaxy_errors,
+            kl_errors=self.galaxy_kl_errors,
+        )  # fmt: skip
 
 
-SMALLEST = Config(("ddim", "dpmpp_2m"), (3,), (0.0, 0.1), (0.0,), n=4, few=2, fine=16)
+SMALLEST = Config(
+    ("ddim", "dpmpp_2m"), (3,), (0.0, 0.1), (0.0,), ("dpmpp_2m",), n=4, few=2, fine=16
+)
 
 EXPERIMENT = Experiment(
     "defaults",
@@ -89,10 +104,11 @@ EXPERIMENT = Experiment(
 def run(session: Session) -> None:
     """Make what is missing of every network and sampler."""
     for case in session.cases:
-        pieces = [("samplers", x) for x in session.config.samplers]
+        config = session.config.of(case)
+        pieces = [("samplers", x) for x in config.samplers]
         document = session.document(case, pieces, case=case)
         try:
-            judge = Judge(*opened(case, session), session.config) if document.missing else None
+            judge = Judge(*opened(case, session), config) if document.missing else None
         except AbsentError as error:
             say(f"left out: {error}")
             continue
@@ -100,7 +116,7 @@ def run(session: Session) -> None:
             assert judge is not None
             begun = time.perf_counter()
             document.content["network"] = judge.facts
-            found = {str(s): judge.in_steps(name, s) for s in session.config.steps}
+            found = {str(s): judge.in_steps(name, s) for s in config.steps}
             document.add((what, name), {"seconds": time.perf_counter() - begun, "steps": found})
 
 
