@@ -63,9 +63,9 @@ class Goal:
     denoiser: str | None = None
     """a file by 'specjax probe': fit for that network in place of the ideal denoiser"""
     denoiser_error: float | None = None
-    """the network's error, as a share of the ideal denoiser's own, which the loss counts: by default
-    0.1 for samplers that lean on past answers, which are else fitted to levels that no network
-    follows, and 0 for others"""
+    """the network's error, as a share of the ideal denoiser's own, which the loss counts: by
+    default 0.1 for samplers that lean on past answers, which are else fitted to levels that no
+    network follows, and 0 for others"""
 
     def task(self, spectrum: Spectrum, steps: int, probe: Probe | None = None) -> GaussianTask:
         """Resolve the task on a spectrum, with ends for a number of steps where they are asked."""

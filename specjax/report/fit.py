@@ -17,6 +17,7 @@ from specjax.report.words import (
     amplification_warning,
     at_step,
     count,
+    error_text,
     loss_title,
     mean_warning,
     share_text,
@@ -143,8 +144,9 @@ def comparison_json(comparison: Comparison, noise: dict[str, Any] | None = None)
 
 def distance_blocks(found: Sequence[ScheduleDistance], network: str = "the network") -> list[Block]:
     """Report what a network makes of schedules (:func:`specjax.compare_on`), and which is best."""
+    noises = count(len(found[0].squared), "noise")
     table = Table(
-        f"{network}: squared distance to its fine solutions, {count(len(found[0].squared), 'noise')}",
+        f"{network}: squared distance to its fine solutions, {noises}",
         ["schedule", Column("geometric mean", _FOUR, "right"), Column("mean", _FOUR, "right")],
         [[one.name, one.geometric_mean, one.mean] for one in found],
         [_winner(found, network)],
@@ -210,11 +212,12 @@ def fit_state(fit: LearnedResult) -> str:
 
 def denoiser_name(fit: LearnedResult) -> str:
     """Name the denoiser that a schedule was fitted to."""
-    probed, error = fit.source.get("denoiser"), fit.nodes.denoiser_error
+    probed = fit.source.get("denoiser")
     name = "ideal" if probed is None else "probed"
     if probed is not None and "run" in probed:
         name = f"probed, {probed['run']}{at_step(probed['step'])}"
-    return name if error is None else f"{name}, with an error of {float(error):g}"
+    text = error_text(fit.nodes)
+    return f"{name},{text}" if text else name
 
 
 def _title(comparison: Comparison, spectrum: Spectrum) -> str:

@@ -228,9 +228,10 @@ def _learned_lines(result: LearnedResult) -> list[str]:
     facts = show.origin(result)
     facts |= {"data": result.source["name"]} if "name" in result.source else {}
     facts["sigma"] = _some(result.schedule.sigmas)
-    kept = [
-        name for name in ("data", "loss", "prior", "guidance", "held out", "sigma") if name in facts
-    ]
+    if facts.get("denoiser") == "ideal":
+        del facts["denoiser"]
+    names = ("data", "denoiser", "loss", "prior", "guidance", "held out", "sigma")
+    kept = [name for name in names if name in facts]
     return [_learned_title(result), *(f"  {name:<9} {facts[name]}" for name in kept)]
 
 
