@@ -74,7 +74,7 @@ def test_the_winner_is_named(learned, words):
 
 def test_the_list_prints_and_gives_a_data_frame(found):
     assert "geometric mean" in repr(found)
-    assert list(found.to_pandas()["name"])[0] == found[0].name
+    assert found.to_pandas()["name"].tolist() == [one.name for one in found]
 
 
 def test_fit_against_a_network(run, tmp_path):

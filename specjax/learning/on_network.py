@@ -120,8 +120,11 @@ def compare_on(
 
 def _check_size(comparison: Comparison, shape: tuple[int, ...]) -> None:
     """Refuse a network of samples of another size than those of the data."""
-    source = comparison.task.source
-    size = int(source.get("dimension", 0)) or math.prod(source.get("shape", ()) or shape)
+    task = comparison.task
+    if task.spectrum is None:
+        return
+    known = task.source.get("shape") or (task.noise and task.noise.shape)
+    size = math.prod(known) if known else task.source.get("dimension", task.spectrum.dimension)
     if size != math.prod(shape):
         raise UserError(
             f"denoiser of samples of shape {tuple(shape)}: those of the data have {size:,} numbers"

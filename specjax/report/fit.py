@@ -8,12 +8,13 @@ from typing import Any
 
 from specjax.advise.advice import few_samples
 from specjax.files import numbers, plain
-from specjax.fitting.compare import MOST_STEPS, ComparedSchedule, Comparison
+from specjax.fitting.compare import AMPLIFIED, MOST_STEPS, ComparedSchedule, Comparison
 from specjax.fitting.learned import LearnedResult
 from specjax.learning.on_network import ScheduleDistance
 from specjax.noise.whitening import ObliqueBasis
 from specjax.report.table import Block, Column, Styles, Table, print_blocks
 from specjax.report.words import (
+    MEAN_DECIDES,
     amplification_warning,
     at_step,
     count,
@@ -76,10 +77,24 @@ def fit_blocks(
             for one in comparison.rows
         ],
         [*_noise_lines(noise), fit_state(fit), *_warning(comparison), *few_samples(spectrum),
-         *wrote(written)],
+         *wrote(written), *(() if judged else _doubt(comparison, spectrum))],
         _bold(comparison),
     )  # fmt: skip
     return [table] if judged is None else [table, *distance_blocks(judged[1], judged[0])]
+
+
+def _doubt(comparison: Comparison, spectrum: Spectrum) -> list[str]:
+    """Say in a line where a family may be better on a network than what was fitted."""
+    why = []
+    if comparison.amplification > AMPLIFIED:
+        why.append("errors of a denoiser add up along the learned one")
+    source = spectrum.source or {}
+    n, d = source.get("samples", math.inf), int(source.get("dimension", spectrum.dimension))
+    if n <= d and comparison.mean_share > MEAN_DECIDES:
+        why.append(f"the fit rests on {n:,} samples of {d:,} numbers, and on their mean")
+    if not why:
+        return []
+    return [f"a family may be better on a network ({'; '.join(why)}): --against NETWORK judges it"]
 
 
 def print_fit(
