@@ -16,12 +16,15 @@ from specjax._core.shown import Results
 from specjax.fitting.compare import Comparison
 from specjax.learning.answers import Answers
 from specjax.learning.settings import prior_from
-from specjax.learning.teacher import fine_plan, solutions
+from specjax.learning.teacher import MOST, fine_plan, solutions
 from specjax.learning.terms import Distances
 from specjax.learning.trajectories import Noises, end_of
 from specjax.noise.noise_spectrum import check_noise, colored
 from specjax.priors.prior import as_denoiser, prior_noise
 from specjax.schedules.schedule import NoiseSchedule
+
+
+_FINE = [2**k for k in range(2, MOST.bit_length())]
 
 
 class ScheduleDistance(NamedTuple):
@@ -92,7 +95,8 @@ def compare_on(
     """
     task = comparison.task
     n = checks.whole_number("n", n, 2)
-    checks.one_of("fine", fine, [2**k for k in range(2, 10)])
+    if fine not in _FINE:
+        raise UserError(f"fine = {fine!r}: give a power of 2, from {_FINE[0]} to {_FINE[-1]}")
     prior = prior_from(denoiser, task.noise)
     check_noise(task.noise, prior_noise(prior), what="the comparison", where="the network")
     _check_size(comparison, prior.shape)
