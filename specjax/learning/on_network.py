@@ -23,7 +23,6 @@ from specjax.noise.noise_spectrum import check_noise, colored
 from specjax.priors.prior import as_denoiser, prior_noise
 from specjax.schedules.schedule import NoiseSchedule
 
-
 _FINE = [2**k for k in range(2, MOST.bit_length())]
 
 
