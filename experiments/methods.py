@@ -32,7 +32,8 @@ def spectral(spectrum: sx.Spectrum, steps: int, loss: str = "w2") -> sx.NoiseSch
 def fit(
     spectrum: sx.Spectrum, steps: int, sampler: str, loss: str = "w2", **task: Any
 ) -> sx.FitResult:
-    """Learn a schedule; ``denoiser`` and ``denoiser_error`` may be given as to ``sx.fit``."""
+    """Learn a schedule, for a denoiser without errors unless ``denoiser_error`` is given."""
+    task = {"denoiser_error": 0.0, **task}
     return sx.fit(spectrum, steps, sampler=sampler, loss=loss, alpha_bar_range=ENDS, **task)
 
 

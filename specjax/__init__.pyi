@@ -18,7 +18,7 @@ from .gaussian.probe import Probe, probe
 from .gaussian.task import GaussianTask, loss
 from .gaussian.transfer import Transfer, transfer
 from .interop.export import export
-from .learning import learn, learn_all, verdicts
+from .learning import compare_on, learn, learn_all, verdicts
 from .learning.recording import Recording
 from .noise.families import NOISES, noise_spectrum
 from .noise.noise_spectrum import NoiseSpectrum
@@ -110,6 +110,7 @@ __all__ = [
     "bootstrap",
     "check_units",
     "compare",
+    "compare_on",
     "data",
     "ddim",
     "ddpm",

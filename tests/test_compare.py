@@ -94,3 +94,30 @@ def test_a_fit_of_something_else_is_not_reused(comparison):
     ]:
         asked = {"spectrum": SPECTRUM, "steps": 6, "learned": comparison.learned, **given}
         assert f"learned: its {what} is" in one_line(sx.compare, **asked)
+
+
+def test_a_fit_says_in_its_last_line_where_a_family_may_be_better(comparison):
+    """Where errors add up, or few samples and a large mean decide; nowhere else."""
+    from dataclasses import replace
+
+    from specjax.report.fit import fit_blocks
+
+    def last_line(learned, spectrum):
+        task = sx.GaussianTask.resolve(spectrum)
+        known = sx.Comparison(learned, comparison.rows, task)
+        return fit_blocks(known, spectrum, ["s.json"])[0].notes[-1]
+
+    def of(samples, mean):
+        source = {"samples": samples, "method": "exact", "dimension": 32}
+        return replace(SPECTRUM, mean=np.full(32, mean), source=source)
+
+    learned = comparison.learned
+    assert last_line(learned, of(400, 0.0)) == "wrote s.json"
+    assert last_line(learned, of(30, 0.0)) == "wrote s.json"
+    assert last_line(learned, of(400, 1e4)) == "wrote s.json"
+    line = last_line(learned, of(30, 1e4))
+    assert "--against" in line
+    assert "30 samples of 32 numbers" in line
+    wild = sx.Comparison(learned, comparison.rows, comparison.task)
+    wild.__dict__["amplification"] = 3.0
+    assert "--against" in fit_blocks(wild, SPECTRUM, ["s.json"])[0].notes[-1]

@@ -124,7 +124,7 @@ def test_fits_that_extrapolate_converge_from_any_start(steps):
     ]
     assert all(one.converged for one in fits)
     np.testing.assert_allclose(fits[0].value, fits[1].value, rtol=1e-9)
-    bare = sx.fit(spectrum, steps, sampler="dpmpp_2m")
+    bare = sx.fit(spectrum, steps, sampler="dpmpp_2m", denoiser_error=0.0)
     plans = [sx.plan("dpmpp_2m", one.schedule) for one in (fits[0], bare)]
     errors = [sx.transfer(p, spectrum, denoiser_error=0.1).error.sum() for p in plans]
     assert errors[0] < errors[1]
@@ -169,6 +169,41 @@ def test_a_fit_is_the_same_from_its_file(tmp_path):
     assert ideal.nodes.denoiser_error is None
 
 
+def test_fits_take_the_samplers_own_error_and_losses_none():
+    spectrum = sx.Spectrum(LAM, MEAN)
+    for name, sampler in sx.SAMPLERS.items():
+        wanted = 0.0 if name in ("ddim", "ddpm", "euler_ancestral", "heun") else 0.1
+        assert sampler.denoiser_error == wanted, name
+        task = sx.GaussianTask.for_fit(spectrum, sampler=name)
+        given = sx.GaussianTask.resolve(spectrum, sampler=name, denoiser_error=wanted)
+        assert task.fingerprint == given.fingerprint
+        assert sx.GaussianTask.resolve(spectrum, sampler=name).modes.denoiser_error is None
+    for exact in (
+        sx.GaussianTask.for_fit(spectrum, sampler="dpmpp_2m", denoiser_error=0.0),
+        sx.GaussianTask.for_fit(spectrum, sampler="dpmpp_2m", loss="l1"),  # which counts none
+        sx.GaussianTask.for_fit(modes_of(spectrum), sampler="dpmpp_2m"),
+    ):
+        assert exact.modes.denoiser_error is None
+    options = sx.GaussianTask.for_fit(spectrum, sampler=sx.lms(order=2)).modes
+    assert options.denoiser_error == 0.1
+
+
+@pytest.mark.thorough
+def test_a_fit_and_a_comparison_without_options_are_those_with_the_error():
+    spectrum = sx.Spectrum(LAM, MEAN)
+    bare, given, exact = (
+        sx.fit(spectrum, 3, sampler="dpmpp_2m", **more)
+        for more in ({}, {"denoiser_error": 0.1}, {"denoiser_error": 0.0})
+    )
+    assert bare.value == given.value > exact.value
+    assert exact.value == float(sx.loss(spectrum, exact.schedule, sampler="dpmpp_2m"))
+    assert sx.compare(spectrum, 3, sampler="dpmpp_2m", learned=bare).learned is bare
+    said = one_line(sx.compare, spectrum, 3, sampler="dpmpp_2m", learned=exact)
+    assert "denoiser_error" in said
+    assert "error of 0.1" in repr(bare)
+    assert "error of" not in repr(exact)
+
+
 def test_what_cannot_take_it_says_so():
     spectrum = sx.Spectrum(LAM)
     for wrong in (-1, np.nan, np.inf, [0.1, 0.1, 0.1], True):
@@ -208,13 +243,13 @@ def test_a_comparison_says_how_much_of_the_errors_a_schedule_lets_through():
 def test_the_command_line_fits_with_the_error_and_warns_without(run):
     arguments = ["fit", "digits", "--steps", 5, "--sampler", "dpmpp_2m", "--plot", "None",
                  "--alpha-bar-range", 4e-5, 1]  # fmt: skip
-    out = run(*arguments)[1]
+    out = run(*arguments, "--denoiser-error", 0)[1]
     assert "may not follow" in out
     assert "--denoiser-error" in out
     out = run(*arguments, "--loss", "l1")[1]  # which cannot count them
     assert "may not follow" in out
     assert "--denoiser-error" not in out
-    out = run(*arguments, "--denoiser-error", 0.1)[1].replace("\n", " ")
+    out = run(*arguments)[1].replace("\n", " ")
     assert "denoiser: ideal, with an error of 0.1" in out
     assert "may not follow" not in out
     assert sx.load("schedule.json").nodes.denoiser_error == 0.1

@@ -277,6 +277,17 @@ def test_high_frequencies_run(tmp_path, capsys):
     assert {x.name for x in tmp_path.glob("*.png")} == {"bands.png", "shapes.png"}
 
 
+@pytest.mark.thorough
+def test_defaults_run(tmp_path, capsys):
+    from experiments.defaults.run import FAMILY
+
+    first, text, claims = resumed(tmp_path, capsys, "defaults")
+    found = first["digits"]["samplers"]["dpmpp_2m"]["steps"]["3"]
+    assert found["w2, error 0.1"]["logsnr"] != found["w2, error 0"]["logsnr"]
+    assert f"{found[FAMILY]['geometric_mean']:.3g} ({found[FAMILY]['family']})" in text
+    assert any("the empirical denoiser of the digits: fits by default" in x for x in claims)
+
+
 @pytest.mark.slow
 def test_the_runs_of_networks(tmp_path, capsys):
     """Everything that trains, for two updates."""

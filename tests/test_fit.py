@@ -469,7 +469,7 @@ SAMPLER_CASES = [
 @pytest.mark.parametrize(("sampler", "options", "process"), SAMPLER_CASES)
 def test_every_sampler_improves(sampler, options, process):
     spectrum = SPECTRA["power law"]
-    kind = {"sampler": SAMPLERS[sampler](**options), "process": process}
+    kind = {"sampler": SAMPLERS[sampler](**options), "process": process, "denoiser_error": 0.0}
     result = fit(spectrum, 5, **kind)
     assert result.converged
     assert result.node_value < result.history[0]
@@ -561,7 +561,10 @@ def check_any_spectrum(sampler, name, steps, ends, examples):
     @settings(max_examples=examples, suppress_health_check=list(HealthCheck))
     @given(spectra(name))
     def check(spectrum):
-        result = fit(spectrum, steps, sampler=sampler, loss=name, alpha_bar_range=ends, restarts=1)
+        result = fit(
+            spectrum, steps, sampler=sampler, loss=name, alpha_bar_range=ends, restarts=1,
+            denoiser_error=0.0,
+        )  # fmt: skip
         assert result.finite
         assert np.isfinite(result.value)
         assert np.isfinite(result.schedule.logsnr[:-1]).all()

@@ -150,7 +150,8 @@ def test_rows_of_other_samplers_are_single_fits(sampler, options, process):
     found = sx.sweep({"law": law}, STEPS, samplers=[given], processes=[process])
     for row in rows_of(found):
         single = sx.fit(
-            law, row["steps"], sampler=sx.SAMPLERS[sampler](**options), process=process
+            law, row["steps"], sampler=sx.SAMPLERS[sampler](**options), process=process,
+            denoiser_error=0.0,
         )  # fmt: skip
         np.testing.assert_allclose(row["logsnr"], single.schedule.logsnr, rtol=0, atol=1e-5)
         assert row["value"] == pytest.approx(single.node_value, rel=VALUE_RTOL)

@@ -50,6 +50,7 @@ _MORE = (
     "specjax.sampling.scaled.ScaledRows",
     "specjax.nn.run.RunInfo",
     "specjax.fitting.compare.ComparedSchedule",
+    "specjax.learning.on_network.ScheduleDistance",
     "specjax.interop.diffusers.PipelineDenoiser",
     "specjax.interop.diffusers.PlanScheduler",
     "specjax.interop.diffusers.guidance_callback",

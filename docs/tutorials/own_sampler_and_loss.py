@@ -95,7 +95,8 @@ for steps in (5, 8):
 
 # %% [markdown]
 # Gains of samplers that extrapolate are those on Gaussian data with the ideal denoiser: a network makes errors,
-# which are extrapolated as well. `sx.fit(..., denoiser_error=0.1)` counts them.
+# which are extrapolated as well. `sx.fit(..., denoiser_error=0.1)` counts them; so does a fit without it for the
+# package's own, and for a sampler that has an attribute `denoiser_error`.
 
 # %%
 careful = sx.fit(spectrum, 8, sampler=Momentum(0.5), denoiser_error=0.1)

@@ -67,7 +67,7 @@ def in_regime(spectra: SpectraOf, regime: Any, config: Any, estimates: Any) -> d
     own = learn(full, regime, floor)
     compared = sx.compare(
         _lifted(full, regime, floor), regime.steps, sampler=regime.sampler, loss=regime.loss,
-        learned=own,
+        learned=own, denoiser_error=0.0,
     )  # fmt: skip
     through = {}
     for method in estimates[1:]:

@@ -192,7 +192,7 @@ def more_starts(spectrum: sx.Spectrum, row: dict[str, Any], config: Config) -> d
     found = sx.fit(
         spectrum, row["steps"], sampler=row["sampler"], loss=row["loss"], process=row["process"],
         alpha_bar_range=RANGES[row["clean"]], restarts=config.more, nodes=config.nodes,
-        seed=config.seed,
+        seed=config.seed, denoiser_error=0.0,
     )  # fmt: skip
     if not found.node_value < row["value"]:
         return {**row, "starts": config.restarts}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import tyro
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from specjax.fitting.learned import LearnedResult
     from specjax.gaussian.probe import Probe
     from specjax.gaussian.task import GaussianTask
+    from specjax.report.fit import Judged
     from specjax.schedules.schedule import NoiseSchedule
     from specjax.spectra.spectrum import Spectrum
 
@@ -35,7 +36,8 @@ class Goal:
     """The sampler, the loss, and the network that will be sampled."""
 
     sampler: str = "ddim"
-    """ddim, ddpm, euler_ancestral, heun, dpmpp_2m, dpmpp_2m_sde or lms"""
+    """ddim, ddpm, euler_ancestral, heun, dpmpp_2m, dpmpp_2m_sde, dpmpp_3m, unipc, lms, deis or
+    ipndm"""
     sampler_options: tuple[str, ...] = ()
     """the sampler's own options, such as eta=0.5"""
     loss: str = "w2"
@@ -60,9 +62,10 @@ class Goal:
     likely)"""
     denoiser: str | None = None
     """a file by 'specjax probe': fit for that network in place of the ideal denoiser"""
-    denoiser_error: float = 0.0
-    """the network's error, as a share of the ideal denoiser's own: with 0.1 dpmpp_2m gets levels
-    that a network can follow"""
+    denoiser_error: float | None = None
+    """the network's error, as a share of the ideal denoiser's own, which the loss counts: by
+    default 0.1 for samplers that lean on past answers, which are else fitted to levels that no
+    network follows, and 0 for others"""
 
     def task(self, spectrum: Spectrum, steps: int, probe: Probe | None = None) -> GaussianTask:
         """Resolve the task on a spectrum, with ends for a number of steps where they are asked."""
@@ -73,7 +76,7 @@ class Goal:
 
         options = checks.named_values("sampler_options", self.sampler_options)
         resolve = functools.partial(
-            GaussianTask.resolve, spectrum, sampler=sampler_of(self.sampler, **options),
+            GaussianTask.for_fit, spectrum, sampler=sampler_of(self.sampler, **options),
             loss=self.loss, process=self.process, denoiser=probe, mean=self.mean,
             denoiser_error=self.denoiser_error, grid=self.grid and read_grid(self.grid),
         )  # fmt: skip
@@ -135,6 +138,9 @@ class Fit(Reporting):
     """S, the number of denoiser calls of a one-call-per-step sampler"""
     goal: Goal = field(default_factory=Goal)
     noise: ForwardNoise = field(default_factory=ForwardNoise)
+    against: Annotated[str | None, tyro.conf.arg(metavar="NETWORK")] = None
+    """a run folder by 'specjax train', or a denoiser in Python (FILE.py:NAME or MODULE:NAME): run
+    the learned schedule and all others through it, and see which is nearer to its fine solutions"""
     out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "schedule.json"
     """the schedule file to write"""
     plot: str | None = BESIDE
@@ -157,10 +163,12 @@ class Fit(Reporting):
             check_path(picture)
         probe, opened = self.goal.probe(), self.data.open()
         self.data.noise(opened, self.noise)
+        network = self._network(opened)
         spectrum = under(self.noise, self.data.spectrum(opened))
         noise = report.noise_facts(spectrum, self.goal.loss)
         task = self.goal.task(spectrum, self.steps, probe)
         comparison = self.goal.compare(task, self.steps, self.data.seed, {})
+        judged = self._judged(comparison, network)
         files.save(self.out, replace(comparison.learned, baselines=comparison.baselines))
         written = [self.out]
         if picture is not None or self.html is not None:
@@ -171,13 +179,34 @@ class Fit(Reporting):
                     written.append(picture)
                 written += self.write_html(
                     f"{self.steps} steps of {self.goal.sampler} on {self.data.data}",
-                    report.fit_blocks(comparison, spectrum, (), noise), [figure],
+                    report.fit_blocks(comparison, spectrum, (), noise, judged), [figure],
                     code_of(comparison.learned, self.out),
                 )  # fmt: skip
         if self.json:
-            print_json({**report.comparison_json(comparison, noise), "files": written})
+            facts = report.comparison_json(comparison, noise)
+            print_json({**facts, **report.distances_json(judged), "files": written})
         else:
-            report.print_fit(comparison, spectrum, written, noise)
+            report.print_fit(comparison, spectrum, written, noise, judged)
+
+    def _network(self, opened: Spectrum | Dataset) -> Any:
+        """Open the network that judges, before the data are read; its samples are like them."""
+        from specjax.cli.python_denoiser import PythonDenoiser, is_named
+        from specjax.cli.runs import open_run
+
+        if self.against is None:
+            return None
+        shape = tuple((opened.source or {}).get("shape", ())) if is_named(self.against) else ()
+        run = open_run(self.against, "best", shape)
+        return run.as_prior() if isinstance(run, PythonDenoiser) else run
+
+    def _judged(self, comparison: Comparison, network: Any) -> Judged | None:
+        """Run all schedules through the network, if there is one."""
+        from specjax.learning.on_network import compare_on
+
+        if network is None:
+            return None
+        with status(f"running {len(comparison.rows)} schedules through {self.against}"):
+            return str(self.against), compare_on(comparison, network, seed=self.data.seed)
 
 
 @dataclass(frozen=True, kw_only=True)

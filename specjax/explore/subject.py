@@ -150,7 +150,7 @@ class Subject:
         Raises:
           UserError: for settings that no schedule can have.
         """
-        task = GaussianTask.resolve(
+        task = GaussianTask.for_fit(
             self.spectrum_for(settings), sampler=settings.sampler, loss=settings.loss,
             alpha_bar_range=settings.alpha_bar_range,
         )  # fmt: skip

@@ -146,7 +146,7 @@ def compare(
       'learned'
     """
     task: Any = {name: options.pop(name) for name in TaskOptions.__annotations__ & options.keys()}
-    resolved = GaussianTask.resolve(spectrum, **task)
+    resolved = GaussianTask.for_fit(spectrum, **task)
     given = dict(schedules or {})
     for name in given:
         if name in ("learned", "spectral", *SCHEDULES):
@@ -183,11 +183,16 @@ def _check_same(learned: LearnedResult, task: GaussianTask, steps: int) -> None:
         "process": (learned.process, task.process),
         "alpha_bar_range": (tuple(learned.alpha_bar_range), task.alpha_bar_range),
         "grid": (learned.grid and learned.grid.name, task.levels.grid and task.levels.grid.name),
+        "denoiser_error": (_error(learned.nodes), _error(task.modes)),
         "spectrum": (learned.source.get("fingerprint"), task.fingerprint),
     }
     for name, (own, wanted) in asked.items():
         if own != wanted:
             raise UserError(f"learned: its {name} is {own!r}, that of the comparison {wanted!r}")
+
+
+def _error(modes: Modes) -> float:
+    return 0.0 if modes.denoiser_error is None else float(modes.denoiser_error)
 
 
 def _rank(row: ComparedSchedule) -> float:

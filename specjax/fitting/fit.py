@@ -115,7 +115,7 @@ def fit(
     """
     clock = time.perf_counter()
     steps = checks.whole_number("steps", steps)
-    resolved = GaussianTask.resolve(spectrum, **task)
+    resolved = GaussianTask.for_fit(spectrum, **task)
     small = resolved.nodes
     if nodes != 40:
         few = None if nodes is None else checks.whole_number("nodes", nodes)

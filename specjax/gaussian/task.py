@@ -59,10 +59,13 @@ class TaskOptions(TypedDict, total=False):
       noise: of the forward process, isotropic by default; the spectrum is then that of the data.
       denoiser: a :class:`Probe` of this spectrum, in place of the ideal denoiser.
       denoiser_error: the part of the posterior variance ``lambda s^2 / (lambda + s^2)`` by which
-        the denoiser's answers are wrong, at random and independently at each call; 0 by default.
-        Losses count what these errors add up to as an error of the mean. Samplers that extrapolate
-        need it: without, they are fitted to levels where the errors of the ideal denoiser cancel
-        and those of a network explode.
+        the denoiser's answers are wrong, at random and independently at each call. Losses count
+        what these errors add up to as an error of the mean. Samplers that extrapolate need it:
+        without, they are fitted to levels where the errors of the ideal denoiser cancel and those
+        of a network explode. None, the default, is 0 wherever a loss is computed, and the
+        sampler's own (:class:`specjax.sampling.samplers.Sampler`) in :func:`specjax.fit` and
+        :func:`specjax.compare`: 0.1 for those of the package that lean on past answers, under
+        losses that count it.
       mean: "match" (the default): losses count the error of the mean that a start from N(0, I)
         leaves; "ignore": the fluctuations alone are matched, for data whose mean is subtracted or
         samples that start at it (``mean`` of :func:`specjax.sample`).
@@ -75,7 +78,7 @@ class TaskOptions(TypedDict, total=False):
     grid: GridLike | None
     noise: NoiseSpectrum | None
     denoiser: Probe | Measured | None
-    denoiser_error: float
+    denoiser_error: float | None
     mean: str
 
 
@@ -177,6 +180,28 @@ class GaussianTask:
             kept = None if kept is None else replace(kept, mean=0 * kept.mean)
             source["mean"] = "ignored"
         return cls(objective, levels, modes, noise, source, kept)
+
+    @classmethod
+    def for_fit(
+        cls, spectrum: Spectrum | Modes | GaussianTask, **options: Unpack[TaskOptions]
+    ) -> GaussianTask:
+        """Resolve as :meth:`resolve` does, with the error that fits take a denoiser to have.
+
+        Args:
+          spectrum: as there; modes and tasks have their denoiser's error already.
+          options: see :class:`TaskOptions`; without ``denoiser_error`` it is the sampler's own.
+
+        Example:
+          >>> task = GaussianTask.for_fit(sx.Spectrum([1.0]), sampler="dpmpp_2m")
+          >>> float(task.modes.denoiser_error)
+          0.1
+        """
+        if isinstance(spectrum, Spectrum) and options.get("denoiser_error") is None:
+            sampler, loss = (options.get(x, y) for x, y in (("sampler", "ddim"), ("loss", "w2")))
+            counted = loss_of(loss).counts_mean
+            own = getattr(sampler_of(sampler), "denoiser_error", 0.0) if counted else 0.0
+            options["denoiser_error"] = own
+        return cls.resolve(spectrum, **options)
 
     @property
     def sampler(self) -> str:

@@ -8,13 +8,17 @@ from typing import Any
 
 from specjax.advise.advice import few_samples
 from specjax.files import numbers, plain
-from specjax.fitting.compare import MOST_STEPS, ComparedSchedule, Comparison
+from specjax.fitting.compare import AMPLIFIED, MOST_STEPS, ComparedSchedule, Comparison
 from specjax.fitting.learned import LearnedResult
+from specjax.learning.on_network import ScheduleDistance
 from specjax.noise.whitening import ObliqueBasis
 from specjax.report.table import Block, Column, Styles, Table, print_blocks
 from specjax.report.words import (
+    MEAN_DECIDES,
     amplification_warning,
     at_step,
+    count,
+    error_text,
     loss_title,
     mean_warning,
     share_text,
@@ -24,7 +28,12 @@ from specjax.report.words import (
 )
 from specjax.spectra.spectrum import Spectrum
 
+Judged = tuple[str, Sequence[ScheduleDistance]]
+"""A network's name, and what it makes of schedules."""
+
+_FOUR = "{:.4g}"
 _ALONG = "is taken along the directions of their generalised eigenproblem"
+_DISTANCE = ("name", "geometric_mean", "mean")
 _FACTS = (
     "steps", "sampler", "sampler_options", "loss", "process", "alpha_bar_range", "converged",
     "iterations", "seconds",
@@ -44,11 +53,13 @@ def fit_blocks(
     spectrum: Spectrum,
     written: Sequence[str] = (),
     noise: dict[str, Any] | None = None,
+    judged: Judged | None = None,
 ) -> list[Block]:
     """Report a fit: the table of ``specjax fit``, the state of the fit, and what was written.
 
     Args:
       noise: of :func:`noise_facts`, where the noise is not isotropic.
+      judged: what a network makes of the schedules, with its name.
     """
     fit, loss, unit = comparison.learned, comparison.task.loss, comparison.task.unit
     table = Table(
@@ -66,18 +77,32 @@ def fit_blocks(
             for one in comparison.rows
         ],
         [*_noise_lines(noise), fit_state(fit), *_warning(comparison), *few_samples(spectrum),
-         *wrote(written)],
+         *wrote(written), *(() if judged else _doubt(comparison, spectrum))],
         _bold(comparison),
     )  # fmt: skip
-    return [table]
+    return [table] if judged is None else [table, *distance_blocks(judged[1], judged[0])]
+
+
+def _doubt(comparison: Comparison, spectrum: Spectrum) -> list[str]:
+    """Say in a line where a family may be better on a network than what was fitted."""
+    why = []
+    if comparison.amplification > AMPLIFIED:
+        why.append("errors of a denoiser add up along the learned one")
+    source = spectrum.source or {}
+    n, d = source.get("samples", math.inf), int(source.get("dimension", spectrum.dimension))
+    if n <= d and comparison.mean_share > MEAN_DECIDES:
+        why.append(f"the fit rests on {n:,} samples of {d:,} numbers, and on their mean")
+    if not why:
+        return []
+    return [f"a family may be better on a network ({'; '.join(why)}): --against NETWORK judges it"]
 
 
 def print_fit(
     comparison: Comparison, spectrum: Spectrum, written: Sequence[str],
-    noise: dict[str, Any] | None = None,
+    noise: dict[str, Any] | None = None, judged: Judged | None = None,
 ) -> None:  # fmt: skip
     """Print :func:`fit_blocks`."""
-    print_blocks(fit_blocks(comparison, spectrum, written, noise))
+    print_blocks(fit_blocks(comparison, spectrum, written, noise, judged))
 
 
 def print_comparisons(
@@ -132,6 +157,45 @@ def comparison_json(comparison: Comparison, noise: dict[str, Any] | None = None)
     }
 
 
+def distance_blocks(found: Sequence[ScheduleDistance], network: str = "the network") -> list[Block]:
+    """Report what a network makes of schedules (:func:`specjax.compare_on`), and which is best."""
+    noises = count(len(found[0].squared), "noise")
+    table = Table(
+        f"{network}: squared distance to its fine solutions, {noises}",
+        ["schedule", Column("geometric mean", _FOUR, "right"), Column("mean", _FOUR, "right")],
+        [[one.name, one.geometric_mean, one.mean] for one in found],
+        [_winner(found, network)],
+        {i: "bold" for i, one in enumerate(found) if one.name == "learned"},
+    )
+    return [table]
+
+
+def _winner(found: Sequence[ScheduleDistance], network: str) -> str:
+    """Say which of the learned schedule and the best other one is nearer, and how surely."""
+    learned = next(one for one in found if one.name == "learned")
+    other = next(one for one in found if one.name != "learned")
+    best, second = (learned, other) if found[0] is learned else (other, learned)
+    ratio, error = second.over(best)
+    if not ratio > 2 * error:
+        return f"on {network} the learned schedule and {other.name} are alike"
+    first, last = ("the learned schedule", other.name)[:: 1 if best is learned else -1]
+    return f"on {network} {first} is nearer than {last}, by a factor of {math.exp(ratio):.3g}"
+
+
+def distances_json(judged: Judged | None) -> dict[str, Any]:
+    """Give what a network makes of schedules for machines; nothing without a network."""
+    if judged is None:
+        return {}
+    network, found = judged
+    rows = [{name: plain(getattr(one, name)) for name in _DISTANCE} for one in found]
+    return {"against": {"network": network, "noises": len(found[0].squared), "schedules": rows}}
+
+
+def distance_columns(found: Sequence[ScheduleDistance]) -> dict[str, Any]:
+    """Give the numbers of :func:`distance_blocks`."""
+    return {name: [getattr(one, name) for one in found] for name in _DISTANCE}
+
+
 def noise_facts(spectrum: Spectrum, loss: str) -> dict[str, Any] | None:
     """Describe the forward noise of a spectrum for machines; None where it is isotropic.
 
@@ -163,11 +227,12 @@ def fit_state(fit: LearnedResult) -> str:
 
 def denoiser_name(fit: LearnedResult) -> str:
     """Name the denoiser that a schedule was fitted to."""
-    probed, error = fit.source.get("denoiser"), fit.nodes.denoiser_error
+    probed = fit.source.get("denoiser")
     name = "ideal" if probed is None else "probed"
     if probed is not None and "run" in probed:
         name = f"probed, {probed['run']}{at_step(probed['step'])}"
-    return name if error is None else f"{name}, with an error of {float(error):g}"
+    text = error_text(fit.nodes)
+    return f"{name},{text}" if text else name
 
 
 def _title(comparison: Comparison, spectrum: Spectrum) -> str:

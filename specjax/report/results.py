@@ -25,12 +25,12 @@ from specjax.fitting.compare import ComparedSchedule, Comparison, heuristics
 from specjax.fitting.learned import LearnedResult
 from specjax.gaussian.probe import Probe
 from specjax.gaussian.task import GaussianTask
-from specjax.learning import Verdict
+from specjax.learning import ScheduleDistance, Verdict
 from specjax.report import figures, show
 from specjax.report.advise import advice_blocks, advice_columns
 from specjax.report.bench import bench_blocks
 from specjax.report.evaluate import evaluation_blocks
-from specjax.report.fit import fit_blocks
+from specjax.report.fit import distance_blocks, distance_columns, fit_blocks
 from specjax.report.probe import probe_blocks
 from specjax.report.restore import posterior_blocks, posterior_columns, posterior_lines
 from specjax.report.spectrum import spectrum_blocks
@@ -228,9 +228,10 @@ def _learned_lines(result: LearnedResult) -> list[str]:
     facts = show.origin(result)
     facts |= {"data": result.source["name"]} if "name" in result.source else {}
     facts["sigma"] = _some(result.schedule.sigmas)
-    kept = [
-        name for name in ("data", "loss", "prior", "guidance", "held out", "sigma") if name in facts
-    ]
+    if facts.get("denoiser") == "ideal":
+        del facts["denoiser"]
+    names = ("data", "denoiser", "loss", "prior", "guidance", "held out", "sigma")
+    kept = [name for name in names if name in facts]
     return [_learned_title(result), *(f"  {name:<9} {facts[name]}" for name in kept)]
 
 
@@ -440,6 +441,7 @@ LISTS: Mapping[type, View] = {
         _from_columns(_heading("plan"), _plans_columns), figure=figures.learn_figure
     ),
     Recommendation: _from_columns(_heading("recommendation"), _recommendation_columns),
+    ScheduleDistance: View(distance_blocks, distance_columns),
     Verdict: _from_columns(_heading("verdict"), _verdict_columns),
 }
 """What is shown of a list of results, by the class of its first."""

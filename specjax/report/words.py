@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from specjax.gaussian.losses import Loss
+    from specjax.gaussian.modes import Modes
 
 MEAN_DECIDES = 0.1
 """The part of a loss above which the mean is warned of."""
@@ -94,6 +95,12 @@ def wrote(paths: Iterable[str]) -> list[str]:
 def loss_title(loss: Loss) -> str:
     """Write a loss with what it is, such as ``w2: squared 2-Wasserstein distance``."""
     return f"{loss.name}: {loss.summary}" if loss.summary else loss.name
+
+
+def error_text(modes: Modes) -> str:
+    """Write what denoiser's error a loss counts, such as `` with an error of 0.1``, if any."""
+    error = modes.denoiser_error
+    return "" if error is None else f" with an error of {float(error):g}"
 
 
 def amplification_warning(ratio: float, loss: Loss, denoiser_error: Any) -> list[str]:

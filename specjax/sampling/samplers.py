@@ -30,6 +30,7 @@ package, write a function ``(LevelSteps, **options) -> ScaledRows`` and a row of
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import math
 from collections.abc import Callable
@@ -64,6 +65,8 @@ class Sampler:
       order: of accuracy on the ODE; None for SDE samplers.
       summary: a line for tables.
       options: those that differ from the function's defaults, as (name, value) pairs.
+      denoiser_error: what fits take a denoiser to err by where nobody says how much, see
+        :class:`specjax.gaussian.task.TaskOptions`; a sampler of your own may have it, too.
 
     Example:
       >>> sx.ddim(eta=0.5).options
@@ -75,6 +78,7 @@ class Sampler:
     order: int | None
     summary: str
     options: tuple[tuple[str, Any], ...] = ()
+    denoiser_error: float = 0.0
 
     def __call__(self, **options: Any) -> Sampler:
         """Return the sampler with other options.
@@ -280,21 +284,27 @@ euler_ancestral = Sampler(
 """k-diffusion's ancestral Euler with the option ``eta``."""
 heun = Sampler("heun", _heun, 2, "EDM's Heun: two calls a step")
 """Heun's method on EDM's ODE (2206.00364, algorithm 1): two calls a step."""
-dpmpp_2m = Sampler("dpmpp_2m", _dpmpp_2m, 2, "DPM-Solver++(2M): one call a step, two estimates")
+
+# Samplers that lean on past answers: what networks are taken to err by, see experiments/defaults.
+_multistep = functools.partial(Sampler, denoiser_error=0.1)
+
+dpmpp_2m = _multistep("dpmpp_2m", _dpmpp_2m, 2, "DPM-Solver++(2M): one call a step, two estimates")
 """DPM-Solver++(2M) (2211.01095): one call a step, which uses the last two estimates."""
-dpmpp_2m_sde = Sampler("dpmpp_2m_sde", _dpmpp_2m_sde, None, "its stochastic form; eta=1")
+dpmpp_2m_sde = _multistep("dpmpp_2m_sde", _dpmpp_2m_sde, None, "its stochastic form; eta=1")
 """The stochastic form of DPM-Solver++(2M) with the option ``eta``."""
-lms = Sampler("lms", _lms, 2, "Adams-Bashforth with variable steps; order=4")
+lms = _multistep("lms", _lms, 2, "Adams-Bashforth with variable steps; order=4")
 """Adams-Bashforth on EDM's ODE with variable steps, and the option ``order``."""
-dpmpp_3m = Sampler(
+dpmpp_3m = _multistep(
     "dpmpp_3m", dpmpp_3m_rows, 2, "DPM-Solver++(3M): one call a step, three estimates"
 )
 """DPM-Solver++(3M) (2211.01095), as diffusers has it: one call a step."""
-unipc = Sampler("unipc", unipc_rows, 2, "UniPC: each call corrects a step and takes one; order=2")
+unipc = _multistep(
+    "unipc", unipc_rows, 2, "UniPC: each call corrects a step and takes one; order=2"
+)
 """UniPC (2302.04867), one call a step, with the options ``order`` and ``variant``."""
-deis = Sampler("deis", deis_rows, 2, "DEIS: slopes, polynomials in log sigma; order=3")
+deis = _multistep("deis", deis_rows, 2, "DEIS: slopes, polynomials in log sigma; order=3")
 """DEIS (2204.13902, tAB in log sigma) with the option ``order``."""
-ipndm = Sampler("ipndm", ipndm_rows, 1, "iPNDM: slopes, Adams-Bashforth's weights; order=4")
+ipndm = _multistep("ipndm", ipndm_rows, 1, "iPNDM: slopes, Adams-Bashforth's weights; order=4")
 """iPNDM (2204.13902) with the option ``order``."""
 
 SAMPLERS = {

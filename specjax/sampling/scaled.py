@@ -85,7 +85,8 @@ class ScaledRows(NamedTuple):
 class SamplerLike(Hashable, Protocol):
     """The protocol of a sampler; it must be hashable, because programs are compiled for it.
 
-    ``options`` (a tuple of name and value pairs) is written to files, if there are any.
+    ``options`` (a tuple of name and value pairs) is written to files, if there are any. A number
+    ``denoiser_error`` is what fits take a denoiser to err by where nobody says how much.
     """
 
     @property

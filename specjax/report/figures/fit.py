@@ -16,7 +16,7 @@ from specjax.gaussian.transfer import transfer
 from specjax.report.figures import panels
 from specjax.report.figures.panels import label_of
 from specjax.report.figures.style import INK, LEARNED, learned_style, muted_style
-from specjax.report.words import count, loss_title, with_options
+from specjax.report.words import count, error_text, loss_title, with_options
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.spectrum import Spectrum
 
@@ -105,7 +105,7 @@ def fit_figure(
     title = (
         f"{source.get('name', 'spectrum')}: {count(steps, 'step')} of "
         f"{with_options(resolved.sampler, resolved.sampler_options)}, {resolved.process}, "
-        f"fitted to {loss} = {_number(lines[0].loss, 4)}"
+        f"fitted to {loss} = {_number(lines[0].loss, 4)}{error_text(resolved.modes)}"
     )
     figure = panels.new_figure(11.0, 8.2, "\n".join([title, *textwrap.wrap(noise, _TITLE_WIDTH)]))
     power, levels, ratio, losses = figure.subplots(2, 2).ravel()

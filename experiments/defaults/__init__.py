@@ -1,0 +1,1 @@
+"""What should a fit without options minimise, so that its schedules win on networks?"""
