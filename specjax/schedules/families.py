@@ -312,6 +312,7 @@ def _pinned(curve: Curve, steps: int, noisy: float, clean: float) -> np.ndarray 
 
 def _time_of(curve: Curve, level: float) -> float:
     """Find the time at which the curve has a level; its nearer end where it never does."""
+
     def gap(t: float) -> float:
         return float(curve(np.array(t))) - level
 
