@@ -324,7 +324,6 @@ def _pinned(curve: Curve, steps: int, noisy: float, clean: float) -> np.ndarray 
 
 def _time_of(curve: Curve, level: float) -> float:
     """Find the time at which the curve has a level; its nearer end where it never does."""
-    from scipy.optimize import bisect
 
     def gap(t: float) -> float:
         return float(curve(np.array(t))) - level
@@ -334,4 +333,11 @@ def _time_of(curve: Curve, level: float) -> float:
     if gap(0.0) <= 0 or math.isinf(level):
         return 0.0
     # Near t = 0 a level hardly changes with t, so only the relative tolerance may end the search.
-    return float(bisect(gap, 0.0, 1.0, xtol=1e-300, rtol=1e-15, maxiter=5000))
+    # It is SciPy's bisect, which would take half a second to import.
+    low, width = 0.0, 1.0
+    while True:
+        width /= 2
+        over = gap(low + width)
+        if over == 0 or width < 1e-300 + 1e-15 * (low + width):
+            return low + width
+        low += width if over > 0 else 0.0

@@ -28,9 +28,10 @@ from specjax._core.shown import Shown
 
 def sigmoid(x: Array) -> Array:
     """Compute ``1 / (1 + exp(-x))``, accurate in both tails, in the array library of ``x``."""
-    from scipy.special import expit
-
-    return jax.nn.sigmoid(x) if isinstance(x, jax.Array) else expit(x)
+    if isinstance(x, jax.Array):
+        return jax.nn.sigmoid(x)
+    # SciPy's expit would take half a second to import.
+    return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
 
 
 def alpha_sigma(logsnr: Array, process: str) -> tuple[Array, Array]:

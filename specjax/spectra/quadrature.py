@@ -35,8 +35,6 @@ def gauss_rule(
       weights: [d], not negative.
       nodes: K; fewer are returned where the measure has fewer points.
     """
-    from scipy.linalg import eigh_tridiagonal
-
     used = weights > 0
     x, w = log_values[used], weights[used]
     if x.size == 0:
@@ -45,7 +43,8 @@ def gauss_rule(
     radius = max((x.max() - x.min()) / 2, np.finfo(float).tiny)
     x, total = (x - centre) / radius, w.sum()
     diagonal, off_diagonal = _lanczos(x, np.sqrt(w / total), min(nodes, x.size))
-    node, vectors = eigh_tridiagonal(diagonal, off_diagonal)
+    beside = np.diag(off_diagonal, 1)
+    node, vectors = np.linalg.eigh(np.diag(diagonal) + beside + beside.T)
     return centre + radius * node, total * vectors[0] ** 2
 
 

@@ -16,29 +16,6 @@ figure is drawn, not before::
     save_figure(trajectory_figure(geometry), "trajectories.png")
 """
 
-from specjax.report.figures.bands import bands_figure
-from specjax.report.figures.bench import bench_figure
-from specjax.report.figures.fit import comparison_figure, fit_figure
-from specjax.report.figures.learn import learn_figure
-from specjax.report.figures.levels import levels_figure
-from specjax.report.figures.probe import probe_figure
-from specjax.report.figures.samples import samples_figure
-from specjax.report.figures.save import save_figure
-from specjax.report.figures.spectrum import spectrum_figure
-from specjax.report.figures.sweep import sweep_figure
-from specjax.report.figures.trajectory import trajectory_figure
+import lazy_loader
 
-__all__ = [
-    "bands_figure",
-    "bench_figure",
-    "comparison_figure",
-    "fit_figure",
-    "learn_figure",
-    "levels_figure",
-    "probe_figure",
-    "samples_figure",
-    "save_figure",
-    "spectrum_figure",
-    "sweep_figure",
-    "trajectory_figure",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 import numpy as np
-from scipy.special import expit
 
 from specjax._core import checks
 from specjax.fitting.compare import Comparison, heuristics, losses_over_steps
@@ -17,7 +16,7 @@ from specjax.report.figures import panels
 from specjax.report.figures.panels import label_of
 from specjax.report.figures.style import INK, LEARNED, learned_style, muted_style
 from specjax.report.words import count, error_text, loss_title, with_options
-from specjax.schedules.schedule import NoiseSchedule
+from specjax.schedules.schedule import NoiseSchedule, sigmoid
 from specjax.spectra.spectrum import Spectrum
 
 if TYPE_CHECKING:
@@ -111,7 +110,7 @@ def fit_figure(
     power, levels, ratio, losses = figure.subplots(2, 2).ravel()
     marked = [_with_dots(one, learned, steps) for one in lines]
     for one, style in zip(lines, marked, strict=True):
-        power.plot(range(len(one.logsnr)), expit(one.logsnr), label=label_of(one.name), **style)
+        power.plot(range(len(one.logsnr)), sigmoid(one.logsnr), label=label_of(one.name), **style)
     power.set(ylabel="ᾱ  (1 = clean)", ylim=(-0.03, 1.03))
     power.set_title("Signal power")
     panels.whole_numbers(power, "level (noisy → clean)")
