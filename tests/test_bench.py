@@ -60,6 +60,8 @@ def test_optimal_stepsize_is_best_where_it_is_exhaustive():
     assert make(2).sigmas[1] == pytest.approx(min(levels, key=outcome))
     assert make(1).sigmas.tolist() == pytest.approx([s[0], 0.0])
     assert (np.diff(make(4).sigmas) < 0).all()
+    assert set(rivals.plans(4, {"few": make}, {"DDIM": "ddim"}, "vp")) == {("DDIM", "few")}
+    assert not rivals.plans(6, {"few": make}, {"DDIM": "ddim"}, "vp")  # among 4 levels and 0
 
 
 def test_the_bound_of_align_your_steps_is_that_of_a_gaussian():

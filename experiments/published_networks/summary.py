@@ -36,6 +36,9 @@ AIMS = {3: 10.5, 4: 4.8, 5: 2.56, 8: 2.9}
 AIM_OF_ZTF, SAME, FASTER, FURTHER = 0.4, 0.01, 8.0, 1.6
 
 
+_LIMITS = ((FINE, "fine"), (FLOOR, "floor"))
+
+
 class Benched(NamedTuple):
     """The seeds of a bench."""
 
@@ -54,7 +57,7 @@ class Benched(NamedTuple):
     @property
     def has_limits(self) -> bool:
         """Whether all measures of the fine solutions and of the floor are known."""
-        return all(isinstance(one["fine"], dict) for one in self.seeds)
+        return all("floor" in one for one in self.seeds)
 
     def limit(self, name: str, measure: str) -> Estimate:
         """Estimate what the fine solutions ("fine") or the reference itself ("floor") reach."""
@@ -107,8 +110,10 @@ def read(case: str, results: Path) -> Benched | None:
 
 def _with_parts(seed: dict[str, Any], results: Path) -> dict[str, Any]:
     """Add the rows of parts of plans, which were judged from the same noise."""
+    fine = seed["fine"]  # of older results the Fréchet distance alone
+    fine = fine if isinstance(fine, dict) else {"frechet": fine}
     known = read_json(results / f"{PARTS}-{seed['seed']}.json") if seed["case"] == "hsc" else {}
-    return {**seed, "rows": seed["rows"] + known.get("rows", [])}
+    return {**seed, "fine": fine, "rows": seed["rows"] + known.get("rows", [])}
 
 
 def tables(results: Path) -> list[str]:
@@ -135,8 +140,8 @@ def bench_tables(case: str, results: Path) -> list[str]:
         best = [bench.rival(calls, measure) for calls in bench.calls]
         along = (bench.schedules(*one) for one in zip(best, bench.calls, strict=True))
         rows.append(["best rival", *(f"{x} ({y})" for x, y in zip(best, along, strict=True))])
-        if measure == "frechet" and bench.has_limits:
-            for title, name in ((FINE, "fine"), (FLOOR, "floor")):
+        if measure == "frechet":
+            for title, name in _LIMITS[: 1 + bench.has_limits]:
                 rows.append([title, *[bench.limit(name, measure)] * len(bench.calls)])
         lines += table(head, rows, f"{TITLES[case]}: {WORDS[measure]}", 3)
     lines += all_measures_table(bench, case) if bench.has_limits else []
@@ -161,10 +166,7 @@ def all_measures_table(bench: Benched, case: str) -> list[str]:
         for method in bench.methods
         if bench.row(method, STEPS)
     ]
-    rows += [
-        [title, *(bench.limit(name, x) for x in names)]
-        for title, name in ((FINE, "fine"), (FLOOR, "floor"))
-    ]
+    rows += [[title, *(bench.limit(name, x) for x in names)] for title, name in _LIMITS]
     title = f"{TITLES[case]}: all samples of {STEPS} calls"
     return table(["", *names], rows, title, 3)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 
+from specjax._core.checks import UserError
 from specjax.bench.schedules import Maker
 from specjax.sampling.samplers import ddim, deis, dpmpp_2m, dpmpp_3m, heun, ipndm, plan, unipc
 from specjax.sampling.scaled import SamplerLike
@@ -31,12 +32,16 @@ def plans(
 ) -> dict[tuple[str, str], SamplerPlan]:
     """Return every rival along every schedule in so many calls, by their names.
 
-    A rival of two calls a step has half as many steps, whose last to s = 0 needs one.
+    A rival of two calls a step has half as many steps, whose last to s = 0 needs one. Schedules
+    that are chosen among fewer levels than there are steps are left out.
     """
     found = {}
     for (name, sampler), (schedule, make) in itertools.product(rivals.items(), makers.items()):
         steps = calls if plan(sampler, make(2), process).calls <= 2 else (calls + 1) // 2
-        one = plan(sampler, make(steps), process)
+        try:
+            one = plan(sampler, make(steps), process)
+        except UserError:  # its levels do not rise
+            continue
         if one.calls <= calls:
             found[name, schedule] = one
     return found

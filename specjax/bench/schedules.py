@@ -35,6 +35,7 @@ from specjax.schedules.schedule import NoiseSchedule
 Maker = Callable[[int], NoiseSchedule]
 """From S to a schedule."""
 
+_EARLY_END = 0.029  # of the bound of Align Your Steps
 _SEED = 0  # of the noise of forward paths
 _STRIDE = 2  # of the levels that Euler's own paths go through, which take an answer at each
 
@@ -127,15 +128,16 @@ def klub(clean: np.ndarray, s: np.ndarray, answers: Answers, conditions: Any) ->
         sum_i  int_{s_(i+1)}^{s_i} E |D(x_s, s) - D(x_(s_i), s_i)|^2 / s^3 ds
 
     over forward paths x_s of data. The expectation is over one path of each fine solution, with
-    answers at all its levels; the integral is the trapezoid rule over log s between these. It ends
-    at the cleanest level above 0 (the bound is infinite at 0), in whose place 0 is gone to, as in
-    the published schedules. The paper minimises by search, level after level, on fresh samples;
-    here the choice among these levels is exact.
+    answers at all its levels; the integral is the trapezoid rule over log s between these. The
+    bound is infinite at 0: it ends at s = 0.029, where the published schedules of images do, or
+    the cleanest level if that is noisier, and 0 is gone to in its place. The paper minimises by
+    search, level after level, on fresh samples; here the choice among these levels is exact.
 
     Args:
       clean: [n, *shape], fine solutions. s: [K + 1], levels, 0 at last. answers: of the denoiser.
       conditions: of the samples.
     """
+    s = np.append(s[s >= _EARLY_END] if s[0] > 10 * _EARLY_END else s[:-1], 0.0)
     rng = np.random.default_rng(_SEED)
     given, x, level = [], np.asarray(clean, np.float32), 0.0
     for now in s[-2::-1].tolist():

@@ -103,7 +103,8 @@ def _draw(axes: Axes, bench: Bench, measure: str) -> None:
             style = learned_style() | {"color": STRONG[LEARNED_NAMES.index(method)]}
         axes.errorbar(
             [row.calls for row in rows], [one.value for one in estimates],
-            [np.nan_to_num(one.error) for one in estimates], label=method, capsize=2, **style,
+            [np.nan_to_num(one.error) for one in estimates], label=method, capsize=2,
+            **panels.dots(style, len(rows), 3),
         )  # fmt: skip
     axes.set(xlabel="calls of the denoiser", yscale="log")
     axes.set_title(MEASURES[measure].replace(" to the fine solutions", ""), fontsize="medium")
