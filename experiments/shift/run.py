@@ -67,8 +67,8 @@ EXPERIMENT = Experiment(
     ),
     Config(),
     Config(
-        seeds=1, steps=(("ddim", (3,)),), shifts=(1.0, 3.0), n=4, fine=8, components=2, updates=2,
-        width=4, drawn=8, drawn_fine=4,
+        seeds=1, steps=(("ddim", (3,)),), shifts=(1.0, 1.65, 3.0), n=4, fine=8, components=2,
+        updates=2, width=4, drawn=8, drawn_fine=4,
     ),
     smallest_cases=(DIGITS,),
     work="learned_plans",  # which has the network of digits
