@@ -12,6 +12,7 @@ import specjax as sx
 from specjax.advise import levels
 from specjax.advise.by_steps import ends_for
 from specjax.advise.channels import channels_of
+from specjax.advise.resampling import replicates_of
 
 LAM, W = np.array([40.0, 2.0, 0.03]), np.array([1.0, 3.0, 8.0])
 SPECTRUM = sx.Spectrum(LAM, mean=[1.0, 0.0, 2.0], weights=W)
@@ -105,6 +106,9 @@ def test_the_digits(advice):
     np.testing.assert_allclose(
         flow["shift"][5], sx.best_shift(sx.data.open("digits").spectrum(), 5).shift, rtol=2e-3
     )
+    assert (advice.quantile_errors > 0).all()
+    assert (advice.decided_errors > 0).all()
+    assert all(one.error > 0 for row in advice.calls.values() for one in row.values())
     assert "sigma_data" in repr(advice)
     assert list(advice.to_pandas()["name"]) == list(advice.numbers)
 
@@ -120,13 +124,21 @@ def test_standard_errors_are_those_of_other_data():
     def numbers(x):
         lam = np.asarray(sx.Spectrum.from_samples(x).eigenvalues)
         density = levels.LevelDensity(lam, np.ones(6))
-        shift = sx.best_shift(sx.Spectrum(lam), 4).shift
-        return [math.sqrt(lam.mean()), levels.sigma_max(lam, np.ones(6)), density.mean, shift]
+        spectrum, schedule = sx.Spectrum(lam), sx.family("cosine", 4)
+        shift, middle = sx.best_shift(spectrum, 4).shift, density.quantiles(np.array([0.5]))[0]
+        largest = levels.decided(lam, np.ones(6), np.array([0.99]))[0]
+        return [math.sqrt(lam.mean()), levels.sigma_max(lam, np.ones(6)), density.mean, shift,
+                middle, largest, sx.loss(spectrum, schedule) / lam.sum()]  # fmt: skip
 
     spread = np.std([numbers(data()) for _ in range(60)], axis=0)
     found = sx.advise(data(), steps=[4])
     errors = [found.numbers[name].error for name in ("sigma_data", "sigma_max", "P_mean")]
-    errors.append(found.by_steps[0].errors["shift"])
+    errors += [found.by_steps[0].errors["shift"], found.quantile_errors[16]]
+    errors.append(found.decided_errors[4])
+    spectrum = sx.Spectrum.from_samples(data())
+    resampled = replicates_of(spectrum, sx.data.open(data()), 100, 0)
+    shares = resampled.shares(sx.GaussianTask.resolve(spectrum), sx.family("cosine", 4))
+    errors.append(np.std(shares[1:]))
     # 60 values give a standard deviation to 9 %, and 300 samples its estimate to some more.
     np.testing.assert_allclose(errors, spread, rtol=0.4)
 

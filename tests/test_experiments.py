@@ -248,6 +248,35 @@ def test_restoration_runs_and_is_resumed(tmp_path, capsys):
 
 
 @pytest.mark.thorough
+def test_shifts_run_and_are_resumed(tmp_path, capsys):
+    first, tables, claims = resumed(tmp_path, capsys, "shift")
+    rows = first["digits-0"]["judged"]["ddim"]["3"]
+    assert rows["named"]["shift"] > 0
+    assert rows["1"]["mean"] != rows["3"]["mean"]
+    assert "a UNet on digits" in tables
+    assert any("beats 3" in claim for claim in claims)
+
+
+def test_the_best_shift_between_those_of_the_grid_is_that_of_a_parabola(tmp_path):
+    """Distances exp((log h - log 2)^2 + 0.3 seed) are least at 2; the named one is at 2.2."""
+    from experiments.shift.summary import read
+
+    def measured(shift, seed):
+        return {"shift": shift, "mean": float(np.exp(np.log(shift / 2) ** 2 + 0.3 * seed))}
+
+    for seed in range(3):
+        rows = {f"{x:g}": measured(x, seed) for x in (1, 1.65, 3, 4)}
+        rows["named"] = measured(2.2, seed)
+        document = {"seed": seed, "complete": True, "judged": {"ddim": {"5": rows}}}
+        (tmp_path / f"hsc-{seed}.json").write_text(json.dumps(document))
+    (row,) = read(tmp_path, "hsc")
+    assert row.best() == "1.65"
+    np.testing.assert_allclose(row.optimum(1), 2.0, rtol=1e-9)
+    expected = np.exp(np.log(1.1) ** 2 - np.log(1.5) ** 2)
+    np.testing.assert_allclose(row.over("3").mean, expected, rtol=1e-9)
+
+
+@pytest.mark.thorough
 def test_learned_plans_run(tmp_path, capsys):
     first, text, _ = resumed(tmp_path, capsys, "learned_plans", "--cases", "digits")
     judged = first["digits-0"]["steps"]["3"]["judged"]["0.05"]

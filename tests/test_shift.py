@@ -144,6 +144,10 @@ def test_the_command(run):
             [one["shift"] for one in row["steps"]],
             [sx.best_shift(law, steps).shift for steps in (3, 6)], rtol=1e-12,
         )  # fmt: skip
+    np.save("few.npy", np.random.default_rng(0).normal(size=(9, 4, 4)))
+    code, out, _ = run("shift", "few.npy", "--steps", 3)
+    assert code == 0
+    assert "9 samples of 16" in out
     code, out, _ = run("shift", "digits", "--steps", 3)
     assert code == 0
     assert "+-" in out

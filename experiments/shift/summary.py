@@ -205,7 +205,7 @@ def _flow_claims(results: Path) -> Iterator[Claim]:
     found, command = list(_flow(results)), EXPERIMENT.command(FLOW)
     for name in (ALL, WITHIN):
         claim = (
-            f"{FLOW_TITLE}: the shift named by the spectrum of {name} is at most "
+            f"{FLOW_TITLE}: the shift that the spectrum ({name}) names is at most "
             f"{100 * NEAR:.0f} % above the best of five"
         )
         if not found:
