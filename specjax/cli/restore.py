@@ -173,12 +173,12 @@ class Restore(Writing):
         data = self.data
         if not files.is_spectrum(data.data) and data.estimating.method is None:
             data = replace(data, estimating=replace(data.estimating, method="shift-invariant"))
-        opened = data.open()
+        given = data.open()
         if learned is not None:
-            known = (opened.source or {}).get("shape")
+            known = (given.source or {}).get("shape")
             spectrum = _same_shape(learned, None if known is None else tuple(known))
             return spectrum, wiener(spectrum), dict(spectrum.source or {})
-        spectrum = data.spectrum(opened)
+        spectrum = data.spectrum(given)
         if spectrum.basis is None:
             raise UserError(f"{data.data} has no basis, in which samples could be restored")
         return spectrum, wiener(spectrum), dict(spectrum.source or {})

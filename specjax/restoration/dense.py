@@ -2,8 +2,8 @@
 
 A step of a sampler of Gaussian data is an affine map of its registers, of y and of the errors of
 the denoiser. Its matrices are what the step itself, with the denoiser and the direction that
-sampling uses, makes of unit vectors; the plan's are their products. JAX differentiates all of it,
-so that weights are learned on them as they are in closed form.
+sampling uses, makes of unit vectors; those of a plan are their products. JAX differentiates all
+of it, so that weights are learned on them as they are in closed form.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from specjax._core import checks
-from specjax._core.arrays import Array, value
+from specjax._core.arrays import Array, namespace, value
 from specjax._core.checks import UserError
 from specjax._core.programs import program
 from specjax.gaussian.modes import modes_of
-from specjax.restoration.measure import Measurement
+from specjax.restoration.measure import Damping, Measurement
 from specjax.restoration.methods import Method, check_noise, method_of
 from specjax.restoration.posterior import MeasuredModes
 from specjax.restoration.steered import Steered
 from specjax.sampling.denoisers import wiener
 from specjax.sampling.step import SamplerPlan, advance
+from specjax.spectra.basis import DenseBasis
 from specjax.spectra.spectrum import Spectrum
 
 MOST_DIMENSIONS = 256
@@ -52,8 +53,52 @@ class DenseTransfer:
     error: Array | None = None
 
 
+@value(data=["matrix", "values", "vectors", "sigma"], static=["shape"])
+@dataclass(frozen=True, eq=False)
+class MatrixMeasurement:
+    """Any measurement, by its matrix: y is flat.
+
+    Attributes:
+      matrix: [m, d], H over flat samples.
+      values: [m], the eigenvalues of ``H H^T``.
+      vectors: [m, m], its eigenvectors.
+      sigma: the standard deviation of the noise.
+      shape: of a sample.
+    """
+
+    matrix: Array
+    values: Array
+    vectors: Array
+    sigma: Any
+    shape: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """The name in tables."""
+        return "matrix"
+
+    def forward(self, x: Array) -> Array:
+        """Return ``H x`` [n, m]."""
+        return x.reshape(len(x), -1) @ self.matrix.T
+
+    def adjoint(self, y: Array) -> Array:
+        """Return ``H^T y``."""
+        return (y @ self.matrix).reshape(-1, *self.shape)
+
+    def solve(self, r: Array, c: Damping) -> Array:
+        """Return ``(H H^T + c)^-1 r``; where both are 0 it is 0."""
+        xp = namespace(r, self.values)
+        total = self.values + c(self.values)
+        inverse = xp.where(total > 0, 1 / xp.where(total > 0, total, 1), 0)
+        return ((r @ self.vectors) * inverse) @ self.vectors.T
+
+    def gains_on(self, spectrum: Spectrum) -> None:
+        """Return None: it is diagonal nowhere."""
+        return
+
+
 @value(
-    data=["spectrum", "measurement", "matrix", "mean", "covariance", "posterior", "diagonal"],
+    data=["spectrum", "measurement", "mean", "covariance", "posterior", "diagonal"],
     static=["shape"],
 )
 @dataclass(frozen=True, eq=False)
@@ -61,9 +106,8 @@ class MeasuredMatrices:
     """Gaussian data and any measurement of them, by matrices over flat samples.
 
     Attributes:
-      spectrum: of the data.
+      spectrum: of the data, in a basis of real vectors.
       measurement: what is measured.
-      matrix: [m, d], H.
       mean: [d], of the data.
       covariance: [d, d], of the data.
       posterior: that of x0 given y.
@@ -73,13 +117,17 @@ class MeasuredMatrices:
     """
 
     spectrum: Spectrum
-    measurement: Measurement
-    matrix: Array
+    measurement: MatrixMeasurement
     mean: Array
     covariance: Array
     posterior: DenseTransfer
     diagonal: MeasuredModes
     shape: tuple[int, ...]
+
+    @property
+    def matrix(self) -> Array:
+        """H [m, d]."""
+        return self.measurement.matrix
 
     @property
     def total(self) -> Array:
@@ -114,7 +162,6 @@ def measured_matrices(
     d = spectrum.dimension
     checks.fits_in_memory("spectrum", spectrum, 64.0 * d * d)
     shape = shape_of(spectrum, measurement)
-    spectrum = replace(spectrum, source=None, intervals=None)
     lifted = np.asarray(spectrum.lift(np.eye(d))).reshape(d, -1)
     mean = np.asarray(spectrum.lift(np.asarray(spectrum.mean))).ravel()
     covariance = (lifted.T * np.asarray(spectrum.eigenvalues)) @ lifted
@@ -125,9 +172,11 @@ def measured_matrices(
     gain = np.linalg.lstsq(total, h @ covariance, rcond=None)[0].T
     posterior = DenseTransfer(mean - gain @ (h @ mean), gain, covariance - gain @ h @ covariance)
     diagonal = surrogate_modes(spectrum, measurement, denoiser_error)
-    return MeasuredMatrices(
-        spectrum, measurement, h, mean, covariance, posterior, diagonal, shape
-    )  # fmt: skip
+    basis = DenseBasis(np.ascontiguousarray(lifted.T), shape)
+    real = replace(spectrum, basis=basis, source=None, intervals=None)
+    values, vectors = np.linalg.eigh(h @ h.T)
+    by = MatrixMeasurement(h, np.maximum(values, 0), vectors, float(measurement.sigma), shape)
+    return MeasuredMatrices(real, by, mean, covariance, posterior, diagonal, shape)
 
 
 def shape_of(spectrum: Spectrum, measurement: Measurement) -> tuple[int, ...]:
@@ -184,7 +233,6 @@ def _step(row: Any, matrices: MeasuredMatrices, method: Method) -> _Step:
     n = sizes[-1]
     parts = jnp.split(jnp.eye(n), sizes[:-1], 1)
     r = jnp.moveaxis(parts[1].reshape(n, registers, *matrices.shape), 1, 0)
-    seen = jax.eval_shape(matrices.measurement.forward, jax.ShapeDtypeStruct(r[0].shape, float))
     wrong: Any = 0.0
     if error is not None:
         lam = jnp.asarray(spectrum.eigenvalues)
@@ -195,7 +243,7 @@ def _step(row: Any, matrices: MeasuredMatrices, method: Method) -> _Step:
         lambda x, alpha, sigma: exact(x, alpha, sigma) + wrong, matrices.measurement, method,
         spectrum, matrix=matrices.matrix,
     )  # fmt: skip
-    estimate, g = by(r[0], row.alpha, row.sigma, parts[2].reshape(seen.shape))
+    estimate, g = by(r[0], row.alpha, row.sigma, parts[2])
     after = jnp.moveaxis(advance(r, row, estimate, None, g), 0, 1).reshape(n, registers * d)
     columns = jnp.split(after - after[0], sizes[:-1], 0)
     noise = jnp.kron(jnp.outer(row.push, row.push), jnp.eye(d))

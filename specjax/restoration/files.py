@@ -28,7 +28,7 @@ from specjax.files.kinds import (
 )
 from specjax.files.schema import check_fields, finite
 from specjax.restoration.fit import PosteriorResult, problem_of
-from specjax.restoration.measure import Diagonal, Downsample, Measurement
+from specjax.restoration.measure import Diagonal, Downsample, Measurement, downsample
 from specjax.restoration.methods import METHODS
 from specjax.sampling.samplers import SAMPLERS, sampler_of
 from specjax.schedules.schedule import NoiseSchedule
@@ -147,10 +147,8 @@ def _encode_measurement(measurement: Measurement) -> tuple[Header, Arrays]:
 def _decode_measurement(header: Header, arrays: Arrays) -> Measurement:
     check_fields(_Measured, header)
     sigma = checks.not_negative("sigma", header["sigma"])
-    shape = None if header["shape"] is None else tuple(header["shape"])
+    shape: Any = None if header["shape"] is None else tuple(header["shape"])
     if "factor" in header:
-        from specjax.restoration.measure import downsample
-
         return downsample(header["factor"], shape, sigma=sigma, spatial=header["spatial"])
     h = arrays["multipliers"]
     if h.dtype.kind not in "fiuc" or not np.isfinite(h).all():

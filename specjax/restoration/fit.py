@@ -424,7 +424,8 @@ def exact_shares(plan: SamplerPlan, nodes: MeasuredModes) -> np.ndarray:
 
 def _starts(shape: PosteriorShape, inputs: PosteriorInputs, levels: LevelRange) -> np.ndarray:
     """Return some simple starts, as parameters [B, n]."""
-    found, ends, of_levels = [], levels.alpha_bar_range, np.zeros(0)
+    found, ends = [], levels.alpha_bar_range
+    of_levels: Any = np.zeros(0)
     for name, options in _FAMILIES if inputs.logsnr is None else _FAMILIES[:1]:
         logsnr: Any = inputs.logsnr
         if logsnr is None:
