@@ -242,7 +242,7 @@ def test_a_comparison_says_how_much_of_the_errors_a_schedule_lets_through():
 @pytest.mark.slow
 def test_the_command_line_fits_with_the_error_and_warns_without(run):
     arguments = ["fit", "digits", "--steps", 5, "--sampler", "dpmpp_2m", "--plot", "None",
-                 "--alpha-bar-range", 4e-5, 1]  # fmt: skip
+                 "--alpha-bar-range", 4e-5, 1, "--force"]  # fmt: skip
     out = run(*arguments, "--denoiser-error", 0)[1]
     assert "may not follow" in out
     assert "--denoiser-error" in out

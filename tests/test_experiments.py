@@ -311,7 +311,7 @@ def test_defaults_run(tmp_path, capsys):
     from experiments.defaults.run import FAMILY
 
     first, text, claims = resumed(tmp_path, capsys, "defaults")
-    found = first["digits"]["samplers"]["dpmpp_2m"]["steps"]["3"]
+    found = first["digits-dpmpp_2m"]["steps"]["3"]
     assert found["w2, error 0.1"]["logsnr"] != found["w2, error 0"]["logsnr"]
     assert f"{found[FAMILY]['geometric_mean']:.3g} ({found[FAMILY]['family']})" in text
     assert any("the empirical denoiser of the digits: fits by default" in x for x in claims)

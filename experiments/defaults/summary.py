@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.defaults.run import AUTO, CASES, EXPERIMENT, FAMILY, USUAL, column
+from experiments.defaults.run import (
+    AUTO,
+    CASES,
+    EXPERIMENT,
+    FAMILY,
+    USUAL,
+    column,
+    samplers_of,
+)
 from experiments.experiment import NOT_YET
 from experiments.session import read_json
 from experiments.summary import NO, YES, Claim, not_run, table
@@ -42,14 +50,12 @@ class Results(NamedTuple):
 
 def read(results: Path, case: str) -> Results | None:
     """Read what has been run of a case."""
-    known = read_json(results / f"{case}.json")
-    if not known.get("samplers"):
+    files = {x: read_json(results / f"{case}-{x}.json") for x in samplers_of(case)}
+    known = {x: one for x, one in files.items() if one}
+    if not known:
         return None
-    samplers = {
-        name: {int(s): found for s, found in x["steps"].items()}
-        for name, x in known["samplers"].items()
-    }
-    return Results(known["network"], samplers)
+    samplers = {x: {int(s): y for s, y in one["steps"].items()} for x, one in known.items()}
+    return Results(next(iter(known.values()))["network"], samplers)
 
 
 def tables(results: Path) -> list[str]:

@@ -197,10 +197,9 @@ class GaussianTask:
           0.1
         """
         if isinstance(spectrum, Spectrum) and options.get("denoiser_error") is None:
-            sampler, loss = (options.get(x, y) for x, y in (("sampler", "ddim"), ("loss", "w2")))
-            counted = loss_of(loss).counts_mean
-            own = getattr(sampler_of(sampler), "denoiser_error", 0.0) if counted else 0.0
-            options["denoiser_error"] = own
+            sampler = sampler_of(options.get("sampler", "ddim"))
+            counted = loss_of(options.get("loss", "w2")).counts_mean
+            options["denoiser_error"] = getattr(sampler, "denoiser_error", 0.0) if counted else 0.0
         return cls.resolve(spectrum, **options)
 
     @property
