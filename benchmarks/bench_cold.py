@@ -1,8 +1,8 @@
 """How long does one wait the first time? New processes with nothing compiled, cold and warm apart.
 
 Each part runs in a process of its own, with no compilation cache (the command line has an empty
-one). The peer of the first fit is the paper's way, SciPy's SLSQP on finite differences, in the same
-process.
+one). Python keeps the bytecode of modules, as it does by default. The peer of the first fit is the
+paper's way, SciPy's SLSQP on finite differences, in the same process.
 """
 
 import json
@@ -89,17 +89,22 @@ def learning(steps: int) -> dict:
 PARTS: dict[str, Callable[..., dict]] = {"fits": fits, "mixed": mixed, "learning": learning}
 
 
+def environment() -> dict[str, str]:
+    """Return the environment without what keeps, or forbids to keep, things between processes."""
+    unset = ("JAX_COMPILATION_CACHE_DIR", "PYTHONDONTWRITEBYTECODE")
+    return {k: x for k, x in os.environ.items() if k not in unset}
+
+
 def apart(part: str, *args: int) -> dict:
     """Run a part in a new process without a compilation cache, and return what it found."""
     code = (
         "import json, sys; sys.path.insert(0, sys.argv[1]); import bench_cold;"
         "print(json.dumps(bench_cold.PARTS[sys.argv[2]](*map(int, sys.argv[3:]))))"
     )
-    environment = {k: x for k, x in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
     begun = time.perf_counter()
     run = subprocess.run(
         [sys.executable, "-c", code, str(Path(__file__).parent), part, *map(str, args)],
-        env=environment, check=True, stdout=subprocess.PIPE, text=True,
+        env=environment(), check=True, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     found: dict = json.loads(run.stdout.splitlines()[-1])
     return {**found, "process_seconds": time.perf_counter() - begun}
@@ -108,12 +113,11 @@ def apart(part: str, *args: int) -> dict:
 def command(arguments: list[str], repeat: int) -> dict:
     """Time a command as a whole process: with an empty cache, and with what that left."""
     with tempfile.TemporaryDirectory() as folder:
-        environment = {k: x for k, x in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
-        environment["XDG_CACHE_HOME"] = f"{folder}/cache"
+        own = {**environment(), "XDG_CACHE_HOME": f"{folder}/cache"}
 
         def run() -> None:
             subprocess.run(
-                [sys.executable, "-m", "specjax", *arguments], cwd=folder, env=environment,
+                [sys.executable, "-m", "specjax", *arguments], cwd=folder, env=own,
                 check=True, stdout=subprocess.DEVNULL,
             )  # fmt: skip
 
@@ -128,7 +132,9 @@ def imports() -> dict:
         code = (
             f"import time; t = time.perf_counter(); import {what}; print(time.perf_counter() - t)"
         )
-        done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE)
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment(), check=True, stdout=subprocess.PIPE
+        )
         return float(done.stdout)
 
     runs = [(seconds("jax"), seconds("jax, specjax; specjax.fit")) for _ in range(3)]

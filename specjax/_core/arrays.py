@@ -94,6 +94,19 @@ def namespace(*arrays: Any) -> ModuleType:
     return jnp if any(isinstance(x, jax.Array) for x in arrays) else np
 
 
+def where(condition: Any, x: Any, y: Any) -> Any:
+    """Choose as ``numpy.where`` does, in traced code without the ``jit`` around JAX's own.
+
+    Around so small an operation that makes tracing, differentiating and lowering much longer.
+    """
+    given = (condition, x, y)
+    if not any(isinstance(one, jax.core.Tracer) for one in given):
+        return namespace(*given).where(*given)
+    dtype, shape = jnp.result_type(x, y), np.broadcast_shapes(*map(np.shape, given))
+    cast = (jax.lax.convert_element_type(one, dtype) for one in (x, y))
+    return jax.lax.select(*(jnp.broadcast_to(one, shape) for one in (condition, *cast)))
+
+
 def repeated(xp: ModuleType, times: int, step: Callable[[int, S], S], start: S) -> S:
     """Apply ``step(i, x)`` so many times: as a loop of Python in NumPy, a compiled one in JAX."""
     if xp is jnp:

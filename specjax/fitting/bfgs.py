@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax._core.arrays import namespace
+from specjax._core.arrays import namespace, where
 
 Function = Callable[[jax.Array], jax.Array]
 """Parameters [n] to a value []."""
@@ -76,7 +76,7 @@ def descend(
     def advance(problem: Any, state: Any, until: jax.Array) -> Any:
         new = method.advance(function_of(problem), state)
         active = wants_more(state, until)  # members that have ended stay as they are
-        return jax.tree.map(lambda a, b: jnp.where(active, a, b), new, state)
+        return jax.tree.map(lambda a, b: where(active, a, b), new, state)
 
     if method.together:
         return jax.lax.while_loop(
@@ -86,7 +86,7 @@ def descend(
         )
 
     # One after another: in a batch, each line search of Optax would wait for the longest and
-    # compute both of its branches.
+    # compute both of its branches. A CPU is quicker so, too.
     def alone(given: tuple[Any, Any, jax.Array]) -> Any:
         problem, state, until = given
         return follow(method, function_of(problem), state, tolerance, until)
@@ -156,7 +156,7 @@ def _begin(function: Function, theta: Any, scale: Any, history: int) -> State:
 def _wants_more(state: State, tolerance: Any, most: Any) -> jax.Array:
     """Tell whether a descent is still steep and gaining, with fewer than ``most`` evaluations."""
     settled = state.slope <= _NEARLY_CONVERGED * tolerance
-    trials = jnp.where(settled, PATIENCE, 2 * _MOST_TRIALS)  # twice: also from a reset Hessian
+    trials = where(settled, PATIENCE, 2 * _MOST_TRIALS)  # twice: also from a reset Hessian
     able = (state.stalled < PATIENCE) & (state.trials < trials) & jnp.isfinite(state.value)
     steep = (state.iteration == 0) | (able & (state.slope > tolerance))
     return steep & (state.iteration < most)
@@ -182,17 +182,17 @@ def _advance(function: Function, s: State) -> State:
     accepted = decreases & (slope_here >= _WOLFE * slope_before)
     slope = jnp.abs(gradient).max(initial=0.0)
     gained = (value < s.value - rounding) | (slope < s.slope / 2)
-    trials = jnp.where(accepted, 0, s.trials + 1)
+    trials = where(accepted, 0, s.trials + 1)
     reset = trials == _MOST_TRIALS
     updated = _updated(s.inverse, theta - s.theta, gradient - s.gradient)
-    inverse = jnp.where(accepted, updated, jnp.where(reset, jnp.diag(s.scale), s.inverse))
+    inverse = where(accepted, updated, where(reset, jnp.diag(s.scale), s.inverse))
     low, high, step = _bracket(s, value, slope_before, decreases)
 
     def if_accepted(new: jax.Array, old: jax.Array) -> jax.Array:
-        return jnp.where(accepted, new, old)
+        return where(accepted, new, old)
 
     def for_a_new_search(new: Any, old: jax.Array) -> jax.Array:
-        return jnp.where(accepted | reset, new, old)
+        return where(accepted | reset, new, old)
 
     # Products are written out: a matrix product in a batch rounds otherwise than alone.
     direction = -(inverse * if_accepted(gradient, s.gradient)[None, :]).sum(-1)
@@ -209,7 +209,7 @@ def _advance(function: Function, s: State) -> State:
         high=for_a_new_search(jnp.inf, high),
         trials=trials,
         iteration=s.iteration + 1,
-        stalled=jnp.where(accepted, jnp.where(gained, 0, s.stalled + 1), s.stalled),
+        stalled=where(accepted, where(gained, 0, s.stalled + 1), s.stalled),
         history=remembered(s.history, s.iteration, best),
     )
 
@@ -232,7 +232,7 @@ def _updated(inverse: jax.Array, moved: jax.Array, change: jax.Array) -> jax.Arr
     """Apply the BFGS update, unless the curvature along the step is not positive."""
     curvature = moved @ change
     positive = curvature > 0
-    rho = jnp.where(positive, 1 / jnp.where(positive, curvature, 1), 0)
+    rho = where(positive, 1 / where(positive, curvature, 1), 0)
     turned = (inverse * change[None, :]).sum(-1)
     cross = moved[:, None] * turned[None, :]
     again = rho * (1 + rho * (change @ turned)) * moved
@@ -247,11 +247,11 @@ def _bracket(
     Without an upper end the step doubles; without a lower one it is that of the parabola through
     the two values and the slope; between both it is halfway.
     """
-    low, high = jnp.where(decreases, s.step, s.low), jnp.where(decreases, s.high, s.step)
+    low, high = where(decreases, s.step, s.low), where(decreases, s.high, s.step)
     parabola = -slope_before * s.step**2 / (2 * (value - s.value - slope_before * s.step))
-    first = jnp.where(jnp.isfinite(parabola), parabola, 0)
-    shorter = jnp.where(low > 0, (low + high) / 2, jnp.clip(first, 0.1 * s.step, 0.5 * s.step))
-    return low, high, jnp.where(jnp.isinf(high), 2 * s.step, shorter)
+    first = where(jnp.isfinite(parabola), parabola, 0)
+    shorter = where(low > 0, (low + high) / 2, jnp.clip(first, 0.1 * s.step, 0.5 * s.step))
+    return low, high, where(jnp.isinf(high), 2 * s.step, shorter)
 
 
 BFGS = Method(_begin, _advance, _wants_more, together=True)

@@ -23,7 +23,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from specjax._core.arrays import Array, namespace
+from specjax._core.arrays import Array, namespace, where
 from specjax.schedules.schedule import sigmoid
 
 _OFF_BOUND = 1e-4  # of logsnr
@@ -54,18 +54,18 @@ def levels_of(theta: Array, ends: Array, *, ends_clean: bool, idle: Array | int 
     gaps = _softplus(theta) + floor(theta.dtype)
     if ends.shape[-1] == 3:
         gaps = xp.concatenate([gaps[..., :-1], theta[..., -1:] ** 2], -1)
-    gaps = xp.where(pure & (place == idle), theta if ends_clean else 0.0, gaps)
-    total = xp.cumsum(xp.where(place >= idle, gaps, 0), -1)
-    first = xp.where(pure, 0.0, noisy)
+    gaps = where(pure & (place == idle), theta if ends_clean else 0.0, gaps)
+    total = xp.cumsum(where(place >= idle, gaps, 0), -1)
+    first = where(pure, 0.0, noisy)
     if not ends_clean:
         whole = total[..., -1:]
-        span = xp.where(pure, whole, clean - noisy)
-        total = total[..., :-1] / xp.where(whole > 0, whole, 1) * span
-        first = xp.where(pure, clean - whole, noisy)
+        span = where(pure, whole, clean - noisy)
+        total = total[..., :-1] / where(whole > 0, whole, 1) * span
+        first = where(pure, clean - whole, noisy)
     shape = (*total.shape[:-1], 1)
     noisy, last = xp.broadcast_to(noisy, shape), xp.broadcast_to(last, shape)
     levels, place = xp.concatenate([noisy, first + total, last], -1), xp.arange(total.shape[-1] + 2)
-    levels = xp.where(place > idle, levels, noisy)
+    levels = where(place > idle, levels, noisy)
     return levels - IDLE_WIDTH * xp.maximum(idle - place, 0)
 
 
@@ -85,7 +85,7 @@ def theta_of(levels: Array, ends: Any = None, *, ends_clean: bool, idle: Array |
         bound = xp.broadcast_to(ends[..., 1:2], (*levels.shape[:-1], 1))
         levels = xp.concatenate([levels[..., :-1], bound], -1)
     pure = xp.isneginf(levels)
-    finite = xp.where(pure, 0.0, levels)
+    finite = where(pure, 0.0, levels)
     gaps = xp.diff(finite[..., :-1] if ends_clean else finite)
     least = floor(levels.dtype)
     rest = xp.maximum(gaps - least, least)
@@ -95,8 +95,8 @@ def theta_of(levels: Array, ends: Any = None, *, ends_clean: bool, idle: Array |
         theta = xp.concatenate([theta[..., :-1], root], -1)
     place = xp.arange(gaps.shape[-1])
     first = finite[..., 1 : 1 + theta.shape[-1]] if ends_clean else 0.0
-    theta = xp.where(pure[..., :1] & (place == idle), first, theta)
-    return xp.where(place >= idle, theta, 0)
+    theta = where(pure[..., :1] & (place == idle), first, theta)
+    return where(place >= idle, theta, 0)
 
 
 def stretch(theta: Array, ends: Array) -> Array:

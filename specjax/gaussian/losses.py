@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from specjax._core import checks
-from specjax._core.arrays import Array, concrete, namespace
+from specjax._core.arrays import Array, concrete, namespace, where
 from specjax._core.checks import UserError
 from specjax.gaussian.modes import Modes
 from specjax.gaussian.transfer import Transfer
@@ -64,20 +64,20 @@ def _log_excess(a: Array, b: Array) -> Array:
     """
     xp: Any = namespace(a, b)
     small = xp.abs(a - b) < 0.1 * b
-    near_b = xp.where(small, b, 1.0)
-    x = (xp.where(small, a, 1.0) - near_b) / near_b
+    near_b = where(small, b, 1.0)
+    x = (where(small, a, 1.0) - near_b) / near_b
     y = x / (2 + x)
     series = 0 * y
     for n in reversed(range(6)):
         series = series * y**2 + 1 / (2 * n + 3)
-    far = xp.log(xp.where(small, 1.0, a)) - xp.log(xp.where(small, 1.0, b))
-    return xp.where(small, x * y - 2 * y**3 * series, xp.expm1(far) - far)
+    far = xp.log(where(small, 1.0, a)) - xp.log(where(small, 1.0, b))
+    return where(small, x * y - 2 * y**3 * series, xp.expm1(far) - far)
 
 
 def _root(x: Array) -> Array:
     xp: Any = namespace(x)
     positive = x > 0
-    return xp.where(positive, xp.sqrt(xp.where(positive, x, 1)), 0)
+    return where(positive, xp.sqrt(where(positive, x, 1)), 0)
 
 
 def _distance(lam: Array, m: Transfer) -> Array:
@@ -206,11 +206,11 @@ def evaluate_one_of(
         asked = which == k
 
         def seen(x: Array, asked: Array = asked) -> jax.Array:
-            return jnp.where(asked, x, 1.0)
+            return where(asked, x, 1.0)
 
         alike = replace(moments, std=seen(moments.std), variance=seen(moments.variance))
         found = _by_direction(loss, seen(modes.eigenvalues), alike, modes)
-        value = value + jnp.where(asked, found, 0.0)
+        value = value + where(asked, found, 0.0)
     return value.sum()
 
 

@@ -31,7 +31,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from specjax._core.arrays import Array, namespace, value
+from specjax._core.arrays import Array, namespace, value, where
 from specjax._core.checks import UserError
 from specjax.gaussian.modes import Modes, modes_of
 from specjax.gaussian.probe import Probe
@@ -216,7 +216,7 @@ _compiled = jax.jit(_transfer, static_argnames="starts_at_mean")
 
 def _root(xp: ModuleType, x: Array) -> Array:
     positive = x > 0
-    return xp.where(positive, xp.sqrt(xp.where(positive, x, 1)), 0)
+    return where(positive, xp.sqrt(where(positive, x, 1)), 0)
 
 
 def _answers(rows: Row | SteeredRow, modes: Modes, means_are_kept: bool) -> _Answers:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from specjax._core import checks
-from specjax._core.arrays import Array
+from specjax._core.arrays import Array, where
 from specjax.sampling.corrections import Corrections, corrected_rows
 from specjax.sampling.scaled import LevelSteps, ScaledRows
 
@@ -59,14 +59,13 @@ def polynomial_weights(t: LevelSteps, nodes: Array, known: Array, noise: bool = 
       known: [S, p], which of them count. The weights of the others are 0.
       noise: whether the answers are slopes, weighted by e^-u, or estimates, by e^(u - h).
     """
-    xp = t.xp
     other = known[:, :, None] & known[:, None, :] & ~np.eye(nodes.shape[1], dtype=bool)
-    gap = xp.where(other, nodes[:, :, None] - nodes[:, None, :], 1.0)
+    gap = where(other, nodes[:, :, None] - nodes[:, None, :], 1.0)
 
     def lagrange(at: float) -> Array:
-        return xp.where(other, (at - nodes)[:, None, :] / gap, 1.0).prod(-1)
+        return where(other, (at - nodes)[:, None, :] / gap, 1.0).prod(-1)
 
-    return xp.where(known, _mean(t, lagrange, noise), 0.0)
+    return where(known, _mean(t, lagrange, noise), 0.0)
 
 
 def _grown(t: LevelSteps, most: int) -> Array:
@@ -77,7 +76,7 @@ def _grown(t: LevelSteps, most: int) -> Array:
 def _orders(t: LevelSteps, most: int) -> Array:
     """Return the order [S] of each step, which falls to 1 at the end, too."""
     left = np.arange(t.h.shape[0], 0, -1)
-    return t.xp.where(t.last, 1, t.xp.minimum(_grown(t, most), left))
+    return where(t.last, 1, t.xp.minimum(_grown(t, most), left))
 
 
 def _adams_bashforth(t: LevelSteps, orders: Array, order: int, noise: bool = False) -> Array:
@@ -97,7 +96,7 @@ def exponential_adams(t: LevelSteps, order: int) -> Corrections:
     An estimate of pure noise has no weight in later steps. Order 1 is DDIM, order 2
     DPM-Solver++(2M) up to how it weighs a step.
     """
-    orders = t.xp.where(t.last, 1, _grown(t, order))
+    orders = where(t.last, 1, _grown(t, order))
     return Corrections(t.xp.zeros_like(t.h), _adams_bashforth(t, orders, order)[:, 1:])
 
 
@@ -116,13 +115,13 @@ def dpmpp_3m_rows(t: LevelSteps) -> ScaledRows:
     has it; steps of order 2 are those of DPM-Solver++(2M).
     """
     xp, orders, nodes = t.xp, _orders(t, 3), past_nodes(t, 3)
-    near, far = (xp.where(orders > k, nodes[:, k], -float(k)) for k in (1, 2))
+    near, far = (where(orders > k, nodes[:, k], -float(k)) for k in (1, 2))
     bend = xp.stack([1 / (near * far), 1 / (near * (near - far)), 1 / (far * (far - near))], 1)
     half = _mean(t, lambda at: xp.full_like(near, at**2))[:, None] / 2
     weights = _adams_bashforth(t, orders, 3)
-    weights = weights - xp.where((orders > 2)[:, None], half * bend, 0.0)
+    weights = weights - where((orders > 2)[:, None], half * bend, 0.0)
     midpoint = xp.stack([1 - 1 / (2 * near), 1 / (2 * near), near * 0], 1)
-    return _by_weights(t, xp.where((orders == 2)[:, None], midpoint, weights)[:, 1:])
+    return _by_weights(t, where((orders == 2)[:, None], midpoint, weights)[:, 1:])
 
 
 def unipc_rows(t: LevelSteps, *, order: int = 2, variant: str = "bh2") -> ScaledRows:
@@ -144,9 +143,9 @@ def unipc_rows(t: LevelSteps, *, order: int = 2, variant: str = "bh2") -> Scaled
         """Return what belongs to the step before; that of the first is not used."""
         return xp.concatenate([x[:1], x[:-1]])
 
-    ratio = xp.where(t.last, 0.0, xp.exp(-h))
+    ratio = where(t.last, 0.0, xp.exp(-h))
     corrects = (t.age > 0) & ~before(t.pure)  # a step from pure noise has one answer alone
-    moved = (ratio / (1 - ratio) * xp.where(corrects, before(1 - ratio), 0.0))[:, None]
+    moved = (ratio / (1 - ratio) * where(corrects, before(1 - ratio), 0.0))[:, None]
     following = xp.concatenate([predictor[:, 1:], predictor[:, :1] * 0], 1)
     return _by_weights(t, following + moved * (before(corrector) - before(predictor)))
 
@@ -156,9 +155,9 @@ def _predictor(t: LevelSteps, orders: Array, order: int, unit: Array) -> Array:
     xp, weights = t.xp, _adams_bashforth(t, orders, order)
     if order == 1:
         return weights
-    half = unit / (2 * xp.where(orders > 1, past_nodes(t, 2)[:, 1], -1.0))
+    half = unit / (2 * where(orders > 1, past_nodes(t, 2)[:, 1], -1.0))
     simple = xp.stack([1 - half, half, *[half * 0] * (order - 2)], 1)
-    return xp.where((orders == 2)[:, None], simple, weights)
+    return where((orders == 2)[:, None], simple, weights)
 
 
 def _corrector(t: LevelSteps, orders: Array, order: int, unit: Array) -> Array:
@@ -168,7 +167,7 @@ def _corrector(t: LevelSteps, orders: Array, order: int, unit: Array) -> Array:
     weights = polynomial_weights(t, nodes, np.arange(order + 1) <= orders[:, None])
     half = unit / 2
     simple = xp.stack([half, 1 - half, *[half * 0] * (order - 1)], 1)
-    return xp.where((orders == 1)[:, None], simple, weights)[:, 1:]
+    return where((orders == 1)[:, None], simple, weights)[:, 1:]
 
 
 def deis_rows(t: LevelSteps, *, order: int = 3) -> ScaledRows:
@@ -185,7 +184,7 @@ def ipndm_rows(t: LevelSteps, *, order: int = 4) -> ScaledRows:
     checks.whole_number("order", order, 1, 4)
     table = np.array([row + (0,) * (4 - len(row)) for row in _ADAMS])[:, :order]
     weights = t.xp.asarray(table, t.h.dtype)[_grown(t, order) - 1]
-    return slopes_rows(t, t.xp.where(t.last[:, None], 0.0, weights[:, 1:]))
+    return slopes_rows(t, where(t.last[:, None], 0.0, weights[:, 1:]))
 
 
 def slopes_rows(t: LevelSteps, weights: Array) -> ScaledRows:
@@ -203,8 +202,8 @@ def slopes_rows(t: LevelSteps, weights: Array) -> ScaledRows:
       weights: [S, M], those of the M slopes before the newest, whose weight is the rest to 1.
     """
     xp, recent = t.xp, range(2, weights.shape[1] + 1)
-    ratio = xp.where(t.last, 0.0, xp.exp(-t.h / 2))
-    c = weights * xp.where(t.last, -1.0, xp.expm1(-t.h / 2))[:, None]
+    ratio = where(t.last, 0.0, xp.exp(-t.h / 2))
+    c = weights * where(t.last, -1.0, xp.expm1(-t.h / 2))[:, None]
     zero, total = xp.zeros_like(ratio), c.sum(1)
     older = [c[:, j - 1] for j in recent]
     keep = [[ratio, -total, *older], [zero, -total, *older]]

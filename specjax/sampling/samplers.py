@@ -41,7 +41,7 @@ from typing import Any
 import numpy as np
 
 from specjax._core import checks
-from specjax._core.arrays import Array, concrete
+from specjax._core.arrays import Array, concrete, where
 from specjax._core.checks import UserError
 from specjax.sampling.multistep import (
     deis_rows,
@@ -117,8 +117,8 @@ def _stack(xp: ModuleType, table: list[list[Array]]) -> Array:
 
 def _one_register(t: LevelSteps, keep: Array, pull: Array, push: Array | None) -> ScaledRows:
     xp = t.xp
-    keep, pull = xp.where(t.last, 0.0, keep), xp.where(t.last, 1.0, pull)
-    noise = xp.zeros_like(pull) if push is None else xp.where(t.last, 0.0, push)
+    keep, pull = where(t.last, 0.0, keep), where(t.last, 1.0, pull)
+    noise = xp.zeros_like(pull) if push is None else where(t.last, 0.0, push)
     return ScaledRows(
         t.now, t.now, t.after, keep[:, None, None], pull[:, None], noise[:, None],
         (True,), push is not None,
@@ -136,7 +136,7 @@ def _log_eta_ratio(t: LevelSteps, eta: float) -> Array:
     small = xp.log1p(eta**2 * xp.expm1(-xp.minimum(t.h, 1.0)))
     log_rest = math.log1p(-(eta**2)) if eta < 1 else -math.inf
     large = xp.logaddexp(xp.full_like(t.h, log_rest), 2 * math.log(eta) - t.h)
-    return -t.h / 2 + xp.where(t.h < 1, small, large) / 2
+    return -t.h / 2 + where(t.h < 1, small, large) / 2
 
 
 def eta_family(t: LevelSteps, *, eta: float) -> ScaledRows:
@@ -170,7 +170,7 @@ def _ddpm(t: LevelSteps, *, variance: str = "posterior") -> ScaledRows:
     rows = eta_family(t, eta=1.0)
     if variance == "posterior":
         return rows
-    return rows._replace(push=t.xp.where(t.last, 0.0, t.kernel_std)[:, None])
+    return rows._replace(push=where(t.last, 0.0, t.kernel_std)[:, None])
 
 
 def _heun(t: LevelSteps) -> ScaledRows:
@@ -182,20 +182,20 @@ def _heun(t: LevelSteps) -> ScaledRows:
     """
     xp, rho = t.xp, t.xp.exp(-t.h / 2)
     zero, one, single = xp.zeros_like(rho), xp.ones_like(rho), t.last | t.pure
-    euler = xp.where(t.last, 0.0, rho)
+    euler = where(t.last, 0.0, rho)
     half = (1 - 1 / rho) / 2
-    slope = xp.where(single, 0.0, half)
-    first = _stack(xp, [[euler, zero], [xp.where(single, 0.0, (1 + rho) / 2), zero]])
-    second = _stack(xp, [[xp.where(single, one, slope), xp.where(single, zero, one)],
-                         [zero, xp.where(single, one, zero)]])  # fmt: skip
+    slope = where(single, 0.0, half)
+    first = _stack(xp, [[euler, zero], [where(single, 0.0, (1 + rho) / 2), zero]])
+    second = _stack(xp, [[where(single, one, slope), where(single, zero, one)],
+                         [zero, where(single, one, zero)]])  # fmt: skip
 
     def interleave(a: Array, b: Array) -> Array:
         return xp.stack([a, b], 1).reshape((2 * a.shape[0], *a.shape[1:]))
 
-    known = xp.where(single, 0.0, (1 - rho) / 2)
+    known = where(single, 0.0, (1 - rho) / 2)
     pull = interleave(xp.stack([1 - euler, known], -1), xp.stack([-slope, zero], -1))
     return ScaledRows(
-        called=interleave(t.now, xp.where(t.last, t.now, t.after)),
+        called=interleave(t.now, where(t.last, t.now, t.after)),
         entered=interleave(t.now, t.after),
         left=interleave(t.after, t.after),
         keep=interleave(first, second),
@@ -210,9 +210,9 @@ def _past_weight(t: LevelSteps) -> Array:
 
     It is 0 after a step from pure noise, too, whose width is infinite.
     """
-    xp, past = t.xp, t.xp.arange(len(t.h)) - 1
+    past = t.xp.arange(len(t.h)) - 1
     after_noise = t.pure[past] & (past >= 0)
-    return xp.where((t.age == 0) | t.last | after_noise, 0.0, t.h / (2 * t.h[past]))
+    return where((t.age == 0) | t.last | after_noise, 0.0, t.h / (2 * t.h[past]))
 
 
 def _two_estimates(t: LevelSteps, log_ratio: Array, push: Array | None) -> ScaledRows:
@@ -221,10 +221,10 @@ def _two_estimates(t: LevelSteps, log_ratio: Array, push: Array | None) -> Scale
     The register ``r[1]`` holds the previous estimate.
     """
     xp = t.xp
-    ratio = xp.where(t.last, 0.0, xp.exp(log_ratio))
-    blend = xp.where(t.last, 1.0, -xp.expm1(log_ratio))
+    ratio = where(t.last, 0.0, xp.exp(log_ratio))
+    blend = where(t.last, 1.0, -xp.expm1(log_ratio))
     c, zero = _past_weight(t), xp.zeros_like(ratio)
-    noise = zero if push is None else xp.where(t.last, 0.0, push)
+    noise = zero if push is None else where(t.last, 0.0, push)
     return ScaledRows(
         t.now, t.now, t.after,
         keep=_stack(xp, [[ratio, -blend * c], [zero, zero]]),
@@ -244,7 +244,7 @@ def _dpmpp_2m_sde(t: LevelSteps, *, eta: float = 1.0) -> ScaledRows:
     """SDE-DPM-Solver++(2M), midpoint form (2211.01095, eq. 19; k-diffusion's ``dpmpp_2m_sde``)."""
     eta = checks.not_negative("eta", eta)
     # A small eta, too, keeps no pure noise.
-    rate: Any = t.xp.where(t.pure, t.xp.full_like(t.h, max(eta, 1.0)), eta)
+    rate: Any = where(t.pure, t.xp.full_like(t.h, max(eta, 1.0)), eta)
     push = t.s_next * t.xp.sqrt(-t.xp.expm1(-rate * t.h)) if eta else None
     return _two_estimates(t, -(1 + (rate if eta else 0.0)) * t.h / 2, push)
 
@@ -261,17 +261,17 @@ def _lms(t: LevelSteps, *, order: int = 4) -> ScaledRows:
     past = np.arange(order)
     index = np.maximum(np.arange(steps)[:, None] - past, 0)
     known = t.age[:, None] >= past  # [S, order]
-    back = xp.where(known, (t.now[:, None] - t.now[index]) / 2, 0.0)  # log of past levels over s
+    back = where(known, (t.now[:, None] - t.now[index]) / 2, 0.0)  # log of past levels over s
     gap = xp.exp(back)[:, None, :] * xp.expm1(back[:, :, None] - back[:, None, :])  # [S, j, m]
     other = known[:, :, None] & known[:, None, :] & (past[:, None] != past)
-    width = xp.where(t.last, -1.0, xp.expm1(-t.h / 2))  # of the step, in units of s
-    where, weight = np.polynomial.legendre.leggauss((order + 1) // 2)
+    width = where(t.last, -1.0, xp.expm1(-t.h / 2))  # of the step, in units of s
+    point, weight = np.polynomial.legendre.leggauss((order + 1) // 2)
     total = xp.zeros_like(back)
-    for x, w in zip(where.tolist(), weight.tolist(), strict=True):  # Python's keep the dtype
+    for x, w in zip(point.tolist(), weight.tolist(), strict=True):  # Python's keep the dtype
         beyond = (1 + x) / 2 * width[:, None] - xp.expm1(back)  # a point less past levels
-        factor = xp.where(other, beyond[:, None, :] / xp.where(other, gap, 1.0), 1.0)
+        factor = where(other, beyond[:, None, :] / where(other, gap, 1.0), 1.0)
         total = total + w / 2 * factor.prod(-1)
-    return slopes_rows(t, xp.where(known, total, 0.0)[:, 1:])
+    return slopes_rows(t, where(known, total, 0.0)[:, 1:])
 
 
 ddim = Sampler("ddim", _ddim, 1, "DDIM; eta=0 is deterministic, eta=1 is DDPM")

@@ -21,7 +21,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from specjax._core.arrays import Array, namespace
+from specjax._core.arrays import Array, namespace, where
 from specjax.sampling.step import SamplerPlan
 from specjax.schedules.schedule import alpha_sigma, one_minus_alpha
 
@@ -105,20 +105,20 @@ def level_steps(logsnr: Array, process: str, idle: Array | int = 0) -> LevelStep
     """
     xp = namespace(logsnr)
     pure = xp.isneginf(logsnr)
-    noisiest = xp.minimum(xp.where(pure, xp.inf, logsnr).min(), 0.0)
+    noisiest = xp.minimum(where(pure, xp.inf, logsnr).min(), 0.0)
     far = noisiest + 2 * math.log(xp.finfo(logsnr.dtype).eps) - 2
     place = xp.arange(len(logsnr)) + 1 - pure.sum()  # 0 for the last
-    logsnr = xp.where(pure, far + 0.01 * place.astype(logsnr.dtype), logsnr)
+    logsnr = where(pure, far + 0.01 * place.astype(logsnr.dtype), logsnr)
     now, after = logsnr[:-1], logsnr[1:]
     last = xp.isinf(after)
-    finite_after = xp.where(last, now + 1, after)
+    finite_after = where(last, now + 1, after)
     h = finite_after - now
     alpha_next = alpha_sigma(finite_after, process)[0]
     sigma_now = alpha_sigma(now, process)[1]
     return LevelSteps(
         xp, now, after, h, pure[:-1] & ~pure[1:], last,
         s=xp.exp(-now / 2),
-        s_next=xp.where(last, 0.0, xp.exp(-finite_after / 2)),
+        s_next=where(last, 0.0, xp.exp(-finite_after / 2)),
         kernel_std=sigma_now * xp.sqrt(-xp.expm1(-h)) / alpha_next,
         age=xp.arange(now.shape[0]) - idle,
     )  # fmt: skip
@@ -167,9 +167,9 @@ def scaled_plan(
     if process == "ve":
         return plan
     xp = steps.xp
-    end = xp.where(steps.last[-1], 1.0, alpha_sigma(logsnr[-1], process)[0])
+    end = where(steps.last[-1], 1.0, alpha_sigma(logsnr[-1], process)[0])
     ending = xp.ones_like(plan.pull)
-    ending = xp.concatenate([ending[:-1], xp.where(xp.arange(plan.registers) == 0, end, 1.0)[None]])
+    ending = xp.concatenate([ending[:-1], where(xp.arange(plan.registers) == 0, end, 1.0)[None]])
     return replace(
         plan,
         keep=plan.keep * ending[:, :, None],
@@ -198,14 +198,14 @@ def plan_of_rows(
     before, behind = scale(rows.entered), scale(rows.left)
     alpha, sigma = alpha_sigma(rows.called, process)
     if process != "ve":
-        at_start = rows.called <= xp.where(t.pure, t.now, -xp.inf).max()
-        alpha = xp.where(at_start, 0.0, alpha)
+        at_start = rows.called <= where(t.pure, t.now, -xp.inf).max()
+        alpha = where(at_start, 0.0, alpha)
     keep = rows.keep * behind[:, :, None] / before[:, None, :]
     pull, push = rows.pull * behind, rows.push * behind
     if not isinstance(idle, int) or idle > 0:
         busy = xp.repeat(t.age >= 0, len(pull) // len(t.age))
-        keep = xp.where(busy[:, None, None], keep, xp.eye(keep.shape[-1], dtype=keep.dtype))
-        pull, push = (xp.where(busy[:, None], x, 0.0) for x in (pull, push))
+        keep = where(busy[:, None, None], keep, xp.eye(keep.shape[-1], dtype=keep.dtype))
+        pull, push = (where(busy[:, None], x, 0.0) for x in (pull, push))
     start = xp.ones_like(t.s[0]) if process == "vp" else alpha_sigma(t.now[idle], process)[1]
     shortfall = one_minus_alpha(t.after[-1], process) if keeps_means else None
     return SamplerPlan(alpha, sigma, keep, pull, push, start, rows.stochastic, shortfall)
