@@ -40,8 +40,8 @@ def child_clips(path: Path) -> dict:
     """Advise from clips [N, T, H, W], by the stationary spectrum over their three axes."""
     import specjax as sx
 
-    options = {"layout": "NTHW", "method": "shift-invariant", "progress": False}
-    seconds, advice = clock(lambda: sx.advise(path, **options))
+    method = "shift-invariant"
+    seconds, advice = clock(lambda: sx.advise(path, layout="NTHW", method=method, progress=False))
     shifts = {str(one.steps): one.parameters["shift"][0] for one in advice.by_steps}
     return {"seconds": seconds, "shifts": shifts}
 

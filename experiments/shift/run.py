@@ -145,7 +145,9 @@ class _Network:
     def _drawn_spectrum(self, path: Path) -> sx.Spectrum:
         """Make the spectrum of samples that the network draws itself, or load it."""
         if path.exists():
-            return sx.load(path)
+            found = sx.load(path)
+            assert isinstance(found, sx.Spectrum)
+            return found
         config = self._config
         samples = self._sampled(self._fine(config.drawn_fine), config.drawn, _DRAWN)
         spectrum = sx.Spectrum.from_samples(samples)
