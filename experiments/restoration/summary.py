@@ -164,8 +164,8 @@ def claims(results: Path) -> Iterator[Claim]:
         yield from _carried(name, title, read_all(results, f"{name}-?.json"))
     galaxies = read_all(results, f"{GALAXIES}-*.json")
     command = EXPERIMENT.command(GALAXIES)
-    for label, told in (("learned, error 0.1", "learned levels and weights"),
-                        ("weights alone", "weights learned along Karras's levels")):  # fmt: skip
+    for label, told in (("learned, error 0.1", "learned weights"),
+                        ("weights alone", "weights along Karras's levels")):  # fmt: skip
         claim = f"A network of galaxies: {told} deblur better than the best constant"
         known = galaxies and any(label in x for x in galaxies[0].get("10", {}).values())
         yield _sharper(claim, label, galaxies[0], command) if known else not_run(claim, command)
