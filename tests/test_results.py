@@ -15,7 +15,7 @@ from specjax._core.checks import UserError
 from specjax._core.shown import Results
 from specjax.evaluate import Evaluation, evaluate
 from specjax.evaluate.error_bars import Estimate
-from specjax.learning import Verdict
+from specjax.learning import ScheduleDistance, Verdict
 from specjax.report.results import LISTS, VIEWS
 
 SPECTRUM = sx.Spectrum(np.geomspace(4.0, 1e-3, 12), source={"name": "<b>a test</b>"})
@@ -132,7 +132,7 @@ def test_every_class_that_is_shown_has_a_view():
         return {x for one in cls.__subclasses__() for x in (one, *below(one))}
 
     assert {x for x in below(Shown) if x.__module__.startswith("specjax.")} == {*VIEWS, Results}
-    assert set(LISTS) <= {*VIEWS, Verdict}
+    assert set(LISTS) <= {*VIEWS, Verdict, ScheduleDistance}
 
 
 def test_pandas_that_is_missing_is_one_clear_line(monkeypatch):

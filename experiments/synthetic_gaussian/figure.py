@@ -12,9 +12,8 @@ from matplotlib.ticker import NullLocator
 import specjax as sx
 from experiments.figure import Figures, panels
 from experiments.synthetic_gaussian.run import CONFIG, PAPER, RANGES
-from experiments.synthetic_gaussian.summary import NAMES, Fits, centred, distance, read
+from experiments.synthetic_gaussian.summary import FAMILIES, NAMES, Fits, centred, distance, read
 from specjax.report.figures.style import GUIDE, STRONG, learned_style, muted_style
-from specjax.schedules.families import SCHEDULES
 
 DRAWN = ("exponential", "k^-2", "unit k^-2")
 """Covariances whose losses are drawn."""
@@ -78,7 +77,7 @@ def losses_figure(every: dict[str, Fits]) -> Figure:
 
 def _losses(axes: Axes, one: Fits, sampler: str, loss: str) -> None:
     group = one.group(sampler, loss)
-    for i, name in enumerate(SCHEDULES):
+    for i, name in enumerate(FAMILIES):
         axes.loglog(
             one.steps, [distance(loss, x) for x in group[name]], label=name, **muted_style(i)
         )

@@ -32,6 +32,9 @@ REFERENCE = {
 """W2 (not squared) of the optimum by an independent SLSQP in float64, with 5 digits: exponential
 covariance, VP, ends RANGES["0.9999"]."""
 
+FAMILIES = tuple(name for name in SCHEDULES if name != "beta")
+"""The families that were there when the results were made."""
+
 SHOWN = (5, 20)
 """The S of the tables of losses; all of them are in the JSON and the pictures."""
 
@@ -68,7 +71,7 @@ class Fits(NamedTuple):
 
     def best(self, sampler: str, loss: str, steps: int, **where: str) -> str:
         """Name the best schedule that does not look at the data."""
-        return min(SCHEDULES, key=lambda x: self.of(sampler, loss, x, steps, **where))
+        return min(FAMILIES, key=lambda x: self.of(sampler, loss, x, steps, **where))
 
     def alpha_bar(self, sampler: str, loss: str, steps: int) -> np.ndarray:
         """Give the levels [S + 1] of a learned schedule whose levels were kept."""
@@ -279,7 +282,7 @@ def _least(every: dict[str, Fits]) -> Statement:
     margins, converged, more = [], [], 0
     for one in every.values():
         for group in one.document["fits"].values():
-            best = np.min([group[name] for name in (*SCHEDULES, "spectral")], axis=0)
+            best = np.min([group[name] for name in (*FAMILIES, "spectral")], axis=0)
             margins += list(best / np.array(group["learned"]) - 1)
             converged += group["converged"]
             more += sum(x > CONFIG.restarts for x in group["starts"])
