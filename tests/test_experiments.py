@@ -247,7 +247,7 @@ def test_restoration_runs_and_is_resumed(tmp_path, capsys):
     assert any("carry" in claim or "posterior" in claim for claim in claims)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_shifts_run_and_are_resumed(tmp_path, capsys):
     first, tables, claims = resumed(tmp_path, capsys, "shift")
     rows = first["digits-0"]["judged"]["ddim"]["3"]

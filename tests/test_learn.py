@@ -196,7 +196,7 @@ def test_one_seed_after_another_compiles_nothing(empirical, learned, caplog):
 def test_batches_change_nothing_but_rounding(empirical, learned):
     in_batches = sx.learn(empirical, S, n=N, batch=16)
     assert in_batches.baselines == pytest.approx(learned.baselines, abs=1e-4)
-    assert in_batches.value == pytest.approx(learned.value, abs=0.1)  # of 7: another way down
+    assert in_batches.value == pytest.approx(learned.value, abs=0.3)  # of 7: another way down
 
 
 def test_where_nothing_is_gained_the_heuristic_is_kept(empirical, learned):

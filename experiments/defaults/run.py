@@ -89,7 +89,7 @@ def samplers_of(case: str) -> tuple[str, ...]:
     return Config.samplers[:4] if case in galaxies.NETWORKS else Config.samplers
 
 
-SMALLEST = Config(("ddim", "dpmpp_2m"), (3,), (0.0, 0.1), (0.0,), n=4, few=2, fine=16)
+SMALLEST = Config(("ddim", "dpmpp_2m"), (3,), (0.0, 0.1), (0.1,), n=4, few=2, fine=16)
 
 EXPERIMENT = Experiment(
     "defaults",
