@@ -19,6 +19,7 @@ from specjax.advise.channels import Channels, channels_of
 from specjax.advise.resampling import Replicates, replicates_of
 from specjax.gaussian.task import GaussianTask, TaskOptions
 from specjax.spectra import estimate
+from specjax.spectra.few_samples import few_samples
 from specjax.spectra.power_law import PowerLaw, power_law_fit, ranked
 from specjax.spectra.spectrum import Spectrum
 
@@ -312,22 +313,3 @@ def _remarks(advice: Advice) -> list[str]:
     if constant and not few_samples(spectrum):
         remarks.append(f"{constant:,.0f} directions have no variance and count nowhere")
     return remarks
-
-
-def few_samples(spectrum: Spectrum) -> list[str]:
-    """Say in a line what fewer than ten samples a dimension leave unknown; nothing for more."""
-    source = spectrum.source or {}
-    n, d = source.get("samples"), int(source.get("dimension", spectrum.dimension))
-    if n is None or source.get("method") != "exact" or n >= 10 * d:
-        return []
-    if n <= d:
-        return [
-            f"{n:,} samples of {d:,} numbers: {d - n + 1:,} directions have no variance in them, "
-            "and what is fitted rests on the others; compare it with the best family before you "
-            "use it (--method shift-invariant has all directions of images and sound)"
-        ]
-    root = math.sqrt(d / n)
-    return [
-        f"{n:,} samples of {d:,} numbers: eigenvalues alike would seem to differ by a factor of "
-        f"{((1 + root) / (1 - root)) ** 2:.2g}, the smallest too small (Marchenko and Pastur)"
-    ]

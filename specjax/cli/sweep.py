@@ -110,7 +110,7 @@ class Recommend(Writing):
         from specjax._core import distributed
 
         distributed.use_all_cores()
-        from specjax.advise.advice import few_samples
+        from specjax.spectra.few_samples import few_samples
         from specjax.fitting.fit import fit
         from specjax.interop.on_grid import read_grid
         from specjax.report.recommend import print_recommendations, recommendations_json

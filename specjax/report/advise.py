@@ -6,12 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from specjax.advise.advice import DECIDED, FRAMEWORKS, QUANTILES, Advice, Advised, few_samples
+from specjax.advise.advice import DECIDED, FRAMEWORKS, QUANTILES, Advice, Advised
 from specjax.advise.by_steps import SHARES, Calls
 from specjax.advise.shift import BestShift
 from specjax.files import numbers, plain
 from specjax.report.table import Block, Column, Table
 from specjax.report.words import count, percent
+from specjax.spectra.few_samples import few_samples
 from specjax.spectra.spectrum import Spectrum
 
 _OF_FRAMEWORK: Mapping[str, tuple[str, ...]] = {

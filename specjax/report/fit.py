@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from specjax.advise.advice import few_samples
 from specjax.files import numbers, plain
 from specjax.fitting.compare import AMPLIFIED, MOST_STEPS, ComparedSchedule, Comparison
 from specjax.fitting.learned import LearnedResult
-from specjax.learning.on_network import ScheduleDistance
 from specjax.noise.whitening import ObliqueBasis
 from specjax.report.table import Block, Column, Styles, Table, print_blocks
 from specjax.report.words import (
@@ -26,9 +24,13 @@ from specjax.report.words import (
     with_options,
     wrote,
 )
+from specjax.spectra.few_samples import few_samples
 from specjax.spectra.spectrum import Spectrum
 
-Judged = tuple[str, Sequence[ScheduleDistance]]
+if TYPE_CHECKING:
+    from specjax.learning.on_network import ScheduleDistance
+
+Judged = tuple[str, "Sequence[ScheduleDistance]"]
 """A network's name, and what it makes of schedules."""
 
 _FOUR = "{:.4g}"

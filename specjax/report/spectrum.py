@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from specjax.advise.advice import few_samples
 from specjax.files import numbers, plain
 from specjax.report.table import Block, Column, Table, print_blocks
 from specjax.report.words import count, wrote
+from specjax.spectra.few_samples import few_samples
 from specjax.spectra.power_law import directions_for, power_law_fit, ranked, variance_beyond
 from specjax.spectra.spectrum import Spectrum
 
