@@ -17,6 +17,7 @@ from experiments.published_networks.run import (
 )
 from experiments.session import read_all, read_json
 from experiments.summary import Claim, not_run, seeds_line, table, verdict
+from experiments.trained_networks.summary import DROP, FEWER, at_steps, percent, verdict_at
 from specjax.bench.bench import FINE, FLOOR, LEARNED, LEARNED_NAMES
 from specjax.bench.measures import DISTANCES, HIGHER
 
@@ -233,11 +234,36 @@ def _against_rivals(bench: Benched, case: str) -> Told:
             )
 
 
+def _of_the_paper(bench: Benched, title: str) -> Told:
+    """Ask of plans what 2502.00180 says of schedules."""
+    words = "Fréchet distance"
+    drops, gains = {}, {}
+    for calls in bench.calls:
+        mine = bench.values(PLAN, calls, "frechet")
+        later = max(x for x in bench.calls if x <= FEWER * calls)
+        for other, found in ((calls, drops), (later, gains)):
+            theirs = bench.values(bench.rival(other, "frechet"), other, "frechet")
+            found[calls] = estimate([1 - mine[seed] / theirs[seed] for seed in mine])
+    yield (
+        f"{title}: the {words} of learned plans is {100 * DROP:.1f} % below that of the best rival "
+        "in as many calls",
+        verdict_at(drops, DROP),
+        at_steps({calls: f"{percent(x)} %" for calls, x in drops.items()}),
+    )
+    yield (
+        f"{title}: the {words} of learned plans is below that of the best rival in at most "
+        f"{FEWER:g} times as many calls",
+        verdict_at(gains, 0.0),
+        at_steps({calls: f"{percent(x)} %" for calls, x in gains.items()}),
+    )
+
+
 def _of_hsc(results: Path) -> Told:
     bench = read("hsc", results)
     if bench is None:
         return
     yield from _against_rivals(bench, "hsc")
+    yield from _of_the_paper(bench, HSC)
     bounds = dict(bench.seeds[0]["config"]["calls"])
     for calls in (x for x in bench.calls if x in AIMS):
         mine, most = bench.of(PLAN, calls, "mean"), bench.every_answer(calls)
