@@ -110,11 +110,11 @@ class Recommend(Writing):
         from specjax._core import distributed
 
         distributed.use_all_cores()
-        from specjax.spectra.few_samples import few_samples
         from specjax.fitting.fit import fit
         from specjax.interop.on_grid import read_grid
         from specjax.report.recommend import print_recommendations, recommendations_json
         from specjax.sampling.samplers import sampler_of
+        from specjax.spectra.few_samples import few_samples
         from specjax.sweep import recommend
 
         self.check_outputs({"out": self.out})
