@@ -11,7 +11,14 @@ from experiments.experiment import NOT_YET
 from experiments.paper_claims.run import EXPERIMENT, LEARNED, MEASURES
 from experiments.session import read_all
 from experiments.summary import Claim, not_run, seeds_line, table
-from experiments.trained_networks.summary import DROP, FEWER, at_steps, percent, verdict_at
+from experiments.trained_networks.summary import (
+    DROP,
+    FEWER,
+    at_steps,
+    lower_by,
+    percent,
+    verdict_at,
+)
 
 TITLES = {"hsc": "galaxies of HSC, 32x32", "ztf": "galaxies of ZTF, 32x32"}
 
@@ -96,9 +103,8 @@ def _of_schedule(
     found: Found, name: str, title: str, words: str, command: str
 ) -> Iterator[Claim]:  # fmt: skip
     shares = {steps: below(found, steps, name) for steps in found}
-    told = {steps: f"{percent(x)} %" for steps, x in shares.items()}
     claim = f"{title}: {words} is {100 * DROP:.1f} % below that of the best family in as many steps"
-    yield Claim(claim, verdict_at(shares, DROP), at_steps(told), command)
+    yield Claim(claim, verdict_at(shares, DROP), lower_by(shares), command)
     every = {steps: gain_at_fewer(found, steps, name) for steps in found}
     gains = {steps: x for steps, x in every.items() if x is not None}
     told = {

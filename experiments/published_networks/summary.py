@@ -17,7 +17,7 @@ from experiments.published_networks.run import (
 )
 from experiments.session import read_all, read_json
 from experiments.summary import Claim, not_run, seeds_line, table, verdict
-from experiments.trained_networks.summary import DROP, FEWER, at_steps, percent, verdict_at
+from experiments.trained_networks.summary import DROP, FEWER, lower_by, verdict_at
 from specjax.bench.bench import FINE, FLOOR, LEARNED, LEARNED_NAMES
 from specjax.bench.measures import DISTANCES, HIGHER
 
@@ -248,13 +248,13 @@ def _of_the_paper(bench: Benched, title: str) -> Told:
         f"{title}: the {words} of learned plans is {100 * DROP:.1f} % below that of the best rival "
         "in as many calls",
         verdict_at(drops, DROP),
-        at_steps({calls: f"{percent(x)} %" for calls, x in drops.items()}),
+        lower_by(drops),
     )
     yield (
         f"{title}: the {words} of learned plans is below that of the best rival in at most "
         f"{FEWER:g} times as many calls",
         verdict_at(gains, 0.0),
-        at_steps({calls: f"{percent(x)} %" for calls, x in gains.items()}),
+        lower_by(gains),
     )
 
 

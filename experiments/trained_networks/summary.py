@@ -144,6 +144,12 @@ def verdict_at(known: Mapping[int, Estimate | Fewer], least: float) -> str:
     return NO if set(found.values()) == {NO} else NOT_CLEAR
 
 
+def lower_by(shares: Mapping[int, Estimate]) -> str:
+    """Say at each S by which share something is lower."""
+    told = {s: f"{percent(x)} %" for s, x in shares.items()}
+    return f"lower by (a minus: higher) {at_steps(told)}"
+
+
 def at_steps(known: Mapping[int, Any]) -> str:
     """Give the numbers of a claim at each S."""
     return "; ".join(f"S = {s}: {x}" for s, x in known.items())
@@ -172,7 +178,7 @@ def _of_row(row: str, found: Distances) -> Iterator[Claim]:
                     f"{title} has a feature-Fréchet distance {100 * DROP:.1f} % below the best "
                     f"heuristic of {whose} in at most as many calls"
                 )
-                words = at_steps({s: f"{percent(x)} %" for s, x in shares.items()})
+                words = lower_by(shares)
                 yield Claim(claim, verdict_at(shares, DROP), words, command)
             calls = {s: x for s, one in known.items() if (x := fewer(one, frontier))}
             if calls:
