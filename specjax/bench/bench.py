@@ -104,7 +104,7 @@ class BenchRow:
 
 @dataclass(frozen=True, repr=False)
 class Bench(Shown):
-    """What :func:`bench` found.
+    """The result of :func:`bench`.
 
     Attributes:
       rows: a :class:`BenchRow` for each method and number of calls.

@@ -100,14 +100,14 @@ class Judge:
 
     @property
     def fine_values(self) -> dict[str, Any]:
-        """What the fine solutions from the judging noise reach."""
+        """The measures of the fine solutions from the judging noise."""
         return self._once(
             "fine", lambda: self._reference.compare(self.fine_samples, self._measures)
         )
 
     @property
     def floor(self) -> dict[str, Any]:
-        """What as many samples of the reference itself reach."""
+        """The measures of as many samples of the reference itself."""
         return self._once("floor", lambda: self._reference.floor(self._n, self._measures))
 
     @property
@@ -125,7 +125,7 @@ class Judge:
 
     @property
     def probe(self) -> np.ndarray:
-        """What the denoiser makes of a few noises at a few levels, by which it is recognised."""
+        """The denoiser's answers to a few noises at a few levels, by which it is recognised."""
         return self._once("probe", self._probed)
 
     def _probed(self) -> np.ndarray:

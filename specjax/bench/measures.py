@@ -73,7 +73,7 @@ def worst_of(name: str) -> float:
 
 
 class Reference(NamedTuple):
-    """What samples are compared with.
+    """Samples that others are compared with, and their principal components.
 
     Attributes:
       samples: [m, *shape].

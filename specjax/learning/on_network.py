@@ -27,7 +27,7 @@ _FINE = [2**k for k in range(2, MOST.bit_length())]
 
 
 class ScheduleDistance(NamedTuple):
-    """What a network makes of a schedule.
+    """Distances to the fine solutions that a network reaches along a schedule.
 
     Attributes:
       name: of the schedule, "learned" for the fit.
