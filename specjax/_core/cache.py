@@ -10,6 +10,14 @@ from pathlib import Path
 from specjax._core import checks
 from specjax._core.checks import UserError
 
+_programs: Path | None = None
+"""Where compiled programs of the package are kept, :mod:`specjax._core.kept_programs`."""
+
+
+def programs_folder() -> Path | None:
+    """Return the folder of the package's own programs; None where none are kept."""
+    return _programs
+
 
 def cache_folder(name: str = "") -> Path | None:
     """Return the folder that is kept between processes; None if it cannot be written to.
@@ -29,9 +37,10 @@ def enable_cache(
     """Keep compiled programs in a folder, so that the next process need not compile them again.
 
     It is JAX's own compilation cache (for all programs of the process), with a limit: what was not
-    used for longest goes first. Several processes may share it. A cache that is set already, by
-    ``JAX_COMPILATION_CACHE_DIR`` or in JAX's configuration, stays as it is. Call it before the
-    first program is compiled; the command line does so itself.
+    used for longest goes first. In its folder ``programs`` the latest 64 programs of fits are kept
+    ready to run: they need not even be traced. Several processes may share it. A cache that is set
+    already, by ``JAX_COMPILATION_CACHE_DIR`` or in JAX's configuration, stays as it is. Call it
+    before the first program is compiled; the command line does so itself.
 
     Args:
       folder: where; by default ``specjax/compiled`` in the user's cache folder.
@@ -49,6 +58,7 @@ def enable_cache(
     """
     import jax
 
+    global _programs
     checks.whole_number("max_bytes", max_bytes, most=sys.maxsize)
     given = getattr(jax.config, "jax_compilation_cache_dir", None)
     if given:
@@ -69,4 +79,6 @@ def enable_cache(
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     jax.config.update("jax_compilation_cache_dir", str(found))
+    _programs = found / "programs"
+    _programs.mkdir(exist_ok=True)
     return found

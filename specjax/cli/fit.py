@@ -201,10 +201,10 @@ class Fit(Reporting):
 
     def _judged(self, comparison: Comparison, network: Any) -> Judged | None:
         """Run all schedules through the network, if there is one."""
-        from specjax.learning.on_network import compare_on
-
         if network is None:
             return None
+        from specjax.learning.on_network import compare_on
+
         with status(f"running {len(comparison.rows)} schedules through {self.against}"):
             return str(self.against), compare_on(comparison, network, seed=self.data.seed)
 

@@ -37,10 +37,35 @@ def styled(draw: Callable[_Given, Figure]) -> Callable[_Given, Figure]:
 
         with matplotlib.rc_context(RC):
             figure = draw(*args, **kwargs)
+            _write_powers(figure)
             _show_names(figure)
             return figure
 
     return in_style
+
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def _write_powers(figure: Figure) -> None:
+    """Write powers of ten as text: a formula takes a parser, whose start takes .2 s."""
+    from matplotlib.axis import Axis
+    from matplotlib.ticker import LogFormatterMathtext
+
+    for axis in figure.findobj(Axis):
+        given = axis.get_major_formatter()
+        if isinstance(given, LogFormatterMathtext) and axis.get_transform().base == 10:
+            axis.set_major_formatter(lambda x, _: power_of_ten(x))
+
+
+def power_of_ten(x: float) -> str:
+    """Write a power of ten with its exponent raised.
+
+    Example:
+      >>> power_of_ten(0.001), power_of_ten(100.0)
+      ('10⁻³', '10²')
+    """
+    return "10" + str(round(math.log10(x))).translate(_RAISED)
 
 
 def _show_names(figure: Figure) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _METADATA = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 """By format: no dates, so that equal figures are equal files."""
 
+_DPI = 150
+
 
 def check_path(path: str | os.PathLike[str]) -> Path:
     """Check that a figure can be written to a path: it has a known suffix and a folder.
@@ -44,6 +46,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
         read-only); no partial file stays.
     """
     import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     path = check_path(path)
     kind = path.suffix.lower().lstrip(".")
@@ -53,5 +56,9 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
         warnings.catch_warnings(),
     ):
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # of a name: shown as a box
-        figure.savefig(content, format=kind, dpi=150, metadata=_METADATA[kind])
+        if kind == "png":  # at once: savefig draws all twice to arrange it
+            figure.set_dpi(_DPI)
+            FigureCanvasAgg(figure).print_png(content, metadata=_METADATA[kind])
+        else:
+            figure.savefig(content, format=kind, dpi=_DPI, metadata=_METADATA[kind])
     return write_atomically(path, content.getvalue())

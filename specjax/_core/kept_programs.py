@@ -1,0 +1,159 @@
+"""Compiled programs of the package that are kept between processes.
+
+JAX's own cache keeps what XLA makes of a program; to find it there, the function must be traced and
+lowered first, which takes longer than to load it. A :class:`specjax._core.programs.Program` is
+known by less: by the package's files, the versions and the settings of JAX, the machine, and by the
+arguments (what is static in them by its value, all others by shape and dtype). What holds functions
+of other packages is not known, and not kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import os
+import pickle
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from enum import Enum
+from pathlib import Path
+from types import FunctionType
+from typing import Any, NamedTuple
+
+import jax
+import jaxlib
+import numpy as np
+from jax.experimental import serialize_executable
+
+MOST = 64
+"""Programs that are kept, of some 400 kB each."""
+
+_PACKAGE = Path(__file__).parents[1]
+_READY: dict[Any, Callable[..., Any]] = {}
+
+
+class UnknownError(ValueError):
+    """A value that cannot be described in a way that another process would."""
+
+
+class Call(NamedTuple):
+    """A program and what it is called with.
+
+    Attributes:
+      key: what the program is in this process, hashable. static: what it is in others, see
+        :func:`describe`.
+      arguments: trees of arrays and numbers.
+      compile_it: returns the program as ``jax.stages.Compiled``, compiled anew: XLA cannot write
+        what it has read itself.
+    """
+
+    key: Any
+    static: Any
+    arguments: tuple[Any, ...]
+    compile_it: Callable[[], Any]
+
+
+def run(call: Call, folder: Path) -> Any:
+    """Run a program that is known, kept in a folder, or compiled now; return NumPy's arrays.
+
+    Raises:
+      UnknownError: for what cannot be described.
+    """
+    leaves, tree = jax.tree.flatten(call.arguments)
+    shapes = tuple((np.shape(x), str(getattr(x, "dtype", type(x).__name__))) for x in leaves)
+    key = call.key, tree, shapes
+    if key not in _READY:
+        text = repr((describe(call.static), str(tree), shapes, _surroundings()))
+        path = folder / f"{hashlib.sha256(text.encode()).hexdigest()}.program"
+        with contextlib.suppress(Exception):  # absent, damaged, or of another version
+            kept = _load(path)
+            found = _run(kept, call)
+            _READY[key] = kept
+            return found
+        _READY[key] = call.compile_it()
+        _save(path, _READY[key])
+    return _run(_READY[key], call)
+
+
+def _run(program: Any, call: Call) -> Any:
+    return jax.tree.map(np.asarray, program(*call.arguments))
+
+
+def describe(value: Any) -> Any:
+    """Return what a value is, by names of the package's functions and by what they close over.
+
+    Raises:
+      UnknownError: for objects that are not made of numbers, words and functions of the package.
+    """
+    if isinstance(value, str | bytes | int | float | complex | bool | None | Enum | np.dtype):
+        return repr(value)
+    if isinstance(value, tuple | list):
+        return type(value).__qualname__, [describe(one) for one in value]
+    if isinstance(value, Mapping):
+        return [(describe(one), describe(x)) for one, x in value.items()]
+    module = getattr(value, "__module__", None) or ""
+    if module.split(".")[0] != __name__.split(".")[0]:
+        raise UnknownError(repr(value))
+    if isinstance(value, FunctionType):
+        cells = [one.cell_contents for one in value.__closure__ or ()]
+        given = describe([cells, value.__defaults__, value.__kwdefaults__])
+        return module, value.__qualname__, value.__code__.co_firstlineno, given
+    if isinstance(value, type):
+        return module, value.__qualname__
+    if dataclasses.is_dataclass(value):
+        fields = [getattr(value, one.name) for one in dataclasses.fields(value)]
+        return module, type(value).__qualname__, describe(fields)
+    raise UnknownError(repr(value))
+
+
+@functools.cache
+def _surroundings() -> str:
+    """Describe the package's files, the versions, the machine, and JAX's settings but its cache."""
+    files = sorted(
+        (str(one.relative_to(_PACKAGE)), one.stat().st_size, one.stat().st_mtime_ns)
+        for one in _PACKAGE.rglob("*.py")
+    )
+    settings = {
+        name: str(x) for name, x in sorted(jax.config.values.items()) if "cache" not in name
+    }
+    versions = jax.__version__, jaxlib.__version__, np.__version__, sys.version
+    return repr((files, versions, _machine(), os.environ.get("XLA_FLAGS"), settings))
+
+
+def _machine() -> str:
+    """Tell apart what programs run on: by the processor's features, where they can be read."""
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        known = [line for line in lines if line.lower().startswith(("flags", "features"))]
+        if known:
+            return known[0]
+    return f"{platform.machine()} {platform.processor()} {platform.node()}"
+
+
+def _load(path: Path) -> Any:
+    """Load a program from the user's own folder; reading runs what is there, as in JAX's cache."""
+    found = serialize_executable.deserialize_and_load(
+        *pickle.loads(path.read_bytes()), execution_devices=jax.local_devices(backend="cpu")[:1]
+    )
+    os.utime(path)
+    return found
+
+
+def _save(path: Path, program: Any) -> None:
+    """Keep a program; where it cannot be, it is compiled anew next time."""
+    from specjax.files import write_atomically
+
+    with contextlib.suppress(Exception):
+        content = pickle.dumps(serialize_executable.serialize(program))
+        write_atomically(path, content)
+        _trim(path.parent)
+
+
+def _trim(folder: Path) -> None:
+    """Remove the programs that were not used for longest."""
+    every = sorted(folder.glob("*.program"), key=lambda one: one.stat().st_mtime, reverse=True)
+    for one in every[MOST:]:
+        one.unlink(missing_ok=True)
