@@ -17,6 +17,7 @@ import os
 import pickle
 import platform
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
@@ -144,11 +145,11 @@ def _load(path: Path) -> Any:
 
 def _save(path: Path, program: Any) -> None:
     """Keep a program; where it cannot be, it is compiled anew next time."""
-    from specjax.files import write_atomically
-
     with contextlib.suppress(Exception):
         content = pickle.dumps(serialize_executable.serialize(program))
-        write_atomically(path, content)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(content)
+        os.replace(file.name, path)
         _trim(path.parent)
 
 
