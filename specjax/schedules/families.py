@@ -235,7 +235,7 @@ def family(
     if alpha_bar_range is not None:
         noisy, clean = map(float, alpha_bar_to_logsnr(checks.alpha_bar_range(alpha_bar_range)))
         options = _with_ends(row, options, noisy, clean)
-    curve = functools.partial(row.curve, **options)
+    curve = _curve(row, options)
     with np.errstate(divide="ignore"):
         own = float(curve(np.array(1.0)))
     if noisy is None:
@@ -248,6 +248,19 @@ def family(
             f"alpha_bar_range = {alpha_bar_range!r}: no level of schedule {row.name!r} is in it"
         )
     return NoiseSchedule(np.concatenate([before, levels]))
+
+
+def _curve(row: Family, options: dict[str, Any]) -> Curve:
+    """Return the curve of a family with its options, the same function for the same ones."""
+    try:
+        return _known_curve(row, tuple(sorted(options.items())))
+    except TypeError:  # options without a hash
+        return functools.partial(row.curve, **options)
+
+
+@functools.lru_cache(256)
+def _known_curve(row: Family, options: tuple[tuple[str, Any], ...]) -> Curve:
+    return functools.partial(row.curve, **dict(options))
 
 
 def _between(
@@ -322,6 +335,7 @@ def _pinned(curve: Curve, steps: int, noisy: float, clean: float) -> np.ndarray 
         return noisy + slope * (levels - anchor)
 
 
+@functools.lru_cache(256)
 def _time_of(curve: Curve, level: float) -> float:
     """Find the time at which the curve has a level; its nearer end where it never does."""
 
@@ -333,11 +347,11 @@ def _time_of(curve: Curve, level: float) -> float:
     if gap(0.0) <= 0 or math.isinf(level):
         return 0.0
     # Near t = 0 a level hardly changes with t, so only the relative tolerance may end the search.
-    # It is bisection, of six halvings at a time.
-    parts = np.arange(1, 64)
+    # It is SciPy's bisect, which would take half a second to import.
     low, width = 0.0, 1.0
-    while width > 1e-300 + 1e-15 * (low + width):
-        width /= 64
-        below = np.asarray(curve(low + width * parts)) <= level
-        low += width * (np.argmax(below) if below.any() else 63)
-    return low + width
+    while True:
+        width /= 2
+        over = gap(low + width)
+        if over == 0 or width < 1e-300 + 1e-15 * (low + width):
+            return low + width
+        low += width if over > 0 else 0.0
