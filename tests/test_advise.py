@@ -172,6 +172,7 @@ def test_channels_have_their_mean_and_deviation(shape, axis, options):
     np.testing.assert_allclose(found.std, np.sqrt(variance), rtol=1e-9)
 
 
+@pytest.mark.thorough
 def test_few_samples_and_layouts_are_remarked_on():
     few = sx.advise(samples((20, 40)) + 1000, steps=[3])
     assert any("20 samples of 40" in remark for remark in few.remarks)

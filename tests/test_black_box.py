@@ -235,6 +235,7 @@ def test_samples_are_those_of_the_same_function_in_jax(name, process):
     np.testing.assert_allclose(got, want, RTOL, ATOL)
 
 
+@pytest.mark.thorough
 def test_sample_is_that_of_generate():
     for sampler in ("dpmpp_2m", "ddpm"):
         plan, box = sx.plan(sampler, SCHEDULE), boxed()

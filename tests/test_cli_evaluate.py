@@ -168,6 +168,7 @@ def test_fewer_data_than_asked_for_are_told(command):
     )
 
 
+@pytest.mark.thorough
 def test_a_schedule_that_diverges_is_named_and_the_others_stay(command, monkeypatch):
     def open_run(path, step):
         return waves_run(path, step, lambda x, a, s: x / jnp.where(s > 0.9, 1.0, 0.0))

@@ -115,6 +115,7 @@ PLACES = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", PLACES)
 def test_what_stands_in_the_place_of_an_output_is_refused(run, folder, kind):
     for number, (line, suffix) in enumerate(WRITING):
@@ -126,6 +127,7 @@ def test_what_stands_in_the_place_of_an_output_is_refused(run, folder, kind):
         refused(run, folder, f"{line} {name}{force}", name)
 
 
+@pytest.mark.thorough
 def test_outputs_are_no_place_of_a_run_or_sweep_and_no_dash(run, folder):
     for line, suffix in WRITING:
         for name in (f"run/x{suffix}", f"sweep/inner/x{suffix}", "-"):
@@ -178,6 +180,7 @@ TWICE = [
 ]
 
 
+@pytest.mark.thorough
 def test_a_file_that_exists_is_replaced_by_force_and_keeps_its_mode(run, folder):
     for line, name in TWICE:
         assert run(*line.split())[0] == 0, line
@@ -271,6 +274,7 @@ SPECIAL = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", SPECIAL)
 def test_only_regular_files_are_read(run, folder, kind):
     for suffix in ("npy", "npz", "json", "toml"):
@@ -424,6 +428,7 @@ def test_a_changed_description_of_a_sweep_is_refused(tmp_path):
 ODD = ["[bold]a[x]", "$x$", "$", "a\\b", "_a", "a\x1b[31m", "日本", "a\u202eb", "line\nend"]
 
 
+@pytest.mark.thorough
 def test_names_are_shown_as_they_are(run, folder):
     for name in ODD:
         sx.save(folder / f"{name}.npz", SPECTRUM)
@@ -436,6 +441,7 @@ def test_names_are_shown_as_they_are(run, folder):
         assert "\x1b" not in out + err
 
 
+@pytest.mark.thorough
 def test_names_in_pictures_are_no_formulae(tmp_path):
     from specjax.report.figures import fit_figure, save_figure
 

@@ -86,6 +86,7 @@ def test_a_guided_denoiser_is_sampled(run, model, name, null, weight):
     assert header["guided"]["weight"] == [weight or 2.0]
 
 
+@pytest.mark.thorough
 def test_a_plan_brings_its_weights(run, model, plan_file):
     path = plan_file()
     code, out, err = run("sample", f"{model}guided", *ARGS, path, "--labels", 1, 2, "--json")

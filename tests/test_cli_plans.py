@@ -28,6 +28,7 @@ def plan(tmp_path):
     return result
 
 
+@pytest.mark.thorough
 def test_sample_runs_the_plan_itself(sample, tmp_path, plan):  # noqa: F811
     code, out, err = sample("--schedule", "plan.json", "--n", 5, "--seed", 3, "-o", "x.npz")
     assert (code, err) == (0, "")

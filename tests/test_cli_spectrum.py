@@ -67,6 +67,7 @@ def test_the_table_says_what_numpy_finds(run):
         assert words in out
 
 
+@pytest.mark.thorough
 def test_json_holds_what_the_file_holds(run, tmp_path):
     code, out, _ = run("spectrum", "digits", "-o", "d.npz", "--plot", "d.png", "--json",
                        "--bootstrap", 20, "--seed", 3)  # fmt: skip

@@ -113,6 +113,7 @@ def test_limit_takes_the_first_samples(tmp_path):
     np.testing.assert_array_equal(data.open(path, limit=7).samples, whole[:7])
 
 
+@pytest.mark.thorough
 def test_scikit_learn_is_imported_when_a_builtin_is_opened():
     code = (
         "import sys, specjax.data as data\n"

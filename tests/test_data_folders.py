@@ -487,6 +487,7 @@ def test_options_as_a_value(tmp_path):
     np.testing.assert_array_equal(read(opened), images[:1])
 
 
+@pytest.mark.thorough
 def test_libraries_are_imported_when_a_folder_is_opened(tmp_path):
     picture().save(tmp_path / "x.png")
     code = (

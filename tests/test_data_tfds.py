@@ -49,6 +49,7 @@ def read(opened):
     return np.concatenate(list(opened.samples))
 
 
+@pytest.mark.thorough
 def test_cifar10_has_its_published_moments(tfds_folder):
     opened = data.open("tfds:cifar10", data_dir=tfds_folder, limit=5000)
     assert opened.samples.expected_samples == opened.source["samples"] == 5000
@@ -303,6 +304,7 @@ def renamed(place, before, after):
     about.write_text(json.dumps(json.loads(about.read_text()) | {"name": after}))
 
 
+@pytest.mark.thorough
 def test_nothing_is_printed_and_tensorflow_is_not_imported(tfds_folder):
     code = (
         "import sys\nfrom specjax import data\n"

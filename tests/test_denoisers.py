@@ -43,6 +43,7 @@ SPECTRA = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", SPECTRA)
 @pytest.mark.parametrize("dtype", RTOL)
 def test_wiener_is_the_posterior_mean(kind, dtype):

@@ -210,6 +210,7 @@ def test_idle_steps_change_no_gradient(sampler, ends):
     np.testing.assert_allclose(padded_slope[3:], slope, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("ends", [FIXED, FREE])
 @pytest.mark.parametrize("idle", [0, 3])
 def test_levels_and_parameters_are_inverses(ends, idle):

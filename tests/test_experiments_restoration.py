@@ -7,6 +7,7 @@ import specjax as sx
 pytestmark = pytest.mark.usefixtures("beside_the_package")
 
 
+@pytest.mark.thorough
 def test_the_exact_posterior_is_that_of_matrices():
     """Each component given x and y, by its precision, and its weight by the density of both."""
     from experiments.restoration.posterior import ExactPosterior

@@ -76,6 +76,7 @@ def test_1_crowded_levels_do_not_make_duplicates():
     assert document["losses"]["timesteps"] is None  # a bare schedule has no loss
 
 
+@pytest.mark.thorough
 def test_2_each_form_says_which_timestep_it_means():
     levels = learned(6)
     document = diffusers_form(fitted(levels))
@@ -112,6 +113,7 @@ def test_3_levels_that_clipping_would_merge_stay_apart():
     assert any("spread over the gap" in note for note in document["notes"])
 
 
+@pytest.mark.thorough
 def test_4_and_9_steps_are_intervals_and_each_target_gets_its_own_length():
     result = fitted(learned(7))
     document = diffusers_form(result)
@@ -141,6 +143,7 @@ def test_4_no_zero_is_written_where_the_schedule_does_not_end_clean():
     assert any("end at sigma 0 all the same" in note for note in document["notes"])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("process", "start"), [("vp", 14.6488), ("ve", 14.6146)])
 def test_5_the_start_is_part_of_the_form(process, start):
     result = fitted(learned(5), process=process)
@@ -165,6 +168,7 @@ def test_6_no_form_can_be_mistaken_for_training_betas(target):
         assert not {"betas", "trained_betas"} & set(names)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("sampler", "options", "scheduler", "function"),
     [

@@ -277,6 +277,7 @@ def test_save_writes_the_format_of_the_suffix_and_nothing_else(figure, tmp_path,
     assert os.listdir(tmp_path) == [f"a.{suffix}"]
 
 
+@pytest.mark.thorough
 def test_the_learned_colour_reaches_the_pixels(figure, tmp_path):
     image = imread(save_figure(figure, str(tmp_path / "a.PNG")))
     like = np.abs(image[..., :3] - to_rgba(LEARNED)[:3]).max(-1) < 0.02
@@ -301,6 +302,7 @@ def test_paths_that_no_figure_can_be_written_to(figure, tmp_path, name):
     assert os.listdir(tmp_path) == ["b.png"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("failing", ["fsync", "replace"])
 @pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
 def test_a_failed_save_leaves_the_old_picture_and_no_part(

@@ -101,6 +101,7 @@ def of_pywt(x, name, scales):
     return [first, *(b for scale in rest for b in (scale if x.ndim == 2 else [scale]))]
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:Level value of")  # PyWavelets, of sides below the filter
 @pytest.mark.parametrize(
     ("name", "shape"),
@@ -126,6 +127,7 @@ def test_sub_bands_are_those_of_pywavelets(name, shape):
     np.testing.assert_allclose(loss, total / np.prod(shape[1:]), RTOL)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shape", [(1, 6, 5, 2), (1, 9, 1)])
 @pytest.mark.parametrize("name", LOSSES)
 def test_gradients_are_those_of_finite_differences(name, shape):
@@ -138,6 +140,7 @@ def test_gradients_are_those_of_finite_differences(name, shape):
         np.testing.assert_allclose(np.ravel(gradient), (both[0] - both[1]) / 2e-6, 1e-6, 1e-8)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", LOSSES)
 def test_gradients_are_finite_where_an_amplitude_is_zero(name):
     """At 0, at a constant (one amplitude), at equal inputs, where the gradient is 0."""
@@ -168,6 +171,7 @@ def test_faint_amplitudes_have_no_phase():
         np.testing.assert_allclose(scaled, 1e-5 * PHASE(one, other), rtol=1e-9)
 
 
+@pytest.mark.thorough
 def test_channels_and_samples_are_by_themselves():
     estimate, clean = (np.asarray(x, np.float32) for x in pair((3, 8, 6, 2)))
     for loss in LOSSES.values():

@@ -64,6 +64,7 @@ FORMS = [  # every form, sampler and process by default, but not all their combi
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("form", "sampler", "process"), FORMS)
 def test_the_wiener_estimate_reproduces_transfer(form, sampler, process):
     plan = sx.plan(sampler, SCHEDULE, process)
@@ -93,6 +94,7 @@ def starts(n, shape, seed=0):
     return generate(plan, lambda x, alpha, sigma: x, n, shape, seed=seed)
 
 
+@pytest.mark.thorough
 def test_noise_of_samples_and_calls_is_independent():
     # Along a plan of one register that only adds noise: x = start + the noise of two calls.
     ones, zeros = np.ones((2, 1)), np.zeros((2, 1))
@@ -336,6 +338,7 @@ def test_progress_rises_to_n_and_ctrl_c_passes_through():
     np.testing.assert_array_equal(again, want)
 
 
+@pytest.mark.thorough
 def test_dtypes():
     plan = sx.plan("dpmpp_2m", SCHEDULE)
     single = generate(plan, WIENER["x0"], 8, (3,))
@@ -431,6 +434,7 @@ def test_an_adapted_network_keeps_its_parameters_as_arguments_and_takes_labels()
     assert TRACED == ["adapted"]
 
 
+@pytest.mark.thorough
 def test_sample_i_of_generate_is_a_function_of_seed_and_i():
     denoise = WIENER["x0"]
     many = generate(sx.plan("ddpm", SCHEDULE), denoise, 3, (3,), seed=7)

@@ -166,6 +166,7 @@ def check(run, folder, command, args, named):  # noqa: F811
     assert everything(folder) == before, args
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("command", HUGE)
 def test_a_huge_count_is_one_line_at_once(run, wild, command):
     for args, named in HUGE[command]:
@@ -173,6 +174,7 @@ def test_a_huge_count_is_one_line_at_once(run, wild, command):
             check(run, wild, command, args.replace("N", count), named)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("command", WILD)
 def test_a_wild_float_is_one_line_at_once(run, wild, command):
     for args, named in WILD[command]:

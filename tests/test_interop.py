@@ -55,6 +55,7 @@ def documented():
     return scope["run"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", CASES)
 def test_the_reader_in_the_docs_runs_a_plan_file(tmp_path, name):
     result, key = CASES[name], jax.random.key(3)
@@ -189,6 +190,7 @@ def test_half_precision_is_kept_in_single_between_calls(name):
     np.testing.assert_allclose(found.double(), wanted, rtol=torch.finfo(dtype).eps)
 
 
+@pytest.mark.thorough
 def test_torch_is_not_imported_for_numpy():
     code = (
         "import sys, numpy as np; from specjax.interop.k_diffusion import sample_plan; "

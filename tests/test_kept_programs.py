@@ -52,6 +52,7 @@ def test_a_program_is_found_again_without_tracing(folder, traced):
     assert len(list(folder.iterdir())) == 1  # one serves them all
 
 
+@pytest.mark.thorough
 def test_a_damaged_program_is_made_anew(folder):
     plain = sx.fit(SPECTRUM, 6)
     (path,) = folder.iterdir()

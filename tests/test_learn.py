@@ -408,6 +408,7 @@ def test_a_denoiser_without_a_hash_is_one_too():
     assert result.value <= min(result.baselines.values())
 
 
+@pytest.mark.thorough
 def test_without_a_name_only_samplers_that_take_the_rest_are_tried():
     spectrum = sx.Spectrum.power_law(4, 2.0)
     result = sx.learn(spectrum, 2, memory=0, max_iterations=20)

@@ -268,6 +268,7 @@ def populations(x, alpha, sigma):
     return (share @ (alpha * variances / total))[:, None] * x
 
 
+@pytest.mark.thorough
 def test_the_default_objective_is_not_carried_by_the_tails():
     robust, mean = (
         sx.learn(sx.BlackBox(populations, (D,)), S, n=128, objective=objective)

@@ -160,6 +160,7 @@ def title_of(**other):
     return learn_figure([result(**other)]).get_suptitle()
 
 
+@pytest.mark.thorough
 def test_the_title_names_data_calls_prior_and_fall_back():
     for word in ("waves", "5 calls", "prior gaussian"):
         assert word in title_of()
@@ -201,6 +202,7 @@ def many(steps):
     return replace(made, corrections=replace(made.corrections, noise=noise))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("steps", "pictures"),
     by_default(

@@ -230,6 +230,7 @@ def test_the_terms_are_what_they_say():
     assert abs(value - logs) < 1e-12 * (1 + abs(logs))
 
 
+@pytest.mark.thorough
 def test_samples_that_are_not_finite_have_no_distance():
     # One that counted as near would make a plan that blows up the best of all.
     objective = objective_of(RUNGS["mixture"](), {"energy": 1.0}, dtype=np.float32)

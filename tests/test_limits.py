@@ -192,6 +192,7 @@ def test_plans_learned_by_another_method_come_down_to_the_limit_and_not_below(me
 # The best gain on a spectrum
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("loss", by_default(["w2", "relative", "kl"], 0, 2))
 def test_the_limit_is_below_that_of_zolotarev(loss):
     lam = np.geomspace(0.01, 10, 50)
@@ -272,6 +273,7 @@ def test_bad_input_names_the_argument():
         assert next(iter(options)) in one_line(limits.gaussian, one, 2, **options)
 
 
+@pytest.mark.thorough
 def test_eigenvalues_of_no_weight_change_nothing():
     lam = np.geomspace(4.0, 1e-3, 20)
     weights = np.ones(20)

@@ -107,6 +107,7 @@ def test_log_excess_is_exact_near_and_far(dtype):
     np.testing.assert_allclose(got, want, rtol=SERIES_RTOL[dtype])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", SERIES_RTOL)
 def test_log_excess_has_exact_gradients(dtype):
     ratios = RATIOS.astype(dtype)
@@ -147,6 +148,7 @@ def test_importance_is_the_weight_of_a_small_error():
         np.testing.assert_allclose(loss.importance(LAM), want, rtol=1e-3, err_msg=name)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
 @pytest.mark.parametrize("x64", [True, False])
 def test_zero_eigenvalues_have_finite_gradients(sampler, x64):

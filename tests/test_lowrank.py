@@ -29,6 +29,7 @@ class Batches:
 TOP_RTOL = 1e-6
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("source", [lambda x: x, Batches, lambda x: list(np.array_split(x, 3))])
 def test_the_top_is_that_of_the_covariance(source):
     x = power_law_samples()

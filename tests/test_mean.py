@@ -17,6 +17,7 @@ def levels(seed, clean, pure):
     return sx.NoiseSchedule([-np.inf if pure else inner[0] - 2, *inner, clean])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", METHODS, ids=str)
 @pytest.mark.parametrize("process", ["vp", "ve", "flow"])
 def test_a_start_at_the_marginals_mean_has_no_bias_whatever_the_levels(method, process):
@@ -50,6 +51,7 @@ def test_from_pure_noise_there_is_no_bias_either_way():
         np.testing.assert_allclose(found.mean_gain, 1, rtol=1e-12)
 
 
+@pytest.mark.thorough
 def test_many_samples_start_at_the_mean_too():
     plan, denoise = sx.plan("ddpm", sx.NoiseSchedule([-2.0, 1.0, np.inf])), sx.wiener(SPECTRUM)
     many = sx.generate(plan, denoise, 5, (3,), mean=SPECTRUM.mean, batch=2)

@@ -34,6 +34,7 @@ def test_the_examples_of_the_page_run(title):
         ran(block, scope)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", range(5), ids=LIBRARIES)
 def test_denoisers_of_other_libraries_are_sampled(number):
     denoise = ran(OF_LIBRARIES[number], {})["denoise"]

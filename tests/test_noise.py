@@ -93,6 +93,7 @@ def test_weights_are_the_published_ones_normalised(family, options):
         assert noise.omitted == (expected == 0).sum() * math.prod(shape[spatial:])
 
 
+@pytest.mark.thorough
 @each_basis
 @pytest.mark.parametrize(("shape", "spatial"), GRIDS, ids=["x".join(map(str, s)) for s, _ in GRIDS])
 def test_color_whiten_and_covariance_are_those_of_the_dense_matrix(shape, spatial, basis):
@@ -228,6 +229,7 @@ def smooth_denoiser(x, alpha, sigma):
 PLAN = sx.plan("ddpm", sx.family("cosine", 4, alpha_bar_range=(4.0358e-5, 1.0)))
 
 
+@pytest.mark.thorough
 def test_isotropic_noise_changes_no_bit():
     ones = sx.noise_spectrum("power_law", (8, 8), exponent=0.0)
     assert ones.isotropic
@@ -259,6 +261,7 @@ def test_sample_and_generate_use_coloured_noise(sampler):
     np.testing.assert_allclose(found.reshape(2, -1), r, atol=1e-4)
 
 
+@pytest.mark.thorough
 @each_basis
 def test_short_floats_and_whole_numbers_are_colored_in_float32(basis):
     noise = sx.noise_spectrum("power_law", (6, 5), exponent=-0.7, basis=basis)
@@ -293,6 +296,7 @@ def test_omitted_directions_stay_as_they_are(basis):
             assert np.abs(noise.left_out(samples)).max() < 1e-6 * np.abs(samples).max()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("family", "name", "at", "options"),
     [

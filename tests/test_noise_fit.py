@@ -130,6 +130,7 @@ def test_it_is_never_worse_than_isotropic_noise():
             np.testing.assert_array_equal(result.schedule.logsnr, white.schedule.logsnr)
 
 
+@pytest.mark.thorough
 def test_frequencies_are_put_together_without_loss():
     # 20 x 20 x 3 eigenvalues of 55 radial frequencies; within one they spread by a factor of 2.
     spectrum = power_law(-2.0, size=20, channels=3, spread=0.5)

@@ -19,6 +19,7 @@ def drawn(name, n=4000, **options):
     return np.asarray(noise_levels(name, SPECTRUM, options)(u), np.float64)
 
 
+@pytest.mark.thorough
 def test_edm_is_log_normal_in_s():
     s = np.exp(-drawn("edm", mean=-0.4, std=1.5) / 2)
     assert stats.kstest(np.log(s), stats.norm(-0.4, 1.5).cdf).statistic < 1e-3  # stratified

@@ -132,6 +132,7 @@ def test_the_ends_are_cut_to_the_grid(given, ends):
     assert LevelRange.resolve(given).last_is_free == (given[1] == 1)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("last", [6.0, 6.9, CLEAN])
 @pytest.mark.parametrize("idle", [0, 2])
 def test_levels_below_a_bound_come_back_from_their_parameters(last, idle):

@@ -48,6 +48,7 @@ def test_distances_are_those_of_the_exact_flow(table, found):
     assert values == sorted(values)
 
 
+@pytest.mark.thorough
 def test_what_cannot_be_compared_is_refused(table):
     prior = sx.priors.Network(sx.wiener(sx.Spectrum(LAM)), (3,))
     noisy = sx.compare(sx.Spectrum(LAM), 2, sampler="ddpm")

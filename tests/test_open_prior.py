@@ -33,6 +33,7 @@ def learned():
     return sx.learn(Signs(), 3, **OPTIONS)
 
 
+@pytest.mark.thorough
 def test_the_denoiser_is_that_of_the_mixture_of_two_points():
     points = np.array([[-1.0], [1.0]])
     known = sx.priors.Empirical.from_samples(points, 0.0, held_out=0)

@@ -78,6 +78,7 @@ def test_a_sampler_in_a_file_has_levels_but_no_coefficients_of_its_own(tmp_path)
         _ = back.plan
 
 
+@pytest.mark.thorough
 def test_a_loss():
     fit = sx.fit(SPECTRUM, 4, loss=HELLINGER)
     std = sx.transfer(fit.plan, SPECTRUM).std

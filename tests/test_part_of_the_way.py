@@ -127,6 +127,7 @@ def test_levels_from_data_are_equal_angles_for_one_eigenvalue(process):
     np.testing.assert_allclose(result.alpha_bar_range, (0.1, 1.0), rtol=1e-12)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("through", [0.9, 0.5, 0.06])
 def test_steps_are_split_where_the_loss_is_least(through):
     passed = math.atan(math.sqrt(1 / through - 1))

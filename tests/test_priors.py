@@ -74,6 +74,7 @@ def test_tweedie(name, alpha, sigma):
     np.testing.assert_allclose(denoised(prior, x, alpha, sigma), want, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", MADE)
 def test_derivatives_are_finite_differences(name):
     modes = ["rev"] if "empirical" in name else ["fwd", "rev"]
@@ -84,6 +85,7 @@ def test_derivatives_are_finite_differences(name):
             check_grads(prior, (x, alpha, sigma), order=1, modes=modes, eps=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", by_default(list(MADE), 1, 3, 4))
 def test_float32_and_jit_follow_the_sample(name):
     prior, x = MADE[name], noisy(0.8, 0.6)
@@ -128,6 +130,7 @@ LINE = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", LINE)
 def test_the_posterior_mean_is_the_integral(name):
     prior, components = LINE[name]
@@ -242,6 +245,7 @@ def test_scales_are_found():
     assert np.ptp(one.scales) < 0.5  # Gaussian data: nothing varies but by chance
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", PRIORS)
 def test_a_kind_of_data_by_name(kind):
     dataset = sx.data.open("digits", limit=200)

@@ -141,6 +141,7 @@ def test_a_spectrum_of_data_with_more_null_directions_than_omitted_ones():
     np.testing.assert_allclose(found.eigenvalues, expected.eigenvalues, atol=1e-12)
 
 
+@pytest.mark.thorough
 def test_a_spectrum_under_a_noise_becomes_a_prior_in_the_data_space():
     spectrum = sx.Spectrum.from_samples(RNG.normal(size=(30, 4)) * [2, 1, 1, 0.5])
     x = RNG.normal(size=(5, 4))

@@ -47,6 +47,7 @@ def test_it_is_the_softmax_over_the_data(piece, h, dtype):
         np.testing.assert_allclose(got, want, rtol=RTOL[dtype] * max(1, sigma / alpha))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("piece", [8, 7, 1])
 def test_pieces_have_the_derivatives_of_the_whole(piece):
     def value(prior, x, alpha, sigma):
@@ -78,6 +79,7 @@ def test_without_noise_it_is_the_nearest_sample(piece):
     np.testing.assert_allclose(wide(x, 1.0, 0.0), x, rtol=1e-6)  # all is signal
 
 
+@pytest.mark.thorough
 def test_float32_keeps_the_logits_of_large_samples():
     # 3,072 numbers around 0.9, two of the samples within 0.3 of each other, s of that size.
     rng = np.random.default_rng(0)
@@ -90,6 +92,7 @@ def test_float32_keeps_the_logits_of_large_samples():
     np.testing.assert_allclose(prior(jnp.asarray(x, "f4"), 1.0, 0.1), want, atol=6e-5)
 
 
+@pytest.mark.thorough
 def test_log_density_is_the_kernel_estimate():
     flat = DATA.reshape(23, -1)
     prior = Empirical.from_samples(DATA, 0.3, held_out=0, piece=8)
@@ -156,6 +159,7 @@ def temporary_bytes(rows, n=256, dimension=16, piece=512):
     return compiled.memory_analysis().temp_size_in_bytes
 
 
+@pytest.mark.thorough
 def test_the_memory_of_a_derivative_does_not_grow_with_the_data():
     few, many = temporary_bytes(2_000), temporary_bytes(32_000)
     assert many < 1.1 * few

@@ -245,6 +245,7 @@ def test_the_linear_stand_in_can_be_sampled():
     np.testing.assert_array_equal(same, wiener(SPECTRUM)(x, alpha, sigma))
 
 
+@pytest.mark.thorough
 def test_beyond_the_measured_levels_the_gain_goes_on_as_it_must():
     gain, bias = measured(gain_factor=0.5, levels=[-1.0, 0.0, 1.0])
     response = Measured.from_levels(LAM, np.array([-1.0, 0.0, 1.0]), gain, bias)

@@ -152,6 +152,7 @@ def made(name, seed=0):
 every_function = pytest.mark.parametrize("name", CASES)
 
 
+@pytest.mark.thorough
 @every_function
 def test_numbers_are_the_same_traced_and_with_jax_arguments(name):
     function, args = made(name)
@@ -181,6 +182,7 @@ def compilations():
     jax.monitoring.unregister_event_duration_listener(listener)
 
 
+@pytest.mark.thorough
 @every_function
 def test_a_second_call_compiles_nothing_and_nothing_is_kept_alive(name, compilations):
     function, args = made(name)

@@ -145,6 +145,7 @@ def ddim_from_pure_noise(finite, lam, mu):
     return ((np.sqrt(lam) - np.abs(gain)) ** 2 + (mean - mu) ** 2).sum()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("process", ["vp", FLOW])
 def test_a_fit_from_pure_noise_is_the_optimum_of_slsqp(process):
     lam = 0.9 ** np.arange(40) * 5
@@ -253,6 +254,7 @@ def test_derivatives_of_trajectories_from_pure_noise_are_finite_differences():
         np.testing.assert_allclose(found, (ends[0] - ends[1]) / 2e-5, rtol=1e-3, atol=2e-4)
 
 
+@pytest.mark.thorough
 def test_adapters_are_exact_at_pure_noise():
     x, spectrum = jnp.asarray(np.random.default_rng(0).normal(size=(5, 9))), SPECTRUM
     networks = {
@@ -282,6 +284,7 @@ def test_adapters_are_exact_at_pure_noise():
         assert "alpha = 0" in one_line(sx.generate, plan, refused, 3, (2,))
 
 
+@pytest.mark.thorough
 def test_priors_answer_their_mean_to_pure_noise():
     samples = np.random.default_rng(0).normal(size=(60, 3)) * [2, 1, 0.5] + [1, 0, -1]
     x = np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32)
@@ -316,6 +319,7 @@ def test_sweeps_start_from_pure_noise(tmp_path):
     )
 
 
+@pytest.mark.thorough
 def test_a_part_of_training_levels_is_pure_noise():
     u = stratified(jax.random.key(0), 1000)
     levels = np.asarray(noise_levels("edm", SPECTRUM, {"pure": 0.1, "mean": -0.4})(u))

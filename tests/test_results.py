@@ -112,6 +112,7 @@ def test_data_frames_have_the_numbers_unrounded():
     assert row.to_pandas()["value"].tolist() == [0.123456789]
 
 
+@pytest.mark.thorough
 def test_figures():
     from matplotlib.figure import Figure
 

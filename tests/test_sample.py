@@ -45,6 +45,7 @@ def test_one_step_to_the_end_is_the_estimate():
     np.testing.assert_allclose(x, 3 * start, rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_a_function_of_the_key_and_of_the_start():
     plan = sx.plan("ddpm", SCHEDULE)
 

@@ -181,6 +181,7 @@ def test_projected_samples_have_the_eigenvalues_as_covariance():
     assert_close(coefficients.mean(0), spectrum.mean)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("shape", "spatial"), [*GRIDS[::2], ((30, 4, 2), "exact")])
 @pytest.mark.parametrize("dtype", RTOL)
 def test_project_and_lift_are_inverse_isometries(shape, spatial, dtype):

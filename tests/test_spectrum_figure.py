@@ -61,6 +61,7 @@ def test_intervals_are_drawn_in_percent_of_the_eigenvalues():
     np.testing.assert_allclose(edges.y1, min(upper.max(), 1e4))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["exact", "shift-invariant", "colour", "sound", "none"])
 def test_the_mean_and_the_vectors_are_drawn_where_they_can_be(kind, tmp_path):
     rng = np.random.default_rng(0)
@@ -79,6 +80,7 @@ def test_the_mean_and_the_vectors_are_drawn_where_they_can_be(kind, tmp_path):
     assert imread(path).std() > 0.05
 
 
+@pytest.mark.thorough
 def test_large_spectra_are_thinned_and_low_ranks_are_marked(tmp_path):
     large = spectrum_figure(sx.Spectrum.power_law(200_000, 1.0))
     drawn = line(panel(large, "Eigenvalues"), "eigenvalues")

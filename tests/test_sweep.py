@@ -449,6 +449,7 @@ def test_a_folder_that_another_process_writes_is_refused(tmp_path, hasty):
     assert not list(out.glob(".*"))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "holder",
     [
@@ -815,6 +816,7 @@ def test_what_a_device_cannot_take_is_tried_in_halves(w2, monkeypatch):
     assert sizes[-1] == 1
 
 
+@pytest.mark.thorough
 def test_an_interrupt_ends_the_threads_that_solve(monkeypatch):
     rounds, go_on = [], solver.Solver._descend
     monkeypatch.setattr(solver.Solver, "_descend", lambda *args: rounds.append(1) or go_on(*args))

@@ -84,12 +84,14 @@ def test_what_a_run_leaves(trained):
     assert trained.versions["jax"] == jax.__version__
 
 
+@pytest.mark.thorough
 def test_sigma_data_is_the_root_mean_square(trained):
     samples = np.asarray(DATA.samples, np.float64) / 8 - 1
     # The covariance divides by N - 1.
     assert trained.network.sigma_data == pytest.approx(np.sqrt(np.mean(samples**2)), rel=2e-3)
 
 
+@pytest.mark.thorough
 def test_metrics_are_for_tensorboard_too(trained):
     written = b"".join(p.read_bytes() for p in (trained.folder / "tensorboard").glob("events*"))
     for name in (b"loss", b"validation_loss", b"samples_per_second", b"PNG"):
@@ -230,6 +232,7 @@ def changed(group, **changes):
     return replace(CONFIG, **{group: replace(getattr(CONFIG, group), **changes)})
 
 
+@pytest.mark.thorough
 def test_a_folder_with_another_run_is_refused(trained):
     before = parameters(trained.folder)
     message = refused(trained.folder, changed("optimiser", learning_rate=1e-3, batch=32))
@@ -348,6 +351,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_those_before(tmp_path):
     assert done.stdout.count("\n") == 1
 
 
+@pytest.mark.thorough
 def test_a_folder_that_is_being_trained_is_refused(copied):
     with locked(copied):
         assert "is being trained by another process" in refused(
@@ -355,6 +359,7 @@ def test_a_folder_that_is_being_trained_is_refused(copied):
         )
 
 
+@pytest.mark.thorough
 def test_labels_and_units_belong_to_the_data_of_a_run(trained):
     other = DATA.with_labels(np.zeros(200, int))
     assert "other data" in refused(trained.folder, data=other)
@@ -416,6 +421,7 @@ def test_errors_that_are_no_damage_are_not_called_so(trained, monkeypatch):
         assert not isinstance(caught.value, UserError)
 
 
+@pytest.mark.thorough
 def test_opening_a_run_leaves_the_loggers_of_others_alone(trained):
     loggers = {name: logging.getLogger(name) for name in logging.root.manager.loggerDict}
     logging.getLogger("absl").setLevel(logging.INFO)
@@ -435,6 +441,7 @@ def rewritten(folder, change):
     (folder / "run.json").write_text(json.dumps(document))
 
 
+@pytest.mark.thorough
 def test_a_run_of_another_version_or_a_damaged_one_is_refused(copied):
     whole = (copied / "run.json").read_text()
     rewritten(copied, lambda document: document.update(format_version=99))
@@ -444,16 +451,19 @@ def test_a_run_of_another_version_or_a_damaged_one_is_refused(copied):
         assert "run.json" in unopened(copied)
 
 
+@pytest.mark.thorough
 def test_a_checkpoint_of_another_network_is_refused(copied):
     rewritten(copied, lambda document: document["config"]["model"].update(width=16))
     assert "another network or version" in unopened(copied)
 
 
+@pytest.mark.thorough
 def test_what_is_no_run_is_refused(tmp_path, trained):
     assert "is not the folder of a run" in unopened(tmp_path)
     assert "choose last, best or one of" in unopened(trained.folder, 17)
 
 
+@pytest.mark.thorough
 def test_labels_that_a_run_does_not_know(trained):
     with pytest.raises(ValueError, match="from 0 to 9"):
         trained.denoiser([10])
@@ -461,6 +471,7 @@ def test_labels_that_a_run_does_not_know(trained):
         replace(trained, class_names=()).denoiser([1])
 
 
+@pytest.mark.thorough
 def test_a_run_knows_its_classes(trained):
     assert (trained.classes, trained.class_names[3]) == (10, "3")
     x = np.ones((2, 8, 8), np.float32)

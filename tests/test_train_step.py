@@ -165,6 +165,7 @@ def test_pure_noise_holds_nothing_of_the_data():
     np.testing.assert_allclose(metrics["loss"], expected, rtol=0.01)
 
 
+@pytest.mark.thorough
 def test_the_average_forgets_how_it_began():
     state = initial_state(task(ema=0.9), parameters(5.0))
     average = 5.0
@@ -183,6 +184,7 @@ def test_the_gradient_is_clipped():
     assert float(jnp.hypot(mu["a"], mu["b"])) == pytest.approx(0.1 * 1e-3, rel=1e-4)
 
 
+@pytest.mark.thorough
 def test_the_first_step_that_is_not_finite_is_remembered():
     state = initial_state(task(), parameters(0.0))
     good, bad = drawn(16), Batch(drawn(16).samples.at[0, 3, 2].set(jnp.inf), None)
@@ -239,6 +241,7 @@ def test_some_labels_are_not_told():
     assert float(metrics["loss"][0]) == pytest.approx(0.25, abs=4 * np.sqrt(0.25 * 0.75 / 4096))
 
 
+@pytest.mark.thorough
 def test_validation_is_the_same_every_time():
     batch = Batch(drawn(64).samples[0], None)
     found = [validation_loss(task(), parameters(0.3), batch) for _ in range(2)]
