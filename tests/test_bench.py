@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import specjax as sx
-from specjax.bench import non_uniform, rivals, schedules
+from specjax.bench import rivals, schedules
+from specjax.learning import non_uniform
 from specjax.learning.answers import Answers
 from specjax.learning.trajectories import Noises, end_of, follow
 

@@ -8,7 +8,7 @@ they choose by dynamic programming.
 - ``klub`` (Align Your Steps, 2404.14507): the bound on the divergence of the sampled paths from
   those of the data is least;
 - ``non_uniform`` (2402.17376, DM-NonUniform): what a multistep sampler makes of the denoiser's
-  errors is least (:mod:`specjax.bench.non_uniform`).
+  errors is least (:mod:`specjax.learning.non_uniform`).
 
 In scaled coordinates (alpha = 1, noise of level s).
 """
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from specjax.bench.non_uniform import non_uniform
+from specjax.learning.non_uniform import non_uniform
 from specjax.learning.answers import Answers
 from specjax.learning.heuristics import schedule_makers
 from specjax.learning.recorded_plans import cheapest_path, jump_costs
