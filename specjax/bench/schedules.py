@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from specjax.learning.non_uniform import non_uniform
 from specjax.learning.answers import Answers
 from specjax.learning.heuristics import schedule_makers
+from specjax.learning.non_uniform import non_uniform
 from specjax.learning.recorded_plans import cheapest_path, jump_costs
 from specjax.learning.trajectories import Noises, Trajectory, follow
 from specjax.priors.prior import Prior

@@ -14,6 +14,7 @@ from specjax.fitting.learned import LearnedResult
 from specjax.gaussian.losses import Loss
 from specjax.gaussian.modes import modes_of
 from specjax.gaussian.task import GaussianTask
+from specjax.learning.non_uniform import non_uniform
 from specjax.priors.prior import Prior
 from specjax.sampling.corrections import LEARNABLE, Corrections, corrected_plan, corrections_of
 from specjax.sampling.samplers import sampler_of
@@ -24,6 +25,10 @@ from specjax.schedules.schedule import NoiseSchedule, alpha_bar_range_of
 
 AMPLIFIED = 4.0
 """From here on a network may not follow a plan, see :func:`amplification`."""
+
+
+MOST_NON_UNIFORM = 12
+"""Steps; the search for more takes seconds."""
 
 
 class Heuristic(NamedTuple):
@@ -53,11 +58,17 @@ def heuristics(
     prior: Prior, steps: int, samplers: Sequence[SamplerLike], levels: LevelRange,
     loss: str | Loss,
 ) -> dict[str, Heuristic]:  # fmt: skip
-    """Return every sampler along every family in S steps, and along the closed form for a loss."""
+    """Return every sampler in S steps along every family, and along the closed form for a loss.
+
+    Through a network, in few steps, they go along DM-NonUniform's levels, too.
+    """
+    makers = schedule_makers(prior, levels, loss)
+    if prior.kind == "network" and steps <= MOST_NON_UNIFORM and not levels.starts_pure:
+        makers["non_uniform"] = lambda s: levels.clip(non_uniform(s, levels.alpha_bar_range))
     return {
         f"{sampler.name} {name}": Heuristic(sampler, levels.passing(make(steps)), levels.from_data)
         for sampler in samplers
-        for name, make in schedule_makers(prior, levels, loss).items()
+        for name, make in makers.items()
     }
 
 
