@@ -62,8 +62,8 @@ class Config:
         (2, 10_000), (3, 15_000), (4, 30_000), (5, 50_000), (6, 65_000), (8, 100_000), (10, 130_000)
     )  # fmt: skip
     hsc_calls: tuple[int, ...] = (2, 3, 4, 5, 6, 8, 10)
-    ztf_calls: tuple[int, ...] = (5,)
-    clothing_calls: tuple[int, ...] = (3, 5)
+    ztf_calls: tuple[int, ...] = (3, 5, 8)
+    clothing_calls: tuple[int, ...] = (3, 5, 8)
     clothing_n: int = 256
     held_out: int = 2048
     width: int = 16
@@ -108,8 +108,8 @@ EXPERIMENT = Experiment(
     "Plans learned through published networks beat the samplers and schedules of others",
     (
         Part.of_seeds("bench on galaxies of HSC, 2 to 10 calls", ["hsc"], Config.seeds, None),
-        Part.of_seeds("bench on galaxies of ZTF, 5 calls", ["ztf"], Config.seeds, None),
-        Part.of_seeds("bench on pieces of clothing, 3 and 5 calls", [CLOTHING], Config.seeds, None),
+        Part.of_seeds("bench on galaxies of ZTF, 3 to 8 calls", ["ztf"], Config.seeds, None),
+        Part.of_seeds("bench on pieces of clothing, 3 to 8 calls", [CLOTHING], Config.seeds, None),
         Part.of_seeds("parts of plans learned alone, 3 to 8 calls", [PARTS], Config.seeds, None),
         Part.of_seeds("memory of the steps", ["memory"], Config.seeds, None),
         Part("through a black box", ("box-0.json",), None, ("box",)),
