@@ -14,7 +14,7 @@ import specjax as sx
 from experiments import methods
 from experiments.data import AbsentError
 from experiments.experiment import Experiment, Part
-from experiments.published_networks import clothing, galaxies
+from experiments.published_networks import galaxies, trained
 from experiments.published_networks.learning import ROOT, Lesson, learn_apart, unpack_commit
 from experiments.published_networks.networks import ENDS, SHAPE, published
 from experiments.session import Session, say
@@ -25,8 +25,8 @@ STEPS, PICTURED = 5, (3, 5, 8)
 """The S of the plans that are learned in other ways, and those of the pictures."""
 
 BY_MEAN = {"teacher_mean": 1.0}
-CLOTHING, PEER, PARTS = "clothing", "peer", "parts"
-MEASURES_OF = {"hsc": "mean", "ztf": "geometric_mean", CLOTHING: "mean"}
+CLOTHING, SPOKEN, PEER, PARTS = "clothing", "spoken", "peer", "parts"
+MEASURES_OF = {"hsc": "mean", "ztf": "geometric_mean", CLOTHING: "mean", SPOKEN: "mean"}
 """The networks that are benched, and by what; *ztf* by the default objective."""
 
 PARTS_OF_PLANS = ("levels", "coefficients", "pas")
@@ -43,8 +43,8 @@ class Config:
       seeds: of the noise that is learned on, and of that which judges.
       calls: S, and the answers of the denoiser that learning a plan of it may take.
       hsc_calls, ztf_calls: those of them that the networks are benched at.
-      clothing_calls: those of the network of pieces of clothing, clothing_n: noises that judge it,
-        held_out: images that its samples are to be like. width, updates: of its training.
+      trained_calls: those of the networks that are trained here, trained_n: noises that judge them,
+        known: data that their samples are to be like. width, updates: of the UNet of clothing.
         features: updates of the classifier of the pieces.
       part_calls: S of which parts of plans are learned alone, and the answers for each.
       memory: past estimates that a step leans on, beside the default of a network, which is 2.
@@ -63,9 +63,9 @@ class Config:
     )  # fmt: skip
     hsc_calls: tuple[int, ...] = (2, 3, 4, 5, 6, 8, 10)
     ztf_calls: tuple[int, ...] = (3, 5, 8)
-    clothing_calls: tuple[int, ...] = (3, 5, 8)
-    clothing_n: int = 256
-    held_out: int = 2048
+    trained_calls: tuple[int, ...] = (3, 5, 8)
+    trained_n: int = 256
+    known: int = 2048
     width: int = 16
     updates: int = 5000
     features: int = 1000
@@ -83,8 +83,8 @@ class Config:
 
 
 SMALLEST = Config(
-    seeds=1, calls=((5, 300),), hsc_calls=(5,), ztf_calls=(5,), clothing_calls=(5,), clothing_n=4,
-    held_out=16, width=4, updates=2, features=2, part_calls=((5, 200),), memory=(1,),
+    seeds=1, calls=((5, 300),), hsc_calls=(5,), ztf_calls=(5,), trained_calls=(5,), trained_n=4,
+    known=16, width=4, updates=2, features=2, part_calls=((5, 200),), memory=(1,),
     rivals=("DDIM", "UniPC-2"), noises=4,
     batch=4, n=4, fine=16, components=4, pictured=2, peer_n=4,
 )  # fmt: skip
@@ -110,6 +110,7 @@ EXPERIMENT = Experiment(
         Part.of_seeds("bench on galaxies of HSC, 2 to 10 calls", ["hsc"], Config.seeds, None),
         Part.of_seeds("bench on galaxies of ZTF, 3 to 8 calls", ["ztf"], Config.seeds, None),
         Part.of_seeds("bench on pieces of clothing, 3 to 8 calls", [CLOTHING], Config.seeds, None),
+        Part.of_seeds("bench on spoken digits, 3 to 8 calls", [SPOKEN], Config.seeds, None),
         Part.of_seeds("parts of plans learned alone, 3 to 8 calls", [PARTS], Config.seeds, None),
         Part.of_seeds("memory of the steps", ["memory"], Config.seeds, None),
         Part("through a black box", ("box-0.json",), None, ("box",)),
@@ -159,7 +160,7 @@ def benched(case: str, seed: int, session: Session) -> dict[str, Any]:
     pictures = {
         str(calls): {name: packed(x[: config.pictured]) for name, x in found.samples[calls].items()}
         for calls in PICTURED
-        if case != PARTS and seed == 0 and calls in found.samples
+        if case not in (PARTS, SPOKEN) and seed == 0 and calls in found.samples
     }
     return {"rows": rows, **limits, "pictures": pictures}
 
@@ -167,13 +168,11 @@ def benched(case: str, seed: int, session: Session) -> dict[str, Any]:
 def asked(case: str, session: Session) -> dict[str, Any]:
     """Give the network of a case, and how it is benched."""
     config = session.config
-    if case == CLOTHING:
+    if case in trained.NETWORKS:
+        opened = trained.NETWORKS[case](session.work, config)
         return {
-            "denoiser": clothing.network(session.work, config.width, config.updates),
-            "calls": config.clothing_calls, "max_calls": dict(config.calls),
-            "judging": config.clothing_n, "measure": MEASURES_OF[case], "rivals": config.rivals,
-            "data": clothing.held_out(config.held_out),
-            "measures": clothing.measures(session.work, config.features),
+            **opened._asdict(), "calls": config.trained_calls, "max_calls": dict(config.calls),
+            "judging": config.trained_n, "measure": MEASURES_OF[case], "rivals": config.rivals,
             "alpha_bar_range": methods.ENDS,
         }  # fmt: skip
     network = "hsc" if case == PARTS else case

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from experiments.published_networks.run import (
     MEASURES_OF,
     PARTS,
     PEER,
+    SPOKEN,
     STEPS,
 )
 from experiments.session import read_all, read_json
@@ -22,8 +24,8 @@ from specjax.bench.bench import FINE, FLOOR, LEARNED, LEARNED_NAMES
 from specjax.bench.measures import DISTANCES, HIGHER
 
 HSC, ZTF = "galaxies of HSC, 32x32", "galaxies of ZTF, 32x32"
-PIECES = "pieces of clothing, 28x28"
-TITLES = {"hsc": HSC, "ztf": ZTF, CLOTHING: PIECES}
+PIECES, SOUND = "pieces of clothing, 28x28", "spoken digits, 400 samples long"
+TITLES = {"hsc": HSC, "ztf": ZTF, CLOTHING: PIECES, SPOKEN: SOUND}
 PLAN = LEARNED["plan"].name
 WORDS = {
     "mean": "mean squared distance to the fine solution",
@@ -205,7 +207,8 @@ def claims(results: Path) -> Iterator[Claim]:
     for case, make, title in (
         ("hsc", _of_hsc, f"{HSC}: a learned plan beats every rival"),
         ("ztf", _of_ztf, f"{ZTF}: a learned plan beats every rival"),
-        (CLOTHING, _of_clothing, f"{PIECES}: a learned plan beats every rival"),
+        (CLOTHING, partial(_of_trained, CLOTHING), f"{PIECES}: a learned plan beats every rival"),
+        (SPOKEN, partial(_of_trained, SPOKEN), f"{SOUND}: a learned plan beats every rival"),
         (PARTS, _of_parts, f"{HSC}: a learned plan beats parts of it that are learned alone"),
         ("box", _of_box, f"{HSC}: a black box has the same plan"),
         (PEER, _of_peer, f"{HSC}: least squares are {FASTER:.0f} times faster than BFGS"),
@@ -290,10 +293,10 @@ def _of_ztf(results: Path) -> Told:
         )
 
 
-def _of_clothing(results: Path) -> Told:
-    bench = read(CLOTHING, results)
+def _of_trained(case: str, results: Path) -> Told:
+    bench = read(case, results)
     if bench is not None:
-        yield from _against_rivals(bench, CLOTHING)
+        yield from _against_rivals(bench, case)
 
 
 def _of_parts(results: Path) -> Told:
