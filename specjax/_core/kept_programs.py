@@ -147,9 +147,10 @@ def _save(path: Path, program: Any) -> None:
     """Keep a program; where it cannot be, it is compiled anew next time."""
     with contextlib.suppress(Exception):
         content = pickle.dumps(serialize_executable.serialize(program))
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(content)
-        os.replace(file.name, path)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            part = Path(folder, path.name)
+            part.write_bytes(content)
+            part.replace(path)
         _trim(path.parent)
 
 
