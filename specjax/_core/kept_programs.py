@@ -137,7 +137,9 @@ def _machine() -> str:
 def _load(path: Path) -> Any:
     """Load a program from the user's own folder; reading runs what is there, as in JAX's cache."""
     found = serialize_executable.deserialize_and_load(
-        *pickle.loads(path.read_bytes()), execution_devices=jax.local_devices(backend="cpu")[:1]
+        *pickle.loads(path.read_bytes()),
+        backend="cpu",
+        execution_devices=jax.local_devices(backend="cpu")[:1],
     )
     os.utime(path)
     return found
