@@ -136,11 +136,9 @@ def _machine() -> str:
 
 def _load(path: Path) -> Any:
     """Load a program from the user's own folder; reading runs what is there, as in JAX's cache."""
-    found = serialize_executable.deserialize_and_load(
-        *pickle.loads(path.read_bytes()),
-        backend="cpu",
-        execution_devices=jax.local_devices(backend="cpu")[:1],
-    )
+    content, tree, out_tree = pickle.loads(path.read_bytes())
+    here = jax.local_devices(backend="cpu")[:1]
+    found = serialize_executable.deserialize_and_load(content, tree, out_tree, "cpu", here)
     os.utime(path)
     return found
 
