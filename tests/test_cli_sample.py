@@ -101,6 +101,7 @@ def test_labels_in_turn_and_batches(sample, tmp_path):
         np.testing.assert_allclose(told, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_sound_is_numbered_files_of_16_bits(sample, tmp_path):
     soundfile = pytest.importorskip("soundfile")
     options = {"shape": (16,), "source": SOUND}

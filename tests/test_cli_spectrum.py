@@ -149,6 +149,7 @@ def test_a_spectrum_file_stands_for_its_data(run, command):
     assert from_file["data"] == from_data["data"]
 
 
+@pytest.mark.thorough
 def test_a_spectrum_file_is_shown_and_not_written_again(run, tmp_path):
     run("spectrum", "digits", "-o", "d.npz", "--bootstrap", 10)
     before = everything(tmp_path)
@@ -167,6 +168,7 @@ OPTIONS = [
 ]  # fmt: skip
 
 
+@pytest.mark.thorough
 def test_options_of_reading_are_refused_beside_a_spectrum_file(refused, tmp_path):
     sx.save(tmp_path / "s.npz", sx.Spectrum.power_law(9, 1.0))
     for option in OPTIONS:

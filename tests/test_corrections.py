@@ -91,6 +91,7 @@ def check_corrections(sampler, options, process, clean):
         np.testing.assert_allclose(again, drawn, rtol=ROUNDING, atol=1e-12)
 
 
+@pytest.mark.thorough
 def test_and_so_is_what_sample_draws():
     schedule = levels(1.0)
     by = as_corrections("dpmpp_2m_sde", {}, schedule, "vp", 2)
@@ -133,6 +134,7 @@ def steps_and_corrections(draw):
     return logsnr, Corrections(ratio, weights.reshape(steps, memory), np.abs(noise))
 
 
+@pytest.mark.thorough
 @given(steps_and_corrections(), st.sampled_from(["vp", "ve"]), NUMBER, NUMBER)
 @settings(max_examples=60)
 def test_a_constant_answer_is_reached_whatever_the_corrections(made, process, answer, start):

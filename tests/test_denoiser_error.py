@@ -37,6 +37,7 @@ def sampled(plan, count, rng):
     return r[0]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("sampler", "process"),
     [("ddim", "vp"), ("dpmpp_2m", "ve"), ("heun", "vp"), ("ddpm", "ve"), ("lms", "vp")],

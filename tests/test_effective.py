@@ -86,6 +86,7 @@ def test_where_bases_are_shared_eigenvalues_are_divided(name):
     np.testing.assert_allclose(sx.effective(spectrum, own).eigenvalues, 1.0)
 
 
+@pytest.mark.thorough
 def test_channels_share_a_basis_if_they_have_the_same_weights():
     x = np.random.default_rng(0).normal(size=(60, 4, 4, 2)).cumsum(1) @ [[1.0, 0.5], [0.0, 1.0]]
     spectrum = sx.Spectrum.from_samples(x, method="shift-invariant")

@@ -74,6 +74,7 @@ def test_the_floor_is_of_the_same_n():
     assert 3 < floors[0] / floors[1] < 5.3
 
 
+@pytest.mark.thorough
 def test_wrong_samples_are_beyond_the_floor():
     wrong = [gaussian(300, scale=1.5, seed=seed) for seed in (1, 2, 3)]
     found = evaluate(wrong, gaussian(4000), measures=EVERY)

@@ -95,6 +95,7 @@ def test_a_number_that_was_changed_is_found(checkout):
     assert made[readme] == text
 
 
+@pytest.mark.thorough
 def test_the_counts_are_of_all_claims_and_the_readme_shows_one_of_an_experiment(monkeypatch):
     from experiments import summary
     from experiments.experiment import load

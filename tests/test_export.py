@@ -129,6 +129,7 @@ def test_4_and_9_steps_are_intervals_and_each_target_gets_its_own_length():
     assert export(result, "csv", grid="sd").content.count("\n") == 1 + 8
 
 
+@pytest.mark.thorough
 def test_4_no_zero_is_written_where_the_schedule_does_not_end_clean():
     stops = NoiseSchedule.from_sigmas([14.0, 2.0, 0.5])
     for target in ("diffusers", "k-diffusion"):

@@ -443,6 +443,7 @@ def test_progress():
     assert value == pytest.approx(result.node_value, rel=1e-12)
 
 
+@pytest.mark.thorough
 def test_ctrl_c_during_a_fit():
     def interrupt(*call):
         raise KeyboardInterrupt

@@ -268,6 +268,7 @@ def test_no_text_overlaps_another_or_leaves_the_picture(steps):
 # Files
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("suffix", "magic"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")]
 )

@@ -130,6 +130,7 @@ def test_an_exact_velocity_network_reproduces_the_transfer():
 FLOW = {"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000}
 
 
+@pytest.mark.thorough
 def test_a_grid_of_flow_matching_is_that_of_its_times(tmp_path):
     asked = {**FLOW, "shift": 3.0, "shift_terminal": 0.02, "use_dynamic_shifting": True}
     grid = grid_of_config("sd3", {**asked, "unrelated": 1})

@@ -166,6 +166,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("network", NETWORKS)
 def test_networks_of_every_library(network):
     got = generate(sx.plan("ddim", SCHEDULE), sx.from_eps(NETWORKS[network]()), 6, (3,), batch=4)

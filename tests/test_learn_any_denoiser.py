@@ -75,6 +75,7 @@ def test_calls_are_those_that_the_black_box_saw():
     assert sum(result.source["calls"].values()) == box.answers
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("objective", [{"teacher": 1.0}, {"teacher_mean": 1.0}])
 def test_a_jax_function_gives_the_same_plan(objective):
     options = {"n": N, "memory": 1, "objective": objective}
@@ -120,6 +121,7 @@ def fall(error):
     return raise_it
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("error", "cached"),
     [(ConnectionError("the server is gone"), False), (KeyboardInterrupt(), True)],

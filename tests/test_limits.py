@@ -231,6 +231,7 @@ def test_2s_variances_are_exact():
     assert limits.gaussian(spectrum, 4) < 1e-25
 
 
+@pytest.mark.thorough
 def test_large_spectra_are_summed_up_without_a_difference():
     lam = np.repeat(np.geomspace(1e-3, 5, 600), 3)
     large = limits.gaussian(sx.Spectrum(lam), 3)

@@ -97,6 +97,7 @@ def excess(ratio):
         return float(exact - 1 - exact.ln())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", SERIES_RTOL)
 def test_log_excess_is_exact_near_and_far(dtype):
     ratios = RATIOS.astype(dtype)
@@ -119,6 +120,7 @@ def test_log_excess_has_exact_gradients(dtype):
     np.testing.assert_allclose(by_b, 1 - exact, rtol=SERIES_RTOL[dtype])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("loss", LOSSES)
 def test_gradient_by_the_generated_variance(loss):
     spectrum = Spectrum(LAM, MU)

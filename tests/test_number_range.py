@@ -83,6 +83,7 @@ def check(case, seed):
 CASES = list(itertools.product(TABLE, ["vp", "ve"]))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(4))
 def test_losses_over_forty_decades(seed):
     for number, case in enumerate(CASES):

@@ -42,6 +42,7 @@ def strange(x, alpha, sigma):
     return x / (1 + x * x) ** 0.5 * alpha / (alpha + sigma)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("process", PROCESSES)
 def test_samples_start_from_data_with_noise_up_to_the_first_level(process):
     rng = np.random.default_rng(0)

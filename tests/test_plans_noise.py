@@ -35,6 +35,7 @@ def whites(result, seed=3, n=5):
     return drawn, np.asarray(by_sample)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("result", [NOISY, QUIET], ids=["noisy", "quiet"])
 def test_the_reader_in_the_docs_runs_with_colored_noise(tmp_path, result):
     drawn, expected = whites(result)

@@ -183,6 +183,7 @@ def test_one_full_component_is_a_gaussian():
     np.testing.assert_allclose(log_density(prior, x, 0.0), law.logpdf(x), rtol=1e-10)
 
 
+@pytest.mark.thorough
 def test_scales_and_mixtures_at_no_noise():
     flat = sx.Spectrum([1.0, 0.0], [0.0, 2.0])  # one direction without variance
     x = jnp.asarray([[0.5, 2.0]])
@@ -213,6 +214,7 @@ def test_mixture_is_that_of_scikit_learn():
     np.testing.assert_allclose(prior.lift(c), x, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("covariance", ["full", "diagonal"])
 def test_held_out_likelihood_finds_the_blobs(covariance):
     prior = Mixture.from_samples(blobs(), covariance=covariance)

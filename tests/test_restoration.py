@@ -233,6 +233,7 @@ def test_the_exact_score_reaches_the_posterior_at_its_order(sampler, order):
     np.testing.assert_allclose(exact, wanted, atol=2e-2)  # the end at 1e-4 and order 1
 
 
+@pytest.mark.thorough
 def test_samples_have_the_moments_of_the_transfer():
     spectrum, n = sx.Spectrum([2.0, 0.5, 0.1], [0.5, -0.2, 0.1]), 20_000
     measurement = sx.measure.gains([1.0, 0.3, 0.6], sigma=SIGMA)

@@ -68,6 +68,7 @@ def test_noise_of_the_steps_is_independent_of_the_start():
     assert abs(correlation) < SIGMAS / SAMPLES**0.5
 
 
+@pytest.mark.thorough
 def test_under_jit_with_a_traced_plan():
     plan = sx.plan("heun", SCHEDULE)
 

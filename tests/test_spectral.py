@@ -30,6 +30,7 @@ def test_one_eigenvalue_gives_the_tan_schedule(loss):
         )
 
 
+@pytest.mark.thorough
 def test_float32_gives_the_tan_schedule():
     got = spectral(Spectrum(jnp.array([0.5])), 10)
     assert got.logsnr.dtype == jnp.float32

@@ -233,6 +233,7 @@ def shapes(figure):
     return found
 
 
+@pytest.mark.thorough
 def test_levels_of_all_spectra_at_the_middle_steps_by_exponent():
     rows = [*product(EXPONENTS), *product(["short"])]
     figure = sweep_figure(made(rows))

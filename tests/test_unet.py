@@ -148,6 +148,7 @@ def test_dropout_needs_a_key():
     assert float(jnp.abs(first - second).max()) > 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("sides", [(8, 8), (7, 5), (25,)], ids=str)
 def test_down_and_up_come_back_to_the_same_sides(sides):
     form = {"dtype": jnp.float32, "rngs": nnx.Rngs(0)}

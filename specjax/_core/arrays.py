@@ -89,9 +89,15 @@ def value(
     return register
 
 
+_OF_THE_HOST = {np.ndarray, np.float64, np.float32, float, int, bool, type(None)}
+
+
 def namespace(*arrays: Any) -> ModuleType:
     """Return ``jax.numpy`` if any of the arrays is JAX's, else ``numpy``."""
-    return jnp if any(isinstance(x, jax.Array) for x in arrays) else np
+    for x in arrays:
+        if type(x) not in _OF_THE_HOST and isinstance(x, jax.Array):
+            return jnp
+    return np
 
 
 def where(condition: Any, x: Any, y: Any) -> Any:
@@ -100,8 +106,9 @@ def where(condition: Any, x: Any, y: Any) -> Any:
     Around so small an operation that makes tracing, differentiating and lowering much longer.
     """
     given = (condition, x, y)
-    if not any(isinstance(one, jax.core.Tracer) for one in given):
-        return namespace(*given).where(*given)
+    xp = namespace(*given)
+    if xp is np or not any(isinstance(one, jax.core.Tracer) for one in given):
+        return xp.where(*given)
     dtype, shape = jnp.result_type(x, y), np.broadcast_shapes(*map(np.shape, given))
     cast = (jax.lax.convert_element_type(one, dtype) for one in (x, y))
     return jax.lax.select(*(jnp.broadcast_to(one, shape) for one in (condition, *cast)))

@@ -43,7 +43,8 @@ def enable_cache(
     before the first program is compiled; the command line does so itself.
 
     Args:
-      folder: where; by default ``specjax/compiled`` in the user's cache folder.
+      folder: where; by default ``specjax/compiled`` in the user's cache folder. What is in it is
+        run: nobody should be able to write to it whom you do not trust.
       max_bytes: how much is kept, 1 GiB by default.
 
     Returns:

@@ -136,9 +136,9 @@ def _machine() -> str:
 
 def _load(path: Path) -> Any:
     """Load a program from the user's own folder; reading runs what is there, as in JAX's cache."""
-    found = serialize_executable.deserialize_and_load(
-        *pickle.loads(path.read_bytes()), execution_devices=jax.local_devices(backend="cpu")[:1]
-    )
+    content, tree, out_tree = pickle.loads(path.read_bytes())
+    here = jax.local_devices(backend="cpu")[:1]
+    found = serialize_executable.deserialize_and_load(content, tree, out_tree, "cpu", here)
     os.utime(path)
     return found
 
@@ -147,9 +147,10 @@ def _save(path: Path, program: Any) -> None:
     """Keep a program; where it cannot be, it is compiled anew next time."""
     with contextlib.suppress(Exception):
         content = pickle.dumps(serialize_executable.serialize(program))
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(content)
-        os.replace(file.name, path)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            part = Path(folder, path.name)
+            part.write_bytes(content)
+            part.replace(path)
         _trim(path.parent)
 
 

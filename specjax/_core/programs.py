@@ -58,7 +58,7 @@ class Program:
         from specjax._core.cache import programs_folder
 
         folder = programs_folder()
-        if folder is None or kwargs or not jax.config.jax_enable_compilation_cache:
+        if folder is None or kwargs or not jax.config.values["jax_enable_compilation_cache"]:
             return self._on_host(*args, **kwargs)
         from specjax._core import kept_programs
 

@@ -68,14 +68,17 @@ def spectral_levels(
     q, q_below = spread(edges[:-1, None] - width * points), spread(u_clean)
     q_above = spread(u_noisy)
     endless = xp.isinf(u_end)
-    flat = q.reshape(-1, q.shape[-1])
+    tails = xp.stack([endless, boundless])
+    flat = xp.concatenate([q.reshape(-1, q.shape[-1]), q_below[None], q_above[None]])
 
     def improve(_: int, energy: Array) -> Array:
-        g, below, above = (density(x, energy) for x in (q, q_below, q_above))
-        total = width * (g @ rule).sum() + xp.where(endless, below, 0)
-        total = total + xp.where(boundless, above, 0)
-        spent = width * ((rule / g).reshape(-1) @ flat) + xp.where(endless, q_below / below, 0)
-        return xp.sqrt(energy * total * (spent + xp.where(boundless, q_above / above, 0)))
+        g = density(flat, energy)
+        inside, beyond = g[:-2].reshape(q.shape[:-1]), g[-2:]
+        total = width * (inside @ rule).sum() + xp.where(tails, beyond, 0).sum()
+        passing = xp.concatenate(
+            [width * (rule / inside).reshape(-1), xp.where(tails, 1 / beyond, 0)]
+        )
+        return xp.sqrt(energy * total * (passing @ flat))
 
     energy = repeated(xp, _ITERATIONS, improve, xp.ones_like(lam))
     energy = xp.where(quadratic, energy, 1.0)

@@ -243,13 +243,13 @@ def _follow_back(
     calls, h = plan.pull.shape
     unit = xp.eye(h, dtype=u.dtype)[:, None, :, None]
     inputs = xp.broadcast_to(unit, (h, calls, h, u.shape[1]))  # registers, rows, columns, d
-    behind = jax.tree.map(lambda x: xp.moveaxis(x, 0, -1), plan.rows)
+    behind = jax.tree.map(lambda x: x.transpose(*range(1, x.ndim), 0), plan.rows)
     estimate, direction, turned = inputs[0] * answers.gain[:, None], None, None
     if seen is not None and answers.response is not None:
         turned = answers.response * seen
         direction = -turned[:, None] * estimate
     maps = advance(inputs, behind, estimate, None, direction)
-    first, reached = _recursion(xp, xp.moveaxis(maps, 1, 0), u)  # reached: [K, H, d]
+    first, reached = _recursion(xp, maps.swapaxes(0, 1), u)  # reached: [K, H, d]
 
     def added(by: Array) -> Array:
         return _over_registers(by[:, :, None], reached, 1)

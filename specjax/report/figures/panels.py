@@ -54,7 +54,10 @@ def _write_powers(figure: Figure) -> None:
 
     for axis in figure.findobj(Axis):
         given = axis.get_major_formatter()
-        if isinstance(given, LogFormatterMathtext) and axis.get_transform().base == 10:
+        if (
+            isinstance(given, LogFormatterMathtext)
+            and getattr(axis.get_transform(), "base", 0) == 10
+        ):
             axis.set_major_formatter(lambda x, _: power_of_ten(x))
 
 
