@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from specjax.bench import rivals, schedules
 from specjax.learning import non_uniform
 from specjax.learning.answers import Answers
 from specjax.learning.trajectories import Noises, end_of, follow
+from specjax.schedules.grids import LevelRange
 
 EIGENVALUES = np.array([3.0, 0.2])
 
@@ -250,3 +252,22 @@ def test_the_command_writes_numbers_and_a_picture(tmp_path, monkeypatch, capsys)
     with pytest.raises(SystemExit) as ended:
         main(argv)
     assert ended.value.code == 2  # bench.json exists
+
+
+def test_non_uniform_levels_do_not_hang_on_rounding():
+    ends = (math.exp(-10), 1.0)
+    last = -math.log(0.01)
+    moved = []
+    for change in (0.0, 1e-9, -1e-9):
+        levels = non_uniform.non_uniform(10, (math.exp(-10 + change), ends[1])).logsnr[:-1] / 2
+        moved.append(non_uniform.error_bound(np.append(levels, last)))
+    assert max(moved) < 1.02 * min(moved)
+    assert max(moved) < 11
+
+
+def test_equal_steps_go_down_to_a_level_and_then_to_the_clean_end():
+    levels = LevelRange((math.exp(-10), 1.0))
+    found = schedules.equal_steps(levels, 0.1, 5)
+    np.testing.assert_allclose(np.diff(found.logsnr[:-1]), np.log(found.sigmas[0] / 0.1) / 2)
+    assert found.sigmas[-2:] == pytest.approx([0.1, 0.0])
+    assert schedules.equal_steps(LevelRange((0.0, 1.0)), 0.1, 4).starts_pure

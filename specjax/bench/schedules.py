@@ -10,7 +10,8 @@ they choose by dynamic programming.
 - ``non_uniform`` (2402.17376, DM-NonUniform): what a multistep sampler makes of the denoiser's
   errors is least (:mod:`specjax.learning.non_uniform`).
 
-In scaled coordinates (alpha = 1, noise of level s).
+In scaled coordinates (alpha = 1, noise of level s). What a family loses by its cleanest level
+before the last step is not held against it: equal steps of log s are tried down to several.
 """
 
 from __future__ import annotations
@@ -29,12 +30,14 @@ from specjax.learning.recorded_plans import cheapest_path, jump_costs
 from specjax.learning.trajectories import Noises, Trajectory, follow
 from specjax.priors.prior import Prior
 from specjax.sampling.step import SamplerPlan
+from specjax.schedules.families import PURE_NOISE
 from specjax.schedules.grids import LevelRange
-from specjax.schedules.schedule import NoiseSchedule
+from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr
 
 Maker = Callable[[int], NoiseSchedule]
 """From S to a schedule."""
 
+_LAST = (0.03, 0.1, 0.3)  # levels s before the clean end to which equal steps go
 _EARLY_END = 0.029  # of the bound of Align Your Steps
 _SEED = 0  # of the noise of forward paths
 _STRIDE = 2  # of the levels that Euler's own paths go through, which take an answer at each
@@ -52,6 +55,10 @@ def schedules(
       answers: of the denoiser. noises: a few.
     """
     found = dict(schedule_makers(prior, levels, "w2"))
+    noisy, clean = alpha_bar_to_logsnr(levels.alpha_bar_range)
+    for last in _LAST:
+        if max(noisy, PURE_NOISE) < -2 * math.log(last) < clean:
+            found[f"uniform_logsnr to {last:g}"] = functools.partial(equal_steps, levels, last)
     if fine is not None:
         path = follow(fine, answers, noises)
         s = np.append(np.asarray(fine.sigma, np.float64), 0.0)
@@ -62,6 +69,14 @@ def schedules(
             "non_uniform": lambda steps: levels.clip(non_uniform(steps, levels.alpha_bar_range)),
         }
     return {name: functools.cache(make) for name, make in found.items()}
+
+
+def equal_steps(levels: LevelRange, last: float, steps: int) -> NoiseSchedule:
+    """Go in equal steps of log s to a level s, and from there to the clean end."""
+    noisy, clean = alpha_bar_to_logsnr(levels.alpha_bar_range)
+    before = [noisy] if np.isneginf(noisy) else []
+    between = np.linspace(max(noisy, PURE_NOISE), -2 * math.log(last), steps - len(before))
+    return levels.clip(NoiseSchedule(np.concatenate([before, between, [clean]])))
 
 
 def gits(path: Trajectory, s: np.ndarray) -> Maker:

@@ -25,6 +25,7 @@ _ORDER = 3
 _ALONE = 3  # steps at the beginning whose errors do not cancel with later ones
 _CLEANEST = 0.01  # the level s where DDPM's grid ends, in whose place 0 is gone to
 _LEAST = 1e-3  # of a step, in lambda
+_RESTARTS, _GAIN = 8, 1e-4  # of the search, and the part of the bound that one must gain
 _NOT_RISING = 1e9  # the bound of levels that do not rise, of that of equal steps
 
 
@@ -70,6 +71,13 @@ def non_uniform(steps: int, alpha_bar_range: tuple[float, float]) -> NoiseSchedu
     if steps > 1:
         unit = error_bound(levels(inner))
         rising = {"type": "ineq", "fun": lambda x: np.diff(levels(x)) - _LEAST}
-        found = minimize(bound, inner, method="SLSQP", constraints=[rising])
-        inner = found.x if bound(found.x) < 1 else inner
+        for _ in range(_RESTARTS):  # the bound has edges, where the search may end early
+            found = minimize(
+                bound, inner, method="SLSQP", constraints=[rising],
+                options={"ftol": 1e-9, "maxiter": 300},
+            )  # fmt: skip
+            fell = bound(inner) - bound(found.x)
+            inner = found.x if fell > 0 else inner
+            if fell < _GAIN:
+                break
     return NoiseSchedule(np.append(2 * levels(inner)[:-1], 2 * clean))
