@@ -157,7 +157,7 @@ def test_a_bench_goes_on_from_its_folder(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         sx.bench(box(), [2, 3], folder=tmp_path, progress=progress, **OPTIONS)
     assert asked[-1] == (9, 12)
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.glob("*.npz"))) == 3
     denoiser = box()
     found = sx.bench(denoiser, [2, 3], folder=tmp_path, progress=False, **OPTIONS)
     whole = denoiser.answers
@@ -165,6 +165,9 @@ def test_a_bench_goes_on_from_its_folder(tmp_path):
     assert denoiser.answers - whole == 2 * 6 < whole  # which recognise the denoiser, for each seed
     assert found.rows == again.rows
     assert found.calls == [2, 3]
+    plan = sx.load(tmp_path / "seed-0-calls-3-plan.json")
+    assert plan.steps == 3
+    assert plan.source["calls"]["learning"] == found.row("learned plan", 3).learning[0]["learning"]
     assert found.methods == ["learned plan", "DDIM", "UniPC-2"]
     learned = found.row("learned plan", 3)
     assert len(learned.values["mean"]) == len(learned.learning) == 2

@@ -205,8 +205,9 @@ def bench(
       components: principal components of these in which Fréchet distances are taken.
       fine: steps of the fine solutions.
       max_calls: answers of the denoiser that learning a plan may take, or those by its calls.
-      folder: where each part is kept as it is ready; the same bench goes on from there. A
-        denoiser is recognised by what it makes of a few noises.
+      folder: where each part is kept as it is ready, and the learned plans, as files of
+        :func:`specjax.save`; the same bench goes on from there. A denoiser is recognised by what
+        it makes of a few noises.
       progress: see :data:`Progress`.
       options: of :func:`specjax.learn`, such as ``labels``, ``alpha_bar_range`` and ``grid``.
 
@@ -248,7 +249,7 @@ def bench(
             part = kept.read(seed, one, judge)
             if part is None:
                 judge.settings = replace(judge.settings, max_calls=most.get(one))
-                part = _part(judge, one, learned, chosen, measure, pictured=seed == every[0])
+                part = _part(judge, one, learned, chosen, measure, kept, seed == every[0])
                 kept.write(seed, one, part, judge)
             parts.append((one, part))
             done += len(learned) + len(chosen)
@@ -267,7 +268,7 @@ def _rivals(given: Mapping[str, SamplerLike] | Sequence[str] | None) -> dict[str
 
 def _part(
     judge: Judge, calls: int, learned: Sequence[str], rivals: Mapping[str, SamplerLike],
-    measure: str, pictured: bool,
+    measure: str, kept: _Kept, pictured: bool,
 ) -> dict[str, Any]:  # fmt: skip
     """Learn and judge all plans of a seed in so many calls."""
     rows: dict[str, dict[str, Any]] = {}
@@ -277,6 +278,7 @@ def _part(
     for what in learned:
         name = LEARNED[what].name
         result = _learned(judge, calls, LEARNED[what])
+        kept.write_plan(judge.seed, calls, what, result)
         learning[name] = {**result.source["calls"], "seconds": result.seconds}
         schedule = "" if result.kept == "learned" else result.kept
         plans[name] = result.plan_in(judge.settings.process), schedule
@@ -321,8 +323,8 @@ class _Kept:
         if self._folder is not None:
             self._folder.mkdir(parents=True, exist_ok=True)
 
-    def _path(self, seed: int, calls: int) -> Path | None:
-        return None if self._folder is None else self._folder / f"seed-{seed}-calls-{calls}.npz"
+    def _path(self, seed: int, calls: int, rest: str = ".npz") -> Path | None:
+        return None if self._folder is None else self._folder / f"seed-{seed}-calls-{calls}{rest}"
 
     def read(self, seed: int, calls: int, judge: Judge) -> dict[str, Any] | None:
         """Read a part, if it is there."""
@@ -342,6 +344,12 @@ class _Kept:
                 f"folder = {self._folder}: {path.name} is of another denoiser; give another folder"
             )
         return {**kept.header["part"], "samples": samples}
+
+    def write_plan(self, seed: int, calls: int, what: str, plan: LearnedResult) -> None:
+        """Leave a learned plan for use."""
+        path = self._path(seed, calls, f"-{what}.json")
+        if path is not None:
+            files.save(path, plan)
 
     def write(self, seed: int, calls: int, part: Mapping[str, Any], judge: Judge) -> None:
         """Keep a part."""

@@ -50,7 +50,8 @@ class BenchCommand(Reporting):
     batch: int | None = None
     """samples in one call of the denoiser; by default what suits the device"""
     folder: str | None = None
-    """where each part is kept as it is ready: an interrupted bench goes on from there"""
+    """where each part is kept as it is ready, and the learned plans: an interrupted bench goes on
+    from there"""
     out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "bench.json"
     """the file of all numbers to write"""
     plot: str | None = BESIDE
