@@ -15,7 +15,7 @@ TRACED = "/jax/core/compile/jaxpr_trace_duration"
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "_programs", tmp_path)
+    monkeypatch.setattr(cache, "_programs", cache.ProgramsFolder(tmp_path, 2**30))
     monkeypatch.setattr(kept_programs, "_READY", {})
     return tmp_path
 
@@ -71,9 +71,10 @@ def test_what_runs_code_of_others_is_not_kept(folder):
 
 @pytest.mark.thorough
 def test_the_latest_programs_are_kept(folder, monkeypatch):
-    monkeypatch.setattr(kept_programs, "MOST", 1)
     sx.fit(SPECTRUM, 6)
     (first,) = folder.iterdir()
+    room = cache.ProgramsFolder(folder, int(1.8 * first.stat().st_size))
+    monkeypatch.setattr(cache, "_programs", room)
     sx.fit(SPECTRUM, 6, sampler="heun")
     assert [one != first for one in folder.iterdir()] == [True]
 

@@ -6,15 +6,28 @@ import contextlib
 import os
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from specjax._core import checks
 from specjax._core.checks import UserError
 
-_programs: Path | None = None
-"""Where compiled programs of the package are kept, :mod:`specjax._core.kept_programs`."""
+
+class ProgramsFolder(NamedTuple):
+    """Where compiled programs of the package are kept, :mod:`specjax._core.kept_programs`.
+
+    Attributes:
+      path: the folder.
+      max_bytes: how much is kept.
+    """
+
+    path: Path
+    max_bytes: int
 
 
-def programs_folder() -> Path | None:
+_programs: ProgramsFolder | None = None
+
+
+def programs_folder() -> ProgramsFolder | None:
     """Return the folder of the package's own programs; None where none are kept."""
     return _programs
 
@@ -37,10 +50,10 @@ def enable_cache(
     """Keep compiled programs in a folder, so that the next process need not compile them again.
 
     It is JAX's own compilation cache (for all programs of the process), with a limit: what was not
-    used for longest goes first. In its folder ``programs`` the latest 64 programs of fits are kept
-    ready to run: they need not even be traced. Several processes may share it. A cache that is set
-    already, by ``JAX_COMPILATION_CACHE_DIR`` or in JAX's configuration, stays as it is. Call it
-    before the first program is compiled; the command line does so itself.
+    used for longest goes first. In its folder ``programs``, within an eighth of the limit, programs
+    of fits are kept ready to run: they need not even be traced. Several processes may share it. A
+    cache that is set already, by ``JAX_COMPILATION_CACHE_DIR`` or in JAX's configuration, stays as
+    it is. Call it before the first program is compiled; the command line does so itself.
 
     Args:
       folder: where; by default ``specjax/compiled`` in the user's cache folder. What is in it is
@@ -76,10 +89,11 @@ def enable_cache(
             raise UserError(f"folder = {str(folder)!r}: {error.strerror or error}") from error
         if not os.access(found, os.W_OK):
             raise UserError(f"folder = {str(folder)!r} cannot be written to")
-    jax.config.update("jax_compilation_cache_max_size", max_bytes)
+    own = max_bytes // 8
+    jax.config.update("jax_compilation_cache_max_size", max_bytes - own)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     jax.config.update("jax_compilation_cache_dir", str(found))
-    _programs = found / "programs"
-    _programs.mkdir(exist_ok=True)
+    _programs = ProgramsFolder(found / "programs", own)
+    _programs.path.mkdir(exist_ok=True)
     return found

@@ -29,8 +29,7 @@ import jaxlib
 import numpy as np
 from jax.experimental import serialize_executable
 
-MOST = 64
-"""Programs that are kept, of some 400 kB each."""
+from specjax._core.cache import ProgramsFolder
 
 _PACKAGE = Path(__file__).parents[1]
 _READY: dict[Any, Callable[..., Any]] = {}
@@ -57,7 +56,7 @@ class Call(NamedTuple):
     compile_it: Callable[[], Any]
 
 
-def run(call: Call, folder: Path) -> Any:
+def run(call: Call, folder: ProgramsFolder) -> Any:
     """Run a program that is known, kept in a folder, or compiled now; return NumPy's arrays.
 
     Raises:
@@ -68,14 +67,14 @@ def run(call: Call, folder: Path) -> Any:
     key = call.key, tree, shapes
     if key not in _READY:
         text = repr((describe(call.static), str(tree), shapes, _surroundings()))
-        path = folder / f"{hashlib.sha256(text.encode()).hexdigest()}.program"
+        path = folder.path / f"{hashlib.sha256(text.encode()).hexdigest()}.program"
         with contextlib.suppress(Exception):  # absent, damaged, or of another version
             kept = _load(path)
             found = _run(kept, call)
             _READY[key] = kept
             return found
         _READY[key] = call.compile_it()
-        _save(path, _READY[key])
+        _save(path, _READY[key], folder.max_bytes)
     return _run(_READY[key], call)
 
 
@@ -143,7 +142,7 @@ def _load(path: Path) -> Any:
     return found
 
 
-def _save(path: Path, program: Any) -> None:
+def _save(path: Path, program: Any, max_bytes: int) -> None:
     """Keep a program; where it cannot be, it is compiled anew next time."""
     with contextlib.suppress(Exception):
         content = pickle.dumps(serialize_executable.serialize(program))
@@ -151,11 +150,13 @@ def _save(path: Path, program: Any) -> None:
             part = Path(folder, path.name)
             part.write_bytes(content)
             part.replace(path)
-        _trim(path.parent)
+        _trim(path.parent, max_bytes)
 
 
-def _trim(folder: Path) -> None:
+def _trim(folder: Path, max_bytes: int) -> None:
     """Remove the programs that were not used for longest."""
-    every = sorted(folder.glob("*.program"), key=lambda one: one.stat().st_mtime, reverse=True)
-    for one in every[MOST:]:
-        one.unlink(missing_ok=True)
+    known = {one: one.stat() for one in folder.glob("*.program")}
+    for one in sorted(known, key=lambda one: known[one].st_mtime, reverse=True):
+        max_bytes -= known[one].st_size
+        if max_bytes < 0:
+            one.unlink(missing_ok=True)
