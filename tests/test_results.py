@@ -196,3 +196,15 @@ def test_results_write_themselves(tmp_path):
         assert repr(sx.load(path)) == repr(one)
     with pytest.raises(sx.UserError, match="value"):
         sx.compare(sx.Spectrum([4.0, 1.0]), 3).save(tmp_path / "d.json")
+
+
+def test_large_objects_print_in_a_line():
+    digits = sx.data.open("digits")
+    prior = sx.priors.prior_of("mixture", digits)
+    small = sx.nn.NetworkDenoiser({"weights": np.zeros((300, 7))}, None, "eps", 0.5, (8, 8, 1))
+    known = [digits, prior, sx.guided(prior, prior, 2.0), sx.priors.Network(small, (8, 8))]
+    for one in known:
+        assert "\n" not in repr(one)
+        assert len(repr(one)) < 3000
+    assert "float64[8, 64]" in repr(prior)
+    assert "dict of 2,100 numbers" in repr(known[-1])

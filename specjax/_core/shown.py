@@ -6,6 +6,7 @@ and are above them; so the table is looked up by name, when something is shown.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 from pathlib import Path
@@ -16,10 +17,37 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 T = TypeVar("T")
+_MOST_LETTERS = 80  # of what is no array
 
 
 def _report() -> Any:
     return importlib.import_module("specjax.report.results")
+
+
+class Brief:
+    """A dataclass with large fields: it prints arrays by their shape, networks by their size."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Say in a line what it is."""
+        fields: Any = dataclasses.fields(self)  # type: ignore[arg-type]
+        parts = (f"{one.name}={_brief(getattr(self, one.name))}" for one in fields)
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def _brief(x: Any) -> str:
+    import jax
+
+    if isinstance(x, Brief):
+        return repr(x)
+    arrays = [one for one in jax.tree.leaves(x) if hasattr(one, "shape") and hasattr(one, "dtype")]
+    if len(arrays) == 1 and arrays[0] is x:
+        return f"{x.dtype}{list(x.shape)}"
+    if arrays:
+        return f"{type(x).__name__} of {sum(one.size for one in arrays):,} numbers"
+    text = " ".join(repr(x).split())
+    return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}..."
 
 
 class Shown:

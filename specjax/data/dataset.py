@@ -12,6 +12,7 @@ import numpy as np
 
 from specjax._core import checks
 from specjax._core.checks import UserError
+from specjax._core.shown import Brief
 from specjax.data.labels import encode_labels
 from specjax.data.options import Options, shard_slice
 from specjax.spectra import estimate
@@ -26,8 +27,8 @@ _DENSE_MATRICES = 3
 """Matrices [d, d] that are held at once: the products, the covariance, its eigenvectors."""
 
 
-@dataclass(frozen=True, eq=False)
-class Dataset:
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset(Brief):
     """Samples with what is known about them.
 
     Attributes:

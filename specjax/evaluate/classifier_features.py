@@ -19,6 +19,7 @@ from scipy.special import softmax
 from specjax import files
 from specjax._core.checks import UserError
 from specjax._core.extras import import_extra
+from specjax._core.shown import Brief
 from specjax.evaluate.feature_spaces import finite_float32
 from specjax.files.schema import check_fields
 
@@ -57,8 +58,8 @@ class Architecture:
         return self.shape[2] if len(self.shape) == 3 else 1
 
 
-@dataclass(frozen=True, eq=False)
-class ClassifierFeatures:
+@dataclass(frozen=True, eq=False, repr=False)
+class ClassifierFeatures(Brief):
     """The layer before the classes of a classifier that was trained on a labelled dataset.
 
     They are :class:`specjax.evaluate.Features`.

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from specjax._core.arrays import Array, value
 from specjax._core.checks import UserError
+from specjax._core.shown import Brief
 from specjax.sampling.denoisers import (
     Denoiser,
     NetworkCall,
@@ -94,8 +95,8 @@ def network_shape(shape: tuple[int, ...], spatial: int | None = None) -> tuple[i
 
 
 @value(data=["params"], static=["graph", "target", "sigma_data", "shape"])
-@dataclass(frozen=True, eq=False)
-class NetworkDenoiser:
+@dataclass(frozen=True, eq=False, repr=False)
+class NetworkDenoiser(Brief):
     """A network as a denoiser: ``denoise(x, alpha, sigma, labels=None) -> x0``; a pytree.
 
     Attributes:
@@ -148,8 +149,8 @@ class NetworkDenoiser:
 
 
 @value(data=["denoiser", "labels"])
-@dataclass(frozen=True, eq=False)
-class Labelled:
+@dataclass(frozen=True, eq=False, repr=False)
+class Labelled(Brief):
     """A conditional network with the class of every sample given, labels [n] or []; a pytree."""
 
     denoiser: NetworkDenoiser | Guided

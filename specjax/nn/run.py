@@ -20,6 +20,7 @@ import numpy as np
 
 from specjax import files
 from specjax._core.checks import UserError
+from specjax._core.shown import Brief
 from specjax.files.schema import check_fields
 from specjax.nn.checkpoints import open_checkpoints
 from specjax.nn.config import TrainConfig
@@ -38,8 +39,8 @@ _PLAIN = ("content", "shape", "class_names", "source", "sigma_data", "versions")
 """Fields of a run that are plain values in its file."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class RunInfo:
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class RunInfo(Brief):
     """The facts of a run that its checkpoints share.
 
     Attributes:
@@ -76,7 +77,7 @@ class RunInfo:
         return len(self.class_names)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Run(RunInfo):
     """A run with the parameters of one of its checkpoints; see :class:`RunInfo` for the rest.
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from specjax._core.arrays import Array, value
 from specjax._core.checks import UserError
+from specjax._core.shown import Brief
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.noise.whitening import ObliqueBasis, ScaledBasis, support
 from specjax.priors.gaussian import Gaussian
@@ -33,8 +34,8 @@ from specjax.spectra.spectrum import Spectrum, Whitening
 
 
 @value(data=["inner", "noise"], static=["omits"])
-@dataclass(frozen=True, eq=False)
-class Colored:
+@dataclass(frozen=True, eq=False, repr=False)
+class Colored(Brief):
     """A prior of whitened data, turned into one of the data, on samples [n, *shape].
 
     The kernel of an :class:`Empirical` prior is then as wide in each direction as the noise: h is

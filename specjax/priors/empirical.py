@@ -13,6 +13,7 @@ import numpy as np
 
 from specjax._core import checks
 from specjax._core.arrays import Array, follows_the_rule, value
+from specjax._core.shown import Brief
 from specjax.priors.attention import average
 from specjax.priors.kernel_width import choose_width
 from specjax.priors.prior import LOG_TWO_PI, as_jax, fingerprint_of, per_alpha
@@ -28,8 +29,8 @@ PIECE = 4096
     static=["shape", "piece"],
     provenance=["source"],
 )
-@dataclass(frozen=True, eq=False)
-class Empirical:
+@dataclass(frozen=True, eq=False, repr=False)
+class Empirical(Brief):
     """``x0 = x_i + h g``, i uniform and ``g ~ N(0, I)``, on samples [n, *shape] as they are.
 
     With ``t^2 = h^2 + s^2`` and ``w = softmax_i(-|y - x_i|^2 / 2 t^2)``

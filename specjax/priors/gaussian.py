@@ -12,6 +12,7 @@ import numpy as np
 
 from specjax._core.arrays import Array, follows_the_rule, value
 from specjax._core.checks import UserError
+from specjax._core.shown import Brief
 from specjax.gaussian.probe import Probe
 from specjax.priors.prior import LOG_TWO_PI, as_jax, fingerprint_of, per_alpha
 from specjax.priors.split import split_samples
@@ -20,8 +21,8 @@ from specjax.spectra.spectrum import Spectrum
 
 
 @value(data=["spectrum", "response", "held_out"], provenance=["source"])
-@dataclass(frozen=True, eq=False)
-class Gaussian:
+@dataclass(frozen=True, eq=False, repr=False)
+class Gaussian(Brief):
     """``N(mu, diag lambda)`` in the eigenbasis coordinates [..., d] of a spectrum.
 
     With a measured denoiser it answers as that one does, and the kind is "probed": linear as

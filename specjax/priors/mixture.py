@@ -14,6 +14,7 @@ import numpy as np
 from specjax._core import checks
 from specjax._core.arrays import Array, follows_the_rule, value
 from specjax._core.checks import UserError
+from specjax._core.shown import Brief
 from specjax.priors.prior import as_jax, fingerprint_of, inverse_and_volume, per_alpha
 from specjax.priors.split import Split, split_samples
 from specjax.spectra.spectrum import Spectrum
@@ -37,8 +38,8 @@ MAX_EM_STEPS = 200
     data=["weights", "means", "eigenvalues", "vectors", "spectrum", "coordinates", "held_out"],
     provenance=["source"],
 )
-@dataclass(frozen=True, eq=False)
-class Mixture:
+@dataclass(frozen=True, eq=False, repr=False)
+class Mixture(Brief):
     """``sum_k w_k N(m_k, U_k diag(e_k) U_k^T)`` on coordinates [..., d].
 
     ``E[x0 | y] = sum_k r_k (m_k + U_k (e_k / (e_k + s^2)) U_k^T (y - m_k))`` with the

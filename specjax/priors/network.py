@@ -12,6 +12,7 @@ import numpy as np
 from specjax._core import checks
 from specjax._core.arrays import Array, value
 from specjax._core.checks import UserError
+from specjax._core.shown import Brief
 from specjax.noise.noise_spectrum import NoiseSpectrum, anisotropic
 from specjax.noise.whitening import effective
 from specjax.priors.prior import Prior, fingerprint_of
@@ -24,8 +25,8 @@ from specjax.spectra.spectrum import Spectrum
     static=["shape"],
     provenance=["source"],
 )
-@dataclass(frozen=True, eq=False)
-class Network:
+@dataclass(frozen=True, eq=False, repr=False)
+class Network(Brief):
     """Any denoiser as a prior, on samples [n, *shape] in the data's own space.
 
     A denoiser that is a pytree (:class:`specjax.sampling.denoisers.Adapted` of a module, a trained

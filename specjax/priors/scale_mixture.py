@@ -22,6 +22,7 @@ from scipy.special import logsumexp
 from specjax._core import checks
 from specjax._core.arrays import Array, as_float_array, concrete, follows_the_rule, value
 from specjax._core.checks import UserError
+from specjax._core.shown import Brief
 from specjax.priors.mixture import check_probabilities
 from specjax.priors.prior import as_jax, fingerprint_of, inverse_and_volume, per_alpha
 from specjax.priors.split import Split, split_samples
@@ -41,8 +42,8 @@ MAX_EM_STEPS = 300
 
 
 @value(data=["spectrum", "scales", "probabilities", "held_out"], provenance=["source"])
-@dataclass(frozen=True, eq=False)
-class ScaleMixture:
+@dataclass(frozen=True, eq=False, repr=False)
+class ScaleMixture(Brief):
     """``x0 = mu + sqrt(v) g``, ``g ~ N(0, diag lambda)``, in eigenbasis coordinates [..., d].
 
     With ``t_jk = v_j lambda_k + s^2`` the posterior of the scale is

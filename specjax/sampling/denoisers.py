@@ -20,6 +20,7 @@ import numpy as np
 
 from specjax._core.arrays import Array, concrete, follows_the_rule, namespace, value
 from specjax._core.checks import UserError
+from specjax._core.shown import Brief
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.spectra.response import wiener_gain
 from specjax.spectra.spectrum import Spectrum
@@ -80,8 +81,8 @@ def within(denoise: Denoiser, noise: NoiseSpectrum | None) -> Denoiser:
 
 
 @value(data=["denoise", "noise"])
-@dataclass(frozen=True, eq=False)
-class Within:
+@dataclass(frozen=True, eq=False, repr=False)
+class Within(Brief):
     """See :func:`within`; a pytree if the denoiser is one."""
 
     denoise: Denoiser
@@ -107,8 +108,8 @@ def _copied(x: Array) -> Array:
 
 
 @value(data=["network"], static=["formula", "options"])
-@dataclass(frozen=True, eq=False)
-class Adapted:
+@dataclass(frozen=True, eq=False, repr=False)
+class Adapted(Brief):
     """A network as a denoiser, ``(x, alpha, sigma, *more) -> x0``; a pytree if the network is one.
 
     The parameters of such a network are arguments of what is compiled, not constants.

@@ -18,6 +18,7 @@ import numpy as np
 
 from specjax._core.arrays import Array, concrete, namespace, value
 from specjax._core.checks import UserError
+from specjax._core.shown import Brief
 from specjax.sampling.black_box import BlackBox
 from specjax.sampling.step import SamplerPlan
 
@@ -72,8 +73,8 @@ def guided(
 
 
 @value(data=["conditional", "unconditional", "weight", "null"], static=["interval"])
-@dataclass(frozen=True, eq=False)
-class Guided:
+@dataclass(frozen=True, eq=False, repr=False)
+class Guided(Brief):
     """A guided denoiser, see :func:`guided`; a pytree if the two denoisers are.
 
     Attributes:
@@ -150,8 +151,8 @@ class Guided:
 
 
 @value(data=["denoise", "null"])
-@dataclass(frozen=True, eq=False)
-class Unconditional:
+@dataclass(frozen=True, eq=False, repr=False)
+class Unconditional(Brief):
     """A denoiser that is told ``null`` (nothing where that is None) whatever the conditions are."""
 
     denoise: Callable[..., Array]
