@@ -3,8 +3,9 @@
 Three of these are for a denoiser: of the levels on the way of a few noises to their fine solutions
 they choose by dynamic programming.
 
-- ``gits`` (2405.11326): Euler's jumps from one sample on the way to another err least in all;
-- ``optimal_stepsize`` (2503.21774): so does Euler's own path, which goes on from where it is;
+- ``gits`` (2405.11326): Euler's jumps from one sample on the way to another leave the straight
+  line between its ends least;
+- ``optimal_stepsize`` (2503.21774): Euler's own path, which goes on from where it is, errs least;
 - ``klub`` (Align Your Steps, 2404.14507): the bound on the divergence of the sampled paths from
   those of the data is least;
 - ``non_uniform`` (2402.17376, DM-NonUniform): what a multistep sampler makes of the denoiser's
@@ -26,7 +27,7 @@ import numpy as np
 from specjax.learning.answers import Answers
 from specjax.learning.heuristics import schedule_makers
 from specjax.learning.non_uniform import non_uniform
-from specjax.learning.recorded_plans import cheapest_path, jump_costs
+from specjax.learning.recorded_plans import cheapest_path
 from specjax.learning.trajectories import Noises, Trajectory, follow
 from specjax.priors.prior import Prior
 from specjax.sampling.step import SamplerPlan
@@ -38,6 +39,7 @@ Maker = Callable[[int], NoiseSchedule]
 """From S to a schedule."""
 
 _LAST = (0.03, 0.1, 0.3)  # levels s before the clean end to which equal steps go
+_GROWTH = 1.15  # of the costs of GITS, from step to step
 _EARLY_END = 0.029  # of the bound of Align Your Steps
 _SEED = 0  # of the noise of forward paths
 _STRIDE = 2  # of the levels that Euler's own paths go through, which take an answer at each
@@ -80,16 +82,29 @@ def equal_steps(levels: LevelRange, last: float, steps: int) -> NoiseSchedule:
 
 
 def gits(path: Trajectory, s: np.ndarray) -> Maker:
-    """Return what makes GITS' schedule of S steps.
+    """Return what makes GITS' schedule of S steps, by its authors' choice of costs.
+
+    A jump costs what it ends farther from the straight line between the ends of a trajectory than
+    the trajectory itself is there, in the mean; each jump counts 1.15 times as much as the one
+    before.
 
     Args:
       path: of a few noises to their fine solutions. s: [K + 1], its levels, 0 at last.
     """
-    flat = [_flat(x) for x in (*(one[0] for one in path.registers), *path.answers)]
-    vectors = np.stack(flat, 1)
-    products = np.mean([one @ one.T for one in vectors], 0)[None]
-    costs = np.sqrt(jump_costs(products, np.ones((len(s), 1)), s, best=False))
-    return lambda steps: NoiseSchedule.from_sigmas(s[list(cheapest_path(costs, steps))])
+    y, d = (
+        np.stack([_flat(x) for x in one], 1)
+        for one in ([x[0] for x in path.registers], path.answers)
+    )
+    unit = y[:, -1:] - y[:, :1]
+    unit /= np.linalg.norm(unit, axis=-1, keepdims=True)
+    y, d = (x - y[:, :1] - ((x - y[:, :1]) * unit).sum(-1, keepdims=True) * unit for x in (y, d))
+    far = np.linalg.norm(y, axis=-1).mean(0)
+    costs = np.full((len(s), len(s)), np.inf)
+    for i in range(len(s) - 1):
+        ratios = (s[i + 1 :] / s[i])[:, None, None]
+        ends = d[:, i] + ratios * (y[:, i] - d[:, i])  # [levels after i, n, d]
+        costs[i, i + 1 :] = np.linalg.norm(ends, axis=-1).mean(1) - far[i + 1 :]
+    return lambda steps: NoiseSchedule.from_sigmas(s[list(cheapest_path(costs, steps, _GROWTH))])
 
 
 def optimal_stepsize(path: Trajectory, s: np.ndarray, answers: Answers, conditions: Any) -> Maker:

@@ -200,13 +200,16 @@ def jump_costs(
     return costs
 
 
-def cheapest_path(costs: np.ndarray, steps: int) -> tuple[int, ...]:
-    """Find the levels 0 = i_0 < ... < i_S = K with the least sum of costs [K + 1, K + 1]."""
+def cheapest_path(costs: np.ndarray, steps: int, growth: float = 1.0) -> tuple[int, ...]:
+    """Find the levels 0 = i_0 < ... < i_S = K with the least sum of costs [K + 1, K + 1].
+
+    The cost of each step counts ``growth`` times as much as that of the one before.
+    """
     to_end = np.full(len(costs), np.inf)
     to_end[-1] = 0.0
     choices = []
     for _ in range(steps):
-        totals = costs + to_end
+        totals = costs + growth * to_end
         choices.append(totals.argmin(1))
         to_end = totals.min(1)
     path = [0]
