@@ -20,7 +20,7 @@ from specjax._core.arrays import Array, namespace, value
 from specjax._core.checks import UserError
 from specjax._core.programs import program
 from specjax.gaussian.modes import modes_of
-from specjax.restoration.measure import Damping, Measurement
+from specjax.restoration.measurement import Damping, Measurement
 from specjax.restoration.methods import Method, check_noise, method_of
 from specjax.restoration.posterior import MeasuredModes
 from specjax.restoration.steered import Steered

@@ -28,7 +28,8 @@ from specjax.files.kinds import (
 )
 from specjax.files.schema import check_fields, finite
 from specjax.restoration.fit import PosteriorResult, problem_of
-from specjax.restoration.measure import Diagonal, Downsample, Measurement, downsample
+from specjax.restoration.measure import downsample
+from specjax.restoration.measurement import Diagonal, Downsample, Measurement
 from specjax.restoration.methods import METHODS
 from specjax.sampling.samplers import SAMPLERS, sampler_of
 from specjax.schedules.schedule import NoiseSchedule

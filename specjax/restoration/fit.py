@@ -32,7 +32,7 @@ from specjax.restoration.dense import (
     measured_matrices,
     surrogate_modes,
 )
-from specjax.restoration.measure import Measurement
+from specjax.restoration.measurement import Measurement
 from specjax.restoration.methods import Method, check_noise, method_of
 from specjax.restoration.posterior import (
     MeasuredModes,

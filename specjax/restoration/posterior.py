@@ -26,7 +26,7 @@ from specjax._core.arrays import Array, namespace, value
 from specjax._core.checks import UserError
 from specjax.gaussian.modes import Modes, modes_of
 from specjax.gaussian.transfer import Steering, Transfer, transfer_modes
-from specjax.restoration.measure import Measurement
+from specjax.restoration.measurement import Measurement
 from specjax.restoration.methods import Method
 from specjax.sampling.step import SamplerPlan
 from specjax.spectra.spectrum import Spectrum

@@ -13,7 +13,7 @@ import numpy as np
 from specjax._core import checks
 from specjax._core.arrays import Array, namespace, value
 from specjax._core.checks import UserError
-from specjax.restoration.measure import Measurement
+from specjax.restoration.measurement import Measurement
 from specjax.restoration.methods import Method, check_noise, method_of
 from specjax.sampling.black_box import is_black_box
 from specjax.sampling.generate import generate
