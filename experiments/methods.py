@@ -13,7 +13,7 @@ import numpy as np
 
 import specjax as sx
 from specjax.learning.teacher import fine_plan as _fine_plan
-from specjax.schedules.grids import LevelRange
+from specjax.schedules.level_range import LevelRange
 
 ENDS = (4.0358e-5, 1.0)
 HEURISTICS = ("cosine", "linear", "sigmoid", "karras", "uniform_logsnr", "align_your_steps")

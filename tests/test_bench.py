@@ -13,7 +13,7 @@ from specjax.bench import rivals, schedules
 from specjax.learning import non_uniform
 from specjax.learning.answers import Answers
 from specjax.learning.trajectories import Noises, end_of, follow
-from specjax.schedules.grids import LevelRange
+from specjax.schedules.level_range import LevelRange
 
 EIGENVALUES = np.array([3.0, 0.2])
 

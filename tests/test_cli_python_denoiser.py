@@ -8,7 +8,7 @@ import pytest
 
 import specjax as sx
 from specjax.cli.python_denoiser import fine_spectrum, is_named, open_denoiser
-from specjax.schedules.grids import LevelRange
+from specjax.schedules.level_range import LevelRange
 
 MODEL = '''
 from __future__ import annotations

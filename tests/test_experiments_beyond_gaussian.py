@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import specjax as sx
-from specjax.schedules.grids import LevelRange
+from specjax.schedules.level_range import LevelRange
 
 pytestmark = pytest.mark.usefixtures("beside_the_package")
 

@@ -19,7 +19,7 @@ from specjax.learning.terms import MEDIAN
 from specjax.learning.warm_start import warm_start
 from specjax.priors import Empirical, Gaussian, Mixture, Network, ScaleMixture
 from specjax.sampling.corrections import Corrections
-from specjax.schedules.grids import LevelRange
+from specjax.schedules.level_range import LevelRange
 
 SPECTRUM = sx.Spectrum.power_law(24, 1.5)
 NOISY = 4.0358e-5

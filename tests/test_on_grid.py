@@ -14,7 +14,8 @@ from test_plan_file import learned
 import specjax as sx
 from specjax.fitting.levels import levels_of, padded, theta_of
 from specjax.interop.on_grid import read_grid, within
-from specjax.schedules.grids import GRIDS, LevelRange
+from specjax.schedules.grids import GRIDS
+from specjax.schedules.level_range import LevelRange
 
 CONFIG = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 # Latents: a power law, whose optimum of few steps lies outside the range of SD's networks.

@@ -17,7 +17,7 @@ from specjax.learning.parameters import GROUPS, pack, parameters_of
 from specjax.learning.settings import LearnSettings
 from specjax.priors import Empirical, Network
 from specjax.sampling.step import from_data
-from specjax.schedules.grids import LevelRange
+from specjax.schedules.level_range import LevelRange
 from specjax.schedules.schedule import PROCESSES, alpha_sigma
 
 F64 = 1e-12

@@ -11,7 +11,7 @@ import specjax as sx
 from specjax.learning.heuristics import AMPLIFIED, amplification, heuristics
 from specjax.learning.settings import prior_from
 from specjax.report import learn as report_learn
-from specjax.schedules.grids import LevelRange
+from specjax.schedules.level_range import LevelRange
 
 LAM = 4.0 * np.arange(1, 9.0) ** -2.0
 ENDS = (4e-5, 1.0)

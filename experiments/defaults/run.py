@@ -27,7 +27,7 @@ from specjax.learning.terms import Distances
 from specjax.learning.trajectories import Noises, end_of
 from specjax.priors.prior import Prior, as_denoiser
 from specjax.sampling.sample import mean_at_start
-from specjax.schedules.grids import LevelRange
+from specjax.schedules.level_range import LevelRange
 
 CASES = {
     "hsc": "galaxies of HSC, 32x32, published",

@@ -18,7 +18,7 @@ from specjax.interop.torch import denoiser
 from specjax.learning.teacher import fine_plan
 from specjax.priors import Network
 from specjax.sampling.guidance import Guided
-from specjax.schedules.grids import LevelRange
+from specjax.schedules.level_range import LevelRange
 
 
 class Judge:

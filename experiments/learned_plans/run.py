@@ -20,7 +20,7 @@ from experiments.learned_plans import plans
 from experiments.session import Session, say
 from specjax.evaluate.frechet import frechet, frechet_of_moments
 from specjax.learning.heuristics import heuristics
-from specjax.schedules.grids import LevelRange
+from specjax.schedules.level_range import LevelRange
 
 FINE = "fine solution"
 ROWS = {

@@ -18,7 +18,7 @@ from experiments.published_networks.networks import ENDS, SHAPE, published
 from experiments.session import Session, say
 from specjax.fitting.compare import pinned_families
 from specjax.learning.teacher import fine_plan
-from specjax.schedules.grids import LevelRange
+from specjax.schedules.level_range import LevelRange
 
 LEARNED = {
     "learned, W2": {"loss": "w2"},

@@ -19,7 +19,7 @@ from experiments.published_networks.learning import ROOT, Lesson, learn_apart, u
 from experiments.published_networks.networks import ENDS, SHAPE, published
 from experiments.session import Session, say
 from specjax.learning.teacher import fine_plan
-from specjax.schedules.grids import LevelRange
+from specjax.schedules.level_range import LevelRange
 
 STEPS, PICTURED = 5, (3, 5, 8)
 """The S of the plans that are learned in other ways, and those of the pictures."""

@@ -11,7 +11,7 @@ import specjax as sx
 from experiments import methods
 from experiments.real_spectra.spectra import SpectraOf, half_error
 from specjax.fitting.compare import pinned_families
-from specjax.schedules.grids import LevelRange
+from specjax.schedules.level_range import LevelRange
 
 OTHER_UNITS: dict[str, tuple[str, dict[str, Any]]] = {
     "digits": ("0 to 16, as they are stored", {}),

@@ -16,7 +16,7 @@ from experiments.published_networks import networks
 from experiments.session import Session, say
 from specjax.evaluate.frechet import frechet
 from specjax.learning.teacher import fine_plan
-from specjax.schedules.grids import LevelRange
+from specjax.schedules.level_range import LevelRange
 
 NAMED = "named"
 SAMPLERS = {"ddim": "DDIM", "unipc": "UniPC-2"}

@@ -32,7 +32,7 @@ from specjax.learning.trajectories import Noises, Trajectory, follow
 from specjax.priors.prior import Prior
 from specjax.sampling.step import SamplerPlan
 from specjax.schedules.families import PURE_NOISE
-from specjax.schedules.grids import LevelRange
+from specjax.schedules.level_range import LevelRange
 from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr
 
 Maker = Callable[[int], NoiseSchedule]

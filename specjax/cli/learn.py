@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from specjax.fitting.learned import LearnedResult
     from specjax.learning.heuristics import Heuristic
     from specjax.learning.settings import LearnSettings
-    from specjax.schedules.grids import LevelRange
+    from specjax.schedules.level_range import LevelRange
 
 _SHOWN_HEURISTICS = 3  # in the picture
 _FINE_CALLS = 64  # of the fine solution in the picture

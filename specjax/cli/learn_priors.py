@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from specjax.nn.run import Run
     from specjax.noise.noise_spectrum import NoiseSpectrum
     from specjax.priors import Prior
-    from specjax.schedules.grids import LevelRange
+    from specjax.schedules.level_range import LevelRange
 
 NETWORK = "network"
 _OF_RUN = ("probed", NETWORK)

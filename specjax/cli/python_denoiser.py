@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from specjax.data import Dataset
     from specjax.noise.noise_spectrum import NoiseSpectrum
     from specjax.priors import Prior
-    from specjax.schedules.grids import LevelRange
+    from specjax.schedules.level_range import LevelRange
     from specjax.spectra.spectrum import Spectrum
 
 _NAMED = re.compile(r"(.+\.py)(:.*)?|[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d][\w.]*")

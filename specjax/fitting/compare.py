@@ -19,7 +19,7 @@ from specjax.gaussian.task import GaussianTask, TaskOptions
 from specjax.gaussian.transfer import transfer
 from specjax.sampling.step import SamplerPlan
 from specjax.schedules.families import SCHEDULES, Family, family
-from specjax.schedules.grids import LevelRange
+from specjax.schedules.level_range import LevelRange
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.spectrum import Spectrum
 

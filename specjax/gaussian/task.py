@@ -34,7 +34,8 @@ from specjax.noise.whitening import effective
 from specjax.sampling.samplers import options_of, plan, sampler_of
 from specjax.sampling.scaled import SamplerLike, scaled_plan
 from specjax.sampling.step import SamplerPlan
-from specjax.schedules.grids import GridLike, LevelRange
+from specjax.schedules.grids import GridLike
+from specjax.schedules.level_range import LevelRange
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.response import Measured
 from specjax.spectra.spectrum import Spectrum

@@ -20,7 +20,7 @@ from specjax.sampling.corrections import LEARNABLE, Corrections, corrected_plan,
 from specjax.sampling.samplers import sampler_of
 from specjax.sampling.scaled import SamplerLike, level_steps, plan_of_levels
 from specjax.sampling.step import SamplerPlan, from_data
-from specjax.schedules.grids import LevelRange
+from specjax.schedules.level_range import LevelRange
 from specjax.schedules.schedule import NoiseSchedule, alpha_bar_range_of
 
 AMPLIFIED = 4.0

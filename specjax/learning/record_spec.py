@@ -14,7 +14,8 @@ from specjax.fitting.learned import LearnedResult, in_float64
 from specjax.sampling.samplers import plan as plan_of
 from specjax.sampling.step import SamplerPlan
 from specjax.schedules.families import family
-from specjax.schedules.grids import GridLike, LevelRange, TrainingGrid
+from specjax.schedules.grids import GridLike, TrainingGrid
+from specjax.schedules.level_range import LevelRange
 from specjax.schedules.schedule import NoiseSchedule, alpha_sigma, check_process
 
 CALLS = 48

@@ -37,7 +37,7 @@ from specjax.sampling.corrections import Corrections, corrected_plan, correction
 from specjax.sampling.samplers import sampler_of
 from specjax.sampling.scaled import level_steps
 from specjax.sampling.step import Row, SamplerPlan, advance
-from specjax.schedules.grids import LevelRange
+from specjax.schedules.level_range import LevelRange
 from specjax.schedules.schedule import NoiseSchedule, alpha_bar_range_of, check_process
 
 _RANK = 64  # principal directions that have a response of their own

@@ -28,7 +28,8 @@ from specjax.sampling.black_box import BlackBox
 from specjax.sampling.guidance import Guided, guided_in
 from specjax.sampling.samplers import sampler_of
 from specjax.sampling.scaled import SamplerLike
-from specjax.schedules.grids import GridLike, LevelRange, TrainingGrid
+from specjax.schedules.grids import GridLike, TrainingGrid
+from specjax.schedules.level_range import LevelRange
 from specjax.schedules.schedule import logsnr_of_level, sigmoid
 from specjax.spectra.spectrum import Spectrum
 

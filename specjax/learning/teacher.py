@@ -31,7 +31,7 @@ from specjax.sampling.multistep import exponential_adams
 from specjax.sampling.scaled import level_steps
 from specjax.sampling.step import SamplerPlan, from_data
 from specjax.schedules.families import family
-from specjax.schedules.grids import LevelRange
+from specjax.schedules.level_range import LevelRange
 from specjax.schedules.schedule import NoiseSchedule
 
 FEWEST, MOST = 16, 512

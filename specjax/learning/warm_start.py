@@ -10,7 +10,7 @@ import numpy as np
 from specjax.fitting.any_steps import corrections_along
 from specjax.fitting.learned import PlanResult, in_float64
 from specjax.learning.parameters import PlanParameters, pack
-from specjax.schedules.grids import LevelRange
+from specjax.schedules.level_range import LevelRange
 from specjax.schedules.resampled import resampled
 
 

@@ -18,7 +18,7 @@ from specjax.restoration.posterior import (
 )
 from specjax.sampling.samplers import plan as plan_of
 from specjax.sampling.step import SamplerPlan, SteeredRow, advance
-from specjax.schedules.grids import LevelRange
+from specjax.schedules.level_range import LevelRange
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.response import wiener_gain
 

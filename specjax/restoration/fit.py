@@ -45,7 +45,8 @@ from specjax.sampling.samplers import options_of, sampler_of
 from specjax.sampling.scaled import SamplerLike, plan_of_levels
 from specjax.sampling.step import SamplerPlan, drop_idle
 from specjax.schedules.families import SCHEDULES, family
-from specjax.schedules.grids import GridLike, LevelRange
+from specjax.schedules.grids import GridLike
+from specjax.schedules.level_range import LevelRange
 from specjax.schedules.schedule import NoiseSchedule, check_process
 from specjax.spectra.spectrum import Spectrum
 

@@ -23,7 +23,8 @@ from specjax.noise.whitening import effective
 from specjax.sampling.samplers import options_of, sampler_of
 from specjax.sampling.scaled import SamplerLike
 from specjax.schedules.families import SCHEDULES, family_of
-from specjax.schedules.grids import LevelRange, check_grid
+from specjax.schedules.grids import check_grid
+from specjax.schedules.level_range import LevelRange
 from specjax.schedules.schedule import NoiseSchedule, check_process
 from specjax.spectra.spectrum import Spectrum
 from specjax.sweep.noises import noises_of, option_product

@@ -25,7 +25,7 @@ from specjax.gaussian.losses import LOSSES
 from specjax.gaussian.modes import Modes, modes_of
 from specjax.gaussian.task import Objective
 from specjax.schedules.families import Family, family
-from specjax.schedules.grids import LevelRange
+from specjax.schedules.level_range import LevelRange
 from specjax.schedules.schedule import NoiseSchedule, alpha_bar_to_logsnr
 from specjax.sweep.axes import Sweep
 from specjax.sweep.programs import FitIndices, SharedInputs

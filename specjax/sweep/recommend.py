@@ -19,7 +19,8 @@ from specjax.gaussian.losses import Loss
 from specjax.gaussian.task import GaussianTask
 from specjax.noise.noise_spectrum import NoiseSpectrum
 from specjax.noise.whitening import effective
-from specjax.schedules.grids import GridLike, LevelRange
+from specjax.schedules.grids import GridLike
+from specjax.schedules.level_range import LevelRange
 from specjax.schedules.schedule import NoiseSchedule
 from specjax.spectra.spectrum import Spectrum
 from specjax.sweep.axes import options_json, samplers_of
