@@ -8,7 +8,8 @@ from specjax.gaussian.losses import LOSSES
 from specjax.gaussian.modes import modes_of
 from specjax.gaussian.task import loss_of_plan
 from specjax.learning.objectives import objectives_of
-from specjax.learning.settings import LearnSettings, prior_from
+from specjax.learning.prior_from import prior_from
+from specjax.learning.settings import LearnSettings
 
 
 def transfer_loss(plan, spectrum, loss="w2"):

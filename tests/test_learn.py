@@ -14,7 +14,7 @@ from specjax.fitting import limits
 from specjax.fitting.learned import PlanResult
 from specjax.learning.learn import LEARNED
 from specjax.learning.parameters import GROUPS, parameters_of, unpack
-from specjax.learning.settings import prior_from
+from specjax.learning.prior_from import prior_from
 from specjax.learning.terms import MEDIAN
 from specjax.learning.warm_start import warm_start
 from specjax.priors import Empirical, Gaussian, Mixture, Network, ScaleMixture

@@ -12,7 +12,8 @@ from plan_oracles import objectives, transfer_loss
 import specjax as sx
 from specjax.gaussian.modes import modes_of
 from specjax.learning.objective import terms_of
-from specjax.learning.settings import LearnSettings, prior_from
+from specjax.learning.prior_from import prior_from
+from specjax.learning.settings import LearnSettings
 from specjax.noise.families import noise_spectrum
 from specjax.noise.noise_spectrum import NoiseSpectrum, covariance
 from specjax.noise.whitening import effective

@@ -9,7 +9,7 @@ import pytest
 
 import specjax as sx
 from specjax.learning.heuristics import AMPLIFIED, amplification, heuristics
-from specjax.learning.settings import prior_from
+from specjax.learning.prior_from import prior_from
 from specjax.report import learn as report_learn
 from specjax.schedules.level_range import LevelRange
 

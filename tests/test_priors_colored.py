@@ -9,7 +9,7 @@ from checks import one_line
 from scipy.stats import multivariate_normal
 
 import specjax as sx
-from specjax.learning.settings import prior_from
+from specjax.learning.prior_from import prior_from
 from specjax.noise.families import noise_spectrum
 from specjax.noise.noise_spectrum import NoiseSpectrum, covariance
 from specjax.noise.whitening import effective

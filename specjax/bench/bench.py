@@ -27,7 +27,8 @@ from specjax.bench.rivals import RIVALS
 from specjax.evaluate.error_bars import Estimate
 from specjax.fitting.learned import LearnedResult
 from specjax.learning.learn import learn_with
-from specjax.learning.settings import LearnSettings, prior_from
+from specjax.learning.prior_from import prior_from
+from specjax.learning.settings import LearnSettings
 from specjax.priors.prior import Prior
 from specjax.sampling.scaled import SamplerLike
 

@@ -159,7 +159,7 @@ def curriculum_of(options: PriorOptions, levels: LevelRange) -> Curriculum:
 
 
 def _of_spectrum(options: PriorOptions) -> Curriculum:
-    from specjax.learning.settings import prior_from
+    from specjax.learning.prior_from import prior_from
     from specjax.spectra.spectrum import Spectrum
 
     unread = ("held_out", "kernel_width")
@@ -211,7 +211,7 @@ def _of_name(
 ) -> Prior:
     """Make a prior of a run."""
     from specjax.gaussian.probe import probe
-    from specjax.learning.settings import prior_from
+    from specjax.learning.prior_from import prior_from
     from specjax.priors import Gaussian, Network
 
     if name == NETWORK:

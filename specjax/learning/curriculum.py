@@ -15,7 +15,8 @@ from specjax.learning.heuristics import rivals
 from specjax.learning.learn import learn_with
 from specjax.learning.objectives import TeacherProgress, objectives_of
 from specjax.learning.optimise import Progress
-from specjax.learning.settings import LearnOptions, LearnSettings, prior_from
+from specjax.learning.prior_from import prior_from
+from specjax.learning.settings import LearnOptions, LearnSettings
 from specjax.learning.terms import weighted_sum
 from specjax.noise.noise_spectrum import check_noise
 from specjax.priors.prior import Prior, prior_noise

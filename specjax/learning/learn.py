@@ -33,9 +33,10 @@ from specjax.learning.objectives import (
 )
 from specjax.learning.optimise import Optimised, Progress, optimise
 from specjax.learning.parameters import PlanParameters, pack, plan_of, unpack
+from specjax.learning.prior_from import prior_from
 from specjax.learning.recorded_plans import learn_from_recording
 from specjax.learning.recording import Recording
-from specjax.learning.settings import LearnOptions, LearnSettings, prior_from
+from specjax.learning.settings import LearnOptions, LearnSettings
 from specjax.learning.solve import solve
 from specjax.learning.teacher import FEW, check_answers
 from specjax.learning.terms import weighted_sum

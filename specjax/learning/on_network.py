@@ -15,7 +15,7 @@ from specjax._core.checks import UserError
 from specjax._core.shown import Results
 from specjax.fitting.compare import Comparison
 from specjax.learning.answers import Answers
-from specjax.learning.settings import prior_from
+from specjax.learning.prior_from import prior_from
 from specjax.learning.teacher import MOST, fine_plan, solutions
 from specjax.learning.terms import Distances
 from specjax.learning.trajectories import Noises, end_of
