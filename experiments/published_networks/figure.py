@@ -24,7 +24,7 @@ def figures(results: Path) -> Figures:
         yield "galaxies", galaxies_figure(known)
     for case, title in TITLES.items():
         benched = read(case, results)
-        if benched is not None and benched.has_limits:
+        if benched is not None:
             yield f"bench_{case}", bench_figure(bench_of(benched, case, title))
 
 

@@ -57,11 +57,6 @@ class Benched(NamedTuple):
         """The methods, the learned plan first."""
         return list(dict.fromkeys(row["method"] for row in self.seeds[0]["rows"]))
 
-    @property
-    def has_limits(self) -> bool:
-        """Whether all measures of the fine solutions and of the floor are known."""
-        return all("floor" in one for one in self.seeds)
-
     def limit(self, name: str, measure: str) -> Estimate:
         """Estimate what the fine solutions ("fine") or the reference itself ("floor") reach."""
         return estimate([one[name][measure] for one in self.seeds])
@@ -113,10 +108,8 @@ def read(case: str, results: Path) -> Benched | None:
 
 def _with_parts(seed: dict[str, Any], results: Path) -> dict[str, Any]:
     """Add the rows of parts of plans, which were judged from the same noise."""
-    fine = seed["fine"]  # of older results the Fréchet distance alone
-    fine = fine if isinstance(fine, dict) else {"frechet": fine}
     known = read_json(results / f"{PARTS}-{seed['seed']}.json") if seed["case"] == "hsc" else {}
-    return {**seed, "fine": fine, "rows": seed["rows"] + known.get("rows", [])}
+    return {**seed, "rows": seed["rows"] + known.get("rows", [])}
 
 
 def tables(results: Path) -> list[str]:
@@ -144,10 +137,10 @@ def bench_tables(case: str, results: Path) -> list[str]:
         along = (bench.schedules(*one) for one in zip(best, bench.calls, strict=True))
         rows.append(["best rival", *(f"{x} ({y})" for x, y in zip(best, along, strict=True))])
         if measure == "frechet":
-            for title, name in _LIMITS[: 1 + bench.has_limits]:
+            for title, name in _LIMITS:
                 rows.append([title, *[bench.limit(name, measure)] * len(bench.calls)])
         lines += table(head, rows, f"{TITLES[case]}: {WORDS[measure]}", 3)
-    lines += all_measures_table(bench, case) if bench.has_limits else []
+    lines += all_measures_table(bench, case)
     parts = {"to learn": "learning", "to rank": "heuristics", "to judge": "judging"}
     rows = [[f"answers {x}", *(f"{bench.answers(calls, y):,}" for calls in bench.calls)]
             for x, y in parts.items()]  # fmt: skip
