@@ -277,6 +277,7 @@ def test_non_uniform_levels_do_not_hang_on_rounding():
     for change in (0.0, 1e-9, -1e-9):
         levels = non_uniform.non_uniform(10, (math.exp(-10 + change), ends[1])).logsnr[:-1] / 2
         moved.append(non_uniform.error_bound(np.append(levels, last)))
+    # One run of the search, to SciPy's own tolerance, ended anywhere between 10.8 and 18.6.
     assert max(moved) < 1.02 * min(moved)
     assert max(moved) < 11
 

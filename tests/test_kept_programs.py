@@ -1,5 +1,7 @@
 """Compiled programs that another process may use: found again, never the wrong one."""
 
+from typing import NamedTuple
+
 import jax
 import numpy as np
 import pytest
@@ -82,6 +84,21 @@ def test_the_latest_programs_are_kept(folder, monkeypatch):
 def test_samplers_and_losses_are_told_apart():
     parts = [*sx.SAMPLERS.values(), *sx.LOSSES.values(), ipndm(order=2)]
     assert len({repr(kept_programs.describe(one)) for one in parts}) == len(parts)
+
+
+class Numbers(NamedTuple):
+    """A value with a method of its own, as somebody's sampler may be."""
+
+    order: int
+
+    def rows(self):
+        return self.order
+
+
+def test_methods_of_others_are_refused_in_any_container():
+    for one in (Numbers(1), (Numbers(1),), {"a": Numbers(1)}, type("Text", (str,), {})("a")):
+        with pytest.raises(kept_programs.UnknownError):
+            kept_programs.describe(one)
 
 
 def test_closures_are_told_apart_and_functions_of_others_refused():

@@ -13,7 +13,7 @@ from specjax._core.checks import UserError
 
 
 class ProgramsFolder(NamedTuple):
-    """Where compiled programs of the package are kept, :mod:`specjax._core.kept_programs`.
+    """The folder of compiled programs of the package, :mod:`specjax._core.kept_programs`.
 
     Attributes:
       path: the folder.

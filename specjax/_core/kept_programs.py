@@ -18,10 +18,10 @@ import pickle
 import platform
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -32,6 +32,7 @@ from jax.experimental import serialize_executable
 from specjax._core.cache import ProgramsFolder
 
 _PACKAGE = Path(__file__).parents[1]
+_PLAIN = {str, bytes, int, float, complex, bool, type(None)}
 _READY: dict[Any, Callable[..., Any]] = {}
 
 
@@ -88,15 +89,20 @@ def describe(value: Any) -> Any:
     Raises:
       UnknownError: for objects that are not made of numbers, words and functions of the package.
     """
-    if isinstance(value, str | bytes | int | float | complex | bool | None | Enum | np.dtype):
+    if type(value) in _PLAIN or isinstance(value, np.dtype):
         return repr(value)
-    if isinstance(value, tuple | list):
-        return type(value).__qualname__, [describe(one) for one in value]
-    if isinstance(value, Mapping):
+    if type(value) in (tuple, list):
+        return type(value).__name__, [describe(one) for one in value]
+    if type(value) in (dict, MappingProxyType):
         return [(describe(one), describe(x)) for one, x in value.items()]
+    # What is not plain may run code: that of the package is known, methods of others are not.
     module = getattr(value, "__module__", None) or ""
     if module.split(".")[0] != __name__.split(".")[0]:
         raise UnknownError(repr(value))
+    if isinstance(value, Enum):
+        return module, repr(value)
+    if isinstance(value, tuple):
+        return module, type(value).__qualname__, [describe(one) for one in value]
     if isinstance(value, FunctionType):
         cells = [one.cell_contents for one in value.__closure__ or ()]
         given = describe([cells, value.__defaults__, value.__kwdefaults__])

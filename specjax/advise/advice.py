@@ -61,7 +61,7 @@ class Advised:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Advice(Shown):
-    """What the spectrum of data says about training and sampling.
+    """Advice of the spectrum of data on training and sampling.
 
     Attributes:
       spectrum: of the data.

@@ -34,7 +34,7 @@ from specjax.sampling.scaled import SamplerLike
 
 
 class Learned(NamedTuple):
-    """What is learned of a plan: its name in a bench, groups of parameters, and past estimates.
+    """A part of plans that is learned: its name, groups of parameters, and past estimates.
 
     The memory is that of the settings where it is None.
     """

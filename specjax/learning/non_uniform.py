@@ -13,6 +13,7 @@ squares: where all may cancel, the bound is least as all levels but the first ga
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -47,6 +48,7 @@ def error_bound(rising: np.ndarray) -> float:
     return float(alone + np.abs(by_answer).sum())
 
 
+@functools.lru_cache(64)  # every sampler asks for the same ones
 def non_uniform(steps: int, alpha_bar_range: tuple[float, float]) -> NoiseSchedule:
     """Minimise the bound over levels between two ends, from equal steps of lambda on (SLSQP).
 
