@@ -10,6 +10,7 @@ import pytest
 from checks import inside_and_apart
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 import specjax as sx
@@ -346,3 +347,11 @@ def test_nothing_global_is_touched():
 def test_unknown_names(name, value):
     with pytest.raises(UserError, match=f"{name} = '{value}'"):
         drawn(**{name: value})
+
+
+def test_saving_a_picture_leaves_the_figure_as_it_was(tmp_path):
+    figure = Figure(figsize=(2, 2), dpi=70)
+    canvas = figure.canvas
+    save_figure(figure, tmp_path / "one.png")
+    assert figure.canvas is canvas
+    assert figure.dpi == 70

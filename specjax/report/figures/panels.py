@@ -62,13 +62,16 @@ def _write_powers(figure: Figure) -> None:
 
 
 def power_of_ten(x: float) -> str:
-    """Write a power of ten with its exponent raised.
+    """Write a power of ten with its exponent raised, and any other number plainly.
 
     Example:
-      >>> power_of_ten(0.001), power_of_ten(100.0)
-      ('10⁻³', '10²')
+      >>> power_of_ten(0.001), power_of_ten(100.0), power_of_ten(20.0)
+      ('10⁻³', '10²', '20')
     """
-    return "10" + str(round(math.log10(x))).translate(_RAISED)
+    exponent = round(math.log10(x))
+    if not math.isclose(x, 10.0**exponent, rel_tol=1e-6):
+        return f"{x:g}"
+    return "10" + str(exponent).translate(_RAISED)
 
 
 def _show_names(figure: Figure) -> None:

@@ -57,8 +57,13 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     ):
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # of a name: shown as a box
         if kind == "png":  # at once: savefig draws all twice to arrange it
-            figure.set_dpi(_DPI)
-            FigureCanvasAgg(figure).print_png(content, metadata=_METADATA[kind])
+            canvas, dpi = figure.canvas, figure.dpi
+            try:
+                figure.set_dpi(_DPI)
+                FigureCanvasAgg(figure).print_png(content, metadata=_METADATA[kind])
+            finally:  # the figure may be somebody's own, and shown
+                figure.set_canvas(canvas)
+                figure.set_dpi(dpi)
         else:
             figure.savefig(content, format=kind, dpi=_DPI, metadata=_METADATA[kind])
     return write_atomically(path, content.getvalue())
