@@ -115,7 +115,7 @@ class NetworkDenoiser(Brief):
 
     @property
     def needs_signal(self) -> str | None:
-        """What the network's answer is called if it says nothing of the data in pure noise."""
+        """The name of the network's answer, if that says nothing of the data in pure noise."""
         return TARGETS[self.target].needs_signal
 
     def with_params(self, params: Any) -> NetworkDenoiser:

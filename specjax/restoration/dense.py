@@ -216,7 +216,7 @@ def surrogate_modes(
 
 
 class _Step(NamedTuple):
-    """What a step makes of flat registers, y and errors, by rows, and the covariance of noise."""
+    """The maps of a step: of flat registers, y and errors, by rows, and the covariance of noise."""
 
     offset: jax.Array
     of_r: jax.Array

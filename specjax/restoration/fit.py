@@ -361,7 +361,7 @@ def _descended(
 
 
 class PosteriorProblem(NamedTuple):
-    """What a posterior sampler is learned for; parameters [n] make a result of it."""
+    """The problem that a posterior sampler is learned for; parameters [n] make a result of it."""
 
     shape: PosteriorShape
     inputs: PosteriorInputs
@@ -375,7 +375,7 @@ class PosteriorProblem(NamedTuple):
 
     @property
     def nodes(self) -> Measured:
-        """What is learned on."""
+        """The measured modes that are learned on."""
         return self.inputs.nodes
 
     def result(self, theta: np.ndarray, **about: Any) -> PosteriorResult:

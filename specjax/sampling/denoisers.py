@@ -126,7 +126,7 @@ class Adapted(Brief):
 
     @property
     def needs_signal(self) -> str | None:
-        """What the network's answer is called if it says nothing of the data in pure noise."""
+        """The name of the network's answer, if that says nothing of the data in pure noise."""
         return {_of_eps: "eps", _of_edm: "F (EDM)"}.get(self.formula)
 
     def __call__(self, x: Array, alpha: Array, sigma: Array, *more: Any) -> Array:
