@@ -257,7 +257,7 @@ class GaussianTask:
 
     @property
     def unit(self) -> float:
-        """The quantity that a loss is a share of: the data's variance; for a loss without unit, d."""
+        """The whole that a loss is a share of: the data's variance; for a loss without unit, d."""
         return unit_of(self.loss, self.modes)
 
     def mean_share(self, schedule: NoiseSchedule) -> float:
